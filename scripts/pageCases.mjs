@@ -128,7 +128,16 @@ async function recipeMessage() {
   const recipe = parseRecipe(JSON.stringify({ base: file, dataset: 'x.jsonl' }), 'lora.json');
   const settings = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
   const isChosen = ({ path: name }) => /[qv]_proj/.test(name);
-  const figures = figuresOf(base, recipe, { settings, chosen: base.modules.filter(isChosen) }, 8e9);
+  const figures = figuresOf(
+    base,
+    recipe,
+    {
+      settings,
+      chosen: base.modules.filter(isChosen),
+      facts: { examples: 150, tokens: 6_000, longest: 45 },
+    },
+    8e9,
+  );
   const kind = kindNames(base.modules);
   const modules = base.modules.map((module) => ({
     path: module.path,

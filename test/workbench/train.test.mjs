@@ -92,6 +92,12 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await title('Target');
     await d.screenshot(page, path.join(shots, 'targets.png'));
     await enterOn('All linear layers');
+    await title('Start');
+    await page
+      .locator('.quick-input-list .monaco-list-row', { hasText: '3 epochs, 9 steps, about' })
+      .waitFor();
+    await d.screenshot(page, path.join(shots, 'start.png'));
+    await enterOn('Start Training');
     const recipe = await until(() => readJson(path.join(workspace, 'lora.json')), 'lora.json');
     assert.equal(path.normalize(recipe.base), path.join('models', 'tiny'));
     assert.equal(recipe.lora.r, 8);
@@ -230,6 +236,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await choose('Rank', 'r = 4');
     await choose('Target', 'All linear layers');
     await choose('Recipe', 'Save as labels.lora.json');
+    await choose('Start', 'Start Training');
     await until(
       () =>
         runsOf(workspace).length > before && runsOf(workspace).at(-1).record?.state === 'completed',

@@ -4,6 +4,7 @@ import {
   ConfigureHostMessageSchema,
   type ConfigureHostMessage,
   type ConfigurePageMessage,
+  type Figures,
 } from '../../src/shared/pages/configure/protocol';
 import type { ConfigureStringKey } from '../../src/shared/pages/configure/strings';
 import { html } from '../shared/html';
@@ -61,7 +62,8 @@ const recipeView = (page: ConfigurePage, state: ConfigureState, recipe: ShownRec
       <div class="results">${adviceView(page, recipe)}${costsView(page, recipe)}</div>
     </div>`;
 
-function head({ t, format, post }: ConfigurePage, recipe: ShownRecipe): TemplateResult {
+function head(page: ConfigurePage, recipe: ShownRecipe): TemplateResult {
+  const { t, format, post } = page;
   const { file, base, figures } = recipe;
   return html`<header class="head">
     <div class="title">
@@ -69,6 +71,17 @@ function head({ t, format, post }: ConfigurePage, recipe: ShownRecipe): Template
       ${secondaryButton(t('openGuide'), () => post({ kind: 'openGuide' }))}
       ${secondaryButton(t('openRecipe'), () => post({ kind: 'openRecipe' }))}
     </div>
-    <p class="caption">${t('base', base, format.count(figures.parameters))}</p>
+    <p class="caption">
+      ${[t('base', base, format.count(figures.parameters)), ...timeText(page, figures)].join(' · ')}
+    </p>
   </header>`;
+}
+
+/** "3 epochs, 114 steps, about 1 min", once the rows are counted. */
+function timeText({ t, format }: ConfigurePage, { forecast }: Figures): string[] {
+  if (!forecast) return [];
+  const counts = [format.digits(forecast.epochs, 3), format.count(forecast.steps)] as const;
+  if (forecast.seconds === null) return [t('time.steps', ...counts)];
+  const seconds = Math.max(10, 10 * Math.round(forecast.seconds / 10));
+  return [t('time', ...counts, format.duration(seconds))];
 }

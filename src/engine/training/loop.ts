@@ -18,7 +18,7 @@ import { describeStep, divergenceError } from './divergence';
 import { EpochBatches } from './epochBatches';
 import { firstBatchLine } from './firstBatch';
 import type { WorkerEvent } from './messages';
-import { isDue, planTraining, stepPosition, type TrainingPlan } from './plans/trainingPlan';
+import { isDue, planTraining, stepPosition, type TrainingPlan } from '../../shared/trainingPlan';
 import type { PreparedTraining } from './prepare';
 import type { Product, ProductFacts } from './products/product';
 import { sampleJobs } from './samples';

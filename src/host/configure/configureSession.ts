@@ -16,6 +16,7 @@ import { withRank } from '../../shared/pages/configure/withRank';
 import { namesRemoteFiles } from '../recipe/recipeFiles';
 import type { AskInspections } from '../inspection/inspections';
 import { readBaseFacts, type BaseFacts } from '../setup/costs';
+import type { DatasetFacts } from '../setup/datasetFacts';
 import { t } from '../text/l10n';
 import { adviceFor, type Advice, type AdviceAct, type UsedRank } from './advice';
 import { editRecipe } from './editRecipe';
@@ -29,6 +30,8 @@ export interface ConfigureParts {
   readonly usedRank: (recipe: string) => Promise<UsedRank | null>;
   /** Whether the user has opened the page of a recipe in this session: VS Code restores pages. */
   readonly wasOpened: (recipe: string) => boolean;
+  /** Counts the rows and tokens of a recipe's datasets; null: they cannot be counted. */
+  readonly datasetFacts: (recipe: Recipe) => Promise<DatasetFacts | null>;
   /** Resizes an adapter, after asking where to. */
   readonly resize: (adapter: string, rank: number) => Promise<void>;
 }
@@ -46,6 +49,7 @@ interface Read {
 export class ConfigureSession implements vscode.Disposable {
   private base: BaseFacts | undefined;
   private rows: { readonly dataset: string; readonly rows: number | null } | undefined;
+  private facts: { readonly key: string; readonly facts: DatasetFacts | null } | undefined;
   private used: UsedRank | null = null;
   private read: Read | undefined;
   private advice: readonly Advice[] = [];
@@ -73,13 +77,10 @@ export class ConfigureSession implements vscode.Disposable {
     await this.show();
     this.used = await this.parts.usedRank(this.recipe.fsPath).catch(() => null);
     if (!this.read || !this.used) return;
-    const { recipe, base, chosen } = this.read;
+    const { recipe } = this.read;
     this.send({
       kind: 'advice',
-      advice: this.advise(
-        this.read,
-        figuresOf(base, recipe, { settings: settingsOf(recipe), chosen }),
-      ),
+      advice: this.advise(this.read, this.figures(this.read, settingsOf(recipe))),
     });
   }
 
@@ -89,7 +90,7 @@ export class ConfigureSession implements vscode.Disposable {
     const { base, recipe } = this.read;
     this.send({
       kind: 'figures',
-      figures: figuresOf(base, recipe, { settings, chosen: at(base.modules, chosen) }),
+      figures: this.figures({ recipe, base, chosen: at(base.modules, chosen) }, settings),
     });
   }
 
@@ -168,7 +169,7 @@ export class ConfigureSession implements vscode.Disposable {
     try {
       const { recipe, base, chosen } = await this.readRecipe();
       const settings = settingsOf(recipe);
-      const figures = figuresOf(base, recipe, { settings, chosen });
+      const figures = this.figures({ recipe, base, chosen }, settings);
       const kind = kindNames(base.modules);
       const modules = base.modules.map((m) => ({
         path: m.path,
@@ -193,6 +194,21 @@ export class ConfigureSession implements vscode.Disposable {
       this.read = undefined;
       this.send({ kind: 'fault', message: LoraError.from(error, 'recipe').describe() });
     }
+  }
+
+  private figures({ base, recipe, chosen }: Read, settings: RankSettings): Figures {
+    return figuresOf(base, recipe, { settings, chosen, facts: this.facts?.facts ?? null });
+  }
+
+  /** Counts the rows, unless that was done for the same data; the page is then shown again. */
+  private async count(recipe: Recipe): Promise<void> {
+    const key = dataKey(recipe);
+    if (this.facts?.key === key) return;
+    this.facts = { key, facts: null };
+    const facts = await this.parts.datasetFacts(recipe);
+    if (this.facts.key !== key || facts === null) return;
+    this.facts = { key, facts };
+    this.showSoon();
   }
 
   private advise({ recipe, base, chosen }: Read, figures: Figures): AdviceLine[] {
@@ -244,9 +260,14 @@ export class ConfigureSession implements vscode.Disposable {
       );
     }
     this.read = { recipe, base: this.base, chosen: matched };
+    void this.count(recipe);
     return this.read;
   }
 }
+
+/** What the tokens of the rows depend on: everything but the adapter and the course of training. */
+const dataKey = ({ training: { max_length }, ...others }: Recipe): string =>
+  JSON.stringify({ ...others, lora: null, samples: null, max_length });
 
 const settingsOf = ({ lora: { r, lora_alpha, use_rslora, use_dora } }: Recipe): RankSettings => ({
   r,

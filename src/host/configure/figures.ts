@@ -8,6 +8,8 @@ import type { Figures, RankSettings } from '../../shared/pages/configure/protoco
 import type { Recipe } from '../../shared/recipe';
 import { hostMachine, availableHostMemory } from '../setup/machineMemory';
 import type { BaseFacts } from '../setup/costs';
+import type { DatasetFacts } from '../setup/datasetFacts';
+import { batchOf, forecast } from '../setup/forecast';
 
 /** The approximate size of a tensor's entry in a safetensors header. */
 const HEADER_BYTES = 150;
@@ -17,13 +19,15 @@ const F32 = 4;
 export interface CostChoice {
   readonly settings: RankSettings;
   readonly chosen: readonly TargetableModule[];
+  /** Null: the rows are not counted, or cannot be. */
+  readonly facts?: DatasetFacts | null;
 }
 
 /** The cost of a choice, as the page shows it. `available`: bytes of memory. */
 export function figuresOf(
   base: BaseFacts,
   recipe: Recipe,
-  { settings, chosen }: CostChoice,
+  { settings, chosen, facts = null }: CostChoice,
   available = availableHostMemory(),
 ): Figures {
   const { r, lora_alpha, use_rslora, use_dora } = settings;
@@ -31,7 +35,7 @@ export function figuresOf(
     patternValue(recipe.lora.rank_pattern, m.path, r, 'rank_pattern');
   const magnitudes = use_dora ? chosen.reduce((sum, m) => sum + m.out_features, 0) : 0;
   const trainable = countTrainable(chosen, rankOf).trainable + magnitudes;
-  const { size, rows, length } = batchOf(base, recipe);
+  const { size, rows, length } = batchOf(base, recipe, facts);
   return {
     trainable,
     parameters: base.parameters,
@@ -51,17 +55,9 @@ export function figuresOf(
     there: available,
     batch: size,
     length,
+    longest: facts?.longest ?? null,
+    forecast: facts && forecast(base, recipe, facts),
     kinds: kindsOf(base.modules, chosen, rankOf),
-  };
-}
-
-/** The largest batch of the recipe. The length of images depends on the base model. */
-function batchOf({ batch }: BaseFacts, { task, training }: Recipe) {
-  const size = training.per_device_train_batch_size;
-  return {
-    size,
-    rows: size * (task === 'embedding' ? 2 : 1),
-    length: task === 'image_cls' ? batch.length : training.max_length,
   };
 }
 

@@ -4,9 +4,11 @@ import { matchTargets } from '../../lora/targets';
 import { parseRecipe } from '../../shared/recipeFile';
 import { withRank } from '../../shared/pages/configure/withRank';
 import { t } from '../text/l10n';
-import type { AskInspections } from '../inspection/inspections';
 import { askRank, askTargets } from '../setup/costSteps';
+import type { Services } from '../services';
 import { readBaseFacts } from '../setup/costs';
+import { readDatasetFacts } from '../setup/datasetFacts';
+import { batchOf } from '../setup/forecast';
 import { runSteps } from '../setup/steps';
 import type { TrainState } from '../setup/trainState';
 import { editRecipe } from './editRecipe';
@@ -17,16 +19,25 @@ import { withChoice } from './recipeEdits';
  *
  * @throws LoraError when the recipe or its base cannot be read, or the recipe cannot be saved.
  */
-export async function pickRank(inspections: AskInspections, recipe: vscode.Uri): Promise<void> {
+export async function pickRank(
+  { inspections, jobs }: Pick<Services, 'inspections' | 'jobs'>,
+  recipe: vscode.Uri,
+): Promise<void> {
   const document = await vscode.workspace.openTextDocument(recipe);
-  const { lora, base: file } = parseRecipe(document.getText(), recipe.fsPath);
-  const base = await readBaseFacts(inspections, file);
+  const read = parseRecipe(document.getText(), recipe.fsPath);
+  const { lora } = read;
+  const base = await readBaseFacts(inspections, read.base);
   const before = {
-    base,
+    base: { ...base, batch: batchOf(base, read, null) },
     dataset: null,
+    priced: readDatasetFacts(jobs, read).then((facts) => ({
+      facts,
+      base: { ...base, batch: batchOf(base, read, facts) },
+    })),
     r: lora.r,
     target_modules: lora.target_modules,
     file: null,
+    start: false,
   };
   const answers = await runSteps<TrainState>(
     [

@@ -5,6 +5,7 @@ import { chooseRecipe } from '../recipe/chooseRecipe';
 import type { RunStore } from '../runs/runStore';
 import type { Services } from '../services';
 import { panelHost } from '../webview/panelHost';
+import { readDatasetFacts } from '../setup/datasetFacts';
 import type { UsedRank } from './advice';
 import { configurePanels } from './configurePanels';
 
@@ -17,6 +18,7 @@ export function registerConfigure(services: Services): vscode.Disposable {
     inspections,
     usedRank: (recipe) => readUsedRank(jobs, store, recipe),
     wasOpened: (recipe) => opened.has(recipe),
+    datasetFacts: (recipe) => readDatasetFacts(jobs, recipe),
     resize: async (adapter, rank) => {
       const { resizeAdapterCommand } = await import('../adapters/resizeAdapter');
       await resizeAdapterCommand(jobs, store, adapter, ['--rank', String(rank)]);
@@ -34,7 +36,7 @@ export function registerConfigure(services: Services): vscode.Disposable {
       const recipe = await chooseRecipe(argument);
       if (!recipe) return;
       const { pickRank } = await import('./pickRank');
-      await pickRank(inspections, recipe);
+      await pickRank(services, recipe);
     }),
   );
 }

@@ -19,15 +19,23 @@ export async function askRank(
   frame: QuestionFrame = { title: t('Train Adapter: Rank'), step: [3, STEPS] },
 ): Promise<Outcome<TrainState>> {
   const available = availableHostMemory();
-  const choices = (typed: string) =>
-    rankChoices(state.base!, state.target_modules, available, typed).map(toChoice(typed));
+  let [base, shown] = [state.base!, ''];
+  const choices = (typed: string) => {
+    shown = typed;
+    return rankChoices(base, state.target_modules, available, typed).map(toChoice(typed));
+  };
   const usual = RANKS.some((r) => r === state.r);
   const picked = await pick<number>({
     ...frame,
     first,
     placeholder: t('Select the rank r of the update BA, or type a number'),
     isDefault: (r) => r === state.r,
-    fill: (show) => show(choices(usual ? '' : String(state.r))),
+    fill: async (show) => {
+      show(choices(usual ? '' : String(state.r)));
+      if (!state.priced) return;
+      ({ base } = await state.priced);
+      show(choices(shown));
+    },
     typed: choices,
   });
   return picked.kind === 'picked' ? { kind: 'next', state: { ...state, r: picked.value } } : picked;
@@ -40,15 +48,23 @@ export async function askTargets(
   frame: QuestionFrame = { title: t('Train Adapter: Target Modules'), step: [4, STEPS] },
 ): Promise<Outcome<TrainState>> {
   const available = availableHostMemory();
-  const choices = (typed: string) =>
-    targetPrices(state.base!, state.r, available, typed).map(toChoice(typed));
+  let [base, shown] = [state.base!, ''];
+  const choices = (typed: string) => {
+    shown = typed;
+    return targetPrices(base, state.r, available, typed).map(toChoice(typed));
+  };
   const before = targetsText(state.target_modules);
   const picked = await pick<TargetModules>({
     ...frame,
     first,
     placeholder: t('Select the layers to adapt, or type names or a regular expression'),
     isDefault: (target) => targetsText(target) === before,
-    fill: (show) => show(choices('')),
+    fill: async (show) => {
+      show(choices(''));
+      if (!state.priced) return;
+      ({ base } = await state.priced);
+      show(choices(shown));
+    },
     typed: choices,
   });
   return picked.kind === 'picked'

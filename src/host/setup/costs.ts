@@ -44,7 +44,8 @@ export interface Cost {
   readonly tooHigh: number;
 }
 
-interface Batch {
+/** The largest batch of a training. */
+export interface Batch {
   readonly size: number;
   /** Sequences in a batch: a pair of texts makes two. */
   readonly rows: number;

@@ -49,7 +49,7 @@ function rankChoice(
   available: number,
   r: number,
 ): PricedChoice<number> {
-  const note = r === DEFAULT_RANK ? t('default') : '';
+  const note = r === DEFAULT_RANK ? t('recommended') : '';
   return { label: `r = ${r}`, value: r, ...price(base, { r, target, note }, available) };
 }
 
@@ -63,11 +63,15 @@ export function targetPrices(
   const choices = targetChoices(base.modules).map(({ label, target_modules: target }) => ({
     label,
     value: target,
-    ...price(base, { r, target, note: targetsText(target) }, available),
+    ...price(base, { r, target, note: noteOf(target) }, available),
   }));
   const target = parseTargets(typed);
   return target === undefined ? choices : [typedTargets(base, r, available, target), ...choices];
 }
+
+/** LoRA in every linear layer learns best at the same number of parameters (Hu et al. 2021). */
+const noteOf = (target: TargetModules): string =>
+  target === 'all-linear' ? `${t('recommended')} · all-linear` : targetsText(target);
 
 function typedTargets(
   base: BaseFacts,

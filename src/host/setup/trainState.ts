@@ -1,16 +1,28 @@
 import type { BaseFacts } from './costs';
+import type { DatasetFacts } from './datasetFacts';
 import type { DatasetCandidate } from '../../inspect/questions';
 import type { TargetModules } from './targets';
+
+/** A base model with the batch that the rows of a dataset make. */
+export interface Priced {
+  readonly base: BaseFacts;
+  /** Null: the rows cannot be counted. */
+  readonly facts: DatasetFacts | null;
+}
 
 /** The answers to the questions of Train Adapter so far. */
 export interface TrainState {
   readonly base: BaseFacts | null;
   readonly dataset: DatasetCandidate | null;
+  /** The base with the batch of the dataset's rows, once they are counted. */
+  readonly priced: Promise<Priced> | null;
   readonly r: number;
   readonly target_modules: TargetModules;
   /** Path of the recipe; null: lora.json, which doesn't exist yet. */
   readonly file: string | null;
+  /** Whether the training starts at once; otherwise only the recipe is written and opened. */
+  readonly start: boolean;
 }
 
-/** The number of questions, without the last one, which is only asked when lora.json exists. */
-export const STEPS = 4;
+/** The number of questions, without the one that is only asked when lora.json exists. */
+export const STEPS = 5;

@@ -7,7 +7,7 @@ export function registerTrain(services: Services): vscode.Disposable {
   const { commands, recipes } = services;
   return commands.add(COMMANDS.trainAdapter, async () => {
     const { trainAdapter } = await import('./trainAdapter');
-    const recipe = await trainAdapter(services);
-    if (recipe !== undefined) await recipes.run(vscode.Uri.file(recipe));
+    const trained = await trainAdapter(services);
+    if (trained?.start) await recipes.run(vscode.Uri.file(trained.file));
   });
 }

@@ -9,14 +9,17 @@ import { DEFAULT_RANK } from '../setup/pricedChoices';
 import { askRank, askTargets } from '../setup/costSteps';
 import { askDataset } from './datasetStep';
 import { askFile, recipeFolder } from './fileStep';
-import { runSteps } from '../setup/steps';
+import { runSteps, type Outcome } from '../setup/steps';
 import type { TrainState } from '../setup/trainState';
-import { recipeText, writeRecipe } from '../setup/writeRecipe';
+import { writeRecipe } from '../setup/writeRecipe';
+import { price, recipeTextOf } from './answers';
+import { askStart } from './startStep';
 
 const LAST_BASE = 'lora.lastBase';
 
 /**
- * Asks what to train, writes the recipe and opens it; returns its path. Undefined: cancelled.
+ * Asks what to train, writes the recipe and opens it; returns its path, and whether to start it.
+ * Undefined: cancelled.
  *
  * @throws LoraError('usage') when no folder is open; LoraError('disk') when the recipe cannot be
  *   written.
@@ -26,7 +29,9 @@ export async function trainAdapter({
   errors,
   inspections,
   jobs,
-}: Pick<Services, 'context' | 'errors' | 'inspections' | 'jobs'>): Promise<string | undefined> {
+}: Pick<Services, 'context' | 'errors' | 'inspections' | 'jobs'>): Promise<
+  { readonly file: string; readonly start: boolean } | undefined
+> {
   if (!vscode.workspace.workspaceFolders?.length) {
     throw new LoraError('usage', t('No folder is open.'), {
       fix: t(
@@ -44,33 +49,38 @@ export async function trainAdapter({
   const answers = await runSteps<TrainState>(
     [
       (state, first) => askBase(state, first, baseQuestion),
-      (state, first) => askDataset(state, first, inspections),
+      async (state, first) => withPrice(jobs, await askDataset(state, first, inspections)),
       askRank,
       askTargets,
       askFile,
+      askStart,
     ],
-    { base: null, dataset: null, r: DEFAULT_RANK, target_modules: 'all-linear', file: null },
+    {
+      base: null,
+      dataset: null,
+      priced: null,
+      r: DEFAULT_RANK,
+      target_modules: 'all-linear',
+      file: null,
+      start: true,
+    },
   );
   if (!answers) return undefined;
   await memory.update(LAST_BASE, answers.base!.path);
   const file = await write(answers);
   await vscode.window.showTextDocument(vscode.Uri.file(file), { preview: false });
-  return file;
+  return { file, start: answers.start };
 }
 
-async function write({ base, dataset, r, target_modules, file }: TrainState): Promise<string> {
-  const target = file ?? path.join(recipeFolder(dataset!.path), 'lora.json');
-  const text = recipeText(
-    {
-      task: dataset!.task,
-      base: base!.path,
-      dataset: dataset!.path,
-      validation: dataset!.validation,
-      r,
-      target_modules,
-    },
-    path.dirname(target),
-  );
-  await writeRecipe(target, text);
+/** The state with the count of the chosen dataset's rows, which takes a while. */
+function withPrice(jobs: Services['jobs'], outcome: Outcome<TrainState>): Outcome<TrainState> {
+  if (outcome.kind !== 'next') return outcome;
+  const priced = price(jobs, outcome.state);
+  return { kind: 'next', state: { ...outcome.state, priced } };
+}
+
+async function write(state: TrainState): Promise<string> {
+  const target = state.file ?? path.join(recipeFolder(state.dataset!.path), 'lora.json');
+  await writeRecipe(target, recipeTextOf(state, path.dirname(target)));
   return target;
 }

@@ -26,11 +26,11 @@ async function hostMessages() {
     import { readBaseHeaders } from './src/inspect/answer';
     import { kindNames, layerOf } from './src/lora/selection';
     import { parseRecipe } from './src/shared/recipeFile';
-    export async function recipeMessage(file, settings, choose, there) {
+    export async function recipeMessage(file, settings, choose, there, facts) {
       const base = factsOf(await readBaseHeaders(file));
       const recipe = parseRecipe(JSON.stringify({ base: file, dataset: 'x.jsonl' }), 'lora.json');
       const chosen = base.modules.filter((m) => choose(m.path));
-      const figures = figuresOf(base, recipe, { settings, chosen }, there);
+      const figures = figuresOf(base, recipe, { settings, chosen, facts }, there);
       const kind = kindNames(base.modules);
       const advice = adviceFor({ base, settings, chosen, figures, rows: 120, used: { run: 'train on tiny', adapter: '/a', paid: 8, kept: 3 } });
       return { kind: 'recipe', file: 'lora.json', applied: 0, base: base.name, settings, figures, chosen: base.modules.flatMap((m, i) => (choose(m.path) ? [i] : [])),
@@ -60,12 +60,13 @@ const settings = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
 let pages, message;
 before(async () => {
   const { recipeMessage } = await hostMessages();
-  message = (changes = {}, choose = (name) => /[qv]_proj/.test(name), there = 8e9) =>
+  message = (changes = {}, choose = (name) => /[qv]_proj/.test(name), there = 8e9, facts = null) =>
     recipeMessage(
       path.join(root, 'test/fixtures/llama/base'),
       { ...settings, ...changes },
       choose,
       there,
+      facts,
     );
   pages = await startPages('configure', { recipe: '/w/lora.json' });
 });
@@ -123,6 +124,21 @@ test('shows the cost of each rank and writes the last one with lora_alpha', asyn
       lora_alpha: 20,
     }),
   );
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('estimates memory and time for the rows of the dataset, once they are counted', async () => {
+  const shown = await open(await message());
+  const { page } = shown;
+  await page.getByText('For a step of 4 examples of at most 512 tokens.').waitFor();
+  const rows = { examples: 150, tokens: 6_000, longest: 45 };
+  const counted = await message({}, undefined, undefined, rows);
+  const before = (await message()).figures.memory.total;
+  assert.ok(counted.figures.memory.total < before, `${counted.figures.memory.total}, ${before}`);
+  await post(page, counted);
+  await page.getByText('the longest row of the dataset has 45 tokens').waitFor();
+  await page.locator('.caption', { hasText: '3 epochs, 102 steps, about 10 sec' }).waitFor();
   await assertQuiet(shown);
   await shown.close();
 });

@@ -15,13 +15,13 @@ const MEMORY_PARTS = [
 
 /** Trainable parameters, memory and file size, compared with full fine-tuning. */
 export function costsView(page: ConfigurePage, { figures }: ShownRecipe): TemplateResult {
-  const { t, format } = page;
-  const { batch, length, otherRanks, memory, there } = figures;
+  const { t } = page;
+  const { otherRanks, memory, there } = figures;
   return html`<section class="card costs" aria-labelledby="costs-title">
     <h2 id="costs-title">${t('costs')}</h2>
     ${tiles(page, figures)}
     <p class="warning" role="alert" ?hidden=${memory.total <= there}>${t('costs.over')}</p>
-    <p class="hint">${t('costs.batch', batch, format.count(length))}</p>
+    <p class="hint">${batchText(page, figures)}</p>
     <p class="hint" ?hidden=${otherRanks === 0}>${t('costs.otherRanks', otherRanks)}</p>
     <h3 id="memory-title">${t('memory.title')}</h3>
     <div class="scroll">${memoryTable(page, figures)}</div>
@@ -29,6 +29,12 @@ export function costsView(page: ConfigurePage, { figures }: ShownRecipe): Templa
     <p class="hint">${t('kinds.square')}</p>
     <div class="scroll">${kindsTable(page, figures)}</div>
   </section>`;
+}
+
+function batchText({ t, format }: ConfigurePage, { batch, length, longest }: Figures): string {
+  return longest === null || longest > length
+    ? t('costs.batch', batch, format.count(length))
+    : t('costs.rows', batch, format.count(longest));
 }
 
 function tiles({ t, format }: ConfigurePage, figures: Figures): TemplateResult {

@@ -37,7 +37,9 @@ export type Memory = v.InferOutput<typeof MemorySchema>;
 
 /**
  * `tooHigh`: modules smaller than the rank; `otherRanks`: those to which rank_pattern gives another
- * one; `update` and `whole`: numbers that train in one module with LoRA, and in full.
+ * one; `update` and `whole`: numbers that train in one module with LoRA, and in full. The memory is
+ * estimated for rows of `length`: of the `longest` row, or max_length where that is unknown (null).
+ * `seconds`: about; null where unknown.
  */
 const FiguresSchema = v.object({
   trainable: number,
@@ -52,6 +54,8 @@ const FiguresSchema = v.object({
   there: number,
   batch: whole,
   length: whole,
+  longest: v.nullable(whole),
+  forecast: v.nullable(v.object({ epochs: number, steps: whole, seconds: v.nullable(number) })),
   kinds: v.array(
     v.object({
       name: text,

@@ -10,6 +10,8 @@ export const CONFIGURE_STRINGS = {
   openRecipe: 'Open Recipe',
   openGuide: 'How to Choose a Rank',
   fault: 'The recipe cannot be read',
+  time: '{0} {0|epoch|epochs}, {1} {1|step|steps}, about {2}',
+  'time.steps': '{0} {0|epoch|epochs}, {1} {1|step|steps}',
 
   rank: 'Rank',
   r: 'Rank r',
@@ -39,7 +41,9 @@ export const CONFIGURE_STRINGS = {
   'costs.memorySub': '{0} available',
   'costs.full': 'Full fine-tuning',
   'costs.fullSub': '{0} times the memory, {1} times the parameters',
-  'costs.batch': 'A step of {0} {0|example|examples} of at most {1} {1|token|tokens}, in float32.',
+  'costs.batch': 'For a step of {0} {0|example|examples} of at most {1} {1|token|tokens}.',
+  'costs.rows':
+    'For a step of {0} {0|example|examples}; the longest row of the dataset has {1} {1|token|tokens}.',
   'costs.over': 'This is more memory than is available.',
   'costs.otherRanks': '{0} {0|module has|modules have} a different rank, set by rank_pattern.',
 

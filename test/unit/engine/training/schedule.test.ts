@@ -1,10 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  isDue,
-  planTraining,
-  stepPosition,
-} from '../../../../src/engine/training/plans/trainingPlan';
+import { isDue, planTraining, stepPosition } from '../../../../src/shared/trainingPlan';
 import {
   learningRate,
   warmupSteps,

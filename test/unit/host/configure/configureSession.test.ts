@@ -46,6 +46,7 @@ async function shown(base: string, wasOpened = false): Promise<ConfigureHostMess
     {
       inspections: { ask: ask },
       usedRank: () => Promise.resolve(null),
+      datasetFacts: () => Promise.resolve(null),
       resize: () => Promise.resolve(),
       wasOpened: () => wasOpened,
     },

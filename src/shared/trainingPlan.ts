@@ -1,4 +1,4 @@
-import type { TrainingSettings } from '../../../shared/recipe';
+import type { TrainingSettings } from './recipe';
 
 /** The settings that the number of steps depends on. */
 export type PlanSettings = Pick<

@@ -1,0 +1,83 @@
+import { availableParallelism } from 'node:os';
+import { multipliesBf16 } from '../../runtime/processor';
+import type { Recipe } from '../../shared/recipe';
+import { roundedUp } from '../../shared/roundedSizes';
+import { planTraining } from '../../shared/trainingPlan';
+import type { BaseFacts, Batch } from './costs';
+import type { DatasetFacts } from './datasetFacts';
+
+/** The settings of a recipe that decide how long its training takes. */
+type TimedRecipe = Pick<Recipe, 'task' | 'validation' | 'validation_split' | 'training'>;
+
+/**
+ * The largest batch of a training: its rows are as long as the longest of the dataset, or as
+ * max_length where that is unknown. The length of images depends on the base model.
+ */
+export function batchOf(
+  { batch }: Pick<BaseFacts, 'batch'>,
+  { task, training }: Pick<Recipe, 'task' | 'training'>,
+  facts: Pick<DatasetFacts, 'longest'> | null,
+): Batch {
+  const size = training.per_device_train_batch_size;
+  return {
+    size,
+    rows: size * (task === 'embedding' ? 2 : 1),
+    length: task === 'image_cls' ? batch.length : lengthOf(training, facts),
+  };
+}
+
+function lengthOf(
+  { max_length, packing }: Pick<Recipe['training'], 'max_length' | 'packing'>,
+  facts: Pick<DatasetFacts, 'longest'> | null,
+): number {
+  return facts === null || packing
+    ? max_length
+    : Math.min(max_length, roundedUp(facts.longest, max_length));
+}
+
+/** How long a training takes. */
+export interface Forecast {
+  readonly epochs: number;
+  readonly steps: number;
+  /** About; null unless rows of tokens are trained. */
+  readonly seconds: number | null;
+}
+
+/** What a machine computes. */
+interface Speed {
+  readonly cores: number;
+  readonly multipliesBf16: boolean;
+}
+
+/** Weights times tokens that a core trains per second (docs/benchmarks.md). */
+const PER_CORE = { bf16: 6e10, f32: 3.6e10 };
+/** A pass over the weights takes as long as this many tokens, however few are in the batch. */
+const TOKENS_OF_PASS = 128;
+/** Loading, and an evaluation of a tenth of the rows now and then. */
+const START_SECONDS = 4;
+const WITH_EVALUATION = 1.1;
+
+/** Steps, epochs and an estimate of the seconds of a training. */
+export function forecast(
+  { parameters }: Pick<BaseFacts, 'parameters'>,
+  recipe: TimedRecipe,
+  { examples, tokens }: DatasetFacts,
+  speed: Speed = { cores: availableParallelism(), multipliesBf16: multipliesBf16() },
+): Forecast {
+  const { training, task } = recipe;
+  const rows = examples - heldOut(recipe, examples);
+  const { total_steps, steps_per_epoch } = planTraining(rows, training);
+  const epochs =
+    training.max_steps === null ? training.num_train_epochs : total_steps / steps_per_epoch;
+  const batches = total_steps * training.gradient_accumulation_steps;
+  const perBatch = (training.per_device_train_batch_size * tokens) / examples + TOKENS_OF_PASS;
+  const perSecond = (speed.multipliesBf16 ? PER_CORE.bf16 : PER_CORE.f32) * speed.cores;
+  const seconds = START_SECONDS + (WITH_EVALUATION * batches * perBatch * parameters) / perSecond;
+  return { epochs, steps: total_steps, seconds: task === 'image_cls' ? null : seconds };
+}
+
+/** The rows that are drawn for validation where the recipe names no file for it. */
+function heldOut({ validation, validation_split }: TimedRecipe, examples: number): number {
+  if (validation !== null || validation_split === 0 || examples < 2) return 0;
+  return Math.min(examples - 1, Math.max(1, Math.round(examples * validation_split)));
+}

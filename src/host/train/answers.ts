@@ -1,0 +1,32 @@
+import path from 'node:path';
+import { parseRecipe } from '../../shared/recipeFile';
+import { readDatasetFacts } from '../setup/datasetFacts';
+import { batchOf } from '../setup/forecast';
+import type { Priced, TrainState } from '../setup/trainState';
+import { recipeText } from '../setup/writeRecipe';
+import type { Jobs } from '../jobs/jobs';
+
+/** The recipe of answers to which base and dataset belong. `folder`: where it will be. */
+export const recipeTextOf = (
+  { base, dataset, r, target_modules }: TrainState,
+  folder: string,
+): string =>
+  recipeText(
+    {
+      task: dataset!.task,
+      base: base!.path,
+      dataset: dataset!.path,
+      validation: dataset!.validation,
+      r,
+      target_modules,
+    },
+    folder,
+  );
+
+/** Counts the rows of the dataset, while the user answers the other questions. */
+export async function price(jobs: Pick<Jobs, 'ask'>, state: TrainState): Promise<Priced> {
+  const folder = path.dirname(state.dataset!.path);
+  const recipe = parseRecipe(recipeTextOf(state, folder), path.join(folder, 'lora.json'));
+  const facts = await readDatasetFacts(jobs, recipe);
+  return { facts, base: { ...state.base!, batch: batchOf(state.base!, recipe, facts) } };
+}
