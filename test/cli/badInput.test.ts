@@ -322,3 +322,14 @@ describe('a bad recipe or command line', () => {
     expect(stderr).toContain('lora runtime --install');
   });
 });
+
+it('a folder with nothing but a pickled adapter is inspected as an adapter, not as a model', async () => {
+  const folder = tempFolder();
+  const file = path.join(folder, 'adapter_model.bin');
+  writeFileSync(file, 'PK');
+  const { code, stderr } = await cli('inspect', folder);
+  expect([code, stderr]).toEqual([
+    1,
+    `${file}: The file is a pickle, which is not read because it can run code.\nSave the adapter again in safetensors.\n`,
+  ]);
+});

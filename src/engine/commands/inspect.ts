@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { openDataset } from '../../data/dataset/dataset';
 import { throwErrors } from '../../data/dataset/problems';
@@ -85,9 +85,10 @@ async function folderInspector(folder: string): Promise<Inspector> {
   if (await has(CONFIG)) {
     return inspectBase;
   }
+  const isAdapter = (await readdir(folder)).some((name) => /^adapters?[._]/.test(name));
   return detectAdapter(folder).then(
     () => inspectAdapter,
-    () => inspectBase,
+    () => (isAdapter ? inspectAdapter : inspectBase),
   );
 }
 

@@ -100,9 +100,18 @@ function unknownKeys({ file, header }: GgufFile): Problem[] {
 /** The error of a .gguf file that holds something else. */
 export function notLora(metadata: Metadata, tensors: ReadonlyMap<string, unknown>): LoraError {
   const kind = kindOfGguf(metadata, tensors);
-  const what = kind === 'adapter' ? 'an adapter of another kind' : GGUF_KINDS[kind];
-  return new LoraError('adapter', `The file is not a LoRA adapter but ${what}.`, {
-    place: { file: metadata.file, key: 'general.type' },
+  const { file } = metadata;
+  if (kind === 'adapter') {
+    const type = metadata.has('adapter.type')
+      ? `an adapter of the type "${metadata.string('adapter.type', '')}"`
+      : 'an adapter that does not say its type: adapter.type is missing';
+    return new LoraError('adapter', `The file is not a LoRA adapter but ${type}.`, {
+      place: { file, key: 'adapter.type' },
+      fix: 'Name the .gguf file of a LoRA adapter, as convert_lora_to_gguf.py of llama.cpp makes it.',
+    });
+  }
+  return new LoraError('adapter', `The file is not a LoRA adapter but ${GGUF_KINDS[kind]}.`, {
+    place: { file, key: 'general.type' },
     fix: 'Name the .gguf file of an adapter, not of a model.',
   });
 }

@@ -200,7 +200,7 @@ function absentTargets(
   if (absent.length === 0) return [];
   return [
     warning(
-      `target_modules includes ${namesInShort(absent)}, but the weights file has no tensors for it`,
+      `target_modules includes ${namesInShort(absent)}, but the weights file has no tensors for ${absent.length === 1 ? 'it' : 'them'}`,
       { file, key: 'target_modules' },
     ),
   ];

@@ -315,9 +315,10 @@ function targeted(
       { place, fix: TOGETHER },
     );
   if (others.length === 0) return { wanted, warnings: [] };
-  const what = `${names} has tensors in the weights file but is not in target_modules`;
+  const [has, is, it] = others.length === 1 ? ['has', 'is', 'it is'] : ['have', 'are', 'they are'];
+  const what = `${names} ${has} tensors in the weights file but ${is} not in target_modules`;
   if (partial !== false)
-    return { wanted, warnings: [warning(`${what}, so it is ignored, as in PEFT`, place)] };
+    return { wanted, warnings: [warning(`${what}, so ${it} ignored, as in PEFT`, place)] };
   throw new LoraError(
     'adapter',
     `${what}: only ${wanted.length} of ${countOf(all.length, 'module')} would be used.`,

@@ -97,7 +97,7 @@ const SAID: Readonly<Record<string, RegExp>> = {
   ),
   'unexpected-tensor': /The tensor is not part of a LoRA adapter and is ignored/,
   'target-not-in-file':
-    /target_modules includes .*self_attn\.k_proj.*, but the weights file has no tensors for it/,
+    /target_modules includes .*self_attn\.k_proj.*, but the weights file has no tensors for (?:it|them)/,
   'config-not-json': problem(
     'adapter_config\\.json',
     'is not valid JSON: .*position 29',

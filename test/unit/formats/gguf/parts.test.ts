@@ -81,3 +81,12 @@ it.each([
   expect(await refusal(openBase(file))).toMatch(kind);
   expect(await refusal(detectAdapter(file))).toMatch(kind);
 });
+
+it.each([
+  [[], /does not say its type: adapter\.type is missing/],
+  [[['adapter.type', { text: 'control' }]], /an adapter of the type "control"/],
+] as const)('an adapter that is no LoRA adapter is named by its type: %j', async (type, reason) => {
+  const file = path.join(mkdtempSync(path.join(tmpdir(), 'lora-kind-')), 'a.gguf');
+  writeFileSync(file, ggufBytes([['general.type', { text: 'adapter' }], ...type], []));
+  await expect(detectAdapter(file)).rejects.toThrow(reason);
+});

@@ -110,7 +110,7 @@ describe('a warning', () => {
       {
         severity: 'warning',
         message:
-          'target_modules includes model.k_proj, model.v_proj, model.o_proj and 1 more, but the weights file has no tensors for it.',
+          'target_modules includes model.k_proj, model.v_proj, model.o_proj and 1 more, but the weights file has no tensors for them.',
         place,
       },
     ]);

@@ -135,7 +135,7 @@ describe('an adapter that fits its base in part', () => {
   it('is refused when target_modules leaves out some of its modules', async () => {
     const folder = await copyWith((name) => name, { target_modules: ['q_proj', 'k_proj'] });
     await expect(read(folder, { partial: false })).rejects.toThrow(
-      /is not in target_modules: only 4 of 14 modules would be used/,
+      /are not in target_modules: only 4 of 14 modules would be used/,
     );
     expect((await read(folder, { partial: true })).adapter.modules).toHaveLength(4);
   });

@@ -282,6 +282,17 @@ describe('target_modules', () => {
     expect(read.modules).toHaveLength(1);
   });
 
+  it('is warned of in the plural', async () => {
+    const [K, V] = [Q.replace('q_proj', 'k_proj'), Q.replace('q_proj', 'v_proj')];
+    const more = { [`${K}.lora_A.weight`]: [2, 3], [`${K}.lora_B.weight`]: [4, 2] };
+    const others = { [`${V}.lora_A.weight`]: [2, 3], [`${V}.lora_B.weight`]: [4, 2] };
+    const folder = await adapter({}, { ...PAIR, ...more, ...others });
+    const { warnings } = await readPeftAdapter(folder);
+    expect(warnings.map(({ message }) => message)).toEqual([
+      'model.k_proj, model.v_proj have tensors in the weights file but are not in target_modules, so they are ignored, as in PEFT.',
+    ]);
+  });
+
   it('warns of modules that it does not name', async () => {
     const K = Q.replace('q_proj', 'k_proj');
     const more = { [`${K}.lora_A.weight`]: [2, 3], [`${K}.lora_B.weight`]: [4, 2] };
