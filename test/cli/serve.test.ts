@@ -39,6 +39,15 @@ class Served {
     this.exit = new Promise((resolve) => this.child.on('close', resolve));
   }
 
+  /** Sends a signal; gives the one that ended the process, or null if it exited. */
+  endedBy(signal: NodeJS.Signals): Promise<NodeJS.Signals | null> {
+    const ended = new Promise<NodeJS.Signals | null>((resolve) => {
+      this.child.on('close', (_, by) => resolve(by));
+    });
+    this.child.kill(signal);
+    return ended;
+  }
+
   send(request: object): void {
     this.child.stdin.write(`${JSON.stringify(request)}\n`);
   }
@@ -222,6 +231,14 @@ describe('a base with adapters in memory', () => {
     expect(ends[0]!.tokens).toBeLessThan(50);
     expect(served.textOf('waits')).toBe('');
     expect(await served.ask(null)).toBe(await alone(base));
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('is ended by %s while it answers', async (signal) => {
+    served = new Served('--base', base);
+    const long = { ...settings, max_new_tokens: 50, temperature: 2 };
+    served.send({ kind: 'answer', id: 'long', settings: long, adapter: null, scale: 1 });
+    await served.until(() => served!.events.find((event) => event.kind === 'text'));
+    expect(await served.endedBy(signal)).toBe(signal);
   });
 
   it('reads a request with line separators of Unicode in its prompt as one line', async () => {

@@ -56,6 +56,7 @@ export const generateCommand = defineCommand({
               temperature,
               seed,
               max_new_tokens: options['max-new-tokens'],
+              isStopped: () => context.signal.aborted,
               onText: (written) => {
                 writer.show(written);
                 return !context.signal.aborted;

@@ -13,7 +13,6 @@ import {
 import { isObject } from '../../shared/values';
 import { answerPrompt } from '../model/answer';
 import { ServedModels } from '../serve/servedModels';
-import { EXIT_STOPPED } from '../stopSignal';
 import { defineCommand, form } from './command';
 import {
   adaptersOption,
@@ -29,6 +28,7 @@ export const serveCommand = defineCommand({
   summary: 'Keeps a base and its adapters in memory and answers requests on standard input.',
   notes: ['Requests and answers are JSON objects, one per line, until standard input ends.'],
   alwaysJson: true,
+  writesNothing: true,
   forms: [
     form({
       options: {
@@ -58,8 +58,8 @@ export const serveCommand = defineCommand({
             has_chat_template: models.tokenizer.has_chat_template,
             device: models.device,
           });
-          await new RequestQueue(models, emit, context.signal).run();
-          return context.signal.aborted ? EXIT_STOPPED : 0;
+          await new RequestQueue(models, emit).run();
+          return 0;
         } finally {
           await models.close();
         }
@@ -79,10 +79,9 @@ class RequestQueue {
   constructor(
     private readonly models: ServedModels,
     private readonly emit: (event: ServeEvent) => void,
-    private readonly signal: AbortSignal,
   ) {}
 
-  /** Answers requests until standard input ends or the signal is aborted. */
+  /** Answers requests until standard input ends. */
   async run(): Promise<void> {
     const lines = messageSplitter((line) => this.receive(line));
     const close = () => {
@@ -97,7 +96,6 @@ class RequestQueue {
       })
       // the terminal was closed
       .on('error', close);
-    this.signal.addEventListener('abort', close);
     while (!this.closed) {
       const request = this.waiting.shift();
       if (request) {
