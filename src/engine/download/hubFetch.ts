@@ -63,10 +63,15 @@ function redirectTarget(location: string, from: URL, hub: URL): URL {
 }
 
 /** Hosts without a public name: they may be services of this machine or its network. */
-const isLocal = (host: string): boolean =>
-  isIP(host.replace(/^\[|\]$/g, '')) !== 0 ||
-  !host.includes('.') ||
-  /\.(?:localhost|local|internal|lan)\.?$/i.test(host);
+function isLocal(host: string): boolean {
+  // a dot at the end stands for the root and changes nothing
+  const name = host.replace(/^\[|\]$|\.+$/g, '');
+  return (
+    isIP(name) !== 0 ||
+    !name.includes('.') ||
+    /\.(?:localhost|local|internal|lan|home|corp|intranet|home\.arpa)$/i.test(name)
+  );
+}
 
 const refused = (message: string): LoraError =>
   new LoraError('base', message, { fix: 'Check HF_ENDPOINT, or download from another hub.' });

@@ -99,6 +99,9 @@ describe('a file of a repository', () => {
     'http://3232235777/x',
     'https://intranet/x',
     'https://router.local/x',
+    'http://localhost./x',
+    'https://intranet./x',
+    'https://nas.home.arpa/x',
     'https://user:password@example.com/x',
     'http://[bad',
   ])('is not fetched from %s', async (location) => {
