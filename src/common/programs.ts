@@ -54,7 +54,11 @@ const FOLDER_LISTS = [
   'DYLD_LIBRARY_PATH',
   'DYLD_FALLBACK_LIBRARY_PATH',
   'DYLD_FRAMEWORK_PATH',
+  'DYLD_FALLBACK_FRAMEWORK_PATH',
+  'DYLD_VERSIONED_LIBRARY_PATH',
+  'DYLD_VERSIONED_FRAMEWORK_PATH',
   'DYLD_INSERT_LIBRARIES',
+  'GCONV_PATH',
   'NODE_PATH',
   'PYTHONPATH',
   'CPATH',
@@ -67,15 +71,24 @@ const FOLDER_LISTS = [
 const SINGLE_PATHS = [
   'PYTHONHOME',
   'PYTHONSTARTUP',
+  'PYTHONUSERBASE',
+  'PYTHONEXECUTABLE',
+  'PYTHONPYCACHEPREFIX',
   'PIP_CONFIG_FILE',
+  'PIP_REQUIREMENT',
+  'PIP_CONSTRAINT',
   'GCC_EXEC_PREFIX',
   'LORA_TFJS_BINDING',
   'OPENSSL_CONF',
+  'OPENSSL_MODULES',
+  'OPENSSL_ENGINES',
+  'NODE_REPL_EXTERNAL_MODULE',
+  'TF_PLUGGABLE_DEVICE_LIBRARY_PATH',
 ] as const;
 const NODE_OPTIONS = 'NODE_OPTIONS';
 /** Options of Node that load code or settings from the file that follows. */
 const LOADS_FILE =
-  /^(?:-r|--require|--import|--loader|--experimental-loader|--env-file|--env-file-if-exists|--experimental-config-file|--openssl-config)$/;
+  /^(?:-r|--require|--import|--loader|--experimental-loader|--env-file|--env-file-if-exists|--(?:experimental-)?config-file|--experimental-default-config-file|--openssl-config|--snapshot-blob|--test-reporter|--test-global-setup)$/;
 
 /**
  * A copy of an environment without what would load code from the working folder or from `untrusted`
@@ -122,14 +135,25 @@ const isOneOf = (names: readonly string[], name: string): boolean => names.inclu
 const listedIn = (value: string, name: string, delimiter: string): string[] =>
   value.split(name === 'LD_PRELOAD' ? /[: ]/ : delimiter);
 
-/** The files in the options of Node that load them. */
+/** The files in the options of Node that load them. Node takes _ for - in the name of an option. */
 function loadedFiles(options: string): readonly string[] {
   const words = (options.match(/(?:"(?:\\.|[^"])*"|[^\s"])+/g) ?? []).map(unquoted);
   return words.flatMap((word, i) => {
     const [, option = word, value] = /^(--[\w-]+)=(.*)$/s.exec(word) ?? [];
-    if (!LOADS_FILE.test(option)) return [];
-    return (value ?? words[i + 1] ?? '').replace(/^file:\/\//, '');
+    if (!LOADS_FILE.test(option.replaceAll('_', '-'))) return [];
+    const file = (value ?? words[i + 1] ?? '').replace(/^file:\/\//i, '');
+    // --import takes a URL, the others do not
+    return [file, unescapedUrl(file)];
   });
+}
+
+/** A text that is not valid as a URL is given as "", which is no full path. */
+function unescapedUrl(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return '';
+  }
 }
 
 const unquoted = (word: string): string => word.replace(/\\(.)|"/g, '$1');

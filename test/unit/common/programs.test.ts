@@ -100,6 +100,13 @@ describe('the environment of a program', () => {
     `--import file://${workspace}/evil.mjs`,
     '--env-file=.env',
     '--require',
+    `--experimental_loader=${workspace}/evil.mjs`,
+    `--env_file=${workspace}/.env`,
+    `--snapshot-blob=${workspace}/evil.blob`,
+    `--test-reporter=${workspace}/evil.mjs`,
+    '--import=/home/me/hos%74ile/evil.mjs',
+    '--import=data:text/javascript,evil()',
+    '--experimental-default-config-file',
   ])('has no NODE_OPTIONS of %s', (NODE_OPTIONS) => {
     expect(safeEnvironment({ NODE_OPTIONS }, [workspace], 'linux')).toEqual({});
   });
@@ -110,6 +117,21 @@ describe('the environment of a program', () => {
     '--import file:///opt/loader.mjs',
   ])('keeps NODE_OPTIONS of %s', (NODE_OPTIONS) => {
     expect(safeEnvironment({ NODE_OPTIONS }, [workspace], 'linux')).toEqual({ NODE_OPTIONS });
+  });
+
+  it.each([
+    ...['PYTHONUSERBASE', 'PYTHONPYCACHEPREFIX', 'PIP_REQUIREMENT', 'PIP_CONSTRAINT'],
+    ...['OPENSSL_MODULES', 'OPENSSL_ENGINES', 'GCONV_PATH', 'TF_PLUGGABLE_DEVICE_LIBRARY_PATH'],
+  ])('has no %s in the workspace, and keeps that of the user', (name) => {
+    expect(safeEnvironment({ [name]: `${workspace}/x` }, [workspace], 'linux')).toEqual({});
+    expect(safeEnvironment({ [name]: 'x' }, [workspace], 'linux')).toEqual({});
+    const env = { [name]: '/usr/share/x' };
+    expect(safeEnvironment(env, [workspace], 'linux')).toEqual(env);
+  });
+
+  it('takes no workspace with an escape in its name for another folder', () => {
+    const NODE_OPTIONS = '--require=/home/me/a%62/evil.js';
+    expect(safeEnvironment({ NODE_OPTIONS }, ['/home/me/a%62'], 'linux')).toEqual({});
   });
 
   it("trusts the user's home, also when it is the workspace", () => {
