@@ -19,6 +19,10 @@ export const AnswerSettingsSchema = v.object({
   temperature: v.pipe(number, v.minValue(0)),
   seed: v.pipe(number, v.integer(), v.minValue(0)),
   max_new_tokens: v.pipe(number, v.integer(), v.minValue(1)),
+  /**
+   * The row of the run whose earlier turns and variables stand before a chat's prompt; null: none.
+   */
+  row: v.optional(v.nullable(v.pipe(number, v.integer(), v.minValue(0))), null),
 });
 export type AnswerSettings = v.InferOutput<typeof AnswerSettingsSchema>;
 
@@ -34,6 +38,8 @@ const RequestSchema = v.variant('kind', [
     /** Variables for the chat template, over those of the command line. */
     chat_template_kwargs: v.optional(TemplateVariablesSchema, {}),
   }),
+  /** Asks for a row of the run (--run), counted from 0. */
+  v.object({ kind: v.literal('row'), index: v.pipe(number, v.integer(), v.minValue(0)) }),
   /** Stops an answer that is being written or waiting. */
   v.object({ kind: v.literal('stop'), id: v.string() }),
 ]);
@@ -44,6 +50,28 @@ export type ServeRequest = v.InferInput<typeof RequestSchema>;
 export type ServeMessage = v.InferOutput<typeof RequestSchema>;
 /** A request for an answer. */
 export type AnswerRequest = Extract<ServeMessage, { kind: 'answer' }>;
+
+/** A request for a row. */
+export type RowRequest = Extract<ServeMessage, { kind: 'row' }>;
+
+/** A row that a run was validated on, as a question with the answer that it teaches. */
+export const RowQuestionSchema = v.object({
+  /** From 0. */
+  index: number,
+  /** Rows that can be asked. */
+  count: number,
+  /** In the dataset. */
+  line: number,
+  /** Empty: none. */
+  system: v.string(),
+  /** The earlier turns, and the names of the tools. */
+  before: v.array(v.object({ role: v.string(), text: v.string() })),
+  prompt: v.string(),
+  expected: v.string(),
+  /** Whether the dataset has changed since the run. */
+  changed: v.boolean(),
+});
+export type RowQuestion = v.InferOutput<typeof RowQuestionSchema>;
 
 /** Parses a message to `lora serve`; undefined if it is not valid. */
 export const asServeRequest = parsed(RequestSchema);
@@ -59,6 +87,8 @@ export type ServeEvent =
       readonly has_chat_template: boolean;
       readonly device: string;
     }
+  | { readonly kind: 'row'; readonly row: RowQuestion }
+  | { readonly kind: 'rowFailed'; readonly error: SerializedError }
   /** The next part of an answer. */
   | { readonly kind: 'text'; readonly id: string; readonly text: string }
   | {

@@ -1,11 +1,22 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { AnswerSettings, ServeEvent } from '../../src/shared/serveProtocol';
 import { messageSplitter } from '../../src/common/lineSplitter';
 import { dist } from '../support/tfjs';
-import { baseWith, baseWithNewToken, cli, editJson, fixtures } from '../support/commandLine';
+import {
+  baseWith,
+  baseWithNewToken,
+  cli,
+  editJson,
+  fixtures,
+  makeRecipe,
+  recordOf,
+  tempFolder,
+  train,
+} from '../support/commandLine';
 
 const inFixtures = (name: string) => path.join(fixtures, name);
 const settings: AnswerSettings = {
@@ -15,6 +26,7 @@ const settings: AnswerSettings = {
   temperature: 0,
   seed: 0,
   max_new_tokens: 8,
+  row: null,
 };
 
 /** A running `lora serve`, and what it has said. */
@@ -144,6 +156,74 @@ it('keeps the base in bf16 on request, like generate, and refuses an unknown dty
       '--base-dtype must be one of auto, float32, bfloat16, not "half"',
     ) as string,
   ]);
+});
+
+it('shows the rows that a run was validated on, and answers them as they were trained', async () => {
+  const system = { role: 'system', content: 'Be short.' };
+  const turns = [
+    { role: 'user', content: 'hi' },
+    { role: 'assistant', content: 'hello' },
+    { role: 'user', content: 'the old mill' },
+  ];
+  const rowOf = (answer: string) => ({
+    messages: [system, ...turns, { role: 'assistant', content: answer }],
+  });
+  const validation = path.join(tempFolder(), 'validation.jsonl');
+  writeFileSync(validation, [rowOf('a'), rowOf('b')].map((row) => JSON.stringify(row)).join('\n'));
+  const recipe = makeRecipe({ top: { validation }, training: { max_steps: 1, max_length: 200 } });
+  const runDir = await train(recipe);
+  const base = recordOf(runDir).recipe.base;
+  const running = new Served(
+    '--base',
+    base,
+    '--adapter',
+    path.join(runDir, 'adapter'),
+    '--run',
+    runDir,
+  );
+  served = running;
+  const rowAt = async (index: number) => {
+    const before = running.events.length;
+    running.send({ kind: 'row', index });
+    return running.until(() =>
+      running.events.slice(before).find(({ kind }) => kind === 'row' || kind === 'rowFailed'),
+    );
+  };
+  expect(await rowAt(1)).toEqual({
+    kind: 'row',
+    row: {
+      index: 1,
+      count: 2,
+      line: 2,
+      system: 'Be short.',
+      before: [
+        { role: 'user', text: 'hi' },
+        { role: 'assistant', text: 'hello' },
+      ],
+      prompt: 'the old mill',
+      expected: 'b',
+      changed: false,
+    },
+  });
+  expect(await rowAt(2)).toMatchObject({
+    error: { message: expect.stringContaining('no row 3') as string },
+  });
+  const asked = { chat: true, system: 'Be short.', row: 1 };
+  const messages = path.join(tempFolder(), 'messages.json');
+  writeFileSync(messages, JSON.stringify([system, ...turns]));
+  const args = [
+    'generate',
+    '--base',
+    base,
+    '--messages',
+    messages,
+    '--max-new-tokens',
+    '8',
+    '--json',
+  ];
+  const whole = await running.ask(null, 1, asked);
+  expect(whole).toBe(textOfResult(await cli(...args)));
+  expect(await running.ask(null, 1, { ...asked, row: null })).not.toBe(whole);
 });
 
 describe('a base with adapters in memory', () => {

@@ -1,9 +1,10 @@
 // The playground in a real workbench: adapters answer beside their base model.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
+import { tsImport } from 'tsx/esm/api';
 import * as d from './drive.mjs';
 import { checkThemes, chooseInMenu, LIMIT, openWorkbench, readJson, until } from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
@@ -12,6 +13,8 @@ import { programPath } from '../../scripts/programs.mjs';
 const shots = path.join(root, 'out', 'screenshots');
 const cli = (...args) =>
   spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), ...args], { encoding: 'utf8' });
+
+const { visibleControls } = await tsImport('../../src/shared/plainText.ts', import.meta.url);
 
 describe('the playground', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
@@ -58,6 +61,7 @@ describe('the playground', { timeout: LIMIT }, () => {
         JSON.stringify({
           base: 'models/tiny',
           dataset: 'data/train.jsonl',
+          validation_split: 0.25,
           lora: { r, lora_alpha: 4 * r },
           training: { max_steps: 60, learning_rate: 0.02 },
           samples: { sample_steps: 0 },
@@ -82,14 +86,31 @@ describe('the playground', { timeout: LIMIT }, () => {
     await chooseInMenu(page, runs().nth(1), 'Try Adapter');
     await page.locator('.tab.active', { hasText: 'Try on tiny' }).waitFor();
     await body().getByText('Ready, on').waitFor();
+    await body()
+      .getByText(/^Row 1 of \d+ \(line \d+\)$/)
+      .waitFor();
+    const asked = await body().locator('#prompt').inputValue();
+    assert.ok(
+      readFileSync(path.join(workspace, 'data/train.jsonl'), 'utf8').includes(
+        JSON.stringify(asked),
+      ),
+      asked,
+    );
+    await body().locator('.expected').waitFor();
+    await body().getByRole('button', { name: 'Next row' }).click();
+    await body()
+      .getByText(/^Row 2 of/)
+      .waitFor();
+    await body().getByRole('button', { name: 'Ask without the row' }).click();
     await body().locator('#max_new_tokens').fill('12');
+    await body().locator('#system').fill('');
     await body().locator('#prompt').fill('name a color');
     await body().locator('#prompt').press('Control+Enter');
     const [base, adapted] = await answers(2);
     const [{ dir: first }] = runsOf(workspace);
     assert.deepEqual(
       [base.trim(), adapted.trim()].map((text) => text.replace(/^\(nothing\)$/, '')),
-      [answerOfCli(), answerOfCli(path.join(first, 'adapter'))],
+      [answerOfCli(), answerOfCli(path.join(first, 'adapter'))].map(visibleControls),
     );
     await until(
       () => readJson(path.join(workspace, '.lora/prompts.json'))?.join() === 'name a color',
@@ -156,7 +177,12 @@ describe('the playground', { timeout: LIMIT }, () => {
     await chooseInMenu(page, row, 'Try Model');
     await page.locator('.tab.active', { hasText: 'Try on model' }).waitFor();
     await body().getByText('Ready, on').waitFor();
+    await body()
+      .getByText(/^Row 1 of/)
+      .waitFor();
+    await body().getByRole('button', { name: 'Ask without the row' }).click();
     await body().locator('#max_new_tokens').fill('12');
+    await body().locator('#system').fill('');
     await body().locator('#prompt').fill('name a color');
     await body().locator('#prompt').press('Control+Enter');
     const [answer] = await answers(1);
@@ -179,6 +205,6 @@ describe('the playground', { timeout: LIMIT }, () => {
     );
     assert.equal(answer.trim().replace(/^\(nothing\)$/, ''), JSON.parse(stdout).text.trim());
     await chooseInMenu(page, row, 'Open Dashboard');
-    await body().getByText('Reveal Model').waitFor();
+    await body().getByRole('button', { name: 'Reveal Model' }).waitFor();
   });
 });

@@ -10,6 +10,7 @@ import { asChoices } from './model/choices';
 import { KeyNumbers } from './model/keyNumbers';
 import { choose } from '../shared/page';
 import { initialDashboard, reduceDashboard, type DashboardState } from './state';
+import { endView } from './view/end';
 import { headerView } from './view/header';
 import { noticesView } from './view/notices';
 import { samplesView } from './view/samples';
@@ -38,9 +39,9 @@ startPage<DashboardState, HostMessage, PageMessage, StringKey>({
     const board = new ChartBoard(page, (state) => summaryMarkdown(page, numbers, state));
     return (state) => {
       if (!state.loaded) return null;
-      return html`${headerView(page, state)} ${noticesView(page, state)}
-      ${tilesView(page, numbers, state)} ${board.view(state, samplesView(page, state))}
-      ${tabsView(page, state)}`;
+      return html`${headerView(page, state)} ${endView(page, numbers, state)}
+      ${noticesView(page, state)} ${tilesView(page, numbers, state)}
+      ${board.view(state, samplesView(page, state))} ${tabsView(page, state)}`;
     };
   },
   shown: (page) => {

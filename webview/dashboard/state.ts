@@ -1,6 +1,7 @@
 import type { EngineProgress, EngineStatus } from '../../src/shared/engineProtocol';
 import type {
   HostMessage,
+  LabelsMessage,
   LogMessage,
   PageMessage,
   PageState,
@@ -22,6 +23,7 @@ export interface DashboardState {
   readonly link: RunLink;
   readonly history: RunHistory;
   readonly log: readonly LogMessage[];
+  readonly labels: Omit<LabelsMessage, 'kind'>;
   /** A request to the engine that is not answered yet. */
   readonly pending: RunRequest | null;
   readonly choices: PageState;
@@ -38,6 +40,7 @@ export function initialDashboard(choices: PageState): DashboardState {
     progress: null,
     link: 'folder',
     log: [],
+    labels: { name: null, previous: null },
     pending: null,
     choices,
     status: { state: 'preparing', step: 0, total_steps: null, seconds_left: null, error: null },
@@ -64,12 +67,20 @@ export function reduceDashboard(state: DashboardState, message: HostMessage): Da
       return { ...state, run: message.run };
     case 'log':
       return { ...state, log: [...state.log, message].slice(-LOG_KEPT) };
+    case 'labels':
+      return { ...state, labels: { name: message.name, previous: message.previous } };
     case 'answered':
       return { ...state, pending: state.pending === message.request ? null : state.pending };
   }
 }
 
 export const hasEnded = ({ status }: DashboardState): boolean => ENDED_STATES.has(status.state);
+
+/** A run that ended before its first number has nothing to show. */
+export const isEmptyEnd = (state: DashboardState): boolean =>
+  hasEnded(state) &&
+  state.history.length === 0 &&
+  !state.history.lines.some(({ kind }) => kind === 'eval' || kind === 'sample');
 
 export const totalSteps = ({ status, run }: DashboardState): number | null =>
   status.total_steps ?? run?.total_steps ?? null;

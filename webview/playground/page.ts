@@ -10,7 +10,7 @@ import { button, defineElements } from '../shared/toolkit';
 import { answersView } from './parts/answers';
 import { questionView } from './parts/question';
 import './playground.css';
-import { initialPlayground, reducePlayground, type PlaygroundState } from './state';
+import { afterMessage, initialPlayground, reducePlayground, type PlaygroundState } from './state';
 
 defineElements(button());
 
@@ -18,6 +18,7 @@ startPage<PlaygroundState, PlaygroundHostMessage, PlaygroundPageMessage, Playgro
   schema: PlaygroundHostMessageSchema,
   initial: ({ kept, fact, strings }) => initialPlayground(kept, fact('base'), strings.base),
   reduce: reducePlayground,
+  received: afterMessage,
   // The page says what it is about only once it knows the adapters.
   kept: ({ server, kept }) => (server ? kept : undefined),
   view: (page) => (state) =>

@@ -6,6 +6,7 @@ import {
   type PlaygroundServerState,
 } from '../../src/shared/pages/playground/protocol';
 import type { PlaygroundStringKey } from '../../src/shared/pages/playground/strings';
+import type { RowQuestion } from '../../src/shared/serveProtocol';
 import type { Page } from '../shared/page';
 import { emptyColumn, isBusy, withMessage, type AnswerColumn } from './model/columns';
 
@@ -15,6 +16,15 @@ export interface PlaygroundState {
   readonly columns: readonly AnswerColumn[];
   /** Settings and scales, which VS Code keeps. */
   readonly kept: PlaygroundPageState;
+  /** The row of the run that was asked for last; null without one. */
+  readonly row: RowQuestion | null;
+  /** Why there is no row; empty without a reason. */
+  readonly rowFault: string;
+  /** The row that the host is asked for, and which prompt it replaces. */
+  readonly rowWanted: {
+    readonly index: number;
+    readonly replaces: 'any' | 'empty' | 'none';
+  } | null;
   /** Number of requests so far. */
   readonly asked: number;
   /** Name of the base model's column. */
@@ -29,6 +39,9 @@ export function initialPlayground(kept: unknown, base: string, baseName: string)
   return {
     server: null,
     columns: [],
+    row: null,
+    rowFault: '',
+    rowWanted: null,
     kept: stored?.base === base ? stored : fresh,
     asked: 0,
     baseName,
@@ -39,6 +52,9 @@ export function reducePlayground(
   state: PlaygroundState,
   message: PlaygroundHostMessage,
 ): PlaygroundState {
+  if (message.kind === 'row') return withRow(state, message.row);
+  if (message.kind === 'rowFailed')
+    return { ...state, rowFault: message.message, rowWanted: null, row: null };
   if (message.kind !== 'state') return { ...state, columns: withMessage(state.columns, message) };
   return {
     ...state,
@@ -46,6 +62,55 @@ export function reducePlayground(
     columns: columnsFor(state, message),
     kept: keptFor(state.kept, message),
   };
+}
+
+/** A row that replaces the prompt also removes the answers to the one before. */
+function withRow(state: PlaygroundState, row: RowQuestion): PlaygroundState {
+  const next = { ...state, row, rowFault: '', rowWanted: null };
+  const replaces = state.rowWanted?.replaces ?? 'none';
+  const isWritten = state.kept.settings.prompt !== '';
+  if (replaces === 'none' || (replaces === 'empty' && isWritten)) return next;
+  const { prompt, system, index } = row;
+  const settings = { ...state.kept.settings, prompt, system, row: index, chat: true };
+  return {
+    ...next,
+    kept: { ...state.kept, settings },
+    columns: state.columns.map(({ adapter, name }) => emptyColumn(adapter, name)),
+  };
+}
+
+/** The row whose question is asked as it was trained; null if the page asks something else. */
+export function askedRow({ row, kept: { settings } }: PlaygroundState): RowQuestion | null {
+  const isAsked =
+    row !== null &&
+    settings.row === row.index &&
+    settings.prompt === row.prompt &&
+    settings.system === row.system;
+  return isAsked ? row : null;
+}
+
+/** Asks the host for a row, which then replaces the prompt. */
+export function showRow(page: PlaygroundPage, index: number): void {
+  stopColumns(page, page.state.columns);
+  wantRow(page, { index, replaces: 'any' });
+}
+
+function wantRow(
+  { post, change }: PlaygroundPage,
+  rowWanted: NonNullable<PlaygroundState['rowWanted']>,
+): void {
+  change({ rowWanted });
+  post({ kind: 'row', index: rowWanted.index });
+}
+
+/** When the model is ready: the first row, or the one that was shown before. */
+export function afterMessage(message: PlaygroundHostMessage, page: PlaygroundPage): void {
+  const { row, rowWanted, rowFault, kept } = page.state;
+  const isReady = message.kind === 'state' && message.phase.kind === 'ready' && message.rows;
+  if (!isReady || row || rowWanted || rowFault !== '') return;
+  const { settings } = kept;
+  if (settings.row !== null) wantRow(page, { index: settings.row, replaces: 'none' });
+  else if (settings.prompt === '') wantRow(page, { index: 0, replaces: 'empty' });
 }
 
 /** Answers stay beside the adapters that gave them. */

@@ -26,6 +26,8 @@ export interface SampleAnswer {
   readonly answer_ids: readonly number[];
   /** The messages before the one that is answered. Empty for rows that are no chats. */
   readonly before: readonly Message[];
+  /** The message that is answered; null for rows that are no chats. */
+  readonly asked: Message | null;
   /** What the chat template gets beside the messages. */
   readonly variables: ChatVariables;
 }
@@ -74,10 +76,12 @@ const sampledSpan = ({ labelled }: EncodedRow, example: Example) =>
 export function sampleAnswer({ row, encoded, example }: TokenizedRow): SampleAnswer | null {
   const span = encoded && sampledSpan(encoded, example);
   if (!span || !isAnswered(row)) return null;
+  const messages = askedMessages(row, encoded, span.start);
   return {
     prompt_ids: encoded.ids.slice(0, span.start),
     answer_ids: encoded.ids.slice(span.start, span.end),
-    before: askedMessages(row, encoded, span.start).slice(0, -1),
+    before: messages.slice(0, -1),
+    asked: messages.at(-1) ?? null,
     variables: row.kind === 'messages' ? (row.variables ?? {}) : {},
   };
 }
@@ -99,11 +103,7 @@ function askedMessages(row: Row, { labelled }: EncodedRow, start: number): reado
 
 /** The message that is answered, or the row as text; empty if there is none. */
 export function sampleText(row: Row, answer?: SampleAnswer | null): string {
-  if (row.kind === 'messages' && answer) {
-    const asked = row.messages[answer.before.length];
-    return asked ? contentOf(asked) : '';
-  }
-  return textOf(row) ?? '';
+  return answer?.asked ? contentOf(answer.asked) : (textOf(row) ?? '');
 }
 
 function textOf(row: Row): string | undefined {

@@ -7,11 +7,13 @@ import {
   asServeRequest,
   type AnswerRequest,
   type AnswerSettings,
+  type RowRequest,
   type ServeEvent,
   type ServeMessage,
 } from '../../shared/serveProtocol';
 import { isObject } from '../../shared/values';
 import { answerPrompt } from '../model/answer';
+import { RunRows } from '../serve/runRows';
 import { ServedModels } from '../serve/servedModels';
 import { defineCommand, form } from './command';
 import {
@@ -21,6 +23,8 @@ import {
   partialOption,
   templateVariablesOption,
 } from './commonOptions';
+import { optional } from './options';
+import { anyText } from './optionValues';
 
 /** lora serve. */
 export const serveCommand = defineCommand({
@@ -34,12 +38,14 @@ export const serveCommand = defineCommand({
       options: {
         base: baseOption,
         adapter: { ...adaptersOption, help: 'adapter to choose from; repeat for several' },
+        run: optional(anyText, 'DIR', 'folder of a run, whose rows can be asked for'),
         'chat-template-kwargs': templateVariablesOption,
         'base-dtype': baseDtypeOption('auto'),
         partial: partialOption,
       },
       run: async ({ options }, context) => {
         const { base, adapter } = options;
+        const rows = options.run === null ? null : new RunRows(options.run);
         const emit = (event: ServeEvent) => context.print(JSON.stringify(event));
         const models = await ServedModels.open(
           { base, adapters: adapter },
@@ -58,9 +64,10 @@ export const serveCommand = defineCommand({
             has_chat_template: models.tokenizer.has_chat_template,
             device: models.device,
           });
-          await new RequestQueue(models, emit).run();
+          await new RequestQueue({ models, rows }, emit).run();
           return 0;
         } finally {
+          await rows?.close();
           await models.close();
         }
       },
@@ -68,16 +75,23 @@ export const serveCommand = defineCommand({
   ],
 });
 
+/** What requests are answered with. */
+interface Served {
+  readonly models: ServedModels;
+  /** Null: no run is given. */
+  readonly rows: RunRows | null;
+}
+
 /** Reads requests while an answer is being written; answers them in order, unless stopped. */
 class RequestQueue {
-  private readonly waiting: AnswerRequest[] = [];
+  private readonly waiting: (AnswerRequest | RowRequest)[] = [];
   private readonly stopped = new Set<string>();
   private currentId: string | null = null;
   private closed = false;
   private wake: () => void = () => undefined;
 
   constructor(
-    private readonly models: ServedModels,
+    private readonly served: Served,
     private readonly emit: (event: ServeEvent) => void,
   ) {}
 
@@ -98,7 +112,9 @@ class RequestQueue {
       .on('error', close);
     while (!this.closed) {
       const request = this.waiting.shift();
-      if (request) {
+      if (request?.kind === 'row') {
+        await this.showRow(request.index);
+      } else if (request) {
         await this.answer(request);
       } else {
         await new Promise<void>((resolve) => {
@@ -123,13 +139,26 @@ class RequestQueue {
 
   /** Does nothing if the answer is finished already. */
   private stop(id: string): void {
-    if (id === this.currentId || this.waiting.some((request) => request.id === id)) {
+    if (
+      id === this.currentId ||
+      this.waiting.some((own) => own.kind === 'answer' && own.id === id)
+    ) {
       this.stopped.add(id);
     }
   }
 
   private isStopped(id: string): boolean {
     return this.closed || this.stopped.has(id);
+  }
+
+  private async showRow(index: number): Promise<void> {
+    const { rows, models } = this.served;
+    try {
+      if (!rows) throw new LoraError('usage', 'There is no run: give its folder with --run.');
+      this.emit({ kind: 'row', row: await rows.question(index, models.tokenizer) });
+    } catch (error) {
+      this.emit({ kind: 'rowFailed', error: LoraError.from(error, 'dataset').serialize() });
+    }
   }
 
   private async answer(request: AnswerRequest): Promise<void> {
@@ -164,8 +193,14 @@ class RequestQueue {
         sentLength = text.length;
       }
     };
-    const prompt = promptOf(settings, checkedVariables(chat_template_kwargs));
-    const { model, tokenizer } = await this.models.with(adapter, scale);
+    const { models, rows } = this.served;
+    const variables = checkedVariables(chat_template_kwargs);
+    const { row } = settings;
+    const prompt =
+      rows && row !== null && settings.chat
+        ? await rows.chat(row, settings, variables)
+        : promptOf(settings, variables);
+    const { model, tokenizer } = await models.with(adapter, scale);
     const answer = await answerPrompt(model, tokenizer, prompt, {
       ...settings,
       isStopped: () => this.isStopped(id),

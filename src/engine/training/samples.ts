@@ -47,7 +47,7 @@ export function samplePrompts(
 }
 
 /** A row up to its answer, in the tokens that the model trains on. */
-function rowPrompt(
+export function rowPrompt(
   { text, line }: SampleRow,
   { prompt_ids, answer_ids, before, variables }: SampleAnswer,
   tokenizer: Tokenizer,

@@ -1,8 +1,10 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
+import type { Disposable } from '../../common/signal';
 import { LoraError } from '../../shared/errors';
 import type {
   HostMessage,
+  NextStep,
   OpenTarget,
   PageMessage,
   RunRequest,
@@ -12,7 +14,9 @@ import { COMMANDS } from '../commands/commandTable';
 import { metricsCsv } from './csv';
 import { copyError, openErrorPlace } from './errorActions';
 import type { ConnectRun } from './follower';
+import { labelsOf, type RunLabels } from './runLabels';
 import { RunSource } from './runSource';
+import type { RunStore } from '../runs/runStore';
 import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
 import type { PanelPage } from '../webview/panelSet';
@@ -24,6 +28,7 @@ import { setTitle } from '../ui/panels';
 /** What the pages need. */
 export interface DashboardOptions extends PanelHost {
   readonly connect: ConnectRun;
+  readonly store: Pick<RunStore, 'runs' | 'onDidChange'>;
 }
 
 const OPEN_COMMANDS: Readonly<Record<OpenTarget, string>> = {
@@ -39,8 +44,10 @@ const OPEN_COMMANDS: Readonly<Record<OpenTarget, string>> = {
  */
 export class DashboardPanel implements PanelPage {
   private readonly source: RunSource;
-  private readonly disposables: vscode.Disposable[] = [];
+  private readonly disposables: readonly Disposable[];
   private readonly post: (message: HostMessage) => void;
+  /** The labels that were sent last. */
+  private labelled = '';
 
   constructor(
     readonly panel: vscode.WebviewPanel,
@@ -55,15 +62,16 @@ export class DashboardPanel implements PanelPage {
       () => vscode.workspace.isTrusted,
     );
     const { webview } = panel;
-    if (panel.title === '') setTitle(panel, titleOf(runDir));
-    this.disposables.push(
+    if (panel.title === '') setTitle(panel, this.labels?.title ?? titleOf(runDir));
+    this.disposables = [
       webview.onDidReceiveMessage((message: unknown) => {
         this.receive(message);
       }),
       panel.onDidChangeViewState(() => {
         if (!panel.visible) this.source.stop();
       }),
-    );
+      options.store.onDidChange(() => this.label()),
+    ];
     openPage(webview, {
       extensionUri: options.extensionUri,
       page: 'dashboard',
@@ -77,9 +85,24 @@ export class DashboardPanel implements PanelPage {
   }
 
   private send(message: HostMessage): void {
-    if ((message.kind === 'snapshot' || message.kind === 'run') && message.run)
-      setTitle(this.panel, message.run.name);
     this.post(message);
+    if (message.kind !== 'snapshot') return;
+    this.labelled = '';
+    this.label();
+  }
+
+  private get labels(): RunLabels | null {
+    return labelsOf(this.options.store.runs, this.runDir);
+  }
+
+  /** Tells the tab and the page what the run is called, when that has changed. */
+  private label(): void {
+    const { labels } = this;
+    const text = JSON.stringify(labels);
+    if (!labels || text === this.labelled) return;
+    this.labelled = text;
+    setTitle(this.panel, labels.title);
+    this.post(labels.message);
   }
 
   private receive(value: unknown): void {
@@ -103,6 +126,8 @@ export class DashboardPanel implements PanelPage {
         return vscode.commands.executeCommand(COMMANDS.resumeRun.id, runDir);
       case 'open':
         return vscode.commands.executeCommand(OPEN_COMMANDS[message.what], runDir);
+      case 'next':
+        return this.goOn(message.what);
       case 'openPlace':
         return openErrorPlace(message.place, source.status.error);
       case 'copyError':
@@ -126,8 +151,26 @@ export class DashboardPanel implements PanelPage {
     }
   }
 
+  /** What leads on from a run that has ended. */
+  private async goOn(what: NextStep): Promise<void> {
+    const { runDir } = this;
+    const inner = this.source.run?.result.adapter;
+    const adapter = typeof inner === 'string' ? path.join(runDir, inner) : undefined;
+    const previous = this.labels?.previous ?? null;
+    const pair = adapter !== undefined && previous !== null ? [previous, adapter] : adapter;
+    const steps: Readonly<Record<NextStep, readonly [command: string, argument: unknown]>> = {
+      tryAdapter: [COMMANDS.tryAdapter.id, adapter],
+      tryModel: [COMMANDS.tryModel.id, runDir],
+      merge: [COMMANDS.mergeAdapter.id, adapter],
+      export: [COMMANDS.convertAdapter.id, adapter],
+      compare: [COMMANDS.compareAdapters.id, pair],
+      runAgain: [COMMANDS.runAgain.id, runDir],
+    };
+    await vscode.commands.executeCommand(...steps[what]);
+  }
+
   private get name(): string {
-    return this.source.run?.name ?? titleOf(this.runDir);
+    return this.labels?.message.name ?? this.source.run?.name ?? titleOf(this.runDir);
   }
 
   private async exportCsv(): Promise<void> {

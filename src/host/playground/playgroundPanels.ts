@@ -22,7 +22,7 @@ import { copyText } from '../webview/copyAndSave';
 import { keepPrompt, readPrompts } from './prompts';
 import type { RunSummary } from '../runs/run';
 import { Server } from './server';
-import { variablesFor } from './templateVariables';
+import { runOf, variablesFor } from './templateVariables';
 
 /** What the pages need. */
 export interface PlaygroundOptions extends PanelHost {
@@ -131,6 +131,9 @@ class PlaygroundPanel implements PanelPage {
         return this.restart(this.adapters.filter((_, i) => i !== message.adapter));
       case 'ask':
         return this.ask(message);
+      case 'row':
+        this.server?.send(message);
+        return;
       case 'stop':
         for (const id of message.ids) this.server?.send({ kind: 'stop', id });
         return;
@@ -181,6 +184,7 @@ class PlaygroundPanel implements PanelPage {
       cli: this.options.cli,
       base: this.base,
       adapters,
+      run: this.runOf(adapters),
       env,
       onEvent: (event) => {
         if (this.server === server) this.handleEvent(event);
@@ -204,9 +208,16 @@ class PlaygroundPanel implements PanelPage {
       case 'warning':
         this.options.log(`Playground: ${event.message}`);
         break;
+      case 'row':
       case 'text':
       case 'done':
         this.send(event);
+        break;
+      case 'rowFailed':
+        this.send({
+          kind: 'rowFailed',
+          message: LoraError.deserialize(event.error).describe(),
+        });
         break;
       case 'error': {
         const message = LoraError.deserialize(event.error).describe();
@@ -234,8 +245,17 @@ class PlaygroundPanel implements PanelPage {
       base: path.basename(this.base),
       adapters,
       prompts: [...this.prompts],
+      rows: this.runOf(this.adapters) !== null,
       phase: this.phase,
     });
+  }
+
+  /** The run that has trained the first of the adapters that a run has trained, or the base. */
+  private runOf(adapters: readonly string[]): string | null {
+    const runs = this.options.runs();
+    const places = [...adapters, this.base];
+    const found = places.flatMap((place) => runOf(place, runs) ?? []);
+    return found[0]?.dir ?? null;
   }
 
   /** The folder that stores the prompts: the workspace folder of the base model, else the first. */

@@ -15,6 +15,8 @@ export interface ServerCommand {
   readonly cli: string;
   readonly base: string;
   readonly adapters: readonly string[];
+  /** Folder of the run whose rows can be asked for; null: none. */
+  readonly run: string | null;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly onEvent: (event: ServeEvent) => void;
 }
@@ -31,12 +33,13 @@ export class Server {
   private disposed = false;
   private failed = false;
 
-  constructor({ node, cli, base, adapters, env, onEvent }: ServerCommand) {
+  constructor({ node, cli, base, adapters, run, env, onEvent }: ServerCommand) {
     const args = [
       'serve',
       '--base',
       base,
       ...adapters.flatMap((adapter) => ['--adapter', adapter]),
+      ...(run === null ? [] : ['--run', run]),
       '--json',
     ];
     this.child = startProcess(node, [cli, ...args], {

@@ -2,6 +2,12 @@ import path from 'node:path';
 import type { TemplateVariables } from '../../shared/chatVariables';
 import type { RunSummary } from '../runs/run';
 
+/** The run whose folder a place is in. */
+export const runOf = <Run extends { readonly dir: string }>(
+  place: string,
+  runs: readonly Run[],
+): Run | undefined => runs.find(({ dir }) => place.startsWith(dir + path.sep));
+
 /**
  * What the chat template gets where a model answers: the variables of the run that has trained it,
  * so that it sees prompts as in its training. A base that no run has made is compared with its
@@ -15,6 +21,6 @@ export function variablesFor(
   runs: readonly Pick<RunSummary, 'dir' | 'templateVariables'>[],
 ): TemplateVariables {
   const ofRun = (place: string | undefined) =>
-    runs.find(({ dir }) => place?.startsWith(dir + path.sep))?.templateVariables;
+    place === undefined ? undefined : runOf(place, runs)?.templateVariables;
   return (adapter === null ? (ofRun(base) ?? ofRun(adapters[0])) : ofRun(adapter)) ?? {};
 }

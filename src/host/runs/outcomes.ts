@@ -96,25 +96,25 @@ async function readError(run: RunSummary): Promise<LoraError> {
   }
 }
 
+interface ToastAction {
+  readonly title: string;
+  readonly command: string;
+  readonly argument: string;
+}
+
 async function notifyCompleted(run: RunSummary): Promise<void> {
+  const { adapter, dir } = run;
+  const first: readonly ToastAction[] =
+    adapter === null
+      ? [{ title: t('Try Model'), command: COMMANDS.tryModel.id, argument: dir }]
+      : [{ title: t('Try Adapter'), command: COMMANDS.tryAdapter.id, argument: adapter }];
   const dashboard = { title: t('Open Dashboard'), command: COMMANDS.openDashboard.id };
-  const actions: readonly { readonly title: string; readonly command: string }[] =
-    run.model === null
-      ? [
-          dashboard,
-          { title: t('Reveal Adapter'), command: COMMANDS.revealAdapter.id },
-          { title: t('Copy Adapter Path'), command: COMMANDS.copyAdapterPath.id },
-        ]
-      : [
-          dashboard,
-          { title: t('Reveal Model'), command: COMMANDS.revealModel.id },
-          { title: t('Try Model'), command: COMMANDS.tryModel.id },
-        ];
+  const actions = [...first, { ...dashboard, argument: dir }];
   const loss = run.lastLoss === null ? '' : t(', loss {0}', formatLoss(run.lastLoss));
   const chosen = await notify(
     'information',
     t('{0} finished training: {1} {1|step|steps}{2}.', run.name, run.step, loss),
     actions,
   );
-  if (chosen) await vscode.commands.executeCommand(chosen.command, run.dir);
+  if (chosen) await vscode.commands.executeCommand(chosen.command, chosen.argument);
 }

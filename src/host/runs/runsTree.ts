@@ -5,6 +5,7 @@ import { t } from '../text/l10n';
 import { setTooltip, setViewMessage } from '../ui/treeItems';
 import { GROUPINGS, type Grouping } from './arrangeRuns';
 import { isActive, type RunSummary } from './run';
+import { runBefore } from './runBefore';
 import { readRunCard } from './runCard';
 import type { RunQueue } from '../queue/runQueue';
 import { GroupNode, itemOf, PartNode, QueuedNode, RunNode, type Node } from './runNodes';
@@ -129,10 +130,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   /** The last run before this one with the same base or recipe. */
   private runBefore(run: RunSummary) {
-    const alike = (other: RunSummary) =>
-      (other.recipePath !== null && other.recipePath === run.recipePath) ||
-      (other.base !== null && other.base === run.base);
-    const before = this.store.runs.find((other) => other.created < run.created && alike(other));
+    const before = runBefore(this.store.runs, run);
     const record = before && this.store.record(before.dir);
     return record ? { name: before.name, record } : null;
   }

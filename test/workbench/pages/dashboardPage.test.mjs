@@ -136,7 +136,7 @@ test('sends requests by button and waits for the answer', async () => {
   await page.waitForFunction(
     () => !document.querySelector('vscode-button[title="Pause"]').hasAttribute('disabled'),
   );
-  await page.locator('vscode-button', { hasText: 'Show Log' }).click();
+  await page.locator('.head').getByRole('button', { name: 'Show Log' }).click();
   await page.locator('vscode-button', { hasText: 'Export CSV' }).click();
   await eventually(async () =>
     assert.deepEqual(await page.evaluate(() => window.sent.slice(1)), [

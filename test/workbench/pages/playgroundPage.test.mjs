@@ -116,6 +116,7 @@ test('queries the base and each adapter at its scale, and again after its scale 
     temperature: 0,
     seed: 0,
     max_new_tokens: 128,
+    row: null,
   });
   await page.locator('#temperature').fill('0.8');
   await page.locator('#temperature').press('Tab');
@@ -216,4 +217,76 @@ test('keeps letters of every direction in answers, and writes controls of the di
   );
   await assertQuiet(shown);
   await shown.close();
+});
+
+const rowOf = (index, change = {}) => ({
+  kind: 'row',
+  row: {
+    index,
+    count: 3,
+    line: 10 + index,
+    system: 'Answer with\none git command.',
+    before: [{ role: 'user', text: 'hi' }],
+    prompt: `question ${index}`,
+    expected: 'git reset --soft HEAD~1',
+    changed: false,
+    ...change,
+  },
+});
+
+test('begins with a row of the run as it was trained, and steps through the others', async () => {
+  const shown = await pages.open();
+  const { page } = shown;
+  await tell(page, { ...state(READY), rows: true });
+  assert.deepEqual(await sent(page, 'row'), [{ kind: 'row', index: 0 }]);
+  await tell(page, rowOf(0));
+  await page.getByText('Row 1 of 3 (line 10)').waitFor();
+  assert.equal(await page.locator('#prompt').inputValue(), 'question 0');
+  assert.equal(await page.locator('#system').inputValue(), 'Answer with\none git command.');
+  await page.locator('.before dd', { hasText: 'hi' }).waitFor();
+  await page.locator('#ask').click();
+  const [{ settings, columns }] = await sent(page, 'ask');
+  assert.deepEqual(
+    [settings.row, settings.system, settings.chat],
+    [0, 'Answer with\none git command.', true],
+  );
+  for (const [i, { id }] of columns.entries()) {
+    await tell(page, { kind: 'text', id, text: TEXTS[i] });
+    await tell(page, { kind: 'done', id, tokens: 8, seconds: 2, stopped: false });
+  }
+  await eventually(async () => assert.equal(await page.locator('.card .exact').count(), 1));
+  await page.locator('.expected', { hasText: 'git reset --soft HEAD~1' }).waitFor();
+  await assertAccessible(page);
+  await page.getByRole('button', { name: 'Next row' }).click();
+  await tell(page, rowOf(1, { changed: true }));
+  await page.getByText('The dataset has changed since the run.').waitFor();
+  assert.equal(await page.locator('#prompt').inputValue(), 'question 1');
+  await eventually(async () => assert.equal(await page.locator('.card .exact').count(), 0));
+  await page.locator('#prompt').fill('something else');
+  await eventually(async () => assert.equal(await page.locator('.expected').count(), 0));
+  await page.getByRole('button', { name: 'Ask without the row' }).click();
+  await page.locator('#ask').click();
+  await eventually(async () => assert.equal((await sent(page, 'ask')).at(-1).settings.row, null));
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('keeps what was written when it is shown again, and says why there are no rows', async () => {
+  const first = await pages.open();
+  await tell(first.page, { ...state(READY), rows: true });
+  await tell(first.page, rowOf(0));
+  await first.page.getByText('Row 1 of 3').waitFor();
+  await first.page.locator('#prompt').fill('my own question');
+  const kept = await first.page.evaluate(() => window.kept);
+  await first.close();
+  const again = await pages.open({ state: kept });
+  await tell(again.page, { ...state(READY), rows: true });
+  assert.deepEqual(await sent(again.page, 'row'), [{ kind: 'row', index: 0 }]);
+  await tell(again.page, rowOf(0));
+  await again.page.getByText('Row 1 of 3').waitFor();
+  assert.equal(await again.page.locator('#prompt').inputValue(), 'my own question');
+  await tell(again.page, { kind: 'rowFailed', message: 'The dataset cannot be read.' });
+  await again.page.getByText('The dataset cannot be read.').waitFor();
+  await assertQuiet(again);
+  await again.close();
 });

@@ -112,7 +112,7 @@ function recordOf({ state, steps, total, r, ended }) {
       last_validation_loss: null,
       best_validation_loss: null,
       best_step: null,
-      adapter: ended ? 'adapter' : null,
+      adapter: ['completed', 'stopped'].includes(state) ? 'adapter' : null,
     },
     error: null,
   };

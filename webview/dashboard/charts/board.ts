@@ -13,7 +13,13 @@ import { onThemeChange, readTheme } from '../../shared/theme';
 import { RUN_CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
 import { runMarks } from '../model/summary';
 import { choose } from '../../shared/page';
-import { hasEnded, totalSteps, type DashboardPage, type DashboardState } from '../state';
+import {
+  hasEnded,
+  isEmptyEnd,
+  totalSteps,
+  type DashboardPage,
+  type DashboardState,
+} from '../state';
 import { ChartCard, type CardShape, type Drawing } from './card';
 
 /** Least time between two drawings of new values, in ms: it keeps the page smooth. */
@@ -61,7 +67,7 @@ export class ChartBoard {
     const isOnTop = ({ spec: { id } }: ChartCard) => id === 'loss' || pinned.includes(id);
     const [top, others] = [this.cards.filter(isOnTop), this.cards.filter((c) => !isOnTop(c))];
     const copy = () => post({ kind: 'copyText', text: this.markdown(this.page.state) });
-    return html`<section class="charts" aria-label=${t('charts')}>
+    return html`<section class="charts" aria-label=${t('charts')} ?hidden=${isEmptyEnd(state)}>
       <div class="toolbar">
         <h2>${t('charts')}</h2>
         ${axisBar(this.page, state.choices, (choice) => choose(this.page, choice))}

@@ -27,6 +27,11 @@ export class KeyNumbers {
     };
   }
 
+  /** The most memory of any step, in bytes; 0 before the first. */
+  peakOf({ history }: DashboardState): number {
+    return this.peak.update(history);
+  }
+
   /** Known before the first step; undefined for metrics that the recipe says nothing about. */
   private recipeNote(id: KeyNumberId, { run }: DashboardState): string | undefined {
     if (id === 'learning_rate') return run?.recipe.training.lr_scheduler_type ?? '';

@@ -1,6 +1,6 @@
 import { nothing, type TemplateResult } from 'lit-html';
 import { ref } from 'lit-html/directives/ref.js';
-import type { OpenTarget, RunRequest } from '../../../src/shared/pages/dashboard/protocol';
+import type { NextStep, PageMessage } from '../../../src/shared/pages/dashboard/protocol';
 import type { StringKey } from '../../../src/shared/pages/dashboard/strings';
 import type { RunState } from '../../../src/shared/run';
 import { html } from '../../shared/html';
@@ -31,7 +31,7 @@ export function headerView(page: DashboardPage, state: DashboardState): Template
   const buttons = ACTIONS.map((action) => actionButton(page, state, action));
   return html`<header class="head">
     <div class="title">
-      <h1>${state.run?.name ?? folderName(state.choices.runDir)}</h1>
+      <h1>${state.labels.name ?? state.run?.name ?? folderName(state.choices.runDir)}</h1>
       ${stateBadge(page, state)}
       <div class="actions" role="group" aria-label=${t('actions')}>${buttons}</div>
     </div>
@@ -79,53 +79,116 @@ function shareDone(state: DashboardState): number | null {
 interface Action {
   readonly text: StringKey;
   readonly icon: string;
-  readonly isPrimary?: boolean;
+  readonly isPrimary?: (state: DashboardState) => boolean;
+  /** Shown by its icon alone. */
+  readonly isSmall?: boolean;
   /** Its text, if the button has none of its own. */
-  readonly title?: StringKey;
-  /** A request to the engine: it needs one that answers, and one is sent at a time. */
-  readonly request?: RunRequest;
-  readonly opens?: OpenTarget;
+  readonly title?: (page: DashboardPage) => string;
+  /** Requests need an engine that answers, and one is sent at a time. */
+  readonly does: PageMessage;
   readonly isShown: (state: DashboardState) => boolean;
 }
 
-/** The button without a request or a target continues a run that has ended. */
+const always = () => true;
+const next = (what: NextStep): PageMessage => ({ kind: 'next', what });
+const hasAdapter = (state: DashboardState): boolean =>
+  hasEnded(state) && typeof state.run?.result.adapter === 'string';
+const hasModel = (state: DashboardState): boolean =>
+  hasEnded(state) && typeof state.run?.result.model === 'string';
+const isTextModel = ({ run }: DashboardState): boolean =>
+  run?.recipe.task === undefined || run.recipe.task === 'causal_lm';
+
+/** Nothing is left to train. */
+const isDone = (state: DashboardState): boolean =>
+  state.status.state !== 'failed' && !canContinue(state);
+
 const ACTIONS: readonly Action[] = [
   {
     text: 'pause',
     icon: 'debug-pause',
-    isPrimary: true,
-    request: 'pause',
+    isPrimary: always,
+    does: { kind: 'request', request: 'pause' },
     isShown: ({ status }) => status.state === 'running',
   },
   {
     text: 'resume',
     icon: 'play',
-    isPrimary: true,
-    request: 'resume',
+    isPrimary: always,
+    does: { kind: 'request', request: 'resume' },
     isShown: ({ status }) => status.state === 'paused',
   },
   {
     text: 'stop',
     icon: 'debug-stop',
-    title: 'stopHint',
-    request: 'stop',
+    title: ({ t }) => t('stopHint'),
+    does: { kind: 'request', request: 'stop' },
     isShown: (state) => !hasEnded(state),
   },
-  { text: 'continue', icon: 'debug-continue', isPrimary: true, isShown: canContinue },
-  { text: 'openRecipe', icon: 'json', opens: 'recipe', isShown: ({ run }) => run !== null },
+  {
+    text: 'continue',
+    icon: 'debug-continue',
+    isPrimary: always,
+    does: { kind: 'continue' },
+    isShown: canContinue,
+  },
+  {
+    text: 'tryAdapter',
+    icon: 'beaker',
+    isPrimary: isDone,
+    does: next('tryAdapter'),
+    isShown: (state) => hasAdapter(state) && isTextModel(state),
+  },
+  {
+    text: 'tryModel',
+    icon: 'beaker',
+    isPrimary: isDone,
+    does: next('tryModel'),
+    isShown: (state) => hasModel(state) && isTextModel(state),
+  },
+  { text: 'merge', icon: 'git-merge', does: next('merge'), isShown: hasAdapter },
+  { text: 'export', icon: 'export', does: next('export'), isShown: hasAdapter },
+  {
+    text: 'compare',
+    icon: 'diff',
+    title: ({ t, state }) => t('compareHint', state.labels.previous ?? ''),
+    does: next('compare'),
+    isShown: (state) => hasAdapter(state) && state.labels.previous !== null,
+  },
+  {
+    text: 'runAgain',
+    icon: 'refresh',
+    isPrimary: (state) => state.status.state === 'failed' && !canContinue(state),
+    does: next('runAgain'),
+    isShown: (state) => hasEnded(state) && state.run !== null,
+  },
+  {
+    text: 'openRecipe',
+    icon: 'json',
+    isSmall: true,
+    does: { kind: 'open', what: 'recipe' },
+    isShown: ({ run }) => run !== null,
+  },
   {
     text: 'revealAdapter',
     icon: 'folder-opened',
-    opens: 'adapter',
-    isShown: (state) => hasEnded(state) && typeof state.run?.result.adapter === 'string',
+    isSmall: true,
+    does: { kind: 'open', what: 'adapter' },
+    isShown: hasAdapter,
   },
   {
     text: 'revealModel',
     icon: 'folder-opened',
-    opens: 'model',
-    isShown: (state) => hasEnded(state) && typeof state.run?.result.model === 'string',
+    isSmall: true,
+    does: { kind: 'open', what: 'model' },
+    isShown: hasModel,
   },
-  { text: 'showLog', icon: 'output', opens: 'log', isShown: () => true },
+  {
+    text: 'showLog',
+    icon: 'output',
+    isSmall: true,
+    does: { kind: 'open', what: 'log' },
+    isShown: always,
+  },
 ];
 
 function canContinue({ status: { state }, history }: DashboardState): boolean {
@@ -135,26 +198,26 @@ function canContinue({ status: { state }, history }: DashboardState): boolean {
 
 function actionButton(page: DashboardPage, state: DashboardState, action: Action): TemplateResult {
   const { t } = page;
+  const { text, isPrimary, isSmall = false, title, does, isShown } = action;
   const isIdle = state.link !== 'engine' || state.pending !== null;
+  const image = html`<span
+    slot=${isSmall ? nothing : 'start'}
+    class="codicon codicon-${action.icon}"
+    aria-hidden="true"
+  ></span>`;
   return html`<vscode-button
-    appearance=${action.isPrimary ? 'primary' : 'secondary'}
-    title=${t(action.title ?? action.text)}
-    ?hidden=${!action.isShown(state)}
-    ?disabled=${action.request !== undefined && isIdle}
-    @click=${() => act(page, action)}
-    ><span slot="start" class="codicon codicon-${action.icon}" aria-hidden="true"></span>${t(
-      action.text,
-    )}</vscode-button
+    class=${isSmall ? 'small' : nothing}
+    appearance=${isPrimary?.(state) === true ? 'primary' : 'secondary'}
+    title=${title?.(page) ?? t(text)}
+    aria-label=${isSmall ? t(text) : nothing}
+    ?hidden=${!isShown(state)}
+    ?disabled=${does.kind === 'request' && isIdle}
+    @click=${() => act(page, does)}
+    >${image}${isSmall ? nothing : t(text)}</vscode-button
   >`;
 }
 
-function act({ change, post }: DashboardPage, { request, opens }: Action): void {
-  if (request) {
-    change({ pending: request });
-    post({ kind: 'request', request });
-  } else if (opens) {
-    post({ kind: 'open', what: opens });
-  } else {
-    post({ kind: 'continue' });
-  }
+function act({ change, post }: DashboardPage, does: PageMessage): void {
+  if (does.kind === 'request') change({ pending: does.request });
+  post(does);
 }

@@ -3,7 +3,7 @@ import { KEY_NUMBER_IDS } from '../../../src/shared/metrics/table';
 import { methodOf, type RunRecord } from '../../../src/shared/run';
 import { html } from '../../shared/html';
 import type { KeyNumbers } from '../model/keyNumbers';
-import type { DashboardPage, DashboardState } from '../state';
+import { hasEnded, isEmptyEnd, type DashboardPage, type DashboardState } from '../state';
 
 /** The key numbers with their notes, and how much of the model is trained. */
 export function tilesView(
@@ -14,13 +14,13 @@ export function tilesView(
   const { t } = page;
   const tiles = KEY_NUMBER_IDS.map((id) => {
     const { value, note } = numbers.of(id, state);
-    return html`<div class="tile tile-${id}">
+    return html`<div class="tile tile-${id}" ?hidden=${hasEnded(state) && value === t('none')}>
       <dt>${t(`tile.${id}`)}</dt>
       <dd class="value">${value}</dd>
       <dd class="sub">${note}</dd>
     </div>`;
   });
-  return html`<section aria-label=${t('tiles')}>
+  return html`<section aria-label=${t('tiles')} ?hidden=${isEmptyEnd(state)}>
     <dl class="tiles">${tiles}</dl>
     <p class="parameters">${state.run ? parametersText(page, state.run) : nothing}</p>
   </section>`;

@@ -49,6 +49,7 @@ export function runAfter(run: OverlayRun, message: HostMessage): OverlayRun {
     case 'run':
       return { ...run, record: message.run };
     case 'progress':
+    case 'labels':
     case 'log':
     case 'answered':
       return run;

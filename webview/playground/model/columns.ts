@@ -32,7 +32,7 @@ export const emptyColumn = (adapter: number | null, name: string): AnswerColumn 
 export const isBusy = ({ state }: AnswerColumn): boolean =>
   state.kind === 'waiting' || state.kind === 'writing';
 
-type AnswerMessage = Exclude<PlaygroundHostMessage, { kind: 'state' }>;
+type AnswerMessage = Extract<PlaygroundHostMessage, { readonly id: string }>;
 
 /** The columns after a message about one answer; messages about older requests change nothing. */
 export const withMessage = (

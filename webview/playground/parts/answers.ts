@@ -4,9 +4,16 @@ import { ref } from 'lit-html/directives/ref.js';
 import { repeat } from 'lit-html/directives/repeat.js';
 import { MAX_SCALE } from '../../../src/shared/pages/playground/protocol';
 import { html } from '../../shared/html';
-import { iconButton } from '../../shared/templates';
+import { icon, iconButton } from '../../shared/templates';
 import { answerParts, isBusy, type AnswerColumn } from '../model/columns';
-import { adapterScale, ask, keep, type PlaygroundPage, type PlaygroundState } from '../state';
+import {
+  adapterScale,
+  ask,
+  askedRow,
+  keep,
+  type PlaygroundPage,
+  type PlaygroundState,
+} from '../state';
 
 /** The answers side by side, the base model's first. */
 export function answersView(page: PlaygroundPage, state: PlaygroundState): TemplateResult {
@@ -20,9 +27,28 @@ export function answersView(page: PlaygroundPage, state: PlaygroundState): Templ
         ({ adapter, name }) => `${adapter ?? 'base'} ${name}`,
         (column) => answerCard(page, state, column),
       )}
+      ${expectedCard(page, state)}
     </div>
     <p class="hint" ?hidden=${!hasMarks}>${t('marks')}</p>
   </section>`;
+}
+
+/** What the row teaches, beside the answers to its question. */
+function expectedCard({ t }: PlaygroundPage, state: PlaygroundState) {
+  const row = askedRow(state);
+  if (!row) return nothing;
+  return html`<article class="card expected" aria-label=${t('expected')}>
+    <header><h2>${t('expected')}</h2></header>
+    <div class="text" tabindex="0" role="region" aria-label=${t('expected')}>
+      <span class="written">${row.expected}</span>
+    </div>
+  </article>`;
+}
+
+/** Whether a finished answer is just what the row teaches. */
+function isExact(state: PlaygroundState, { text, state: { kind } }: AnswerColumn): boolean {
+  const row = askedRow(state);
+  return row !== null && kind === 'done' && text.trim() === row.expected.trim();
 }
 
 function answerCard(page: PlaygroundPage, state: PlaygroundState, column: AnswerColumn) {
@@ -48,7 +74,13 @@ function answerCard(page: PlaygroundPage, state: PlaygroundState, column: Answer
     >
       <span class="written">${answerContent(page, column, base)}</span>
     </div>
-    <p class="caption" role="status">${answerFacts(page, column, base)}</p>
+    <p class="caption" role="status">
+      ${
+        isExact(state, column)
+          ? html`<span class="exact">${icon('pass-filled')}${t('exact')}</span> · `
+          : nothing
+      }${answerFacts(page, column, base)}
+    </p>
   </article>`;
 }
 

@@ -9,6 +9,7 @@ import { html } from '../../shared/html';
 import { markdownTable } from '../../shared/markdown';
 import { secondaryButton } from '../../shared/templates';
 import { isBusy } from '../model/columns';
+import { rowView } from './row';
 import { ask, keep, stopColumns, type PlaygroundPage, type PlaygroundState } from '../state';
 
 type Settings = PlaygroundPageState['settings'];
@@ -27,7 +28,7 @@ export function questionView(
     ask(page);
   };
   return html`<section class="question">
-    ${head(page, server)}
+    ${head(page, server)} ${rowView(page, state, server)}
     <div class="bar">
       <label for="prompt">${t('prompt')}</label>
       <span class="hint">${t('prompt.hint')}</span>
@@ -86,17 +87,20 @@ function recentPrompts(page: PlaygroundPage, { prompts }: PlaygroundServerState)
   </select>`;
 }
 
+/** System messages of rows may have several lines. */
 function systemField(page: PlaygroundPage, { kept: { settings } }: PlaygroundState) {
   const { t } = page;
+  const lines = settings.system.split('\n').length;
   return html`<label class="system"
-    >${t('system')}<input
-      type="text"
+    >${t('system')}<textarea
       id="system"
+      rows=${Math.min(6, lines)}
       placeholder=${t('system.hint')}
       .value=${live(settings.system)}
       ?disabled=${!settings.chat}
       @input=${(event: Event) => set(page, { system: textOf(event) })}
-  /></label>`;
+    ></textarea>
+  </label>`;
 }
 
 function chatBox(page: PlaygroundPage, state: PlaygroundState, { phase }: PlaygroundServerState) {
@@ -179,7 +183,8 @@ function copy({ t, post, state: { columns, kept } }: PlaygroundPage): void {
   post({ kind: 'copyText', text });
 }
 
-const set = (page: PlaygroundPage, change: Partial<Settings>): void =>
+/** Changes what is asked, and how. */
+export const set = (page: PlaygroundPage, change: Partial<Settings>): void =>
   keep(page, { settings: { ...page.state.kept.settings, ...change } });
 
 const textOf = (event: Event): string =>

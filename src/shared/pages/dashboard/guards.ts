@@ -4,7 +4,7 @@ import { asMetricLine } from '../../metrics/parse';
 import { STEP_FIELDS } from '../../metrics/table';
 import { checked } from '../../parsed';
 import { isInRun, type RunRecord } from '../../run';
-import { type HostMessage, type PageMessage } from './protocol';
+import { NEXT_STEPS, type HostMessage, type PageMessage } from './protocol';
 import { isObject } from '../../values';
 
 // Checks for values from files and messages. Unknown keys pass: a newer engine may write more.
@@ -173,6 +173,7 @@ const HostMessageVariants = v.variant('kind', [
     message: text,
     time: text,
   }),
+  v.object({ kind: v.literal('labels'), name: orNull(text), previous: orNull(text) }),
   v.object({ kind: v.literal('answered'), request: RequestSchema }),
 ]);
 
@@ -188,6 +189,7 @@ const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.picklist(['ready', 'continue', 'copyError', 'export']) }),
   v.object({ kind: v.literal('request'), request: RequestSchema }),
   v.object({ kind: v.literal('open'), what: v.picklist(['recipe', 'adapter', 'model', 'log']) }),
+  v.object({ kind: v.literal('next'), what: v.picklist(NEXT_STEPS) }),
   v.object({ kind: v.literal('openPlace'), place: PlaceSchema }),
   PICTURE_SCHEMA,
   TEXT_SCHEMA,

@@ -15,6 +15,7 @@ export type HostMessage =
   | ProgressMessage
   | RunMessage
   | LogMessage
+  | LabelsMessage
   | AnsweredMessage;
 
 /** The whole state: the answer to `ready`, sent again when earlier messages are void. */
@@ -60,6 +61,15 @@ export interface LogMessage {
   readonly time: string;
 }
 
+/** What the user calls the run, and which run it can be compared with. */
+export interface LabelsMessage {
+  readonly kind: 'labels';
+  /** Null: the user has given it no name. */
+  readonly name: string | null;
+  /** The run before it with an adapter of the same base or recipe; null without one. */
+  readonly previous: string | null;
+}
+
 /** The request was answered; the host has already reported a failure to the user. */
 export interface AnsweredMessage {
   readonly kind: 'answered';
@@ -81,6 +91,7 @@ export type PageMessage =
   /** Continue a run that has ended from its last checkpoint. */
   | { readonly kind: 'continue' }
   | { readonly kind: 'open'; readonly what: OpenTarget }
+  | { readonly kind: 'next'; readonly what: NextStep }
   /** A place from the run's error. */
   | { readonly kind: 'openPlace'; readonly place: Place }
   | { readonly kind: 'copyError' }
@@ -104,6 +115,18 @@ export interface CopyText {
   readonly kind: 'copyText';
   readonly text: string;
 }
+
+/** What can be done with a run that has ended. */
+export const NEXT_STEPS = [
+  'tryAdapter',
+  'tryModel',
+  'merge',
+  'export',
+  'compare',
+  'runAgain',
+] as const;
+
+export type NextStep = (typeof NEXT_STEPS)[number];
 
 export type OpenTarget = 'recipe' | 'adapter' | 'model' | 'log';
 

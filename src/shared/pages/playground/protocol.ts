@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { parsed } from '../../parsed';
-import { AnswerSettingsSchema } from '../../serveProtocol';
+import { AnswerSettingsSchema, RowQuestionSchema } from '../../serveProtocol';
 import { TEXT_SCHEMA } from '../dashboard/guards';
 
 // The messages between the extension host and the playground, on which a base model and its
@@ -17,12 +17,16 @@ export const PlaygroundHostMessageSchema = v.variant('kind', [
     base: text,
     adapters: v.array(AdapterSchema),
     prompts: v.array(text),
+    /** Whether rows of a run can be asked for. */
+    rows: v.optional(v.boolean(), false),
     phase: v.variant('kind', [
       v.object({ kind: v.literal('loading'), fraction: number }),
       v.object({ kind: v.literal('ready'), has_chat_template: v.boolean(), device: text }),
       v.object({ kind: v.literal('failed'), message: text }),
     ]),
   }),
+  v.object({ kind: v.literal('row'), row: RowQuestionSchema }),
+  v.object({ kind: v.literal('rowFailed'), message: text }),
   v.object({ kind: v.literal('text'), id: text, text }),
   v.object({
     kind: v.literal('done'),
@@ -53,6 +57,7 @@ const PageMessageSchema = v.variant('kind', [
     settings: AnswerSettingsSchema,
     columns: v.array(ColumnSchema),
   }),
+  v.object({ kind: v.literal('row'), index: v.pipe(number, v.integer(), v.minValue(0)) }),
   v.object({ kind: v.literal('stop'), ids: v.array(text) }),
   TEXT_SCHEMA,
   v.object({ kind: v.literal('trouble'), message: text }),
@@ -72,6 +77,7 @@ const PageStateSchema = v.object({
     temperature: 0,
     seed: 0,
     max_new_tokens: 128,
+    row: null,
   }),
   /** Of each adapter. */
   scales: v.optional(v.array(v.pipe(number, v.minValue(0), v.maxValue(MAX_SCALE))), []),

@@ -1,0 +1,115 @@
+import { prepareData, type PreparedData } from '../../data/dataset/prepare';
+import { contentOf } from '../../data/chat/chat';
+import type { Chat, ChatVariables, Message } from '../../data/chat/chat';
+import type { SampleAnswer, SampleRow } from '../../data/examples/sampleRows';
+import type { Tokenizer } from '../../data/tokenizer/tokenizer';
+import { LoraError } from '../../shared/errors';
+import { variablesIn } from '../../shared/chatVariables';
+import type { FileFingerprint, RunRecord } from '../../shared/run';
+import type { RowQuestion } from '../../shared/serveProtocol';
+import { dataToolsOf } from '../model/dataTools';
+import { readRecord } from '../run/runFolder';
+import { openForTraining } from '../training/open';
+import { rowPrompt } from '../training/samples';
+
+/** A row of the run as it was trained, up to its answer. */
+interface TrainedRow {
+  readonly row: SampleRow;
+  readonly answer: SampleAnswer;
+}
+
+/**
+ * The rows that a run was validated on, or trained on if it had none to validate: read as the run
+ * read them, when they are first asked for.
+ */
+export class RunRows {
+  private opened: Promise<OpenedRows> | undefined;
+
+  /** @param runDir The folder of the run. */
+  constructor(private readonly runDir: string) {}
+
+  /**
+   * The question of a row and the answer that it teaches.
+   *
+   * @throws LoraError where the run or its dataset cannot be read, or has no such row
+   */
+  async question(index: number, tokenizer: Tokenizer): Promise<RowQuestion> {
+    const { data, changed } = await this.open();
+    const { row, answer } = await rowAt(data, index);
+    const { before = [], expected = '' } = rowPrompt(row, answer, tokenizer).facts;
+    const first = answer.before[0];
+    const system = first?.role === 'system' ? contentOf(first) : '';
+    return {
+      index,
+      count: data.shown_rows.length,
+      line: row.line,
+      system,
+      before: before.filter(({ role }) => role !== 'system'),
+      prompt: row.text,
+      expected,
+      changed,
+    };
+  }
+
+  /** The conversation of a row with another system message ('': none) and question. */
+  async chat(
+    index: number,
+    { system, prompt }: { readonly system: string; readonly prompt: string },
+    variables: ChatVariables,
+  ): Promise<Chat> {
+    const { data } = await this.open();
+    const { answer } = await rowAt(data, index);
+    const turns = answer.before.filter(({ role }, i) => i > 0 || role !== 'system');
+    const head: readonly Message[] =
+      system.trim() === '' ? [] : [{ role: 'system', content: system }];
+    return {
+      messages: [...head, ...turns, { role: 'user', ...answer.asked, content: prompt }],
+      variables: { ...variables, ...answer.variables },
+    };
+  }
+
+  async close(): Promise<void> {
+    const opened = await this.opened?.catch(() => undefined);
+    opened?.data.close();
+  }
+
+  private open(): Promise<OpenedRows> {
+    this.opened ??= openRows(this.runDir);
+    return this.opened;
+  }
+}
+
+interface OpenedRows {
+  readonly data: PreparedData;
+  /** Whether the dataset is another than the run has read. */
+  readonly changed: boolean;
+}
+
+async function openRows(runDir: string): Promise<OpenedRows> {
+  const record = await readRecord(runDir);
+  const { recipe } = record;
+  if (recipe.task !== 'causal_lm')
+    throw new LoraError('usage', `A model for the task ${recipe.task} cannot generate text.`);
+  const { base, read } = await openForTraining(recipe);
+  try {
+    const now = new Date(record.created);
+    const chat_template_kwargs = variablesIn(recipe.chat_template_kwargs) ?? {};
+    const tools = await dataToolsOf(base, { now, chat_template_kwargs });
+    const data = await prepareData(read, recipe, tools);
+    return { data, changed: hasChanged(data.fingerprint, record) };
+  } finally {
+    await base.close();
+  }
+}
+
+function hasChanged(now: readonly FileFingerprint[], { data }: RunRecord): boolean {
+  const known = data?.fingerprint ?? [];
+  const hashes = (files: readonly FileFingerprint[]) => files.map(({ sha256 }) => sha256).join();
+  return known.length > 0 && hashes(known) !== hashes(now);
+}
+
+async function rowAt({ shown_rows }: PreparedData, index: number): Promise<TrainedRow> {
+  const row = index < shown_rows.length ? await shown_rows.at(index) : null;
+  if (!row?.answer) throw new LoraError('usage', `The dataset of the run has no row ${index + 1}.`);
+  return { row, answer: row.answer };
+}

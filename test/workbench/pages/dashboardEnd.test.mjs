@@ -1,0 +1,81 @@
+// node --test test/workbench/pages
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { openRun, startDashboards } from './dashboards.mjs';
+import { assertAccessible, assertQuiet, eventually, sent, THEMES } from './openPage.mjs';
+
+let dashboards;
+before(async () => {
+  dashboards = await startDashboards();
+});
+after(() => dashboards?.close());
+
+const open = (run, options) => openRun(dashboards, run, options);
+const labels = (page, change = {}) =>
+  page.evaluate((message) => window.postMessage(message, '*'), {
+    kind: 'labels',
+    name: null,
+    previous: null,
+    ...change,
+  });
+const shownActions = (page) =>
+  page
+    .locator('.head .actions vscode-button:visible')
+    .evaluateAll((buttons) =>
+      buttons.map((button) => button.getAttribute('aria-label') ?? button.innerText.trim()),
+    );
+
+test('leads on from a completed run: what it has learnt, then the adapter', async () => {
+  const dashboard = await open({ steps: 300, state: 'completed' });
+  const { page } = dashboard;
+  await labels(page, { name: 'Git words', previous: 'r4 · 0.52' });
+  await page.locator('h1', { hasText: 'Git words' }).waitFor();
+  assert.deepEqual(await page.locator('.end p').allInnerTexts(), [
+    'The validation loss fell from 3.2 to 1.205.',
+    'Samples answered exactly as expected: 0 of 1 before, 1 of 1 now.',
+    'The last step is the best one.',
+    'It took 10 min and 1 GiB of memory.',
+  ]);
+  const leading = ['Try Adapter', 'Merge…', 'Export…', 'Compare with Previous', 'Run Again'];
+  assert.deepEqual((await shownActions(page)).slice(0, 5), leading);
+  assert.equal(await page.locator('.head vscode-button[appearance=primary]:visible').count(), 1);
+  for (const name of leading) await page.getByRole('button', { name }).first().click();
+  await eventually(async () =>
+    assert.deepEqual(
+      (await sent(page, 'next')).map(({ what }) => what),
+      ['tryAdapter', 'merge', 'export', 'compare', 'runAgain'],
+    ),
+  );
+  await labels(page);
+  await eventually(async () =>
+    assert.ok(!(await shownActions(page)).includes('Compare with Previous')),
+  );
+  await assertAccessible(page);
+  await assertQuiet(dashboard);
+  await dashboard.close();
+});
+
+test('shows of a run that failed before its first step the error and Run Again, and no empty tile', async () => {
+  const error = { area: 'dataset', message: 'Row 12 has no messages.' };
+  for (const theme of THEMES) {
+    const dashboard = await open(
+      { steps: 0, state: 'failed', evaluations: false, error },
+      { theme },
+    );
+    const { page } = dashboard;
+    await page.getByText('Row 12 has no messages.').waitFor();
+    assert.deepEqual(await shownActions(page), ['Run Again', 'Open Recipe', 'Show Log']);
+    assert.equal(await page.locator('.tile:visible, .chart:visible, .end').count(), 0);
+    await assertAccessible(page);
+    await assertQuiet(dashboard);
+    await dashboard.close();
+  }
+});
+
+test('shows of a run that failed later the tiles that have a value', async () => {
+  const { page, close } = await open({ steps: 40, state: 'failed', evaluations: false });
+  await page.locator('.tile-loss:visible').waitFor();
+  assert.equal(await page.locator('.tile-validation:visible').count(), 0);
+  await page.locator('.end', { hasText: 'The training loss fell from' }).waitFor();
+  await close();
+});

@@ -1,0 +1,56 @@
+import { nothing, type TemplateResult } from 'lit-html';
+import { html } from '../../shared/html';
+import { endOf, type End } from '../model/end';
+import type { KeyNumbers } from '../model/keyNumbers';
+import { lastValue } from '../model/summary';
+import { hasEnded, type DashboardPage, type DashboardState } from '../state';
+
+/** What a run that has ended has learnt, what that cost, and whether its last step is the best. */
+export function endView(
+  page: DashboardPage,
+  numbers: KeyNumbers,
+  state: DashboardState,
+): TemplateResult | typeof nothing {
+  const { t } = page;
+  const end = hasEnded(state) ? endOf(state.history) : null;
+  if (!end) return nothing;
+  const sentences = [
+    ...lossSentence(page, end),
+    ...exactSentence(page, end),
+    ...bestSentence(page, end),
+    ...costSentence(page, numbers, state),
+  ];
+  return html`<section class="end" aria-label=${t('end')}>
+    ${sentences.map((text) => html`<p>${text}</p>`)}
+  </section>`;
+}
+
+function lossSentence({ t, format }: DashboardPage, { loss }: End): string[] {
+  if (!loss) return [];
+  const [from, to] = [format.value(loss.from), format.value(loss.to)];
+  if (from === to) return [t(`end.${loss.of}.same`, from)];
+  return [t(`end.${loss.of}.${loss.to < loss.from ? 'fell' : 'rose'}`, from, to)];
+}
+
+function exactSentence({ t, format }: DashboardPage, { exact }: End): string[] {
+  if (!exact) return [];
+  const { from, to, all } = exact;
+  return [t('end.exact', format.count(from), format.count(to), format.count(all))];
+}
+
+function bestSentence({ t, format }: DashboardPage, { best }: End): string[] {
+  if (!best) return [];
+  if (best.isLast) return [t('end.best.last')];
+  return [t('end.best.earlier', format.count(best.step), format.value(best.loss))];
+}
+
+function costSentence(
+  { t, format }: DashboardPage,
+  numbers: KeyNumbers,
+  state: DashboardState,
+): string[] {
+  const took = lastValue(state.history, 'elapsed');
+  const peak = numbers.peakOf(state);
+  if (!Number.isFinite(took) || peak === 0) return [];
+  return [t('end.cost', format.duration(took), format.bytes(peak))];
+}
