@@ -86,7 +86,8 @@ export function createServices(context: vscode.ExtensionContext): Services {
     overlayPanels({ ...host, connect: connectIfTrusted, store, queue, dashboards }),
   );
   const runsTree = own(new RunsTree(store, queue, workspaceState));
-  const commands = new CommandRegistry(errors, () => runsTree.selection);
+  const activeRun = () => store.find(dashboards.active ?? '');
+  const commands = new CommandRegistry(errors, () => runsTree.selection, activeRun);
 
   return {
     context,

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
 import {
-  chooseInMenu,
+  chooseInSubmenu,
   contentsOf,
   formatLoss,
   LIMIT,
@@ -109,9 +109,9 @@ describe('beside the main task', { timeout: LIMIT }, () => {
     await d.notifications(page, /not trusted/);
     await shot('untrusted-refusal');
     await page.keyboard.press('F1');
-    await page.locator('.quick-input-widget input[type=text]').fill('>LoRA: ');
+    await page.locator('.quick-input-widget input[type=text]').fill('>LoRA Run');
     await page
-      .locator('.quick-input-list .monaco-list-row', { hasText: 'LoRA: Open Dashboard' })
+      .locator('.quick-input-list .monaco-list-row', { hasText: 'LoRA Run: Open Dashboard' })
       .waitFor();
     const offered = await d.quickPickItems(page);
     assert.deepEqual(
@@ -245,7 +245,7 @@ describe('beside the main task', { timeout: LIMIT }, () => {
   });
 
   it("a run's context menu copies the adapter's path, opens its files and reveals them", async () => {
-    const choose = (label) => chooseInMenu(page, row(0), label);
+    const choose = (label) => chooseInSubmenu(page, row(0), 'Adapter', label);
     await choose('Copy Adapter Path');
     await until(
       async () =>

@@ -8,6 +8,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
 import {
   chooseInMenu,
+  chooseInSubmenu,
   hoverShows,
   inputFocused,
   LIMIT,
@@ -87,7 +88,7 @@ describe('the run history', { timeout: LIMIT }, () => {
       await d.typeInput(page, name);
       await row(name).waitFor();
     }
-    await menu('newer', 'Tag Run');
+    await chooseInSubmenu(page, row('newer'), 'Run', 'Tag Run');
     await page.locator('.quick-input-title', { hasText: 'Tag Run' }).waitFor();
     await d.typeInput(page, 'small, good');
     const notes = path.join(runsOf(workspace)[1].dir, 'notes.json');
@@ -101,22 +102,22 @@ describe('the run history', { timeout: LIMIT }, () => {
   });
 
   it('filters runs while the user types, and groups them', async () => {
-    await d.runCommand(page, 'LoRA: Filter Runs');
+    await d.runCommand(page, 'LoRA Run: Filter Runs');
     await page.locator('.quick-input-title', { hasText: 'Filter Runs' }).waitFor();
     await inputFocused(page);
     await page.keyboard.type('#small');
     await until(async () => (await labels()).join() === 'newer', 'one run');
     await page.keyboard.press('Enter');
-    await d.runCommand(page, 'LoRA: Clear Runs Filter');
+    await d.runCommand(page, 'LoRA Run: Clear Runs Filter');
     await until(async () => (await labels()).length === 2, 'both runs');
-    await d.runCommand(page, 'LoRA: Group Runs');
+    await d.runCommand(page, 'LoRA Run: Group Runs');
     await d.pickItem(page, 'By recipe');
     await until(
       async () => (await labels()).join() === 'second.lora.json,newer,first.lora.json,older',
       'the groups',
     );
     await d.screenshot(page, path.join(shots, 'history.png'));
-    await d.runCommand(page, 'LoRA: Group Runs');
+    await d.runCommand(page, 'LoRA Run: Group Runs');
     await d.pickItem(page, 'No grouping');
     await until(async () => (await labels()).length === 2, 'no groups');
   });
@@ -160,10 +161,15 @@ describe('the run history', { timeout: LIMIT }, () => {
   });
 
   it('compares a checkpoint with the selected adapter', async () => {
-    await menu('older', 'Select Adapter for Compare');
+    await chooseInSubmenu(page, row('older'), 'Adapter', 'Select Adapter for Compare');
     await row('newer').locator('.monaco-tl-twistie').click();
     await row('Checkpoint at step 4').waitFor();
-    await menu('Checkpoint at step 4', 'Compare with Selected Adapter');
+    await chooseInSubmenu(
+      page,
+      row('Checkpoint at step 4'),
+      'Adapter',
+      'Compare with Selected Adapter',
+    );
     await page
       .locator('.tab.active', { hasText: /older ↔ newer, step-4 .*cosine/ })
       .first()
@@ -178,7 +184,7 @@ describe('the run history', { timeout: LIMIT }, () => {
     await palette(page, 'File: Focus on Files Explorer');
     const folder = page.locator('.explorer-folders-view .monaco-list-row', { hasText: /^mine$/ });
     await folder.waitFor();
-    await chooseInMenu(page, folder, 'Resize Adapter');
+    await chooseInSubmenu(page, folder, 'LoRA Adapter', 'Resize Adapter');
     await page
       .locator('.quick-input-list .monaco-list-row', { hasText: 'By retained energy' })
       .first()

@@ -90,8 +90,8 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
   });
 
   it('compares the two adapters, and moves through the map of layers', async () => {
-    await acceptFirstOf('LoRA: Compare Adapters', 'Select an adapter to compare');
-    await acceptFirst('compare train on tiny');
+    // the first one is that of the active dashboard
+    await acceptFirstOf('LoRA Adapter: Compare Adapters', 'compare train on tiny');
     await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
     const map = page
       .locator('iframe.webview.ready:visible')
@@ -108,7 +108,7 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
   });
 
   it('merges one into a model', async () => {
-    await acceptFirstOf('LoRA: Merge Adapter into Model', 'Select an adapter to merge');
+    await acceptFirstOf('LoRA Adapter: Merge Adapter into Model', 'Select an adapter to merge');
     await title('Output');
     await press('Enter');
     await until(
@@ -123,7 +123,7 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
   });
 
   it('tries one beside its base model', async () => {
-    await acceptFirstOf('LoRA: Try Adapter', 'Select an adapter to try');
+    await acceptFirstOf('LoRA Adapter: Try Adapter', 'Select an adapter to try');
     await page.locator('.tab.active', { hasText: 'Try on tiny' }).waitFor();
     const body = d.webview(page);
     await body.getByText('Ready, on').waitFor();

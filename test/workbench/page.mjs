@@ -137,6 +137,33 @@ export async function chooseInMenu(page, row, label) {
   }, `the menu entry ${label}`);
 }
 
+/** Chooses an entry of a submenu of a row's context menu. */
+export async function chooseInSubmenu(page, row, submenu, label) {
+  const menus = page.locator('.context-view .monaco-menu');
+  const opener = menus
+    .locator('.action-item .action-menu-item', { hasText: submenu })
+    .filter({ has: page.locator('.submenu-indicator') })
+    .first();
+  const entry = menus
+    .locator('.action-item:not(.disabled) .action-label', { hasText: label })
+    .first();
+  await until(async () => {
+    await row.click({ button: 'right' });
+    const open = await succeeds(opener.click({ timeout: 10_000 }));
+    if (open && (await succeeds(entry.hover({ timeout: 10_000 })))) {
+      await page.waitForTimeout(200);
+      if (
+        (await succeeds(entry.click({ timeout: 10_000 }))) &&
+        (await succeeds(entry.waitFor({ state: 'hidden', timeout: 10_000 })))
+      )
+        return true;
+    }
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Escape');
+    return false;
+  }, `the entry ${label} of the submenu ${submenu}`);
+}
+
 /** Parses a JSON file; undefined while it is missing or incomplete. */
 export function readJson(file) {
   try {

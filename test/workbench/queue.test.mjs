@@ -75,6 +75,39 @@ describe('queued runs', { timeout: LIMIT }, () => {
     assert.equal(path.basename(runsOf(workspace)[1].record.recipe_path), 'two.lora.json');
   });
 
+  it('asks whether a second run waits for the first, and queues it by default', async () => {
+    const before = runsOf(workspace).length;
+    await openFile(page, 'long.lora.json');
+    await d.runCommand(page, 'LoRA: Run Recipe');
+    await until(
+      () =>
+        runsOf(workspace).length > before && runsOf(workspace).at(-1).record?.state === 'running',
+      'a run',
+    );
+    await openFile(page, 'one.lora.json');
+    await d.runCommand(page, 'LoRA: Run Recipe');
+    await page.locator('.quick-input-title', { hasText: 'Another run is active' }).waitFor();
+    await page
+      .locator('.quick-input-list .monaco-list-row.focused', { hasText: 'Add to Queue' })
+      .waitFor();
+    await d.screenshot(page, path.join(shots, 'queue-or-now.png'));
+    await page.keyboard.press('Enter');
+    await row('one.lora.json').waitFor();
+    await d.runCommand(page, 'LoRA: Run Recipe');
+    await d.pickItem(page, 'Run Now');
+    await until(
+      () => runsOf(workspace).at(-1).record?.recipe_path.endsWith('one.lora.json'),
+      'a run beside the first',
+    );
+    await chooseInMenu(page, row('one.lora.json'), 'Remove from Queue');
+    await until(async () => !(await labels()).includes('one.lora.json'), 'its removal');
+    await chooseInMenu(page, row('r2'), 'Stop Run');
+    await until(
+      () => runsOf(workspace).every(({ record }) => !/running|preparing/.test(record?.state)),
+      'the end of both runs',
+    );
+  });
+
   it('trains the ranks of a sweep one after another, and reports how low the rank can go', async () => {
     await openFile(page, 'one.lora.json');
     await d.runCommand(page, 'LoRA: Sweep Ranks');
@@ -83,11 +116,11 @@ describe('queued runs', { timeout: LIMIT }, () => {
     await page.locator('.tab.active', { hasText: 'Ranks of one' }).waitFor();
     await until(
       () =>
-        runsOf(workspace).length === 4 &&
+        runsOf(workspace).length === 6 &&
         runsOf(workspace).every(({ record }) => ['completed', 'stopped'].includes(record?.state)),
       'both runs of the sweep',
     );
-    const swept = runsOf(workspace).slice(2);
+    const swept = runsOf(workspace).slice(4);
     assert.deepEqual(
       swept.map(({ record }) => [record.recipe.lora.r, record.recipe.lora.lora_alpha]),
       [

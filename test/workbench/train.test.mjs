@@ -256,7 +256,15 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
 
   it('compares two adapters in the diff editor and on a page, resizes and converts one, and merges it into a verified model', async () => {
     const picks = page.locator('.quick-input-list .monaco-list-row');
-    await commandPick(page, 'LoRA: Compare Adapters', 'adapter to compare', 'train on tiny');
+    // else the adapter of the active dashboard is compared
+    await d.runCommand(page, 'View: Close All Editors');
+    await page.locator('.tab').first().waitFor({ state: 'hidden' });
+    await commandPick(
+      page,
+      'LoRA Adapter: Compare Adapters',
+      'adapter to compare',
+      'train on tiny',
+    );
     await page.locator('.quick-input-widget input[placeholder*="compare train on tiny"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();
     await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
@@ -268,7 +276,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await beside.locator('.modules .sort', { hasText: '‖dW‖ A' }).click();
     await beside.locator('.modules th[aria-sort="descending"]').waitFor();
     await checkThemes(server, page, 'compare', beside);
-    await commandPick(page, 'LoRA: Resize Adapter', 'adapter to resize', 'train on tiny');
+    await commandPick(page, 'LoRA Adapter: Resize Adapter', 'adapter to resize', 'train on tiny');
     await picks.filter({ hasText: 'By maximum error' }).first().click();
     await page.locator('.quick-input-message', { hasText: 'from 0 to 1' }).waitFor();
     await page.keyboard.press('Enter');
@@ -276,7 +284,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await page.keyboard.press('Enter');
     const [resized] = await d.notifications(page, /Changed the rank from/);
     assert.match(resized.text, /with an error of [\d.]+\s?%: \d+ KiB instead of \d+ KiB/);
-    await commandPick(page, 'LoRA: Convert Adapter', 'to convert', 'train on tiny');
+    await commandPick(page, 'LoRA Adapter: Convert Adapter', 'to convert', 'train on tiny');
     await page.locator('.quick-input-widget input[placeholder*="Select a format"]').waitFor();
     await picks.filter({ hasText: 'llama.cpp' }).first().click();
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
@@ -293,7 +301,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     );
     await commandPick(
       page,
-      'LoRA: Merge Adapter into Model',
+      'LoRA Adapter: Merge Adapter into Model',
       'merge into its base',
       'train on tiny',
     );

@@ -2,6 +2,8 @@ import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { isObject } from '../../shared/values';
 import type { ErrorReporter } from '../errors/reporter';
+import type { RunSummary } from '../runs/run';
+import { subjectOf } from '../runs/subjects';
 import { t } from '../text/l10n';
 import type { CommandSpec } from './commandTable';
 
@@ -16,14 +18,18 @@ export type CommandHandler = (
 
 /** Registers commands that report their errors to the user. */
 export class CommandRegistry {
-  /** `selectedRows`: the selection of the Runs view, for commands invoked by a key in it. */
+  /**
+   * `selectedRows`: the selection of the Runs view, for commands invoked by a key in it.
+   * `activeRun`: the run whose dashboard is the active editor, for commands without an argument.
+   */
   constructor(
     private readonly errors: ErrorReporter,
     private readonly selectedRows: () => readonly unknown[],
+    private readonly activeRun: () => RunSummary | undefined,
   ) {}
 
   /** Registers a command until the returned Disposable is disposed. */
-  add({ id, area, needsTrust }: CommandSpec, handler: CommandHandler): vscode.Disposable {
+  add({ id, area, needsTrust, subject }: CommandSpec, handler: CommandHandler): vscode.Disposable {
     return vscode.commands.registerCommand(id, async (argument: unknown, selection: unknown) => {
       if (needsTrust && !vscode.workspace.isTrusted) {
         this.reportUntrusted();
@@ -34,7 +40,8 @@ export class CommandRegistry {
           const rows = this.selectedRows();
           await handler(rows[0], rows);
         } else {
-          await handler(argument, Array.isArray(selection) ? selection : []);
+          const about = argument ?? subjectOf(subject, this.activeRun());
+          await handler(about, Array.isArray(selection) ? selection : []);
         }
       } catch (error) {
         this.errors.report(error, area);

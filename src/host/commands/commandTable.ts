@@ -10,7 +10,23 @@ export interface CommandSpec {
    * workspace. package.json disables it there, too (`"enablement": "isWorkspaceTrusted"`).
    */
   readonly needsTrust: boolean;
+  /**
+   * What of the run in the active dashboard it is about when it is invoked without an argument, as
+   * from the Command Palette.
+   */
+  readonly subject?: CommandSubject;
 }
+
+/** Parts of a run that commands are about: see `SUBJECTS`. */
+export type CommandSubject =
+  | 'run'
+  | 'running'
+  | 'active'
+  | 'resumable'
+  | 'recipe'
+  | 'model'
+  | 'ended with adapter'
+  | 'adapter';
 
 /**
  * Every command of the extension. To add one: an entry here, its contribution in package.json, and
@@ -27,40 +43,95 @@ export const COMMANDS = {
   moveQueuedDown: { id: 'lora.moveQueuedDown', area: 'run', needsTrust: false },
   removeQueued: { id: 'lora.removeQueued', area: 'run', needsTrust: false },
   overlayRuns: { id: 'lora.overlayRuns', area: 'run', needsTrust: false },
-  tryAdapter: { id: 'lora.tryAdapter', area: 'adapter', needsTrust: true },
-  tryModel: { id: 'lora.tryModel', area: 'base', needsTrust: true },
-  openDashboard: { id: 'lora.openDashboard', area: 'run', needsTrust: false },
+  tryAdapter: { id: 'lora.tryAdapter', area: 'adapter', needsTrust: true, subject: 'adapter' },
+  tryModel: { id: 'lora.tryModel', area: 'base', needsTrust: true, subject: 'model' },
+  openDashboard: { id: 'lora.openDashboard', area: 'run', needsTrust: false, subject: 'run' },
   previewRun: { id: 'lora.previewRun', area: 'run', needsTrust: false },
   showRunsTable: { id: 'lora.showRunsTable', area: 'run', needsTrust: false },
   openSweep: { id: 'lora.openSweep', area: 'run', needsTrust: false },
-  pauseRun: { id: 'lora.pauseRun', area: 'run', needsTrust: true },
-  resumeRun: { id: 'lora.resumeRun', area: 'run', needsTrust: true },
-  stopRun: { id: 'lora.stopRun', area: 'run', needsTrust: true },
-  revealAdapter: { id: 'lora.revealAdapter', area: 'run', needsTrust: false },
-  revealAdapterInOS: { id: 'lora.revealAdapterInOS', area: 'run', needsTrust: false },
-  copyAdapterPath: { id: 'lora.copyAdapterPath', area: 'run', needsTrust: false },
-  openAdapter: { id: 'lora.openAdapter', area: 'run', needsTrust: false },
-  revealModel: { id: 'lora.revealModel', area: 'run', needsTrust: false },
-  mergeAdapter: { id: 'lora.mergeAdapter', area: 'adapter', needsTrust: true },
-  compareAdapters: { id: 'lora.compareAdapters', area: 'adapter', needsTrust: true },
-  selectForCompare: { id: 'lora.selectForCompare', area: 'adapter', needsTrust: false },
-  compareWithSelected: { id: 'lora.compareWithSelected', area: 'adapter', needsTrust: true },
-  combineAdapters: { id: 'lora.combineAdapters', area: 'adapter', needsTrust: true },
-  resizeAdapter: { id: 'lora.resizeAdapter', area: 'adapter', needsTrust: true },
-  convertAdapter: { id: 'lora.convertAdapter', area: 'adapter', needsTrust: true },
+  pauseRun: { id: 'lora.pauseRun', area: 'run', needsTrust: true, subject: 'running' },
+  resumeRun: { id: 'lora.resumeRun', area: 'run', needsTrust: true, subject: 'resumable' },
+  stopRun: { id: 'lora.stopRun', area: 'run', needsTrust: true, subject: 'active' },
+  revealAdapter: {
+    id: 'lora.revealAdapter',
+    area: 'run',
+    needsTrust: false,
+    subject: 'ended with adapter',
+  },
+  revealAdapterInOS: {
+    id: 'lora.revealAdapterInOS',
+    area: 'run',
+    needsTrust: false,
+    subject: 'ended with adapter',
+  },
+  copyAdapterPath: {
+    id: 'lora.copyAdapterPath',
+    area: 'run',
+    needsTrust: false,
+    subject: 'ended with adapter',
+  },
+  openAdapter: {
+    id: 'lora.openAdapter',
+    area: 'run',
+    needsTrust: false,
+    subject: 'ended with adapter',
+  },
+  revealModel: { id: 'lora.revealModel', area: 'run', needsTrust: false, subject: 'model' },
+  mergeAdapter: { id: 'lora.mergeAdapter', area: 'adapter', needsTrust: true, subject: 'adapter' },
+  compareAdapters: {
+    id: 'lora.compareAdapters',
+    area: 'adapter',
+    needsTrust: true,
+    subject: 'adapter',
+  },
+  selectForCompare: {
+    id: 'lora.selectForCompare',
+    area: 'adapter',
+    needsTrust: false,
+    subject: 'adapter',
+  },
+  compareWithSelected: {
+    id: 'lora.compareWithSelected',
+    area: 'adapter',
+    needsTrust: true,
+    subject: 'adapter',
+  },
+  combineAdapters: {
+    id: 'lora.combineAdapters',
+    area: 'adapter',
+    needsTrust: true,
+    subject: 'adapter',
+  },
+  resizeAdapter: {
+    id: 'lora.resizeAdapter',
+    area: 'adapter',
+    needsTrust: true,
+    subject: 'adapter',
+  },
+  convertAdapter: {
+    id: 'lora.convertAdapter',
+    area: 'adapter',
+    needsTrust: true,
+    subject: 'adapter',
+  },
   extractAdapter: { id: 'lora.extractAdapter', area: 'adapter', needsTrust: true },
   unmergeModel: { id: 'lora.unmergeModel', area: 'base', needsTrust: true },
-  openRecipe: { id: 'lora.openRecipe', area: 'run', needsTrust: false },
-  openRunLog: { id: 'lora.openRunLog', area: 'run', needsTrust: false },
-  deleteRun: { id: 'lora.deleteRun', area: 'run', needsTrust: true },
+  openRecipe: { id: 'lora.openRecipe', area: 'run', needsTrust: false, subject: 'recipe' },
+  openRunLog: { id: 'lora.openRunLog', area: 'run', needsTrust: false, subject: 'run' },
+  deleteRun: { id: 'lora.deleteRun', area: 'run', needsTrust: true, subject: 'run' },
   refreshRuns: { id: 'lora.refreshRuns', area: 'run', needsTrust: false },
-  runAgain: { id: 'lora.runAgain', area: 'run', needsTrust: true },
-  openRecipeAsItWas: { id: 'lora.openRecipeAsItWas', area: 'run', needsTrust: false },
-  renameRun: { id: 'lora.renameRun', area: 'run', needsTrust: true },
-  tagRun: { id: 'lora.tagRun', area: 'run', needsTrust: true },
-  noteRun: { id: 'lora.noteRun', area: 'run', needsTrust: true },
-  revealRun: { id: 'lora.revealRun', area: 'run', needsTrust: false },
-  copyRunPath: { id: 'lora.copyRunPath', area: 'run', needsTrust: false },
+  runAgain: { id: 'lora.runAgain', area: 'run', needsTrust: true, subject: 'run' },
+  openRecipeAsItWas: {
+    id: 'lora.openRecipeAsItWas',
+    area: 'run',
+    needsTrust: false,
+    subject: 'run',
+  },
+  renameRun: { id: 'lora.renameRun', area: 'run', needsTrust: true, subject: 'run' },
+  tagRun: { id: 'lora.tagRun', area: 'run', needsTrust: true, subject: 'run' },
+  noteRun: { id: 'lora.noteRun', area: 'run', needsTrust: true, subject: 'run' },
+  revealRun: { id: 'lora.revealRun', area: 'run', needsTrust: false, subject: 'run' },
+  copyRunPath: { id: 'lora.copyRunPath', area: 'run', needsTrust: false, subject: 'run' },
   openRunPart: { id: 'lora.openRunPart', area: 'run', needsTrust: false },
   groupRuns: { id: 'lora.groupRuns', area: 'run', needsTrust: false },
   filterRuns: { id: 'lora.filterRuns', area: 'run', needsTrust: false },

@@ -37,6 +37,12 @@ export const SETTINGS = {
 /** Context keys of when clauses. */
 export const CONTEXT_KEYS = {
   hasRuns: 'lora.hasRuns',
+  hasRunning: 'lora.hasRunning',
+  hasActive: 'lora.hasActive',
+  hasResumable: 'lora.hasResumable',
+  hasAdapters: 'lora.hasAdapters',
+  hasModels: 'lora.hasModels',
+  hasQueued: 'lora.hasQueued',
   runsFiltered: 'lora.runsFiltered',
   hasSelectedAdapter: 'lora.hasSelectedAdapter',
   adapterFolders: 'lora.adapterFolders',

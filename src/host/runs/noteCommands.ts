@@ -4,7 +4,7 @@ import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { askText } from '../ui/inputs';
 import { addRunCommand } from './addRunCommand';
-import { anyRun } from './chooseRun';
+import { anyRun, chooseRuns } from './chooseRun';
 import type { RunSummary } from './run';
 import { parseTags, writeNotes, type RunNotes } from './runNotes';
 import type { RunStore } from './runStore';
@@ -19,12 +19,12 @@ export function registerNoteCommands(services: Services): vscode.Disposable {
       () => anyRun(t('Select a run to rename')),
       (run) => rename(store, run),
     ),
-    addRunCommand(
-      services,
-      COMMANDS.tagRun,
-      () => anyRun(t('Select a run to tag')),
-      (run) => tag(store, run),
-    ),
+    services.commands.add(COMMANDS.tagRun, async (argument, selection) => {
+      const choice = anyRun(t('Select a run to tag'));
+      const runs = await chooseRuns(store, argument, selection, choice);
+      if (runs.length > 1) await tagAll(store, runs);
+      else if (runs[0]) await tag(store, runs[0]);
+    }),
     addRunCommand(
       services,
       COMMANDS.noteRun,
@@ -50,6 +50,19 @@ async function tag(store: RunStore, run: RunSummary): Promise<void> {
     prompt: t('Tags, separated by commas or spaces.'),
   });
   if (text !== undefined) await changeNotes(store, run, { tags: parseTags(text) });
+}
+
+/** Several runs keep the tags that they have. */
+async function tagAll(store: RunStore, runs: readonly RunSummary[]): Promise<void> {
+  const text = await askText({
+    title: t('Tag {0} {0|run|runs}', runs.length),
+    prompt: t('Tags to add, separated by commas or spaces.'),
+  });
+  const tags = text === undefined ? [] : parseTags(text);
+  if (tags.length === 0) return;
+  for (const { dir, notes } of runs)
+    await writeNotes(dir, { ...notes, tags: [...new Set([...notes.tags, ...tags])] });
+  await store.refresh();
 }
 
 async function note(store: RunStore, run: RunSummary): Promise<void> {

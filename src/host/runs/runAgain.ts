@@ -4,6 +4,7 @@ import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { LoraError } from '../../shared/errors';
 import { checkRecipe } from '../../shared/recipeFile';
 import type { RunRecord } from '../../shared/run';
+import { startOrQueue } from '../queue/startOrQueue';
 import type { Services } from '../services';
 import { writeRecipe } from '../setup/writeRecipe';
 import { t } from '../text/l10n';
@@ -15,13 +16,13 @@ import type { RunSummary } from './run';
  * Repeats a run: by its recipe file when that has not changed since, otherwise by a new file with
  * the recipe as run.json recorded it.
  *
- * @throws LoraError('run') when run.json cannot be read, and as `RecipeRunner.run` does.
+ * @throws LoraError('run') when run.json cannot be read, and as `startOrQueue` does.
  */
 export async function runAgain(
   run: RunSummary,
-  { store, recipes }: Pick<Services, 'store' | 'recipes'>,
+  services: Pick<Services, 'queue' | 'store' | 'recipes'>,
 ): Promise<void> {
-  const record = store.record(run.dir);
+  const record = services.store.record(run.dir);
   if (!record)
     throw new LoraError(
       'run',
@@ -36,13 +37,13 @@ export async function runAgain(
     (vscode.workspace.workspaceFolders ?? []).map(({ uri }) => uri.fsPath),
   );
   if (place.file !== null && (await isUnchanged(place.file, record))) {
-    await recipes.run(vscode.Uri.file(place.file));
+    await startOrQueue(services, vscode.Uri.file(place.file));
     return;
   }
   const file = path.join(place.folder, `${run.id}.lora.json`);
   await writeRecipe(file, `${JSON.stringify(record.recipe, null, 2)}\n`);
   await vscode.window.showTextDocument(vscode.Uri.file(file), { preview: false });
-  await recipes.run(vscode.Uri.file(file));
+  await startOrQueue(services, vscode.Uri.file(file));
 }
 
 async function isUnchanged(file: string, { recipe }: RunRecord): Promise<boolean> {

@@ -10,10 +10,11 @@ import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { copyPath, showDone } from '../ui/messages';
 import { addRunCommand } from './addRunCommand';
-import { anyRun, chooseRuns, type RunChoice } from './chooseRun';
+import { anyRun, chooseRun, chooseRuns, type RunChoice } from './chooseRun';
 import { deleteRuns } from './deleteRun';
 import type { RecordedRecipes } from './recordedRecipes';
 import { canResume, isActive, type RunSummary } from './run';
+import { PartNode } from './runNodes';
 import { runAgain } from './runAgain';
 import type { RunStore } from './runStore';
 
@@ -52,8 +53,15 @@ function controlCommands(services: Services): vscode.Disposable[] {
 
 /** Commands about the adapter or the model that a run has made. */
 function resultCommands(services: Services): vscode.Disposable[] {
+  /** A row below a run can be an adapter of its own: the best one, or a checkpoint. */
   const onAdapter = (command: CommandSpec, action: (adapter: string) => unknown) =>
-    addRunCommand(services, command, runWithAdapter, ({ adapter }) => action(adapter!));
+    services.commands.add(command, async (argument) => {
+      const part = argument instanceof PartNode ? argument.part.adapter : null;
+      const run =
+        part === null ? await chooseRun(services.store, argument, runWithAdapter()) : null;
+      const adapter = part ?? run?.adapter;
+      if (typeof adapter === 'string') await action(adapter);
+    });
   return [
     onAdapter(COMMANDS.revealAdapter, revealPlace),
     onAdapter(COMMANDS.revealAdapterInOS, (adapter) =>

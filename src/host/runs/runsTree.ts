@@ -4,7 +4,7 @@ import { CONTEXT_KEYS, VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
 import { setTooltip, setViewMessage } from '../ui/treeItems';
 import { GROUPINGS, type Grouping } from './arrangeRuns';
-import { isActive, type RunSummary } from './run';
+import { canResume, isActive, type RunSummary } from './run';
 import { runBefore } from './runBefore';
 import { readRunCard } from './runCard';
 import type { RunQueue } from '../queue/runQueue';
@@ -160,20 +160,28 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     const { runs } = this.store;
     const told = {
       active: runs.filter(isActive).length,
-      hasRuns: runs.length > 0,
-      filter: this.filter,
+      keys: {
+        [CONTEXT_KEYS.hasRuns]: runs.length > 0,
+        [CONTEXT_KEYS.hasRunning]: runs.some(({ state }) => state === 'running'),
+        [CONTEXT_KEYS.hasActive]: runs.some(isActive),
+        [CONTEXT_KEYS.hasResumable]: runs.some(canResume),
+        [CONTEXT_KEYS.hasAdapters]: runs.some(({ adapter }) => adapter !== null),
+        [CONTEXT_KEYS.hasModels]: runs.some(({ model }) => model !== null),
+        [CONTEXT_KEYS.hasQueued]: this.queue.items.length > 0,
+        // without runs, the welcome view says how to begin, whatever the filter
+        [CONTEXT_KEYS.runsFiltered]: runs.length > 0 && this.filter !== '',
+      },
       message: this.message(),
     };
     if (JSON.stringify(told) === this.told) return;
     this.told = JSON.stringify(told);
-    const { active, hasRuns, filter, message } = told;
+    const { active, keys, message } = told;
     this.view.badge =
       active === 0
         ? undefined
         : { value: active, tooltip: t('{0} {0|run is|runs are} training', active) };
-    setContext(CONTEXT_KEYS.hasRuns, hasRuns);
-    // without runs, the welcome view says how to begin, whatever the filter
-    setContext(CONTEXT_KEYS.runsFiltered, hasRuns && filter !== '');
+    for (const [key, value] of Object.entries(keys))
+      void vscode.commands.executeCommand('setContext', key, value);
     setViewMessage(this.view, message);
   }
 
@@ -195,6 +203,3 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     for (const disposable of this.disposables) disposable.dispose();
   }
 }
-
-const setContext = (key: string, value: unknown): void =>
-  void vscode.commands.executeCommand('setContext', key, value);

@@ -12,9 +12,11 @@ import {
 } from '../../../../src/host/manifest/ids';
 
 interface Entry {
+  readonly submenu?: string;
   readonly command?: string;
   readonly id?: string;
   readonly when?: string;
+  readonly group?: string;
   readonly enablement?: string;
   readonly view?: string;
 }
@@ -27,6 +29,7 @@ interface Manifest {
   readonly contributes: {
     readonly commands: readonly (Entry & { readonly command: string })[];
     readonly menus: Readonly<Record<string, readonly Entry[]>>;
+    readonly submenus: readonly { readonly id: string }[];
     readonly views: Readonly<Record<string, readonly Entry[]>>;
     readonly viewsWelcome: readonly Entry[];
     readonly configuration: { readonly properties: Readonly<Record<string, unknown>> };
@@ -85,11 +88,51 @@ describe('package.json and the ids in the code', () => {
 
   it('put only known commands in menus, under context keys that are set', () => {
     const entries = Object.values(contributes.menus).flat();
-    expect(entries.filter((e) => !commandIds.has(e.command!))).toEqual([]);
+    const submenus = new Set(contributes.submenus.map(({ id }) => id));
+    expect(
+      entries.filter((e) => !commandIds.has(e.command ?? '') && !submenus.has(e.submenu ?? '')),
+    ).toEqual([]);
     const keys = new Set(
       [...text.matchAll(/lora\.(?:has|runs|adapter)[A-Z]\w*/g)].map(([key]) => key),
     );
     expect(sorted(keys)).toEqual(sorted(Object.values(CONTEXT_KEYS)));
+  });
+
+  it('offer about eight entries on a run, and on several only what fits them', () => {
+    const holds = (clause: string, viewItem: string, many: boolean): boolean => {
+      if (clause.startsWith('!')) return !holds(clause.slice(1), viewItem, many);
+      const [, pattern] = /^\(?viewItem =~ \/(.+)\/\)?$/.exec(clause) ?? [];
+      if (pattern !== undefined) return new RegExp(pattern).test(viewItem);
+      return clause === 'listMultiSelection' ? many : clause === 'view == lora.runs';
+    };
+    const entriesOn = (viewItem: string, many = false) =>
+      contributes.menus['view/item/context']!.filter(({ group }) => !group!.startsWith('inline'))
+        .filter(({ when }) => when!.split(' && ').every((part) => holds(part, viewItem, many)))
+        .map(({ command, submenu }) => (command ?? submenu)!.replace('lora.', ''));
+    expect(entriesOn('run completed adapter recipe')).toEqual([
+      'openDashboard',
+      'tryAdapter',
+      'runAgain',
+      'renameRun',
+      'menuAdapter',
+      'menuRun',
+      'deleteRun',
+    ]);
+    expect(entriesOn('run running active recipe')).toHaveLength(7);
+    expect(entriesOn('run broken')).toEqual(['openDashboard', 'renameRun', 'menuRun', 'deleteRun']);
+    expect(entriesOn('part checkpoint adapter')).toEqual([
+      'openRunPart',
+      'tryAdapter',
+      'menuAdapter',
+    ]);
+    expect(entriesOn('run completed adapter recipe', true)).toEqual([
+      'overlayRuns',
+      'tryAdapter',
+      'compareAdapters',
+      'combineAdapters',
+      'tagRun',
+      'deleteRun',
+    ]);
   });
 
   it('bind keys to known commands, and only within the Runs view', () => {
