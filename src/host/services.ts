@@ -69,7 +69,7 @@ export function createServices(context: vscode.ExtensionContext): Services {
   const inspections = own(new Inspections(inspectionOptions(context)));
   const jobs = new Jobs({ cli, runtime, log });
   const launcher = own(new Launcher({ cli, runtime, store, roots, log }));
-  const recipes = new RecipeRunner(diagnostics, launcher);
+  const recipes = new RecipeRunner(diagnostics, launcher, jobs);
   const queue = own(
     new RunQueue({
       memory: workspaceState,

@@ -1,6 +1,6 @@
 // Editing a dataset in a real workbench: diagnostics on its rows, quick fixes, the status bar.
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
@@ -13,7 +13,7 @@ import {
   readJson,
   until,
 } from './page.mjs';
-import { installWorkbench, makeWorkspace, root, runtimeFolder } from './workspace.mjs';
+import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 const ROWS = 100_000;
@@ -157,6 +157,32 @@ describe('a dataset in the editor', { timeout: LIMIT }, () => {
       page.locator('.view-line span span', { hasText: 'rank_pattern' }),
       'q_prj',
     );
+  });
+
+  it('refuses to start a run that its data would stop, marks it once, and forgets deleted files', async () => {
+    await d.runCommand(page, 'View: Close All Editors');
+    const problems = page.locator('.statusbar-item[id="status.problems"] a');
+    const shows = (pattern) =>
+      until(async () => pattern.test(await problems.getAttribute('aria-label')), `${pattern}`);
+    await shows(/No Problems/);
+    const faulty = path.join(workspace, 'faulty.jsonl');
+    writeFileSync(faulty, `${row(1)}\n{"prompt": 7, "completion": "x"}\n`);
+    writeFileSync(
+      path.join(workspace, 'faulty.lora.json'),
+      JSON.stringify({ base: 'models/tiny', dataset: 'faulty.jsonl', training: { max_steps: 2 } }),
+    );
+    await openFile(page, 'faulty.lora.json');
+    await shows(/^Errors: 1$/);
+    await d.runCommand(page, 'LoRA: Run Recipe');
+    const [refusal] = await d.notifications(page, /faulty\.jsonl/);
+    assert.match(refusal.text, /The data has 1 error/);
+    await d.screenshot(page, path.join(shots, 'refused-data.png'));
+    await shows(/^Errors: 1$/);
+    assert.deepEqual(runsOf(workspace), []);
+    rmSync(faulty);
+    await shows(/No Problems|^Errors: 1$/); // that there is no dataset is a problem of the recipe
+    rmSync(path.join(workspace, 'faulty.lora.json'));
+    await shows(/No Problems/);
   });
 
   it(`stays responsive while it reads ${ROWS.toLocaleString('en')} rows`, async () => {

@@ -6,6 +6,8 @@ import * as vscode from 'vscode';
 import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import type { CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError, type Problem } from '../../shared/errors';
+import { onFilesDeleted } from '../files/deletions';
+import type { RecipeDiagnostics } from '../recipe/diagnostics';
 import { isRecipe } from '../recipe/isRecipe';
 import { toDiagnostic as problemDiagnostic } from '../recipe/recipeDiagnostic';
 import { missingFiles, namesRemoteFiles } from '../recipe/recipeFiles';
@@ -45,8 +47,10 @@ export class DataChecks implements vscode.Disposable {
   private caches: Promise<string> | undefined;
   private readonly disposables: readonly { dispose(): unknown }[];
 
+  /** `ofRuns`: marks what runs have found, which newer findings here replace. */
   constructor(
     private readonly jobs: Pick<Jobs, 'ask'>,
+    private readonly ofRuns: Pick<RecipeDiagnostics, 'replace'>,
     private readonly log: (message: string) => void,
   ) {
     this.disposables = [
@@ -63,6 +67,10 @@ export class DataChecks implements vscode.Disposable {
         this.checkSoon(document);
       }),
       vscode.workspace.onDidSaveTextDocument((document) => this.checkSoon(document)),
+      vscode.workspace.onDidCloseTextDocument(() =>
+        this.forgetWhere((files) => !files.some(isOpen)),
+      ),
+      onFilesDeleted((isDeleted) => this.forgetWhere((files) => files.some(isDeleted))),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.checkActive()),
     ];
     this.checkActive();
@@ -130,7 +138,8 @@ export class DataChecks implements vscode.Disposable {
     this.running.set(recipe, controller);
     try {
       const checked = await this.checkRecipe(recipe, controller.signal);
-      this.setFindings(recipe, checked, await placedProblems(recipe, checked.problems));
+      const problems = await placedProblems(recipe, checked.problems);
+      if (filesOf(recipe, checked).some(isOpen)) this.setFindings(recipe, checked, problems);
     } catch (error) {
       if (controller.signal.aborted) return;
       this.forget(recipe);
@@ -166,6 +175,7 @@ export class DataChecks implements vscode.Disposable {
   private setFindings(recipe: string, checked: CheckedRecipe, problems: readonly Problem[]): void {
     this.deleteDiagnostics(recipe);
     this.found.set(recipe, { recipe, checked });
+    for (const file of filesOf(recipe, checked)) this.ofRuns.replace(file);
     this.diagnostics.set(vscode.Uri.file(recipe), problems.map(problemDiagnostic));
     for (const dataset of checked.datasets)
       this.diagnostics.set(
@@ -173,6 +183,12 @@ export class DataChecks implements vscode.Disposable {
         rowMarksOf(dataset, checked).map(toDiagnostic(dataset.path)),
       );
     this.showStatus();
+  }
+
+  /** `applies`: whether to forget what was found in a recipe and its datasets. */
+  private forgetWhere(applies: (files: readonly string[]) => boolean): void {
+    for (const { recipe, checked } of [...this.found.values()])
+      if (applies(filesOf(recipe, checked))) this.forget(recipe);
   }
 
   private forget(recipe: string): void {
@@ -198,6 +214,14 @@ export class DataChecks implements vscode.Disposable {
     this.status.show({ icon: 'database', text, tooltip: dataSummary(found.checked) });
   }
 }
+
+const filesOf = (recipe: string, { datasets }: CheckedRecipe): readonly string[] => [
+  recipe,
+  ...datasets.map((dataset) => dataset.path),
+];
+
+const isOpen = (file: string): boolean =>
+  vscode.workspace.textDocuments.some(({ fileName }) => fileName === file);
 
 /** The problems of a recipe at its lines, without those of files that are not there. */
 async function placedProblems(recipe: string, found: readonly Problem[]): Promise<Problem[]> {

@@ -4,7 +4,7 @@ import { DataChecks } from './dataChecks';
 import { registerDataFixes } from './dataFixes';
 
 /** Checks datasets while they are edited, and offers quick fixes. */
-export function registerData({ jobs, log }: Services): vscode.Disposable {
-  const checks = new DataChecks(jobs, (message) => log.info(message));
+export function registerData({ diagnostics, jobs, log }: Services): vscode.Disposable {
+  const checks = new DataChecks(jobs, diagnostics, (message) => log.info(message));
   return vscode.Disposable.from(checks, registerDataFixes(checks));
 }

@@ -1,7 +1,8 @@
 import * as vscode from 'vscode';
-import { LoraError } from '../../shared/errors';
+import { LoraError, type Problem } from '../../shared/errors';
 import type { Launcher } from '../engine/launcher';
 import type { QueuedRun } from '../queue/runQueue';
+import type { Jobs } from '../jobs/jobs';
 import { NO_NOTES, writeNotes } from '../runs/runNotes';
 import { t } from '../text/l10n';
 import type { RecipeDiagnostics } from './diagnostics';
@@ -11,10 +12,12 @@ export class RecipeRunner {
   constructor(
     private readonly diagnostics: RecipeDiagnostics,
     private readonly launcher: Launcher,
+    private readonly jobs: Pick<Jobs, 'ask'>,
   ) {}
 
   /**
-   * Saves the recipe if it has unsaved changes and checks it; returns its path.
+   * Saves the recipe if it has unsaved changes and checks it with its data, so that a training that
+   * would stop at once leaves no run; returns its path.
    *
    * @throws LoraError('recipe') with every problem found; LoraError('disk') if it cannot be saved.
    */
@@ -23,17 +26,14 @@ export class RecipeRunner {
     const document = await vscode.workspace.openTextDocument(recipe);
     if (document.isDirty && !(await document.save()))
       throw new LoraError('disk', t('The recipe cannot be saved.'), { place: { file } });
+    const text = document.getText();
     const { checkForRun } = await import('./checkForEditor');
-    const problems = await checkForRun(document.getText(), file);
+    const own = await checkForRun(text, file);
+    const { checkData } = await import('./checkData');
+    const problems = own.length > 0 ? own : await checkData(text, file, this.jobs);
     if (problems.length === 0) return file;
     this.diagnostics.show(problems);
-    throw new LoraError(
-      'recipe',
-      problems.length === 1
-        ? t('The recipe has an error.')
-        : t('The recipe has {0} {0|error|errors}.', problems.length),
-      { place: { file }, problems },
-    );
+    throw new LoraError('recipe', summary(problems, file), { place: { file }, problems });
   }
 
   /**
@@ -64,4 +64,12 @@ export class RecipeRunner {
     if (name !== undefined) await writeNotes(dir, { ...NO_NOTES, name });
     return true;
   }
+}
+
+function summary(problems: readonly Problem[], file: string): string {
+  const ofData = problems.every(({ place }) => place !== undefined && place.file !== file);
+  if (ofData) return t('The data has {0} {0|error|errors}.', problems.length);
+  return problems.length === 1
+    ? t('The recipe has an error.')
+    : t('The recipe has {0} {0|error|errors}.', problems.length);
 }
