@@ -85,7 +85,7 @@ export function createServices(context: vscode.ExtensionContext): Services {
   const overlays = own(
     overlayPanels({ ...host, connect: connectIfTrusted, store, queue, dashboards }),
   );
-  const runsTree = own(new RunsTree(store, queue, workspaceState));
+  const runsTree = own(new RunsTree(store, queue, runtime.question, workspaceState));
   const activeRun = () => store.find(dashboards.active ?? '');
   const commands = new CommandRegistry(errors, () => runsTree.selection, activeRun);
 

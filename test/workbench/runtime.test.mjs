@@ -56,10 +56,27 @@ describe('without a runtime', { timeout: LIMIT }, () => {
     assert.deepEqual(runsOf(workspace), []);
   });
 
+  it('shows what a run waits for after the question was closed', async () => {
+    await d.runCommand(page, 'LoRA: Run Recipe');
+    await d.notifications(page, /libtensorflow/);
+    await d.runCommand(page, 'Notifications: Clear All Notifications');
+    await d.openView(page, 'LoRA');
+    const row = d.treeRow(page, 'Runs', 'Waiting for the runtime');
+    await row.click();
+    await d.notifications(page, /libtensorflow/);
+    await d.screenshot(page, path.join(shots, 'waiting-for-runtime.png'));
+    await page.locator('.notification-list-item').getByRole('button', { name: 'Cancel' }).click();
+    await row.waitFor({ state: 'hidden' });
+    assert.deepEqual(runsOf(workspace), []);
+  });
+
   it('installs it through pip with progress, then trains', async () => {
     await d.runCommand(page, 'LoRA: Run Recipe');
     await d.notifications(page, /libtensorflow/);
-    await page.locator('.notification-list-item').getByRole('button', { name: 'Install' }).click();
+    await d.runCommand(page, 'Notifications: Clear All Notifications');
+    const row = d.treeRow(page, 'Runs', 'Waiting for the runtime');
+    await row.hover();
+    await row.locator('.action-label[aria-label^="Install Runtime"]').click();
     await d.notifications(page, /Installing libtensorflow/);
     await until(
       () => runsOf(workspace).at(-1)?.record?.state === 'completed',

@@ -140,6 +140,7 @@ export const COMMANDS = {
   setHubToken: { id: 'lora.setHubToken', area: 'base', needsTrust: false },
   openSample: { id: 'lora.openSample', area: 'disk', needsTrust: false },
   showRuntime: { id: 'lora.showRuntime', area: 'runtime', needsTrust: true },
+  askRuntime: { id: 'lora.askRuntime', area: 'runtime', needsTrust: false },
   installRuntime: { id: 'lora.installRuntime', area: 'runtime', needsTrust: true },
   showLog: { id: 'lora.showLog', area: 'usage', needsTrust: false },
   reportIssue: { id: 'lora.reportIssue', area: 'usage', needsTrust: false },

@@ -44,13 +44,19 @@ export class QueuedNode {
   ) {}
 }
 
+/** The row that says that a run waits for the runtime to be installed. */
+export class RuntimeNode {
+  readonly id = 'runtime';
+}
+
 /** A row of the Runs view. */
-export type Node = RunNode | GroupNode | PartNode | QueuedNode;
+export type Node = RunNode | GroupNode | PartNode | QueuedNode | RuntimeNode;
 
 /** How VS Code shows a row. */
 export function itemOf(node: Node, commands: RowCommands): vscode.TreeItem {
   if (node instanceof GroupNode) return groupItem(node, commands);
   if (node instanceof QueuedNode) return queuedItem(node);
+  if (node instanceof RuntimeNode) return runtimeItem(node);
   return node instanceof PartNode ? partItem(node, commands) : runItem(node, commands);
 }
 
@@ -105,6 +111,23 @@ function queuedItem({ item: { id, name, recipe }, place }: QueuedNode): vscode.T
     icon: 'clock',
     context: 'queued',
     tooltip: recipe,
+  });
+}
+
+/** A click asks again; a button of the row installs it. */
+function runtimeItem({ id }: RuntimeNode): vscode.TreeItem {
+  const label = t('Waiting for the runtime');
+  const description = t('Install it to start the run');
+  return treeItem({
+    id,
+    label,
+    description,
+    icon: 'cloud-download',
+    color: 'list.warningForeground',
+    context: id,
+    tooltip: t('Training needs libtensorflow, which is not installed yet.'),
+    spoken: `${label}. ${description}`,
+    command: { command: COMMANDS.askRuntime.id, title: t('Install Runtime') },
   });
 }
 

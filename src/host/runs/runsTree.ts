@@ -8,8 +8,17 @@ import { canResume, isActive, type RunSummary } from './run';
 import { runBefore } from './runBefore';
 import { readRunCard } from './runCard';
 import type { RunQueue } from '../queue/runQueue';
-import { GroupNode, itemOf, PartNode, QueuedNode, RunNode, type Node } from './runNodes';
+import {
+  GroupNode,
+  itemOf,
+  PartNode,
+  QueuedNode,
+  RunNode,
+  RuntimeNode,
+  type Node,
+} from './runNodes';
 import { partsOf } from './runParts';
+import type { RuntimeService } from '../runtime/runtimeService';
 import { RowCommands } from './rowCommands';
 import { RunRows } from './runRows';
 import { tableRowOf } from './tableRow';
@@ -39,6 +48,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   constructor(
     private readonly store: RunStore,
     private readonly queue: RunQueue,
+    private readonly question: RuntimeService['question'],
     private readonly memory: vscode.Memento,
   ) {
     this.view = vscode.window.createTreeView(VIEWS.runs, {
@@ -57,6 +67,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
         this.tell();
         this.changed.fire(undefined);
       }),
+      question.onDidChange(() => this.changed.fire(undefined)),
       this.view.onDidChangeVisibility(({ visible }) => store.watch(visible)),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.tell()),
       { dispose: () => clearInterval(timer) },
@@ -104,7 +115,8 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
       this.tell();
     }
     const waiting = this.queue.items.map((item, i) => new QueuedNode(item, i + 1));
-    return [...waiting, ...this.rows.top];
+    const missing = this.question.isOpen ? [new RuntimeNode()] : [];
+    return [...missing, ...waiting, ...this.rows.top];
   }
 
   /** For VS Code: the row above a row. */

@@ -6,7 +6,10 @@ import type { Services } from '../services';
 export function registerRuntime({ commands, runtime }: Services): vscode.Disposable {
   return vscode.Disposable.from(
     commands.add(COMMANDS.showRuntime, () => runtime.show()),
+    commands.add(COMMANDS.askRuntime, () => runtime.question.remind()),
     commands.add(COMMANDS.installRuntime, async () => {
+      // something waits for it, and goes on once it is installed
+      if (runtime.question.answer('cpu')) return;
       if (await runtime.install()) await runtime.show();
     }),
   );

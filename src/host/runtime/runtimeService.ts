@@ -13,10 +13,14 @@ import { t } from '../text/l10n';
 import { copyToClipboard, notify } from '../ui/messages';
 import { withNotification } from '../ui/progress';
 import { hostEnvironment } from '../engine/hostEnvironment';
+import { OpenQuestion } from './openQuestion';
 import { describeRuntime } from './describeRuntime';
 
 /** Environment variables that select the engine's runtime. */
 export type RuntimeEnv = Readonly<Record<string, string>>;
+
+/** Which runtime to install. */
+type RuntimeAnswer = 'cpu' | 'gpu' | 'none';
 
 interface Found {
   readonly runtime: Runtime;
@@ -29,6 +33,8 @@ interface Found {
  */
 export class RuntimeService {
   private asking: Promise<RuntimeEnv | undefined> | undefined;
+  /** Whether to install a runtime, while something waits for one. */
+  readonly question = new OpenQuestion<RuntimeAnswer>();
 
   /** `dist`: folder of the bundles. `home`: folder in which runtimes are installed. */
   constructor(
@@ -116,6 +122,7 @@ export class RuntimeService {
 
   /** Two runs that start at the same time share one question. */
   private async askOnce(): Promise<RuntimeEnv | undefined> {
+    if (this.asking) void this.question.remind();
     this.asking ??= this.ask();
     try {
       return await this.asking;
@@ -134,16 +141,22 @@ export class RuntimeService {
       formatBytes(size),
     );
     const more = canUse(gpu) ? [forGpu] : [];
-    const chosen = await notify(
-      'information',
+    const text =
       more.length > 0
         ? `${question} ${t('For {0}, TensorFlow with CUDA can be installed ({1} download).', gpu!.name, formatBytes(GPU_BYTES))}`
-        : question,
-      [install, ...more, t('Cancel')],
-    );
-    if (chosen !== install && chosen !== forGpu) return undefined;
+        : question;
+    const answers = new Map<string, RuntimeAnswer>([
+      [install, 'cpu'],
+      [forGpu, 'gpu'],
+      [t('Cancel'), 'none'],
+    ]);
+    const answer = await this.question.ask(async () => {
+      const chosen = await notify('information', text, [install, ...more, t('Cancel')]);
+      return chosen === undefined ? undefined : answers.get(chosen);
+    });
+    if (answer === 'none') return undefined;
     try {
-      return await this.install(chosen === forGpu ? 'gpu' : 'cpu');
+      return await this.install(answer);
     } catch (error) {
       return this.offerWebAssembly(LoraError.from(error, 'runtime'));
     }
