@@ -95,9 +95,13 @@ describe('queued runs', { timeout: LIMIT }, () => {
     await row('one.lora.json').waitFor();
     await d.runCommand(page, 'LoRA: Run Recipe');
     await d.pickItem(page, 'Run Now');
+    await until(() => {
+      const { record } = runsOf(workspace).at(-1);
+      return record?.recipe_path.endsWith('one.lora.json') && record.state === 'completed';
+    }, 'a run beside the first');
     await until(
-      () => runsOf(workspace).at(-1).record?.recipe_path.endsWith('one.lora.json'),
-      'a run beside the first',
+      async () => (await labels()).filter((label) => /^r2 ·/.test(label)).length === 3,
+      'its loss in the view',
     );
     await chooseInMenu(page, row('one.lora.json'), 'Remove from Queue');
     await until(async () => !(await labels()).includes('one.lora.json'), 'its removal');

@@ -1,7 +1,7 @@
 import { nothing, type TemplateResult } from 'lit-html';
 import { html, svg } from '../../shared/html';
 import { RANK_CHART, rankChart, type RankPoint } from '../model/rankChart';
-import type { OverlayRow } from '../model/rows';
+import { CLOSE_ENOUGH, type OverlayRow } from '../model/rows';
 import type { OverlayPage } from '../state';
 
 /** The best validation loss of each rank: what a sweep is about. The table has its numbers. */
@@ -39,6 +39,9 @@ export function rankChartView(
       <polyline class="line" points=${line}></polyline>
       ${points.map((point) => pointView(page, point))}
     </svg>
+    <p class="caption" ?hidden=${limit === null}>
+      ${t('ranks.limit', format.percent(CLOSE_ENOUGH))}
+    </p>
     <p class="caption" ?hidden=${points.every(({ finished }) => finished)}>${t('ranks.open')}</p>
   </section>`;
 }

@@ -36,6 +36,7 @@ export const OVERLAY_STRINGS = {
   ranks: 'Best validation loss by rank',
   'ranks.label': 'Best validation loss by rank: {0}',
   'ranks.value': 'r = {0}: {1}',
+  'ranks.limit': 'Dashed line: within {0} of the lowest loss, which counts as enough.',
   'ranks.open': 'Hollow points: the run has not finished, so its loss can still change.',
 
   table: 'Table',
