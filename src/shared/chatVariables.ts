@@ -1,24 +1,9 @@
 import * as v from 'valibot';
-import { asPlainObject, parseExactly } from './exactJson';
+import { parseExactly } from './exactJson';
+import { asPlainObject } from './exactValues';
 import { parsed } from './parsed';
 import { described } from './schemaParts';
 import { isObject } from './values';
-
-/** What a renderer sets itself, or what is no variable of a template in transformers. */
-const RESERVED: readonly string[] = [
-  'messages',
-  'conversation',
-  'add_generation_prompt',
-  'continue_final_message',
-  'chat_template',
-  'tokenize',
-  'return_dict',
-  'return_assistant_tokens_mask',
-];
-
-/** The first name in chat_template_kwargs that is no variable of its own. */
-export const reservedVariable = (kwargs: Readonly<Record<string, unknown>>): string | undefined =>
-  RESERVED.find((name) => Object.hasOwn(kwargs, name));
 
 /** What chat_template_kwargs may hold: an object, or its JSON as text. */
 export type TemplateVariables = Readonly<Record<string, unknown>> | string;

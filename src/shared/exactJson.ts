@@ -1,9 +1,5 @@
 import { parseTree, type Node } from 'jsonc-parser';
-
-/** A number that Python takes for a float although it is whole: 1.0, not 1. */
-export class Float {
-  constructor(readonly value: number) {}
-}
+import { Float } from './exactValues';
 
 /**
  * What JSON.parse may change: whole numbers written as floats, integers beyond 2^53, and the order
@@ -55,16 +51,6 @@ function exactNumber(source: string): unknown {
   return BigInt(source);
 }
 
-/** A number of `parseExactly` as one of JavaScript's; other values as they are. */
-export function plainNumber(value: unknown): unknown {
-  if (value instanceof Float) return value.value;
-  return typeof value === 'bigint' ? Number(value) : value;
-}
-
-/** An object as one of JavaScript, for what reads some of its keys only. */
-export const asPlainObject = (value: unknown): unknown =>
-  value instanceof Map ? Object.fromEntries(value as Map<string, unknown>) : value;
-
 /** A JSON text, without comments and trailing commas, of a node of a recipe. */
 export function textOfNode(node: Node, text: string): string {
   const { type, offset, length, children = [] } = node;
@@ -72,13 +58,4 @@ export function textOfNode(node: Node, text: string): string {
   if (type === 'object') return `{${children.map((child) => textOfNode(child, text)).join(',')}}`;
   if (type === 'property') return children.map((child) => textOfNode(child, text)).join(':');
   return text.slice(offset, offset + length);
-}
-
-/** A text that differs between values of `parseExactly` that differ. */
-export const contentKey = (value: object): string => JSON.stringify(value, keyValue);
-
-/** Values that JSON cannot write, such as integers beyond 2^53, in another form. */
-function keyValue(_: string, value: unknown): unknown {
-  if (value instanceof Map) return [...(value as ReadonlyMap<unknown, unknown>)];
-  return typeof value === 'bigint' ? { integer: String(value) } : value;
 }

@@ -1,5 +1,5 @@
 import { LoraError } from '../../shared/errors';
-import { contentKey } from '../../shared/exactJson';
+import { contentKey } from '../../shared/exactValues';
 import { escapeRegExp } from '../../shared/values';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import { exchange, type ChatVariables, type Message } from './chat';

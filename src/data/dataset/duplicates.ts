@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { DuplicateRow } from '../../shared/checkedRecipe';
-import { contentKey } from '../../shared/exactJson';
+import { contentKey } from '../../shared/exactValues';
 import type { Row } from '../rows/row';
 
 /** The most rows that are listed; all are counted. */

@@ -1,7 +1,7 @@
-import { asPlainObject } from '../../shared/exactJson';
+import { asPlainObject } from '../../shared/exactValues';
 import { isObject } from '../../shared/values';
 import { orderChat } from '../chat/order';
-import { reservedVariable } from '../../shared/chatVariables';
+import { reservedVariable } from '../chat/reservedVariable';
 import { kindOf } from './describe';
 import { readMessages } from './messages';
 import type { RowReport } from './rowReport';

@@ -1,4 +1,4 @@
-import { plainNumber } from '../../shared/exactJson';
+import { plainNumber } from '../../shared/exactValues';
 import { nearestName } from '../../shared/nearest';
 
 /** The kind of a JSON value, for messages. */

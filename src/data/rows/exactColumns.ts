@@ -1,4 +1,5 @@
-import { asPlainObject, mayChange, parseExactly } from '../../shared/exactJson';
+import { mayChange, parseExactly } from '../../shared/exactJson';
+import { asPlainObject } from '../../shared/exactValues';
 import { isObject } from '../../shared/values';
 import type { Columns } from './columns';
 

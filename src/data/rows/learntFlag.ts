@@ -1,4 +1,4 @@
-import { plainNumber } from '../../shared/exactJson';
+import { plainNumber } from '../../shared/exactValues';
 import { kindOf } from './describe';
 import type { RowReport } from './rowReport';
 

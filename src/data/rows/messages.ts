@@ -1,4 +1,4 @@
-import { asPlainObject } from '../../shared/exactJson';
+import { asPlainObject } from '../../shared/exactValues';
 import { isObject } from '../../shared/values';
 import { kindOf, nearestKey } from './describe';
 import { FLAG_KEYS, learntFlag } from './learntFlag';

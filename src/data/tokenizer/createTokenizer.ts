@@ -1,10 +1,10 @@
 import type { TokenizerFiles } from '../../formats/baseModel';
-import { reservedVariable, variablesIn, type TemplateVariables } from '../../shared/chatVariables';
 import { LoraError } from '../../shared/errors';
 import { loneSurrogate } from '../../shared/surrogates';
 import { escapeRegExp } from '../../shared/values';
 import type { ChatVariables } from '../chat/chat';
 import { withReasoning } from '../chat/reasoning';
+import { reservedVariable } from '../chat/reservedVariable';
 import { compileChatTemplate, type ChatTemplate } from '../chat/template';
 import { loadBounded, type BoundedTokenizer } from './budget';
 import { checkLimits } from './limits';
@@ -16,7 +16,7 @@ export interface TokenizerOptions {
   /** The time for strftime_now in the chat template: the start of the run. Default: now. */
   readonly now?: Date;
   /** Variables that the chat template gets (chat_template_kwargs). Default: none. */
-  readonly chat_template_kwargs?: TemplateVariables;
+  readonly chat_template_kwargs?: ChatVariables;
 }
 
 /**
@@ -81,8 +81,7 @@ function framed(ids: number[], { before, after }: SpecialTokenFrame): number[] {
   return ids;
 }
 
-function checkedVariables(given: TemplateVariables = {}): ChatVariables {
-  const kwargs = variablesIn(given) ?? {};
+function checkedVariables(kwargs: ChatVariables = {}): ChatVariables {
   const lone = loneSurrogate(kwargs);
   if (lone !== undefined)
     throw new LoraError(

@@ -1,7 +1,8 @@
 import { repeatedKey } from '../../shared/repeatedKeys';
 import path from 'node:path';
 import * as v from 'valibot';
-import { reservedVariable, variablesIn } from '../../shared/chatVariables';
+import { reservedVariable } from '../../data/chat/reservedVariable';
+import { variablesIn } from '../../shared/chatVariables';
 
 /** Reads one value on the command line. Its message continues "--name …", as in "must be …". */
 export type ValueSchema<T> = v.GenericSchema<string, T>;

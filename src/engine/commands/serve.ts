@@ -1,8 +1,10 @@
 import { messageSplitter } from '../../common/lineSplitter';
 import type { Chat, ChatVariables } from '../../data/chat/chat';
-import { reservedVariable, variablesIn, type TemplateVariables } from '../../shared/chatVariables';
+import { reservedVariable } from '../../data/chat/reservedVariable';
+import { variablesIn, type TemplateVariables } from '../../shared/chatVariables';
 import { LoraError } from '../../shared/errors';
-import { asPlainObject, mayChange, parseExactly } from '../../shared/exactJson';
+import { mayChange, parseExactly } from '../../shared/exactJson';
+import { asPlainObject } from '../../shared/exactValues';
 import {
   asServeRequest,
   type AnswerRequest,

@@ -1,18 +1,25 @@
 import { openImages } from '../../data/images/reader';
 import type { DataTools } from '../../data/dataset/prepare';
-import { createTokenizer, type TokenizerOptions } from '../../data/tokenizer/createTokenizer';
+import { createTokenizer } from '../../data/tokenizer/createTokenizer';
 import { positionsOf } from '../../formats/architecture/positions';
 import type { BaseModel } from '../../formats/baseModel';
+import { variablesIn, type TemplateVariables } from '../../shared/chatVariables';
+
+/** What chat templates see beside the rows. */
+interface TemplateOptions {
+  /** The time for strftime_now: the start of the run. Default: now. */
+  readonly now?: Date;
+  readonly chat_template_kwargs?: TemplateVariables;
+}
 
 /**
- * The tokenizer or image reader that turns rows into a base's inputs. The
- * options say what chat templates see.
+ * The tokenizer or image reader that turns rows into a base's inputs.
  *
  * @throws LoraError when the base has no tokenizer or its image settings are not supported
  */
 export async function dataToolsOf(
   base: BaseModel,
-  { now = new Date(), chat_template_kwargs = {} }: TokenizerOptions = {},
+  { now = new Date(), chat_template_kwargs = {} }: TemplateOptions = {},
 ): Promise<Omit<DataTools, 'onProgress'>> {
   const { embedding, vocab_size } = base.spec;
   if (embedding.kind === 'patches')
@@ -22,7 +29,10 @@ export async function dataToolsOf(
       has_types: false,
       max_positions: Infinity,
     };
-  const tokenizer = createTokenizer(await base.readTokenizer(), { now, chat_template_kwargs });
+  const tokenizer = createTokenizer(await base.readTokenizer(), {
+    now,
+    chat_template_kwargs: variablesIn(chat_template_kwargs) ?? {},
+  });
   return {
     tokenizer,
     images: null,

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { variablesIn, type TemplateVariables } from '../../../src/shared/chatVariables';
-import { Float } from '../../../src/shared/exactJson';
+import { Float } from '../../../src/shared/exactValues';
 import { LoraError, type Problem } from '../../../src/shared/errors';
 import { checkRecipe, parseRecipe, placeOfKey } from '../../../src/shared/recipeFile';
 

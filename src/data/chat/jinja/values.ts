@@ -1,4 +1,4 @@
-import { Float } from '../../../shared/exactJson';
+import { Float } from '../../../shared/exactValues';
 import { BudgetExceeded, TemplateFault, typeError } from './faults';
 import type { Runtime } from './runtime';
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { Float } from '../../../../../src/shared/exactJson';
+import { Float } from '../../../../../src/shared/exactValues';
 import { JinjaError, parseJinja } from '../../../../../src/data/chat/jinja/template';
 
 interface Reference {
