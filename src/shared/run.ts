@@ -93,6 +93,8 @@ export interface RunRecord {
     readonly node: string;
     readonly runtime: string | null;
     readonly device: string | null;
+    /** Operating system and processor. Missing in records of older versions. */
+    readonly system?: string;
   };
   readonly git_commit: string | null;
   readonly result: RunResult;
@@ -139,6 +141,8 @@ export const RUN_FILES = {
   checkpoints: 'checkpoints',
   /** The rows that skip_faulty_rows left out: their lines and errors. */
   skipped: 'skipped_rows.jsonl',
+  /** What was not committed when VS Code started the run, as a diff. */
+  changes: 'uncommitted.diff',
 } as const;
 
 /** Whether a path out of run.json stays in the run's folder, on every system. */

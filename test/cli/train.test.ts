@@ -44,6 +44,19 @@ const tokenizedRows = (file: string) =>
     return { rows, batch };
   });
 
+it('repeats a run with the recipe that it recorded, although the file is another by now', async () => {
+  const recipe = makeRecipe({ training: { max_steps: 2 } });
+  const first = await train(recipe);
+  writeFileSync(recipe, '{}');
+  const { code, stderr } = await cli('train', '--repeat', first);
+  expect([code, stderr]).toEqual([0, '']);
+  const [again] = filesIn(path.dirname(first)).filter((name) => name !== path.basename(first));
+  const second = path.join(path.dirname(first), again!);
+  expect(recordOf(second).recipe).toEqual(recordOf(first).recipe);
+  expect(recordOf(second).versions.system).toMatch(/\d+ cores?$/);
+  expect(weightsOf(second).equals(weightsOf(first))).toBe(true);
+});
+
 describe('a run from a recipe', () => {
   it("follows PEFT's trajectory: losses, gradient norms, learning rates, final A and B", async () => {
     const folder = path.join(fixtures, 'llama/train');

@@ -40,7 +40,13 @@ export function initialDashboard(choices: PageState): DashboardState {
     progress: null,
     link: 'folder',
     log: [],
-    labels: { name: null, previous: null },
+    labels: {
+      name: null,
+      previous: null,
+      changed_files: null,
+      commit_page: false,
+      command: '',
+    },
     pending: null,
     choices,
     status: { state: 'preparing', step: 0, total_steps: null, seconds_left: null, error: null },
@@ -68,7 +74,7 @@ export function reduceDashboard(state: DashboardState, message: HostMessage): Da
     case 'log':
       return { ...state, log: [...state.log, message].slice(-LOG_KEPT) };
     case 'labels':
-      return { ...state, labels: { name: message.name, previous: message.previous } };
+      return { ...state, labels: message };
     case 'answered':
       return { ...state, pending: state.pending === message.request ? null : state.pending };
   }

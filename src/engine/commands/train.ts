@@ -5,7 +5,13 @@ import type { Runtime } from '../../runtime/runtime';
 import { areRunsPrivate, createPrivateFiles, keepPrivate } from '../../common/privateFiles';
 import { LoraError } from '../../shared/errors';
 import { parseRecipe } from '../../shared/recipeFile';
-import { ENDED_STATES, RUN_FILES, type RunRecord, type RunResult } from '../../shared/run';
+import {
+  ENDED_STATES,
+  newRunId,
+  RUN_FILES,
+  type RunRecord,
+  type RunResult,
+} from '../../shared/run';
 import {
   checkpointFolder,
   checkpointSteps,
@@ -24,6 +30,7 @@ import {
   readRecord,
   refuseUsedRunDir,
   withRunFolder,
+  type NewRun,
 } from '../run/runFolder';
 import { readRecipeText } from '../training/readRecipe';
 import { RunSupervisor, type SupervisorOptions } from '../training/supervisor';
@@ -40,7 +47,7 @@ type TrainingStart = Pick<SupervisorOptions, 'record' | 'run_dir' | 'resume_from
 /** lora train: exit code 1 if the run fails, 130 if it is stopped. */
 export const trainCommand = defineCommand({
   name: 'train',
-  summary: 'Trains a recipe, or resumes a run.',
+  summary: 'Trains a recipe, or repeats or resumes a run.',
   forms: [
     form({
       positionals: {
@@ -51,6 +58,18 @@ export const trainCommand = defineCommand({
       },
       run: async ({ positionals, options }, context) =>
         trainRecipe(positionals.recipe, options['run-dir'], context),
+    }),
+    form({
+      selectedBy: 'repeat',
+      options: {
+        repeat: required(absolutePath, 'RUN_DIR', 'run to repeat with its recorded recipe'),
+        'run-dir': optional(absolutePath, 'DIR', 'folder of the new run (default: beside the old)'),
+      },
+      run: async ({ options }, context) => {
+        const { recipe, recipe_path } = await readRecord(options.repeat);
+        const folder = options['run-dir'] ?? path.join(path.dirname(options.repeat), newRunId());
+        return trainNew({ recipe, recipe_path }, folder, context);
+      },
     }),
     form({
       selectedBy: 'resume',
@@ -91,15 +110,25 @@ async function trainRecipe(
 ): Promise<number> {
   const file = path.resolve(recipePath);
   const recipe = parseRecipe(await readRecipeText(file), file);
-  const run_dir = runDir ?? newRunDir(file);
+  return trainNew({ recipe, recipe_path: file }, runDir ?? newRunDir(file), context);
+}
+
+/** A recipe, and its file where that is known. */
+type TrainedRecipe = Pick<NewRun, 'recipe' | 'recipe_path'>;
+
+async function trainNew(
+  { recipe, recipe_path }: TrainedRecipe,
+  run_dir: string,
+  context: CommandContext,
+): Promise<number> {
   await makeRunDir(run_dir);
   return withRunFolder(run_dir, async () => {
     await refuseUsedRunDir(run_dir);
     const record = newRecord(run_dir, {
       recipe,
-      recipe_path: file,
+      recipe_path,
       extension: context.version,
-      git_commit: await gitCommit(path.dirname(file)),
+      git_commit: await gitCommit(path.dirname(recipe_path ?? run_dir)),
     });
     return train({ record, run_dir, resume_from: null }, context);
   });

@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import * as v from 'valibot';
 import { pathExists, writeErrorReason } from '../../common/fileStatus';
@@ -9,7 +10,7 @@ import { areRunsPrivate, makePrivateFolder } from '../../common/privateFiles';
 import { makeFolder } from '../../common/makeFolder';
 import { readJsonObject } from '../../formats/json';
 import { keepRunsOutOfGit } from '../../formats/run/gitIgnore';
-import { isObject } from '../../shared/values';
+import { countOf, isObject } from '../../shared/values';
 import { LoraError } from '../../shared/errors';
 import type { MetricLine } from '../../shared/metrics/lines';
 import { RecipeSchema, type Recipe } from '../../shared/recipe';
@@ -137,7 +138,13 @@ export function newRecord(
     data: null,
     trainable_parameters: null,
     total_steps: null,
-    versions: { extension, node: process.version, runtime: null, device: null },
+    versions: {
+      extension,
+      node: process.version,
+      runtime: null,
+      device: null,
+      system: describeSystem(),
+    },
     git_commit,
     result: {
       steps: 0,
@@ -151,6 +158,17 @@ export function newRecord(
     },
     error: null,
   };
+}
+
+/** "Linux 6.1 x64, AMD EPYC, 2 cores" */
+function describeSystem(): string {
+  const cores = os.cpus();
+  const model = cores[0]?.model.trim() ?? '';
+  return [
+    `${os.type()} ${os.release()} ${os.arch()}`,
+    ...(model === '' ? [] : [model]),
+    countOf(cores.length, 'core'),
+  ].join(', ');
 }
 
 /** "train.jsonl on SmolLM2-135M-Instruct" */

@@ -14,6 +14,8 @@ import { COMMANDS } from '../commands/commandTable';
 import { metricsCsv } from './csv';
 import { copyError, openErrorPlace } from './errorActions';
 import type { ConnectRun } from './follower';
+import { openChanges, openCommit, originOf, type RunOrigin } from '../git/origin';
+import { repeatCommand } from '../git/repeatCommand';
 import { labelsOf, type RunLabels } from './runLabels';
 import { RunSource } from './runSource';
 import type { RunStore } from '../runs/runStore';
@@ -31,7 +33,7 @@ export interface DashboardOptions extends PanelHost {
   readonly store: Pick<RunStore, 'runs' | 'onDidChange'>;
 }
 
-const OPEN_COMMANDS: Readonly<Record<OpenTarget, string>> = {
+const OPEN_COMMANDS: Readonly<Record<Exclude<OpenTarget, 'commit' | 'changes'>, string>> = {
   recipe: COMMANDS.openRecipe.id,
   adapter: COMMANDS.revealAdapter.id,
   model: COMMANDS.revealModel.id,
@@ -46,6 +48,7 @@ export class DashboardPanel implements PanelPage {
   private readonly source: RunSource;
   private readonly disposables: readonly Disposable[];
   private readonly post: (message: HostMessage) => void;
+  private origin: RunOrigin | null = null;
   /** The labels that were sent last. */
   private labelled = '';
 
@@ -86,9 +89,12 @@ export class DashboardPanel implements PanelPage {
 
   private send(message: HostMessage): void {
     this.post(message);
-    if (message.kind !== 'snapshot') return;
-    this.labelled = '';
-    this.label();
+    if (message.kind === 'snapshot') {
+      this.labelled = '';
+      this.label();
+    }
+    if (message.kind === 'snapshot' || message.kind === 'run')
+      this.readOrigin().catch((error: unknown) => this.options.log(String(error)));
   }
 
   private get labels(): RunLabels | null {
@@ -98,11 +104,29 @@ export class DashboardPanel implements PanelPage {
   /** Tells the tab and the page what the run is called, when that has changed. */
   private label(): void {
     const { labels } = this;
-    const text = JSON.stringify(labels);
+    const text = JSON.stringify([labels, this.origin]);
     if (!labels || text === this.labelled) return;
     this.labelled = text;
     setTitle(this.panel, labels.title);
-    this.post(labels.message);
+    this.post({
+      kind: 'labels',
+      ...labels.message,
+      changed_files: this.origin?.changed_files ?? null,
+      commit_page: typeof this.origin?.commit_page === 'string',
+      command: repeatCommand(this.runDir),
+    });
+  }
+
+  /** Reads from which commit and files the run started. */
+  private async readOrigin(): Promise<void> {
+    this.origin = await originOf(this.runDir, this.source.run?.git_commit ?? null);
+    this.label();
+  }
+
+  private async open(what: OpenTarget): Promise<void> {
+    if (what === 'changes') await openChanges(this.runDir);
+    else if (what === 'commit') await openCommit(this.origin?.commit_page ?? null);
+    else await vscode.commands.executeCommand(OPEN_COMMANDS[what], this.runDir);
   }
 
   private receive(value: unknown): void {
@@ -125,7 +149,7 @@ export class DashboardPanel implements PanelPage {
       case 'continue':
         return vscode.commands.executeCommand(COMMANDS.resumeRun.id, runDir);
       case 'open':
-        return vscode.commands.executeCommand(OPEN_COMMANDS[message.what], runDir);
+        return this.open(message.what);
       case 'next':
         return this.goOn(message.what);
       case 'openPlace':

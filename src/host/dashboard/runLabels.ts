@@ -7,7 +7,7 @@ import { runLabel } from '../runs/treeRow';
 export interface RunLabels {
   /** For its tab. */
   readonly title: string;
-  readonly message: LabelsMessage;
+  readonly message: Pick<LabelsMessage, 'name' | 'previous'>;
   /** The adapter of the run before; null if there is none. */
   readonly previous: string | null;
 }
@@ -25,7 +25,6 @@ export function labelsOf(runs: readonly RunSummary[], dir: string): RunLabels | 
     title,
     previous: before?.adapter ?? null,
     message: {
-      kind: 'labels',
       name: name === '' ? null : name,
       previous: before ? runLabel(before) : null,
     },

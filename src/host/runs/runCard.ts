@@ -3,6 +3,8 @@ import { readTail } from '../../common/regularFile';
 import { parseMetrics } from '../../shared/metrics/parse';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
 import { t } from '../text/l10n';
+import { changedFiles } from '../git/changes';
+import { repeatCommand } from '../git/repeatCommand';
 import { recipeDifference } from './recipeDifference';
 import type { RunSummary } from './run';
 import { sparkline } from '../../shared/sparkline';
@@ -28,6 +30,7 @@ export async function readRunCard(
   before: { readonly name: string; readonly record: RunRecord } | null,
 ): Promise<RunCard> {
   const losses = await readLosses(run.dir);
+  const changed = await changedFiles(run.dir);
   const changes =
     record && before
       ? recipeDifference(before.record.recipe, record.recipe).map(
@@ -36,8 +39,12 @@ export async function readRunCard(
       : [];
   const facts: [string, string | null | undefined][] = [
     [t('Git commit'), record?.git_commit?.slice(0, 10)],
+    [t('Uncommitted'), changed === null ? null : t('{0} {0|file|files}', changed)],
     [t('Device'), record?.versions.device],
     [t('Runtime'), record?.versions.runtime],
+    [t('System'), record?.versions.system],
+    [t('Node'), record?.versions.node],
+    [t('Repeat with'), record && repeatCommand(run.dir)],
   ];
   return {
     curve: losses.length > 1 ? sparkline(losses) : null,

@@ -165,7 +165,7 @@ function detailsOf(run: RunSummary, now: number): [string, string][] {
     [t('Run'), run.name],
     [t('State'), stateName(run.state)],
     [t('Problem'), run.problem],
-    [t('Steps'), run.state === 'broken' ? null : stepText(run)],
+    [t('Steps'), run.step > 0 ? stepText(run) : null],
     [
       t('Time left'),
       isActive(run) && run.secondsLeft !== null ? formatDuration(run.secondsLeft) : null,

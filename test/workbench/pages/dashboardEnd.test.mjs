@@ -16,6 +16,9 @@ const labels = (page, change = {}) =>
     kind: 'labels',
     name: null,
     previous: null,
+    changed_files: null,
+    commit_page: false,
+    command: '',
     ...change,
   });
 const shownActions = (page) =>
@@ -78,4 +81,31 @@ test('shows of a run that failed later the tiles that have a value', async () =>
   assert.equal(await page.locator('.tile-validation:visible').count(), 0);
   await page.locator('.end', { hasText: 'The training loss fell from' }).waitFor();
   await close();
+});
+
+test('shows what a run started from, and the command that repeats it', async () => {
+  const dashboard = await open({ steps: 20, state: 'completed' });
+  const { page } = dashboard;
+  await labels(page, {
+    changed_files: 3,
+    commit_page: true,
+    command: 'lora train --repeat /runs/tiny',
+  });
+  await page.locator('vscode-panel-tab#recipe').click();
+  await page.getByText('LoRA Workbench 0.1.0, Node 20.0.0').waitFor();
+  await page.getByRole('button', { name: 'Open Commit' }).click();
+  await page.getByRole('button', { name: 'Show Uncommitted Changes (3 files)' }).click();
+  await page.getByRole('button', { name: 'Copy the command' }).click();
+  assert.deepEqual(
+    (await sent(page, 'open')).map(({ what }) => what),
+    ['commit', 'changes'],
+  );
+  assert.deepEqual(await sent(page, 'copyText'), [
+    { kind: 'copyText', text: 'lora train --repeat /runs/tiny' },
+  ]);
+  await labels(page);
+  await eventually(async () => assert.equal(await page.locator('.repeat').count(), 0));
+  await assertAccessible(page);
+  await assertQuiet(dashboard);
+  await dashboard.close();
 });

@@ -14,6 +14,8 @@ export function runFacts(page: Texts, run: RunRecord): Fact[] {
     methodFact(page, run),
     ...dataFacts(page, run),
     ...(versions.runtime ? [[t('recipe.runtime'), runtime] as const] : []),
+    [t('recipe.versions'), t('recipe.versions.value', versions.extension, versions.node)],
+    ...(versions.system ? [[t('recipe.system'), versions.system] as const] : []),
     ...(recipe_path ? [[t('recipe.file'), recipe_path] as const] : []),
     ...(git_commit ? [[t('recipe.commit'), git_commit] as const] : []),
   ];

@@ -4,7 +4,7 @@ import { asMetricLine } from '../../metrics/parse';
 import { STEP_FIELDS } from '../../metrics/table';
 import { checked } from '../../parsed';
 import { isInRun, type RunRecord } from '../../run';
-import { NEXT_STEPS, type HostMessage, type PageMessage } from './protocol';
+import { NEXT_STEPS, OPEN_TARGETS, type HostMessage, type PageMessage } from './protocol';
 import { isObject } from '../../values';
 
 // Checks for values from files and messages. Unknown keys pass: a newer engine may write more.
@@ -173,7 +173,14 @@ const HostMessageVariants = v.variant('kind', [
     message: text,
     time: text,
   }),
-  v.object({ kind: v.literal('labels'), name: orNull(text), previous: orNull(text) }),
+  v.object({
+    kind: v.literal('labels'),
+    name: orNull(text),
+    previous: orNull(text),
+    changed_files: orNull(number),
+    commit_page: v.boolean(),
+    command: text,
+  }),
   v.object({ kind: v.literal('answered'), request: RequestSchema }),
 ]);
 
@@ -188,7 +195,7 @@ export const TEXT_SCHEMA = v.object({ kind: v.literal('copyText'), text });
 const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.picklist(['ready', 'continue', 'copyError', 'export']) }),
   v.object({ kind: v.literal('request'), request: RequestSchema }),
-  v.object({ kind: v.literal('open'), what: v.picklist(['recipe', 'adapter', 'model', 'log']) }),
+  v.object({ kind: v.literal('open'), what: v.picklist(OPEN_TARGETS) }),
   v.object({ kind: v.literal('next'), what: v.picklist(NEXT_STEPS) }),
   v.object({ kind: v.literal('openPlace'), place: PlaceSchema }),
   PICTURE_SCHEMA,

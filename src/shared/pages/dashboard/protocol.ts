@@ -68,6 +68,12 @@ export interface LabelsMessage {
   readonly name: string | null;
   /** The run before it with an adapter of the same base or recipe; null without one. */
   readonly previous: string | null;
+  /** Files that were not committed when the run started; null where that is not known. */
+  readonly changed_files: number | null;
+  /** Whether the commit has a page that can be opened. */
+  readonly commit_page: boolean;
+  /** Repeats the run in a terminal. */
+  readonly command: string;
 }
 
 /** The request was answered; the host has already reported a failure to the user. */
@@ -128,7 +134,10 @@ export const NEXT_STEPS = [
 
 export type NextStep = (typeof NEXT_STEPS)[number];
 
-export type OpenTarget = 'recipe' | 'adapter' | 'model' | 'log';
+/** What can be opened from the page of a run. */
+export const OPEN_TARGETS = ['recipe', 'adapter', 'model', 'log', 'commit', 'changes'] as const;
+
+export type OpenTarget = (typeof OPEN_TARGETS)[number];
 
 /** What the x axis counts: optimizer steps, tokens so far, seconds of training. */
 export const AXES = ['step', 'tokens', 'time'] as const;

@@ -206,6 +206,13 @@ export const DASHBOARD_STRINGS = {
   'recipe.runtime': 'Runtime',
   'recipe.file': 'Recipe file',
   'recipe.commit': 'Git commit',
+  'recipe.versions': 'Versions',
+  'recipe.versions.value': 'LoRA Workbench {0}, Node {1}',
+  'recipe.system': 'System',
+  'recipe.openCommit': 'Open Commit',
+  'recipe.changes': 'Show Uncommitted Changes ({0} {0|file|files})',
+  'recipe.repeat': 'Repeat in a terminal',
+  'recipe.copyCommand': 'Copy the command',
   'recipe.text': 'The recipe with all defaults filled in',
   'recipe.wait': 'The recipe appears here once the engine has read it.',
 } as const satisfies Readonly<Record<`series.${SeriesId}` | `tile.${KeyNumberId}`, string>> &

@@ -22,7 +22,10 @@ describe('the card of a run', () => {
         elapsed: 1,
       }),
     );
-    const dir = await putRun(path.join(temp(), 'r1'), { 'metrics.jsonl': `${lines.join('\n')}\n` });
+    const dir = await putRun(path.join(temp(), 'r1'), {
+      'metrics.jsonl': `${lines.join('\n')}\n`,
+      'uncommitted.diff': 'diff --git a/x b/x\ndiff --git a/y b/y\n',
+    });
     const { recipe } = recordOf();
     const record = recordOf({
       git_commit: 'a'.repeat(40),
@@ -33,7 +36,12 @@ describe('the card of a run', () => {
       record: recordOf(),
     });
     expect(card).toMatchObject({
-      facts: [['Git commit', 'aaaaaaaaaa']],
+      facts: [
+        ['Git commit', 'aaaaaaaaaa'],
+        ['Uncommitted', '2 files'],
+        ['Node', '20'],
+        ['Repeat with', `lora train --repeat ${dir}`],
+      ],
       changes: { since: 'first', lines: ['lora.r: 4 → 8'] },
     });
     expect(card.curve).toMatch(/^█.*▁$/);
