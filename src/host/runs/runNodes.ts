@@ -117,7 +117,7 @@ function queuedItem({ item: { id, name, recipe }, place }: QueuedNode): vscode.T
 /** A click asks again; a button of the row installs it. */
 function runtimeItem({ id }: RuntimeNode): vscode.TreeItem {
   const label = t('Waiting for the runtime');
-  const description = t('Install it to start the run');
+  const description = t('Install');
   return treeItem({
     id,
     label,
