@@ -16,7 +16,7 @@ export class FileRefused extends Error {}
 
 /** The most bytes that are read of each kind of file. */
 export const MAX_BYTES = {
-  /** run.json: a recipe and a fingerprint for each file of the base. */
+  /** run.json, and the certificate of a merge: some fields for each file or tensor of the base. */
   runRecord: 16 * 2 ** 20,
   /** engine.json, an owner's lock, refs of git: a few lines. */
   smallRecord: 2 ** 16,

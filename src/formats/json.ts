@@ -2,17 +2,17 @@ import { LoraError, type ErrorArea } from '../shared/errors';
 import { isDeeperThan, MOST_DEPTH } from '../shared/depth';
 import { isObject } from '../shared/values';
 import { fileErrorReason } from '../common/fileStatus';
-import { MAX_BYTES, readTextFile, type Links } from '../common/regularFile';
+import { MAX_BYTES, readTextFile, type ReadLimits } from '../common/regularFile';
 
 /**
- * Reads a JSON file that holds an object. `links`: whether one at its place is followed.
+ * Reads a JSON file that holds an object.
  *
  * @throws LoraError(area) when it cannot be read, is not valid JSON or not an object.
  */
 export async function readJsonObject(
   file: string,
   area: ErrorArea,
-  links: Links = 'followed',
+  limits: ReadLimits = { maxBytes: MAX_BYTES.modelJson },
 ): Promise<Record<string, unknown>> {
   const fail = (what: string, cause?: unknown) =>
     new LoraError(area, `The file ${what}.`, {
@@ -22,7 +22,7 @@ export async function readJsonObject(
     });
   let text: string;
   try {
-    text = await readTextFile(file, { maxBytes: MAX_BYTES.modelJson, links });
+    text = await readTextFile(file, limits);
   } catch (error) {
     throw fail(`cannot be read: ${fileErrorReason(error)}`, error);
   }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import * as v from 'valibot';
 import { pathExists, writeErrorReason } from '../../common/fileStatus';
 import { FolderIsOwned, FolderLock } from '../../common/folderLock';
-import { FileRefused, listFolder } from '../../common/regularFile';
+import { FileRefused, listFolder, MAX_BYTES } from '../../common/regularFile';
 import { openForAppending, refuseLinks } from '../../common/withoutLinks';
 import { areRunsPrivate, makePrivateFolder } from '../../common/privateFiles';
 import { makeFolder } from '../../common/makeFolder';
@@ -182,7 +182,10 @@ function runName({ base, dataset }: Recipe): string {
 
 /** Reads the record of a run, to resume it. @throws LoraError('run') */
 export async function readRecord(dir: string): Promise<RunRecord> {
-  const record = await readJsonObject(path.join(dir, RUN_FILES.record), 'run', 'refused');
+  const record = await readJsonObject(path.join(dir, RUN_FILES.record), 'run', {
+    maxBytes: MAX_BYTES.runRecord,
+    links: 'refused',
+  });
   refuseOtherFolders(record['result'], dir);
   // settings that are newer than the run get their defaults
   const recipe = v.safeParse(RecipeSchema, record['recipe']);

@@ -1,5 +1,6 @@
 import path from 'node:path';
-import { isFile, pathExists } from '../../common/fileStatus';
+import { pathExists } from '../../common/fileStatus';
+import { MAX_BYTES, type ReadLimits } from '../../common/regularFile';
 import { isRemotePath } from '../../common/remotePath';
 import { RUN_FILES } from '../../shared/run';
 import { isObject } from '../../shared/values';
@@ -17,12 +18,16 @@ export async function baseOnDisk(adapter: string, named: string | null): Promise
   return named === null || isRemotePath(named) ? null : namedBasePath(named);
 }
 
+/** A run may come from a stranger as well. */
+const RECORD: ReadLimits = { maxBytes: MAX_BYTES.runRecord, links: 'refused' };
+
 /** The base of the run whose adapter, best adapter or checkpoint this is. */
 async function baseOfRun(adapter: string): Promise<string | null> {
   for (const folder of [path.dirname(adapter), path.dirname(path.dirname(adapter))]) {
     const file = path.join(folder, RUN_FILES.record);
-    if (!(await isFile(file))) continue;
-    const { recipe } = await readJsonObject(file, 'run').catch((): Record<string, unknown> => ({}));
+    const { recipe } = await readJsonObject(file, 'run', RECORD).catch(
+      (): Record<string, unknown> => ({}),
+    );
     const base = isObject(recipe) ? recipe['base'] : null;
     if (typeof base !== 'string' || !path.isAbsolute(base) || isRemotePath(base)) continue;
     if (await pathExists(base)) return base;

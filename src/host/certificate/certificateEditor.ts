@@ -1,13 +1,10 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { LoraError } from '../../shared/errors';
-import { ShownCertificateSchema } from '../../shared/mergeFacts';
 import {
   asCertificatePageMessage,
   type CertificateHostMessage,
 } from '../../shared/pages/certificate/protocol';
-import { parsed } from '../../shared/parsed';
 import { COMMANDS } from '../commands/commandTable';
 import { openPlace, revealPlace } from '../editor/openPlace';
 import { showModelfile } from '../editor/showModelfile';
@@ -15,6 +12,7 @@ import type { Jobs } from '../jobs/jobs';
 import { t } from '../text/l10n';
 import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
+import { readCertificate } from './readCertificate';
 
 /** What the page needs. */
 export type CertificateOptions = PanelHost & { readonly jobs: Jobs };
@@ -22,7 +20,6 @@ export type CertificateOptions = PanelHost & { readonly jobs: Jobs };
 type Verified = Omit<Extract<CertificateHostMessage, { kind: 'verified' }>, 'kind'>;
 
 const FILE_ENDING = '.merge.json';
-const asCertificate = parsed(ShownCertificateSchema);
 
 /** One editor tab that shows a merge's certificate as a page. */
 export class CertificateEditor {
@@ -120,20 +117,4 @@ export class CertificateEditor {
       form: this.model.endsWith('.gguf') ? 'gguf' : 'folder',
     });
   }
-}
-
-/** @throws LoraError('adapter') when the file cannot be read, or is no certificate. */
-async function readCertificate(file: string) {
-  const limits = { maxBytes: MAX_BYTES.modelJson };
-  const value: unknown = await readTextFile(file, limits)
-    .then((text): unknown => JSON.parse(text))
-    .catch((cause: unknown) => {
-      throw new LoraError('adapter', t('The file cannot be read.'), { place: { file }, cause });
-    });
-  const certificate = asCertificate(value);
-  if (!certificate)
-    throw new LoraError('adapter', t('This is not the certificate of a merge.'), {
-      place: { file },
-    });
-  return certificate;
 }

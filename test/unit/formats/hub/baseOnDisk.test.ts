@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MAX_BYTES } from '../../../../src/common/regularFile';
 import { baseOnDisk } from '../../../../src/formats/hub/baseOnDisk';
 
 let folder: string;
@@ -25,4 +26,30 @@ it('does not look at a server that the run of an adapter names', async () => {
   expect(await baseOnDisk(adapter, null)).toBe(folder);
   await write(`/${folder}`);
   expect(await baseOnDisk(adapter, null)).toBeNull();
+});
+
+describe('a run that a stranger made', () => {
+  let record: string;
+  let adapter: string;
+  beforeEach(async () => {
+    adapter = path.join(folder, 'run', 'adapter');
+    record = path.join(folder, 'run', 'run.json');
+    await mkdir(adapter, { recursive: true });
+  });
+  const text = () => JSON.stringify({ recipe: { base: folder } });
+
+  it.skipIf(process.platform === 'win32')('is not read through a link', async () => {
+    await writeFile(record, text());
+    expect(await baseOnDisk(adapter, null)).toBe(folder);
+    await rename(record, path.join(folder, 'elsewhere.json'));
+    await symlink(path.join(folder, 'elsewhere.json'), record);
+    expect(await baseOnDisk(adapter, null)).toBeNull();
+  });
+
+  it('is not read where its record is larger than any', async () => {
+    await writeFile(record, text().padEnd(MAX_BYTES.runRecord));
+    expect(await baseOnDisk(adapter, null)).toBe(folder);
+    await writeFile(record, text().padEnd(MAX_BYTES.runRecord + 1));
+    expect(await baseOnDisk(adapter, null)).toBeNull();
+  });
 });
