@@ -71,5 +71,5 @@ function pathOf(levels: readonly Level[], key: string): string {
   const above = levels
     .slice(0, -1)
     .map(({ keys, key: own, index }) => (keys ? `.${own}` : `[${index}]`));
-  return `${above.join('')}.${key}`.slice(1);
+  return `${above.join('')}.${key}`.replace(/^\./, '');
 }

@@ -118,6 +118,10 @@ describe('a conversation on the command line', () => {
       [['--messages', path.join(tempFolder(), 'none.json')], /none\.json: .*it does not exist/],
       [['--messages', fileOf('[{"role"')], /messages\.json: The messages are not valid JSON/],
       [['--messages', fileOf('{}')], /"messages" must be a list of messages, not an object/],
+      [
+        ['--messages', fileOf('[{"role": "user", "content": "a", "content": "b"}]')],
+        /The key "\[0\]\.content" is duplicated/,
+      ],
       [['--messages', fileOf('[]')], /The list of messages is empty/],
       [['--messages', fileOf('[{"role": "user"}]')], /messages\[0\].*"content" is missing/s],
       [

@@ -362,6 +362,9 @@ describe('a base with adapters in memory', () => {
     expect(await asked('{"mood": {"2": 1, "1": 2}}')).toBe(
       await written('{"style": 1.0, "mood": {"2": 1, "1": 2}}'),
     );
+    await expect(asked('{"mood": 1, "mood": 2}')).rejects.toThrow(
+      'The key "mood" of chat_template_kwargs is duplicated.',
+    );
     await expect(asked({ messages: [] })).rejects.toThrow('cannot be set by chat_template_kwargs');
   });
 

@@ -6,7 +6,7 @@ import { kindOf } from './describe';
 import { readMessages } from './messages';
 import type { RowReport } from './rowReport';
 import type { Columns } from './columns';
-import { asFunction, parsed } from './toolCalls';
+import { asFunction, parsed, repeatsKey } from './toolCalls';
 import type { RowContext } from './settings';
 import type { Row } from './row';
 import type { ChatVariables, Message } from '../chat/chat';
@@ -98,6 +98,7 @@ function readList(
 ): Record<string, unknown>[] | undefined {
   const value = columns[key];
   if (value === undefined || value === null || value === '') return undefined;
+  if (repeatsKey(value, key, report)) return undefined;
   const list = parsed(value);
   if (Array.isArray(list) && list.every(isObject)) return list.length > 0 ? list : undefined;
   report.error(
@@ -113,7 +114,9 @@ function readKwargs(columns: Columns, report: RowReport): ChatVariables {
   const value = asPlainObject(columns['chat_template_kwargs']);
   if (value === undefined || value === null) return {};
   if (!isObject(value)) {
-    report.error(`"chat_template_kwargs" must be an object, not ${kindOf(value)}.`);
+    const key = 'chat_template_kwargs';
+    if (!repeatsKey(value, key, report))
+      report.error(`"${key}" must be an object, not ${kindOf(value)}.`, key);
     return {};
   }
   const reserved = reservedVariable(value);

@@ -114,11 +114,7 @@ export function readRow(text: string, context: RowContext): Row | null {
       lone,
     );
   const repeated = repeatedKey(text);
-  if (repeated)
-    return report.error(
-      `The key ${quote(repeated.key)} stands twice in the same object, so one of its values would be lost: remove one.`,
-      repeated.path,
-    );
+  if (repeated) return report.repeated(repeated.key, repeated.path);
   const { task } = settings;
   const formats = task === 'image_cls' ? [] : FORMATS[task];
   const format = formatOf(withoutNulls(parsed), formats) ?? nullFormat(parsed, formats);

@@ -20,6 +20,14 @@ export class RowReport {
     return null;
   }
 
+  /** Reports a key that stands twice in an object of JSON, of which one value would be lost. */
+  repeated(name: string, key: string): null {
+    return this.error(
+      `The key ${quote(name)} stands twice in the same object, so one of its values would be lost: remove one.`,
+      key,
+    );
+  }
+
   warn(message: string): void {
     this.collector.warn(message, this.line);
   }

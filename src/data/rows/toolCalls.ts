@@ -1,4 +1,5 @@
 import { parseExactly } from '../../shared/exactJson';
+import { repeatedKey } from '../../shared/repeatedKeys';
 import { isObject } from '../../shared/values';
 import { kindOf } from './describe';
 import type { RowReport } from './rowReport';
@@ -13,11 +14,20 @@ export function parsed(value: unknown): unknown {
   }
 }
 
+/** Whether a value given as JSON text has a key twice in one object, which is reported. */
+export function repeatsKey(value: unknown, key: string, report: RowReport): boolean {
+  if (typeof value !== 'string' || parsed(value) === undefined) return false;
+  const repeated = repeatedKey(value);
+  if (repeated) report.repeated(repeated.key, key);
+  return repeated !== null;
+}
+
 /**
  * The tool calls of a message as they stand: {function: {name, arguments}}, or {name, arguments}.
  * Null: they are no tool calls, which is reported.
  */
 export function readToolCalls(value: unknown, key: string, report: RowReport): unknown[] | null {
+  if (repeatsKey(value, key, report)) return null;
   const calls = parsed(value);
   if (!Array.isArray(calls))
     return report.error(`"tool_calls" must be a list, not ${kindOf(value)}.`, key);
@@ -29,6 +39,7 @@ export function readToolCalls(value: unknown, key: string, report: RowReport): u
 
 /** The calls that a message of the role function_call holds as JSON: one, or a list. */
 export function callsOfText(value: unknown, key: string, report: RowReport): unknown[] | null {
+  if (repeatsKey(value, key, report)) return null;
   const calls = [parsed(value)].flat();
   if (!calls.every(isObject))
     return report.error('A tool call must be JSON with "name" and "arguments".', key);

@@ -7,6 +7,7 @@ import { RowReport } from '../../data/rows/rowReport';
 import { ProblemCollector } from '../../data/dataset/problems';
 import { LoraError, type Problem } from '../../shared/errors';
 import { parseExactly } from '../../shared/exactJson';
+import { repeatedKey } from '../../shared/repeatedKeys';
 
 /** The name of the list in messages about it. */
 const LIST = 'messages';
@@ -52,8 +53,16 @@ async function readJson(file: string): Promise<unknown> {
       throw fault(file, `The messages cannot be read: ${fileErrorReason(cause)}.`);
     },
   );
+  const json = text.replace(/^\ufeff/, '');
+  const value = parseJson(json, file);
+  const repeated = repeatedKey(json);
+  if (repeated) throw fault(file, `The key "${repeated.path}" is duplicated.`, 'Remove one.');
+  return value;
+}
+
+function parseJson(json: string, file: string): unknown {
   try {
-    return parseExactly(text.replace(/^\ufeff/, ''));
+    return parseExactly(json);
   } catch (cause) {
     const why = cause instanceof RangeError ? 'it is nested too deeply' : (cause as Error).message;
     throw fault(

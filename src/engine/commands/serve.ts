@@ -13,6 +13,7 @@ import {
   type ServeEvent,
   type ServeMessage,
 } from '../../shared/serveProtocol';
+import { repeatedKey } from '../../shared/repeatedKeys';
 import { isObject } from '../../shared/values';
 import { answerPrompt } from '../model/answer';
 import { RunRows } from '../serve/runRows';
@@ -232,9 +233,15 @@ function promptOf(
   return { messages, variables };
 }
 
-/** @throws LoraError('usage') for what a renderer sets itself. */
+/** @throws LoraError('usage') for what a renderer sets itself, and for a key that stands twice. */
 function checkedVariables(given: TemplateVariables): ChatVariables {
   const variables = variablesIn(given) ?? {};
+  const repeated = typeof given === 'string' ? repeatedKey(given) : null;
+  if (repeated)
+    throw new LoraError(
+      'usage',
+      `The key "${repeated.path}" of chat_template_kwargs is duplicated.`,
+    );
   const reserved = reservedVariable(variables);
   if (reserved === undefined) return variables;
   throw new LoraError('usage', `"${reserved}" cannot be set by chat_template_kwargs.`);

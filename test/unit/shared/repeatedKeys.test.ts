@@ -14,6 +14,7 @@ it('finds a key that stands twice in one object, with its path', () => {
     ['{"a\\u0062": 1, "ab": 2}', 'ab'],
     ['{"a\\"": 1, "b": "\\\\", "a\\"": 2}', 'a"'],
     ['{"": 1, "": 2}', ''],
+    ['[1, {"a": 1, "a": 2}]', '[1].a'],
     ['{"__proto__": 1, "__proto__": 2}', '__proto__'],
   ] as const)
     expect([text, repeatedKey(text)?.path]).toEqual([text, path]);

@@ -226,6 +226,24 @@ describe('what is wrong in a row', () => {
     ],
     [{ messages: [], chat_template_kwargs: 1 }, '"chat_template_kwargs" must be an object'],
     [
+      { messages: [], chat_template_kwargs: '{"a": 1}' },
+      '"chat_template_kwargs" must be an object, not text. @ chat_template_kwargs',
+    ],
+    [
+      { messages: [], chat_template_kwargs: '{"a": 1, "a": 2}' },
+      'The key "a" stands twice in the same object, so one of its values would be lost: remove one. @ chat_template_kwargs',
+    ],
+    [{ messages: [], tools: '[{"a": 1, "a": 2}]' }, 'The key "a" stands twice'],
+    [{ messages: [], documents: '[{"a": {"b": 1, "b": 2}}]' }, '"b" stands twice'],
+    [
+      { messages: [{ role: 'assistant', tool_calls: '[{"name": "f", "name": "g"}]' }] },
+      'one of its values would be lost: remove one. @ messages[0].tool_calls',
+    ],
+    [
+      { messages: [{ from: 'function_call', value: '{"name": "f", "name": "g"}' }] },
+      'one of its values would be lost: remove one. @ messages[0].value',
+    ],
+    [
       { instruction: 'a', output: 'b', history: [['c']] },
       'An entry of "history" must be a question and its answer, both text. @ history[0]',
     ],
