@@ -2,8 +2,8 @@ import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { createDeadline, DeadlinePassed } from '../../common/deadline';
 import type { TokenizerFiles } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
-import { bpeConfig } from './bpe/bpeModel';
-import { bpeEncoder } from './bpe/bpeTokenizer';
+import { bpeConfig, type BpeConfig } from './bpe/bpeModel';
+import { bpeEncoder, type Encode } from './bpe/bpeTokenizer';
 import { Growth, limitGrowth, TextTooLong } from './growth';
 import type { Limits } from './limits';
 
@@ -62,13 +62,18 @@ export function loadBounded(
     () => new HuggingFaceTokenizer(bpe ? withoutMerges(json) : json, config),
   );
   limitGrowth(inner, growth);
-  const encode = bpe && guarded(LOAD_MS, 0, () => bpeEncoder(inner, bpe));
+  let encoder: Encode | undefined;
+  // the table of merges is made at the first text: many only read the vocabulary or the template
+  const bpeOf = (config: BpeConfig) =>
+    (encoder ??= guarded(LOAD_MS, 0, () => bpeEncoder(inner, config)));
   return {
     inner,
-    encode: (text, add_special_tokens) =>
-      guarded(timeFor(text.length), text.length, () =>
+    encode: (text, add_special_tokens) => {
+      const encode = bpe && bpeOf(bpe);
+      return guarded(timeFor(text.length), text.length, () =>
         encode ? encode(text, add_special_tokens) : inner.encode(text, { add_special_tokens }).ids,
-      ),
+      );
+    },
     encodeUnmerged: (text, options) =>
       guarded(LEAST_MS, text.length, () => inner.encode(text, options).ids),
     decode: (ids, options) => {

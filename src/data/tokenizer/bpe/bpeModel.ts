@@ -51,7 +51,10 @@ function pairsOf(merges: unknown): Pair[] | null {
 }
 
 const isPair = (parts: unknown): parts is Pair =>
-  Array.isArray(parts) && parts.length === 2 && parts.every((part) => typeof part === 'string');
+  Array.isArray(parts) &&
+  parts.length === 2 &&
+  typeof parts[0] === 'string' &&
+  typeof parts[1] === 'string';
 
 const LEAST_CAPACITY = 256;
 /** A longer buffer is not kept. */

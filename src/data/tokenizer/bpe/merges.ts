@@ -37,11 +37,19 @@ export class Merges {
     const bits = Math.max(4, Math.ceil(Math.log2(1.5 * (pairs.length + 1))));
     this.shift = 32 - bits;
     this.slots = new Int32Array(SLOT * 2 ** bits).fill(EMPTY);
-    for (const [rank, [left, right]] of pairs.entries()) {
-      const [first, second] = [symbols.of(left), symbols.of(right)];
-      const slot = this.slotOf(first, second);
-      this.slots.set([first, second, symbols.of(left + right), rank], slot);
-    }
+    let rank = 0;
+    for (const pair of pairs) this.add(pair, rank++, symbols);
+  }
+
+  /** Makes no lists, of which a tokenizer would need hundreds of thousands. */
+  private add(pair: readonly [string, string], rank: number, symbols: Symbols): void {
+    const left = symbols.of(pair[0]);
+    const right = symbols.of(pair[1]);
+    const slot = this.slotOf(left, right);
+    this.slots[slot] = left;
+    this.slots[slot + 1] = right;
+    this.slots[slot + 2] = symbols.of(pair[0] + pair[1]);
+    this.slots[slot + 3] = rank;
   }
 
   /** The place of a merge; negative if the two are never merged. */
