@@ -22,7 +22,7 @@ import { serveCommand } from './commands/serve';
 import { trainCommand } from './commands/train';
 import { unmergeCommand } from './commands/unmerge';
 import { endWithLeftThread } from './nativeCall';
-import { EXIT_STOPPED, listenToStopSignals, type StopSignal } from './stopSignal';
+import { EXIT_STOPPED, listenToStopSignals, REQUESTS_TO_END, type StopSignal } from './stopSignal';
 import { ignoreClosedOutput, noteText, printRaw, printText, warnText } from './terminal';
 
 declare const LORA_VERSION: string;
@@ -54,8 +54,7 @@ const EXIT_CODES: Readonly<Partial<Record<ErrorArea, number>>> = {
   usage: EXIT_USAGE,
   cancelled: EXIT_STOPPED,
 };
-/** Requests to stop after which a process ends at once: a training saves what it has first. */
-const REQUESTS_TO_END = 2;
+/** A training saves what it has first. */
 const REQUESTS_TO_END_TRAINING = 3;
 
 const NAME_WIDTH = Math.max(...[...COMMANDS.keys()].map((name) => name.length));
@@ -76,7 +75,7 @@ function warnInJson(message: string): void {
   noteText(message);
 }
 
-/** Of a command that writes nothing: signals end the process at once, whatever it is doing. */
+/** Signals end the process at once, whatever it is doing. */
 const ENDED_BY_SIGNALS: StopSignal = {
   signal: new AbortController().signal,
   release: () => undefined,
@@ -101,7 +100,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     return 0;
   }
   const json = args.includes('--json');
-  const stop = command.writesNothing
+  const stop = command.endedBySignals
     ? ENDED_BY_SIGNALS
     : listenToStopSignals(
         command === trainCommand ? REQUESTS_TO_END_TRAINING : REQUESTS_TO_END,

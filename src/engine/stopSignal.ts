@@ -3,6 +3,9 @@ import { closeSync } from 'node:fs';
 /** The exit code of a command that was stopped or cancelled before its end. */
 export const EXIT_STOPPED = 130;
 
+/** Requests to stop after which a process ends at once. */
+export const REQUESTS_TO_END = 2;
+
 /** Signals closer together are one request: npm passes on what the terminal sends as well. */
 const SAME_REQUEST_MS = 1_000;
 

@@ -36,7 +36,7 @@ const replacement = v.pipe(
 /** lora check: exit code 1 if a training would be refused. */
 export const checkCommand = defineCommand({
   name: 'check',
-  writesNothing: true,
+  endedBySignals: true,
   summary: 'Checks a recipe, its base, its adapters and every row of its datasets.',
   forms: [
     form({

@@ -53,8 +53,11 @@ interface CommandDefinition {
   readonly notes?: readonly string[];
   /** The output is JSON anyway, so that --json changes nothing. */
   readonly alwaysJson?: boolean;
-  /** It changes no file, so that SIGINT and SIGTERM can end it at any time. */
-  readonly writesNothing?: boolean;
+  /**
+   * Signals such as SIGINT end it at any time, also within a native call: it changes no file, or
+   * listens to them itself while it does.
+   */
+  readonly endedBySignals?: boolean;
 }
 
 /** A command of the command line. */
@@ -66,7 +69,7 @@ export interface Command {
   /** The usage, with a line for each option. */
   readonly help: string;
   /** SIGINT and SIGTERM end the process at once: there is nothing to tidy up. */
-  readonly writesNothing: boolean;
+  readonly endedBySignals: boolean;
   /**
    * Parses the arguments that follow the command's name, runs it and returns the exit code.
    * @throws LoraError('usage') when the arguments are wrong.
@@ -108,7 +111,7 @@ export function defineCommand(definition: CommandDefinition): Command {
     summary,
     usage,
     help: helpOf(definition, usage),
-    writesNothing: definition.writesNothing ?? false,
+    endedBySignals: definition.endedBySignals ?? false,
     run: async (args, context) => {
       const parsed = parse(args, options, usage);
       const selected = forms.find(

@@ -2,10 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as v from 'valibot';
-import { throwIfCancelled } from '../../common/cancellation';
 import { asChat } from '../../data/examples/encodeRow';
 import { openDataset, type Dataset } from '../../data/dataset/dataset';
-import type { OnBytes } from '../../data/dataset/lines';
 import { collate, paddingId } from '../../data/examples/batch';
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
 import { ProblemCollector, throwErrors } from '../../data/dataset/problems';
@@ -58,6 +56,7 @@ interface Settings {
 export const evaluateCommand = defineCommand({
   name: 'evaluate',
   summary: "Computes a model's loss and scores on a dataset.",
+  endedBySignals: true,
   forms: [
     form({
       options: {
@@ -96,13 +95,12 @@ async function evaluateText(
   context: CommandContext,
 ): Promise<void> {
   const { file, exact, max_length } = settings;
-  const dataset = await openDataset(file, ROW_SETTINGS, undefined, cancelWith(context));
+  const dataset = await openDataset(file, ROW_SETTINGS);
   throwErrors(dataset.problems);
   const { vocab_size } = base.spec;
   const tokenizer = await loadTokenizer(base, settings);
   const { examples, exchanges, close } = await tokenizeTexts(dataset, {
     exact,
-    onBytes: cancelWith(context),
     tokenizer: (problems) =>
       textTokenizer(problems, { tokenizer, max_length, vocab_size, labels: 'assistant' }),
     warn: context.warn,
@@ -113,28 +111,19 @@ async function evaluateText(
       task: 'causal_lm',
       labels: null,
       pairs_per_batch: 1,
-      onProgress: cancelWith(context),
       collate: (own: readonly Example[]) =>
         Promise.resolve(collate(own as readonly Exclude<Example, ImageExample>[], padId)),
     });
-    const answers = exact
-      ? await answerRows(exchanges, { model, tokenizer, settings, context })
-      : null;
+    const answers = exact ? await answerRows(exchanges, { model, tokenizer, settings }) : null;
     printText(context, { loss, labelled, examples: examples.length, answers });
   } finally {
     close();
   }
 }
 
-const cancelWith =
-  ({ signal }: CommandContext) =>
-  () =>
-    throwIfCancelled(signal, CANCELLED);
-
 interface TextSource {
   /** Keep the last exchange of each row. */
   readonly exact: boolean;
-  readonly onBytes: OnBytes;
   readonly tokenizer: (problems: ProblemCollector) => RowTokenizer<TextRow>;
   readonly warn: (message: string) => void;
 }
@@ -142,7 +131,7 @@ interface TextSource {
 /** The examples of a dataset of texts, and the exchanges to answer. The caller closes them. */
 async function tokenizeTexts(
   dataset: Dataset,
-  { exact, onBytes, tokenizer, warn }: TextSource,
+  { exact, tokenizer, warn }: TextSource,
 ): Promise<{
   readonly examples: Examples;
   readonly exchanges: readonly Exchange[];
@@ -160,12 +149,7 @@ async function tokenizeTexts(
   };
   const scratch = path.join(tmpdir(), `evaluate.${randomUUID()}.${process.pid}.tmp`);
   const settings = { scratch, image_length: 1 };
-  const { examples, problems, close } = await tokenizeDataset(
-    dataset,
-    collecting,
-    settings,
-    onBytes,
-  );
+  const { examples, problems, close } = await tokenizeDataset(dataset, collecting, settings);
   throwErrors(problems);
   warnOfProblems([...dataset.problems, ...problems], warn);
   return { examples, exchanges, close };
@@ -197,17 +181,14 @@ async function answerRows(
     model,
     tokenizer,
     settings,
-    context,
   }: {
     readonly model: Model;
     readonly tokenizer: Tokenizer;
     readonly settings: Settings;
-    readonly context: CommandContext;
   },
 ): Promise<Answer[]> {
   const answers: Answer[] = [];
   for (const { chat, expected } of exchanges) {
-    throwIfCancelled(context.signal, CANCELLED);
     const written = await answerPrompt(model, tokenizer, chat, {
       chat: true,
       max_new_tokens: settings.max_new_tokens,
@@ -274,14 +255,13 @@ async function evaluateTask(
     validation_split: 0,
     training: { max_length },
   });
-  const dataset = await openDataset(file, recipe, undefined, cancelWith(context));
+  const dataset = await openDataset(file, recipe);
   throwErrors(dataset.problems);
   if (dataset.rows === 0) {
     throw new LoraError('dataset', 'The dataset has no rows.', { place: { file } });
   }
   const data = await prepareData({ datasets: [dataset], labels }, recipe, {
     ...(await dataToolsOf(base)),
-    onProgress: cancelWith(context),
   });
   try {
     await evaluatePrepared(data, { model, task, labels }, context);
@@ -301,7 +281,6 @@ async function evaluatePrepared(
     labels,
     collate: data.collate,
     pairs_per_batch: PAIRS_PER_BATCH,
-    onProgress: () => throwIfCancelled(context.signal, CANCELLED),
   });
   const facts = {
     examples: data.train.length,
@@ -312,8 +291,6 @@ async function evaluatePrepared(
   };
   printResult(context, facts, () => describeScores(loss, data.train.length, scores));
 }
-
-const CANCELLED = 'The evaluation was cancelled.';
 
 const countRight = (answers: readonly Answer[]) => answers.filter(({ right }) => right).length;
 

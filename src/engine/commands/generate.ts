@@ -2,7 +2,7 @@ import type { Chat } from '../../data/chat/chat';
 import { LoraError } from '../../shared/errors';
 import { answerPrompt } from '../model/answer';
 import { loadTokenizer, withModel } from '../model/openModel';
-import { EXIT_STOPPED } from '../stopSignal';
+import { EXIT_STOPPED, listenToStopSignals, REQUESTS_TO_END, type StopSignal } from '../stopSignal';
 import { streamText } from '../terminal';
 import { defineCommand, form } from './command';
 import { readConversation, withSystem } from './conversation';
@@ -21,6 +21,7 @@ import { nonNegativeNumber, anyText, wholeNumber } from './optionValues';
 export const generateCommand = defineCommand({
   name: 'generate',
   summary: 'Generates a continuation of a prompt, or an answer to it.',
+  endedBySignals: true,
   forms: [
     form({
       options: {
@@ -44,6 +45,7 @@ export const generateCommand = defineCommand({
         const asked = await askedOf(options);
         const chat = options.chat || options.system !== null;
         const writer = new StreamedText(!context.json);
+        const stop = new LateStop(context.note);
         const text = await withModel(
           { base: basePath, adapters: adapter },
           context,
@@ -56,15 +58,15 @@ export const generateCommand = defineCommand({
               temperature,
               seed,
               max_new_tokens: options['max-new-tokens'],
-              isStopped: () => context.signal.aborted,
               onText: (written) => {
+                stop.listen();
                 writer.show(written);
-                return !context.signal.aborted;
+                return !stop.isAsked;
               },
             });
           },
         );
-        const stopped = context.signal.aborted;
+        const stopped = stop.isAsked;
         const { prompt, messages } = options;
         const given = messages === null ? { prompt } : { messages };
         printResult(context, { ...given, text, stopped }, () => writer.rest(text));
@@ -87,6 +89,24 @@ async function askedOf({ prompt, messages, system }: Question): Promise<string |
   return system === null
     ? prompt
     : { messages: withSystem([{ role: 'user', content: prompt }], system) };
+}
+
+/**
+ * Listens to signals from the first token on, so that what was written is kept. Before it they end
+ * the process at once: reading a long prompt takes long, and there is nothing to keep.
+ */
+class LateStop {
+  private listening: StopSignal | null = null;
+
+  constructor(private readonly say: (text: string) => void) {}
+
+  listen(): void {
+    this.listening ??= listenToStopSignals(REQUESTS_TO_END, this.say);
+  }
+
+  get isAsked(): boolean {
+    return this.listening?.signal.aborted === true;
+  }
 }
 
 /** Prints a text while it grows, except for a last character of which bytes are still missing. */

@@ -40,7 +40,7 @@ type Inspector = (file: string, onProgress: (fraction: number) => void) => Promi
 /** lora inspect. */
 export const inspectCommand = defineCommand({
   name: 'inspect',
-  writesNothing: true,
+  endedBySignals: true,
   summary: 'Describes a base, an adapter, a run, a dataset or a recipe.',
   forms: [
     form({

@@ -4,9 +4,10 @@ import type { Spec } from '../../formats/architecture/spec';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import { withModel } from '../model/openModel';
+import { listenToStopSignals, REQUESTS_TO_END } from '../stopSignal';
 import { defineCommand, form } from './command';
 import { adaptersOption, baseOption, partialOption } from './commonOptions';
-import { printResult } from './context';
+import { printResult, type CommandContext } from './context';
 import { modelInputs, readInputFile, type ModelInputFromFile } from './modelInputs';
 import { flag, required } from './options';
 import { absolutePath } from './optionValues';
@@ -15,6 +16,7 @@ import { absolutePath } from './optionValues';
 export const logitsCommand = defineCommand({
   name: 'logits',
   summary: 'Writes the logits for given inputs, with labels also the loss and its gradients.',
+  endedBySignals: true,
   forms: [
     form({
       options: {
@@ -43,7 +45,7 @@ export const logitsCommand = defineCommand({
             if (inputs.labels) {
               tensors.push(...(await lossTensors(model, inputs, inputs.labels, grads)));
             }
-            await writeSafetensors(output, tensors);
+            await writeWhole(output, tensors, context);
           },
         );
         printResult(context, { output }, () => output);
@@ -52,6 +54,20 @@ export const logitsCommand = defineCommand({
     }),
   ],
 });
+
+/** Ended only by a second signal: a first one would leave a part of the file. */
+async function writeWhole(
+  output: string,
+  tensors: readonly TensorToWrite[],
+  { note }: CommandContext,
+): Promise<void> {
+  const stop = listenToStopSignals(REQUESTS_TO_END, note);
+  try {
+    await writeSafetensors(output, tensors);
+  } finally {
+    stop.release();
+  }
+}
 
 async function logitTensors(
   model: Model,

@@ -35,7 +35,7 @@ export const serveCommand = defineCommand({
   summary: 'Keeps a base and its adapters in memory and answers requests on standard input.',
   notes: ['Requests and answers are JSON objects, one per line, until standard input ends.'],
   alwaysJson: true,
-  writesNothing: true,
+  endedBySignals: true,
   forms: [
     form({
       options: {
