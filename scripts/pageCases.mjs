@@ -151,6 +151,7 @@ async function recipeMessage() {
     kind: 'recipe',
     file: 'lora.json',
     applied: 0,
+    dirty: true,
     base: base.name,
     settings,
     figures,

@@ -25,6 +25,11 @@ describe('configuring the rank', { timeout: LIMIT }, () => {
   const text = () => readFileSync(recipe, 'utf8');
   let server, browser, page;
   const frame = () => d.webview(page);
+  /** Saves what the page has changed, once all of it is in the document. */
+  const save = async () => {
+    await frame().locator('.unsaved button', { hasText: 'Save' }).click();
+    await frame().locator('.unsaved').waitFor({ state: 'detached' });
+  };
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
@@ -39,7 +44,8 @@ describe('configuring the rank', { timeout: LIMIT }, () => {
       dir: installWorkbench(),
       workspace,
       vsix: [packageVsix()],
-      settings: { 'lora.runtime.path': runtimeFolder() },
+      // as on a desktop; in a browser, files are saved a second later
+      settings: { 'lora.runtime.path': runtimeFolder(), 'files.autoSave': 'off' },
     });
     ({ browser, page } = await d.openPage(server));
   });
@@ -57,6 +63,9 @@ describe('configuring the rank', { timeout: LIMIT }, () => {
     await frame().locator('#r').waitFor();
     await frame().locator('#r-slider').focus();
     for (let i = 0; i < 4; i++) await page.keyboard.press('ArrowLeft');
+    await page.locator('.tab.dirty', { hasText: 'lora.json' }).waitFor();
+    assert.equal(text(), RECIPE, 'nothing is written before it is saved');
+    await save();
     await until(() => text().includes('"r": 4'), 'the rank in the file');
     await until(() => text().includes('"lora_alpha": 8'), 'lora_alpha in the file');
     assert.equal(
@@ -68,12 +77,19 @@ describe('configuring the rank', { timeout: LIMIT }, () => {
   it('writes the targets in their shortest form', async () => {
     for (const kind of ['k_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'])
       await frame().locator('.tree .group label', { hasText: kind }).locator('input').check();
+    await save();
     await until(() => text().includes('"target_modules": "all-linear"'), 'all linear layers');
     await frame().locator('#by').selectOption('layer');
     await frame().locator('.tree .group label', { hasText: 'Layer 0' }).locator('input').uncheck();
+    await save();
     await until(() => /"layers_to_transform": \[\s*1\s*\]/.test(text()), 'only layer 1');
     assert.match(text(), /\/\/ the tiny model[^]*\/\/ enough/);
     await checkThemes(server, page, 'configure', frame());
+  });
+
+  it('says how long the training takes, for the rows of the dataset', async () => {
+    await frame().locator('.caption', { hasText: '3 steps, about 10 sec' }).waitFor();
+    await frame().getByText('the longest row of the dataset has').waitFor();
   });
 
   it('follows changes of the file, and shows its errors', async () => {
@@ -106,6 +122,8 @@ describe('configuring the rank', { timeout: LIMIT }, () => {
       .locator('.quick-input-list .monaco-list-row', { hasText: 'All linear' })
       .first()
       .click();
+    await page.locator('.tab.dirty', { hasText: 'lora.json' }).waitFor();
+    await page.keyboard.press('Control+s');
     await until(
       () => text().includes('"r": 16') && text().includes('"all-linear"'),
       'the choice in the file',

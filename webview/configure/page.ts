@@ -1,4 +1,4 @@
-import type { TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import {
   asConfigurePageState,
   ConfigureHostMessageSchema,
@@ -10,7 +10,7 @@ import type { ConfigureStringKey } from '../../src/shared/pages/configure/string
 import { html } from '../shared/html';
 import { startPage } from '../shared/startPage';
 import { failedView, secondaryButton } from '../shared/templates';
-import { button, checkbox, defineElements } from '../shared/toolkit';
+import { button, defineElements } from '../shared/toolkit';
 import './configure.css';
 import { adviceView } from './parts/advice';
 import { costsView } from './parts/costs';
@@ -23,7 +23,7 @@ import {
   type ShownRecipe,
 } from './state';
 
-defineElements(button(), checkbox());
+defineElements(button());
 
 startPage<ConfigureState, ConfigureHostMessage, ConfigurePageMessage, ConfigureStringKey>({
   schema: ConfigureHostMessageSchema,
@@ -68,14 +68,25 @@ function head(page: ConfigurePage, recipe: ShownRecipe): TemplateResult {
   return html`<header class="head">
     <div class="title">
       <h1>${t('title', file)}</h1>
-      ${secondaryButton(t('openGuide'), () => post({ kind: 'openGuide' }))}
+      ${recipe.dirty ? unsaved(page) : nothing}
+      <vscode-button @click=${() => post({ kind: 'run' })}>${t('run')}</vscode-button>
+      ${secondaryButton(t('sweep'), () => post({ kind: 'sweep' }))}
       ${secondaryButton(t('openRecipe'), () => post({ kind: 'openRecipe' }))}
+      ${secondaryButton(t('openGuide'), () => post({ kind: 'openGuide' }))}
     </div>
     <p class="caption">
       ${[t('base', base, format.count(figures.parameters)), ...timeText(page, figures)].join(' · ')}
     </p>
   </header>`;
 }
+
+const unsaved = ({ t, post }: ConfigurePage) =>
+  html`<span class="unsaved" role="status"
+    >${t('unsaved')}
+    <button type="button" class="link" @click=${() => post({ kind: 'save' })}>
+      ${t('save')}
+    </button></span
+  >`;
 
 /** "3 epochs, 114 steps, about 1 min", once the rows are counted. */
 function timeText({ t, format }: ConfigurePage, { forecast }: Figures): string[] {

@@ -20,6 +20,8 @@ export interface ShownRecipe {
   readonly chosen: ReadonlySet<number>;
   readonly figures: Figures;
   readonly advice: readonly AdviceLine[];
+  /** It has unsaved changes. */
+  readonly dirty: boolean;
 }
 
 export interface ConfigureState {
@@ -44,8 +46,9 @@ export function reduceConfigure(
     case 'recipe': {
       // A recipe without the user's newest choice is about to be followed by one with it.
       if (message.applied < state.applied) return state;
-      const { file, base, modules, settings, chosen, figures, advice } = message;
-      const recipe = { file, base, modules, settings, figures, advice, chosen: new Set(chosen) };
+      const { file, base, modules, settings, figures, advice, dirty } = message;
+      const chosen = new Set(message.chosen);
+      const recipe = { file, base, modules, settings, figures, advice, dirty, chosen };
       return { ...state, recipe, fault: null };
     }
     case 'figures':

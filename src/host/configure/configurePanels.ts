@@ -4,6 +4,7 @@ import {
   asConfigurePageMessage,
   asConfigurePageState,
 } from '../../shared/pages/configure/protocol';
+import { COMMANDS } from '../commands/commandTable';
 import { VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
 import { setTitle } from '../ui/panels';
@@ -11,6 +12,7 @@ import { openPlace } from '../editor/openPlace';
 import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
+import { saveRecipe } from './editRecipe';
 import { ConfigureSession, type ConfigureParts } from './configureSession';
 
 /** What the pages need. */
@@ -50,6 +52,12 @@ function openConfigurePage(
         return reported(session.act(message.act));
       case 'openRecipe':
         return reported(openPlace({ file: recipe }));
+      case 'save':
+        return reported(saveRecipe(vscode.Uri.file(recipe)));
+      case 'run':
+        return vscode.commands.executeCommand(COMMANDS.runRecipe.id, vscode.Uri.file(recipe));
+      case 'sweep':
+        return vscode.commands.executeCommand(COMMANDS.sweepRanks.id, vscode.Uri.file(recipe));
       case 'openGuide':
         return vscode.commands.executeCommand(
           'markdown.showPreview',

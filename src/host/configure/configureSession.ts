@@ -26,8 +26,12 @@ import { withChoice } from './recipeEdits';
 /** What a session needs from other features. */
 export interface ConfigureParts {
   readonly inspections: AskInspections;
-  /** How much of its rank the newest adapter of a recipe uses; null without an adapter. */
-  readonly usedRank: (recipe: string) => Promise<UsedRank | null>;
+  /** The newest adapter of a recipe; null without one. */
+  readonly newestAdapter: (recipe: string) => string | null;
+  /** How much of its rank an adapter uses; null where nothing may be read. */
+  readonly usedRank: (adapter: string) => Promise<UsedRank | null>;
+  /** Calls a listener whenever runs have changed, until the result is disposed. */
+  readonly onDidChangeRuns: (listener: () => void) => { dispose(): unknown };
   /** Whether the user has opened the page of a recipe in this session: VS Code restores pages. */
   readonly wasOpened: (recipe: string) => boolean;
   /** Counts the rows and tokens of a recipe's datasets; null: they cannot be counted. */
@@ -51,6 +55,8 @@ export class ConfigureSession implements vscode.Disposable {
   private rows: { readonly dataset: string; readonly rows: number | null } | undefined;
   private facts: { readonly key: string; readonly facts: DatasetFacts | null } | undefined;
   private used: UsedRank | null = null;
+  /** The adapter whose rank was asked for. */
+  private inspected: string | null = null;
   private read: Read | undefined;
   private advice: readonly Advice[] = [];
   private timer: NodeJS.Timeout | undefined;
@@ -67,6 +73,10 @@ export class ConfigureSession implements vscode.Disposable {
       vscode.workspace.onDidChangeTextDocument(({ document }) => {
         if (document.uri.toString() === recipe.toString()) this.showSoon();
       }),
+      vscode.workspace.onDidSaveTextDocument((document) => {
+        if (document.uri.toString() === recipe.toString()) this.showSoon();
+      }),
+      parts.onDidChangeRuns(() => void this.adviseAfterRun()),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.showSoon()),
     ];
   }
@@ -75,7 +85,15 @@ export class ConfigureSession implements vscode.Disposable {
   async start(): Promise<void> {
     this.applied = 0;
     await this.show();
-    this.used = await this.parts.usedRank(this.recipe.fsPath).catch(() => null);
+    await this.adviseAfterRun();
+  }
+
+  /** Sends the advice again if a run of the recipe has saved a newer adapter. */
+  private async adviseAfterRun(): Promise<void> {
+    const adapter = this.parts.newestAdapter(this.recipe.fsPath);
+    if (adapter === null || adapter === this.inspected) return;
+    this.inspected = adapter;
+    this.used = await this.parts.usedRank(adapter).catch(() => null);
     if (!this.read || !this.used) return;
     const { recipe } = this.read;
     this.send({
@@ -167,7 +185,7 @@ export class ConfigureSession implements vscode.Disposable {
 
   private async show(): Promise<void> {
     try {
-      const { recipe, base, chosen } = await this.readRecipe();
+      const { recipe, base, chosen, dirty } = await this.readRecipe();
       const settings = settingsOf(recipe);
       const figures = this.figures({ recipe, base, chosen }, settings);
       const kind = kindNames(base.modules);
@@ -186,6 +204,7 @@ export class ConfigureSession implements vscode.Disposable {
         modules,
         settings,
         applied: this.applied,
+        dirty,
         chosen: base.modules.flatMap((m, i) => (chosenModules.has(m) ? [i] : [])),
         figures,
         advice: this.advise({ recipe, base, chosen }, figures),
@@ -237,7 +256,7 @@ export class ConfigureSession implements vscode.Disposable {
       });
   }
 
-  private async readRecipe(): Promise<Read> {
+  private async readRecipe(): Promise<Read & { readonly dirty: boolean }> {
     const document = await vscode.workspace.openTextDocument(this.recipe);
     this.refuseForeignPaths(document.getText());
     const recipe = parseRecipe(document.getText(), this.recipe.fsPath);
@@ -261,7 +280,7 @@ export class ConfigureSession implements vscode.Disposable {
     }
     this.read = { recipe, base: this.base, chosen: matched };
     void this.count(recipe);
-    return this.read;
+    return { ...this.read, dirty: document.isDirty };
   }
 }
 

@@ -1,7 +1,9 @@
 import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/commandTable';
+import { adapterLabel } from '../adapters/adapterNames';
 import type { Jobs } from '../jobs/jobs';
 import { chooseRecipe } from '../recipe/chooseRecipe';
+import { isActive } from '../runs/run';
 import type { RunStore } from '../runs/runStore';
 import type { Services } from '../services';
 import { panelHost } from '../webview/panelHost';
@@ -16,7 +18,11 @@ export function registerConfigure(services: Services): vscode.Disposable {
   const panels = configurePanels({
     ...panelHost({ extensionUri: context.extensionUri, errors, log }, 'adapter'),
     inspections,
-    usedRank: (recipe) => readUsedRank(jobs, store, recipe),
+    newestAdapter: (recipe) =>
+      store.runs.find((run) => run.recipePath === recipe && run.adapter !== null && !isActive(run))
+        ?.adapter ?? null,
+    usedRank: (adapter) => readUsedRank(jobs, store, adapter),
+    onDidChangeRuns: store.onDidChange,
     wasOpened: (recipe) => opened.has(recipe),
     datasetFacts: (recipe) => readDatasetFacts(jobs, recipe),
     resize: async (adapter, rank) => {
@@ -41,17 +47,16 @@ export function registerConfigure(services: Services): vscode.Disposable {
   );
 }
 
-/** How much of its rank the newest adapter of a recipe uses; null when there is no adapter. */
-async function readUsedRank(jobs: Jobs, store: RunStore, recipe: string): Promise<UsedRank | null> {
+/** How much of its rank an adapter uses; null in a workspace that is not trusted. */
+async function readUsedRank(
+  jobs: Jobs,
+  store: RunStore,
+  adapter: string,
+): Promise<UsedRank | null> {
   if (!vscode.workspace.isTrusted) return null;
-  await store.refresh();
-  const run = store.runs.find(
-    ({ recipePath, adapter }) => recipePath === recipe && adapter !== null,
-  );
-  if (!run) return null;
   const { r, rank_99 } = await jobs.ask<{ readonly r: number; readonly rank_99: number }>([
     'inspect',
-    run.adapter!,
+    adapter,
   ]);
-  return { run: run.name, adapter: run.adapter!, paid: r, kept: rank_99 };
+  return { run: adapterLabel(store, adapter), adapter, paid: r, kept: rank_99 };
 }

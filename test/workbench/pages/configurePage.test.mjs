@@ -33,7 +33,7 @@ async function hostMessages() {
       const figures = figuresOf(base, recipe, { settings, chosen, facts }, there);
       const kind = kindNames(base.modules);
       const advice = adviceFor({ base, settings, chosen, figures, rows: 120, used: { run: 'train on tiny', adapter: '/a', paid: 8, kept: 3 } });
-      return { kind: 'recipe', file: 'lora.json', applied: 0, base: base.name, settings, figures, chosen: base.modules.flatMap((m, i) => (choose(m.path) ? [i] : [])),
+      return { kind: 'recipe', file: 'lora.json', applied: 0, dirty: false, base: base.name, settings, figures, chosen: base.modules.flatMap((m, i) => (choose(m.path) ? [i] : [])),
         modules: base.modules.map((m) => ({ path: m.path, kind: kind(m), layer: layerOf(m.path), in_features: m.in_features, out_features: m.out_features })),
         advice: advice.map(({ text, button }, act) => ({ text, button: button && { label: button.label, act } })) };
     }`;
@@ -88,11 +88,13 @@ for (const theme of THEMES) {
       ['tight', await message({ r: 64, use_dora: true }, () => true, 1e8)],
       ['fault', { kind: 'fault', message: 'lora.json:3: "r" must be at least 1.' }],
     ]) {
-      const shown = await open(data, { theme });
+      const shown = await open({ ...data, ...(name === 'tight' && { dirty: true }) }, { theme });
       const { page } = shown;
       if (name === 'some') await page.locator('.fold:not([disabled])').first().click();
       await screenshot(page, `configure-${name}-${theme}.png`);
       await assertAccessible(page);
+      await page.setViewportSize({ width: 700, height: 1000 });
+      await screenshot(page, `configure-${name}-${theme}-700.png`);
       await assertQuiet(shown);
       await shown.close();
     }
@@ -114,7 +116,7 @@ test('shows the cost of each rank and writes the last one with lora_alpha', asyn
   const { figures } = await message({ r: 10, lora_alpha: 20 });
   await post(page, { kind: 'figures', figures });
   await page.locator('.tile .value', { hasText: figures.trainable.toLocaleString('en') }).waitFor();
-  await page.locator('.checks vscode-checkbox').first().click();
+  await page.locator('.checks input').first().click();
   await page.locator('#r').fill('4');
   await page.locator('#r').press('Enter');
   await eventually(async () =>
@@ -139,6 +141,22 @@ test('estimates memory and time for the rows of the dataset, once they are count
   await post(page, counted);
   await page.getByText('the longest row of the dataset has 45 tokens').waitFor();
   await page.locator('.caption', { hasText: '3 epochs, 102 steps, about 10 sec' }).waitFor();
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('runs and sweeps the recipe, and says that it is not saved', async () => {
+  const shown = await open(await message());
+  const { page } = shown;
+  const button = (name) => page.locator('vscode-button', { hasText: name });
+  await button('Run Recipe').click();
+  await sent(page, 'run');
+  await button('Sweep Ranks').click();
+  await sent(page, 'sweep');
+  assert.equal(await page.locator('.unsaved').count(), 0);
+  await post(page, { ...(await message()), dirty: true });
+  await page.locator('.unsaved button', { hasText: 'Save' }).click();
+  await sent(page, 'save');
   await assertQuiet(shown);
   await shown.close();
 });
@@ -283,7 +301,7 @@ test('applies advice by button and follows external changes of the recipe', asyn
   await page.waitForFunction(() => document.querySelector('#r').value === '2');
   await eventually(async () =>
     assert.ok(
-      await page.locator('vscode-checkbox', { hasText: 'DoRA' }).evaluate((box) => box.checked),
+      await page.locator('.checks label', { hasText: 'DoRA' }).locator('input').isChecked(),
     ),
   );
   await post(page, { kind: 'fault', message: 'lora.json:3: no number' });
@@ -299,9 +317,9 @@ test('keeps the size of checkboxes beside long labels and themes the slider trac
   const shown = await open(await message(), { width: 320 });
   const { page } = shown;
   const widths = () =>
-    page.locator('.checks vscode-checkbox').evaluateAll((boxes) =>
+    page.locator('.checks input').evaluateAll((boxes) =>
       boxes.map((box) => {
-        const { width, height } = box.shadowRoot.querySelector('.control').getBoundingClientRect();
+        const { width, height } = box.getBoundingClientRect();
         return width / height;
       }),
     );

@@ -10,7 +10,6 @@ import { applyChoice, type ConfigurePage, type ShownRecipe } from '../state';
 /** r by slider and number, lora_alpha, rsLoRA, DoRA. */
 export function rankView(page: ConfigurePage, { settings, figures }: ShownRecipe): TemplateResult {
   const { t, format, change } = page;
-  const isOn = (key: 'use_rslora' | 'use_dora') => (page.state.recipe?.settings ?? settings)[key];
   const setAlpha = (event: Event) => {
     const lora_alpha = Number(valueOf(event));
     if (lora_alpha > 0) setSettings(page, { lora_alpha });
@@ -36,21 +35,9 @@ export function rankView(page: ConfigurePage, { settings, figures }: ShownRecipe
       >
     </div>
     <div class="checks">
-      ${check(
-        t('follow'),
-        () => page.state.follow,
-        (on) => change({ follow: on }),
-      )}
-      ${check(
-        t('rslora'),
-        () => isOn('use_rslora'),
-        (on) => setSettings(page, { use_rslora: on }),
-      )}
-      ${check(
-        t('dora'),
-        () => isOn('use_dora'),
-        (on) => setSettings(page, { use_dora: on }),
-      )}
+      ${check(t('follow'), page.state.follow, (on) => change({ follow: on }))}
+      ${check(t('rslora'), settings.use_rslora, (on) => setSettings(page, { use_rslora: on }))}
+      ${check(t('dora'), settings.use_dora, (on) => setSettings(page, { use_dora: on }))}
     </div>
   </section>`;
 }
@@ -87,21 +74,15 @@ function rankField(page: ConfigurePage, r: number): TemplateResult {
   </div>`;
 }
 
-type CheckboxElement = HTMLElement & { readonly checked: boolean };
-
-/**
- * A checkbox. `isOn` gives the current state: the toolkit's element also reports changes that the
- * page itself made, which are left out.
- */
-function check(label: string, isOn: () => boolean, set: (on: boolean) => void): TemplateResult {
-  const change = (event: Event) => {
-    const { checked } = event.target as CheckboxElement;
-    if (checked !== isOn()) set(checked);
-  };
-  return html`<vscode-checkbox .checked=${live(isOn())} @change=${change}
-    >${label}</vscode-checkbox
+/** A checkbox with its label. */
+const check = (label: string, isOn: boolean, set: (on: boolean) => void): TemplateResult =>
+  html`<label
+    ><input
+      type="checkbox"
+      .checked=${live(isOn)}
+      @change=${(event: Event) => set((event.target as HTMLInputElement).checked)}
+    /><span>${label}</span></label
   >`;
-}
 
 const valueOf = (event: Event): string => (event.target as HTMLInputElement).value;
 

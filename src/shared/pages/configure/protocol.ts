@@ -80,7 +80,7 @@ const chosen = v.array(whole);
 
 /**
  * From the host. `chosen`: indices into `modules`; `applied`: the last choice of the page that is
- * in it.
+ * in it; `dirty`: it has unsaved changes.
  */
 export const ConfigureHostMessageSchema = v.variant('kind', [
   v.object({
@@ -91,6 +91,7 @@ export const ConfigureHostMessageSchema = v.variant('kind', [
     settings: RankSettingsSchema,
     chosen,
     applied: whole,
+    dirty: v.boolean(),
     figures: FiguresSchema,
     advice: v.array(AdviceSchema),
   }),
@@ -109,8 +110,7 @@ const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('preview'), settings: RankSettingsSchema, chosen }),
   v.object({ kind: v.literal('apply'), id: whole, settings: RankSettingsSchema, chosen }),
   v.object({ kind: v.literal('act'), act: whole }),
-  v.object({ kind: v.literal('openRecipe') }),
-  v.object({ kind: v.literal('openGuide') }),
+  v.object({ kind: v.picklist(['openRecipe', 'openGuide', 'save', 'run', 'sweep']) }),
   v.object({ kind: v.literal('trouble'), message: text }),
 ]);
 export type ConfigurePageMessage = v.InferOutput<typeof PageMessageSchema>;

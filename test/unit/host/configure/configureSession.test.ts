@@ -21,6 +21,7 @@ vi.mock('vscode', async () => {
       },
       onDidChangeTextDocument: nothing,
       onDidGrantWorkspaceTrust: nothing,
+      onDidSaveTextDocument: nothing,
       openTextDocument: () => Promise.resolve({ getText: () => fake.text }),
     },
   };
@@ -45,7 +46,9 @@ async function shown(base: string, wasOpened = false): Promise<ConfigureHostMess
     vscode.Uri.file(path.join(folder, 'lora.json')),
     {
       inspections: { ask: ask },
+      newestAdapter: () => null,
       usedRank: () => Promise.resolve(null),
+      onDidChangeRuns: () => ({ dispose: () => undefined }),
       datasetFacts: () => Promise.resolve(null),
       resize: () => Promise.resolve(),
       wasOpened: () => wasOpened,
