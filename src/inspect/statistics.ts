@@ -1,6 +1,8 @@
 import type { Values } from '../shared/pages/inspect/protocol';
 
-const BINS = 32;
+const BINS = 120;
+/** How many deviations from the mean an extreme value is. */
+const EXTREME = 6;
 
 /** Mean, deviation, norm and histogram of the finite values; the others are only counted. */
 export function valuesOf(numbers: Float32Array): Values {
@@ -22,22 +24,33 @@ export function valuesOf(numbers: Float32Array): Values {
       deviation: 0,
       norm: 0,
       zeros,
+      extremes: 0,
       notNumbers: numbers.length,
       count: numbers.length,
       histogram: [],
     };
   const mean = sum / count;
+  const deviation = Math.sqrt(Math.max(0, squares / count - mean * mean));
   return {
     min,
     max,
     mean,
-    deviation: Math.sqrt(Math.max(0, squares / count - mean * mean)),
+    deviation,
     norm: Math.sqrt(squares),
     zeros,
+    extremes: extremesOf(numbers, mean, EXTREME * deviation),
     notNumbers: numbers.length - count,
     count: numbers.length,
     histogram: histogramOf(numbers, min, max),
   };
+}
+
+/** How many finite values are farther than `distance` from the mean. */
+function extremesOf(numbers: Float32Array, mean: number, distance: number): number {
+  let extremes = 0;
+  for (const value of numbers)
+    if (Number.isFinite(value) && Math.abs(value - mean) > distance) extremes++;
+  return extremes;
 }
 
 function histogramOf(numbers: Float32Array, min: number, max: number): number[] {

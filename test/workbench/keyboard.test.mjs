@@ -92,14 +92,13 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
   it('compares the two adapters, and moves through the map of layers', async () => {
     // the first one is that of the active dashboard
     await acceptFirstOf('LoRA Adapter: Compare Adapters', 'compare train on tiny');
-    await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
+    await page.locator('.tab.active', { hasText: '↔' }).waitFor();
     const map = page
       .locator('iframe.webview.ready:visible')
       .last()
       .contentFrame()
       .frameLocator('#active-frame');
     await map.locator('.map td').first().waitFor();
-    await press('Control+2'); // the second editor group
     const selected = () => map.locator('.map td[aria-selected="true"]').getAttribute('aria-label');
     const first = await selected();
     await tabTo(map.locator('.map td:focus'));

@@ -254,7 +254,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await d.screenshot(page, path.join(shots, 'labels.png'));
   });
 
-  it('compares two adapters in the diff editor and on a page, resizes and converts one, and merges it into a verified model', async () => {
+  it('compares two adapters on a page and in the diff editor, resizes and converts one, and merges it into a verified model', async () => {
     const picks = page.locator('.quick-input-list .monaco-list-row');
     // else the adapter of the active dashboard is compared
     await d.runCommand(page, 'View: Close All Editors');
@@ -267,15 +267,18 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     );
     await page.locator('.quick-input-widget input[placeholder*="compare train on tiny"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();
-    await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
-    await page.locator('.monaco-diff-editor .view-line', { hasText: '‖dW‖' }).first().waitFor();
+    await page.locator('.tab.active', { hasText: '↔' }).waitFor();
     const beside = d.webview(page);
     await beside.locator('.map td[data-level]').first().waitFor();
     const modules = await beside.locator('.map td[data-level]').count();
     assert.ok(modules > 2, `${modules} modules`);
     await beside.locator('.modules .sort', { hasText: '‖dW‖ A' }).click();
     await beside.locator('.modules th[aria-sort="descending"]').waitFor();
+    assert.equal(await page.locator('.monaco-diff-editor').count(), 0);
     await checkThemes(server, page, 'compare', beside);
+    await beside.locator('vscode-button', { hasText: 'Open as Text Diff' }).click();
+    await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
+    await page.locator('.monaco-diff-editor .view-line', { hasText: '‖dW‖' }).first().waitFor();
     await commandPick(page, 'LoRA Adapter: Resize Adapter', 'adapter to resize', 'train on tiny');
     await picks.filter({ hasText: 'By maximum error' }).first().click();
     await page.locator('.quick-input-message', { hasText: 'from 0 to 1' }).waitFor();

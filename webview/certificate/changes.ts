@@ -1,5 +1,6 @@
 import type { TemplateResult } from 'lit-html';
 import { html } from '../shared/html';
+import { inModelOrder } from '../shared/modelOrder';
 import { nextSorting } from '../shared/sorting';
 import { sortHead } from '../shared/templates';
 import {
@@ -11,8 +12,6 @@ import {
 } from './state';
 
 type Tensor = CertificateMessage['certificate']['tensors'][number];
-
-const byNumber = new Intl.Collator('en', { numeric: true });
 
 /** Every tensor that the merge changed, in the model's order unless sorted. */
 export function changesTable(
@@ -60,9 +59,9 @@ const lost = ({ unmoved, elements }: Tensor) => unmoved / Math.max(1, elements);
 function compare(a: Tensor, b: Tensor, column: ChangeColumn): number {
   switch (column) {
     case 'name':
-      return byNumber.compare(a.name, b.name);
+      return inModelOrder(a.name, b.name);
     case 'dtype':
-      return byNumber.compare(a.dtype, b.dtype);
+      return a.dtype < b.dtype ? -1 : Number(a.dtype > b.dtype);
     case 'norm':
       return a.delta_norm - b.delta_norm;
     case 'error':

@@ -1,10 +1,11 @@
 import type { TensorRow } from '../../src/shared/pages/inspect/protocol';
+import { inModelOrder } from '../shared/modelOrder';
 import { filterRows, type TableSorting } from '../shared/sorting';
 
 export const TENSOR_COLUMNS = ['name', 'dtype', 'shape', 'numbers', 'bytes'] as const;
 export type TensorColumn = (typeof TENSOR_COLUMNS)[number];
 
-/** A column of null: the order of the file. */
+/** A column of null: the model's order. */
 export type TensorSorting = TableSorting<TensorColumn | null>;
 
 /** How many numbers a tensor holds. */
@@ -20,7 +21,7 @@ export function sortedTensors(
   filter: string,
 ): TensorRow[] {
   const found = filterRows(tensors, filter, ({ name }) => name);
-  if (column === null) return found;
+  if (column === null) return found.sort((a, b) => inModelOrder(a.name, b.name));
   const sign = descending ? -1 : 1;
   return found.sort((a, b) => sign * compareTensors(a, b, column));
 }

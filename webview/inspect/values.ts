@@ -1,7 +1,6 @@
 import { nothing, type TemplateResult } from 'lit-html';
 import type { Values } from '../../src/shared/pages/inspect/protocol';
 import type { InspectStringKey } from '../../src/shared/pages/inspect/strings';
-import { sparkline } from '../../src/shared/sparkline';
 import { html } from '../shared/html';
 import type { InspectPage, InspectState } from './state';
 
@@ -30,6 +29,7 @@ function statistics({ t, format }: InspectPage, values: Values): TemplateResult 
     ['deviation', format.value(values.deviation)],
     ['norm', format.value(values.norm)],
     ['zeros', withShare(values.zeros)],
+    ['extremes', withShare(values.extremes)],
     ['notNumbers', withShare(values.notNumbers)],
   ];
   return html`<dl>
@@ -41,14 +41,40 @@ function statistics({ t, format }: InspectPage, values: Values): TemplateResult 
   </dl>`;
 }
 
-function histogram({ t, format }: InspectPage, { histogram, min, max }: Values): TemplateResult {
-  const fullest = histogram.indexOf(Math.max(...histogram));
-  const middle = min + ((fullest + 0.5) * (max - min)) / Math.max(1, histogram.length);
+const HEIGHT = 60;
+
+function histogram({ t, format }: InspectPage, values: Values): TemplateResult {
+  const { histogram: counts, min, max, mean, deviation } = values;
+  const most = Math.max(...counts);
+  const middle = min + ((counts.indexOf(most) + 0.5) * (max - min)) / counts.length;
   const [from, to] = [format.value(min), format.value(max)];
-  const label = t('histogram.alt', from, to, format.value(middle));
+  const at = (value: number) =>
+    max > min
+      ? Math.min(counts.length, Math.max(0, (counts.length * (value - min)) / (max - min)))
+      : 0.5;
+  const [left, right] = [at(mean - deviation), at(mean + deviation)];
   return html`<h3>${t('histogram')}</h3>
-    <p class="histogram" role="img" aria-label=${label}>
-      ${sparkline(histogram, histogram.length)}
-    </p>
-    <p class="ends" aria-hidden="true"><span>${from}</span><span>${to}</span></p>`;
+    <svg
+      class="histogram"
+      role="img"
+      aria-label=${t('histogram.alt', from, to, format.value(middle))}
+      viewBox="0 0 ${counts.length} ${HEIGHT}"
+      preserveAspectRatio="none"
+    >
+      <path class="band" d="M${left} 0H${right}V${HEIGHT}H${left}Z" />
+      <path class="bars" d=${barsOf(counts)} />
+      <path class="mean" d="M${at(mean)} 0V${HEIGHT}" />
+    </svg>
+    <p class="ends" aria-hidden="true"><span>${from}</span><span>${to}</span></p>
+    <p class="hint">${t('histogram.scale', format.count(most))}</p>`;
+}
+
+/** Bars whose heights are logarithms, so that a few values beside many are seen. */
+export function barsOf(counts: readonly number[]): string {
+  const most = Math.log1p(Math.max(1, ...counts));
+  const bars = counts.map((count, i) => {
+    const top = (HEIGHT * (1 - Math.log1p(count) / most)).toFixed(2);
+    return count === 0 ? '' : `M${i} ${HEIGHT}V${top}H${i + 1}V${HEIGHT}Z`;
+  });
+  return bars.join('');
 }

@@ -19,8 +19,8 @@ interface Compared {
 const SCHEME = 'lora-adapter';
 
 /**
- * Compares adapters in VS Code's diff editor, their settings and one line for each layer, and on a
- * page beside it with maps, spectra and numbers.
+ * Compares adapters on a page with maps, spectra and numbers. From there, their settings and a line
+ * for each layer open in VS Code's diff editor.
  */
 export class AdapterComparison implements vscode.TextDocumentContentProvider, vscode.Disposable {
   private readonly texts = new Map<string, string>();
@@ -101,7 +101,6 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
   private async show(pair: Pair): Promise<void> {
     const compared = await this.run(pair);
     if (!compared) return;
-    await this.openDiff(pair, compared);
     this.panels.show(pair, compared.data);
   }
 

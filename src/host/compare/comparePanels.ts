@@ -49,12 +49,10 @@ export class ComparePanels implements vscode.Disposable {
     });
   }
 
-  /** Shows a comparison beside the active editor, which keeps the focus. */
+  /** Shows a comparison. */
   show(pair: Pair, data: ComparisonData): void {
-    this.panels.show(
-      { pair, data },
-      { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true },
-      (page) => page.show(data),
+    this.panels.show({ pair, data }, { viewColumn: vscode.ViewColumn.Active }, (page) =>
+      page.show(data),
     );
   }
 
@@ -91,7 +89,7 @@ class ComparePanel implements PanelPage {
 
   show(data: ComparisonData): void {
     this.data = data;
-    this.panel.reveal(undefined, true);
+    this.panel.reveal();
     this.sendComparison(data);
   }
 

@@ -62,7 +62,7 @@ export class ConfigureSession implements vscode.Disposable {
   private timer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
   private applied = 0;
-  private readonly listeners: readonly vscode.Disposable[];
+  private readonly listeners: readonly { dispose(): unknown }[];
 
   constructor(
     private readonly recipe: vscode.Uri,

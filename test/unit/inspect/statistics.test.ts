@@ -11,11 +11,17 @@ describe('the statistics of a tensor', () => {
       deviation: 1.5,
       norm: Math.sqrt(10),
       zeros: 2,
+      extremes: 0,
       notNumbers: 0,
       count: 4,
     });
-    expect(histogram).toHaveLength(32);
-    expect([histogram[0], histogram[8], histogram[31]]).toEqual([1, 2, 1]);
+    expect(histogram).toHaveLength(120);
+    expect([histogram[0], histogram[30], histogram[119]]).toEqual([1, 2, 1]);
+  });
+
+  it('count the values more than six deviations from the mean', () => {
+    const values = Float32Array.from({ length: 1_000 }, (_, i) => (i === 7 ? 50 : i % 2));
+    expect(valuesOf(values).extremes).toBe(1);
   });
 
   it('exclude NaN and infinity, and count them', () => {

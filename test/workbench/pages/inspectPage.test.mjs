@@ -98,7 +98,10 @@ test('shows the format, a bordered field and no white space around the histogram
   const { name } = file.facts.tensors.find(({ shape }) => shape.length === 2);
   await measure(name);
   await eventually(async () => assert.equal(await title.innerText(), `Values of ${name}`));
-  assert.match(await page.locator('.histogram').innerText(), /^\S+$/);
+  const bars = await page.locator('.histogram .bars').getAttribute('d');
+  assert.ok(bars.split('M').length > 40, bars);
+  await page.getByText('Logarithmic counts').waitFor();
+  assert.match(await page.locator('.values dl').innerText(), /More than 6 deviations/);
   await shown.close();
 });
 

@@ -1,3 +1,4 @@
+import { inModelOrder } from '../../shared/modelOrder';
 import type { ComparisonData, FactsData } from '../../../src/shared/pages/compare/protocol';
 
 /** A module in one of the adapters or in both. */
@@ -21,9 +22,7 @@ interface Overlap {
   readonly random: number;
 }
 
-const byNumber = new Intl.Collator('en', { numeric: true });
-
-/** All modules, in the order of their layers. */
+/** All modules, in the model's order. */
 export function moduleRows({ modules, only_a, only_b, layers }: ComparisonData): ModuleRow[] {
   const base = new Map(layers?.map((layer) => [layer.path, layer]));
   const withBase = (path: string) => ({
@@ -58,7 +57,7 @@ export function moduleRows({ modules, only_a, only_b, layers }: ComparisonData):
       b: facts,
       difference: facts.norm > 0 ? 1 : null,
     })),
-  ].sort((x, y) => byNumber.compare(x.path, y.path));
+  ].sort((x, y) => inModelOrder(x.path, y.path));
 }
 
 export interface Grid {

@@ -11,6 +11,7 @@ const TensorSchema = v.object({ name: text, dtype: text, shape: v.array(count), 
 export type TensorRow = v.InferOutput<typeof TensorSchema>;
 
 /**
+ * `extremes`: values more than six deviations from the mean.
  * `notNumbers`: NaN and infinities, which the others leave out. `histogram`: how many fall into
  * each of equal parts from `min` to `max`.
  */
@@ -21,6 +22,7 @@ const ValuesSchema = v.object({
   deviation: number,
   norm: number,
   zeros: count,
+  extremes: count,
   notNumbers: count,
   count,
   histogram: v.array(count),

@@ -30,8 +30,11 @@ export const INSPECT_STRINGS = {
   deviation: 'Standard deviation',
   norm: 'Norm (Frobenius)',
   zeros: 'Zeros',
+  extremes: 'More than 6 deviations from the mean',
   notNumbers: 'NaN or infinite',
   histogram: 'Histogram',
+  'histogram.scale':
+    'Logarithmic counts, up to {0} in a bar. The line is the mean, the band one standard deviation.',
   'histogram.alt': 'Distribution of the values from {0} to {1}; most are around {2}',
 } as const;
 

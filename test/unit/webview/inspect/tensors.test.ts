@@ -14,6 +14,9 @@ it('filters tensors by words and sorts them by any column, layers numerically', 
     sortedTensors(all, { column: null, descending: false }, '9 UP').map(({ name }) => name),
   ).toEqual(['layers.9.up']);
   expect(
+    sortedTensors(all, { column: null, descending: false }, '').map(({ name }) => name),
+  ).toEqual(['layers.9.up', 'layers.9.down', 'layers.10.up']);
+  expect(
     sortedTensors(all, { column: 'name', descending: false }, '').map(({ name }) => name),
   ).toEqual(['layers.9.down', 'layers.9.up', 'layers.10.up']);
   expect(
