@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { tasksOf } from '../formats/architecture/readSpec';
 import { modelSize } from '../formats/architecture/size';
 import { openBase, targetableModules } from '../formats/openBase';
@@ -38,6 +39,12 @@ async function withTensorFile<T>(file: string, use: (opened: TensorFile) => Prom
   }
 }
 
+/** Users know a .gguf file by its name. A blob of Ollama's is called by its hash: `otherwise`. */
+function nameOfFile(file: string, otherwise: string): string {
+  const name = path.basename(file, '.gguf').replace(/-\d{5}-of-\d{5}$/, '');
+  return name.startsWith('sha256-') ? otherwise : name;
+}
+
 /**
  * Reads the headers of a base model.
  *
@@ -48,7 +55,7 @@ export async function readBaseHeaders(file: string): Promise<BaseHeaders> {
   try {
     return {
       path: base.path,
-      name: base.name,
+      name: base.format === 'gguf' ? nameOfFile(base.path, base.name) : base.name,
       parameters: base.parameters,
       size: modelSize(base),
       modules: targetableModules(base),

@@ -34,6 +34,9 @@ export type CommandSubject =
  */
 export const COMMANDS = {
   trainAdapter: { id: 'lora.trainAdapter', area: 'recipe', needsTrust: true },
+  trainOnDataset: { id: 'lora.trainOnDataset', area: 'recipe', needsTrust: true },
+  trainOnModel: { id: 'lora.trainOnModel', area: 'recipe', needsTrust: true },
+  inspectTensors: { id: 'lora.inspectTensors', area: 'adapter', needsTrust: false },
   runRecipe: { id: 'lora.runRecipe', area: 'recipe', needsTrust: true },
   configureRank: { id: 'lora.configureRank', area: 'recipe', needsTrust: true },
   pickRank: { id: 'lora.pickRank', area: 'recipe', needsTrust: true },

@@ -13,14 +13,27 @@ const DOWNLOADS = 'models';
 
 /** Models that a laptop can train: their names on the hub and their sizes in MB. */
 const SUGGESTIONS = [
-  { name: 'HuggingFaceTB/SmolLM2-135M-Instruct', megabytes: 270 },
-  { name: 'HuggingFaceTB/SmolLM2-360M-Instruct', megabytes: 725 },
-  { name: 'Qwen/Qwen2.5-0.5B-Instruct', megabytes: 990 },
-  { name: 'Qwen/Qwen3-0.6B', megabytes: 1500 },
-  { name: 'google/gemma-3-270m-it', megabytes: 540 },
-  { name: 'sentence-transformers/all-MiniLM-L6-v2', megabytes: 91 },
-  { name: 'google/vit-base-patch16-224', megabytes: 350 },
+  { name: 'HuggingFaceTB/SmolLM2-135M-Instruct', megabytes: 270, licence: 'Apache 2.0' },
+  { name: 'HuggingFaceTB/SmolLM2-360M-Instruct', megabytes: 725, licence: 'Apache 2.0' },
+  { name: 'Qwen/Qwen2.5-0.5B-Instruct', megabytes: 990, licence: 'Apache 2.0' },
+  { name: 'Qwen/Qwen3-0.6B', megabytes: 1500, licence: 'Apache 2.0' },
+  { name: 'google/gemma-3-270m-it', megabytes: 540, licence: 'Gemma' },
+  { name: 'sentence-transformers/all-MiniLM-L6-v2', megabytes: 91, licence: 'Apache 2.0' },
+  { name: 'google/vit-base-patch16-224', megabytes: 350, licence: 'Apache 2.0' },
 ] as const;
+
+/** How many downloads are offered where no model was found. */
+const FIRST = 3;
+
+/** What a suggested model is: "about 257 MiB · Apache 2.0". */
+const factsOf = ({ megabytes, licence }: (typeof SUGGESTIONS)[number]): string =>
+  `${t('about {0}', formatBytes(megabytes * 1e6))} · ${licence}`;
+
+/** Small models for text to download first: name, size and licence. */
+export const firstDownloads = (): readonly {
+  readonly name: string;
+  readonly description: string;
+}[] => SUGGESTIONS.slice(0, FIRST).map((own) => ({ name: own.name, description: factsOf(own) }));
 
 /** What a download needs from the extension. */
 export interface HubServices {
@@ -31,12 +44,16 @@ export interface HubServices {
 
 /**
  * Downloads a base model from the hub into a folder of the workspace; returns its path. Asks for
- * the model, the folder and, if the hub requires one, an access token. Undefined: cancelled.
+ * the model unless one is wanted, the folder and, if the hub requires one, an access token.
+ * Undefined: cancelled.
  *
  * @throws LoraError as `Jobs.run` does.
  */
-export async function downloadBaseCommand(services: HubServices): Promise<string | undefined> {
-  const name = await askName();
+export async function downloadBaseCommand(
+  services: HubServices,
+  wanted?: string,
+): Promise<string | undefined> {
+  const name = wanted ?? (await askName());
   const output = name === undefined ? undefined : await askFolder(name);
   if (name === undefined || output === undefined) return undefined;
   try {
@@ -84,10 +101,10 @@ export async function askToken(secrets: vscode.SecretStorage, prompt: string): P
 }
 
 async function askName(): Promise<string | undefined> {
-  const suggested = SUGGESTIONS.map(({ name, megabytes }): PickItem<string> => ({
-    label: name,
-    description: t('about {0}', formatBytes(megabytes * 1e6)),
-    value: name,
+  const suggested = SUGGESTIONS.map((own): PickItem<string> => ({
+    label: own.name,
+    description: factsOf(own),
+    value: own.name,
   }));
   const picked = await pick<string>({
     title: t('Download Base Model'),

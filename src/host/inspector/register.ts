@@ -1,11 +1,14 @@
 import * as vscode from 'vscode';
+import { peftFolder } from '../../formats/peft/fileNames';
+import { COMMANDS } from '../commands/commandTable';
 import { VIEWS } from '../manifest/ids';
 import type { Services } from '../services';
 import { panelHost } from '../webview/panelHost';
 import { TensorInspector } from './tensorInspector';
 
-/** Opens .safetensors and .gguf files in the Tensor Inspector, read-only. */
+/** Opens .safetensors and .gguf files, and the weights of adapters, in the Tensor Inspector. */
 export function registerInspector({
+  commands,
   context,
   errors,
   inspections,
@@ -15,7 +18,7 @@ export function registerInspector({
     ...panelHost({ extensionUri: context.extensionUri, errors, log }, 'adapter'),
     inspections,
   };
-  return vscode.window.registerCustomEditorProvider(
+  const editor = vscode.window.registerCustomEditorProvider(
     VIEWS.inspector,
     {
       openCustomDocument: (uri) => ({ uri, dispose: () => undefined }),
@@ -23,4 +26,17 @@ export function registerInspector({
     },
     { supportsMultipleEditorsPerDocument: true, webviewOptions: { enableFindWidget: true } },
   );
+  return vscode.Disposable.from(
+    editor,
+    commands.add(COMMANDS.inspectTensors, async (argument) => {
+      if (!(argument instanceof vscode.Uri)) return;
+      const file = WEIGHTS.test(argument.fsPath)
+        ? argument
+        : vscode.Uri.joinPath(vscode.Uri.file(peftFolder(argument.fsPath)), ADAPTER_WEIGHTS);
+      await vscode.commands.executeCommand('vscode.openWith', file, VIEWS.inspector);
+    }),
+  );
 }
+
+const WEIGHTS = /\.(?:gguf|safetensors)$/i;
+const ADAPTER_WEIGHTS = 'adapter_model.safetensors';

@@ -8,12 +8,17 @@ import type { BaseCandidate, BaseSource } from './baseFolder';
 import { readBaseFacts } from '../setup/costs';
 import type { AskInspections } from '../inspection/inspections';
 import { findBases } from './findBases';
+import { firstDownloads } from '../hub/downloadBase';
 import { browse } from '../ui/inputs';
 import { pick, separator, type PickItem } from '../ui/picker';
 import type { Outcome } from '../setup/steps';
 import { STEPS, type TrainState } from '../setup/trainState';
 
-type BaseChoice = { readonly path: string } | { readonly browse: 'file' | 'folder' | 'hub' };
+type BaseChoice =
+  | { readonly path: string }
+  | { readonly browse: 'file' | 'folder' | 'hub' }
+  /** A model of the hub. */
+  | { readonly download: string };
 
 /** What the question for a base model needs. */
 export interface BaseQuestion {
@@ -21,8 +26,10 @@ export interface BaseQuestion {
   readonly inspections: AskInspections;
   /** Path of the base that was chosen the last time. */
   readonly lastUsed: string | undefined;
-  /** Downloads a model from the hub; returns its path. Undefined: cancelled. */
-  readonly download: () => Promise<string | undefined>;
+  /** Downloads a model from the hub, by its name if one is given. Undefined: cancelled. */
+  readonly download: (name?: string) => Promise<string | undefined>;
+  /** The base that the command was invoked on, instead of the question. */
+  readonly given: () => string | undefined;
 }
 
 /**
@@ -32,9 +39,12 @@ export interface BaseQuestion {
 export async function askBase(
   state: TrainState,
   first: boolean,
-  { errors, inspections, lastUsed, download }: BaseQuestion,
+  { errors, inspections, lastUsed, download, given }: BaseQuestion,
 ): Promise<Outcome<TrainState>> {
   const preferred = state.base?.path ?? lastUsed;
+  const place = given();
+  if (place !== undefined)
+    return { kind: 'next', state: { ...state, base: await readBaseFacts(inspections, place) } };
   for (;;) {
     const picked = await pick<BaseChoice>({
       title: t('Train Adapter: Base Model'),
@@ -60,6 +70,7 @@ async function pathOf(
   download: BaseQuestion['download'],
 ): Promise<string | undefined> {
   if ('path' in choice) return choice.path;
+  if ('download' in choice) return download(choice.download);
   return choice.browse === 'hub' ? download() : browseBase(choice.browse);
 }
 
@@ -76,7 +87,19 @@ async function showBases(show: (choices: readonly PickItem<BaseChoice>[]) => voi
     found.push({ candidate, choice: choiceOf(candidate) });
     show(grouped(found));
   }
+  if (found.length === 0) show([...downloads(), separator(t('Other locations')), ...BROWSE()]);
 }
+
+/** Small models to begin with, where there is none on this machine. */
+const downloads = (): PickItem<BaseChoice>[] => [
+  separator(t('Download a small model')),
+  ...firstDownloads().map(({ name, description }) => ({
+    icon: 'cloud-download',
+    label: name,
+    description,
+    value: { download: name },
+  })),
+];
 
 function choiceOf({ path, name, format, bytes }: BaseCandidate): PickItem<BaseChoice> {
   return {

@@ -15,12 +15,18 @@ import { STEPS, type TrainState } from '../setup/trainState';
 
 type DatasetChoice = DatasetCandidate | 'browse';
 
-/** Asks for the dataset: one of the workspace, or a .jsonl file that the user browses for. */
+/**
+ * Asks for the dataset: one of the workspace, or a .jsonl file that the user browses for. `given`:
+ * used without asking if it fits the base.
+ */
 export async function askDataset(
   state: TrainState,
   first: boolean,
   inspections: AskInspections,
+  given: string | undefined,
 ): Promise<Outcome<TrainState>> {
+  const chosen = given === undefined ? undefined : await datasetAt(given, inspections);
+  if (chosen && misfit(chosen, state.base!) === null) return withDataset(state, chosen);
   for (;;) {
     const picked = await pick<DatasetChoice>({
       title: t('Train Adapter: Dataset'),
@@ -39,14 +45,15 @@ export async function askDataset(
     const dataset = picked.value === 'browse' ? await browseDataset(inspections) : picked.value;
     if (!dataset) continue;
     const fault = misfit(dataset, state.base!);
-    if (fault === null)
-      return {
-        kind: 'next',
-        state: { ...state, dataset, base: { ...state.base!, batch: BATCHES[dataset.task] } },
-      };
+    if (fault === null) return withDataset(state, dataset);
     void notify('warning', fault);
   }
 }
+
+const withDataset = (state: TrainState, dataset: DatasetCandidate): Outcome<TrainState> => ({
+  kind: 'next',
+  state: { ...state, dataset, base: { ...state.base!, batch: BATCHES[dataset.task] } },
+});
 
 /** What the datasets of each task contain. */
 const taskContents = (): Readonly<Record<Task, string>> => ({
@@ -109,7 +116,10 @@ async function browseDataset(inspections: AskInspections): Promise<DatasetCandid
     JSONL: ['jsonl', 'json'],
     [t('All Files')]: ['*'],
   });
-  if (file === undefined) return undefined;
+  return file === undefined ? undefined : datasetAt(file, inspections);
+}
+
+async function datasetAt(file: string, inspections: AskInspections): Promise<DatasetCandidate> {
   const beside = await listFolder(path.dirname(file)).catch(() => []);
   return inspections.ask('dataset', { file, siblings: beside.map(({ name }) => name) });
 }

@@ -2,12 +2,23 @@ import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/commandTable';
 import { startOrQueue } from '../queue/startOrQueue';
 import type { Services } from '../services';
+import type { GivenAnswers } from './trainAdapter';
 
 /** Train Adapter: the questions, a recipe of the answers, and a run of it. */
 export function registerTrain(services: Services): vscode.Disposable {
-  return services.commands.add(COMMANDS.trainAdapter, async () => {
+  const { commands } = services;
+  const train = async (given: GivenAnswers) => {
     const { trainAdapter } = await import('./trainAdapter');
-    const trained = await trainAdapter(services);
+    const trained = await trainAdapter(services, given);
     if (trained?.start) await startOrQueue(services, vscode.Uri.file(trained.file));
-  });
+  };
+  return vscode.Disposable.from(
+    commands.add(COMMANDS.trainAdapter, () => train({})),
+    commands.add(COMMANDS.trainOnDataset, (argument) =>
+      train(argument instanceof vscode.Uri ? { dataset: argument.fsPath } : {}),
+    ),
+    commands.add(COMMANDS.trainOnModel, (argument) =>
+      train(argument instanceof vscode.Uri ? { base: argument.fsPath } : {}),
+    ),
+  );
 }

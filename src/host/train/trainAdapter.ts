@@ -17,6 +17,22 @@ import { askStart } from './startStep';
 
 const LAST_BASE = 'lora.lastBase';
 
+/** Answers that the command was invoked on. */
+export interface GivenAnswers {
+  readonly base?: string;
+  readonly dataset?: string;
+}
+
+/** Gives a value the first time only: whoever goes back to a question is asked. */
+function once<T>(value: T | undefined): () => T | undefined {
+  let left = value;
+  return () => {
+    const taken = left;
+    left = undefined;
+    return taken;
+  };
+}
+
 /**
  * Asks what to train, writes the recipe and opens it; returns its path, and whether to start it.
  * Undefined: cancelled.
@@ -24,14 +40,15 @@ const LAST_BASE = 'lora.lastBase';
  * @throws LoraError('usage') when no folder is open; LoraError('disk') when the recipe cannot be
  *   written.
  */
-export async function trainAdapter({
-  context,
-  errors,
-  inspections,
-  jobs,
-}: Pick<Services, 'context' | 'errors' | 'inspections' | 'jobs'>): Promise<
-  { readonly file: string; readonly start: boolean } | undefined
-> {
+export async function trainAdapter(
+  {
+    context,
+    errors,
+    inspections,
+    jobs,
+  }: Pick<Services, 'context' | 'errors' | 'inspections' | 'jobs'>,
+  given: GivenAnswers = {},
+): Promise<{ readonly file: string; readonly start: boolean } | undefined> {
   if (!vscode.workspace.workspaceFolders?.length) {
     throw new LoraError('usage', t('No folder is open.'), {
       fix: t(
@@ -44,12 +61,15 @@ export async function trainAdapter({
     errors,
     inspections,
     lastUsed: memory.get<string>(LAST_BASE),
-    download: () => downloadBaseCommand({ jobs, secrets: context.secrets }),
+    download: (name?: string) => downloadBaseCommand({ jobs, secrets: context.secrets }, name),
+    given: once(given.base),
   };
+  const dataset = once(given.dataset);
   const answers = await runSteps<TrainState>(
     [
       (state, first) => askBase(state, first, baseQuestion),
-      async (state, first) => withPrice(jobs, await askDataset(state, first, inspections)),
+      async (state, first) =>
+        withPrice(jobs, await askDataset(state, first, inspections, dataset())),
       askRank,
       askTargets,
       askFile,
