@@ -281,10 +281,12 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await page.locator('.monaco-diff-editor .view-line', { hasText: '‖dW‖' }).first().waitFor();
     await commandPick(page, 'LoRA Adapter: Resize Adapter', 'adapter to resize', 'train on tiny');
     await picks.filter({ hasText: 'By maximum error' }).first().click();
+    // a page that is still loading can take the focus from the input box
+    const input = page.locator('.quick-input-widget input[type=text]');
     await page.locator('.quick-input-message', { hasText: 'from 0 to 1' }).waitFor();
-    await page.keyboard.press('Enter');
+    await input.press('Enter');
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
-    await page.keyboard.press('Enter');
+    await input.press('Enter');
     const [resized] = await d.notifications(page, /Changed the rank from/);
     assert.match(resized.text, /with an error of [\d.]+\s?%: \d+ KiB instead of \d+ KiB/);
     await commandPick(page, 'LoRA Adapter: Convert Adapter', 'to convert', 'train on tiny');
