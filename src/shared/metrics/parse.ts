@@ -8,7 +8,7 @@ import type {
   StepLine,
 } from './lines';
 import { isObject } from '../values';
-import { SCORE_NAMES, STEP_FIELDS } from './table';
+import { SCORE_NAMES, STEP_FIELDS, type StepField } from './table';
 
 /**
  * Reads the text of metrics.jsonl. Skips lines that are not metric lines and an
@@ -73,9 +73,11 @@ function appendLine(history: MetricLine[], line: MetricLine): void {
   history.push(line);
 }
 
+/** A loop, because a run may have hundreds of thousands of such lines. */
 function stepLine(value: Readonly<Record<string, unknown>>): StepLine {
-  const fields = STEP_FIELDS.map((field) => [field, orNaN(value[field])] as const);
-  return { kind: 'step', ...(Object.fromEntries(fields) as Omit<StepLine, 'kind'>) };
+  const line = { kind: 'step' } as { kind: 'step' } & Record<StepField, number>;
+  for (const field of STEP_FIELDS) line[field] = orNaN(value[field]);
+  return line;
 }
 
 function sampleLine(
