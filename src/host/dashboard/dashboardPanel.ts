@@ -75,6 +75,7 @@ export class DashboardPanel implements PanelPage {
       }),
       options.store.onDidChange(() => this.label()),
     ];
+    if (panel.visible) this.source.prepare();
     openPage(webview, {
       extensionUri: options.extensionUri,
       page: 'dashboard',

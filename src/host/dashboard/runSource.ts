@@ -26,8 +26,8 @@ const FIRST_ANSWER_MS = 300;
 const LOG_KEPT = 200;
 
 /**
- * The data of one run for one panel. Nothing is read before `start` and after `stop`; what was read
- * before is kept.
+ * The data of one run for one panel. Nothing is read before `prepare` or `start` and after `stop`;
+ * what was read before is kept.
  */
 export class RunSource {
   private history = new RunHistory();
@@ -71,6 +71,11 @@ export class RunSource {
   /** The engine's status, or one from the folder without a connection. */
   get status(): EngineStatus {
     return this.engineStatus ?? statusFromFolder(this.folder, this.history.lastStep, Date.now());
+  }
+
+  /** Reads ahead of `start`, while the page loads. */
+  prepare(): void {
+    void this.read();
   }
 
   /** Sends a snapshot, then everything new. */
