@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { runJob, type JobCommand } from '../../src/host/jobs/runJob';
@@ -57,6 +57,27 @@ describe('a job of the extension host', () => {
     await expect(job(['nonsense'])).rejects.toMatchObject({ area: 'usage' });
     await expect(job([], { node: path.join(tempFolder(), 'gone') })).rejects.toMatchObject({
       area: 'engine',
+    });
+  });
+
+  it.each([
+    ['SIGKILL', /^The system ended the process \(SIGKILL\), most often because memory ran out/],
+    ['SIGTERM', /^The process was ended by the signal SIGTERM\.$/],
+  ])('says that %s has ended it', async (signal, message) => {
+    const cli = path.join(tempFolder(), 'cli.cjs');
+    writeFileSync(cli, `process.kill(process.pid, '${signal}'); setInterval(() => {}, 1000);`);
+    await expect(job([], { cli })).rejects.toMatchObject({
+      area: 'engine',
+      message: expect.stringMatching(message) as string,
+    });
+  });
+
+  it('says that it ran out of memory', async () => {
+    const cli = path.join(tempFolder(), 'cli.cjs');
+    writeFileSync(cli, 'const kept = []; for (;;) kept.push(new Array(1e6).fill(0.5));');
+    const env = { NODE_OPTIONS: '--max-old-space-size=32' };
+    await expect(job([], { cli, env })).rejects.toMatchObject({
+      message: expect.stringMatching(/^The process ran out of memory\./) as string,
     });
   });
 

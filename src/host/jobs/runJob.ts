@@ -1,5 +1,6 @@
 import { startProcess, type ChildProcess } from '../../common/startProcess';
 import { hostEnvironment } from '../engine/hostEnvironment';
+import { describeEnding, type ProcessEnding } from '../engine/processEnding';
 import { messageSplitter } from '../../common/lineSplitter';
 import { throwIfCancelled } from '../../common/cancellation';
 import { LoraError, type SerializedError } from '../../shared/errors';
@@ -48,12 +49,14 @@ export async function runJob<R>(command: JobCommand): Promise<R> {
   const output = new JobOutput(command);
   child.stdout.on('data', (chunk: Buffer) => output.lines.push(chunk));
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => output.addStderr(chunk));
-  const exitCode = await untilClosed(child, command);
+  const ending = await untilClosed(child, command);
   throwIfCancelled(signal, message);
   // a result that reports problems comes with an exit code of its own
-  if (output.result === undefined) throw output.error(exitCode);
+  if (output.result === undefined) throw output.error(ending);
   return output.result as R;
 }
+
+type Closed = Omit<ProcessEnding, 'stderr'>;
 
 /** Interprets what a job writes. */
 class JobOutput {
@@ -70,11 +73,11 @@ class JobOutput {
     this.stderr = (this.stderr + chunk).slice(-MAX_STDERR_CHARACTERS);
   }
 
-  /** Why the job failed: the engine's own error, else what it wrote to stderr. */
-  error(exitCode: number | null): LoraError {
-    if (this.failure) return this.failure;
-    const noOutput = t('The job ended with exit code {0} without any output.', String(exitCode));
-    return new LoraError('engine', this.stderr.trim() || noOutput);
+  /** Why the job failed: the engine's own error, else how its process ended. */
+  error(ending: Closed): LoraError {
+    return (
+      this.failure ?? new LoraError('engine', describeEnding({ ...ending, stderr: this.stderr }))
+    );
   }
 
   private addLine(text: string): void {
@@ -99,9 +102,9 @@ class JobOutput {
 }
 
 /**
- * Waits for the end of the process, which an abort of the signal interrupts; gives its exit code.
+ * Waits for the end of the process, which an abort of the signal interrupts.
  */
-function untilClosed(child: ChildProcess, { node, signal }: JobCommand): Promise<number | null> {
+function untilClosed(child: ChildProcess, { node, signal }: JobCommand): Promise<Closed> {
   return new Promise((resolve, reject) => {
     let grace: NodeJS.Timeout | undefined;
     const interrupt = () => {
@@ -113,10 +116,10 @@ function untilClosed(child: ChildProcess, { node, signal }: JobCommand): Promise
       const message = t('The job cannot be started: {0}', cause.message);
       reject(new LoraError('engine', message, { place: { file: node }, cause }));
     });
-    child.once('close', (code) => {
+    child.once('close', (code, ended) => {
       clearTimeout(grace);
       signal.removeEventListener('abort', interrupt);
-      resolve(code);
+      resolve({ code, signal: ended });
     });
   });
 }

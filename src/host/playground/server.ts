@@ -5,6 +5,7 @@ import { LoraError } from '../../shared/errors';
 import type { ServeEvent, ServeRequest } from '../../shared/serveProtocol';
 import { isObject } from '../../shared/values';
 import { hostEnvironment } from '../engine/hostEnvironment';
+import { describeEnding } from '../engine/processEnding';
 import { t } from '../text/l10n';
 
 /** How to start a server. */
@@ -71,12 +72,7 @@ export class Server {
     this.child.once('error', (cause) =>
       fail(t('The model cannot be started: {0}', cause.message), cause),
     );
-    this.child.once('close', (code) =>
-      fail(
-        stderr.trim() ||
-          t('The model’s process ended with exit code {0} without any output.', String(code)),
-      ),
-    );
+    this.child.once('close', (code, signal) => fail(describeEnding({ code, signal, stderr })));
   }
 
   /** Sends a request; ignored once the process has ended. */
