@@ -113,8 +113,8 @@ function failure(error: unknown, source: string): LoraError {
   if (error instanceof DeadlinePassed)
     return new LoraError(
       'tokenizer',
-      `A regular expression of the tokenizer takes unlimited time: it was ended after ${Math.round(error.milliseconds / 1000)} s.`,
-      { place: { file: source, key: 'pattern' }, fix, cause: error },
+      `A regular expression or the vocabulary of the tokenizer takes unlimited time: it was ended after ${Math.round(error.milliseconds / 1000)} s.`,
+      { place: { file: source }, fix, cause: error },
     );
   if (error instanceof TextTooLong)
     return new LoraError('tokenizer', `The tokenizer cannot be used: ${error.message}`, {

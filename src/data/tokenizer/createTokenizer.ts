@@ -6,6 +6,7 @@ import type { ChatVariables } from '../chat/chat';
 import { withReasoning } from '../chat/reasoning';
 import { reservedVariable } from '../chat/reservedVariable';
 import { compileChatTemplate, type ChatTemplate } from '../chat/template';
+import { checkBpe } from './bpe/checkBpe';
 import { loadBounded, type BoundedTokenizer } from './budget';
 import { checkLimits } from './limits';
 import { encodeInPieces, PIECE_LENGTH } from './longTexts';
@@ -27,6 +28,7 @@ export interface TokenizerOptions {
 export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions = {}): Tokenizer {
   const kwargs = checkedVariables(options.chat_template_kwargs);
   const limits = checkLimits(files.tokenizer, files.source);
+  checkBpe(files.tokenizer['model'], files.source);
   const json = completeTokenizerJson(files.tokenizer, files.config, files.source);
   const bounded = loadBounded(json, files, limits);
   const { inner } = bounded;

@@ -28,11 +28,13 @@ const LONGEST_PIECE = 256;
 const LONGEST_WORD = 1_000;
 /** The longest word of WordPiece that needs no deadline. */
 const USUAL_WORD = 128;
+/** The same for tokens of Unigram: for each character, tokens up to it meet those from it on. */
+const USUAL_PIECE = 32;
 
 export interface Limits {
   /**
    * Work with the tokenizer must have a deadline: its regular expressions are not those of
-   * published tokenizers, so they may backtrack.
+   * published tokenizers, so they may backtrack; or its words or tokens are unusually long.
    */
   readonly needsDeadline: boolean;
 }
@@ -54,7 +56,7 @@ export function checkLimits(tokenizer: Config, source: string): Limits {
   const steps = (Object.keys(PARTS) as Part[]).flatMap((part) => stepsOf(tokenizer, part, refuse));
   for (const step of steps) checkStep(step, refuse);
   checkModel(isObject(tokenizer['model']) ? tokenizer['model'] : {}, refuse);
-  return { needsDeadline: !hasUsualWords(tokenizer) || steps.some(mayBacktrack) };
+  return { needsDeadline: !hasUsualLengths(tokenizer) || steps.some(mayBacktrack) };
 }
 
 /** @throws LoraError('tokenizer') for added tokens, of any file, that are too many or too large. */
@@ -131,10 +133,15 @@ function checkModel(model: Config, refuse: Refuse): void {
 function checkPieces(vocab: readonly unknown[], refuse: Refuse): void {
   if (vocab.length > MOST_TOKENS) refuse('model.vocab', `has ${vocab.length} tokens`);
   for (const [i, piece] of vocab.entries()) {
-    const text: unknown = Array.isArray(piece) ? piece[0] : undefined;
-    if (typeof text === 'string' && text.length > LONGEST_PIECE)
-      refuse(`model.vocab.${i}`, `has ${text.length} characters`);
+    const length = pieceLength(piece);
+    if (length > LONGEST_PIECE) refuse(`model.vocab.${i}`, `has ${length} characters`);
   }
+}
+
+/** Of a token of Unigram, which is its text and its score. */
+function pieceLength(piece: unknown): number {
+  const text: unknown = Array.isArray(piece) ? piece[0] : undefined;
+  return typeof text === 'string' ? text.length : 0;
 }
 
 function checkIds(vocab: Config, refuse: Refuse): void {
@@ -147,9 +154,11 @@ function checkIds(vocab: Config, refuse: Refuse): void {
   }
 }
 
-function hasUsualWords({ model }: Config): boolean {
-  const longest = isObject(model) ? (model['max_input_chars_per_word'] ?? 0) : 0;
-  return typeof longest === 'number' && longest <= USUAL_WORD;
+function hasUsualLengths({ model }: Config): boolean {
+  if (!isObject(model)) return true;
+  const longest = model['max_input_chars_per_word'] ?? 0;
+  if (!(typeof longest === 'number' && longest <= USUAL_WORD)) return false;
+  return listOf(model['vocab']).every((piece) => pieceLength(piece) <= USUAL_PIECE);
 }
 
 const PUBLISHED: ReadonlySet<string> = new Set(

@@ -7,8 +7,9 @@ import { hashFile } from '../../common/hashFile';
 import { openForAppending, removeWithin } from '../../common/withoutLinks';
 import { LoraError } from '../../shared/errors';
 import { requestHubFile } from './hub';
-import type { Hub } from './hubFetch';
+import { bodyOf, type Hub } from './hubFetch';
 import { hubFileSize, type HubFile } from './plan';
+import { Stalled } from './steadyBody';
 
 /** The bytes of a file that an interrupted download left. */
 export const partialBytes = (file: HubFile, folder: string): Promise<number> =>
@@ -87,7 +88,7 @@ async function append(
     if (start === 0) await handle.truncate(0);
     onBytes(start);
     let written = start;
-    for await (const chunk of response.body! as unknown as AsyncIterable<Uint8Array>) {
+    for await (const chunk of bodyOf(response, hub)) {
       written += chunk.length;
       if (written > size) {
         throw new LoraError('base', `The Hub sent more than the ${size} bytes it announced.`, {
@@ -103,7 +104,8 @@ async function append(
     }
     throwIfCancelled(hub.signal, 'The download was cancelled. The next one resumes it.');
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new LoraError('base', `The connection was lost: ${reason}.`, {
+    const problem = cause instanceof Stalled ? 'The Hub is too slow' : 'The connection was lost';
+    throw new LoraError('base', `${problem}: ${reason}.`, {
       place: { file: partial },
       fix: 'Download it again: the download resumes where it stopped.',
       cause,

@@ -4,6 +4,7 @@ import { throwIfCancelled } from '../../common/cancellation';
 import { LoraError } from '../../shared/errors';
 import { fetchFromHub, listFetch, type Hub } from './hubFetch';
 import type { HubFile } from './plan';
+import { Stalled } from './steadyBody';
 
 /**
  * The files of the repository.
@@ -72,6 +73,11 @@ export async function requestHubFile(hub: Hub, file: HubFile, start: number): Pr
 
 function connectionError({ endpoint, signal }: Hub, cause: unknown): LoraError {
   throwIfCancelled(signal, 'The download was cancelled.');
+  if (cause instanceof Stalled)
+    return new LoraError('base', `The Hub at ${endpoint} is too slow: ${cause.message}.`, {
+      fix: 'Try again later. HF_ENDPOINT names another hub.',
+      cause,
+    });
   return new LoraError('base', `The Hub cannot be reached at ${endpoint}.`, {
     fix: 'Check the connection. HF_ENDPOINT names another hub.',
     cause,

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { LoraError } from '../../shared/errors';
+import { inPatience, steadyBody, USUAL_PATIENCE, type Patience } from './steadyBody';
 
 /** A repository on the Hub, and how to reach it. */
 export interface Hub {
@@ -11,7 +12,13 @@ export interface Hub {
   readonly revision: string;
   readonly token: string | null;
   readonly signal: AbortSignal;
+  /** How slow the Hub may be; `USUAL_PATIENCE` by default. */
+  readonly patience?: Patience;
 }
+
+/** The chunks of an answer. @throws Stalled, or the error of the connection. */
+export const bodyOf = (response: Response, hub: Hub): AsyncIterable<Uint8Array> =>
+  steadyBody(response.body ?? new Blob([]).stream(), hub.patience ?? USUAL_PATIENCE);
 
 const MAX_REDIRECTS = 5;
 /** Of the answers that list a repository, together. The largest repositories need about 5 MB. */
@@ -24,11 +31,11 @@ const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
  * address is http), not into the local network, and without the token on other hosts: the Hub sends
  * large files from other hosts.
  *
- * @throws LoraError('base') for an address or a redirect that is refused; fetch's error.
+ * @throws LoraError('base') for an address or a redirect that is refused; Stalled; fetch's error.
  */
 export async function fetchFromHub(
   address: string,
-  { endpoint, token, signal }: Hub,
+  { endpoint, token, signal, patience = USUAL_PATIENCE }: Hub,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Response> {
   const hub = new URL(endpoint);
@@ -38,11 +45,11 @@ export async function fetchFromHub(
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     const isOwn = url.origin === hub.origin;
     const authorization = isOwn && token !== null && { Authorization: `Bearer ${token}` };
-    const response = await fetch(url, {
-      signal,
-      redirect: 'manual',
-      headers: { ...headers, ...authorization },
-    });
+    const request = { redirect: 'manual', headers: { ...headers, ...authorization } } as const;
+    const current = url;
+    const response = await inPatience(patience, signal, (until) =>
+      fetch(current, { ...request, signal: until }),
+    );
     const location = response.headers.get('location');
     if (!REDIRECTS.includes(response.status) || location === null) return response;
     await response.body?.cancel();
@@ -88,7 +95,7 @@ export function listFetch(hub: Hub): typeof fetch {
     const address = input instanceof Request ? input.url : input.toString();
     const response = await fetchFromHub(address, hub, { accept: 'application/json' });
     const chunks: Uint8Array[] = [];
-    for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    for await (const chunk of bodyOf(response, hub)) {
       bytes += chunk.length;
       if (bytes > MAX_LIST_BYTES) throw tooLong(hub);
       chunks.push(chunk);

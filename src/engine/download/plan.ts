@@ -136,7 +136,7 @@ function suggestGguf(files: readonly HubFile[], repository: string): string {
 }
 
 const ADDRESS = String.raw`(?:https?:\/\/[^/]+\/)?`;
-const REPOSITORY = String.raw`([\w.-]+\/[\w.-]+)`;
+const REPOSITORY = String.raw`(\w[\w.-]*\/\w[\w.-]*)`;
 const FILE = String.raw`(?:\/(?:(?:blob|resolve|tree)\/[^/]+\/?)?([^/]+\.gguf)?)?`;
 const HUB_NAME = new RegExp(`^${ADDRESS}${REPOSITORY}${FILE}$`);
 

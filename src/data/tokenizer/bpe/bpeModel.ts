@@ -38,8 +38,8 @@ const AFFIXES = ['continuing_subword_prefix', 'continuing_subword_suffix', 'end_
 
 const hasAffixes = (model: Config): boolean => AFFIXES.some((name) => (model[name] ?? '') !== '');
 
-/** Merges as lists of two, or as text with a space between them. */
-function pairsOf(merges: unknown): Pair[] | null {
+/** Merges as lists of two, or as text with a space between them; null where they are others. */
+export function pairsOf(merges: unknown): readonly Pair[] | null {
   if (!Array.isArray(merges)) return null;
   const pairs: Pair[] = [];
   for (const merge of merges as readonly unknown[]) {

@@ -112,6 +112,13 @@ describe('the budget of a tokenizer', () => {
     expect(error.place).toEqual({ file: source, key });
   });
 
+  it('ends the search for tokens of Unigram that are long and many', () => {
+    const vocab = Array.from({ length: 255 }, (_, i) => ['a'.repeat(i + 1), -i]);
+    const tokenizer = tokenizerOf({ model: { type: 'Unigram', vocab, unk_id: 0 } });
+    expect(refusalOf(() => tokenizer.encode('a'.repeat(60_000))).area).toBe('tokenizer');
+    expect(tokenizer.encode('a')).toEqual([0]);
+  });
+
   it('gives published tokenizers no deadline', () => {
     const fixture = path.resolve(import.meta.dirname, '../../../fixtures/tokenizer/tokenizer.json');
     const json = JSON.parse(readFileSync(fixture, 'utf8')) as Record<string, unknown>;
