@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { lstat, stat } from 'node:fs/promises';
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'it does not exist',
@@ -54,6 +54,16 @@ export const isFile = (file: string): Promise<boolean> =>
 /** Whether the path leads to anything at all. False for any error. */
 export const pathExists = (file: string): Promise<boolean> =>
   stat(file).then(
+    () => true,
+    () => false,
+  );
+
+/**
+ * Whether there is anything of this name, also a link to nothing: an optional file that is there
+ * but cannot be read is to be refused, not left out.
+ */
+export const isNamed = (file: string): Promise<boolean> =>
+  lstat(file).then(
     () => true,
     () => false,
   );

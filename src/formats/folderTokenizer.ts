@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import { isObject } from '../shared/values';
-import { isFile, fileErrorReason } from '../common/fileStatus';
+import { isNamed, fileErrorReason } from '../common/fileStatus';
 import { MAX_BYTES, readTextFile } from '../common/regularFile';
 import { readJsonObject } from './json';
 import type { TokenizerFiles } from './baseModel';
@@ -16,7 +16,7 @@ type Config = Readonly<Record<string, unknown>>;
  */
 export async function readFolderTokenizer(folder: string): Promise<TokenizerFiles> {
   const source = path.join(folder, 'tokenizer.json');
-  if (!(await isFile(source))) throw await noTokenizer(folder);
+  if (!(await isNamed(source))) throw await noTokenizer(folder);
   const tokenizer = await readJsonObject(source, 'tokenizer');
   const own = await optionalJson(path.join(folder, 'tokenizer_config.json'));
   const config = { ...(await optionalJson(path.join(folder, 'special_tokens_map.json'))), ...own };
@@ -24,7 +24,7 @@ export async function readFolderTokenizer(folder: string): Promise<TokenizerFile
 }
 
 async function noTokenizer(folder: string): Promise<LoraError> {
-  const other = (await isFile(path.join(folder, 'tokenizer.model')))
+  const other = (await isNamed(path.join(folder, 'tokenizer.model')))
     ? ', only a tokenizer.model, which is not read'
     : '';
   return new LoraError('tokenizer', `The model has no tokenizer.json${other}.`, {
@@ -34,13 +34,13 @@ async function noTokenizer(folder: string): Promise<LoraError> {
 }
 
 const optionalJson = async (file: string): Promise<Config> =>
-  (await isFile(file)) ? readJsonObject(file, 'tokenizer') : {};
+  (await isNamed(file)) ? readJsonObject(file, 'tokenizer') : {};
 
 type TemplateFile = Pick<TokenizerFiles, 'chat_template' | 'chat_template_file'>;
 
 async function readTemplate(folder: string, config: Config): Promise<TemplateFile> {
   const jinja = path.join(folder, 'chat_template.jinja');
-  if (await isFile(jinja))
+  if (await isNamed(jinja))
     return { chat_template: await readText(jinja), chat_template_file: jinja };
   const json = path.join(folder, 'chat_template.json');
   const beside = (await optionalJson(json))['chat_template'];

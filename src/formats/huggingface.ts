@@ -5,7 +5,7 @@ import { checkTensors } from './architecture/modules';
 import { canonicalNames } from './architecture/names';
 import { readSpec, type ReadSpecOptions } from './architecture/readSpec';
 import { refuseQuantisedTensors, refuseUnusedTensors } from './architecture/unusedTensors';
-import { isFile } from '../common/fileStatus';
+import { isNamed } from '../common/fileStatus';
 import { readFolderTokenizer } from './folderTokenizer';
 import { hubNameOfPath } from './hub/hubName';
 import { withoutFolders } from './hub/publishedBase';
@@ -33,7 +33,7 @@ export async function openFolderBase(
   options: ReadSpecOptions = {},
 ): Promise<BaseModel> {
   const configFile = path.join(folder, CONFIG);
-  if (!(await isFile(configFile))) throw await noConfig(folder);
+  if (!(await isNamed(configFile))) throw await noConfig(folder);
   const config = await readJsonObject(configFile, 'base');
   const spec = readSpec(config, configFile, options);
   const stored = await openWeights(folder);
@@ -131,7 +131,7 @@ const WEIGHTS: ShardedWeights = { area: 'base', single: SINGLE, index: INDEX, ag
  */
 export async function openShards(folder: string): Promise<Shards> {
   const hasWeights =
-    (await isFile(path.join(folder, INDEX))) || (await isFile(path.join(folder, SINGLE)));
+    (await isNamed(path.join(folder, INDEX))) || (await isNamed(path.join(folder, SINGLE)));
   if (!hasWeights) throw await noWeights(folder);
   return openShardsOf(folder, WEIGHTS);
 }

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import * as v from 'valibot';
-import { isFile } from '../../common/fileStatus';
+import { isNamed } from '../../common/fileStatus';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
 import { ruleOf } from '../../shared/schemaRule';
@@ -58,7 +58,7 @@ export async function readPreprocessor(
   const file = path.join(folder, FILE);
   const parsed = v.safeParse(
     ConfigSchema,
-    (await isFile(file)) ? await readJsonObject(file, 'base') : {},
+    (await isNamed(file)) ? await readJsonObject(file, 'base') : {},
   );
   if (!parsed.success) {
     const [issue] = parsed.issues;

@@ -43,13 +43,20 @@ export async function openImages({
   return {
     length: Math.floor(height / ph) * Math.floor(width / pw) + 1,
     read: async (file) => {
-      const bytes = await readImage(file).catch((error: unknown) => {
-        throw new LoraError('dataset', `The image cannot be read: ${fileErrorReason(error)}.`, {
+      const unreadable = (error: unknown) =>
+        new LoraError('dataset', `The image cannot be read: ${fileErrorReason(error)}.`, {
           place: { file },
           cause: error,
         });
+      const bytes = await readImage(file).catch((error: unknown) => {
+        throw unreadable(error);
       });
-      return preprocess(decodeImage(bytes, file), how);
+      const picture = decodeImage(bytes, file);
+      try {
+        return preprocess(picture, how);
+      } catch (error) {
+        throw unreadable(error);
+      }
     },
   };
 }

@@ -39,9 +39,14 @@ const FILTERS: Readonly<Record<Exclude<Resample, 0>, Filter>> = {
 /** Fractional bits of Pillow's fixed-point weights: 32, less 8 for a pixel and 2 for overshoot. */
 const PRECISION = 22;
 
+/** Of a row or column of millions of pixels, resizing would make billions. */
+const MOST_PIXELS = 64e6;
+
 /**
  * Resizes with exactly the pixels of Pillow: two passes, filters widened where the image shrinks,
  * fixed-point weights and sums.
+ *
+ * @throws Error when the image has too many pixels after one of them.
  */
 export function resizeImage(
   picture: Picture,
@@ -50,6 +55,10 @@ export function resizeImage(
   resample: Resample,
 ): Picture {
   if (picture.width === width && picture.height === height) return picture;
+  if (width * Math.max(height, picture.height) > MOST_PIXELS)
+    throw new Error(
+      `its ${picture.width} x ${picture.height} pixels are too long and narrow to be resized to ${width} x ${height}`,
+    );
   if (resample === 0) return nearest(picture, width, height);
   const filter = FILTERS[resample];
   const across = picture.width === width ? picture : resizeRows(picture, width, filter);

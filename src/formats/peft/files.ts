@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { isFile } from '../../common/fileStatus';
+import { isNamed } from '../../common/fileStatus';
 import { LoraError } from '../../shared/errors';
 import type { StoredTensor } from '../safetensors/header';
 import { openShardsOf, shardNames, type ShardedWeights } from '../safetensors/shards';
@@ -26,7 +26,8 @@ export interface AdapterWeights {
 
 /** Whether a folder holds an adapter's weights in safetensors. */
 export const hasWeights = async (folder: string): Promise<boolean> =>
-  (await isFile(path.join(folder, WEIGHTS_FILE))) || (await isFile(path.join(folder, INDEX_FILE)));
+  (await isNamed(path.join(folder, WEIGHTS_FILE))) ||
+  (await isNamed(path.join(folder, INDEX_FILE)));
 
 /**
  * The names of an adapter's weight files, with that of their index.
@@ -34,7 +35,7 @@ export const hasWeights = async (folder: string): Promise<boolean> =>
  * @throws LoraError('adapter') when the index is not valid.
  */
 export async function weightFiles(folder: string): Promise<readonly string[]> {
-  if (!(await isFile(path.join(folder, INDEX_FILE)))) return [WEIGHTS_FILE];
+  if (!(await isNamed(path.join(folder, INDEX_FILE)))) return [WEIGHTS_FILE];
   return [INDEX_FILE, ...(await shardNames(folder, WEIGHTS))];
 }
 
@@ -73,7 +74,7 @@ export async function withAdapterWeights<T>(
 
 async function refuseBoth(folder: string): Promise<void> {
   const index = path.join(folder, INDEX_FILE);
-  if (!(await isFile(index)) || !(await isFile(path.join(folder, WEIGHTS_FILE)))) return;
+  if (!(await isNamed(index)) || !(await isNamed(path.join(folder, WEIGHTS_FILE)))) return;
   if ((await shardNames(folder, WEIGHTS)).includes(WEIGHTS_FILE)) return;
   throw new LoraError(
     'adapter',

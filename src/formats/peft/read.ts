@@ -5,7 +5,7 @@ import { looksAround, matchTargets } from '../../lora/targets';
 import type { Adapter, AdapterConfig, LoraFactors, TrainedTensor } from '../../lora/adapter';
 import { isOutputPath, type TiedPaths } from '../../lora/tying';
 import { LoraError, type Problem } from '../../shared/errors';
-import { isFile } from '../../common/fileStatus';
+import { isNamed } from '../../common/fileStatus';
 import { withoutWrappers } from '../architecture/modulePath';
 import {
   fitToBase,
@@ -44,7 +44,7 @@ export async function readPeftAdapter(
   fit: FitOptions = {},
 ): Promise<ReadAdapter> {
   const config_file = path.join(folder, CONFIG_FILE);
-  if (!(await isFile(config_file)))
+  if (!(await isNamed(config_file)))
     throw new LoraError('adapter', `The folder is not a PEFT adapter: it has no ${CONFIG_FILE}.`, {
       place: { file: folder },
       fix: 'Name the folder that PEFT saved.',

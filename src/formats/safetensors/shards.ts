@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { isFile } from '../../common/fileStatus';
+import { isNamed } from '../../common/fileStatus';
 import { LoraError, type ErrorArea } from '../../shared/errors';
 import { readJsonObject } from '../json';
 import { SafetensorsFile } from './read';
@@ -35,7 +35,7 @@ export interface ShardedWeights {
  */
 export async function openShardsOf(folder: string, weights: ShardedWeights): Promise<Shards> {
   const index = path.join(folder, weights.index);
-  const listed = (await isFile(index)) ? await readIndex(index, weights) : null;
+  const listed = (await isNamed(index)) ? await readIndex(index, weights) : null;
   const shards = new Map<string, SafetensorsFile>();
   const close = async () => {
     await Promise.all([...shards.values()].map((shard) => shard.close()));
@@ -109,7 +109,7 @@ async function openShard(
   { area, again }: ShardedWeights,
 ): Promise<SafetensorsFile> {
   const file = path.join(folder, name);
-  if (!(await isFile(file)))
+  if (!(await isNamed(file)))
     throw new LoraError(area, `A part of the ${nounOf(area)} is missing.`, {
       place: { file },
       fix: again,

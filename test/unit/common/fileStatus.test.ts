@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   fileErrorReason,
   isFile,
+  isNamed,
   pathExists,
   writeErrorReason,
 } from '../../../src/common/fileStatus';
@@ -47,7 +48,7 @@ describe('writeErrorReason', () => {
   });
 });
 
-describe('isFile and pathExists', () => {
+describe('isFile, pathExists and isNamed', () => {
   it('follow links, and distinguish files from folders', async () => {
     const folder = temp();
     const at = (name: string) => path.join(folder, name);
@@ -57,14 +58,15 @@ describe('isFile and pathExists', () => {
     symlinkSync('nowhere', at('broken'));
     const names = ['folder', 'file', 'link', 'broken', 'none', 'file/below'];
     const found: unknown[] = [];
-    for (const name of names) found.push([await isFile(at(name)), await pathExists(at(name))]);
+    for (const file of names.map(at))
+      found.push([await isFile(file), await pathExists(file), await isNamed(file)]);
     expect(found).toEqual([
-      [false, true],
-      [true, true],
-      [true, true],
-      [false, false],
-      [false, false],
-      [false, false],
+      [false, true, true],
+      [true, true, true],
+      [true, true, true],
+      [false, false, true],
+      [false, false, false],
+      [false, false, false],
     ]);
   });
 });

@@ -50,6 +50,24 @@ describe('the reader of images', () => {
     });
   });
 
+  it.each<[string, object]>([
+    ['each side', {}],
+    ['the shorter side', { size: { shortest_edge: 64 }, crop_size: { height: 2, width: 4096 } }],
+  ])('refuses an image that would grow without end when %s is resized', async (_, config) => {
+    const own = mkdtempSync(path.join(tmpdir(), 'reader-'));
+    const settings = { do_center_crop: 'size' in config, ...config };
+    writeFileSync(path.join(own, 'preprocessor_config.json'), JSON.stringify(settings));
+    const { read } = await openImages({ ...patches({ image_size: [2, 4096] }), path: own });
+    const file = path.join(own, 'long.png');
+    const [width, height] = [1, 20_000];
+    writeFileSync(file, encode({ width, height, channels: 1, data: new Uint8Array(height) }));
+    await expect(read(file)).rejects.toMatchObject({
+      area: 'dataset',
+      message: expect.stringContaining('too long and narrow') as unknown,
+      place: { file },
+    });
+  });
+
   it('is only for models that read RGB images', async () => {
     await expect(openImages(patches({ channels: 1 }))).rejects.toThrow('images of 1 channel, but');
     await expect(openImages(patches({ kind: 'tokens' }))).rejects.toThrow('A vit model does not');
