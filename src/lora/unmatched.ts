@@ -95,6 +95,8 @@ export function describeUnmatched({ key, entry, nearest }: UnmatchedEntry): stri
     case 'rank_pattern':
     case 'alpha_pattern':
       return `${key}: "${entry}" matches no module that is adapted${hint}`;
+    case 'exclude_modules':
+      return `${key}: "${entry}" matches no module of this base that LoRA can adapt${hint}`;
     default:
       return `${key}: "${entry}" is not a module of this base${hint}`;
   }

@@ -12,7 +12,7 @@ interface Continued {
   readonly text: string;
 }
 
-const { tied, odd, texts, tokens } = readJson('generated', 'expected.json') as unknown as {
+const { tied, odd, texts, tokens } = readJson('generated', 'expected.json') as {
   readonly tied: Readonly<Record<string, Continued & { readonly loss: number }>>;
   readonly odd: Readonly<Record<string, Continued>>;
   readonly texts: readonly string[];

@@ -20,6 +20,8 @@ import { methodOf, RUN_FILES, type RunRecord, type RunState } from '../../shared
 import { readRecord } from '../run/runFolder';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
+import { optional } from './options';
+import { anyText } from './optionValues';
 import { withQuietProgress } from './progress';
 import { describeWorse, groupDigits, percentage } from '../describe';
 import { inspectAdapter, kindOf } from './inspectAdapter';
@@ -37,6 +39,9 @@ import { joinLines } from '../report';
 
 type Inspector = (file: string, onProgress: (fraction: number) => void) => Promise<Report>;
 
+/** An adapter without its base. */
+const inspectAlone: Inspector = (file) => inspectAdapter(file, null);
+
 /** lora inspect. */
 export const inspectCommand = defineCommand({
   name: 'inspect',
@@ -45,12 +50,20 @@ export const inspectCommand = defineCommand({
   forms: [
     form({
       positionals: { path: { valueName: 'PATH', help: 'the file or folder to describe' } },
-      options: {},
-      run: async ({ positionals }, context) => {
+      options: {
+        base: optional(anyText, 'MODEL', 'of an adapter: the base that it is checked against'),
+      },
+      run: async ({ positionals, options: { base } }, context) => {
         const file = path.resolve(positionals.path);
         const inspect = await inspectorOf(file);
+        if (base !== null && inspect !== inspectAlone) {
+          throw new LoraError('usage', '--base is for adapters.', {
+            place: { file },
+            fix: 'Leave out --base.',
+          });
+        }
         const { facts, lines } = await withQuietProgress(context, 'reading', (report) =>
-          inspect(file, report),
+          base === null ? inspect(file, report) : inspectAdapter(file, base),
         );
         printResult(context, { path: file, ...facts }, () => joinLines(lines));
         return 0;
@@ -80,15 +93,15 @@ async function folderInspector(folder: string): Promise<Inspector> {
     return inspectRun;
   }
   if ((await has(CONFIG_FILE)) || (await has(MLX_WEIGHTS)) || (await hasWeights(folder))) {
-    return inspectAdapter;
+    return inspectAlone;
   }
   if (await has(CONFIG)) {
     return inspectBase;
   }
   const isAdapter = (await readdir(folder)).some((name) => /^adapters?[._]/.test(name));
   return detectAdapter(folder).then(
-    () => inspectAdapter,
-    () => (isAdapter ? inspectAdapter : inspectBase),
+    () => inspectAlone,
+    () => (isAdapter ? inspectAlone : inspectBase),
   );
 }
 
@@ -104,14 +117,14 @@ async function fileInspector(file: string): Promise<Inspector> {
     return inspectDataset;
   }
   if (file.endsWith('.safetensors')) {
-    return (await hasFactors(file)) ? inspectAdapter : inspectTensors;
+    return (await hasFactors(file)) ? inspectAlone : inspectTensors;
   }
   if (!file.endsWith('.gguf')) {
     return inspectBase;
   }
   const kind = await ggufKindOf(file);
   if (kind === 'adapter') {
-    return inspectAdapter;
+    return inspectAlone;
   }
   return kind === 'model' ? inspectBase : inspectTensors;
 }

@@ -1,18 +1,37 @@
-import { detectAdapter } from '../../formats/adapterFormat';
+import { detectAdapter, readAdapter } from '../../formats/adapterFormat';
 import { readDescribedAdapter } from '../../formats/describedAdapter';
 import type { ImportedAdapter } from '../../formats/importedAdapter';
 import { namesInShort } from '../../formats/peft/againstBase';
+import { readAdapterTask } from '../../formats/peft/task';
+import { openBaseUnder } from '../../formats/peft/vocabulary';
 import type { Adapter } from '../../lora/adapter';
 import { rankKeepingEnergy } from '../../lora/resize';
 import { describeZeroUpdate } from '../../lora/zeroUpdate';
 import { countOf } from '../../shared/values';
 import { groupDigits } from '../describe';
+import { baseOptionsOf } from '../model/openModel';
 import type { Report } from './inspectRecipe';
 
-/** What `lora inspect` says of an adapter, of any format. @throws LoraError */
-export async function inspectAdapter(place: string): Promise<Report> {
+/**
+ * What `lora inspect` says of an adapter, of any format; with a base also where they do not belong
+ * together.
+ *
+ * @throws LoraError
+ */
+export async function inspectAdapter(
+  place: string,
+  basePath: string | null = null,
+): Promise<Report> {
   const found = await detectAdapter(place);
-  return adapterReport(found.format, await readDescribedAdapter(found));
+  if (basePath === null) {
+    return adapterReport(found.format, await readDescribedAdapter(found));
+  }
+  const base = await openBaseUnder(basePath, place, baseOptionsOf(await readAdapterTask(place)));
+  try {
+    return adapterReport(found.format, await readAdapter(found, base));
+  } finally {
+    await base.close();
+  }
 }
 
 /** The last part of a module's path: q_proj. */

@@ -9,9 +9,16 @@ import type {
 } from '../../lora/adapter';
 import type { TiedPaths } from '../../lora/tying';
 import { LoraError, type Problem } from '../../shared/errors';
-import { modulesOf, namedTensors, tensorsOf, tiedWeight } from '../architecture/modules';
+import {
+  moduleNames,
+  modulesOf,
+  namedTensors,
+  tensorsOf,
+  tiedWeight,
+} from '../architecture/modules';
 import { modulePathIn } from '../architecture/modulePath';
 import type { BaseModel } from '../baseModel';
+import { describeUnmatched, unmatchedEntries, type UnmatchedEntry } from '../../lora/unmatched';
 import { countOf } from '../../shared/values';
 
 /** What of a base an adapter is checked against. */
@@ -29,6 +36,10 @@ export interface AdapterBase {
   readonly tied?: TiedPaths | null;
   /** Shapes of the base's tensors. */
   readonly shapes?: ReadonlyMap<string, readonly number[]>;
+  /** Paths of all modules, which the adapter's settings may name; not given: they are not known. */
+  readonly paths?: readonly string[];
+  /** The model has further parts, such as a vision tower, whose modules are not among `modules`. */
+  readonly has_other_parts?: boolean;
 }
 
 /** What of an open base an adapter is checked against. */
@@ -38,7 +49,8 @@ export function adapterBaseOf({
   hub,
   path,
   replaced,
-}: Pick<BaseModel, 'spec' | 'name' | 'hub' | 'path' | 'replaced'>): AdapterBase {
+  config,
+}: Pick<BaseModel, 'spec' | 'name' | 'hub' | 'path' | 'replaced' | 'config'>): AdapterBase {
   const { head } = tensorsOf(spec);
   const tied = tiedWeight(spec);
   return {
@@ -48,11 +60,16 @@ export function adapterBaseOf({
     tied: tied && { embedding: pathOf(tied.storedAs), output: pathOf(tied.name) },
     rename: (own) => modulePathIn(spec, own),
     shapes: new Map(namedTensors(spec).map((t) => [t.name, t.shape])),
+    paths: moduleNames(spec),
+    has_other_parts: 'text_config' in config,
     heads: [...new Set(head.map((t) => t.name.replace(/\..*$/, '')))].filter((own) =>
-      ['classifier', 'score'].includes(own),
+      HEADS.includes(own),
     ),
   };
 }
+
+/** PEFT's names of a task's head. */
+const HEADS: readonly string[] = ['classifier', 'score'];
 
 /** The path of a weight's module. */
 const pathOf = (weight: string) => weight.slice(0, -'.weight'.length);
@@ -109,6 +126,7 @@ export function checkAgainstBase(
   }
   return [
     ...absentTargets(modules, config, base, files.config),
+    ...unmatchedSettings(adapter, base, files.config),
     ...otherName(config, base, files.config),
   ];
 }
@@ -198,13 +216,52 @@ function absentTargets(
     .matched.filter((m) => !present.has(m.path))
     .map((m) => m.path);
   if (absent.length === 0) return [];
+  const [it, its, update] =
+    absent.length === 1 ? ['it', 'its', 'update is'] : ['them', 'their', 'updates are'];
+  // PEFT starts them with B = 0, except where the config says that B is random, too
+  const asInPeft =
+    config.raw['init_lora_weights'] === false
+      ? 'where PEFT leaves random numbers (init_lora_weights is false)'
+      : 'as in PEFT';
   return [
     warning(
-      `target_modules includes ${namesInShort(absent)}, but the weights file has no tensors for ${absent.length === 1 ? 'it' : 'them'}`,
+      `target_modules includes ${namesInShort(absent)}, but the weights file has no tensors for ${it}: ${its} ${update} zero, ${asInPeft}`,
       { file, key: 'target_modules' },
     ),
   ];
 }
+
+/** Entries of the config that match nothing in the base. */
+function unmatchedSettings(
+  { config, modules }: Adapter,
+  { modules: known, paths, heads = [], has_other_parts = false }: AdapterBase,
+  file: string,
+): Problem[] {
+  if (!paths) return [];
+  const adapted = new Set(modules.map((m) => m.path));
+  const isKnownElsewhere = ({ key, entry }: UnmatchedEntry) =>
+    (has_other_parts && ELSEWHERE.has(key)) ||
+    // PEFT saves both names of heads, of which a model has one
+    (key === 'modules_to_save' && heads.length > 0 && HEADS.includes(entry));
+  return unmatchedEntries(config, {
+    modules: known,
+    adapted: known.filter((m) => adapted.has(m.path)),
+    paths,
+  })
+    .filter((own) => !isKnownElsewhere(own))
+    .map((own) => ({
+      severity: 'warning',
+      message: describeUnmatched(own),
+      place: { file, key: own.key },
+    }));
+}
+
+/** Settings that may name modules of a model's other parts. */
+const ELSEWHERE: ReadonlySet<UnmatchedEntry['key']> = new Set([
+  'target_modules',
+  'exclude_modules',
+  'modules_to_save',
+]);
 
 function otherName(
   { base_model_name_or_path: name }: AdapterConfig,

@@ -30,7 +30,7 @@ describe('what matches no module', () => {
       }),
     ).toEqual([
       'target_modules: "v_prj" is not a module of this base; did you mean "v_proj"?',
-      'exclude_modules: "o_prj" is not a module of this base; did you mean "o_proj"?',
+      'exclude_modules: "o_prj" matches no module of this base that LoRA can adapt; did you mean "o_proj"?',
       'layers_to_transform: the base has no layer 9.',
       'rank_pattern: "up_proj" matches no module that is adapted.',
       expect.stringMatching(/^alpha_pattern: "\^\.\*q_prj" matches no module that is adapted/),
@@ -49,7 +49,7 @@ describe('what matches no module', () => {
     ).toEqual([]);
     expect(await unmatched({ exclude_modules: '' })).toEqual([]);
     expect(await unmatched({ exclude_modules: '.*nothing' })).toEqual([
-      'exclude_modules: ".*nothing" is not a module of this base.',
+      'exclude_modules: ".*nothing" matches no module of this base that LoRA can adapt.',
     ]);
   });
 });

@@ -32,6 +32,12 @@ function adapterOf(
     config: {
       target_modules: ['q_proj'],
       base_model_name_or_path: 'owner/tiny',
+      exclude_modules: null,
+      layers_to_transform: null,
+      rank_pattern: {},
+      alpha_pattern: {},
+      modules_to_save: null,
+      raw: {},
       ...config,
     } as Adapter['config'],
     trained,
@@ -110,12 +116,50 @@ describe('a warning', () => {
       {
         severity: 'warning',
         message:
-          'target_modules includes model.k_proj, model.v_proj, model.o_proj and 1 more, but the weights file has no tensors for them.',
+          'target_modules includes model.k_proj, model.v_proj, model.o_proj and 1 more, but the weights file has no tensors for them: their updates are zero, as in PEFT.',
         place,
       },
     ]);
     expect(namesInShort(['a', 'b', 'c'])).toBe('a, b, c');
     expect(namesInShort(['a', 'b', 'c', 'd', 'e'])).toBe('a, b, c and 2 more');
+  });
+
+  it('says where PEFT gives a module without tensors other numbers than zero', () => {
+    const keys = { ...QUERIES, path: 'model.k_proj' };
+    const config = { target_modules: ['q_proj', 'k_proj'], raw: { init_lora_weights: false } };
+    expect(messagesOf(adapterOf({}, config), { modules: [QUERIES, keys] })[0]!.message).toBe(
+      'target_modules includes model.k_proj, but the weights file has no tensors for it: its update is zero, where PEFT leaves random numbers (init_lora_weights is false).',
+    );
+  });
+
+  describe('of settings that match nothing', () => {
+    const paths = ['model', 'model.q_proj', 'model.norm', 'score'];
+    const config: Partial<Adapter['config']> = {
+      target_modules: ['q_proj', 'q_prj'],
+      exclude_modules: ['vision_tower'],
+      layers_to_transform: [4],
+      rank_pattern: { k_proj: 2 },
+      modules_to_save: ['norm', 'classifier', 'score'],
+    };
+    const keysOf = (base: Partial<AdapterBase>) =>
+      messagesOf(adapterOf({}, config), base).map(({ place }) => place!.key);
+
+    it('names each where the base is known', () => {
+      expect(keysOf({})).toEqual([]);
+      expect(keysOf({ paths })).toEqual([
+        'target_modules',
+        'exclude_modules',
+        'layers_to_transform',
+        'rank_pattern',
+        'modules_to_save',
+      ]);
+    });
+
+    it('leaves out those that may be of other parts of the model, and of a head by its two names', () => {
+      const unmatched = keysOf({ paths, has_other_parts: true });
+      expect(unmatched).toEqual(['layers_to_transform', 'rank_pattern']);
+      expect(keysOf({ paths, heads: ['score'] })).not.toContain('modules_to_save');
+    });
   });
 
   it('names the base that the adapter was made for', () => {
