@@ -21,7 +21,8 @@ import {
   newPath,
   type CliOptions,
 } from '../support/cliResults';
-import { cli } from '../support/commandLine';
+import { cli, editJson } from '../support/commandLine';
+import { updateOf } from '../support/conversions';
 
 interface Result {
   readonly output: string;
@@ -67,6 +68,9 @@ async function changed(
   await writeSafetensors(path.join(folder, 'model.safetensors'), tensors);
   return folder;
 }
+
+const plus = (x: number, i: number) => x + (i % 5) * 0.01;
+const squared = (values: Float64Array) => values.reduce((sum, x) => sum + x * x, 0);
 
 describe.each(['llama', 'gpt2', 'gpt_neox', 'phi3', 'gemma'])('from a tuned %s', (family) => {
   it('the adapter that was merged into it is recovered with its ranks', async () => {
@@ -166,6 +170,56 @@ it('other differences are reported, and unchanged layers are left out', async ()
   expect(stdout).toMatch(/1 module of rank 2.*\nNot extracted.*norm\.weight \(by /);
 });
 
+it('settings that differ are said, because no adapter holds them', async () => {
+  const [base, tuned] = [inFixtures('llama/base'), await changed('llama', (_, x) => x.map(plus))];
+  editJson(path.join(tuned, 'config.json'), {
+    rope_parameters: { rope_theta: 500_000, rope_type: 'default' },
+  });
+  const args = { base, tuned, rank: 2, output: newPath('adapter') };
+  const { code, stdout } = await cli('extract', ...cliArgs(args));
+  expect([code, stdout]).toEqual([
+    0,
+    expect.stringMatching(/do not compute what.*: attention\.rope\.theta \(10000, now 500000\)$/m),
+  ]);
+});
+
+it.each([1, 4, 1000])('rank %i has the least error, and states it', async (rank) => {
+  const base = inFixtures('llama/base');
+  const random = createRandom(rank, 'extract');
+  const tuned = await changed('llama', (name, data) =>
+    name.includes('proj') ? data.map((x) => x + 0.02 * (random() - 0.5)) : data,
+  );
+  const { output, error, modules, left_out } = await extract(base, tuned, { rank });
+  expect(left_out).toEqual([]);
+  const { adapter } = await readPeftAdapter(output);
+  const [before, after] = [await openBase(base), await openBase(tuned)];
+  let [lost, whole] = [0, 0];
+  for (const m of adapter.modules) {
+    const [x, y] = [
+      await before.weights.readF32(`${m.path}.weight`),
+      await after.weights.readF32(`${m.path}.weight`),
+    ];
+    const dW = y.map((value, i) => value - x[i]!);
+    const { in_features: n, out_features } = m;
+    const S = jacobiSvd(
+      Array.from({ length: out_features }, (_, row) =>
+        Float64Array.from(dW.subarray(row * n, (row + 1) * n)),
+      ),
+    ).S;
+    const least = Math.sqrt(squared(S.subarray(m.r)));
+    const update = updateOf(m);
+    const real = Math.sqrt(squared(update.map((value, i) => value - dW[i]!)));
+    const norm = Math.sqrt(squared(S));
+    expect(Math.abs(real - least)).toBeLessThanOrEqual(1e-6 * norm);
+    const stated = modules.find(({ path: own }) => own === m.path)!.error;
+    expect(Math.abs(stated - real / norm)).toBeLessThanOrEqual(1e-6);
+    [lost, whole] = [lost + real ** 2, whole + norm ** 2];
+  }
+  await Promise.all([before.close(), after.close()]);
+  expect(modules.every(({ r }) => r <= rank)).toBe(true);
+  expect(Math.abs(error - Math.sqrt(lost / whole))).toBeLessThanOrEqual(1e-6);
+});
+
 describe('refused', () => {
   const llama = inFixtures('llama/base');
 
@@ -179,6 +233,22 @@ describe('refused', () => {
     expect(await refusal(llama, norms, { rank: 4 })).toMatch(
       /None of the targeted layers.*model\.norm\.weight/,
     );
+  });
+
+  it('are numbers that are not finite, in either model, and differences beyond float32', async () => {
+    const of = (value: number) =>
+      changed('llama', (name, data) =>
+        name === 'model.norm.weight' ? data.with(1, value) : data.map(plus),
+      );
+    const [nan, low, high] = [await of(NaN), await of(-3e38), await of(3e38)];
+    for (const [base, tuned] of [
+      [llama, nan],
+      [nan, llama],
+    ] as const) {
+      const message = await refusal(base, tuned, { rank: 4 });
+      expect(message).toContain(`${nan}, tensor model.norm.weight: Element 1 is NaN.`);
+    }
+    expect(await refusal(low, high, { rank: 4 })).toMatch(/Element 1 differs by more than float32/);
   });
 
   it('are another family, another shape, unknown targets and a missing rank', async () => {

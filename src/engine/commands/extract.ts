@@ -3,6 +3,7 @@ import {
   listTensors,
   type Extracted,
 } from '../extract/extractAdapterFromModel';
+import { namesInShort } from '../../formats/peft/againstBase';
 import { defineCommand, form } from './command';
 import { outputFolderOption, resizeOptions, resizeTarget } from './commonOptions';
 import { printResult } from './context';
@@ -51,7 +52,13 @@ export const extractCommand = defineCommand({
   ],
 });
 
-function describeExtracted(output: string, { modules, error, left_out }: Extracted): string {
+/** Settings that are listed. */
+const MAX_SETTINGS = 5;
+
+function describeExtracted(
+  output: string,
+  { modules, error, left_out, settings }: Extracted,
+): string {
   const ranks = describeRange(modules.map((m) => m.r));
   const lines = [
     `${output}: ${countOf(modules.length, 'module')} of rank ${ranks}, relative error ${percentage(error)} of ‖dW‖`,
@@ -59,6 +66,12 @@ function describeExtracted(output: string, { modules, error, left_out }: Extract
   if (left_out.length > 0) {
     lines.push(
       `Not extracted, because they are not targeted linear layers: ${listTensors(left_out)}`,
+    );
+  }
+  if (settings.length > 0) {
+    const named = settings.map(({ name, base, tuned }) => `${name} (${base}, now ${tuned})`);
+    lines.push(
+      `The models also differ in settings, so base and adapter do not compute what the tuned model computes: ${namesInShort(named, MAX_SETTINGS)}`,
     );
   }
   return joinLines(lines);

@@ -31,12 +31,38 @@ export async function weightDifference(
   }
   const invalid = difference.findIndex((x) => !Number.isFinite(x));
   if (invalid >= 0) {
-    throw new LoraError('base', `Element ${invalid} is not a finite number in one of the models.`, {
-      place: { file: tuned.path, tensor: name },
-    });
+    const after = (await tuned.weights.readF32(name))[invalid]!;
+    throw notFinite(invalid, { base: before[invalid]!, tuned: after }, { base, tuned, name });
   }
   return difference;
 }
+
+interface Compared {
+  readonly base: BaseModel;
+  readonly tuned: BaseModel;
+  readonly name: string;
+}
+
+/** The error for an element of which the difference is not finite. */
+function notFinite(
+  element: number,
+  values: { readonly base: number; readonly tuned: number },
+  { base, tuned, name }: Compared,
+): LoraError {
+  const at = ({ path }: BaseModel) => ({ place: { file: path, tensor: name }, fix: FIX });
+  if (!Number.isFinite(values.base)) {
+    return new LoraError('base', `Element ${element} is ${values.base}.`, at(base));
+  }
+  return new LoraError(
+    'base',
+    Number.isFinite(values.tuned)
+      ? `Element ${element} differs by more than float32 can hold: ${values.base} before, ${values.tuned} after fine-tuning.`
+      : `Element ${element} is ${values.tuned}.`,
+    at(tuned),
+  );
+}
+
+const FIX = 'Check that both models generate text, and download the model again if it does not.';
 
 /** The tensors other than the targeted ones that differ, largest difference first. */
 export async function otherDifferences(

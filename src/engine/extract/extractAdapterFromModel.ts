@@ -11,6 +11,7 @@ import type { TargetableModule } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { checkOutput } from '../outputPath';
+import { differentSettings, type DifferentSetting } from './settings';
 import { weightDifference, haveSameShape, otherDifferences, type LeftOut } from './difference';
 
 /** What to extract, and where to. */
@@ -37,6 +38,8 @@ export interface Extracted {
   readonly error: number;
   /** Tensors that differ and are not part of the adapter, largest difference first. */
   readonly left_out: readonly LeftOut[];
+  /** Settings of the models that differ, which the adapter cannot hold either. */
+  readonly settings: readonly DifferentSetting[];
 }
 
 /**
@@ -93,6 +96,7 @@ async function extract(
     })),
     error: Math.sqrt(squaredError / squaredNorm),
     left_out,
+    settings: differentSettings(base.spec, tuned.spec),
   };
 }
 
