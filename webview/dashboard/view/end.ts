@@ -28,9 +28,13 @@ export function endView(
 function lossSentence({ t, format }: DashboardPage, { loss }: End): string[] {
   if (!loss) return [];
   const [from, to] = [format.value(loss.from), format.value(loss.to)];
-  if (from === to) return [t(`end.${loss.of}.same`, from)];
-  return [t(`end.${loss.of}.${loss.to < loss.from ? 'fell' : 'rose'}`, from, to)];
+  const change = from === to ? 'same' : fellOrRose(loss);
+  return loss.of === 'validation'
+    ? [t(`end.validation.${change}`, from, to)]
+    : [t(`end.loss.${change}`, from, to)];
 }
+
+const fellOrRose = ({ from, to }: NonNullable<End['loss']>) => (to < from ? 'fell' : 'rose');
 
 function exactSentence({ t, format }: DashboardPage, { exact }: End): string[] {
   if (!exact) return [];
