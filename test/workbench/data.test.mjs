@@ -25,6 +25,23 @@ describe('a dataset in the editor', { timeout: LIMIT }, () => {
   let server, browser, page;
   const status = () => page.locator('.statusbar-item', { hasText: /examples|in the data/ });
 
+  const fixes = () => page.locator('.action-widget .monaco-list-row');
+  /** Applies a quick fix to the line of the cursor. */
+  const fix = async (title) => {
+    await until(async () => {
+      await page.keyboard.press('Control+.');
+      return fixes()
+        .filter({ hasText: title })
+        .first()
+        .waitFor({ timeout: 10_000 })
+        .then(
+          () => true,
+          () => page.keyboard.press('Escape').then(() => false),
+        );
+    }, `the fix ${title}`);
+    await fixes().filter({ hasText: title }).first().click();
+  };
+
   before(async () => {
     mkdirSync(shots, { recursive: true });
     writeFileSync(
@@ -107,21 +124,6 @@ describe('a dataset in the editor', { timeout: LIMIT }, () => {
     await inputFocused(page);
     await page.keyboard.type('3');
     await page.keyboard.press('Enter');
-    const fixes = page.locator('.action-widget .monaco-list-row');
-    const fix = async (title) => {
-      await until(async () => {
-        await page.keyboard.press('Control+.');
-        return fixes
-          .filter({ hasText: title })
-          .first()
-          .waitFor({ timeout: 10_000 })
-          .then(
-            () => true,
-            () => page.keyboard.press('Escape').then(() => false),
-          );
-      }, `the fix ${title}`);
-      await fixes.filter({ hasText: title }).first().click();
-    };
     await fix('Remove all 2 duplicate rows');
     await status().filter({ hasText: '4 examples' }).waitFor();
     await page.keyboard.press('Control+s');
@@ -146,6 +148,26 @@ describe('a dataset in the editor', { timeout: LIMIT }, () => {
     await until(
       async () => (await page.locator('.squiggly-warning').count()) === 0,
       'no diagnostics',
+    );
+  });
+
+  it('removes trailing commas, and all rows with errors, with quick fixes', async () => {
+    const add = async (text) => {
+      await page.keyboard.press('Control+End');
+      await page.keyboard.type(text);
+      await page.locator('.squiggly-error').first().waitFor();
+    };
+    await add('{"prompt": "a", "completion": "b",}');
+    await fix('Remove trailing commas');
+    await status().filter({ hasText: '5 examples' }).waitFor();
+    await add('\n{"prompt": 7}\n{"prompt": 8}');
+    await status().filter({ hasText: 'in the data' }).waitFor();
+    await fix('Remove all 2 rows with errors');
+    await status().filter({ hasText: '5 examples' }).waitFor();
+    await page.keyboard.press('Control+s');
+    await until(
+      () => readFileSync(data, 'utf8').trim().endsWith('{"prompt": "a", "completion": "b"}'),
+      'the repaired row on disk',
     );
   });
 

@@ -1,10 +1,15 @@
 import { applyEdits, modify } from 'jsonc-parser';
 import * as vscode from 'vscode';
+import type { CheckedDataset } from '../../shared/checkedRecipe';
 import { difference } from '../configure/recipeEdits';
 import { t } from '../text/l10n';
 import { isRowDiagnostic, type DataChecks } from './dataChecks';
+import { withoutTrailingCommas } from './rowRepairs';
 
-/** Quick fixes for marked rows: remove the row or all duplicates, or raise max_length. */
+/**
+ * Quick fixes for marked rows: remove trailing commas, the row, all rows with errors or all
+ * duplicates, or raise max_length.
+ */
 export function registerDataFixes(checks: DataChecks): vscode.Disposable {
   const provider: vscode.CodeActionProvider = {
     provideCodeActions: (document, _, { diagnostics }) =>
@@ -25,10 +30,16 @@ async function actionsFor(
   const found = checks.findingsFor(document.fileName);
   const dataset = found?.checked.datasets.find(({ path }) => path === document.fileName);
   if (!found || !dataset) return [];
-  const actions = marks
-    .filter(({ code }) => code !== 'cut')
-    .map((mark) =>
-      action(t('Remove this row'), mark, withoutLines(document, [mark.range.start.line])),
+  const actions = marks.flatMap((mark) => actionsForRow(document, mark));
+  const faulty = marks.find(isError);
+  const lines = linesWithErrors(dataset);
+  if (faulty && lines.length > 1)
+    actions.push(
+      action(
+        t('Remove all {0} rows with errors', lines.length),
+        faulty,
+        withoutLines(document, lines),
+      ),
     );
   const duplicate = marks.find(({ code }) => code === 'duplicate');
   if (duplicate && dataset.duplicates.length > 1)
@@ -55,6 +66,33 @@ async function actionsFor(
     );
   return actions;
 }
+
+function actionsForRow(
+  document: vscode.TextDocument,
+  mark: vscode.Diagnostic,
+): vscode.CodeAction[] {
+  if (mark.code === 'cut') return [];
+  const { line } = mark.range.start;
+  const removal = action(t('Remove this row'), mark, withoutLines(document, [line]));
+  const { text, range } = document.lineAt(line);
+  const repaired = isError(mark) ? withoutTrailingCommas(text) : null;
+  if (repaired === null) return [removal];
+  const edit = new vscode.WorkspaceEdit();
+  edit.replace(document.uri, range, repaired);
+  return [action(t('Remove trailing commas'), mark, edit), removal];
+}
+
+const isError = ({ severity }: vscode.Diagnostic): boolean =>
+  severity === vscode.DiagnosticSeverity.Error;
+
+/** Lines, from 0, of rows that have errors; errors that stand for several rows name the first. */
+const linesWithErrors = ({ problems }: CheckedDataset): number[] => [
+  ...new Set(
+    problems.flatMap(({ severity, place }) =>
+      severity === 'error' && place?.line !== undefined ? [place.line - 1] : [],
+    ),
+  ),
+];
 
 function action(
   title: string,

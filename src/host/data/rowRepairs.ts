@@ -1,0 +1,38 @@
+import { createScanner } from 'jsonc-parser';
+
+/** jsonc-parser's SyntaxKind: a const enum, so the names do not exist at run time. */
+const CLOSING: ReadonlySet<number> = new Set([2, 4]);
+const COMMA = 5;
+const END = 17;
+
+/** A row of JSON without the commas behind the last value; null where they are not its problem. */
+export function withoutTrailingCommas(row: string): string | null {
+  if (isJson(row)) return null;
+  const scanner = createScanner(row, true);
+  let repaired = '';
+  let copied = 0;
+  let comma: number | null = null;
+  for (let kind: number = scanner.scan(); kind !== END; kind = scanner.scan()) {
+    if (CLOSING.has(kind) && comma !== null) {
+      repaired += row.slice(copied, comma);
+      copied = comma + 1;
+    }
+    comma = kind === COMMA ? scanner.getTokenOffset() : null;
+  }
+  // a row of an array of JSON ends with a comma
+  if (comma !== null) {
+    repaired += row.slice(copied, comma);
+    copied = comma + 1;
+  }
+  repaired += row.slice(copied);
+  return isJson(repaired) ? repaired : null;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
