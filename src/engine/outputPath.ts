@@ -3,6 +3,7 @@ import path from 'node:path';
 import { formatSize } from '../common/formatSize';
 import { freeDiskBytes, isProcessAlive } from '../common/system';
 import { LoraError } from '../shared/errors';
+import { escapeRegExp } from '../shared/values';
 
 /**
  * Checks that a job can write its output without changing what it reads.
@@ -79,17 +80,18 @@ async function nearestFolder(file: string): Promise<string> {
   return isFolder ? file : nearestFolder(path.dirname(file));
 }
 
-/** Removes the temporary folders that killed jobs left beside the same output. */
+/**
+ * Removes what killed jobs left beside the same output: NAME.123.tmp and .NAME.1a2b.123.tmp, where
+ * 123 is the process.
+ */
 export async function clearUnfinished(output: string): Promise<void> {
   const folder = path.dirname(path.resolve(output));
-  const prefix = `${path.basename(output)}.`;
-  for (const name of await readdir(folder).catch((): string[] => [])) {
-    if (!name.startsWith(prefix)) {
-      continue;
-    }
-    const [, pid] = /^(\d+)\.tmp$/.exec(name.slice(prefix.length)) ?? [];
+  const name = escapeRegExp(path.basename(output));
+  const unfinished = new RegExp(`^(?:${name}|\\.${name}\\.[0-9a-f]+)\\.(\\d+)\\.tmp$`);
+  for (const entry of await readdir(folder).catch((): string[] => [])) {
+    const [, pid] = unfinished.exec(entry) ?? [];
     if (pid !== undefined && !isProcessAlive(Number(pid))) {
-      await rm(path.join(folder, name), { recursive: true, force: true });
+      await rm(path.join(folder, entry), { recursive: true, force: true });
     }
   }
 }

@@ -15,7 +15,7 @@ import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import { writePeftAdapter } from '../../formats/peft/write';
 import type { Adapter } from '../../lora/adapter';
 import { exactTargets, type Selection } from '../../lora/exactTargets';
-import { checkOutput } from '../outputPath';
+import { checkOutput, clearUnfinished } from '../outputPath';
 
 /** Where a derived adapter comes from. */
 export interface Derivation {
@@ -41,6 +41,7 @@ export async function writeDerivedAdapter(
   { sources, title, base, given, facts }: Derivation,
 ): Promise<void> {
   await checkOutput(output, sources);
+  await clearUnfinished(output);
   const { task, labels, num_labels } = facts ?? (await readAdapterTask(sources[0]!));
   const named = withBaseName(adapter, base);
   const published = base

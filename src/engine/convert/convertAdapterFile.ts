@@ -22,7 +22,7 @@ import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { withBaseName, writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { baseOptionsOf } from '../model/openModel';
-import { checkOutput } from '../outputPath';
+import { checkOutput, clearUnfinished } from '../outputPath';
 import { warnOfProblems } from '../report';
 
 /** What to convert, and into what. */
@@ -72,6 +72,7 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
   }
   if (!options.merge) {
     await checkOutput(output, [found.path]);
+    await clearUnfinished(output);
   }
   const base = await openBaseFor(found, options.base);
   try {

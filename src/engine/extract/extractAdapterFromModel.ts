@@ -10,7 +10,7 @@ import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
-import { checkOutput } from '../outputPath';
+import { checkOutput, clearUnfinished } from '../outputPath';
 import { differentSettings, type DifferentSetting } from './settings';
 import { weightDifference, haveSameShape, otherDifferences, type LeftOut } from './difference';
 
@@ -49,6 +49,7 @@ export interface Extracted {
 export async function extractAdapterFromModel(options: ExtractOptions): Promise<Extracted> {
   const { base: basePath, tuned: tunedPath, output } = options;
   await checkOutput(output, [basePath, tunedPath]);
+  await clearUnfinished(output);
   const base = await openBase(basePath);
   try {
     const tuned = await openBase(tunedPath, { task: base.spec.task });
