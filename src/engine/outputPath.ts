@@ -1,9 +1,8 @@
-import { readdir, realpath, rm, stat } from 'node:fs/promises';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { formatSize } from '../common/formatSize';
-import { freeDiskBytes, isProcessAlive } from '../common/system';
+import { freeDiskBytes } from '../common/system';
 import { LoraError } from '../shared/errors';
-import { escapeRegExp } from '../shared/values';
 
 /**
  * Checks that a job can write its output without changing what it reads.
@@ -78,20 +77,4 @@ async function nearestFolder(file: string): Promise<string> {
     () => false,
   );
   return isFolder ? file : nearestFolder(path.dirname(file));
-}
-
-/**
- * Removes what killed jobs left beside the same output: NAME.123.tmp and .NAME.1a2b.123.tmp, where
- * 123 is the process.
- */
-export async function clearUnfinished(output: string): Promise<void> {
-  const folder = path.dirname(path.resolve(output));
-  const name = escapeRegExp(path.basename(output));
-  const unfinished = new RegExp(`^(?:${name}|\\.${name}\\.[0-9a-f]+)\\.(\\d+)\\.tmp$`);
-  for (const entry of await readdir(folder).catch((): string[] => [])) {
-    const [, pid] = unfinished.exec(entry) ?? [];
-    if (pid !== undefined && !isProcessAlive(Number(pid))) {
-      await rm(path.join(folder, entry), { recursive: true, force: true });
-    }
-  }
 }

@@ -96,4 +96,29 @@ describe('a job of the extension host', () => {
       job(['compare', adapter, adapter], { signal: AbortSignal.abort() }),
     ).rejects.toMatchObject({ area: 'cancelled' });
   });
+
+  it('is killed when it does not end, and leaves nothing then either', async () => {
+    const cli = path.join(tempFolder(), 'cli.cjs');
+    const output = path.join(tempFolder(), 'merged');
+    writeFileSync(
+      cli,
+      `process.on('SIGINT', () => undefined);
+      require('node:fs').mkdirSync(\`\${process.argv[3]}.\${process.pid}.tmp\`);
+      console.log('{"kind": "progress", "phase": "merging", "fraction": 0}');
+      setInterval(() => undefined, 1000);`,
+    );
+    const controller = new AbortController();
+    let seen: string[] = [];
+    const running = job(['--output', output], {
+      cli,
+      signal: controller.signal,
+      onProgress: () => {
+        seen = readdirSync(path.dirname(output));
+        controller.abort();
+      },
+    });
+    await expect(running).rejects.toMatchObject({ area: 'cancelled' });
+    expect(seen).toEqual([expect.stringMatching(/^merged\.\d+\.tmp$/)]);
+    expect(readdirSync(path.dirname(output))).toEqual([]);
+  });
 });

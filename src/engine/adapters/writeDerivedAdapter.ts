@@ -15,7 +15,8 @@ import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import { writePeftAdapter } from '../../formats/peft/write';
 import type { Adapter } from '../../lora/adapter';
 import { exactTargets, type Selection } from '../../lora/exactTargets';
-import { checkOutput, clearUnfinished } from '../outputPath';
+import { clearUnfinished } from '../../common/unfinished';
+import { checkOutput } from '../outputPath';
 
 /** Where a derived adapter comes from. */
 export interface Derivation {

@@ -22,7 +22,8 @@ import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { withBaseName, writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { baseOptionsOf } from '../model/openModel';
-import { checkOutput, clearUnfinished } from '../outputPath';
+import { clearUnfinished } from '../../common/unfinished';
+import { checkOutput } from '../outputPath';
 import { warnOfProblems } from '../report';
 
 /** What to convert, and into what. */

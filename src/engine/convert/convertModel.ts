@@ -3,7 +3,8 @@ import type { AdapterDtypeChoice } from '../../formats/adapterDtype';
 import { LoraError } from '../../shared/errors';
 import { openFolderTarget } from '../merge/folderTarget';
 import { SMALL_FILES_BYTES } from '../merge/target';
-import { checkDiskSpace, checkOutput, clearUnfinished } from '../outputPath';
+import { clearUnfinished } from '../../common/unfinished';
+import { checkDiskSpace, checkOutput } from '../outputPath';
 
 /** Which model to convert, and where to. */
 export interface ConvertModelOptions {

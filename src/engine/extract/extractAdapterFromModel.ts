@@ -10,7 +10,8 @@ import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
-import { checkOutput, clearUnfinished } from '../outputPath';
+import { clearUnfinished } from '../../common/unfinished';
+import { checkOutput } from '../outputPath';
 import { differentSettings, type DifferentSetting } from './settings';
 import { weightDifference, haveSameShape, otherDifferences, type LeftOut } from './difference';
 

@@ -15,7 +15,8 @@ import {
 import { openTarget } from '../merge/openTarget';
 import type { TensorFacts } from '../merge/stream';
 import { SMALL_FILES_BYTES, writeWithProgress, type MergeTarget } from '../merge/target';
-import { checkDiskSpace, checkOutput, clearUnfinished } from '../outputPath';
+import { clearUnfinished } from '../../common/unfinished';
+import { checkDiskSpace, checkOutput } from '../outputPath';
 import { checkInputs } from './checkInputs';
 import { largestDifference } from './largestDifference';
 

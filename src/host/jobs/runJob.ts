@@ -3,6 +3,7 @@ import { hostEnvironment } from '../engine/hostEnvironment';
 import { describeEnding, type ProcessEnding } from '../engine/processEnding';
 import { messageSplitter } from '../../common/lineSplitter';
 import { throwIfCancelled } from '../../common/cancellation';
+import { clearUnfinished } from '../../common/unfinished';
 import { LoraError, type SerializedError } from '../../shared/errors';
 import { t } from '../text/l10n';
 
@@ -29,7 +30,7 @@ type JobLine =
   | { readonly kind: 'result' };
 
 /** How long a cancelled job may take to end before it is killed. */
-const GRACE_MS = 5_000;
+const GRACE_MS = 1_500;
 const MAX_STDERR_CHARACTERS = 4_000;
 
 /**
@@ -50,10 +51,17 @@ export async function runJob<R>(command: JobCommand): Promise<R> {
   child.stdout.on('data', (chunk: Buffer) => output.lines.push(chunk));
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => output.addStderr(chunk));
   const ending = await untilClosed(child, command);
+  if (ending.signal === 'SIGKILL') await clearOutput(args);
   throwIfCancelled(signal, message);
   // a result that reports problems comes with an exit code of its own
   if (output.result === undefined) throw output.error(ending);
   return output.result as R;
+}
+
+/** A job that was killed could not remove what it had begun to write. */
+async function clearOutput(args: readonly string[]): Promise<void> {
+  const output = args[args.indexOf('--output') + 1];
+  if (args.includes('--output') && output !== undefined) await clearUnfinished(output);
 }
 
 type Closed = Omit<ProcessEnding, 'stderr'>;

@@ -23,7 +23,7 @@ export interface ServerCommand {
 }
 
 /** How long the process may take to end by itself. */
-const GRACE_MS = 5_000;
+const GRACE_MS = 1_500;
 
 /**
  * A process of the engine that keeps a base model and its adapters in memory. It ends with

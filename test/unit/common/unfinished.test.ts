@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { clearUnfinished } from '../../../src/engine/outputPath';
+import { clearUnfinished } from '../../../src/common/unfinished';
 import { temp } from '../../support/temp';
 
 it('removes what killed jobs left of the same output, and nothing else', async () => {
