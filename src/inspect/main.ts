@@ -14,7 +14,7 @@ async function replyTo(line: string): Promise<string> {
     const reply: Reply = { kind: 'answer', answer };
     const text = JSON.stringify(reply);
     if (text.length <= MAX_REPLY) return text;
-    throw new LoraError('base', 'There is more in it than can be shown.');
+    throw new LoraError('base', 'The file contains more than can be shown.');
   } catch (error) {
     const reply: Reply = { kind: 'error', error: LoraError.from(error, 'base').serialize() };
     return JSON.stringify(reply);

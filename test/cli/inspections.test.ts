@@ -50,7 +50,7 @@ describe('the process that inspects files, as it is bundled', () => {
     const file = path.join(tempFolder(), 'hostile.safetensors');
     writeFileSync(file, hostileHeader());
     await expect(inspections.ask('tensorFile', { file })).rejects.toMatchObject({
-      message: 'Reading this takes too much memory, so it was ended.',
+      message: 'Reading the file takes too much memory, so it was stopped.',
       place: { file },
     });
     expect(await inspections.ask('base', { file: base })).toMatchObject({ path: base });

@@ -23,7 +23,7 @@ export class RowReport {
   /** Reports a key that stands twice in an object of JSON, of which one value would be lost. */
   repeated(name: string, key: string): null {
     return this.error(
-      `The key ${quote(name)} stands twice in the same object, so one of its values would be lost: remove one.`,
+      `The key ${quote(name)} is duplicated in the same object, so one of its values would be lost: remove one.`,
       key,
     );
   }

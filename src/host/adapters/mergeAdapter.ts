@@ -158,7 +158,7 @@ function storedText({ stored, bytes, base_bytes }: MergeSizes): string {
   if (changed.length === 0) return t('Weights are stored as in the base model.');
   const from = [...new Set(changed.map((own) => own.from!))].join(', ');
   const to = [...new Set(changed.map((own) => own.to))].join(', ');
-  return t('Stored as {0}, in the base model {1}: {2} times its size.', to, from, times);
+  return t('Stored as {0} ({1} in the base model): {2} times its size.', to, from, times);
 }
 
 async function showMerged(merged: Merged, request: Request): Promise<void> {

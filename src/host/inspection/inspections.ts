@@ -121,7 +121,7 @@ export class Inspections implements Disposable {
     return new LoraError(isCancelled ? 'cancelled' : AREAS[kind], this.sentence(ending), {
       ...(file !== undefined && { place: { file } }),
       ...(!isCancelled && {
-        fix: t('The file may be damaged, or made to do this. Check where it comes from.'),
+        fix: t('The file may be damaged or malicious. Check where it comes from.'),
       }),
       cause: error,
     });
@@ -130,13 +130,16 @@ export class Inspections implements Disposable {
   private sentence(ending: Ending): string {
     switch (ending.kind) {
       case 'memory':
-        return t('Reading this takes too much memory, so it was ended.');
+        return t('Reading the file takes too much memory, so it was stopped.');
       case 'died':
         return t('The process that read this ended unexpectedly: {0}.', ending.how);
       case 'late':
-        return t('Reading this takes more than {0} seconds, so it was ended.', this.limits.seconds);
+        return t(
+          'Reading the file takes more than {0} seconds, so it was stopped.',
+          this.limits.seconds,
+        );
       case 'tooMuch':
-        return t('There is more in it than can be shown.');
+        return t('The file contains more than can be shown.');
       case 'closed':
         return t('Reading the file was cancelled.');
     }

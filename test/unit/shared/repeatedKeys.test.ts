@@ -63,7 +63,7 @@ it('is an error of the row, by line and key', () => {
       {
         severity: 'error',
         place: { file: 'f', line: 7, key: 'text' },
-        message: expect.stringMatching(/"text" stands twice/) as unknown,
+        message: expect.stringMatching(/"text" is duplicated/) as unknown,
       },
     ],
   });

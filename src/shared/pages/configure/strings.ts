@@ -3,7 +3,7 @@
  * {0}, {1} are replaced by values.
  */
 export const CONFIGURE_STRINGS = {
-  loading: 'Reading the recipe and its base…',
+  loading: 'Reading the recipe and its base model…',
   none: '–',
   title: 'Rank and targets of {0}',
   base: 'On {0}, {1} parameters',
@@ -55,15 +55,15 @@ export const CONFIGURE_STRINGS = {
   'memory.part': 'Part',
   'memory.lora': 'This adapter',
   'memory.full': 'Full fine-tuning',
-  'memory.weights': 'Weights of the base',
+  'memory.weights': 'Base model weights',
   'memory.adapter': 'A and B',
   'memory.gradients': 'Gradients',
   'memory.optimizer': 'Optimizer',
   'memory.activations': 'Activations',
-  'memory.working': 'Workspace and process',
+  'memory.working': 'Working memory and process',
   'memory.total': 'Total',
 
-  'kinds.title': 'Trained numbers per module',
+  'kinds.title': 'Trainable parameters per module',
   'kinds.kind': 'Kind',
   'kinds.shape': 'W (out × in)',
   'kinds.update': 'r·(out + in)',

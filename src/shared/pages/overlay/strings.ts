@@ -22,7 +22,7 @@ export const OVERLAY_STRINGS = {
   'quantity.grad_norm': 'Gradient norm',
   'quantity.tokens_per_second': 'Tokens per second',
   'quantity.memory': 'Memory',
-  legend: 'Runs: press one to hide or show it',
+  legend: 'Runs: select one to hide or show it',
   waiting: '{0} more {0|is|are} queued.',
 
   'sweep.words': 'How low can the rank go?',

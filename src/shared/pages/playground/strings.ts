@@ -16,7 +16,7 @@ export const PLAYGROUND_STRINGS = {
   recent: 'Recent prompts',
   'recent.choose': 'Recent prompts…',
   row: 'Row {0} of {1} (line {2})',
-  'row.hint': 'Rows that the run was validated on, as it was trained',
+  'row.hint': 'Validation rows of the run, in the format used for training',
   'row.previous': 'Previous row',
   'row.next': 'Next row',
   'row.leave': 'Ask without the row',

@@ -231,10 +231,10 @@ describe('what is wrong in a row', () => {
     ],
     [
       { messages: [], chat_template_kwargs: '{"a": 1, "a": 2}' },
-      'The key "a" stands twice in the same object, so one of its values would be lost: remove one. @ chat_template_kwargs',
+      'The key "a" is duplicated in the same object, so one of its values would be lost: remove one. @ chat_template_kwargs',
     ],
-    [{ messages: [], tools: '[{"a": 1, "a": 2}]' }, 'The key "a" stands twice'],
-    [{ messages: [], documents: '[{"a": {"b": 1, "b": 2}}]' }, '"b" stands twice'],
+    [{ messages: [], tools: '[{"a": 1, "a": 2}]' }, 'The key "a" is duplicated'],
+    [{ messages: [], documents: '[{"a": {"b": 1, "b": 2}}]' }, '"b" is duplicated'],
     [
       { messages: [{ role: 'assistant', tool_calls: '[{"name": "f", "name": "g"}]' }] },
       'one of its values would be lost: remove one. @ messages[0].tool_calls',
