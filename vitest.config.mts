@@ -19,6 +19,7 @@ const SLOW = ['parity', 'cli'];
 export default defineConfig({
   test: {
     pool: 'forks',
+    maxWorkers: '100%',
     testTimeout: 240_000,
     hookTimeout: 240_000,
     projects: Object.entries(STAGES)

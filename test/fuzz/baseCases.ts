@@ -132,13 +132,14 @@ const tokenizerMetadata: Parameters<typeof ggufBytes>[0] = [
   [
     'tokenizer.ggml.tokens',
     {
-      texts: Array.from({ length: 384 }, (_, i) =>
-        i < 4 ? `<${i}>` : String.fromCodePoint(0x100 + i),
-      ),
+      texts: Array.from({ length: 384 }, (_, i) => {
+        if (i === 383) return 'Ąą';
+        return i < 4 ? `<${i}>` : String.fromCodePoint(0x100 + i);
+      }),
     },
   ],
   ['tokenizer.ggml.token_type', { ints: Array.from({ length: 384 }, (_, i) => (i < 4 ? 3 : 1)) }],
-  ['tokenizer.ggml.merges', { texts: ['ā Ă'] }],
+  ['tokenizer.ggml.merges', { texts: ['Ą ą'] }],
   ['tokenizer.ggml.eos_token_id', { u32: 2 }],
 ];
 
