@@ -34,6 +34,7 @@ startPage<ConfigureState, ConfigureHostMessage, ConfigurePageMessage, ConfigureS
       kept: stored?.recipe === recipe ? stored : { recipe },
       recipe: null,
       fault: null,
+      isBaseMissing: false,
       follow: true,
       applied: 0,
     };
@@ -41,12 +42,25 @@ startPage<ConfigureState, ConfigureHostMessage, ConfigurePageMessage, ConfigureS
   reduce: reduceConfigure,
   kept: ({ kept }) => kept,
   view: (page) => (state) => {
-    if (state.fault !== null) return failedRecipe(page, state.fault);
+    if (state.fault !== null) return failedRecipe(page, state.fault, state.isBaseMissing);
     return state.recipe && recipeView(page, state, state.recipe);
   },
 });
 
-const failedRecipe = ({ t, post }: ConfigurePage, message: string) =>
+const failedRecipe = (page: ConfigurePage, message: string, isBaseMissing: boolean) =>
+  isBaseMissing ? missingBase(page, message) : unreadable(page, message);
+
+const missingBase = ({ t, post }: ConfigurePage, message: string) =>
+  failedView(
+    t('missingBase'),
+    message,
+    html`<vscode-button @click=${() => post({ kind: 'downloadBase' })}
+        >${t('downloadBase')}</vscode-button
+      >
+      ${secondaryButton(t('openRecipe'), () => post({ kind: 'openRecipe' }))}`,
+  );
+
+const unreadable = ({ t, post }: ConfigurePage, message: string) =>
   failedView(
     t('fault'),
     message,

@@ -30,6 +30,8 @@ export interface ConfigureState {
   readonly recipe: ShownRecipe | null;
   /** Why the recipe cannot be read; the last one that could be read stays in `recipe`. */
   readonly fault: string | null;
+  /** Whether that is because its base model is not there. */
+  readonly isBaseMissing: boolean;
   /** Whether lora_alpha changes with r. */
   readonly follow: boolean;
   /** Number of choices sent to be written. */
@@ -56,7 +58,7 @@ export function reduceConfigure(
     case 'advice':
       return withRecipe(state, { advice: message.advice });
     case 'fault':
-      return { ...state, fault: message.message };
+      return { ...state, fault: message.message, isBaseMissing: message.missing === 'base' };
   }
 }
 

@@ -58,6 +58,8 @@ function openConfigurePage(
         return vscode.commands.executeCommand(COMMANDS.runRecipe.id, vscode.Uri.file(recipe));
       case 'sweep':
         return vscode.commands.executeCommand(COMMANDS.sweepRanks.id, vscode.Uri.file(recipe));
+      case 'downloadBase':
+        return vscode.commands.executeCommand(COMMANDS.downloadBase.id);
       case 'openGuide':
         return vscode.commands.executeCommand(
           'markdown.showPreview',

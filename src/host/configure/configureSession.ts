@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { kindNames, layerOf, targetsFor } from '../../lora/selection';
@@ -211,7 +212,12 @@ export class ConfigureSession implements vscode.Disposable {
       });
     } catch (error) {
       this.read = undefined;
-      this.send({ kind: 'fault', message: LoraError.from(error, 'recipe').describe() });
+      const message = LoraError.from(error, 'recipe').describe();
+      this.send({
+        kind: 'fault',
+        message,
+        ...(error instanceof BaseNotFound && { missing: 'base' }),
+      });
     }
   }
 
@@ -261,7 +267,7 @@ export class ConfigureSession implements vscode.Disposable {
     this.refuseForeignPaths(document.getText());
     const recipe = parseRecipe(document.getText(), this.recipe.fsPath);
     const { inspections } = this.parts;
-    if (this.base?.path !== recipe.base) this.base = await readBaseFacts(inspections, recipe.base);
+    if (this.base?.path !== recipe.base) this.base = await readBase(inspections, recipe.base);
     if (this.rows?.dataset !== recipe.dataset) {
       const asked = { file: recipe.dataset, siblings: [] };
       const { rows } = await inspections.ask('dataset', asked);
@@ -297,3 +303,19 @@ const settingsOf = ({ lora: { r, lora_alpha, use_rslora, use_dora } }: Recipe): 
 
 const at = (modules: readonly TargetableModule[], indices: readonly number[]) =>
   modules.filter((_, i) => indices.includes(i));
+
+/** The recipe names a base model that is not there. */
+class BaseNotFound extends LoraError {}
+
+/** @throws BaseNotFound; LoraError('base') for a base model that cannot be trained. */
+async function readBase(inspections: AskInspections, file: string): Promise<BaseFacts> {
+  try {
+    return await readBaseFacts(inspections, file);
+  } catch (cause) {
+    if (await stat(file).catch(() => null)) throw cause;
+    throw new BaseNotFound('base', t('There is no base model at {0}.', file), {
+      fix: t('Download one, or change “base” in the recipe.'),
+      cause,
+    });
+  }
+}

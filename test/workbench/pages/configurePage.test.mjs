@@ -306,6 +306,9 @@ test('applies advice by button and follows external changes of the recipe', asyn
   );
   await post(page, { kind: 'fault', message: 'lora.json:3: no number' });
   await page.getByText('lora.json:3: no number').waitFor();
+  await post(page, { kind: 'fault', message: 'There is no base model at x.', missing: 'base' });
+  await page.getByText('Base model not found').waitFor();
+  await page.getByText('Download Base Model').waitFor();
   await post(page, await message());
   await page.locator('#r').waitFor();
   await eventually(async () => assert.equal(await page.locator('#r').inputValue(), '8'));

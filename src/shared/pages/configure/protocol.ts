@@ -97,7 +97,11 @@ export const ConfigureHostMessageSchema = v.variant('kind', [
   }),
   v.object({ kind: v.literal('figures'), figures: FiguresSchema }),
   v.object({ kind: v.literal('advice'), advice: v.array(AdviceSchema) }),
-  v.object({ kind: v.literal('fault'), message: text }),
+  v.object({
+    kind: v.literal('fault'),
+    message: text,
+    missing: v.optional(v.literal('base')),
+  }),
 ]);
 export type ConfigureHostMessage = v.InferOutput<typeof ConfigureHostMessageSchema>;
 
@@ -110,7 +114,9 @@ const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('preview'), settings: RankSettingsSchema, chosen }),
   v.object({ kind: v.literal('apply'), id: whole, settings: RankSettingsSchema, chosen }),
   v.object({ kind: v.literal('act'), act: whole }),
-  v.object({ kind: v.picklist(['openRecipe', 'openGuide', 'save', 'run', 'sweep']) }),
+  v.object({
+    kind: v.picklist(['openRecipe', 'openGuide', 'downloadBase', 'save', 'run', 'sweep']),
+  }),
   v.object({ kind: v.literal('trouble'), message: text }),
 ]);
 export type ConfigurePageMessage = v.InferOutput<typeof PageMessageSchema>;

@@ -79,3 +79,14 @@ it('a restored page asks no server; one that the user opens does', async () => {
   await shown('//host/share/model', true);
   expect(ask).toHaveBeenCalled();
 });
+
+it('says that the base model is missing, and that of no other problem', async () => {
+  fake.isTrusted = true;
+  expect(await shown(path.join(folder, 'none'))).toEqual([
+    expect.objectContaining({ kind: 'fault', missing: 'base' }),
+  ]);
+  await writeFile(path.join(folder, 'damaged.gguf'), 'damaged');
+  const [message] = await shown(path.join(folder, 'damaged.gguf'));
+  expect(message).toMatchObject({ kind: 'fault' });
+  expect(message).not.toHaveProperty('missing');
+});
