@@ -32,7 +32,7 @@ export function adapterCases(base: BaseModel): ReaderCase[] {
     ...otherFormats(read, readWithBase),
     ...ggufCases(read),
   ];
-  return cases.map((own) => ({ ...own, inputs: 400 })); // 18,000 together
+  return cases.map((own) => ({ ...own, inputs: 200 })); // 9,000 together
 }
 
 type Read = ReaderCase['read'];
