@@ -152,10 +152,7 @@ describe('the run history', { timeout: LIMIT }, () => {
     await row('older').click();
     await row('newer').click({ modifiers: ['ControlOrMeta'] });
     await menu('newer', 'Compare Adapters');
-    await page
-      .locator('.tab', { hasText: /cosine/ })
-      .first()
-      .waitFor();
+    await page.locator('.tab.active', { hasText: 'older ↔ newer' }).waitFor();
     await d.webview(page).locator('vscode-button', { hasText: 'Overlay Curves' }).click();
     await page.locator('.tab.active', { hasText: '2 runs' }).waitFor();
   });
@@ -170,10 +167,7 @@ describe('the run history', { timeout: LIMIT }, () => {
       'Adapter',
       'Compare with Selected Adapter',
     );
-    await page
-      .locator('.tab.active', { hasText: /older ↔ newer, step-4 .*cosine/ })
-      .first()
-      .waitFor();
+    await page.locator('.tab.active', { hasText: 'older ↔ newer, step-4' }).waitFor();
     await row('newer').locator('.monaco-tl-twistie').click();
   });
 

@@ -129,10 +129,7 @@ async function pictureConfigure({ page, content, save, closeEditors }) {
 async function pictureCompare({ page, content, row, save, closeEditors }) {
   await selectPair(row);
   await chooseInMenu(page, row(8), 'Compare Adapters');
-  await page
-    .locator('.tab', { hasText: /cosine/ })
-    .first()
-    .waitFor();
+  await page.locator('.tab', { hasText: '↔' }).first().waitFor();
   await content().locator('.map td').first().waitFor();
   await save('compare');
   await closeEditors();

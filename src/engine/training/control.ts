@@ -95,6 +95,7 @@ export class Control {
         break;
       case 'stop':
         this.stopped = true;
+        this.send({ kind: 'stopReceived' });
         break;
       case 'checkpoint':
       case 'generate':

@@ -56,7 +56,9 @@ export type RunEvent =
   | { readonly kind: 'progress'; readonly progress: EngineProgress }
   | { readonly kind: 'state'; readonly state: 'running' | 'paused' }
   | { readonly kind: 'log'; readonly level: 'info' | 'warn'; readonly message: string }
-  /** A stop was received: what was trained is now saved. */
+  /** A stop has arrived: the worker is not within a native call. */
+  | { readonly kind: 'stopReceived' }
+  /** A stop takes effect: what was trained is now saved. */
   | { readonly kind: 'stopping' }
   /** The lowest validation loss so far. */
   | { readonly kind: 'best'; readonly step: number; readonly loss: number }

@@ -51,7 +51,9 @@ export class RunSupervisor {
   private heartbeat!: Heartbeat;
   private step: number;
   private secondsLeft: number | null = null;
-  /** Whether the worker has received a stop, and saves what it has trained. */
+  /** Whether a stop has reached the worker, which it cannot within a native call. */
+  private hasReceivedStop = false;
+  /** Whether the worker has stopped training, and saves what it has trained. */
   private isStopping = false;
   private stopTimer: NodeJS.Timeout | undefined;
   private progress: EngineProgress | null = null;
@@ -150,13 +152,14 @@ export class RunSupervisor {
 
   /**
    * Ends the worker unless it receives the stop in time: a row of many megabytes, a tokenizer, or
-   * an operation on a large batch may keep it. What it saves at the moment is waited for.
+   * an operation on a large batch may keep it. A save in progress is waited for, unless such a call
+   * keeps it, too.
    */
   private endUnlessStopping(): void {
     this.stopTimer ??= setTimeout(() => {
       this.stopTimer = undefined;
       if (this.isStopping || ENDED_STATES.has(this.record.current.state)) return;
-      if (this.progress?.phase === 'saving') this.endUnlessStopping();
+      if (this.progress?.phase === 'saving' && this.hasReceivedStop) this.endUnlessStopping();
       else void this.endWorker();
     }, STOP_MS);
   }
@@ -240,6 +243,9 @@ export class RunSupervisor {
         });
       case 'log':
         this.log(event.level, event.message);
+        return;
+      case 'stopReceived':
+        this.hasReceivedStop = true;
         return;
       case 'stopping':
         this.isStopping = true;

@@ -19,7 +19,7 @@ function distWithDeafWorker(phase: EngineProgress['phase'] | null): string {
   return dist;
 }
 
-it.each([null, 'reading data', 'loading model'] as const)(
+it.each([null, 'reading data', 'loading model', 'saving'] as const)(
   'A stop ends a worker that does not listen within two seconds (%s)',
   async (phase) => {
     const dist = distWithDeafWorker(phase);
