@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { tsImport } from 'tsx/esm/api';
+import { tableRow } from '../test/support/tableRow.mjs';
 import { RUN_SCRIPT } from '../test/workbench/pages/sendRun.mjs';
 
 const runFile = promisify(execFile);
@@ -209,40 +210,12 @@ const certificate = {
   failed: { facts: {}, script: () => send({ kind: 'fault', message: 'merge.json: damaged' }) },
 };
 
-const tableRow = (name, r, loss, tags) => ({
-  dir: `/runs/${name}`,
-  name,
-  tags,
-  numbers: {
-    r,
-    alpha: 2 * r,
-    loss,
-    validation: loss,
-    training: loss + 0.1,
-    steps: 114,
-    time: 60 + r,
-    rate: 0.0002,
-    batch: 4,
-    parameters: 9216 * r,
-    started: Date.UTC(2026, 0, 2, 3, r),
-  },
-  texts: {
-    state: 'Completed',
-    base: 'SmolLM2-135M-Instruct',
-    dataset: 'train.jsonl',
-    recipe: 'lora.json',
-    targets: 'all-linear',
-    tags: tags.map((tag) => `#${tag}`).join(' '),
-    sweep: '',
-  },
-  search: name,
-});
 const table = (rows) => ({ facts: {}, script: () => send({ kind: 'runs', rows }) });
 const runs = {
   table: table([
-    tableRow('night', 8, 0.397, ['good']),
-    tableRow('r16 · 0.405', 16, 0.405, []),
-    tableRow('r1 · 0.620', 1, 0.62, []),
+    tableRow('night', 8, 0.397, { tags: ['good'] }),
+    tableRow('r16 · 0.405', 16, 0.405),
+    tableRow('r1 · 0.620', 1, 0.62),
   ]),
   empty: table([]),
 };

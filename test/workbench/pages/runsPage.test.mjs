@@ -1,6 +1,7 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { tableRow } from '../../support/tableRow.mjs';
 import {
   assertAccessible,
   assertQuiet,
@@ -17,39 +18,11 @@ before(async () => {
 });
 after(() => pages?.close());
 
-const rowOf = (name, r, loss, { tags = [], sweep = '' } = {}) => ({
-  dir: `/runs/${name}`,
-  name,
-  tags,
-  numbers: {
-    r,
-    alpha: 2 * r,
-    loss,
-    validation: loss,
-    training: loss + 0.1,
-    steps: 114,
-    time: 60 + r,
-    rate: 0.0002,
-    batch: 4,
-    parameters: 9216 * r,
-    started: Date.UTC(2026, 0, 2, 3, r),
-  },
-  texts: {
-    state: 'Completed',
-    base: 'SmolLM2-135M-Instruct',
-    dataset: 'train.jsonl',
-    recipe: 'lora.json',
-    targets: 'all-linear',
-    tags: tags.map((tag) => `#${tag}`).join(' '),
-    sweep,
-  },
-  search: `${name} ${tags.map((tag) => `#${tag}`).join(' ')} ${sweep}`,
-});
 const ROWS = [
-  rowOf('night', 8, 0.397, { tags: ['good'] }),
-  rowOf('r16 · 0.405', 16, 0.405),
-  rowOf('git r 4', 4, 0.41, { tags: ['good'], sweep: 'git' }),
-  rowOf('git r 1', 1, 0.62, { sweep: 'git' }),
+  tableRow('night', 8, 0.397, { tags: ['good'] }),
+  tableRow('r16 · 0.405', 16, 0.405),
+  tableRow('git r 4', 4, 0.41, { tags: ['good'], sweep: 'git' }),
+  tableRow('git r 1', 1, 0.62, { sweep: 'git' }),
 ];
 
 async function open(options) {
