@@ -195,7 +195,7 @@ async function unpack(bin, target, folder) {
   writeFileSync(path.join(target, 'fonts.conf'), fontsConf(folder));
 }
 
-/** A fontconfig file: the system's fonts, where it has any, and those of the package. */
+/** The text of a fontconfig file that lists the system's fonts, if any, and the package's own. */
 const fontsConf = (folder) => `<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
