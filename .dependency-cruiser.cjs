@@ -21,13 +21,18 @@ module.exports = {
     ),
     only('runtime', ['shared', 'common'], 'Finding libtensorflow needs no other folder.'),
     only(
+      'targets',
+      ['shared', 'common', 'formats', 'runtime'],
+      'Machines that runs are sent to know nothing of VS Code or of training.',
+    ),
+    only(
       'engine',
-      ['shared', 'common', 'lora', 'formats', 'models', 'data', 'runtime'],
+      ['shared', 'common', 'lora', 'formats', 'models', 'data', 'runtime', 'targets'],
       'The engine knows nothing of VS Code.',
     ),
     only(
       'host',
-      ['shared', 'common', 'lora', 'formats', 'runtime', 'inspect/questions'],
+      ['shared', 'common', 'lora', 'formats', 'runtime', 'targets', 'inspect/questions'],
       'The extension host never loads models, the engine or tfjs.',
     ),
     only(

@@ -10,6 +10,7 @@ export type ErrorArea =
   | 'tokenizer'
   | 'runtime'
   | 'engine'
+  | 'target'
   | 'run'
   | 'disk'
   | 'memory'
