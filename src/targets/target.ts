@@ -22,13 +22,22 @@ export interface Target {
   present(items: readonly BundleItem[], signal: AbortSignal): Promise<ReadonlySet<string>>;
   /** Sends items. Nothing of an item is left under its id when sending fails. */
   put(items: readonly BundleItem[], options: PutOptions): Promise<void>;
-  /** Starts a job, which goes on without this process. Starting the same job again is an error. */
-  start(job: Job, signal: AbortSignal): Promise<JobHandle>;
+  /**
+   * Starts a job, which goes on without this process. Starting the same job again is an error.
+   * `onStep` is told what is brought first, in words: 'Downloading tensorflow-cpu 40%'.
+   */
+  start(job: Job, signal: AbortSignal, onStep?: (text: string) => void): Promise<JobHandle>;
+  /** The jobs that the target knows, the newest first, at most `MAX_JOBS`. */
+  jobs(signal: AbortSignal): Promise<readonly JobHandle[]>;
   state(handle: JobHandle, signal: AbortSignal): Promise<JobState>;
   /** The files of the job's run folder, at most `MAX_FILES`. */
   list(handle: JobHandle, signal: AbortSignal): Promise<readonly RemoteFile[]>;
   /** At most `maxBytes` of a file of the run folder, from a byte offset. */
   read(handle: JobHandle, file: string, range: ByteRange, signal: AbortSignal): Promise<Uint8Array>;
+  /** The SHA-256 of a file of the run folder, computed there; null where the target cannot tell. */
+  hash(handle: JobHandle, file: string, signal: AbortSignal): Promise<string | null>;
+  /** The target's clock, in milliseconds since 1970; null where it cannot tell. */
+  clock(signal: AbortSignal): Promise<number | null>;
   /** Ends the job at once, like a killed process; a running engine is asked through `connect`. */
   stop(handle: JobHandle, signal: AbortSignal): Promise<void>;
   /** A connection to the engine's pipe; null while the engine cannot be reached. */
@@ -38,6 +47,8 @@ export interface Target {
 
 /** The largest number of files that a run folder may list. */
 export const MAX_FILES = 10_000;
+/** The largest number of jobs that are listed. */
+export const MAX_JOBS = 1_000;
 
 /** What `check` finds. Null: unknown. */
 export interface TargetReport {
