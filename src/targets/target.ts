@@ -103,7 +103,7 @@ export interface Job {
   /** The run's id, in the form of `newRunId`. */
   readonly id: string;
   /** The items that it uses, the engine among them; all are present. */
-  readonly items: readonly string[];
+  readonly items: readonly BundleItem[];
   /** The id of the item that holds dist/cli.js. */
   readonly engine: string;
   /**
@@ -126,8 +126,16 @@ export interface JobHandle {
 export type JobState =
   | { readonly kind: 'queued'; readonly reason: string | null }
   | { readonly kind: 'running' }
-  /** The process has ended; run.json tells how. `reason` is the target's own, if it ended it. */
-  | { readonly kind: 'ended'; readonly exitCode: number | null; readonly reason: string | null }
+  /**
+   * The process has ended; run.json tells how. `reason` is the target's own, if it ended it.
+   * `isLost`: with its machine, so that the job can be started again with `resume`.
+   */
+  | {
+      readonly kind: 'ended';
+      readonly exitCode: number | null;
+      readonly reason: string | null;
+      readonly isLost: boolean;
+    }
   /** The target no longer knows the job. */
   | { readonly kind: 'unknown' };
 
