@@ -1,3 +1,4 @@
+import { inModelOrder } from '../shared/modelOrder';
 import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
 import { rankHolding } from './resize';
 import {
@@ -102,11 +103,8 @@ export interface Comparison {
 /** Differences below this share of the larger norm are rounding in f32. */
 const F32_NOISE = 1e-6;
 
-/** Orders paths with their numbers as numbers: layer 2 before layer 10. */
-export const naturalOrder = new Intl.Collator('en', { numeric: true });
-
 const byPath = (x: { readonly path: string }, y: { readonly path: string }): number =>
-  naturalOrder.compare(x.path, y.path);
+  inModelOrder(x.path, y.path);
 
 /** Compares what two adapters do, layer by layer, from their factors alone. */
 export function compareAdapters(a: Adapter, b: Adapter): Comparison {

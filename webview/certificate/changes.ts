@@ -1,6 +1,6 @@
 import type { TemplateResult } from 'lit-html';
 import { html } from '../shared/html';
-import { inModelOrder } from '../shared/modelOrder';
+import { inModelOrder } from '../../src/shared/modelOrder';
 import { nextSorting } from '../shared/sorting';
 import { sortHead } from '../shared/templates';
 import {

@@ -1,5 +1,5 @@
 import type { TensorRow } from '../../src/shared/pages/inspect/protocol';
-import { inModelOrder } from '../shared/modelOrder';
+import { inModelOrder } from '../../src/shared/modelOrder';
 import { filterRows, type TableSorting } from '../shared/sorting';
 
 export const TENSOR_COLUMNS = ['name', 'dtype', 'shape', 'numbers', 'bytes'] as const;

@@ -1,14 +1,10 @@
-import {
-  naturalOrder,
-  measureUpdate,
-  type Comparison,
-  type ModuleComparison,
-} from '../../lora/compare';
+import { measureUpdate, type Comparison, type ModuleComparison } from '../../lora/compare';
 import { updateSvd } from '../../lora/updateSvd';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { percentage } from '../describe';
 import type { LayerAgainstBase } from './againstBase';
 import { zeroUpdates } from '../../shared/pages/compare/zeroUpdates';
+import { inModelOrder } from '../../shared/modelOrder';
 import { countOf } from '../../shared/values';
 
 const formatNumber = (value: number) => value.toPrecision(4);
@@ -20,8 +16,8 @@ interface ModuleFacts {
 }
 
 /**
- * Both adapters as text for a diff editor: the settings, then one line per module in aligned
- * columns. Adapters with the same updates have the same lines.
+ * Both adapters as text for a diff editor: the settings, then one line per module, in the model's
+ * order and in aligned columns. Adapters with the same updates have the same lines.
  */
 export function canonicalTexts(a: Adapter, b: Adapter): { readonly a: string; readonly b: string } {
   const width = Math.max(0, ...[...a.modules, ...b.modules].map((m) => m.path.length));
@@ -63,7 +59,7 @@ function canonicalText(
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => `${key}: ${settingText(value)}`);
   const lines = [...modules]
-    .sort((x, y) => naturalOrder.compare(x.path, y.path))
+    .sort((x, y) => inModelOrder(x.path, y.path))
     .map((m) => moduleLine(m, width, facts(m)));
   const trainedLines = trained.map(
     ({ name, shape }) => `${name.padEnd(width)}  fully trained  [${shape.join(', ')}]`,
@@ -72,7 +68,7 @@ function canonicalText(
 }
 
 const settingText = (value: unknown): string =>
-  JSON.stringify(Array.isArray(value) ? value.map(String).sort() : value);
+  JSON.stringify(Array.isArray(value) ? value.map(String).sort(inModelOrder) : value);
 
 function moduleLine(m: LoraFactors, width: number, { norm, effective_rank }: ModuleFacts): string {
   return [

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { RunSummary } from '../runs/run';
+import { distinctNames, runDetails } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
 
 /** What an adapter is called by its path: its folder's name, or that of its run's folder. */
@@ -21,3 +22,16 @@ export function adapterLabel(store: RunStore, adapter: string): string {
   if (!run) return adapterName(adapter);
   return adapter === run.adapter ? run.name : `${run.name}, ${path.basename(adapter)}`;
 }
+
+/** The labels of adapters, equal ones told apart. */
+export const adapterLabels = (store: RunStore, adapters: readonly string[]): readonly string[] =>
+  distinctNames(
+    adapters.map((adapter) => {
+      const run = runOfAdapter(store, adapter);
+      const folders = [path.basename(path.dirname(adapter)), adapter];
+      return {
+        name: adapterLabel(store, adapter),
+        details: run ? [...runDetails(run), adapter] : folders,
+      };
+    }),
+  );

@@ -5,7 +5,7 @@ import { LoraError } from '../../shared/errors';
 import { CONTEXT_KEYS } from '../manifest/ids';
 import { chooseAdapter, selectedAdapters } from '../adapters/chooseAdapter';
 import type { Jobs } from '../jobs/jobs';
-import { adapterLabel, adapterName, runOfAdapter } from '../adapters/adapterNames';
+import { adapterLabel, adapterLabels, runOfAdapter } from '../adapters/adapterNames';
 import { t } from '../text/l10n';
 import type { RunStore } from '../runs/runStore';
 import type { PanelHost } from '../webview/panelHost';
@@ -165,10 +165,9 @@ const isPair = (argument: unknown): argument is Pair =>
   argument.length === 2 &&
   argument.every((place) => typeof place === 'string');
 
-/** The names of both adapters; those of their folders if their labels are equal. */
 function namesOf(store: RunStore, pair: Pair): readonly [string, string] {
-  const [a, b] = [adapterLabel(store, pair[0]), adapterLabel(store, pair[1])];
-  return a === b ? [adapterName(pair[0]), adapterName(pair[1])] : [a, b];
+  const [a, b] = adapterLabels(store, pair);
+  return [a!, b!];
 }
 
 function titleOf({ equal, total }: ComparisonData, names: readonly [string, string]): string {

@@ -14,7 +14,7 @@ import { t } from '../text/l10n';
 import { setTitle } from '../ui/panels';
 import type { RunQueue } from '../queue/runQueue';
 import { sweepName } from '../queue/sweepFiles';
-import { distinctNames } from '../runs/run';
+import { distinctNames, runDetails } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
 import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
@@ -160,7 +160,7 @@ class OverlayPanel implements PanelPage {
         ? subject.dirs.includes(dir)
         : recipe !== null && path.dirname(recipe) === subject.folder;
     const runs = this.options.store.runs.filter((run) => fits(run.dir, run.recipePath)).reverse();
-    const names = distinctNames(runs);
+    const names = distinctNames(runs.map((run) => ({ name: run.name, details: runDetails(run) })));
     return runs.map(({ dir }, i) => ({ dir, name: names[i]! }));
   }
 

@@ -13,7 +13,6 @@ import { VIEWS } from '../manifest/ids';
 import { refuseUntrusted } from '../jobs/jobs';
 import { t } from '../text/l10n';
 import { setTitle } from '../ui/panels';
-import { distinctNames } from '../runs/run';
 import type { RuntimeService } from '../runtime/runtimeService';
 import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
@@ -29,7 +28,7 @@ export interface PlaygroundOptions extends PanelHost {
   /** Absolute path of dist/cli.js. */
   readonly cli: string;
   readonly runtime: RuntimeService;
-  readonly nameOf: (adapter: string) => string;
+  readonly namesOf: (adapters: readonly string[]) => readonly string[];
   /** The runs that may have trained the adapters. */
   readonly runs: () => readonly RunSummary[];
   /** Asks for another adapter. Undefined: cancelled. */
@@ -233,12 +232,7 @@ class PlaygroundPanel implements PanelPage {
   }
 
   private sendState(): void {
-    const names = distinctNames(
-      this.adapters.map((adapter) => ({
-        name: this.options.nameOf(adapter),
-        id: path.basename(path.dirname(adapter)),
-      })),
-    );
+    const names = this.options.namesOf(this.adapters);
     const adapters = this.adapters.map((adapter, i) => ({ path: adapter, name: names[i]! }));
     this.send({
       kind: 'state',

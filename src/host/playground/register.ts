@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { adapterLabel } from '../adapters/adapterNames';
+import { adapterLabels } from '../adapters/adapterNames';
 import { chooseAdapter } from '../adapters/chooseAdapter';
 import { COMMANDS } from '../commands/commandTable';
 import type { Services } from '../services';
@@ -14,7 +14,7 @@ export function registerPlayground(services: Services): vscode.Disposable {
     ...panelHost({ extensionUri: context.extensionUri, errors, log }, 'adapter'),
     cli,
     runtime,
-    nameOf: (adapter) => adapterLabel(store, adapter),
+    namesOf: (adapters) => adapterLabels(store, adapters),
     runs: () => store.runs,
     chooseAdapter: (without) =>
       chooseAdapter(store, undefined, t('Select an adapter to try'), without),

@@ -144,11 +144,3 @@ export const canResume = (run: RunSummary): boolean =>
   run.state === 'stopped' ||
   run.state === 'interrupted' ||
   run.state === 'failed';
-
-/** The names of items; equal ones are followed by their ids, in brackets. */
-export const distinctNames = (
-  items: readonly { readonly name: string; readonly id: string }[],
-): readonly string[] =>
-  items.map(({ name, id }, i) =>
-    items.some((other, j) => j !== i && other.name === name) ? `${name} (${id})` : name,
-  );

@@ -31,3 +31,7 @@ export const t = (message: string, ...args: readonly Argument[]): string =>
 /** Formats a number in the user's language. */
 export const formatNumber = (value: number, options: Intl.NumberFormatOptions = {}): string =>
   new Intl.NumberFormat(language, options).format(value);
+
+/** Formats a time (in milliseconds since 1970) in the user's language and time zone. */
+export const formatTime = (time: number): string =>
+  new Intl.DateTimeFormat(language, { dateStyle: 'short', timeStyle: 'medium' }).format(time);

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { describeComparison } from '../../../src/engine/compare/text';
+import { canonicalTexts, describeComparison } from '../../../src/engine/compare/text';
 import { readPeftAdapter } from '../../../src/formats/peft/read';
 import { compareAdapters } from '../../../src/lora/compare';
 import { resizeFactors } from '../../../src/lora/resize';
@@ -54,4 +54,19 @@ describe('an update that is zero', () => {
     expect(error).toBeNull();
     expect(adapter.modules.every((m) => [...m.A, ...m.B].every(Number.isFinite))).toBe(true);
   });
+});
+
+it('lists modules in the order of the model, in the table and in both texts', async () => {
+  const order = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'];
+  const { config, modules, ...rest } = await read('llama/all-linear');
+  const target_modules = order.map((name) => `${name}_proj`).reverse();
+  const adapter: Adapter = { ...rest, config: { ...config, target_modules }, modules };
+  const reversed = { ...adapter, modules: [...modules].reverse() };
+  const partsIn = (text: string) =>
+    [...text.matchAll(/^\S*layers\.0\.\w+\.(\w+)_proj /gm)].map(([, part]) => part);
+  const texts = canonicalTexts(reversed, adapter);
+  expect(partsIn(texts.a)).toEqual(order);
+  expect(partsIn(texts.b)).toEqual(order);
+  expect(partsIn(textOf(reversed, adapter))).toEqual(order);
+  expect(texts.a).toContain('target_modules: ["q_proj","k_proj","v_proj","o_proj","gate_proj"');
 });

@@ -47,6 +47,12 @@ test('says nothing before the first step, and judges only samples that were take
   expect(endOf(historyOf(evalLine(0, 3), sample(0, 1, true)))).toBeNull();
   const once = historyOf(stepLine(1), sample(0, 1, true), sample(1, 2, true));
   expect(endOf(once)?.exact).toBeNull();
-  const cut = historyOf(stepLine(1), sample(0, 1, false), sample(1, 1));
-  expect(endOf(cut)?.exact).toEqual({ from: 0, to: 0, all: 1 });
+  const cutOff = [sample(0, 1, false), sample(1, 1)];
+  expect(endOf(historyOf(stepLine(1), ...cutOff))?.exact).toBeNull();
+  const another = [sample(0, 2, false), sample(1, 2, true)];
+  expect(endOf(historyOf(stepLine(1), ...cutOff, ...another))?.exact).toEqual({
+    from: 0,
+    to: 1,
+    all: 1,
+  });
 });

@@ -35,7 +35,7 @@ test('leads on from a completed run: what it has learnt, then the adapter', asyn
   await page.locator('h1', { hasText: 'Git words' }).waitFor();
   assert.deepEqual(await page.locator('.end p').allInnerTexts(), [
     'The validation loss fell from 3.2 to 1.205.',
-    'Samples answered exactly as expected: 0 of 1 before, 1 of 1 now.',
+    'Sampled rows answered exactly as expected: 0 of 1 before training, 1 of 1 after it.',
     'The last step is the best one.',
     'It took 10 min and 1 GiB of memory.',
   ]);

@@ -1,4 +1,4 @@
-import { inModelOrder } from '../../shared/modelOrder';
+import { inModelOrder } from '../../../src/shared/modelOrder';
 import type { ComparisonData, FactsData } from '../../../src/shared/pages/compare/protocol';
 
 /** A module in one of the adapters or in both. */

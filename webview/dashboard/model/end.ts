@@ -10,7 +10,7 @@ export interface End {
     readonly from: number;
     readonly to: number;
   } | null;
-  /** Samples that were answered exactly as expected. */
+  /** Sampled rows that were answered exactly as expected. */
   readonly exact: { readonly from: number; readonly to: number; readonly all: number } | null;
   /** Null without validation. */
   readonly best: { readonly step: number; readonly loss: number; readonly isLast: boolean } | null;
@@ -52,10 +52,13 @@ function lossChange(history: RunHistory): End['loss'] {
   return { of: 'loss', from: mean(losses.subarray(0, count)), to: mean(losses.slice(-count)) };
 }
 
-/** Of the prompts that were answered both before the training and after a step. */
+/**
+ * Of the rows that were answered both before the training and after a step. An answer that was cut
+ * off while it was still right is neither right nor wrong.
+ */
 function exactSamples(history: RunHistory): End['exact'] {
   const judged = samplesByPrompt(history).filter(
-    ({ expected, base, latest }) => expected !== undefined && base && latest,
+    ({ base, latest }) => base?.exact !== undefined && latest?.exact !== undefined,
   );
   if (judged.length === 0) return null;
   const right = (lines: readonly (SampleLine | undefined)[]) =>

@@ -63,7 +63,8 @@ export const DASHBOARD_STRINGS = {
   'end.loss.fell': 'The training loss fell from {0} to {1}.',
   'end.loss.rose': 'The training loss rose from {0} to {1}.',
   'end.loss.same': 'The training loss stayed at {0}.',
-  'end.exact': 'Samples answered exactly as expected: {0} of {2} before, {1} of {2} now.',
+  'end.exact':
+    'Sampled rows answered exactly as expected: {0} of {2} before training, {1} of {2} after it.',
   'end.cost': 'It took {0} and {1} of memory.',
   'end.best.last': 'The last step is the best one.',
   'end.best.earlier':

@@ -1,17 +1,7 @@
 import { expect, it } from 'vitest';
-import { byAge, canResume, distinctNames, isActive } from '../../../../src/host/runs/run';
+import { byAge, canResume, isActive } from '../../../../src/host/runs/run';
 import type { RunState } from '../../../../src/shared/run';
 import { summaryOf } from '../../../support/runRecords';
-
-it('makes duplicate names distinct', () => {
-  expect(
-    distinctNames([
-      { name: 'a', id: '1' },
-      { name: 'b', id: '2' },
-      { name: 'a', id: '3' },
-    ]),
-  ).toEqual(['a (1)', 'b', 'a (3)']);
-});
 
 it('runs are active or can be resumed, depending on their state', () => {
   const states: RunState[] = [

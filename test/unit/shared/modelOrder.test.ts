@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { inModelOrder } from '../../../webview/shared/modelOrder';
+import { inModelOrder } from '../../../src/shared/modelOrder';
 
 const MODELS: Readonly<Record<string, readonly string[]>> = {
   'a checkpoint of Llama': [
@@ -42,6 +42,9 @@ const MODELS: Readonly<Record<string, readonly string[]>> = {
   'an adapter': ['q', 'k', 'v', 'o', 'gate', 'up', 'down'].map(
     (name) =>
       `base_model.model.model.layers.0.${/gate|up|down/.test(name) ? 'mlp' : 'self_attn'}.${name}_proj.lora_A.weight`,
+  ),
+  'the suffixes of target_modules': ['q', 'k', 'v', 'o', 'gate', 'up', 'down'].map(
+    (name) => `${name}_proj`,
   ),
   BERT: [
     'bert.embeddings.word_embeddings',

@@ -48,7 +48,7 @@ interface NamePlace {
 
 function placeOf(name: string): NamePlace {
   const [, stack, layer, rest] = /^(.*?)\.(\d+)\.(.+)$/.exec(name) ?? [];
-  if (stack === undefined) return { part: outside(name), stack: '', layer: 0, rank: 0 };
+  if (stack === undefined) return { part: outside(name), stack: '', layer: 0, rank: rankOf(name) };
   return { part: 1, stack, layer: Number(layer), rank: rankOf(rest!) };
 }
 
