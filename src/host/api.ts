@@ -1,4 +1,6 @@
 import * as vscode from 'vscode';
+import type { StartOutcome } from './queue/runQueue';
+import { startUnasked, type StartTime } from './queue/startUnasked';
 import type { RunSummary } from './runs/run';
 import type { Services } from './services';
 
@@ -30,16 +32,18 @@ export interface LoraApi {
   /** Fires when the result of `runs` has changed. */
   readonly onDidChangeRuns: vscode.Event<void>;
   /**
-   * Checks a recipe and starts a run of it. Rejects with an Error whose message is for the user.
+   * Checks a recipe and starts a run of it. While another run is active, it is queued, unless
+   * `when` is 'now'. Rejects with an Error whose message is for the user.
    */
-  startRecipe(recipe: vscode.Uri): Promise<void>;
+  startRecipe(recipe: vscode.Uri, when?: StartTime): Promise<StartOutcome>;
 }
 
 /** Creates the API; `dispose` ends its events. */
-export function createApi({ store, recipes }: Pick<Services, 'store' | 'recipes'>): {
+export function createApi(services: Pick<Services, 'store' | 'recipes' | 'queue'>): {
   readonly api: LoraApi;
   readonly dispose: () => void;
 } {
+  const { store } = services;
   const changed = new vscode.EventEmitter<void>();
   const listener = store.onDidChange(() => changed.fire());
   const api: LoraApi = {
@@ -49,9 +53,9 @@ export function createApi({ store, recipes }: Pick<Services, 'store' | 'recipes'
       return store.runs.map(apiRun);
     },
     onDidChangeRuns: changed.event,
-    startRecipe: (recipe) =>
+    startRecipe: (recipe, when = 'queue') =>
       vscode.workspace.isTrusted
-        ? recipes.run(recipe)
+        ? startUnasked(services, recipe, when)
         : Promise.reject(new Error('The workspace is not trusted.')),
   };
   return {

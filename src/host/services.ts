@@ -10,6 +10,7 @@ import { hostEnvironment } from './engine/hostEnvironment';
 import { Inspections, type InspectionOptions } from './inspection/inspections';
 import { Jobs } from './jobs/jobs';
 import { overlayPanels, type OverlayPanels } from './overlay/overlayPanels';
+import { continueQueued } from './queue/continueQueued';
 import { RunQueue } from './queue/runQueue';
 import { RecipeDiagnostics } from './recipe/diagnostics';
 import { RecipeRunner } from './recipe/recipeRunner';
@@ -76,7 +77,8 @@ export function createServices(context: vscode.ExtensionContext): Services {
       store,
       mayStart: mayConnect,
       report: (error) => errors.report(error, 'run'),
-      start: (item) => recipes.runQueued(item),
+      start: (item) =>
+        'resume' in item ? continueQueued(item, { store, launcher }) : recipes.runQueued(item),
     }),
   );
 

@@ -77,7 +77,7 @@ describe('the interfaces to VS Code and other extensions', () => {
     writeFileSync(file, recipe(4));
     let changes = 0;
     const listener = api.onDidChangeRuns(() => changes++);
-    await api.startRecipe(vscode.Uri.file(file));
+    assert.equal(await api.startRecipe(vscode.Uri.file(file)), 'started');
     const run = await until(
       async () =>
         (await api.runs()).find(
@@ -88,6 +88,27 @@ describe('the interfaces to VS Code and other extensions', () => {
     listener.dispose();
     assert.equal(run.r, 4);
     assert.ok(changes > 0);
+  });
+
+  it('queues the recipes of extensions and agents while a run is active', async () => {
+    const api = await extension().activate();
+    const uri = (name: string) => vscode.Uri.file(path.join(folder(), name));
+    writeFileSync(uri('long.lora.json').fsPath, recipe(2).replace('4 }', '500000 }'));
+    for (const name of ['second', 'third'])
+      writeFileSync(uri(`${name}.lora.json`).fsPath, recipe(2));
+    assert.equal(await api.startRecipe(uri('long.lora.json')), 'started');
+    assert.equal(await api.startRecipe(uri('second.lora.json')), 'queued');
+    assert.match(await tool(TOOLS.startRecipe, { recipe: 'third.lora.json' }), /^Queued/);
+    const runOf = async (name: string) =>
+      (await api.runs()).find(({ recipe: own }) => own?.fsPath === uri(name).fsPath);
+    const long = await until(async () => {
+      const run = await runOf('long.lora.json');
+      return run?.state === 'running' ? run : undefined;
+    }, 'the long run');
+    assert.equal(await runOf('second.lora.json'), undefined);
+    await vscode.commands.executeCommand('lora.stopRun', long.folder.fsPath);
+    for (const name of ['second.lora.json', 'third.lora.json'])
+      await until(async () => (await runOf(name))?.state === 'completed', name);
   });
 
   it('provides chat tools that list runs, explain one, and compare two adapters', async () => {

@@ -26,6 +26,12 @@ describe('queued runs', { timeout: LIMIT }, () => {
   let workbench, page;
   const row = (label) => d.treeRow(page, 'Runs', label);
   const labels = async () => (await d.treeItems(page, 'Runs')).map((item) => item.label);
+  /** Picks the first item of a quick pick. */
+  const enterAt = async (placeholder) => {
+    await page.locator(`.quick-input-box input[placeholder^="${placeholder}"]`).waitFor();
+    await page.locator('.quick-input-list .monaco-list-row.focused').waitFor();
+    await page.keyboard.press('Enter');
+  };
   const body = () => d.webview(page).locator('body');
 
   before(async () => {
@@ -112,6 +118,31 @@ describe('queued runs', { timeout: LIMIT }, () => {
     );
   });
 
+  it('asks the same when a stopped run is resumed, and continues it in its turn', async () => {
+    const stopped = runsOf(workspace).find(({ record }) =>
+      record.recipe_path.endsWith('long.lora.json'),
+    );
+    const state = () => runsOf(workspace).find(({ id }) => id === stopped.id).record.state;
+    assert.equal(state(), 'stopped');
+    await openFile(page, 'long.lora.json');
+    await d.runCommand(page, 'LoRA: Run Recipe');
+    await until(() => runsOf(workspace).at(-1).record?.state === 'running', 'another run');
+    await d.runCommand(page, 'LoRA Run: Resume');
+    await enterAt('Select a run to resume');
+    await page.locator('.quick-input-title', { hasText: 'Another run is active' }).waitFor();
+    await page.keyboard.press('Enter');
+    await until(
+      async () => (await d.treeItems(page, 'Runs'))[0]?.description === 'continues · next',
+      'the queue',
+    );
+    assert.equal(state(), 'stopped');
+    await d.runCommand(page, 'LoRA Run: Stop');
+    await until(() => state() === 'running', 'the resumed run');
+    await d.runCommand(page, 'LoRA Run: Stop');
+    await enterAt('Select a run to stop');
+    await until(() => state() === 'stopped', 'its end');
+  });
+
   it('trains the ranks of a sweep one after another, and reports how low the rank can go', async () => {
     await openFile(page, 'one.lora.json');
     await d.runCommand(page, 'LoRA: Sweep Ranks');
@@ -120,11 +151,11 @@ describe('queued runs', { timeout: LIMIT }, () => {
     await page.locator('.tab.active', { hasText: 'Ranks of one' }).waitFor();
     await until(
       () =>
-        runsOf(workspace).length === 6 &&
+        runsOf(workspace).length === 7 &&
         runsOf(workspace).every(({ record }) => ['completed', 'stopped'].includes(record?.state)),
       'both runs of the sweep',
     );
-    const swept = runsOf(workspace).slice(4);
+    const swept = runsOf(workspace).slice(5);
     assert.deepEqual(
       swept.map(({ record }) => [record.recipe.lora.r, record.recipe.lora.lora_alpha]),
       [

@@ -5,6 +5,7 @@ import { parseMetrics } from '../../shared/metrics/parse';
 import type { ComparisonData } from '../../shared/pages/compare/protocol';
 import { oneLine } from '../../shared/plainText';
 import { methodOf, RUN_FILES, type RunRecord } from '../../shared/run';
+import type { StartOutcome } from '../queue/runQueue';
 import type { RunSummary } from '../runs/run';
 
 // Answers for language models, in English, with one fact per line: no name or note can add one.
@@ -31,6 +32,18 @@ function runLine(run: RunSummary): string {
   ]
     .map(oneLine)
     .join(', ');
+}
+
+/** What became of a recipe that should start. `newest`: the newest run. */
+export function startAnswer(outcome: StartOutcome, newest: RunSummary | undefined): string {
+  switch (outcome) {
+    case 'started':
+      return `Started. ${runsAnswer(newest ? [newest] : [])}`;
+    case 'queued':
+      return 'Queued: the run starts by itself when no other run is active.';
+    case 'declined':
+      return 'Not started: the user declined to install the runtime.';
+  }
 }
 
 /** The curves are read from this much of the end of metrics.jsonl. */

@@ -8,13 +8,15 @@ import { findRecipes } from '../recipe/chooseRecipe';
 import type { RunSummary } from '../runs/run';
 import type { RunStore } from '../runs/runStore';
 import type { Services } from '../services';
-import { comparisonAnswer, runsAnswer, runAnswer } from './answers';
+import { startUnasked, type StartTime } from '../queue/startUnasked';
+import { comparisonAnswer, runsAnswer, runAnswer, startAnswer } from './answers';
 
 /**
  * Tools for chat agents: list the runs, explain one, compare two adapters, and start a recipe,
  * which the user must confirm.
  */
-export function registerChat({ store, jobs, recipes }: Services): vscode.Disposable {
+export function registerChat(services: Services): vscode.Disposable {
+  const { store, jobs } = services;
   return vscode.Disposable.from(
     vscode.lm.registerTool<object>(TOOLS.listRuns, {
       invoke: async () => {
@@ -37,21 +39,38 @@ export function registerChat({ store, jobs, recipes }: Services): vscode.Disposa
         return toolAnswer(comparisonAnswer(await jobs.ask<ComparisonData>(['compare', a, b])));
       },
     }),
-    vscode.lm.registerTool<{ readonly recipe?: unknown }>(TOOLS.startRecipe, {
-      prepareInvocation: ({ input }) =>
-        toolMessages(t('Starting {0}', String(input.recipe)), {
-          title: t('Start a training run?'),
-          message: t('{0} will be trained on this machine.', String(input.recipe)),
-        }),
-      invoke: async ({ input }) => {
-        requireTrust();
-        await recipes.run(await findRecipe(input.recipe));
-        await store.refresh();
-        return toolAnswer(`Started. ${runsAnswer(store.runs.slice(0, 1))}`);
-      },
-    }),
+    registerStart(services),
   );
 }
+
+interface StartInput {
+  readonly recipe?: unknown;
+  readonly when?: unknown;
+}
+
+const registerStart = (services: Services): vscode.Disposable =>
+  vscode.lm.registerTool<StartInput>(TOOLS.startRecipe, {
+    prepareInvocation: ({ input }) =>
+      toolMessages(t('Starting {0}', String(input.recipe)), {
+        title: t('Start a training run?'),
+        message: startMessage(input),
+      }),
+    invoke: async ({ input }) => {
+      requireTrust();
+      const { store } = services;
+      const recipe = await findRecipe(input.recipe);
+      const outcome = await startUnasked(services, recipe, startTime(input));
+      await store.refresh();
+      return toolAnswer(startAnswer(outcome, store.runs[0]));
+    },
+  });
+
+const startTime = ({ when }: StartInput): StartTime => (when === 'now' ? 'now' : 'queue');
+
+const startMessage = (input: StartInput): string =>
+  startTime(input) === 'now'
+    ? t('{0} will be trained on this machine.', String(input.recipe))
+    : t('{0} will be trained on this machine, when no other run is active.', String(input.recipe));
 
 function requireTrust(): void {
   if (!vscode.workspace.isTrusted)

@@ -7,7 +7,6 @@ import { readTail } from '../../common/regularFile';
 import { PRIVATE_RUNS } from '../../common/privateFiles';
 import { SETTINGS } from '../manifest/ids';
 import { newRunId, RUN_FILES, RUNS_FOLDER } from '../../shared/run';
-import type { RunSummary } from '../runs/run';
 import type { RunRoots } from '../runs/runRoots';
 import type { RunStore } from '../runs/runStore';
 import type { RuntimeService } from '../runtime/runtimeService';
@@ -84,12 +83,13 @@ export class Launcher implements vscode.Disposable {
   }
 
   /**
-   * Continues an ended run from its last checkpoint, in a new engine.
+   * Continues an ended run from its last checkpoint, in a new engine. False: the user declined to
+   * install a runtime.
    *
    * @throws LoraError as `startRecipe` does.
    */
-  async resume({ dir }: RunSummary): Promise<void> {
-    await this.start(['train', '--resume', dir], { dir, show: true });
+  async resume(dir: string, { show = true }: StartOptions = {}): Promise<boolean> {
+    return this.start(['train', '--resume', dir], { dir, show });
   }
 
   dispose(): void {

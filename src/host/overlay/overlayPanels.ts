@@ -167,8 +167,9 @@ class OverlayPanel implements PanelPage {
   private waiting(): number {
     const { subject } = this;
     return subject.kind === 'sweep'
-      ? this.options.queue.items.filter(({ recipe }) => path.dirname(recipe) === subject.folder)
-          .length
+      ? this.options.queue.items.filter(
+          (item) => 'recipe' in item && path.dirname(item.recipe) === subject.folder,
+        ).length
       : 0;
   }
 

@@ -7,7 +7,7 @@ import { QueuedNode } from '../runs/runNodes';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { askText, pickRow } from '../ui/inputs';
-import type { RunQueue } from './runQueue';
+import { placeOf, type RunQueue } from './runQueue';
 import { parseRanks, writeSweep } from './sweepFiles';
 
 const FIRST_RANKS = '1, 2, 4, 8, 16';
@@ -64,9 +64,9 @@ async function askRanks(): Promise<readonly number[] | undefined> {
 }
 
 async function pickQueued(queue: RunQueue): Promise<string | undefined> {
-  const items = queue.items.map(({ id, name, recipe }) => ({
-    label: name ?? vscode.workspace.asRelativePath(recipe),
-    id,
+  const items = queue.items.map((item) => ({
+    label: item.name ?? vscode.workspace.asRelativePath(placeOf(item)),
+    id: item.id,
   }));
   return (
     await pickRow(items, {

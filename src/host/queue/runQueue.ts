@@ -2,15 +2,33 @@ import { isObject } from '../../shared/values';
 import { isActive, type RunSummary } from '../runs/run';
 import { Signal, type Disposable } from '../../common/signal';
 
-/** A run that is waiting to start. */
-export interface QueuedRun {
-  readonly id: string;
+/** A new run of a recipe. */
+export interface NewRun {
   readonly recipe: string;
   /** Folder that will contain the run's folder; undefined: `.lora/runs` beside the recipe. */
   readonly root?: string;
   /** Name of the run; undefined: the engine chooses one. */
   readonly name?: string;
 }
+
+/** An ended run that continues from its last checkpoint. */
+export interface ContinuedRun {
+  /** The run's folder. */
+  readonly resume: string;
+  readonly name: string;
+}
+
+/** What the queue starts. */
+export type QueueItem = NewRun | ContinuedRun;
+
+/** A run that is waiting to start. */
+export type QueuedRun = QueueItem & { readonly id: string };
+
+/** What an item is about: a recipe, or the folder of a run. */
+export const placeOf = (item: QueueItem): string => ('resume' in item ? item.resume : item.recipe);
+
+/** What became of a run that should start; declined: the user did not install a runtime. */
+export type StartOutcome = 'started' | 'queued' | 'declined';
 
 /** What the queue needs from the extension. */
 export interface QueueServices {
@@ -65,7 +83,7 @@ export class RunQueue implements Disposable {
   }
 
   /** Adds runs to the end of the queue, and starts the first if nothing trains. */
-  async add(items: readonly Omit<QueuedRun, 'id'>[]): Promise<void> {
+  async add(items: readonly QueueItem[]): Promise<void> {
     this.paused = false;
     const last = Math.max(0, ...this.waiting.map(({ id }) => Number(id)));
     await this.save([
@@ -74,6 +92,28 @@ export class RunQueue implements Disposable {
     ]);
     await this.services.store.refresh();
     await this.next();
+  }
+
+  /**
+   * Starts a run that nobody can be asked about; adds it to the queue while another is active or is
+   * being started, so that of several at once only the first starts.
+   *
+   * @throws as `start` does.
+   */
+  async startOrAdd(item: QueueItem, start: () => Promise<boolean>): Promise<StartOutcome> {
+    const { store } = this.services;
+    await store.refresh();
+    if (this.starting || store.runs.some(isActive)) {
+      await this.add([item]);
+      return 'queued';
+    }
+    this.starting = true;
+    try {
+      return (await start()) ? 'started' : 'declined';
+    } finally {
+      this.starting = false;
+      void this.next();
+    }
   }
 
   /** Removes a run from the queue. */
@@ -139,10 +179,10 @@ export function moved<T>(items: readonly T[], index: number, by: -1 | 1): readon
 
 function isQueued(value: unknown): value is QueuedRun {
   if (!isObject(value)) return false;
-  const { id, recipe, root, name } = value;
+  const { id, recipe, resume, root, name } = value;
+  if (typeof id !== 'string' || !Number.isInteger(Number(id))) return false;
+  if (resume !== undefined) return typeof resume === 'string' && typeof name === 'string';
   return (
-    typeof id === 'string' &&
-    Number.isInteger(Number(id)) &&
     typeof recipe === 'string' &&
     (root === undefined || typeof root === 'string') &&
     (name === undefined || typeof name === 'string')

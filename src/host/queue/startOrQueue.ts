@@ -1,9 +1,10 @@
 import type * as vscode from 'vscode';
-import { isActive } from '../runs/run';
+import { isActive, type RunSummary } from '../runs/run';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { pickRow } from '../ui/inputs';
 import { showDone } from '../ui/messages';
+import type { QueueItem } from './runQueue';
 
 /**
  * Starts a run of a recipe; while another run is active, asks whether to start it now or to queue
@@ -11,16 +12,44 @@ import { showDone } from '../ui/messages';
  *
  * @throws LoraError as `RecipeRunner.run` and `RecipeRunner.check` do.
  */
-export async function startOrQueue(
-  { queue, recipes, store }: Pick<Services, 'queue' | 'recipes' | 'store'>,
+export const startOrQueue = (
+  services: Pick<Services, 'queue' | 'recipes' | 'store'>,
   recipe: vscode.Uri,
+): Promise<void> =>
+  nowOrQueued(services, {
+    now: () => services.recipes.run(recipe),
+    item: async () => ({ recipe: await services.recipes.check(recipe) }),
+  });
+
+/**
+ * Continues an ended run; while another one is active, asks as `startOrQueue` does.
+ *
+ * @throws LoraError as `Launcher.resume` does.
+ */
+export const resumeOrQueue = (
+  services: Pick<Services, 'queue' | 'launcher' | 'store'>,
+  { dir, name }: RunSummary,
+): Promise<void> =>
+  nowOrQueued(services, {
+    now: () => services.launcher.resume(dir),
+    item: () => Promise.resolve({ resume: dir, name }),
+  });
+
+interface Start {
+  readonly now: () => Promise<unknown>;
+  readonly item: () => Promise<QueueItem>;
+}
+
+async function nowOrQueued(
+  { queue, store }: Pick<Services, 'queue' | 'store'>,
+  { now, item }: Start,
 ): Promise<void> {
   await store.refresh();
   const active = store.runs.find(isActive);
   const choice = active ? await ask(active.name) : 'now';
-  if (choice === 'now') await recipes.run(recipe);
+  if (choice === 'now') await now();
   if (choice !== 'queue') return;
-  await queue.add([{ recipe: await recipes.check(recipe) }]);
+  await queue.add([await item()]);
   showDone(t('Added to the queue'));
 }
 

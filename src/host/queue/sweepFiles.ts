@@ -8,7 +8,7 @@ import { newRunId, RUNS_FOLDER } from '../../shared/run';
 import { withRank } from '../../shared/pages/configure/withRank';
 import { writeRecipe } from '../setup/writeRecipe';
 import { t } from '../text/l10n';
-import type { QueuedRun } from './runQueue';
+import type { NewRun } from './runQueue';
 
 const SWEEPS_FOLDER = '.lora/sweeps';
 const MAX_RANKS = 16;
@@ -28,7 +28,7 @@ export function parseRanks(text: string): readonly number[] | undefined {
 /** The recipes of a sweep, as runs to queue. */
 export interface Sweep {
   readonly folder: string;
-  readonly runs: readonly Omit<QueuedRun, 'id'>[];
+  readonly runs: readonly NewRun[];
 }
 
 /**

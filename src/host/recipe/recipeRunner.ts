@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { Launcher } from '../engine/launcher';
-import type { QueuedRun } from '../queue/runQueue';
+import type { NewRun } from '../queue/runQueue';
 import type { Jobs } from '../jobs/jobs';
 import { NO_NOTES, writeNotes } from '../runs/runNotes';
 import { t } from '../text/l10n';
@@ -37,15 +37,16 @@ export class RecipeRunner {
   }
 
   /**
-   * Checks a recipe and starts a run of it, which is shown on a dashboard.
+   * Checks a recipe and starts a run of it, which is shown on a dashboard. False: the user declined
+   * to install a runtime.
    *
    * @throws LoraError as `check` and `Launcher.startRecipe` do.
    */
-  async run(recipe: vscode.Uri): Promise<void> {
+  async run(recipe: vscode.Uri): Promise<boolean> {
     const file = await this.check(recipe);
     this.diagnostics.clear();
     try {
-      await this.launcher.startRecipe(file);
+      return (await this.launcher.startRecipe(file)) !== undefined;
     } catch (error) {
       if (error instanceof LoraError) this.diagnostics.show(error.locatedProblems());
       throw error;
@@ -57,7 +58,7 @@ export class RecipeRunner {
    *
    * @throws LoraError as `check` and `Launcher.startRecipe` do.
    */
-  async runQueued({ recipe, root, name }: QueuedRun): Promise<boolean> {
+  async runQueued({ recipe, root, name }: NewRun): Promise<boolean> {
     const file = await this.check(vscode.Uri.file(recipe));
     const dir = await this.launcher.startRecipe(file, { root, show: false });
     if (dir === undefined) return false;

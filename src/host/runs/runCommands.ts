@@ -6,6 +6,7 @@ import { RUN_FILES } from '../../shared/run';
 import { COMMANDS, type CommandSpec } from '../commands/commandTable';
 import { openPlace, revealPlace } from '../editor/openPlace';
 import { connectEngine } from '../engine/engineClient';
+import { resumeOrQueue } from '../queue/startOrQueue';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { copyPath, showDone } from '../ui/messages';
@@ -31,7 +32,7 @@ export function registerRunCommands(
 }
 
 function controlCommands(services: Services): vscode.Disposable[] {
-  const { launcher, store } = services;
+  const { store } = services;
   return [
     addRunCommand(services, COMMANDS.pauseRun, runningRun, (run) =>
       requestEngine(store, run, 'pause'),
@@ -40,7 +41,7 @@ function controlCommands(services: Services): vscode.Disposable[] {
       requestEngine(store, run, 'stop'),
     ),
     addRunCommand(services, COMMANDS.resumeRun, resumableRun, (run) =>
-      run.state === 'paused' ? requestEngine(store, run, 'resume') : launcher.resume(run),
+      run.state === 'paused' ? requestEngine(store, run, 'resume') : resumeOrQueue(services, run),
     ),
     addRunCommand(
       services,

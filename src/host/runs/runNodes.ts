@@ -3,7 +3,7 @@ import type * as vscode from 'vscode';
 import { describeGroup, type RunGroup } from './arrangeRuns';
 import type { DrawnRow } from './redraw';
 import type { RunSummary } from './run';
-import type { QueuedRun } from '../queue/runQueue';
+import { placeOf, type QueuedRun } from '../queue/runQueue';
 import type { RunPart } from './runParts';
 import type { RowCommands } from './rowCommands';
 import { treeRowOf } from './treeRow';
@@ -103,14 +103,15 @@ function groupItem(node: GroupNode, commands: RowCommands): vscode.TreeItem {
   });
 }
 
-function queuedItem({ item: { id, name, recipe }, place }: QueuedNode): vscode.TreeItem {
+function queuedItem({ item, place }: QueuedNode): vscode.TreeItem {
+  const position = place === 1 ? t('next') : t('waiting, position {0}', place);
   return treeItem({
-    id: `queued ${id}`,
-    label: name ?? path.basename(recipe),
-    description: place === 1 ? t('next') : t('waiting, position {0}', place),
+    id: `queued ${item.id}`,
+    label: item.name ?? path.basename(placeOf(item)),
+    description: 'resume' in item ? `${t('continues')} · ${position}` : position,
     icon: 'clock',
     context: 'queued',
-    tooltip: recipe,
+    tooltip: placeOf(item),
   });
 }
 

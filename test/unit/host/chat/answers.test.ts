@@ -2,7 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { comparisonAnswer, runsAnswer, runAnswer } from '../../../../src/host/chat/answers';
+import {
+  comparisonAnswer,
+  runsAnswer,
+  runAnswer,
+  startAnswer,
+} from '../../../../src/host/chat/answers';
 import { collectRun } from '../../../../src/host/runs/run';
 import { putRun, recordOf } from '../../../support/runRecords';
 
@@ -25,6 +30,12 @@ describe('the answers for chat agents', () => {
     expect(runsAnswer([runAt('/w/.lora/runs/r1')])).toBe(
       'r1 "good": completed, step 30 of 30, r = 4, loss 1.5, best validation loss 1.25, tags small',
     );
+  });
+
+  it('says whether a recipe was started, is queued or was declined', () => {
+    expect(startAnswer('started', runAt('/w/.lora/runs/r1'))).toMatch(/^Started. r1 "good"/);
+    expect(startAnswer('queued', undefined)).toMatch(/^Queued: .* when no other run is active/);
+    expect(startAnswer('declined', undefined)).toMatch(/^Not started/);
   });
 
   it('explains one run: recipe, result and some points of its curves, including the last', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { moved, RunQueue, type QueuedRun } from '../../../../src/host/queue/runQueue';
+import { continueQueued } from '../../../../src/host/queue/continueQueued';
+import { moved, placeOf, RunQueue, type QueuedRun } from '../../../../src/host/queue/runQueue';
 import type { RunSummary } from '../../../../src/host/runs/run';
 
 /** A queue with a simulated store of runs. `started`: recipes of started runs; `end` ends a run. */
@@ -30,7 +31,7 @@ function queueWith(start?: (item: QueuedRun) => Promise<boolean>, kept?: unknown
     start:
       start ??
       ((item) => {
-        started.push(item.recipe);
+        started.push(placeOf(item));
         store.runs = [{ state: 'running' } as RunSummary];
         return Promise.resolve(true);
       }),
@@ -40,7 +41,7 @@ function queueWith(start?: (item: QueuedRun) => Promise<boolean>, kept?: unknown
     for (const listener of listeners) listener();
     await new Promise(setImmediate);
   };
-  return { queue, started, reported, memory, end };
+  return { queue, started, reported, memory, store, end };
 }
 
 describe('the queue', () => {
@@ -64,8 +65,8 @@ describe('the queue', () => {
   it('reports a run that cannot start, and continues with the next', async () => {
     const tried: string[] = [];
     const { queue, reported } = queueWith((item) => {
-      tried.push(item.recipe);
-      return item.recipe === 'bad' ? Promise.reject(new Error('no base')) : Promise.resolve(true);
+      tried.push(placeOf(item));
+      return placeOf(item) === 'bad' ? Promise.reject(new Error('no base')) : Promise.resolve(true);
     });
     await queue.add([{ recipe: 'bad' }, { recipe: 'good' }]);
     expect([tried, reported.map(String)]).toEqual([['bad', 'good'], ['Error: no base']]);
@@ -76,7 +77,7 @@ describe('the queue', () => {
     const { queue, end } = queueWith(() => Promise.resolve(answers++ > 0));
     await queue.add([{ recipe: 'a' }]);
     await end();
-    expect([answers, queue.items.map(({ recipe }) => recipe)]).toEqual([1, ['a']]);
+    expect([answers, queue.items]).toEqual([1, [{ recipe: 'a', id: '1' }]]);
     await queue.add([{ recipe: 'b' }]);
     expect(queue.items).toEqual([]);
   });
@@ -90,6 +91,55 @@ describe('the queue', () => {
     ]);
     await queue.resume();
     expect(started).toEqual(['kept']);
+  });
+
+  it('starts one of several runs that nobody is asked about, and queues the others', async () => {
+    const { queue, started, store, end } = queueWith();
+    const startAs = (recipe: string) =>
+      queue.startOrAdd({ recipe }, () => {
+        started.push(`${recipe} at once`);
+        store.runs = [{ state: 'running' } as RunSummary];
+        return Promise.resolve(true);
+      });
+    expect(await Promise.all([startAs('a'), startAs('b')])).toEqual(['started', 'queued']);
+    expect(await startAs('c')).toBe('queued');
+    expect(started).toEqual(['a at once']);
+    await end();
+    expect(started).toEqual(['a at once', 'b']);
+  });
+
+  it('says that a run was declined, and passes on why one cannot start', async () => {
+    const { queue } = queueWith();
+    expect(await queue.startOrAdd({ recipe: 'a' }, () => Promise.resolve(false))).toBe('declined');
+    const failing = queue.startOrAdd({ recipe: 'a' }, () => Promise.reject(new Error('no base')));
+    await expect(failing).rejects.toThrow('no base');
+    expect(queue.items).toEqual([]);
+  });
+
+  it('keeps runs to continue when the window is closed', async () => {
+    const kept = { id: '1', resume: '/w/.lora/runs/r', name: 'r8' };
+    const { queue } = queueWith(undefined, [kept, { id: '2', resume: '/w/.lora/runs/s' }]);
+    expect(queue.items).toEqual([kept]);
+    const { queue: other, memory } = queueWith(() => Promise.resolve(false));
+    await other.add([{ resume: '/w/.lora/runs/r', name: 'r8' }]);
+    expect(memory.get('lora.queue')).toEqual([kept]);
+  });
+
+  it('continues a queued run in its turn, unless it was deleted or has ended meanwhile', async () => {
+    const resumed: string[] = [];
+    const launcher = {
+      resume: (dir: string) => {
+        resumed.push(dir);
+        return Promise.resolve(true);
+      },
+    };
+    const store = {
+      find: (dir: string) =>
+        dir === 'gone' ? undefined : ({ dir, state: dir } as unknown as RunSummary),
+    };
+    for (const dir of ['gone', 'completed', 'stopped'])
+      expect(await continueQueued({ resume: dir, name: 'n' }, { store, launcher })).toBe(true);
+    expect(resumed).toEqual(['stopped']);
   });
 
   it('moves an item by one position, within the list', () => {
