@@ -88,7 +88,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await enterOn('train.jsonl');
     await title('Rank');
     await d.screenshot(page, path.join(shots, 'rank.png'));
-    await enterOn('r = 8');
+    await enterOn('r = 4');
     await title('Target');
     await d.screenshot(page, path.join(shots, 'targets.png'));
     await enterOn('All linear layers');
@@ -100,7 +100,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await enterOn('Start Training');
     const recipe = await until(() => readJson(path.join(workspace, 'lora.json')), 'lora.json');
     assert.equal(path.normalize(recipe.base), path.join('models', 'tiny'));
-    assert.equal(recipe.lora.r, 8);
+    assert.equal(recipe.lora.r, 4);
   });
 
   it('opens the dashboard, trains to the end and shows the numbers of metrics.jsonl', async () => {
@@ -131,7 +131,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
   it('shows the run in the Runs view with its rank and loss', async () => {
     await until(async () => {
       const [row] = await d.treeItems(page, 'Runs');
-      return row?.icon === 'codicon-pass' && /^r8 · \d/.test(row.label);
+      return row?.icon === 'codicon-pass' && /^r4 · \d/.test(row.label);
     }, 'the completed run');
   });
 

@@ -2,6 +2,7 @@ import type { BaseFacts } from '../setup/costs';
 import type { Figures, RankSettings } from '../../shared/pages/configure/protocol';
 import type { TrainingMethod } from '../../shared/recipe';
 import { formatBytes } from '../text/format';
+import { usualRank } from '../setup/usualRank';
 import { formatNumber, t } from '../text/l10n';
 
 /** The action of a button beside an advice. */
@@ -129,16 +130,6 @@ function afterRun({ used, settings }: AdviceFacts): Advice[] {
         ]
       : []),
   ];
-}
-
-/**
- * A rank to start with for a number of examples: few examples need few directions (Hu et al. 2021,
- * section 7.2, found ranks from 1 to 8 to be enough).
- */
-export function usualRank(rows: number): number {
-  if (rows < 500) return 4;
-  if (rows < 10_000) return 8;
-  return rows < 100_000 ? 16 : 32;
 }
 
 function beforeRun({ rows, base, settings, chosen, used, figures }: AdviceFacts): Advice[] {

@@ -11,6 +11,7 @@ import { readDatasetFacts } from '../setup/datasetFacts';
 import { batchOf } from '../setup/forecast';
 import { runSteps } from '../setup/steps';
 import type { TrainState } from '../setup/trainState';
+import { usualRank } from '../setup/usualRank';
 import { editRecipe } from './editRecipe';
 import { withChoice } from './recipeEdits';
 
@@ -27,6 +28,10 @@ export async function pickRank(
   const read = parseRecipe(document.getText(), recipe.fsPath);
   const { lora } = read;
   const base = await readBaseFacts(inspections, read.base);
+  const rows = await inspections.ask('dataset', { file: read.dataset, siblings: [] }).then(
+    (dataset) => dataset.rows,
+    () => null,
+  );
   const before = {
     base: { ...base, batch: batchOf(base, read, null) },
     dataset: null,
@@ -35,6 +40,7 @@ export async function pickRank(
       base: { ...base, batch: batchOf(base, read, facts) },
     })),
     r: lora.r,
+    recommended: usualRank(rows),
     target_modules: lora.target_modules,
     file: null,
     start: false,

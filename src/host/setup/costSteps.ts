@@ -18,11 +18,15 @@ export async function askRank(
   first: boolean,
   frame: QuestionFrame = { title: t('Train Adapter: Rank'), step: [3, STEPS] },
 ): Promise<Outcome<TrainState>> {
-  const available = availableHostMemory();
+  const question = {
+    target: state.target_modules,
+    available: availableHostMemory(),
+    recommended: state.recommended,
+  };
   let [base, shown] = [state.base!, ''];
   const choices = (typed: string) => {
     shown = typed;
-    return rankChoices(base, state.target_modules, available, typed).map(toChoice(typed));
+    return rankChoices(base, question, typed).map(toChoice(typed));
   };
   const usual = RANKS.some((r) => r === state.r);
   const picked = await pick<number>({

@@ -16,24 +16,29 @@ export interface PricedChoice<T> {
 
 /** The ranks that are offered. */
 export const RANKS = [1, 2, 4, 8, 16, 32] as const;
-/** The rank that is chosen unless the user changes it. */
-export const DEFAULT_RANK = 8;
 
-/** The usual ranks, preceded by the typed one. `available`: bytes of memory. */
+/** What the choices of a rank depend on beside the base. */
+export interface RankQuestion {
+  readonly target: TargetModules;
+  /** Bytes of memory. */
+  readonly available: number;
+  readonly recommended: number;
+}
+
+/** The usual ranks, preceded by the typed one. */
 export function rankChoices(
   base: BaseFacts,
-  target: TargetModules,
-  available: number,
+  question: RankQuestion,
   typed: string,
 ): PricedChoice<number>[] {
   const choices = RANKS.filter((r) => String(r) !== typed).map((r) =>
-    rankChoice(base, target, available, r),
+    rankChoice(base, question, r),
   );
   if (typed === '') return choices;
   const r = Number(typed);
   const typedChoice =
     Number.isSafeInteger(r) && r > 0
-      ? rankChoice(base, target, available, r)
+      ? rankChoice(base, question, r)
       : {
           label: `r = ${typed}`,
           description: '',
@@ -45,11 +50,10 @@ export function rankChoices(
 
 function rankChoice(
   base: BaseFacts,
-  target: TargetModules,
-  available: number,
+  { target, available, recommended }: RankQuestion,
   r: number,
 ): PricedChoice<number> {
-  const note = r === DEFAULT_RANK ? t('recommended') : '';
+  const note = r === recommended ? t('recommended') : '';
   return { label: `r = ${r}`, value: r, ...price(base, { r, target, note }, available) };
 }
 

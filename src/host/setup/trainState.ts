@@ -17,6 +17,8 @@ export interface TrainState {
   /** The base with the batch of the dataset's rows, once they are counted. */
   readonly priced: Promise<Priced> | null;
   readonly r: number;
+  /** The rank for as many examples as the dataset has. */
+  readonly recommended: number;
   readonly target_modules: TargetModules;
   /** Path of the recipe; null: lora.json, which doesn't exist yet. */
   readonly file: string | null;

@@ -12,6 +12,7 @@ import { notify } from '../ui/messages';
 import { pick, type PickItem } from '../ui/picker';
 import type { Outcome } from '../setup/steps';
 import { STEPS, type TrainState } from '../setup/trainState';
+import { usualRank } from '../setup/usualRank';
 
 type DatasetChoice = DatasetCandidate | 'browse';
 
@@ -50,10 +51,13 @@ export async function askDataset(
   }
 }
 
-const withDataset = (state: TrainState, dataset: DatasetCandidate): Outcome<TrainState> => ({
-  kind: 'next',
-  state: { ...state, dataset, base: { ...state.base!, batch: BATCHES[dataset.task] } },
-});
+/** The rank follows the dataset unless the user has chosen another. */
+function withDataset(state: TrainState, dataset: DatasetCandidate): Outcome<TrainState> {
+  const recommended = usualRank(dataset.rows);
+  const r = state.r === state.recommended ? recommended : state.r;
+  const base = { ...state.base!, batch: BATCHES[dataset.task] };
+  return { kind: 'next', state: { ...state, dataset, base, r, recommended } };
+}
 
 /** What the datasets of each task contain. */
 const taskContents = (): Readonly<Record<Task, string>> => ({

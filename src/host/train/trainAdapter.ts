@@ -5,12 +5,12 @@ import { downloadBaseCommand } from '../hub/downloadBase';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { askBase } from './baseStep';
-import { DEFAULT_RANK } from '../setup/pricedChoices';
 import { askRank, askTargets } from '../setup/costSteps';
 import { askDataset } from './datasetStep';
 import { askFile, recipeFolder } from './fileStep';
 import { runSteps, type Outcome } from '../setup/steps';
 import type { TrainState } from '../setup/trainState';
+import { usualRank } from '../setup/usualRank';
 import { writeRecipe } from '../setup/writeRecipe';
 import { price, recipeTextOf } from './answers';
 import { askStart } from './startStep';
@@ -79,7 +79,8 @@ export async function trainAdapter(
       base: null,
       dataset: null,
       priced: null,
-      r: DEFAULT_RANK,
+      r: usualRank(null),
+      recommended: usualRank(null),
       target_modules: 'all-linear',
       file: null,
       start: true,

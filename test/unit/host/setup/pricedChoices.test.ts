@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { rankChoices, targetPrices } from '../../../../src/host/setup/pricedChoices';
+import {
+  rankChoices,
+  targetPrices,
+  type RankQuestion,
+} from '../../../../src/host/setup/pricedChoices';
 import { costOf, factsOf } from '../../../../src/host/setup/costs';
 import { readBaseHeaders } from '../../../../src/inspect/answer';
 import { estimateMemory } from '../../../../src/lora/memory';
@@ -7,6 +11,12 @@ import { estimateMemory } from '../../../../src/lora/memory';
 const read = async (file: string) => factsOf(await readBaseHeaders(file));
 const base = await read('test/fixtures/llama/base');
 const PLENTY = 64 * 2 ** 30;
+const question = (own: Partial<RankQuestion> = {}): RankQuestion => ({
+  target: 'all-linear',
+  available: PLENTY,
+  recommended: 8,
+  ...own,
+});
 
 /** A processor that knows f32 only, and memory for all of it. */
 const MACHINE = { hasBf16: true, multipliesBf16: false, available: 2 ** 40 };
@@ -55,7 +65,7 @@ describe('what a choice costs', () => {
 describe('the choices of rank', () => {
   it('show 2·d·r of d² and the memory needed and available', () => {
     const d = base.size.hidden_size;
-    const [, , four] = rankChoices(base, 'all-linear', PLENTY, '');
+    const [, , four] = rankChoices(base, question(), '');
     expect(four).toMatchObject({ label: 'r = 4', value: 4 });
     expect(four!.description).toContain(
       `2·d·r = ${2 * d * 4} of d² = ${(d * d).toLocaleString('en')}`,
@@ -63,15 +73,21 @@ describe('the choices of rank', () => {
     expect(four!.detail).toMatch(/memory [\d.]+ [KMG]iB of 64 GiB$/);
   });
 
+  it('recommend the rank for as many examples as there are', () => {
+    const noted = (recommended: number) =>
+      rankChoices(base, question({ recommended }), '')
+        .filter(({ description }) => description.startsWith('recommended'))
+        .map(({ value }) => value);
+    expect([4, 8].map(noted)).toEqual([[4], [8]]);
+  });
+
   it('put a typed rank first and refuse invalid ones', () => {
-    expect(rankChoices(base, 'all-linear', PLENTY, '12').map((c) => c.value)).toEqual([
+    expect(rankChoices(base, question(), '12').map((c) => c.value)).toEqual([
       12, 1, 2, 4, 8, 16, 32,
     ]);
-    expect(rankChoices(base, 'all-linear', PLENTY, '16').map((c) => c.value)).toEqual([
-      16, 1, 2, 4, 8, 32,
-    ]);
+    expect(rankChoices(base, question(), '16').map((c) => c.value)).toEqual([16, 1, 2, 4, 8, 32]);
     for (const typed of ['0', '-5', '2.7', 'x'])
-      expect(rankChoices(base, 'all-linear', PLENTY, typed)[0]).toMatchObject({
+      expect(rankChoices(base, question(), typed)[0]).toMatchObject({
         label: `r = ${typed}`,
         value: null,
         detail: 'r must be a whole number above 0.',
@@ -79,10 +95,10 @@ describe('the choices of rank', () => {
   });
 
   it('warn of a rank larger than a layer and of too little memory', () => {
-    expect(rankChoices(base, 'all-linear', PLENTY, '4096')[0]!.detail).toMatch(
+    expect(rankChoices(base, question(), '4096')[0]!.detail).toMatch(
       /^r = 4096 is larger than \d+ of the layers/,
     );
-    expect(rankChoices(base, 'all-linear', 2 ** 20, '')[0]!.detail).toMatch(
+    expect(rankChoices(base, question({ available: 2 ** 20 }), '')[0]!.detail).toMatch(
       /^This needs more memory than is available\. .* of 1 MiB$/,
     );
   });
