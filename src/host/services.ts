@@ -83,7 +83,7 @@ export function createServices(context: vscode.ExtensionContext): Services {
   );
 
   const host = panelHost({ extensionUri, errors, log }, 'run');
-  const dashboards = own(dashboardPanels({ ...host, connect: connectIfTrusted, store }));
+  const dashboards = own(dashboardPanels({ ...host, connect: connectIfTrusted, store, launcher }));
   const overlays = own(
     overlayPanels({ ...host, connect: connectIfTrusted, store, queue, dashboards }),
   );

@@ -119,7 +119,7 @@ describe('queued runs', { timeout: LIMIT }, () => {
   });
 
   it('asks the same when a stopped run is resumed, and continues it in its turn', async () => {
-    const stopped = runsOf(workspace).find(({ record }) =>
+    const stopped = runsOf(workspace).findLast(({ record }) =>
       record.recipe_path.endsWith('long.lora.json'),
     );
     const state = () => runsOf(workspace).find(({ id }) => id === stopped.id).record.state;

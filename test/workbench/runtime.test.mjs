@@ -60,6 +60,12 @@ describe('without a runtime', { timeout: LIMIT }, () => {
     await d.runCommand(page, 'LoRA: Run Recipe');
     await d.notifications(page, /libtensorflow/);
     await d.runCommand(page, 'Notifications: Clear All Notifications');
+    const body = d.webview(page).locator('body');
+    await body.getByText('Waiting for the runtime').waitFor();
+    await d.screenshot(page, path.join(shots, 'dashboard-waiting-for-runtime.png'));
+    await body.getByRole('button', { name: 'More Options…' }).click();
+    await d.notifications(page, /libtensorflow/);
+    await d.runCommand(page, 'Notifications: Clear All Notifications');
     await d.openView(page, 'LoRA');
     const row = d.treeRow(page, 'Runs', 'Waiting for the runtime');
     await row.click();
@@ -67,17 +73,30 @@ describe('without a runtime', { timeout: LIMIT }, () => {
     await d.screenshot(page, path.join(shots, 'waiting-for-runtime.png'));
     await page.locator('.notification-list-item').getByRole('button', { name: 'Cancel' }).click();
     await row.waitFor({ state: 'hidden' });
+    await page.locator('iframe.webview').first().waitFor({ state: 'detached' });
     assert.deepEqual(runsOf(workspace), []);
+  });
+
+  it('asks in the first step of Train Adapter, and goes on without it', async () => {
+    await d.runCommand(page, 'LoRA: Train Adapter');
+    const title = page.locator('.quick-input-title');
+    await title.filter({ hasText: 'Train Adapter: Runtime' }).waitFor();
+    assert.deepEqual(await d.quickPickItems(page), ['Install', 'Not Now']);
+    await d.screenshot(page, path.join(shots, 'train-runtime.png'));
+    await d.pickItem(page, 'Not Now');
+    await title.filter({ hasText: 'Train Adapter: Base Model' }).waitFor();
+    await page.keyboard.press('Escape');
+    await title.waitFor({ state: 'hidden' });
   });
 
   it('installs it through pip with progress, then trains', async () => {
     await d.runCommand(page, 'LoRA: Run Recipe');
     await d.notifications(page, /libtensorflow/);
     await d.runCommand(page, 'Notifications: Clear All Notifications');
-    const row = d.treeRow(page, 'Runs', 'Waiting for the runtime');
-    await row.hover();
-    await row.locator('.action-label[aria-label^="Install Runtime"]').click();
+    const body = d.webview(page).locator('body');
+    await body.getByRole('button', { name: 'Install' }).click();
     await d.notifications(page, /Installing libtensorflow/);
+    await body.getByText('The training starts when the runtime is installed.').waitFor();
     await until(
       () => runsOf(workspace).at(-1)?.record?.state === 'completed',
       'the end of the run',

@@ -7,6 +7,7 @@ import type {
   PageState,
   RunLink,
   RunRequest,
+  RuntimeWait,
 } from '../../src/shared/pages/dashboard/protocol';
 import type { StringKey } from '../../src/shared/pages/dashboard/strings';
 import { ENDED_STATES, type RunRecord } from '../../src/shared/run';
@@ -24,6 +25,8 @@ export interface DashboardState {
   readonly history: RunHistory;
   readonly log: readonly LogMessage[];
   readonly labels: Omit<LabelsMessage, 'kind'>;
+  /** What the run waits for before it starts; null: nothing. */
+  readonly wait: RuntimeWait | null;
   /** A request to the engine that is not answered yet. */
   readonly pending: RunRequest | null;
   readonly choices: PageState;
@@ -47,6 +50,7 @@ export function initialDashboard(choices: PageState): DashboardState {
       commit_page: false,
       command: '',
     },
+    wait: null,
     pending: null,
     choices,
     status: { state: 'preparing', step: 0, total_steps: null, seconds_left: null, error: null },
@@ -75,6 +79,8 @@ export function reduceDashboard(state: DashboardState, message: HostMessage): Da
       return { ...state, log: [...state.log, message].slice(-LOG_KEPT) };
     case 'labels':
       return { ...state, labels: message };
+    case 'wait':
+      return { ...state, wait: message.for };
     case 'answered':
       return { ...state, pending: state.pending === message.request ? null : state.pending };
   }

@@ -8,9 +8,12 @@ import type {
   OpenTarget,
   PageMessage,
   RunRequest,
+  RuntimeRequest,
+  RuntimeWait,
 } from '../../shared/pages/dashboard/protocol';
 import { asPageMessage } from '../../shared/pages/dashboard/guards';
 import { COMMANDS } from '../commands/commandTable';
+import type { Launcher } from '../engine/launcher';
 import { metricsCsv } from './csv';
 import { copyError, openErrorPlace } from './errorActions';
 import type { ConnectRun } from './follower';
@@ -31,6 +34,7 @@ import { setTitle } from '../ui/panels';
 export interface DashboardOptions extends PanelHost {
   readonly connect: ConnectRun;
   readonly store: Pick<RunStore, 'runs' | 'onDidChange'>;
+  readonly launcher: Pick<Launcher, 'waitOf' | 'onDidChangeWait'>;
 }
 
 const OPEN_COMMANDS: Readonly<Record<Exclude<OpenTarget, 'commit' | 'changes'>, string>> = {
@@ -38,6 +42,11 @@ const OPEN_COMMANDS: Readonly<Record<Exclude<OpenTarget, 'commit' | 'changes'>, 
   adapter: COMMANDS.revealAdapter.id,
   model: COMMANDS.revealModel.id,
   log: COMMANDS.openRunLog.id,
+};
+
+const RUNTIME_COMMANDS: Readonly<Record<RuntimeRequest, string>> = {
+  install: COMMANDS.installRuntime.id,
+  ask: COMMANDS.askRuntime.id,
 };
 
 /**
@@ -64,6 +73,7 @@ export class DashboardPanel implements PanelPage {
       (message) => this.send(message),
       () => vscode.workspace.isTrusted,
     );
+    this.source.isExpected = this.wait !== null;
     const { webview } = panel;
     if (panel.title === '') setTitle(panel, this.labels?.title ?? titleOf(runDir));
     this.disposables = [
@@ -74,6 +84,7 @@ export class DashboardPanel implements PanelPage {
         if (!panel.visible) this.source.stop();
       }),
       options.store.onDidChange(() => this.label()),
+      options.launcher.onDidChangeWait(() => this.tellWait()),
     ];
     if (panel.visible) this.source.prepare();
     openPage(webview, {
@@ -93,9 +104,21 @@ export class DashboardPanel implements PanelPage {
     if (message.kind === 'snapshot') {
       this.labelled = '';
       this.label();
+      this.tellWait();
     }
     if (message.kind === 'snapshot' || message.kind === 'run')
       this.readOrigin().catch((error: unknown) => this.options.log(String(error)));
+  }
+
+  private get wait(): RuntimeWait | null {
+    return this.options.launcher.waitOf(this.runDir);
+  }
+
+  /** Tells the page what the run waits for. */
+  private tellWait(): void {
+    const { wait } = this;
+    this.source.isExpected = wait !== null;
+    this.post({ kind: 'wait', for: wait });
   }
 
   private get labels(): RunLabels | null {
@@ -153,6 +176,8 @@ export class DashboardPanel implements PanelPage {
         return this.open(message.what);
       case 'next':
         return this.goOn(message.what);
+      case 'runtime':
+        return vscode.commands.executeCommand(RUNTIME_COMMANDS[message.what]);
       case 'openPlace':
         return openErrorPlace(message.place, source.status.error);
       case 'copyError':

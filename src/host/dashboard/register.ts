@@ -7,7 +7,7 @@ import { t } from '../text/l10n';
 
 /**
  * Open Dashboard; the preview of a clicked run, which a double click pins; opens the dashboard of
- * each run that the user starts.
+ * each run that the user starts, also while it waits for the runtime.
  */
 export function registerDashboard(services: Services): vscode.Disposable {
   const { commands, dashboards, launcher, store } = services;
@@ -26,5 +26,9 @@ export function registerDashboard(services: Services): vscode.Disposable {
     launcher.onDidStart(({ dir, show }) => {
       if (show) dashboards.show(dir);
     }),
+    launcher.onDidChangeWait(({ dir, show }) => {
+      if (show && launcher.waitOf(dir) === 'answer') dashboards.show(dir);
+    }),
+    launcher.onDidAbandon((dir) => dashboards.close(dir)),
   );
 }

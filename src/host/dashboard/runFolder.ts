@@ -28,7 +28,9 @@ export class RunFolder {
   private seen:
     | { readonly key: string; readonly run: RunRecord | null; readonly error: LoraError | null }
     | undefined;
-  private readonly firstLook: number;
+  private firstLook: number;
+  /** Whether the run is still about to start: then nothing is late. */
+  isExpected = false;
 
   constructor(
     private readonly runDir: string,
@@ -42,6 +44,7 @@ export class RunFolder {
     const engine = await readEngineRecord(this.runDir);
     const file = path.join(this.runDir, RUN_FILES.record);
     const info = await lstat(file).catch(() => undefined);
+    if (this.isExpected) this.firstLook = this.now();
     if (!info) return { run: null, engine, error: this.isLate(engine) ? missing(file) : null };
     const key = `${info.ino}:${info.size}:${info.mtimeMs}`;
     if (this.seen?.key !== key) this.seen = { key, ...(await parseRun(file)) };

@@ -58,6 +58,11 @@ export class RunSource {
     this.reader = new RunFolder(runDir);
   }
 
+  /** Whether the run is still about to start, so that an empty folder is no error. */
+  set isExpected(expected: boolean) {
+    this.reader.isExpected = expected;
+  }
+
   /** The newest run.json; null until it can be read. */
   get run(): RunRecord | null {
     return this.folder.run;

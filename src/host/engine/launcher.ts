@@ -1,15 +1,16 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { Signal } from '../../common/signal';
+import { Signal, type Disposable } from '../../common/signal';
 import { removeWithin } from '../../common/withoutLinks';
 import { readTail } from '../../common/regularFile';
 import { PRIVATE_RUNS } from '../../common/privateFiles';
 import { SETTINGS } from '../manifest/ids';
+import type { RuntimeWait } from '../../shared/pages/dashboard/protocol';
 import { newRunId, RUN_FILES, RUNS_FOLDER } from '../../shared/run';
 import type { RunRoots } from '../runs/runRoots';
 import type { RunStore } from '../runs/runStore';
-import type { RuntimeService } from '../runtime/runtimeService';
+import type { RuntimeEnv, RuntimeService } from '../runtime/runtimeService';
 import type { ExtensionLog } from '../errors/extensionLog';
 import { t } from '../text/l10n';
 import { withStatus } from '../ui/progress';
@@ -51,11 +52,32 @@ const LOGGED_BYTES = 2 ** 20;
 /** Starts engines. Each is a process of its own that outlives this window. */
 export class Launcher implements vscode.Disposable {
   private readonly started = new Signal<StartedRun>();
+  private readonly waits = new Signal<StartedRun>();
+  private readonly abandoned = new Signal<string>();
+  /** The folders of runs that wait for the runtime. */
+  private readonly waiting = new Map<string, StartedRun>();
+  private readonly answers: Disposable;
 
   /** Fires when an engine that this window started can be reached, or has ended. */
   readonly onDidStart = this.started.event;
 
-  constructor(private readonly services: LauncherServices) {}
+  /** Fires when a run begins or ends to wait for the runtime, or for something else of it. */
+  readonly onDidChangeWait = this.waits.event;
+
+  /** Fires with the folder of a new run that is not started after all. */
+  readonly onDidAbandon = this.abandoned.event;
+
+  constructor(private readonly services: LauncherServices) {
+    this.answers = services.runtime.question.onDidChange(() => {
+      for (const run of this.waiting.values()) this.waits.fire(run);
+    });
+  }
+
+  /** What the run in a folder waits for before it starts; null: nothing. */
+  waitOf(dir: string): RuntimeWait | null {
+    if (!this.waiting.has(dir)) return null;
+    return this.services.runtime.question.isOpen ? 'answer' : 'installation';
+  }
 
   /**
    * Starts a new run of a recipe that has been checked; returns its folder, or undefined when the
@@ -71,12 +93,14 @@ export class Launcher implements vscode.Disposable {
     }: StartOptions = {},
   ): Promise<string | undefined> {
     const dir = path.join(root, newRunId());
-    let started: boolean;
+    let started = false;
     try {
       started = await this.start(['train', recipe, '--run-dir', dir], { dir, show });
     } catch (error) {
       await this.removeFailedStart(dir);
       throw error;
+    } finally {
+      if (!started) this.abandoned.fire(dir);
     }
     await this.services.roots.remember(root);
     return started ? dir : undefined;
@@ -93,12 +117,25 @@ export class Launcher implements vscode.Disposable {
   }
 
   dispose(): void {
-    this.started.dispose();
+    this.answers.dispose();
+    for (const signal of [this.started, this.waits, this.abandoned]) signal.dispose();
+  }
+
+  /** The environment for the engine of a run, which may have to wait for it. */
+  private async environment(run: StartedRun): Promise<RuntimeEnv | undefined> {
+    try {
+      return await this.services.runtime.ensure(() => {
+        this.waiting.set(run.dir, run);
+        this.waits.fire(run);
+      });
+    } finally {
+      if (this.waiting.delete(run.dir)) this.waits.fire(run);
+    }
   }
 
   private async start(args: readonly string[], run: StartedRun): Promise<boolean> {
-    const { cli, runtime, store, log } = this.services;
-    const env = await runtime.ensure();
+    const { cli, store, log } = this.services;
+    const env = await this.environment(run);
     if (!env) return false;
     log.info(`${cli} ${args.join(' ')}`);
     await withStatus(t('Starting training…'), async () => {

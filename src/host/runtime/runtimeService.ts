@@ -20,7 +20,21 @@ import { describeRuntime } from './describeRuntime';
 export type RuntimeEnv = Readonly<Record<string, string>>;
 
 /** Which runtime to install. */
-type RuntimeAnswer = 'cpu' | 'gpu' | 'none';
+type RuntimeAnswer = RuntimeDevice | 'none';
+
+/** Which runtimes can be installed, and what that means. */
+export interface RuntimeOffer {
+  readonly text: string;
+  /** What to install, each with its size. */
+  readonly choices: readonly {
+    readonly label: string;
+    readonly description: string;
+    readonly device: RuntimeDevice;
+  }[];
+}
+
+/** Whether TensorFlow for the CPU is installed, or that with CUDA. */
+export type RuntimeDevice = 'cpu' | 'gpu';
 
 interface Found {
   readonly runtime: Runtime;
@@ -47,11 +61,15 @@ export class RuntimeService {
    * The environment for an engine, after installing a runtime if there is none. Undefined: the user
    * declined.
    *
+   * @param missing Called when there is none, before the user is asked.
    * @throws LoraError('runtime') when the configured runtime cannot be used.
    */
-  async ensure(): Promise<RuntimeEnv | undefined> {
+  async ensure(missing: () => void = () => undefined): Promise<RuntimeEnv | undefined> {
     const found = await this.find();
-    if (!found) return this.askOnce();
+    if (!found) {
+      missing();
+      return this.askOnce();
+    }
     if (found.runtime.kind === 'wasm') void notify('warning', found.runtime.why);
     return found.env;
   }
@@ -62,7 +80,7 @@ export class RuntimeService {
    *
    * @throws LoraError('runtime') when every source has failed.
    */
-  async install(device: 'cpu' | 'gpu' = 'cpu'): Promise<RuntimeEnv | undefined> {
+  async install(device: RuntimeDevice = 'cpu'): Promise<RuntimeEnv | undefined> {
     return withNotification(t('Installing libtensorflow'), async (report, token) => {
       const controller = new AbortController();
       token.onCancellationRequested(() => controller.abort());
@@ -122,8 +140,14 @@ export class RuntimeService {
 
   /** Two runs that start at the same time share one question. */
   private async askOnce(): Promise<RuntimeEnv | undefined> {
-    if (this.asking) void this.question.remind();
-    this.asking ??= this.ask();
+    if (this.asking && this.question.isOpen) void this.question.remind();
+    return this.inTurn(() => this.ask());
+  }
+
+  private async inTurn(
+    work: () => Promise<RuntimeEnv | undefined>,
+  ): Promise<RuntimeEnv | undefined> {
+    this.asking ??= work();
     try {
       return await this.asking;
     } finally {
@@ -131,32 +155,62 @@ export class RuntimeService {
     }
   }
 
-  private async ask(): Promise<RuntimeEnv | undefined> {
+  /** What can be installed on this machine. */
+  async offer(): Promise<RuntimeOffer> {
     const size = PLATFORM_PINS[platformKey()]?.wheel_size ?? 0;
-    const [install, forGpu] = [t('Install'), t('Install for the GPU')];
     const gpu = await findGpu(hostEnvironment());
+    const forGpu = canUse(gpu)
+      ? [
+          {
+            label: t('Install for the GPU'),
+            description: t('{0} download', formatBytes(GPU_BYTES)),
+            device: 'gpu' as const,
+          },
+        ]
+      : [];
     const question = t(
       'Training needs libtensorflow {0}. It is installed once with your own pip ({1} download). If a local Python already has TensorFlow, that one is used.',
       TENSORFLOW_VERSION,
       formatBytes(size),
     );
-    const more = canUse(gpu) ? [forGpu] : [];
-    const text =
-      more.length > 0
-        ? `${question} ${t('For {0}, TensorFlow with CUDA can be installed ({1} download).', gpu!.name, formatBytes(GPU_BYTES))}`
-        : question;
-    const answers = new Map<string, RuntimeAnswer>([
-      [install, 'cpu'],
-      [forGpu, 'gpu'],
-      [t('Cancel'), 'none'],
-    ]);
-    const answer = await this.question.ask(async () => {
-      const chosen = await notify('information', text, [install, ...more, t('Cancel')]);
-      return chosen === undefined ? undefined : answers.get(chosen);
+    const more = t(
+      'For {0}, TensorFlow with CUDA can be installed ({1} download).',
+      gpu?.name ?? '',
+      formatBytes(GPU_BYTES),
+    );
+    return {
+      text: forGpu.length > 0 ? `${question} ${more}` : question,
+      choices: [
+        {
+          label: t('Install'),
+          description: t('{0} download', formatBytes(size)),
+          device: 'cpu',
+        },
+        ...forGpu,
+      ],
+    };
+  }
+
+  /** Installs a runtime that the user chose before anything waits for it; `ensure` waits then. */
+  async installAhead(device: RuntimeDevice): Promise<void> {
+    await this.inTurn(() => this.installOrOffer(device));
+  }
+
+  private async ask(): Promise<RuntimeEnv | undefined> {
+    const { text, choices } = await this.offer();
+    const cancel = t('Cancel');
+    const answer = await this.question.ask(async (): Promise<RuntimeAnswer | undefined> => {
+      const labels = choices.map(({ label }) => label);
+      const chosen = await notify('information', text, [...labels, cancel]);
+      if (chosen === cancel) return 'none';
+      return choices.find(({ label }) => label === chosen)?.device;
     });
-    if (answer === 'none') return undefined;
+    return answer === 'none' ? undefined : this.installOrOffer(answer);
+  }
+
+  private async installOrOffer(device: RuntimeDevice): Promise<RuntimeEnv | undefined> {
     try {
-      return await this.install(answer);
+      return await this.install(device);
     } catch (error) {
       return this.offerWebAssembly(LoraError.from(error, 'runtime'));
     }

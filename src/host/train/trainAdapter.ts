@@ -13,6 +13,7 @@ import type { TrainState } from '../setup/trainState';
 import { usualRank } from '../setup/usualRank';
 import { writeRecipe } from '../setup/writeRecipe';
 import { price, recipeTextOf } from './answers';
+import { askRuntime } from './runtimeStep';
 import { askStart } from './startStep';
 
 const LAST_BASE = 'lora.lastBase';
@@ -46,7 +47,8 @@ export async function trainAdapter(
     errors,
     inspections,
     jobs,
-  }: Pick<Services, 'context' | 'errors' | 'inspections' | 'jobs'>,
+    runtime,
+  }: Pick<Services, 'context' | 'errors' | 'inspections' | 'jobs' | 'runtime'>,
   given: GivenAnswers = {},
 ): Promise<{ readonly file: string; readonly start: boolean } | undefined> {
   if (!vscode.workspace.workspaceFolders?.length) {
@@ -56,6 +58,7 @@ export async function trainAdapter(
       ),
     });
   }
+  if (!(await askRuntime(runtime, (error) => errors.report(error, 'runtime')))) return undefined;
   const memory = context.globalState;
   const baseQuestion = {
     errors,

@@ -88,6 +88,11 @@ export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
     else this.adopt(openPanel(this.options.view, place), subject);
   }
 
+  /** Closes the panel of a subject, if it is open. */
+  close(subject: S): void {
+    this.pages.get(this.options.keyOf(subject))?.panel.dispose();
+  }
+
   dispose(): void {
     this.serializer.dispose();
     for (const page of this.pages.values()) page.dispose();

@@ -28,6 +28,35 @@ const shownActions = (page) =>
       buttons.map((button) => button.getAttribute('aria-label') ?? button.innerText.trim()),
     );
 
+test('says that a run waits for the runtime, and installs it or asks again', async () => {
+  for (const theme of THEMES) {
+    const dashboard = await open({ steps: 0, state: 'preparing', evaluations: false }, { theme });
+    const { page } = dashboard;
+    const tell = (wait) =>
+      page.evaluate((value) => window.postMessage({ kind: 'wait', for: value }, '*'), wait);
+    const notice = page.locator('.wait');
+    assert.equal(await notice.count(), 0);
+    await tell('answer');
+    await notice.getByText('Waiting for the runtime').waitFor();
+    await assertAccessible(page);
+    for (const name of ['Install', 'More Options…'])
+      await notice.getByRole('button', { name }).click();
+    await eventually(async () =>
+      assert.deepEqual(
+        (await sent(page, 'runtime')).map(({ what }) => what),
+        ['install', 'ask'],
+      ),
+    );
+    await tell('installation');
+    await notice.getByText('The training starts when the runtime is installed.').waitFor();
+    assert.equal(await notice.getByRole('button').count(), 0);
+    await tell(null);
+    await notice.waitFor({ state: 'detached' });
+    await assertQuiet(dashboard);
+    await dashboard.close();
+  }
+});
+
 test('leads on from a completed run: what it has learnt, then the adapter', async () => {
   const dashboard = await open({ steps: 300, state: 'completed' });
   const { page } = dashboard;

@@ -47,8 +47,10 @@ function totalEpochs(state: DashboardState): number | null {
 }
 
 /** What the engine does now, unless it is plain training. */
-function activityFact({ t, format }: Texts, { status, progress, link }: DashboardState): string[] {
+function activityFact({ t, format }: Texts, state: DashboardState): string[] {
+  const { status, progress, link, wait } = state;
   const isPreparing = status.state === 'preparing';
+  if (wait !== null) return [];
   if (!isPreparing && status.state !== 'running') return [];
   if (!progress)
     return isPreparing ? [t(link === 'engine' ? 'phase.preparing' : 'phase.starting')] : [];

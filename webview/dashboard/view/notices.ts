@@ -6,6 +6,7 @@ import {
   type Problem,
   type SerializedError,
 } from '../../../src/shared/errors';
+import type { RuntimeWait } from '../../../src/shared/pages/dashboard/protocol';
 import { html } from '../../shared/html';
 import { icon, secondaryButton } from '../../shared/templates';
 import { healthNotes, severityOf, type HealthNote, type NoteSeverity } from '../model/health';
@@ -21,6 +22,7 @@ export function noticesView(page: DashboardPage, state: DashboardState): Templat
   const title = t(state.status.state === 'failed' ? 'error.title' : 'error.trouble');
   const notes = allNotes(page, state);
   return html`<div class="notices">
+    ${state.wait === null ? nothing : waitView(page, state.wait)}
     <section class="error" role="alert" ?hidden=${error === null}>
       ${guard([JSON.stringify(error), title], () =>
         error ? errorView(page, error, title) : nothing,
@@ -33,6 +35,20 @@ export function noticesView(page: DashboardPage, state: DashboardState): Templat
       )}
     </ul>
   </div>`;
+}
+
+/** What the run waits for, with a button where the user must decide. */
+function waitView({ t, post }: DashboardPage, wait: RuntimeWait): TemplateResult {
+  const install = () => post({ kind: 'runtime', what: 'install' });
+  const buttons = html`<div class="actions">
+    <vscode-button appearance="primary" @click=${install}>${t('wait.install')}</vscode-button>
+    ${secondaryButton(t('wait.ask'), () => post({ kind: 'runtime', what: 'ask' }))}
+  </div>`;
+  return html`<section class="wait" role="status">
+    <h2>${icon('cloud-download')}${t('wait.title')}</h2>
+    <p>${t(`wait.${wait}`)}</p>
+    ${wait === 'answer' ? buttons : nothing}
+  </section>`;
 }
 
 function errorView(page: DashboardPage, error: SerializedError, title: string): TemplateResult {

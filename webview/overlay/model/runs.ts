@@ -52,6 +52,7 @@ export function runAfter(run: OverlayRun, message: HostMessage): OverlayRun {
     case 'labels':
     case 'log':
     case 'answered':
+    case 'wait':
       return run;
   }
 }

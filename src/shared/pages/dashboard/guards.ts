@@ -4,7 +4,14 @@ import { asMetricLine } from '../../metrics/parse';
 import { STEP_FIELDS } from '../../metrics/table';
 import { checked } from '../../parsed';
 import { isInRun, type RunRecord } from '../../run';
-import { NEXT_STEPS, OPEN_TARGETS, type HostMessage, type PageMessage } from './protocol';
+import {
+  NEXT_STEPS,
+  OPEN_TARGETS,
+  RUNTIME_REQUESTS,
+  RUNTIME_WAITS,
+  type HostMessage,
+  type PageMessage,
+} from './protocol';
 import { isObject } from '../../values';
 
 // Checks for values from files and messages. Unknown keys pass: a newer engine may write more.
@@ -182,6 +189,7 @@ const HostMessageVariants = v.variant('kind', [
     command: text,
   }),
   v.object({ kind: v.literal('answered'), request: RequestSchema }),
+  v.object({ kind: v.literal('wait'), for: orNull(v.picklist(RUNTIME_WAITS)) }),
 ]);
 
 /** Messages of pages that save or copy something. */
@@ -197,6 +205,7 @@ const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('request'), request: RequestSchema }),
   v.object({ kind: v.literal('open'), what: v.picklist(OPEN_TARGETS) }),
   v.object({ kind: v.literal('next'), what: v.picklist(NEXT_STEPS) }),
+  v.object({ kind: v.literal('runtime'), what: v.picklist(RUNTIME_REQUESTS) }),
   v.object({ kind: v.literal('openPlace'), place: PlaceSchema }),
   PICTURE_SCHEMA,
   TEXT_SCHEMA,

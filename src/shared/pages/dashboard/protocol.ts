@@ -16,7 +16,8 @@ export type HostMessage =
   | RunMessage
   | LogMessage
   | LabelsMessage
-  | AnsweredMessage;
+  | AnsweredMessage
+  | WaitMessage;
 
 /** The whole state: the answer to `ready`, sent again when earlier messages are void. */
 export interface SnapshotMessage {
@@ -76,6 +77,22 @@ export interface LabelsMessage {
   readonly command: string;
 }
 
+/** What the run waits for before it starts, about the runtime; null: nothing. */
+export interface WaitMessage {
+  readonly kind: 'wait';
+  readonly for: RuntimeWait | null;
+}
+
+/** Whether the user must answer, or the runtime is being installed. */
+export const RUNTIME_WAITS = ['answer', 'installation'] as const;
+
+export type RuntimeWait = (typeof RUNTIME_WAITS)[number];
+
+/** Install the runtime, or ask again, with all choices. */
+export const RUNTIME_REQUESTS = ['install', 'ask'] as const;
+
+export type RuntimeRequest = (typeof RUNTIME_REQUESTS)[number];
+
 /** The request was answered; the host has already reported a failure to the user. */
 export interface AnsweredMessage {
   readonly kind: 'answered';
@@ -98,6 +115,7 @@ export type PageMessage =
   | { readonly kind: 'continue' }
   | { readonly kind: 'open'; readonly what: OpenTarget }
   | { readonly kind: 'next'; readonly what: NextStep }
+  | { readonly kind: 'runtime'; readonly what: RuntimeRequest }
   /** A place from the run's error. */
   | { readonly kind: 'openPlace'; readonly place: Place }
   | { readonly kind: 'copyError' }

@@ -29,6 +29,12 @@ export const DASHBOARD_STRINGS = {
   'interrupted.none':
     'The engine ended unexpectedly at step {0}, before the first checkpoint. Resume Run starts from the beginning.',
 
+  'wait.title': 'Waiting for the runtime',
+  'wait.answer': 'Training needs libtensorflow, which is not installed yet.',
+  'wait.installation': 'The training starts when the runtime is installed.',
+  'wait.install': 'Install',
+  'wait.ask': 'More Options…',
+
   pause: 'Pause',
   resume: 'Resume',
   stop: 'Stop',
