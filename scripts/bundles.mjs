@@ -8,6 +8,8 @@ import { tfjsNode, TFJS_WASM } from './tfjsBundles.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
+/** Programs in Python that run on the nodes of a Ray cluster. */
+const clusterPrograms = path.join(root, 'engine', 'ray');
 const wasmPackage = path.join(root, 'node_modules', '@tensorflow', 'tfjs-backend-wasm', 'dist');
 
 /** What all bundles for Node have in common. */
@@ -82,15 +84,18 @@ const bundles = (outdir) => [
   { ...pageBuild, outdir: path.join(outdir, 'webview') },
 ];
 
-function copyWasm(outdir) {
-  mkdirSync(outdir, { recursive: true });
+/** What is no JavaScript of ours: WebAssembly, and the programs for clusters. */
+function copyOthers(outdir) {
+  mkdirSync(path.join(outdir, 'ray'), { recursive: true });
+  for (const name of readdirSync(clusterPrograms).filter((file) => /\.(py|txt)$/.test(file)))
+    copyFileSync(path.join(clusterPrograms, name), path.join(outdir, 'ray', name));
   for (const name of readdirSync(wasmPackage).filter((file) => file.endsWith('.wasm')))
     copyFileSync(path.join(wasmPackage, name), path.join(outdir, name));
 }
 
 /** Writes all bundles into a folder: minified, or for the debugger. Gives esbuild's metafiles. */
 export async function writeBundles(outdir, { development = false } = {}) {
-  copyWasm(outdir);
+  copyOthers(outdir);
   const mode = development ? DEVELOPMENT : RELEASE;
   const results = await Promise.all(
     bundles(outdir).map((bundle) => build({ ...bundle, ...mode, metafile: true })),
@@ -100,7 +105,7 @@ export async function writeBundles(outdir, { development = false } = {}) {
 
 /** Writes all bundles for the debugger, and writes them again when a source changes. */
 export async function watchBundles(outdir) {
-  copyWasm(outdir);
+  copyOthers(outdir);
   const contexts = await Promise.all(
     bundles(outdir).map((bundle) => context({ ...bundle, ...DEVELOPMENT, logLevel: 'info' })),
   );

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { PlatformPin, WheelPin } from '../../src/runtime/pins';
 import type { InstallOptions, RuntimeOptions } from '../../src/runtime/runtime';
-import { storedZip } from './zipWriter';
+import { storedZip } from '../../src/common/storedZip';
 import { machineOf, PLATFORM, type TargetMachine } from './standInMachine';
 
 export const LIBRARIES = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const;

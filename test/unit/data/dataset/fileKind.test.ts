@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { otherKindOf } from '../../../../src/data/dataset/fileKind';
 import { scanDataset } from '../../../support/scannedRows';
-import { storedZip } from '../../../support/zipWriter';
+import { storedZip } from '../../../../src/common/storedZip';
 
 const ROW = '{"text": "a row"}\n';
 const nameOf = (content: string | Buffer) => otherKindOf(Buffer.from(content))?.name ?? null;

