@@ -34,7 +34,7 @@ export async function useRuntime({ dist, warn }: RuntimeContext): Promise<Runtim
       : await findRuntime(runtimeOptions(dist));
   if (!runtime) {
     throw new LoraError('runtime', 'No runtime is installed.', {
-      fix: 'Install it: lora runtime --install',
+      fix: 'Install it (lora runtime --install).',
     });
   }
   if (runtime.kind === 'wasm') {

@@ -50,6 +50,6 @@ export function adapterTensor(
   const infinite = dtype === 'F16' ? 0x7c00 : 0x7f80;
   if (!bits.some((own) => (own & infinite) === infinite)) return { name, dtype, shape, data: bits };
   throw new LoraError('adapter', `${name} has numbers that are too large for ${dtype}.`, {
-    fix: 'Write the adapter with --dtype float32.',
+    fix: 'Write the adapter in float32 (--dtype).',
   });
 }

@@ -147,3 +147,10 @@ export function formatPlace(place: Place): string {
     .join(', ');
   return oneLine(`${place.file}${at}${inside ? `, ${inside}` : ''}`);
 }
+
+/**
+ * What to do, for whoever uses no terminal: without the options of the command line, which stand in
+ * brackets.
+ */
+export const withoutOptions = (fix: string): string =>
+  fix.replaceAll(/ \((?:lora [a-z]+ )?--[a-z-]+\)/g, '');

@@ -90,27 +90,6 @@ describe('the interfaces to VS Code and other extensions', () => {
     assert.ok(changes > 0);
   });
 
-  it('queues the recipes of extensions and agents while a run is active', async () => {
-    const api = await extension().activate();
-    const uri = (name: string) => vscode.Uri.file(path.join(folder(), name));
-    writeFileSync(uri('long.lora.json').fsPath, recipe(2).replace('4 }', '500000 }'));
-    for (const name of ['second', 'third'])
-      writeFileSync(uri(`${name}.lora.json`).fsPath, recipe(2));
-    assert.equal(await api.startRecipe(uri('long.lora.json')), 'started');
-    assert.equal(await api.startRecipe(uri('second.lora.json')), 'queued');
-    assert.match(await tool(TOOLS.startRecipe, { recipe: 'third.lora.json' }), /^Queued/);
-    const runOf = async (name: string) =>
-      (await api.runs()).find(({ recipe: own }) => own?.fsPath === uri(name).fsPath);
-    const long = await until(async () => {
-      const run = await runOf('long.lora.json');
-      return run?.state === 'running' ? run : undefined;
-    }, 'the long run');
-    assert.equal(await runOf('second.lora.json'), undefined);
-    await vscode.commands.executeCommand('lora.stopRun', long.folder.fsPath);
-    for (const name of ['second.lora.json', 'third.lora.json'])
-      await until(async () => (await runOf(name))?.state === 'completed', name);
-  });
-
   it('provides chat tools that list runs, explain one, and compare two adapters', async () => {
     const [newer, older] = await (await extension().activate()).runs();
     const list = await tool(TOOLS.listRuns, {});
@@ -131,5 +110,26 @@ describe('the interfaces to VS Code and other extensions', () => {
       assert.match(compared, fact);
     await assert.rejects(tool(TOOLS.explainRun, { run: 'nothing' }), /There is no run nothing/);
     await assert.rejects(tool(TOOLS.startRecipe, { recipe: '/etc/passwd' }), /There is no recipe/);
+  });
+
+  it('queues the recipes of extensions and agents while a run is active', async () => {
+    const api = await extension().activate();
+    const uri = (name: string) => vscode.Uri.file(path.join(folder(), name));
+    writeFileSync(uri('long.lora.json').fsPath, recipe(2).replace('4 }', '500000 }'));
+    for (const name of ['second', 'third'])
+      writeFileSync(uri(`${name}.lora.json`).fsPath, recipe(2));
+    assert.equal(await api.startRecipe(uri('long.lora.json')), 'started');
+    assert.equal(await api.startRecipe(uri('second.lora.json')), 'queued');
+    assert.match(await tool(TOOLS.startRecipe, { recipe: 'third.lora.json' }), /^Queued/);
+    const runOf = async (name: string) =>
+      (await api.runs()).find(({ recipe: own }) => own?.fsPath === uri(name).fsPath);
+    const long = await until(async () => {
+      const run = await runOf('long.lora.json');
+      return run?.state === 'running' ? run : undefined;
+    }, 'the long run');
+    assert.equal(await runOf('second.lora.json'), undefined);
+    await vscode.commands.executeCommand('lora.stopRun', long.folder.fsPath);
+    for (const name of ['second.lora.json', 'third.lora.json'])
+      await until(async () => (await runOf(name))?.state === 'completed', name);
   });
 });

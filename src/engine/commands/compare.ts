@@ -73,7 +73,7 @@ async function readWithBase(
   const binding = intruders ? await bindingFor(await useRuntime(context), context.dist) : null;
   if (intruders && !binding) {
     throw new LoraError('runtime', 'Intruder dimensions need full SVDs by libtensorflow.', {
-      fix: 'Install it (lora runtime --install), or leave out --intruders.',
+      fix: 'Install it (lora runtime --install), or do not look for intruders (--intruders).',
     });
   }
   return withProgress(context, ({ show }) =>

@@ -191,14 +191,14 @@ async function mergeInstead(
   if (problem !== null && !merge) {
     throw new LoraError('adapter', problem, {
       place: { file: adapter },
-      fix: 'Merge it into its base with --merge. If the adapter does not name its base, add --base.',
+      fix: 'Merge it into its base (--merge). If the adapter does not name its base, choose that, too (--base).',
     });
   }
   if (base === null) {
     throw new LoraError(
       'usage',
       problem ?? 'The base of the adapter is not known, so it cannot be merged.',
-      { place: { file: adapter }, fix: 'Name the base to merge it into with --base.' },
+      { place: { file: adapter }, fix: 'Choose the base to merge it into (--base).' },
     );
   }
   if (problem !== null) {

@@ -68,7 +68,7 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
   if (found.format === to && !options.merge) {
     throw new LoraError('usage', `The adapter has this format already (${to}).`, {
       place: { file: found.path },
-      fix: 'Name another format with --to.',
+      fix: 'Choose another format (--to).',
     });
   }
   if (!options.merge) {
@@ -145,7 +145,7 @@ async function writeAsGguf(output: string, { adapter, base, found }: ReadAdapter
     throw new LoraError(
       'usage',
       'An adapter for llama.cpp needs its base, which determines tensor names and row order.',
-      { place: { file: found.path }, fix: 'Name it with --base.' },
+      { place: { file: found.path }, fix: 'Choose it (--base).' },
     );
   }
   const { name } = path.parse(found.path);

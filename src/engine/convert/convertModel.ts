@@ -46,7 +46,7 @@ export async function convertModel(options: ConvertModelOptions): Promise<Conver
     if (base.format !== 'gguf') {
       throw new LoraError('usage', 'The base is a Hugging Face folder already.', {
         place: { file: base.path },
-        fix: 'Name a .gguf file with --base.',
+        fix: 'Choose a .gguf file as the base (--base).',
       });
     }
     await base.readTokenizer().catch((error: unknown) => {

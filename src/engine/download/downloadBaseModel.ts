@@ -37,7 +37,7 @@ export async function downloadBaseModel({
     const message = `The model cannot be downloaded to this folder: ${writeErrorReason(cause)}.`;
     throw new LoraError('disk', message, {
       place: { file: output },
-      fix: 'Choose another --output.',
+      fix: 'Choose another folder (--output).',
       cause,
     });
   });

@@ -119,7 +119,7 @@ const openPartial = (partial: string): Promise<FileHandle> =>
   openForAppending(partial).catch((cause: unknown) => {
     throw new LoraError('disk', `The file cannot be written: ${writeErrorReason(cause)}.`, {
       place: { file: partial },
-      fix: 'Remove it, or choose another --output.',
+      fix: 'Remove it, or choose another folder (--output).',
       cause,
     });
   });

@@ -137,7 +137,7 @@ function nothingToExtract(tuned: BaseModel, leftOut: readonly LeftOut[]): LoraEr
       : `None of the targeted layers differs. What differs is ${listTensors(leftOut)}.`;
   return new LoraError('base', problem, {
     place: { file: tuned.path },
-    fix: 'Name the model before fine-tuning with --base, and the one after it with --tuned.',
+    fix: 'Choose the model before fine-tuning (--base), and the one after it (--tuned).',
   });
 }
 

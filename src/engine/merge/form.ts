@@ -49,7 +49,7 @@ export function folderForm(base: BaseModel, dtype: MergeDtype): OutputForm {
   const requested = requestedType(dtype);
   if (requested === 'Q8_0') {
     throw new LoraError('usage', 'A model folder cannot hold q8_0 weights.', {
-      fix: 'Name an output that ends with .gguf, or another --dtype.',
+      fix: 'Choose an output that ends with .gguf, or another data type (--dtype).',
     });
   }
   const transposed = new Map(

@@ -104,14 +104,14 @@ function checkScalable(adapters: readonly Adapter[], scale: number, file: string
     throw new LoraError(
       'usage',
       `The scale of ${tooLarge.path} would be ${tooLarge.scaling * scale}, which float32 cannot hold.`,
-      { place: { file }, fix: 'Choose a smaller --scale.' },
+      { place: { file }, fix: 'Choose a smaller scale (--scale).' },
     );
   }
   if (scale !== 1 && !isScalable) {
     throw new LoraError(
       'usage',
       'Only LoRA updates can be scaled, not the magnitudes of DoRA or fully trained tensors.',
-      { place: { file }, fix: 'Leave out --scale.' },
+      { place: { file }, fix: 'Leave out the scale (--scale).' },
     );
   }
 }

@@ -148,7 +148,7 @@ function checkStored(exact: Float32Array, { stored, dtype, place }: StoredNumber
     throw Number.isFinite(value)
       ? new LoraError('adapter', `The result holds ${value}, which ${dtype} cannot store.`, {
           place,
-          fix: 'Choose a larger dtype with --dtype.',
+          fix: 'Choose a data type with a larger range, such as float32 (--dtype).',
         })
       : new LoraError('adapter', `The result would hold ${value}: the update is too large.`, {
           place,

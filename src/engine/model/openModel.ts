@@ -114,7 +114,7 @@ function refuseMissingHead(base: BaseModel, adapter: Adapter | null): void {
     place: { file: base.path, tensor: missing },
     fix: adapter
       ? 'Use an adapter that contains its head (modules_to_save).'
-      : 'Add an adapter that was trained for this task: --adapter DIR.',
+      : 'Add an adapter that was trained for this task (--adapter).',
   });
 }
 

@@ -72,7 +72,11 @@ const ownedError = ({ folder, pid }: FolderIsOwned): LoraError =>
 export async function makeRunDir(dir: string): Promise<void> {
   const make = areRunsPrivate(process.env) ? makePrivateFolder : makeFolder;
   await make(dir).catch((error: unknown) => {
-    throw runNotWritable(dir, error, 'Make the folder writable, or choose another --run-dir.');
+    throw runNotWritable(
+      dir,
+      error,
+      'Make the folder writable, or choose another one (--run-dir).',
+    );
   });
   await keepRunsOutOfGit(dir);
 }
@@ -104,7 +108,7 @@ export async function refuseUsedRunDir(dir: string): Promise<void> {
         : `This folder already contains ${name}, which the run would overwrite.`;
     throw new LoraError('run', message, {
       place: { file: dir },
-      fix: 'Choose another --run-dir, or resume the run with --resume.',
+      fix: 'Choose another folder (--run-dir), or resume the run (--resume).',
     });
   }
 }
@@ -275,7 +279,7 @@ async function dropIncompleteLine(handle: FileHandle): Promise<void> {
 function metricsError(file: string, error: unknown): LoraError {
   return new LoraError('disk', `The metrics could not be written: ${writeErrorReason(error)}.`, {
     place: { file },
-    fix: 'Free some disk space or make the folder writable, then resume the run with --resume.',
+    fix: 'Free some disk space or make the folder writable, then resume the run (--resume).',
     cause: error,
   });
 }

@@ -57,7 +57,7 @@ async function checkAdapter(
       'This is not the adapter that was merged, or it has changed since.',
       {
         place: { file: different?.file ?? folder },
-        fix: 'Name the adapter that was merged with --adapter.',
+        fix: 'Choose the adapter that was merged (--adapter).',
       },
     );
   }

@@ -178,7 +178,7 @@ async function readModule(
     throw new LoraError(
       'adapter',
       "The order of this tensor's rows depends on the head size of the base, which is not given.",
-      { place: { file, tensor: b.name }, fix: 'Name the base with --base.' },
+      { place: { file, tensor: b.name }, fix: 'Choose the base (--base).' },
     );
   }
   const B =

@@ -324,7 +324,7 @@ function targeted(
     `${what}: only ${wanted.length} of ${countOf(all.length, 'module')} would be used.`,
     {
       place,
-      fix: 'Correct target_modules, or leave the others out with --partial where the command has it.',
+      fix: 'Correct target_modules, or leave the others out where the command can (--partial).',
     },
   );
 }

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import type { LoraError, Place } from '../../shared/errors';
+import { withoutOptions, type LoraError, type Place } from '../../shared/errors';
 import { COMMANDS } from '../commands/commandTable';
 import { SETTINGS } from '../manifest/ids';
 import { t } from '../text/l10n';
@@ -80,7 +80,7 @@ export function summarize(error: LoraError): string {
     `${where}${error.message}`,
     first && `${first.place ? `${shortPlace(first.place)}: ` : ''}${first.message}`,
     more > 0 && t('And {0} more.', more),
-    error.fix,
+    error.fix && withoutOptions(error.fix),
   ]
     .filter(Boolean)
     .join(' ');

@@ -2,6 +2,7 @@ import { nothing, type TemplateResult } from 'lit-html';
 import { guard } from 'lit-html/directives/guard.js';
 import {
   formatPlace,
+  withoutOptions,
   type Place,
   type Problem,
   type SerializedError,
@@ -64,7 +65,7 @@ function errorView(page: DashboardPage, error: SerializedError, title: string): 
     <p class="message">${error.message}${placeLink(page, error.place)}</p>
     ${shown.length > 0 ? list : nothing}
     ${more > 0 ? html`<p>${t('error.more', more)}</p>` : nothing}
-    ${error.fix ? html`<p class="fix">${icon('lightbulb')}<span>${error.fix}</span></p>` : nothing}
+    ${error.fix ? html`<p class="fix">${icon('lightbulb')}<span>${withoutOptions(error.fix)}</span></p>` : nothing}
     ${error.detail ? technicalDetails(page, error.detail) : nothing}
     <div class="actions">
       ${error.area === 'recipe' ? openRecipe : nothing}
