@@ -249,16 +249,16 @@ describe('beside the main task', { timeout: LIMIT }, () => {
 
   it("a run's context menu copies the adapter's path, opens its files and reveals them", async () => {
     const choose = (label) => chooseInSubmenu(page, row(0), 'Adapter', label);
-    await choose('Copy Adapter Path');
+    await choose('Copy Path');
     await until(
       async () =>
         (await page.evaluate(() => globalThis.navigator.clipboard.readText())) ===
         path.join(firstRun().dir, 'adapter'),
       'the path in the clipboard',
     );
-    await choose('Open Adapter');
+    await choose('Open Configuration');
     await page.locator('.tab.active', { hasText: /adapter_config\.json|README/ }).waitFor();
-    await choose('Reveal Adapter');
+    await choose('Reveal in Explorer');
     await page
       .locator('.explorer-folders-view .monaco-list-row', { hasText: /^adapter/ })
       .first()

@@ -83,12 +83,12 @@ describe('the run history', { timeout: LIMIT }, () => {
       [0, 'newer'],
       [1, 'older'],
     ]) {
-      await chooseInMenu(page, pane.nth(at), 'Rename Run');
+      await chooseInMenu(page, pane.nth(at), 'Rename');
       await page.locator('.quick-input-title', { hasText: 'Rename Run' }).waitFor();
       await d.typeInput(page, name);
       await row(name).waitFor();
     }
-    await chooseInSubmenu(page, row('newer'), 'Run', 'Tag Run');
+    await chooseInSubmenu(page, row('newer'), 'Run', 'Tag');
     await page.locator('.quick-input-title', { hasText: 'Tag Run' }).waitFor();
     await d.typeInput(page, 'small, good');
     const notes = path.join(runsOf(workspace)[1].dir, 'notes.json');
@@ -102,22 +102,22 @@ describe('the run history', { timeout: LIMIT }, () => {
   });
 
   it('filters runs while the user types, and groups them', async () => {
-    await d.runCommand(page, 'LoRA Run: Filter Runs');
+    await d.runCommand(page, 'LoRA Run: Filter');
     await page.locator('.quick-input-title', { hasText: 'Filter Runs' }).waitFor();
     await inputFocused(page);
     await page.keyboard.type('#small');
     await until(async () => (await labels()).join() === 'newer', 'one run');
     await page.keyboard.press('Enter');
-    await d.runCommand(page, 'LoRA Run: Clear Runs Filter');
+    await d.runCommand(page, 'LoRA Run: Clear Filter');
     await until(async () => (await labels()).length === 2, 'both runs');
-    await d.runCommand(page, 'LoRA Run: Group Runs');
+    await d.runCommand(page, 'LoRA Run: Group');
     await d.pickItem(page, 'By recipe');
     await until(
       async () => (await labels()).join() === 'second.lora.json,newer,first.lora.json,older',
       'the groups',
     );
     await d.screenshot(page, path.join(shots, 'history.png'));
-    await d.runCommand(page, 'LoRA Run: Group Runs');
+    await d.runCommand(page, 'LoRA Run: Group');
     await d.pickItem(page, 'No grouping');
     await until(async () => (await labels()).length === 2, 'no groups');
   });
@@ -178,7 +178,7 @@ describe('the run history', { timeout: LIMIT }, () => {
     await palette(page, 'File: Focus on Files Explorer');
     const folder = page.locator('.explorer-folders-view .monaco-list-row', { hasText: /^mine$/ });
     await folder.waitFor();
-    await chooseInSubmenu(page, folder, 'LoRA Adapter', 'Resize Adapter');
+    await chooseInSubmenu(page, folder, 'LoRA Adapter', 'Resize');
     await page
       .locator('.quick-input-list .monaco-list-row', { hasText: 'By retained energy' })
       .first()
@@ -217,7 +217,7 @@ describe('the run history', { timeout: LIMIT }, () => {
   it('deletes the selected runs, after showing their size', async () => {
     await row('older').click();
     await row('newer').click({ modifiers: ['ControlOrMeta'] });
-    await menu('newer', 'Delete Run');
+    await menu('newer', 'Delete');
     assert.match(await d.dialog(page, 'Move to Trash'), /Delete 2 runs\?[^]*[KM]iB/);
     const permanently = page.locator('.monaco-dialog-box').getByText(/permanently/);
     await until(async () => {

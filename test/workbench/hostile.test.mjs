@@ -201,7 +201,7 @@ describe('a workspace of a stranger that is trusted', { timeout: LIMIT }, () => 
 
   it('changes nothing through links when a run is renamed', async () => {
     const { page, elsewhere, before } = opened;
-    await chooseInMenu(page, linkedRow(page), 'Rename Run');
+    await chooseInMenu(page, linkedRow(page), 'Rename');
     await page.locator('.quick-input-title', { hasText: 'Rename Run' }).waitFor();
     await d.typeInput(page, 'renamed');
     await d.notifications(page, /notes\.json.*link/);
@@ -218,7 +218,7 @@ describe('a workspace of a stranger that is trusted', { timeout: LIMIT }, () => 
 
   it('removes links, not what they lead to, when a run is deleted', async () => {
     const { page, elsewhere, before } = opened;
-    await chooseInMenu(page, linkedRow(page), 'Delete Run');
+    await chooseInMenu(page, linkedRow(page), 'Delete');
     assert.match(await d.dialog(page, 'Move to Trash'), /Delete the run/);
     const permanently = page.locator('.monaco-dialog-box').getByText(/permanently/);
     await until(async () => {

@@ -49,7 +49,7 @@ describe('a base model from the Hub', { timeout: LIMIT }, () => {
   );
 
   it('asks for name, folder and token, and downloads the model', async () => {
-    await d.runCommand(page, 'LoRA Model: Download Base Model');
+    await d.runCommand(page, 'LoRA: Download Base Model');
     await title('Download Base Model').waitFor();
     await inputFocused(page);
     await page.keyboard.type('owner/tiny');
@@ -76,7 +76,7 @@ describe('a base model from the Hub', { timeout: LIMIT }, () => {
   });
 
   it('reports a model that does not exist, and writes nothing', async () => {
-    await d.runCommand(page, 'LoRA Model: Download Base Model');
+    await d.runCommand(page, 'LoRA: Download Base Model');
     await title('Download Base Model').waitFor();
     await inputFocused(page);
     await page.keyboard.type('owner/nothing');

@@ -91,7 +91,7 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
 
   it('compares the two adapters, and moves through the map of layers', async () => {
     // the first one is that of the active dashboard
-    await acceptFirstOf('LoRA Adapter: Compare Adapters', 'compare train on tiny');
+    await acceptFirstOf('LoRA: Compare Adapters', 'compare train on tiny');
     await page.locator('.tab.active', { hasText: '↔' }).waitFor();
     const map = page
       .locator('iframe.webview.ready:visible')
@@ -107,7 +107,7 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
   });
 
   it('merges one into a model', async () => {
-    await acceptFirstOf('LoRA Adapter: Merge Adapter into Model', 'Select an adapter to merge');
+    await acceptFirstOf('LoRA Adapter: Merge into Model', 'Select an adapter to merge');
     await title('Output');
     await press('Enter');
     await until(
@@ -122,7 +122,7 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
   });
 
   it('tries one beside its base model', async () => {
-    await acceptFirstOf('LoRA Adapter: Try Adapter', 'Select an adapter to try');
+    await acceptFirstOf('LoRA: Try Adapter', 'Select an adapter to try');
     await page.locator('.tab.active', { hasText: 'Try on tiny' }).waitFor();
     const body = d.webview(page);
     await body.getByText('Ready, on').waitFor();
@@ -162,5 +162,51 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
     await press('Escape');
     await box.waitFor({ state: 'detached' });
     assert.equal(runsOf(workspace).length, 2, 'nothing is deleted unless it is confirmed');
+  });
+
+  it('finds commands by what they do, whatever group they are in', async () => {
+    for (const [typed, title] of [
+      ['lora train', 'LoRA: Train Adapter…'],
+      ['rename run', 'LoRA Run: Rename…'],
+      ['merge adapter', 'LoRA Adapter: Merge into Model…'],
+    ]) {
+      await press('F1');
+      await inputFocused(page);
+      await page.keyboard.type(typed);
+      await page
+        .locator('.quick-input-list .monaco-list-row', { hasText: title })
+        .first()
+        .waitFor();
+      await press('Escape');
+      await page.locator('.quick-input-list').waitFor({ state: 'hidden' });
+    }
+  });
+
+  it('sorts and filters the table of runs, and opens a dashboard from it', async () => {
+    await palette(page, 'LoRA Run: Show Table');
+    await page.locator('.tab.active', { hasText: /^Runs/ }).waitFor();
+    const table = d.webview(page);
+    const ranks = () => table.locator('tbody button.link').count();
+    await until(async () => (await ranks()) === 2, 'two runs');
+    await tabTo(table.locator('input[type=search]:focus'));
+    await page.keyboard.type('r>2');
+    await until(async () => (await ranks()) === 1, 'one run');
+    const head = table.locator('th', { has: page.locator('button.sort:focus') });
+    await tabTo(head.filter({ hasText: 'Run' }));
+    await press('Enter');
+    await until(async () => (await head.getAttribute('aria-sort')) === 'ascending', 'the order');
+    await tabTo(table.locator('tbody button.link:focus'));
+    await press('Enter');
+    await page.locator('.tab.active', { hasText: 'r4 ·' }).waitFor();
+  });
+
+  it('runs the recipe of the active dashboard', async () => {
+    const before = runsOf(workspace).length;
+    await palette(page, 'LoRA: Run Recipe');
+    await until(() => {
+      const { record } = runsOf(workspace).at(-1);
+      return runsOf(workspace).length === before + 1 && record?.state === 'completed';
+    }, 'another run');
+    assert.equal(runsOf(workspace).at(-1).record.recipe.lora.r, 4);
   });
 });

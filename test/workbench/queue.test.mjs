@@ -73,7 +73,7 @@ describe('queued runs', { timeout: LIMIT }, () => {
     );
     await chooseInMenu(page, row('one.lora.json'), 'Remove from Queue');
     await until(async () => !(await labels()).includes('one.lora.json'), 'its removal');
-    await chooseInMenu(page, row('r2'), 'Stop Run');
+    await chooseInMenu(page, row('r2'), 'Stop');
     await until(
       () => runsOf(workspace).length === 2 && runsOf(workspace)[1].record?.state === 'completed',
       'the second run',
@@ -111,7 +111,7 @@ describe('queued runs', { timeout: LIMIT }, () => {
     );
     await chooseInMenu(page, row('one.lora.json'), 'Remove from Queue');
     await until(async () => !(await labels()).includes('one.lora.json'), 'its removal');
-    await chooseInMenu(page, row('r2'), 'Stop Run');
+    await chooseInMenu(page, row('r2'), 'Stop');
     await until(
       () => runsOf(workspace).every(({ record }) => !/running|preparing/.test(record?.state)),
       'the end of both runs',
@@ -192,7 +192,7 @@ describe('queued runs', { timeout: LIMIT }, () => {
   it('overlays the selected runs', async () => {
     await row('one r 1').click();
     await row('one r 4').click({ modifiers: ['ControlOrMeta'] });
-    await chooseInMenu(page, row('one r 4'), 'Overlay Runs');
+    await chooseInMenu(page, row('one r 4'), 'Overlay');
     await page.locator('.tab.active', { hasText: '2 runs' }).waitFor();
     await until(async () => /one r 1[^]*one r 4/.test(await body().innerText()), 'both runs');
     await checkThemes(workbench.server, page, 'overlay');

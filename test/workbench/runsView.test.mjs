@@ -98,7 +98,7 @@ describe('the Runs view', { timeout: LIMIT }, () => {
   });
 
   it('says that no run matches the filter, and clears it', async () => {
-    await d.runCommand(page, 'LoRA Run: Filter Runs');
+    await d.runCommand(page, 'LoRA Run: Filter');
     await page.locator('.quick-input-title', { hasText: 'Filter Runs' }).waitFor();
     await d.typeInput(page, 'nowhere');
     const welcome = page.locator('.welcome-view-content');
@@ -111,7 +111,7 @@ describe('the Runs view', { timeout: LIMIT }, () => {
   });
 
   it('shows a table of all runs, which opens their dashboards', async () => {
-    await d.runCommand(page, 'LoRA Run: Show Table of Runs');
+    await d.runCommand(page, 'LoRA Run: Show Table');
     await page.locator('.tab.active', { hasText: 'Runs' }).waitFor();
     const table = d.webview(page);
     await until(async () => (await table.locator('tbody tr').count()) === 2, 'two runs');
@@ -137,7 +137,7 @@ describe('the Runs view', { timeout: LIMIT }, () => {
     await page.mouse.move(700, 500);
     const text = await row.innerText();
     await until(async () => (await row.innerText()) !== text, 'later steps in the view');
-    await chooseInMenu(page, row, 'Stop Run');
+    await chooseInMenu(page, row, 'Stop');
     await until(() => runsOf(workspace)[2].record.state === 'stopped', 'the stop');
     await until(async () => /^r8 · \d/.test((await labels())[0]), 'its loss in the label');
   });

@@ -110,7 +110,7 @@ async function pictureDashboard({ content, row, save, closeEditors }) {
 async function pictureOverlay({ page, content, row, save, closeEditors }) {
   await row(1).click();
   await row(8).click({ modifiers: ['Shift'] });
-  await chooseInMenu(page, row(8), 'Overlay Runs');
+  await chooseInMenu(page, row(8), 'Overlay');
   await content().locator('.runs tbody tr').nth(2).waitFor();
   await save('overlay');
   await closeEditors();

@@ -259,12 +259,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     // else the adapter of the active dashboard is compared
     await d.runCommand(page, 'View: Close All Editors');
     await page.locator('.tab').first().waitFor({ state: 'hidden' });
-    await commandPick(
-      page,
-      'LoRA Adapter: Compare Adapters',
-      'adapter to compare',
-      'train on tiny',
-    );
+    await commandPick(page, 'LoRA: Compare Adapters', 'adapter to compare', 'train on tiny');
     await page.locator('.quick-input-widget input[placeholder*="compare train on tiny"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();
     await page.locator('.tab.active', { hasText: '↔' }).waitFor();
@@ -279,7 +274,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await beside.locator('vscode-button', { hasText: 'Open as Text Diff' }).click();
     await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
     await page.locator('.monaco-diff-editor .view-line', { hasText: '‖dW‖' }).first().waitFor();
-    await commandPick(page, 'LoRA Adapter: Resize Adapter', 'adapter to resize', 'train on tiny');
+    await commandPick(page, 'LoRA Adapter: Resize', 'adapter to resize', 'train on tiny');
     await picks.filter({ hasText: 'By maximum error' }).first().click();
     // a page that is still loading can take the focus from the input box
     const input = page.locator('.quick-input-widget input[type=text]');
@@ -289,7 +284,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await input.press('Enter');
     const [resized] = await d.notifications(page, /Changed the rank from/);
     assert.match(resized.text, /with an error of [\d.]+\s?%: \d+ KiB instead of \d+ KiB/);
-    await commandPick(page, 'LoRA Adapter: Convert Adapter', 'to convert', 'train on tiny');
+    await commandPick(page, 'LoRA Adapter: Convert', 'to convert', 'train on tiny');
     await page.locator('.quick-input-widget input[placeholder*="Select a format"]').waitFor();
     await picks.filter({ hasText: 'llama.cpp' }).first().click();
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
@@ -306,7 +301,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     );
     await commandPick(
       page,
-      'LoRA Adapter: Merge Adapter into Model',
+      'LoRA Adapter: Merge into Model',
       'merge into its base',
       'train on tiny',
     );

@@ -70,13 +70,13 @@ describe('two windows on one run', { timeout: LIMIT }, () => {
     await row(second).click();
     const before = await until(() => shownStep(second), 'the dashboard of the second window');
     await until(async () => (await shownStep(second)) > before, 'later steps there');
-    await chooseInMenu(second, row(second), 'Pause Run');
+    await chooseInMenu(second, row(second), 'Pause');
     await until(
       async () => /pause/.test((await d.treeItems(first, 'Runs'))[0]?.icon),
       'the pause in the first window',
     );
     await d.screenshot(first, path.join(shots, 'two-windows.png'));
-    await chooseInMenu(first, row(first), 'Stop Run');
+    await chooseInMenu(first, row(first), 'Stop');
     for (const page of windows)
       await until(async () => /stopped/i.test(await description(page)), 'the end in both windows');
     await until(

@@ -24,6 +24,7 @@ export type CommandSubject =
   | 'active'
   | 'resumable'
   | 'recipe'
+  | 'recipe file'
   | 'model'
   | 'ended with adapter'
   | 'adapter';
@@ -37,11 +38,16 @@ export const COMMANDS = {
   trainOnDataset: { id: 'lora.trainOnDataset', area: 'recipe', needsTrust: true },
   trainOnModel: { id: 'lora.trainOnModel', area: 'recipe', needsTrust: true },
   inspectTensors: { id: 'lora.inspectTensors', area: 'adapter', needsTrust: false },
-  runRecipe: { id: 'lora.runRecipe', area: 'recipe', needsTrust: true },
-  configureRank: { id: 'lora.configureRank', area: 'recipe', needsTrust: true },
-  pickRank: { id: 'lora.pickRank', area: 'recipe', needsTrust: true },
-  queueRecipe: { id: 'lora.queueRecipe', area: 'recipe', needsTrust: true },
-  sweepRanks: { id: 'lora.sweepRanks', area: 'recipe', needsTrust: true },
+  runRecipe: { id: 'lora.runRecipe', area: 'recipe', needsTrust: true, subject: 'recipe file' },
+  configureRank: {
+    id: 'lora.configureRank',
+    area: 'recipe',
+    needsTrust: true,
+    subject: 'recipe file',
+  },
+  pickRank: { id: 'lora.pickRank', area: 'recipe', needsTrust: true, subject: 'recipe file' },
+  queueRecipe: { id: 'lora.queueRecipe', area: 'recipe', needsTrust: true, subject: 'recipe file' },
+  sweepRanks: { id: 'lora.sweepRanks', area: 'recipe', needsTrust: true, subject: 'recipe file' },
   moveQueuedUp: { id: 'lora.moveQueuedUp', area: 'run', needsTrust: false },
   moveQueuedDown: { id: 'lora.moveQueuedDown', area: 'run', needsTrust: false },
   removeQueued: { id: 'lora.removeQueued', area: 'run', needsTrust: false },

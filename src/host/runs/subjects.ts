@@ -1,13 +1,14 @@
 import type { CommandSubject } from '../commands/commandTable';
 import { canResume, isActive, type RunSummary } from './run';
 
-/** What commands are about, of a run: its folder or its adapter; null when it does not fit. */
+/** What commands are about, of a run: its folder, adapter or recipe; null when it does not fit. */
 const SUBJECTS: Readonly<Record<CommandSubject, (run: RunSummary) => string | null>> = {
   run: ({ dir }) => dir,
   running: ({ dir, state }) => (state === 'running' ? dir : null),
   active: (run) => (isActive(run) ? run.dir : null),
   resumable: (run) => (canResume(run) ? run.dir : null),
   recipe: ({ dir, recipePath }) => (recipePath === null ? null : dir),
+  'recipe file': ({ recipePath }) => recipePath,
   model: ({ dir, model }) => (model === null ? null : dir),
   'ended with adapter': ({ dir, adapter }) => (adapter === null ? null : dir),
   adapter: ({ adapter }) => adapter,

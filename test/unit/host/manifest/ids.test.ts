@@ -27,7 +27,11 @@ interface Manifest {
     readonly untrustedWorkspaces: { readonly restrictedConfigurations: readonly string[] };
   };
   readonly contributes: {
-    readonly commands: readonly (Entry & { readonly command: string })[];
+    readonly commands: readonly (Entry & {
+      readonly command: string;
+      readonly category: string;
+      readonly title: string;
+    })[];
     readonly menus: Readonly<Record<string, readonly Entry[]>>;
     readonly submenus: readonly { readonly id: string }[];
     readonly views: Readonly<Record<string, readonly Entry[]>>;
@@ -220,6 +224,18 @@ describe('the problem matcher', () => {
       ),
     ).toBeNull();
   });
+});
+
+it('repeats no category in the title of a command', () => {
+  const texts = JSON.parse(readFileSync('package.nls.json', 'utf8')) as Record<string, string>;
+  const text = (key: string) => texts[key.replaceAll('%', '')] ?? key;
+  const repeated = manifest.contributes.commands
+    .map(({ category, title }) => [text(category), text(title)] as const)
+    .filter(([category, title]) => {
+      const noun = category.split(' ')[1];
+      return noun !== undefined && new RegExp(`\\b${noun}s?\\b(?! Again)`).test(title);
+    });
+  expect(repeated).toEqual([]);
 });
 
 it('recognizes recipes by their file names', () => {
