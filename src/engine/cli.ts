@@ -19,6 +19,7 @@ import { mergeCommand } from './commands/merge';
 import { resizeCommand } from './commands/resize';
 import { runtimeCommand } from './commands/runtime';
 import { serveCommand } from './commands/serve';
+import { sweepCommand } from './commands/sweep';
 import { trainCommand } from './commands/train';
 import { unmergeCommand } from './commands/unmerge';
 import { endWithLeftThread } from './nativeCall';
@@ -30,6 +31,7 @@ declare const LORA_VERSION: string;
 const COMMANDS: ReadonlyMap<string, Command> = new Map(
   [
     trainCommand,
+    sweepCommand,
     generateCommand,
     serveCommand,
     evaluateCommand,
@@ -56,6 +58,7 @@ const EXIT_CODES: Readonly<Partial<Record<ErrorArea, number>>> = {
 };
 /** A training saves what it has first. */
 const REQUESTS_TO_END_TRAINING = 3;
+const TRAININGS: readonly Command[] = [trainCommand, sweepCommand];
 
 const NAME_WIDTH = Math.max(...[...COMMANDS.keys()].map((name) => name.length));
 
@@ -103,7 +106,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   const stop = command.endedBySignals
     ? ENDED_BY_SIGNALS
     : listenToStopSignals(
-        command === trainCommand ? REQUESTS_TO_END_TRAINING : REQUESTS_TO_END,
+        TRAININGS.includes(command) ? REQUESTS_TO_END_TRAINING : REQUESTS_TO_END,
         noteText,
       );
   const context: CommandContext = {

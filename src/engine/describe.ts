@@ -14,3 +14,11 @@ export const describeWorse = (before: number): string =>
 
 /** 1234567 -> "1,234,567" */
 export const groupDigits = (count: number): string => count.toLocaleString('en-US');
+
+/** 75 -> 1:15; 3675 -> 1:01:15 */
+export function formatClock(seconds: number): string {
+  const whole = Math.round(seconds);
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const padded = (value: number) => String(value).padStart(2, '0');
+  return h > 0 ? `${h}:${padded(m)}:${padded(s)}` : `${m}:${padded(s)}`;
+}

@@ -8,6 +8,7 @@ import { variablesIn } from './chatVariables';
 import { RecipeSchema, type Recipe } from './recipe';
 import { repeatedKey } from './repeatedKeys';
 import { recipeRoot, recipeTree } from './recipeTree';
+import { entriesOf } from './schemaParts';
 import { ruleOf } from './schemaRule';
 import { countOf, isObject } from './values';
 
@@ -168,15 +169,6 @@ function valueMessage(issue: v.BaseIssue<unknown>, key: string): string {
   )
     return `"${key}" is missing.`;
   return `"${key}" ${ruleOf(issue)}, not ${JSON.stringify(issue.input)}.`;
-}
-
-/** The keys of an object schema, also inside optional(…) and pipe(…). */
-function entriesOf(schema: unknown): Record<string, unknown> | undefined {
-  if (!isObject(schema)) return undefined;
-  if ('entries' in schema) return schema['entries'] as Record<string, unknown>;
-  if ('wrapped' in schema) return entriesOf(schema['wrapped']);
-  if ('pipe' in schema) return entriesOf((schema['pipe'] as unknown[])[0]);
-  return undefined;
 }
 
 /** The node at a path, or at the longest part of it that exists. */

@@ -145,6 +145,9 @@ export const RUN_FILES = {
   changes: 'uncommitted.diff',
 } as const;
 
+/** The user's name, tags and note of a run. Only the engine writes the other files. */
+export const NOTES_FILE = 'notes.json';
+
 /** Whether a path out of run.json stays in the run's folder, on every system. */
 export const isInRun = (inner: string): boolean =>
   inner !== '' &&

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { isObject } from './values';
 
 /** Adds a description, which becomes that of the JSON schema. */
 export const described = <S extends v.GenericSchema>(schema: S, description: string) =>
@@ -17,3 +18,12 @@ export const positive = () => v.pipe(v.number(), v.gtValue(0, 'must be above 0')
 export const nonNegative = () => v.pipe(v.number(), v.minValue(0, 'must be at least 0'));
 /** A file or folder. */
 export const path = () => v.pipe(v.string(), v.minLength(1, 'must not be empty'));
+
+/** The keys of an object schema, also inside optional(…) and pipe(…). */
+export function entriesOf(schema: unknown): Record<string, unknown> | undefined {
+  if (!isObject(schema)) return undefined;
+  if ('entries' in schema) return schema['entries'] as Record<string, unknown>;
+  if ('wrapped' in schema) return entriesOf(schema['wrapped']);
+  if ('pipe' in schema) return entriesOf((schema['pipe'] as unknown[])[0]);
+  return undefined;
+}

@@ -177,6 +177,7 @@ describe('queued runs', { timeout: LIMIT }, () => {
     assert.deepEqual(readdirSync(path.join(workspace, '.lora/sweeps', sweep)).sort(), [
       'r1.lora.json',
       'r4.lora.json',
+      'sweep.json',
     ]);
     assert.equal(readFileSync(path.join(workspace, 'one.lora.json'), 'utf8'), recipe(4));
     await d.screenshot(page, path.join(shots, 'sweep.png'));

@@ -4,7 +4,7 @@ import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { RUN_FILES, type RunRecord, type RunResult } from '../../shared/run';
 import type { SupervisorOptions } from '../training/supervisor';
 import type { CommandContext } from './context';
-import { describeWorse } from '../describe';
+import { describeWorse, formatClock } from '../describe';
 import { clearLine, isTerminal, replaceLine } from '../terminal';
 import { progressBar } from './progress';
 import { shellQuote } from '../../common/shellQuote';
@@ -214,12 +214,4 @@ function describeBest(result: RunResult, runDir: string): string[] {
     lines.push(describeWorse(first_validation_loss));
   }
   return lines;
-}
-
-/** 75 -> 1:15; 3675 -> 1:01:15 */
-export function formatClock(seconds: number): string {
-  const whole = Math.round(seconds);
-  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  const padded = (value: number) => String(value).padStart(2, '0');
-  return h > 0 ? `${h}:${padded(m)}:${padded(s)}` : `${m}:${padded(s)}`;
 }

@@ -13,7 +13,7 @@ import { VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
 import { setTitle } from '../ui/panels';
 import type { RunQueue } from '../queue/runQueue';
-import { sweepName } from '../queue/sweepFiles';
+import { sweepName } from '../../shared/sweep/places';
 import { distinctNames, runDetails } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
 import { openPage, sender } from '../webview/page';

@@ -8,7 +8,7 @@ import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { askText, pickRow } from '../ui/inputs';
 import { placeOf, type RunQueue } from './runQueue';
-import { parseRanks, writeSweep } from './sweepFiles';
+import { newSweep, parseRanks } from './sweepRuns';
 
 const FIRST_RANKS = '1, 2, 4, 8, 16';
 
@@ -45,7 +45,7 @@ async function sweepRanks(
     await readTextFile(file, { maxBytes: MAX_BYTES.writtenByPeople }),
     file,
   );
-  const { folder, runs } = await writeSweep(file, recipe, ranks);
+  const { folder, runs } = await newSweep(file, recipe, [{ key: 'lora.r', values: ranks }]);
   overlays.show({ kind: 'sweep', folder });
   await queue.add(runs);
 }

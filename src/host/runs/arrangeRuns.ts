@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { sweepName, sweepOf } from '../queue/sweepFiles';
+import { sweepName, sweepOf } from '../../shared/sweep/places';
 import { formatLoss } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
 import type { RunSummary } from './run';

@@ -1,9 +1,8 @@
 import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
-import { FileRefused, MAX_BYTES, readTail, readTextFile } from '../../common/regularFile';
+import { FileRefused, MAX_BYTES, readTextFile } from '../../common/regularFile';
 import type { StepLine } from '../../shared/metrics/lines';
-import { parseMetrics } from '../../shared/metrics/parse';
 import { TRAINING_METHODS } from '../../shared/recipe';
 import {
   ENDED_STATES,
@@ -15,6 +14,7 @@ import {
 } from '../../shared/run';
 import { effectiveState, START_GRACE_MS } from '../../formats/run/effectiveState';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
+import { readLastStep } from '../../formats/run/lastStep';
 import { t } from '../text/l10n';
 import { NO_NOTES, readNotes, type RunNotes } from './runNotes';
 import { ruleOf } from '../../shared/schemaRule';
@@ -146,18 +146,6 @@ function faultOf(error: unknown): string {
     return `${v.getDotPath(issue) ?? 'run.json'}: ${ruleOf(issue)}`;
   }
   return error instanceof Error ? error.message : String(error);
-}
-
-const TAIL_BYTES = 65_536;
-
-/** The newest step in metrics.jsonl, read from the end of the file; null when there is none. */
-export async function readLastStep(dir: string): Promise<StepLine | null> {
-  const tail = await readTail(path.join(dir, RUN_FILES.metrics), {
-    maxBytes: TAIL_BYTES,
-    links: 'refused',
-  }).catch(() => null);
-  if (!tail) return null;
-  return parseMetrics(tail.text).findLast((line) => line.kind === 'step') ?? null;
 }
 
 async function createdAt(dir: string, now: number): Promise<number> {

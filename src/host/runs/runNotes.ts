@@ -2,11 +2,9 @@ import path from 'node:path';
 import * as v from 'valibot';
 import { replaceFile } from '../../common/atomicWrite';
 import { MAX_BYTES, readTextFile } from '../../common/regularFile';
+import { NOTES_FILE } from '../../shared/run';
 import { t } from '../text/l10n';
 import { readJson } from '../files/readJson';
-
-/** The file in the run's folder. */
-export const NOTES_FILE = 'notes.json';
 
 /** What the user has noted about a run. Only the engine writes run.json, so it has its own file. */
 export interface RunNotes {

@@ -1,12 +1,11 @@
 import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import { listFolder } from '../../common/regularFile';
-import { RUN_FILES, type RunRecord } from '../../shared/run';
+import { NOTES_FILE, RUN_FILES, type RunRecord } from '../../shared/run';
 import { EngineLinks } from '../engine/engineLinks';
 import { Signal, type Disposable } from '../../common/signal';
 import { readRun, type ExistingRunFiles, type RunSnapshot } from './readRun';
 import { byAge, collectRun, isActive, type RunSummary } from './run';
-import { NOTES_FILE } from './runNotes';
 
 /** Where a store looks for runs. */
 export interface RunStoreOptions {

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { isObject } from '../../shared/values';
 import type { RunRecord } from '../../shared/run';
 import type { TableRow } from '../../shared/pages/runs/protocol';
-import { sweepName, sweepOf } from '../queue/sweepFiles';
+import { sweepName, sweepOf } from '../../shared/sweep/places';
 import { lossOf, type RunSummary } from './run';
 import { runLabel, stateName } from './treeRow';
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { progressBar } from '../../../../src/engine/commands/progress';
-import { formatClock } from '../../../../src/engine/commands/trainingView';
+import { formatClock } from '../../../../src/engine/describe';
 
 it('the terminal shows progress bars and durations', () => {
   expect(progressBar(0.5)).toBe(`[${'█'.repeat(12)}${'░'.repeat(12)}] 50%`);

@@ -3,7 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readLastStep, readRun } from '../../../../src/host/runs/readRun';
+import { readLastStep } from '../../../../src/formats/run/lastStep';
+import { readRun } from '../../../../src/host/runs/readRun';
 import { engineOf, putRun, recordOf } from '../../../support/runRecords';
 
 let root: string;

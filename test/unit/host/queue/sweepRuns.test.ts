@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseRanks, sweepName, sweepOf, writeSweep } from '../../../../src/host/queue/sweepFiles';
+import { newSweep, parseRanks } from '../../../../src/host/queue/sweepRuns';
+import { sweepName, sweepOf } from '../../../../src/shared/sweep/places';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 import { temp } from '../../../support/temp';
 
@@ -26,7 +27,9 @@ describe('a sweep of ranks', () => {
       '{ "base": "models/tiny", "dataset": "d.jsonl", "lora": { "r": 8, "lora_alpha": 16 } }',
       file,
     );
-    const { folder: sweepFolder, runs } = await writeSweep(file, recipe, [1, 16]);
+    const { folder: sweepFolder, runs } = await newSweep(file, recipe, [
+      { key: 'lora.r', values: [1, 16] },
+    ]);
     expect(sweepName(sweepFolder)).toBe('git');
     expect(sweepOf(runs[0]!.recipe)).toBe(sweepFolder);
     expect([sweepOf(file), sweepOf(null)]).toEqual([null, null]);

@@ -1,0 +1,43 @@
+import path from 'node:path';
+import { RUNS_FOLDER } from '../run';
+
+/** The folder of a recipe's sweeps, relative to the recipe's. */
+const SWEEPS_FOLDER = '.lora/sweeps';
+
+/** A name such as r1.lora.json, which the recipes of a sweep of ranks alone have. */
+const RANK_FILE = /^r\d+\.lora\.json$/;
+
+/** The folder of a new sweep of a recipe, beside the recipe's file. */
+export const newSweepFolder = (recipe: string, id: string): string =>
+  path.join(path.dirname(recipe), ...SWEEPS_FOLDER.split('/'), `${id}-${stemOf(recipe)}`);
+
+/**
+ * The folder with the runs of a sweep: that of the recipe's own runs, or one in the sweep's folder
+ * if that was put elsewhere.
+ */
+export const runsOfSweep = (folder: string): string =>
+  isAmongSweeps(folder)
+    ? path.resolve(folder, '../../..', ...RUNS_FOLDER.split('/'))
+    : path.join(folder, 'runs');
+
+/** The folder of the sweep that a recipe belongs to; null when it is not one of a sweep. */
+export function sweepOf(recipe: string | null): string | null {
+  if (recipe === null) return null;
+  const folder = path.dirname(recipe);
+  return isAmongSweeps(folder) ? folder : null;
+}
+
+const isAmongSweeps = (folder: string): boolean =>
+  path.dirname(folder).split(/[\\/]/).slice(-2).join('/') === SWEEPS_FOLDER;
+
+/** The name of a sweep, from its folder's name. */
+export const sweepName = (folder: string): string =>
+  path.basename(folder).replace(/^\d{8}-\d{6}-[0-9a-f]{4}-/, '');
+
+/** Whether only the rank differs between recipes of a sweep. */
+export const varyRankAlone = (recipes: readonly (string | null)[]): boolean =>
+  recipes.every((recipe) => recipe !== null && RANK_FILE.test(path.basename(recipe)));
+
+/** git for git.lora.json, lora for lora.json. */
+export const stemOf = (file: string): string =>
+  path.basename(file).replace(/(?:\.lora)?\.json$/, '');
