@@ -80,11 +80,14 @@ export const GPU = {
   ],
 };
 
-/** Every test file, relative to the repository, in the order of their names. */
+/** The tests of `npm run test:targets`, which start clusters and servers. */
+const BY_HAND = 'test/targets/';
+
+/** Every test file of `npm test`, relative to the repository, in the order of their names. */
 export const testFiles = () =>
   readdirSync(path.join(root, 'test'), { recursive: true })
     .map((name) => `test/${name.replaceAll(path.sep, '/')}`)
-    .filter((name) => /\.test\.\w+$/.test(name))
+    .filter((name) => /\.test\.\w+$/.test(name) && !name.startsWith(BY_HAND))
     .sort();
 
 /** The stage that runs a test file; undefined if none does. */

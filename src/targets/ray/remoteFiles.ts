@@ -63,6 +63,7 @@ export class LogStream {
       return await stream.refused(http);
     } catch (error) {
       throwIfAborted(signal);
+      if (error instanceof NodeLost) throw error;
       if (controller.signal.aborted) throw new TargetUnreachable(`${http.address} did not answer.`);
       throw error;
     } finally {

@@ -1,0 +1,152 @@
+// A Ray cluster of some nodes on this machine, with ports and folders of its own. Whoever starts it
+// stops it. Nothing of another cluster on this machine is touched.
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { homedir, tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+
+export const RAY_VERSION = '2.60.0';
+/** Of the variable by which the processes of a node are found. */
+const MARK = 'LORA_TEST_RAY_NODE';
+const START_MS = 120_000;
+
+/** Where scripts/test-targets.mjs installs Ray. */
+export const rayHome = () =>
+  path.join(homedir(), '.cache', 'lora-workbench', 'ray', `venv-${RAY_VERSION}`);
+
+/** A port of the loopback interface that nobody uses now. */
+export const freePort = () =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+
+/** The ids of the processes of a node: by their environment, or by the logs that they have open. */
+const processesOf = ({ mark, folder }) =>
+  readdirSync('/proc').filter((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      if (readFileSync(`/proc/${name}/environ`, 'latin1').split('\0').includes(mark)) return true;
+      // Ray's agents overwrite their environment with their titles
+      return readdirSync(`/proc/${name}/fd`).some((fd) =>
+        readlinkSync(`/proc/${name}/fd/${fd}`).startsWith(`${folder}${path.sep}`),
+      );
+    } catch {
+      return false;
+    }
+  });
+
+/** A node of a cluster: its processes. */
+class RayNode {
+  constructor({ args, folder, env }) {
+    const id = randomBytes(8).toString('hex');
+    this.mark = `${MARK}=${id}`;
+    this.folder = folder;
+    this.child = spawn(
+      path.join(rayHome(), 'bin', 'ray'),
+      [
+        'start',
+        '--block',
+        '--disable-usage-stats',
+        '--object-store-memory=80000000',
+        `--temp-dir=${folder}`,
+        ...args,
+      ],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: {
+          ...process.env,
+          PATH: `${path.join(rayHome(), 'bin')}:${process.env.PATH}`,
+          [MARK]: id,
+          ...env,
+        },
+      },
+    );
+    this.output = '';
+    for (const stream of [this.child.stdout, this.child.stderr])
+      stream.setEncoding('utf8').on('data', (text) => (this.output += text));
+  }
+
+  /** Ends all its processes at once, as a power failure does. */
+  async kill() {
+    for (let left; (left = processesOf(this)).length > 0; await wait(100))
+      for (const pid of left)
+        try {
+          process.kill(Number(pid), 'SIGKILL');
+        } catch {
+          // it has ended
+        }
+  }
+}
+
+/** A cluster whose head offers `cpus`, and more nodes as they are added. */
+export class RayCluster {
+  nodes = [];
+
+  static async start({ cpus = 1, env = {} } = {}) {
+    const cluster = new RayCluster();
+    cluster.folder = mkdtempSync(path.join(tmpdir(), 'lora-ray-'));
+    cluster.env = env;
+    cluster.port = await freePort();
+    const dashboard = await freePort();
+    cluster.address = `http://127.0.0.1:${dashboard}`;
+    cluster.head = await cluster.#add([
+      '--head',
+      `--port=${cluster.port}`,
+      '--include-dashboard=true',
+      '--dashboard-host=127.0.0.1',
+      `--dashboard-port=${dashboard}`,
+      `--num-cpus=${cpus}`,
+      `--ray-client-server-port=${await freePort()}`,
+    ]);
+    await cluster.#until(async () => (await fetch(`${cluster.address}/api/version`)).ok);
+    await cluster.#until(async () => (await cluster.living()) === 1);
+    return cluster;
+  }
+
+  /** One more node. */
+  async addNode({ cpus = 1 } = {}) {
+    const before = await this.living();
+    const node = await this.#add([`--address=127.0.0.1:${this.port}`, `--num-cpus=${cpus}`]);
+    await this.#until(async () => (await this.living()) === before + 1);
+    return node;
+  }
+
+  /** How many nodes are alive. */
+  async living() {
+    const answer = await fetch(`${this.address}/nodes?view=summary`);
+    const { data } = await answer.json();
+    return data.summary.filter(({ raylet }) => raylet.state === 'ALIVE').length;
+  }
+
+  async stop() {
+    for (const node of this.nodes.reverse()) await node.kill();
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  async #add(args) {
+    const folder = path.join(this.folder, String(this.nodes.length));
+    mkdirSync(folder);
+    const agent = await freePort();
+    const node = new RayNode({
+      args: [`--dashboard-agent-listen-port=${agent}`, '--node-ip-address=127.0.0.1', ...args],
+      folder,
+      env: this.env,
+    });
+    this.nodes.push(node);
+    return node;
+  }
+
+  async #until(holds) {
+    for (const end = Date.now() + START_MS; Date.now() < end; await wait(200))
+      if (await holds().catch(() => false)) return;
+    const output = this.nodes.map((node) => node.output).join('\n');
+    await this.stop();
+    throw new Error(`The cluster did not start.\n${output}`);
+  }
+}
