@@ -8,6 +8,7 @@ in the cluster's key-value store.
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -15,15 +16,19 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 MAX_FILES = 10_000
 MAX_DEPTH = 4
 MAX_CONNECTIONS = 64
 MAX_PIPE_BYTES = 2**26
+#: The head keeps the last checkpoint of a run without a storage in its memory.
+MAX_KEPT_BYTES = 2**26
+KEEP_SECONDS = 1
 PUBLISH_SECONDS = 0.5
 MESSAGE_SECONDS = 0.2
 #: They grow while they are read, so they are neither hashed nor replaced.
@@ -243,10 +248,7 @@ class Messages(threading.Thread):
         self.connections: Dict[str, Connection] = {}
 
     def run(self) -> None:
-        # pylint: disable=import-outside-toplevel
-        from ray._raylet import GcsClient
-
-        client = GcsClient(address=os.environ["RAY_ADDRESS"])
+        client = key_value_store()
         while True:
             time.sleep(MESSAGE_SECONDS)
             try:
@@ -280,6 +282,87 @@ class Messages(threading.Thread):
             self.connections[identity] = Connection(self.job, file)
 
 
+class Keeper(threading.Thread):
+    """Keeps the last checkpoint of a run that has no storage in the cluster's key-value store.
+
+    The run goes on from there when its node is lost.
+    """
+
+    NAMESPACE = b"lora-workbench"
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(daemon=True)
+        self.run_folder = job.run
+        self.key = f"run-{job.data['job']}".encode()
+        self.kept = ""
+        self.store = key_value_store()
+
+    def run(self) -> None:
+        while True:
+            time.sleep(KEEP_SECONDS)
+            try:
+                self.keep()
+            except OSError:
+                continue  # files are being replaced
+            except Exception as error:  # the head may be restarting
+                print(f"The checkpoint was not kept: {error}", flush=True)
+                time.sleep(30)
+
+    def keep(self) -> None:
+        """Keeps the newest checkpoint with what belongs to it, unless it is kept already."""
+        steps = [state.parent for state in self.run_folder.glob("checkpoints/step-*/state.json")]
+        newest = max(steps, key=lambda step: int(step.name.rpartition("-")[2]), default=None)
+        if newest is None or newest.name == self.kept:
+            return
+        others = (self.run_folder / name for name in ("run.json", "metrics.jsonl", "best"))
+        parts = [newest, *(part for part in others if part.exists())]
+        before = versions(parts)
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for part in parts:
+                tar.add(part, arcname=str(part.relative_to(self.run_folder)))
+        # files of two moments do not belong together
+        if versions(parts) != before:
+            return
+        self.kept = newest.name
+        if archive.tell() > MAX_KEPT_BYTES:
+            print(f"{newest.name} is too large to be kept without a storage.", flush=True)
+            return
+        self.store.internal_kv_put(self.key, archive.getvalue(), True, self.NAMESPACE)
+
+    def restore(self) -> None:
+        """Puts what was kept into the run folder."""
+        data = self.store.internal_kv_get(self.key, self.NAMESPACE)
+        if data is None:
+            return
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            tar.extractall(self.run_folder)
+
+    def forget(self) -> None:
+        """The run is complete."""
+        try:
+            self.store.internal_kv_del(self.key, False, self.NAMESPACE)
+        except Exception as error:  # the head may be restarting
+            print(f"The kept checkpoint was not removed: {error}", flush=True)
+
+
+def versions(parts: List[Path]) -> Dict[str, tuple]:
+    """What changes with the content of files, except for what only grows."""
+    files = (file for part in parts for file in (part.rglob("*") if part.is_dir() else [part]))
+    return {
+        str(file): (file.stat().st_ino, file.stat().st_mtime_ns)
+        for file in files
+        if not file.name.endswith(GROWING)
+    }
+
+
+def key_value_store() -> Any:
+    """The cluster's key-value store."""
+    from ray._raylet import GcsClient
+
+    return GcsClient(address=os.environ["RAY_ADDRESS"])
+
+
 def node_program() -> str:
     """Node, from the package that the job's environment brings."""
     try:
@@ -290,7 +373,7 @@ def node_program() -> str:
 
 
 def install_runtime(job: Job, node: str, cli: Path, log: int) -> None:
-    """Installs libtensorflow on this node, unless it is there: pinned, and checked by the engine."""
+    """Installs libtensorflow on this node, unless it is there. The engine checks its hash."""
     home = os.environ.get("LORA_RUNTIME_HOME")
     if home is None and not is_writable(Path.home()):
         os.environ["LORA_RUNTIME_HOME"] = str(job.runtimes)
@@ -322,6 +405,9 @@ def train(job: Job) -> int:
         with open(job.run / "engine.log", "ab", buffering=0) as log:
             node = node_program()
             install_runtime(job, node, cli, log.fileno())
+            keeper = None if job.is_stored else Keeper(job)
+            if keeper and job.data["resume"]:
+                keeper.restore()
             resumes = job.data["resume"] and (job.run / "run.json").is_file()
             args = ["--resume", job.run] if resumes else [recipe, "--run-dir", job.run]
             engine = subprocess.Popen(
@@ -334,7 +420,12 @@ def train(job: Job) -> int:
             # Ray sends it to the engine too, which ends by itself
             signal.signal(signal.SIGTERM, lambda *_: None)
             Messages(job).start()
-            return engine.wait()
+            if keeper:
+                keeper.start()
+            code = engine.wait()
+            if keeper and code == 0:
+                keeper.forget()
+            return code
     finally:
         publisher.finish()
         if not job.is_stored:

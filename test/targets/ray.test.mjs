@@ -265,11 +265,9 @@ test('refuses a storage that cannot be written', async () => {
   });
 });
 
-test('goes on from the last checkpoint when a node is lost, to the same bytes', async (t) => {
-  const storage = path.join(folder, 'storage');
+async function losesItsNode(t, storage) {
   const training = { max_steps: 600, save_steps: 20, eval_steps: 200 };
   await withTarget({ storage }, async (target) => {
-    assert.equal((await target.present(Object.values(items), signal)).size, 0);
     await send(target);
     assert.equal((await target.present(Object.values(items), signal)).size, 3);
     const job = jobOf(training);
@@ -284,6 +282,7 @@ test('goes on from the last checkpoint when a node is lost, to the same bytes', 
     t.diagnostic(`the loss was known after ${Date.now() - killed} ms`);
     assert.equal(state.isLost, true);
     assert.match(state.reason, /node .* was lost/);
+    await send(target);
     const second = await target.start({ ...job, resume: true }, signal);
     assert.deepEqual((await target.jobs(signal))[0], second);
     assert.equal((await ended(target, second)).exitCode, 0);
@@ -296,7 +295,19 @@ test('goes on from the last checkpoint when a node is lost, to the same bytes', 
     assert.match(all.toString(), /"kind":"resume"/);
     const here = stepsIn(readFileSync(path.join(run, 'metrics.jsonl')));
     assert.deepEqual(metrics, here.slice(0, metrics.length));
+    assert.deepEqual(lastOfEach(stepsIn(all)), here);
   });
+}
+
+/** The last line of each step: those that a resumed run repeats come twice. */
+const lastOfEach = (steps) => [...new Map(steps.map((line) => [line.step, line])).values()];
+
+test('goes on from its storage when the node is lost, to the same bytes', (t) =>
+  losesItsNode(t, path.join(folder, 'storage')));
+
+test('goes on from the checkpoint that the cluster kept, to the same bytes', async (t) => {
+  nodes.push(await cluster.addNode());
+  await losesItsNode(t, null);
 });
 
 /** The node that a job runs on: its logs have the job's folder. */

@@ -39,21 +39,21 @@ import { RayHttp, shortened } from './rayHttp';
 import { LogStreams } from './remoteFiles';
 import { RayStorage } from './storage';
 
-/** A Ray cluster in the user's settings, with all defaults. */
+/** A Ray cluster in the user's settings. */
 export interface RayEntry {
   readonly name: string;
   /** The dashboard, such as http://head:8265. */
   readonly address: string;
   /** A folder that all nodes see; null: everything goes through the dashboard. */
   readonly storage: string | null;
-  /** What a job reserves. Memory in bytes; null: none. */
-  readonly num_cpus: number;
-  readonly num_gpus: number;
-  readonly memory: number | null;
   /** Names of environment variables that jobs get. Ray's dashboard shows their values. */
   readonly env: readonly string[];
-  /** The name of the environment variable with the token of the cluster; null: none is needed. */
-  readonly token: string | null;
+  /** What a job reserves: 1 CPU, no GPU and no memory by default. Memory in bytes. */
+  readonly num_cpus?: number;
+  readonly num_gpus?: number;
+  readonly memory?: number | null;
+  /** The name of the environment variable with the token of the cluster; none by default. */
+  readonly token?: string | null;
 }
 
 /** What the target needs of this machine. */
@@ -99,10 +99,13 @@ export class RayTarget implements Target {
   private readonly nodes = new Map<string, string>();
   private readonly lists = new Map<string, readonly ListedFile[]>();
 
+  private readonly entry: Required<RayEntry>;
+
   constructor(
-    private readonly entry: RayEntry,
+    entry: RayEntry,
     private readonly context: RayContext,
   ) {
+    this.entry = { num_cpus: 1, num_gpus: 0, memory: null, token: null, ...entry };
     this.name = entry.name;
     this.http = new RayHttp(entry.address, this.token());
     this.streams = new LogStreams(this.http);
@@ -269,20 +272,19 @@ export class RayTarget implements Target {
 
   private token(): string | null {
     const { token } = this.entry;
-    return token === null ? null : this.variable(token);
+    if (token === null) return null;
+    const value = this.context.env[token] ?? '';
+    if (value !== '') return value;
+    throw new LoraError('target', `The environment variable ${token} is not set here.`, {
+      fix: `Set it to the token of the cluster, or remove it from the entry of ${this.entry.name}.`,
+    });
   }
 
+  /** The variables that the entry names, where they are set here. */
   private variables(): Record<string, string> {
-    return Object.fromEntries(this.entry.env.map((name) => [name, this.variable(name)]));
-  }
-
-  private variable(name: string): string {
-    const value = this.context.env[name];
-    if (value === undefined || value === '')
-      throw new LoraError('target', `The environment variable ${name} is not set here.`, {
-        fix: `Set it, or remove it from the entry of ${this.entry.name}.`,
-      });
-    return value;
+    const { env } = this.context;
+    const known = this.entry.env.filter((name) => env[name] !== undefined);
+    return Object.fromEntries(known.map((name) => [name, env[name]!]));
   }
 
   /** A name for a submission that the cluster does not know yet. */

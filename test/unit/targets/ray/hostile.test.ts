@@ -10,11 +10,8 @@ const JOB = '20260131-142501-7f3a';
 const HANDLE: JobHandle = { job: JOB, values: { submission: `lora-${JOB}` } };
 
 function targetAt(address: string, values: Partial<RayEntry> = {}, env = {}): RayTarget {
-  const entry = { name: 'cluster', address, storage: null, num_cpus: 1, num_gpus: 0, memory: null };
-  const target = new RayTarget(
-    { ...entry, env: [], token: null, ...values },
-    { dist: '/nowhere', env },
-  );
+  const entry = { name: 'cluster', address, storage: null, env: [], ...values };
+  const target = new RayTarget(entry, { dist: '/nowhere', env });
   onTestFinished(() => target.dispose());
   return target;
 }
