@@ -1,5 +1,6 @@
 import type { SerializedError } from './errors';
 import type { Recipe, TrainingMethod } from './recipe';
+import type { RemoteControl, RemoteStage } from './remoteRun';
 
 /**
  * The state of a run in run.json. `interrupted` is never written: readers use it for a run whose
@@ -114,6 +115,42 @@ export interface EngineRecord {
   readonly heartbeat: string;
 }
 
+/** remote.json of a run that is trained on a target. It contains no secrets. */
+export interface RemoteRecord {
+  readonly version: 1;
+  /** The target as it was when the run was started. */
+  readonly target: {
+    readonly name: string;
+    readonly kind: string;
+    /** Its host or address. */
+    readonly place: string;
+  };
+  /** The job there. */
+  readonly job: string;
+  /** What finds the job again; null until it has been started. */
+  readonly handle: Readonly<Record<string, string | number | null>> | null;
+  /** What was sent: the ids of items, and the folders here that their files are from. */
+  readonly sent: Readonly<Record<string, string>>;
+  /** Milliseconds that the clock there is ahead; null while it is not known. */
+  readonly clock_ahead: number | null;
+  readonly connection: RemoteConnection;
+  /** Names of the checkpoints there. */
+  readonly checkpoints: readonly string[];
+  /** Missing while it trains. */
+  readonly stage?: RemoteStage;
+  /** Controls that do not work on this target; missing: all work. */
+  readonly lacks?: readonly RemoteControl[];
+}
+
+/** How well a run on a target can be followed. */
+export interface RemoteConnection {
+  readonly state: 'connected' | 'lost' | 'closed';
+  /** ISO 8601. */
+  readonly since: string;
+  /** Why the target cannot be reached. */
+  readonly reason: string | null;
+}
+
 /** The training method of a recipe. Recipes of older versions have none: they trained adapters. */
 export const methodOf = ({
   training,
@@ -141,6 +178,10 @@ export const RUN_FILES = {
   checkpoints: 'checkpoints',
   /** The rows that skip_faulty_rows left out: their lines and errors. */
   skipped: 'skipped_rows.jsonl',
+  /** Where a run on a target is, and how it is followed. */
+  remote: 'remote.json',
+  /** The engine's log there. */
+  remoteLog: 'remote.log',
   /** What was not committed when VS Code started the run, as a diff. */
   changes: 'uncommitted.diff',
 } as const;

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { compileChatTemplate } from '../../src/data/chat/template';
 import { readEngineRecord } from '../../src/formats/run/engineRecord';
+import { readRemoteRecord } from '../../src/formats/run/remoteRecord';
 import { readRecord } from '../../src/engine/run/runFolder';
 import { planDownload, type HubFile } from '../../src/engine/download/plan';
 import { listHubFiles } from '../../src/engine/download/hub';
@@ -32,6 +33,18 @@ const RECORD = {
   error: null,
 };
 const ENGINE = { pid: 1, pipe: '/x', heartbeat: RECORD.created, started: RECORD.created };
+const REMOTE = {
+  version: 1,
+  target: { name: 'gpu-box', kind: 'ssh', place: 'gpu.example' },
+  job: '20260102-030405-abcd',
+  handle: { pid: 7, name: 'a', other: null },
+  sent: { a: 'b' },
+  clock_ahead: 5,
+  connection: { state: 'lost', since: RECORD.created, reason: 'c' },
+  checkpoints: ['step-1'],
+  stage: { kind: 'sending', sent: 1, total: 2 },
+  lacks: ['pause'],
+};
 const NOTES = { name: 'a', tags: ['b', 'c'], note: 'd\ne' };
 const LFS = { oid: 'c'.repeat(64), size: 9 };
 const HUB = [
@@ -101,6 +114,9 @@ export function runFileCases(): ReaderCase[] {
     jsonCase('run.json', RECORD, json, (_, folder) => readRecord(folder)),
     jsonCase('engine.json', ENGINE, json, async (_, folder) => {
       if (!(await readEngineRecord(folder))) throw new LoraError('run', 'It is no record.');
+    }),
+    jsonCase('remote.json', REMOTE, json, async (_, folder) => {
+      if (!(await readRemoteRecord(folder))) throw new LoraError('run', 'It is no record.');
     }),
     jsonCase('metrics.jsonl', METRICS, json, (text) => {
       if (parseMetrics(asLines(text)).length < goodLines)

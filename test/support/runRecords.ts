@@ -2,7 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { collectRun, type RunSummary } from '../../src/host/runs/run';
 import { NO_NOTES } from '../../src/host/runs/runNotes';
-import type { EngineRecord, RunRecord } from '../../src/shared/run';
+import type { RemoteLink } from '../../src/formats/run/remoteRecord';
+import type { EngineRecord, RemoteRecord, RunRecord } from '../../src/shared/run';
 import { parseRecipe } from '../../src/shared/recipeFile';
 
 /** The run.json of a completed run. */
@@ -62,9 +63,30 @@ export const summaryOf = (
       state: changes.state ?? 'completed',
       lastStep: null,
       notes,
+      remote: null,
     },
     null,
   );
+
+/** The remote.json of a run that trains on a target. */
+export const remoteOf = (changes: Partial<RemoteRecord> = {}): RemoteRecord => ({
+  version: 1,
+  target: { name: 'gpu-box', kind: 'ssh', place: 'me@gpu.example' },
+  job: '20260102-030405-abcd',
+  handle: { pid: 7 },
+  sent: {},
+  clock_ahead: null,
+  connection: { state: 'connected', since: '2026-01-02T03:04:00.000Z', reason: null },
+  checkpoints: [],
+  ...changes,
+});
+
+/** What the Runs view knows of a run on a target. */
+export const remoteSummary = (
+  state: RunSummary['state'],
+  link: RemoteLink = { kind: 'connected' },
+  record: Partial<RemoteRecord> = {},
+): RunSummary => ({ ...summaryOf(), state, remote: { record: remoteOf(record), link } });
 
 /** The engine.json of a running engine: this process. */
 export const engineOf = (changes: Partial<EngineRecord> = {}): EngineRecord => ({

@@ -12,6 +12,7 @@ import type { BaseModel } from '../../formats/baseModel';
 import { MLX_WEIGHTS } from '../../formats/mlx/read';
 import { effectiveState } from '../../formats/run/effectiveState';
 import { readEngineRecord } from '../../formats/run/engineRecord';
+import { readRemoteRecord } from '../../formats/run/remoteRecord';
 import type { TargetableModule } from '../../lora/adapter';
 import { countTrainable } from '../../lora/count';
 import { matchTargets } from '../../lora/targets';
@@ -192,13 +193,17 @@ const shapeOf = ({ in_features, out_features }: TargetableModule) =>
 const RESUMABLE: ReadonlySet<RunState> = new Set(['stopped', 'interrupted', 'failed']);
 
 async function inspectRun(folder: string): Promise<Report> {
-  const [engine, recorded] = [await readEngineRecord(folder), await readRecord(folder)];
-  const record = { ...recorded, state: effectiveState(recorded, engine, Date.now()) };
+  const [engine, remote] = [await readEngineRecord(folder), await readRemoteRecord(folder)];
+  const recorded = await readRecord(folder);
+  const record = { ...recorded, state: effectiveState(recorded, engine, Date.now(), remote) };
   const { name, state, result, recipe, total_steps, error } = record;
   const method = methodOf(recipe) === 'full' ? 'full fine-tuning' : `r = ${recipe.lora.r}`;
   const lines = [
     `Run ${name}: ${state}, step ${result.steps}${total_steps === null ? '' : ` of ${total_steps}`}`,
     `base ${recipe.base}, dataset ${recipe.dataset}, ${method}`,
+    ...(remote === null
+      ? []
+      : [`on ${remote.target.name} (${remote.target.kind}, ${remote.target.place})`]),
     ...describeLosses(result),
   ];
   if (result.adapter !== null) {

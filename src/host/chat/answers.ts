@@ -24,6 +24,7 @@ function runLine(run: RunSummary): string {
   const totalSteps = run.totalSteps === null ? '' : ` of ${run.totalSteps}`;
   return [
     `${run.id} "${run.name}": ${run.state}`,
+    ...remoteFacts(run),
     `step ${run.step}${totalSteps}`,
     run.method === 'full' ? 'full fine-tuning' : `r = ${number(run.r)}`,
     `loss ${number(run.lastLoss)}`,
@@ -44,6 +45,16 @@ export function startAnswer(outcome: StartOutcome, newest: RunSummary | undefine
     case 'declined':
       return 'Not started: the user declined to install the runtime.';
   }
+}
+
+/** Where a run on a target is, so that nobody takes an old state for the present one. */
+function remoteFacts({ remote }: RunSummary): string[] {
+  if (!remote) return [];
+  const { link, record } = remote;
+  const place = `on the target ${record.target.name} (${record.target.kind})`;
+  if (link.kind === 'connected' || link.kind === 'ended') return [place];
+  const since = new Date(link.since).toISOString();
+  return [`${place}, not connected since ${since}: it goes on there, and all of this is from then`];
 }
 
 /** The curves are read from this much of the end of metrics.jsonl. */

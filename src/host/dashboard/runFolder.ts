@@ -3,10 +3,11 @@ import path from 'node:path';
 import { FileRefused, MAX_BYTES, readTextFile, type ReadLimits } from '../../common/regularFile';
 import { LoraError } from '../../shared/errors';
 import type { EngineStatus } from '../../shared/engineProtocol';
-import { RUN_FILES, type EngineRecord, type RunRecord } from '../../shared/run';
+import { RUN_FILES, type EngineRecord, type RemoteRecord, type RunRecord } from '../../shared/run';
 import { asRunRecord } from '../../shared/pages/dashboard/guards';
 import { effectiveState } from '../../formats/run/effectiveState';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
+import { goesOnWithoutMirror, readRemoteRecord } from '../../formats/run/remoteRecord';
 import { t } from '../text/l10n';
 
 /** The state of a run as its folder describes it. */
@@ -14,6 +15,7 @@ export interface FolderState {
   /** Null: not written yet, or unreadable (then `error` says why). */
   readonly run: RunRecord | null;
   readonly engine: EngineRecord | null;
+  readonly remote: RemoteRecord | null;
   readonly error: LoraError | null;
 }
 
@@ -42,13 +44,17 @@ export class RunFolder {
   /** The current state; run.json is only parsed again when it has changed. */
   async read(): Promise<FolderState> {
     const engine = await readEngineRecord(this.runDir);
+    const remote = await readRemoteRecord(this.runDir);
     const file = path.join(this.runDir, RUN_FILES.record);
     const info = await lstat(file).catch(() => undefined);
     if (this.isExpected) this.firstLook = this.now();
-    if (!info) return { run: null, engine, error: this.isLate(engine) ? missing(file) : null };
+    if (!info) {
+      const isLate = !goesOnWithoutMirror(remote) && this.isLate(engine);
+      return { run: null, engine, remote, error: isLate ? missing(file) : null };
+    }
     const key = `${info.ino}:${info.size}:${info.mtimeMs}`;
     if (this.seen?.key !== key) this.seen = { key, ...(await parseRun(file)) };
-    return { run: this.seen.run, engine, error: this.seen.error };
+    return { run: this.seen.run, engine, remote, error: this.seen.error };
   }
 
   private isLate(engine: EngineRecord | null): boolean {
@@ -95,12 +101,12 @@ const unreadable = (cause: unknown) =>
 
 /** The status of a run without a connection to its engine. `now`: in milliseconds since 1970. */
 export function statusFromFolder(
-  { run, engine, error }: FolderState,
+  { run, engine, remote, error }: FolderState,
   lastStep: number,
   now: number,
 ): EngineStatus {
   const stateWithoutRun = error ? 'failed' : 'preparing';
-  const state = run ? effectiveState(run, engine, now) : stateWithoutRun;
+  const state = run ? effectiveState(run, engine, now, remote) : stateWithoutRun;
   return {
     state,
     step: lastStep,

@@ -31,7 +31,7 @@ const LOG_KEPT = 200;
  */
 export class RunSource {
   private history = new RunHistory();
-  private folder: FolderState = { run: null, engine: null, error: null };
+  private folder: FolderState = { run: null, engine: null, remote: null, error: null };
   private engineStatus: EngineStatus | undefined;
   private progress: EngineProgress | null = null;
   private follower: RunFollower | undefined;

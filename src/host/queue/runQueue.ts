@@ -1,5 +1,5 @@
 import { isObject } from '../../shared/values';
-import { isActive, type RunSummary } from '../runs/run';
+import { isActiveHere, type RunSummary } from '../runs/run';
 import { Signal, type Disposable } from '../../common/signal';
 
 /** A new run of a recipe. */
@@ -50,8 +50,8 @@ export interface QueueServices {
 const MEMORY_KEY = 'lora.queue';
 
 /**
- * Runs that start one after another: the next starts when no run is active. The list is kept when
- * the window is closed.
+ * Runs that start one after another: the next starts when no run is active on this machine. The
+ * list is kept when the window is closed.
  */
 export class RunQueue implements Disposable {
   private readonly changed = new Signal();
@@ -103,7 +103,7 @@ export class RunQueue implements Disposable {
   async startOrAdd(item: QueueItem, start: () => Promise<boolean>): Promise<StartOutcome> {
     const { store } = this.services;
     await store.refresh();
-    if (this.starting || store.runs.some(isActive)) {
+    if (this.starting || store.runs.some(isActiveHere)) {
       await this.add([item]);
       return 'queued';
     }
@@ -139,7 +139,8 @@ export class RunQueue implements Disposable {
   async next(): Promise<void> {
     const { store, start, mayStart, report } = this.services;
     const [first, ...rest] = this.waiting;
-    if (!first || this.starting || this.paused || !mayStart() || store.runs.some(isActive)) return;
+    if (!first || this.starting || this.paused || !mayStart()) return;
+    if (store.runs.some(isActiveHere)) return;
     this.starting = true;
     try {
       await this.save(rest);

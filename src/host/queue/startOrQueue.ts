@@ -1,5 +1,5 @@
 import type * as vscode from 'vscode';
-import { isActive, type RunSummary } from '../runs/run';
+import { isActiveHere, type RunSummary } from '../runs/run';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { pickRow } from '../ui/inputs';
@@ -28,12 +28,15 @@ export const startOrQueue = (
  */
 export const resumeOrQueue = (
   services: Pick<Services, 'queue' | 'launcher' | 'store'>,
-  { dir, name }: RunSummary,
-): Promise<void> =>
-  nowOrQueued(services, {
-    now: () => services.launcher.resume(dir),
-    item: () => Promise.resolve({ resume: dir, name }),
-  });
+  { dir, name, remote }: RunSummary,
+): Promise<unknown> =>
+  // a target's processor and memory are not shared with the runs here
+  remote
+    ? services.launcher.resume(dir)
+    : nowOrQueued(services, {
+        now: () => services.launcher.resume(dir),
+        item: () => Promise.resolve({ resume: dir, name }),
+      });
 
 interface Start {
   readonly now: () => Promise<unknown>;
@@ -45,7 +48,7 @@ async function nowOrQueued(
   { now, item }: Start,
 ): Promise<void> {
   await store.refresh();
-  const active = store.runs.find(isActive);
+  const active = store.runs.find(isActiveHere);
   const choice = active ? await ask(active.name) : 'now';
   if (choice === 'now') await now();
   if (choice !== 'queue') return;

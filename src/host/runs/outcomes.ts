@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import path from 'node:path';
 import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { LoraError, type SerializedError } from '../../shared/errors';
-import { RUN_FILES, type RunRecord } from '../../shared/run';
+import { RUN_FILES, type RemoteRecord, type RunRecord } from '../../shared/run';
 import { formatLoss } from '../text/format';
 import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
@@ -60,12 +60,22 @@ export class Outcomes implements vscode.Disposable {
 
 const interruption = (run: RunSummary): LoraError =>
   new LoraError(
-    'engine',
-    t('{0}: the training process ended unexpectedly at step {1}.', run.name, run.step),
+    run.remote ? 'target' : 'engine',
+    run.remote
+      ? lostJob(run.remote.record, run)
+      : t('{0}: the training process ended unexpectedly at step {1}.', run.name, run.step),
     {
       fix: t('“Resume Run” continues from the last checkpoint, or starts over if there is none.'),
     },
   );
+
+const lostJob = ({ target, stage }: RemoteRecord, { name, step }: RunSummary): string =>
+  [
+    t('{0}: the job on {1} ended at step {2} without a result.', name, target.name, step),
+    stage?.kind === 'lost' ? stage.reason : null,
+  ]
+    .filter(Boolean)
+    .join(' ');
 
 const resume = ({ dir }: RunSummary): FixButton => ({
   title: t('Resume Run'),

@@ -9,15 +9,28 @@ import {
   isInRun,
   RUN_FILES,
   type EngineRecord,
+  type RemoteRecord,
   type RunRecord,
   type RunState,
 } from '../../shared/run';
 import { effectiveState, START_GRACE_MS } from '../../formats/run/effectiveState';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { readLastStep } from '../../formats/run/lastStep';
+import {
+  goesOnWithoutMirror,
+  readRemoteRecord,
+  remoteLink,
+  type RemoteLink,
+} from '../../formats/run/remoteRecord';
 import { t } from '../text/l10n';
 import { NO_NOTES, readNotes, type RunNotes } from './runNotes';
 import { ruleOf } from '../../shared/schemaRule';
+
+/** Where a run on a target is computed, and how it is connected. */
+export interface RemoteRun {
+  readonly record: RemoteRecord;
+  readonly link: RemoteLink;
+}
 
 /**
  * What the folder of a run contains now. `problem`: why run.json cannot be read; such a run is
@@ -31,8 +44,14 @@ export type RunSnapshot =
       readonly state: RunState;
       readonly lastStep: StepLine | null;
       readonly notes: RunNotes;
+      readonly remote: RemoteRun | null;
     }
-  | { readonly kind: 'starting'; readonly dir: string; readonly created: number }
+  | {
+      readonly kind: 'starting';
+      readonly dir: string;
+      readonly created: number;
+      readonly remote: RemoteRun | null;
+    }
   | {
       readonly kind: 'broken';
       readonly dir: string;
@@ -81,29 +100,34 @@ const RecordSchema = v.looseObject({
 /** Which files of a run exist, so that the others need not be read. */
 export interface ExistingRunFiles {
   readonly engine: boolean;
+  readonly remote: boolean;
   readonly notes: boolean;
 }
+
+const ALL_FILES: ExistingRunFiles = { engine: true, remote: true, notes: true };
 
 /** Reads a run folder. Never throws: what is wrong becomes the snapshot's problem. */
 export async function readRun(
   dir: string,
   now: number,
-  existing: ExistingRunFiles = { engine: true, notes: true },
+  existing: ExistingRunFiles = ALL_FILES,
 ): Promise<RunSnapshot> {
   const file = path.join(dir, RUN_FILES.record);
-  const [engine, notes] = await Promise.all([
+  const [engine, remote, notes] = await Promise.all([
     existing.engine ? readEngineRecord(dir) : null,
+    existing.remote ? readRemoteRecord(dir) : null,
     existing.notes ? readNotes(dir) : NO_NOTES,
   ]);
+  const owner = { engine, remote };
   let text: string;
   try {
     text = await readTextFile(file, { maxBytes: MAX_BYTES.runRecord, links: 'refused' });
   } catch (error) {
-    return error instanceof FileRefused ? broken(dir, now, error) : withoutRecord(dir, engine, now);
+    return error instanceof FileRefused ? broken(dir, now, error) : withoutRecord(dir, owner, now);
   }
   try {
     const record = v.parse(RecordSchema, JSON.parse(text)) as unknown as RunRecord;
-    const state = effectiveState(record, engine, now);
+    const state = effectiveState(record, engine, now, remote);
     return {
       kind: 'run',
       dir,
@@ -111,6 +135,7 @@ export async function readRun(
       state,
       lastStep: ENDED_STATES.has(record.state) ? null : await readLastStep(dir),
       notes,
+      remote: remoteRun(owner, now, state),
     };
   } catch (error) {
     return broken(dir, now, error);
@@ -124,20 +149,33 @@ const broken = async (dir: string, now: number, error: unknown): Promise<RunSnap
   problem: t('run.json cannot be read: {0}', faultOf(error)),
 });
 
-async function withoutRecord(
-  dir: string,
-  engine: EngineRecord | null,
-  now: number,
-): Promise<RunSnapshot> {
+async function withoutRecord(dir: string, owner: Owner, now: number): Promise<RunSnapshot> {
+  const { engine, remote } = owner;
   const created = await createdAt(dir, now);
-  if (isEngineAlive(engine, now) || (!engine && now - created < START_GRACE_MS))
-    return { kind: 'starting', dir, created };
+  if (
+    isEngineAlive(engine, now) ||
+    goesOnWithoutMirror(remote) ||
+    (!engine && now - created < START_GRACE_MS)
+  )
+    return { kind: 'starting', dir, created, remote: remoteRun(owner, now, 'preparing') };
   return {
     kind: 'broken',
     dir,
     created,
     problem: t('run.json is missing: the run never started.'),
   };
+}
+
+/** What engine.json and remote.json of a run say; null without one. */
+interface Owner {
+  readonly engine: EngineRecord | null;
+  readonly remote: RemoteRecord | null;
+}
+
+function remoteRun({ engine, remote }: Owner, now: number, state: RunState): RemoteRun | null {
+  if (!remote) return null;
+  const isEnded = ENDED_STATES.has(state);
+  return { record: remote, link: isEnded ? { kind: 'ended' } : remoteLink(remote, engine, now) };
 }
 
 function faultOf(error: unknown): string {

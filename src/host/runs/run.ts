@@ -4,7 +4,7 @@ import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { asTemplateVariables, type TemplateVariables } from '../../shared/chatVariables';
 import type { TrainingMethod } from '../../shared/recipe';
 import { methodOf, type RunRecord, type RunState } from '../../shared/run';
-import type { RunSnapshot } from './readRun';
+import type { RemoteRun, RunSnapshot } from './readRun';
 import { NO_NOTES, type RunNotes } from './runNotes';
 
 /** What the engine sends over its pipe, which is newer than the run's folder. */
@@ -41,6 +41,8 @@ export interface RunSummary {
   /** What its chat template got beside the messages; null while it is unknown. */
   readonly templateVariables: TemplateVariables | null;
   readonly notes: RunNotes;
+  /** Where it is computed; null: on this machine. */
+  readonly remote: RemoteRun | null;
   /** Why it failed, or why its folder cannot be read. */
   readonly problem: string | null;
 }
@@ -57,6 +59,7 @@ export function collectRun(snapshot: RunSnapshot, live: LiveRun | null): RunSumm
     created: snapshot.created,
     state: snapshot.kind === 'broken' ? 'broken' : 'preparing',
     problem: snapshot.kind === 'broken' ? snapshot.problem : null,
+    remote: snapshot.kind === 'broken' ? null : snapshot.remote,
     phase: live?.progress?.phase ?? null,
   };
 }
@@ -86,7 +89,7 @@ const withLive = (lastStep: StepLine | null, live: LiveRun | null): LiveRun => (
 });
 
 function fromRecord(
-  { dir, record, state, notes }: Extract<RunSnapshot, { kind: 'run' }>,
+  { dir, record, state, notes, remote }: Extract<RunSnapshot, { kind: 'run' }>,
   id: string,
   live: LiveRun,
 ): RunSummary {
@@ -109,6 +112,7 @@ function fromRecord(
     templateVariables: asTemplateVariables(recipe.chat_template_kwargs) ?? null,
     problem: record.error?.message ?? null,
     notes,
+    remote,
   };
 }
 
@@ -131,9 +135,12 @@ export const lossOf = ({ validationLoss, lastLoss }: RunSummary): number | null 
 export const byAge = (a: RunSummary, b: RunSummary): number =>
   b.created - a.created || (a.id < b.id ? 1 : -1);
 
-/** Whether the run has an engine that trains, is about to train or is paused. */
+/** Whether the run trains, is about to train or is paused, here or on a target. */
 export const isActive = (run: RunSummary): boolean =>
   run.state === 'preparing' || run.state === 'running' || run.state === 'paused';
+
+/** Whether it uses this machine's processor and memory. */
+export const isActiveHere = (run: RunSummary): boolean => run.remote === null && isActive(run);
 
 /**
  * Whether Resume Run applies: a paused engine continues, an ended run is started again from its
@@ -144,3 +151,7 @@ export const canResume = (run: RunSummary): boolean =>
   run.state === 'stopped' ||
   run.state === 'interrupted' ||
   run.state === 'failed';
+
+/** Whether it may go on on a target that is not connected now. */
+export const isAway = ({ remote }: RunSummary): boolean =>
+  remote?.link.kind === 'unreachable' || remote?.link.kind === 'unattended';

@@ -166,18 +166,18 @@ async function inParallel<T>(items: readonly T[], act: (item: T) => Promise<void
 }
 
 /**
- * A text that changes with a run's record, notes or engine file; empty while there is no record.
+ * A text that changes with a run's record, notes, engine or target; empty while there is no record.
  */
 async function stampOf(
   dir: string,
 ): Promise<{ readonly stamp: string; readonly existing: ExistingRunFiles }> {
-  const [record, engine, notes] = await Promise.all(
-    [RUN_FILES.record, RUN_FILES.engine, NOTES_FILE].map((name) =>
+  const [record, engine, remote, notes] = await Promise.all(
+    [RUN_FILES.record, RUN_FILES.engine, RUN_FILES.remote, NOTES_FILE].map((name) =>
       lstat(path.join(dir, name)).catch(() => null),
     ),
   );
-  const stamp = record
-    ? `${record.mtimeMs} ${record.size} ${record.ino} ${engine?.mtimeMs ?? ''} ${notes?.mtimeMs ?? ''}`
-    : '';
-  return { stamp, existing: { engine: engine !== null, notes: notes !== null } };
+  const others = [engine, remote, notes].map((info) => info?.mtimeMs ?? '');
+  const stamp = record ? `${record.mtimeMs} ${record.size} ${record.ino} ${others.join(' ')}` : '';
+  const existing = { engine: engine !== null, remote: remote !== null, notes: notes !== null };
+  return { stamp, existing };
 }

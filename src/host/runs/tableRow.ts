@@ -57,10 +57,11 @@ function textsOf(run: RunSummary, record: RunRecord | undefined): TableRow['text
   };
 }
 
-/** Names and ids, the state in English too, the rank as r8, and everything that was noted. */
+/** Names, ids, the state in English too, the rank as r8, the target, and everything noted. */
 function searchText(run: RunSummary, texts: TableRow['texts']): string {
+  const target = run.remote?.record.target.name;
   const method = run.method === 'full' ? 'full' : run.r !== null && `r${run.r}`;
-  return [run.name, run.id, run.state, method, run.notes.note, ...Object.values(texts)]
+  return [run.name, run.id, run.state, method, target, run.notes.note, ...Object.values(texts)]
     .filter(Boolean)
     .join('\n')
     .toLowerCase();

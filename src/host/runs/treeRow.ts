@@ -1,6 +1,7 @@
 import { formatAge, formatDuration, formatLoss } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
-import { canResume, isActive, lossOf, type RunSummary } from './run';
+import { kindName, linkText, stageText } from '../targets/remoteText';
+import { canResume, isActive, isAway, lossOf, type RunSummary } from './run';
 
 /** How a run is shown in a row of the Runs view. */
 export interface TreeRow {
@@ -8,7 +9,7 @@ export interface TreeRow {
   readonly description: string;
   readonly icon: string;
   readonly color: string | null;
-  /** Words for when clauses: run, the state, adapter, model, recipe, active, resumable. */
+  /** Words for when clauses: run, the state, adapter, model, recipe, active, remote, away, … */
   readonly context: string;
   readonly details: readonly (readonly [label: string, value: string])[];
   /** The label for screen readers. */
@@ -29,6 +30,9 @@ const ICONS: Readonly<Record<RunSummary['state'], readonly [icon: string, color:
     interrupted: ['debug-disconnect', 'list.warningForeground'],
     broken: ['warning', 'list.warningForeground'],
   };
+
+/** A run on a target that is not connected: nothing says that it has a problem. */
+const AWAY = ['plug', 'descriptionForeground'] as const;
 
 /** The localized name of a state. */
 export function stateName(state: RunSummary['state']): string {
@@ -54,7 +58,7 @@ export function stateName(state: RunSummary['state']): string {
 
 /** The row of a run. `now`: in milliseconds since 1970. */
 export function treeRowOf(run: RunSummary, now: number): TreeRow {
-  const [icon, color] = ICONS[run.state];
+  const [icon, color] = isAway(run) ? AWAY : ICONS[run.state];
   const label = runLabel(run);
   const context = contextOf(run);
   return {
@@ -64,13 +68,14 @@ export function treeRowOf(run: RunSummary, now: number): TreeRow {
     color,
     context,
     details: detailsOf(run, now),
-    spoken: [label, stateName(run.state), ...spokenParts(run, now)].join(', '),
+    spoken: [label, knownState(run), ...spokenParts(run, now)].join(', '),
     fixed: JSON.stringify([
       label,
       context,
       icon,
       run.problem,
       run.step > 0 ? null : run.phase,
+      run.remote?.record.stage?.kind,
       run.notes.tags,
     ]),
   };
@@ -94,6 +99,10 @@ export function methodAndLoss(run: RunSummary): string | null {
   return loss === null ? method : `${method} · ${formatLoss(loss)}`;
 }
 
+/** The state; of a run that is not connected, the one that was known last. */
+const knownState = (run: RunSummary): string =>
+  isAway(run) ? t('{0} when last connected', stateName(run.state)) : stateName(run.state);
+
 /** As in r8. */
 function methodText({ method, r }: RunSummary): string | null {
   if (method === 'full') return t('full fine-tuning');
@@ -109,8 +118,9 @@ function partsOf(run: RunSummary, now: number): string[] {
   const loss = isActive(run) ? run.lastLoss : lossOf(run);
   const parts = [
     run.state === 'completed' || isActive(run) ? null : stateName(run.state).toLowerCase(),
+    run.remote?.record.target.name ?? null,
     named ? methodText(run) : null,
-    isActive(run) ? stepText(run) : null,
+    ...(isActive(run) ? activities(run, now) : []),
     loss !== null && (named || isActive(run)) ? formatLoss(loss) : null,
     ...tags,
     age,
@@ -118,6 +128,21 @@ function partsOf(run: RunSummary, now: number): string[] {
   ];
   return parts.filter((part) => part !== null);
 }
+
+/** Of a run on a target: that it is not connected, or what is done besides training. */
+function remoteText({ remote }: RunSummary, now: number): string | null {
+  return remote && (linkText(remote.link, now) ?? stageText(remote.record.stage));
+}
+
+/** What an active run is doing: "sending 3 MiB of 8 MiB", "12/300". */
+function activities(run: RunSummary, now: number): string[] {
+  const besides = remoteText(run, now);
+  if (besides === null) return [stepText(run)];
+  return run.step > 0 ? [besides, stepText(run)] : [besides];
+}
+
+/** The first of it, for where there is little room. */
+export const activityText = (run: RunSummary, now: number): string => activities(run, now)[0]!;
 
 /** Says which loss it is: a screen reader shows no columns. */
 function spokenParts(run: RunSummary, now: number): string[] {
@@ -156,6 +181,8 @@ function contextOf(run: RunSummary): string {
     'run',
     run.state,
     isActive(run) && 'active',
+    run.remote && 'remote',
+    isAway(run) && 'away',
     canResume(run) && 'resumable',
     run.adapter && 'adapter',
     run.model && 'model',
@@ -165,10 +192,19 @@ function contextOf(run: RunSummary): string {
     .join(' ');
 }
 
+/** As in gpu-box (SSH, me@gpu.example). */
+export function targetText({ remote }: RunSummary): string | null {
+  if (!remote) return null;
+  const { name, kind, place } = remote.record.target;
+  return `${name} (${kindName(kind)}, ${place})`;
+}
+
 function detailsOf(run: RunSummary, now: number): [string, string][] {
   const rows: [string, string | null][] = [
     [t('Run'), run.name],
-    [t('State'), stateName(run.state)],
+    [t('State'), knownState(run)],
+    [t('Target'), targetText(run)],
+    [t('Connection'), run.remote && linkText(run.remote.link, now)],
     [t('Problem'), run.problem],
     [t('Steps'), run.step > 0 ? stepText(run) : null],
     [

@@ -13,7 +13,7 @@ export function registerStatusBar({ store }: Services): vscode.Disposable {
   });
   let dir: string | undefined;
   const following = store.onDidChange(() => {
-    const status = statusText(store.runs);
+    const status = statusText(store.runs, Date.now());
     if (!status) {
       item.hide();
       return;

@@ -1,7 +1,7 @@
 import { formatDuration, formatLoss } from '../text/format';
 import { t } from '../text/l10n';
-import { isActive, type RunSummary } from '../runs/run';
-import { stateName, stepText } from '../runs/treeRow';
+import { isActive, isAway, type RunSummary } from '../runs/run';
+import { activityText, stateName, targetText } from '../runs/treeRow';
 
 /** What the status bar item shows. */
 export interface StatusText {
@@ -13,19 +13,25 @@ export interface StatusText {
 }
 
 /** The newest active run and the number of the others; null when no run is active. */
-export function statusText(runs: readonly RunSummary[]): StatusText | null {
-  const active = runs.filter(isActive);
+export function statusText(runs: readonly RunSummary[], now: number): StatusText | null {
+  // what cannot be seen at the moment comes last
+  const active = runs.filter(isActive).sort((a, b) => Number(isAway(a)) - Number(isAway(b)));
   const [run] = active;
   if (!run) return null;
-  const icon = run.state === 'paused' ? 'debug-pause' : 'loading~spin';
   const loss = run.lastLoss === null ? '' : ` · ${formatLoss(run.lastLoss)}`;
   const more = active.length > 1 ? ` (+${active.length - 1})` : '';
   const left =
     run.secondsLeft === null ? '' : `\n${t('{0} left', formatDuration(run.secondsLeft))}`;
+  const target = targetText(run);
   return {
-    icon,
-    text: `${run.name} ${stepText(run)}${loss}${more}`,
-    tooltip: `${run.name}: ${stateName(run.state)}${left}\n${t('Click to open the dashboard')}`,
+    icon: iconOf(run),
+    text: `${run.name} ${activityText(run, now)}${loss}${more}`,
+    tooltip: `${run.name}: ${stateName(run.state)}${left}${target === null ? '' : `\n${target}`}\n${t('Click to open the dashboard')}`,
     dir: run.dir,
   };
+}
+
+function iconOf(run: RunSummary): string {
+  if (isAway(run)) return 'plug';
+  return run.state === 'paused' ? 'debug-pause' : 'loading~spin';
 }

@@ -1,4 +1,4 @@
-import { formatNumber, t } from './l10n';
+import { formatTime, formatNumber, t } from './l10n';
 
 const BINARY_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
@@ -44,6 +44,15 @@ export function formatAge(milliseconds: number): string {
   const [, unit, text] = AGES.find(([limit]) => seconds < limit)!;
   return text(Math.floor(seconds / unit));
 }
+
+const DAY_MS = 86_400_000;
+
+/** Formats a moment as 14:02; one of another day with its date. */
+export const formatMoment = (moment: number, now: number): string =>
+  formatTime(moment, {
+    timeStyle: 'short',
+    ...(Math.abs(now - moment) >= DAY_MS / 2 && { dateStyle: 'short' }),
+  });
 
 /** Formats a duration: 3723 seconds as 1 h 2 min. */
 export function formatDuration(seconds: number): string {

@@ -33,5 +33,7 @@ export const formatNumber = (value: number, options: Intl.NumberFormatOptions = 
   new Intl.NumberFormat(language, options).format(value);
 
 /** Formats a time (in milliseconds since 1970) in the user's language and time zone. */
-export const formatTime = (time: number): string =>
-  new Intl.DateTimeFormat(language, { dateStyle: 'short', timeStyle: 'medium' }).format(time);
+export const formatTime = (
+  time: number,
+  options: Intl.DateTimeFormatOptions = { dateStyle: 'short', timeStyle: 'medium' },
+): string => new Intl.DateTimeFormat(language, options).format(time);

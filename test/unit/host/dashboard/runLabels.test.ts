@@ -13,6 +13,7 @@ function run(dir: string, created: number, change: Partial<RunSummary> = {}): Ru
       state: 'completed',
       notes: NO_NOTES,
       lastStep: null,
+      remote: null,
     },
     null,
   );

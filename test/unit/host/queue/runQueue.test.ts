@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { continueQueued } from '../../../../src/host/queue/continueQueued';
 import { moved, placeOf, RunQueue, type QueuedRun } from '../../../../src/host/queue/runQueue';
 import type { RunSummary } from '../../../../src/host/runs/run';
+import { remoteSummary, summaryOf } from '../../../support/runRecords';
 
 /** A queue with a simulated store of runs. `started`: recipes of started runs; `end` ends a run. */
 function queueWith(start?: (item: QueuedRun) => Promise<boolean>, kept?: unknown) {
@@ -32,7 +33,7 @@ function queueWith(start?: (item: QueuedRun) => Promise<boolean>, kept?: unknown
       start ??
       ((item) => {
         started.push(placeOf(item));
-        store.runs = [{ state: 'running' } as RunSummary];
+        store.runs = [summaryOf({ state: 'running' })];
         return Promise.resolve(true);
       }),
   });
@@ -45,6 +46,13 @@ function queueWith(start?: (item: QueuedRun) => Promise<boolean>, kept?: unknown
 }
 
 describe('the queue', () => {
+  it('does not wait for a run on a target', async () => {
+    const { queue, started, store } = queueWith();
+    store.runs = [remoteSummary('running'), remoteSummary('preparing')];
+    await queue.add([{ recipe: 'a' }]);
+    expect(started).toEqual(['a']);
+  });
+
   it('starts one run after another, each when none is active', async () => {
     const { queue, started, memory, end } = queueWith();
     await queue.add([{ recipe: 'a' }, { recipe: 'b' }, { recipe: 'c' }]);
@@ -98,7 +106,7 @@ describe('the queue', () => {
     const startAs = (recipe: string) =>
       queue.startOrAdd({ recipe }, () => {
         started.push(`${recipe} at once`);
-        store.runs = [{ state: 'running' } as RunSummary];
+        store.runs = [summaryOf({ state: 'running' })];
         return Promise.resolve(true);
       });
     expect(await Promise.all([startAs('a'), startAs('b')])).toEqual(['started', 'queued']);

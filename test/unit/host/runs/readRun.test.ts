@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readLastStep } from '../../../../src/formats/run/lastStep';
 import { readRun } from '../../../../src/host/runs/readRun';
-import { engineOf, putRun, recordOf } from '../../../support/runRecords';
+import { engineOf, putRun, recordOf, remoteOf } from '../../../support/runRecords';
 
 let root: string;
 beforeEach(async () => void (root = await mkdtemp(path.join(tmpdir(), 'lora-runs-'))));
@@ -49,6 +49,76 @@ describe('readRun', () => {
       'engine.json': engineOf({ pid, pipe: path.join(root, 'pipe') }),
     });
     expect(await readRun(dir(), now)).toMatchObject({ state: 'interrupted' });
+  });
+
+  describe('of a run on a target', () => {
+    const ended = {
+      ...engineOf({ pid: 2 ** 30, pipe: '/nowhere' }),
+      heartbeat: '2026-01-02T03:04:05Z',
+    };
+
+    it('keeps the last known state when the process that mirrors it has ended', async () => {
+      await putRun(dir(), {
+        'run.json': recordOf({ state: 'running' }),
+        'engine.json': ended,
+        'remote.json': remoteOf(),
+      });
+      expect(await readRun(dir(), now)).toMatchObject({
+        state: 'running',
+        remote: { link: { kind: 'unattended', since: Date.parse('2026-01-02T03:04:05Z') } },
+      });
+    });
+
+    it('is starting as soon as remote.json is there', async () => {
+      await putRun(dir(), { 'remote.json': remoteOf() });
+      expect(await readRun(dir(), now + 3_600_000)).toMatchObject({
+        kind: 'starting',
+        remote: { record: { target: { name: 'gpu-box' } } },
+      });
+    });
+
+    it('says why the target does not answer while it is mirrored', async () => {
+      await putRun(dir(), {
+        'run.json': recordOf({ state: 'paused' }),
+        'engine.json': engineOf(),
+        'remote.json': remoteOf({
+          connection: {
+            state: 'lost',
+            since: '2026-01-02T03:04:05Z',
+            reason: 'The network is down.',
+          },
+        }),
+      });
+      expect(await readRun(dir(), now)).toMatchObject({
+        state: 'paused',
+        remote: { link: { kind: 'unreachable', reason: 'The network is down.' } },
+      });
+    });
+
+    it.each([
+      ['the target lost the job', { stage: { kind: 'lost', reason: null } }],
+      ['no job was started', { handle: null, stage: { kind: 'sending', sent: 1, total: 2 } }],
+    ] as const)('is interrupted when %s', async (_, changes) => {
+      await putRun(dir(), {
+        'run.json': recordOf({ state: 'running' }),
+        'engine.json': ended,
+        'remote.json': remoteOf(changes),
+      });
+      expect(await readRun(dir(), now)).toMatchObject({ state: 'interrupted' });
+    });
+
+    it.each([
+      ['text', 'x'],
+      ['a job that is a path', { ...remoteOf(), job: '../../x' }],
+      ['a stage without its bytes', remoteOf({ stage: { kind: 'sending' } as never })],
+      [
+        'an endless name',
+        remoteOf({ target: { name: 'x'.repeat(5_000), kind: 'ssh', place: 'y' } }),
+      ],
+    ])('ignores a remote.json with %s', async (_, content) => {
+      await putRun(dir(), { 'run.json': recordOf(), 'remote.json': content });
+      expect(await readRun(dir(), now)).toMatchObject({ state: 'completed', remote: null });
+    });
   });
 
   it('trusts the heartbeat of an engine whose process and pipe are on another machine', async () => {

@@ -4,7 +4,7 @@ import { NO_NOTES } from '../../../../src/host/runs/runNotes';
 import { treeRowOf } from '../../../../src/host/runs/treeRow';
 import { statusText } from '../../../../src/host/status/statusText';
 import type { RunState } from '../../../../src/shared/run';
-import { fullRecord, recordOf } from '../../../support/runRecords';
+import { fullRecord, recordOf, remoteSummary } from '../../../support/runRecords';
 
 const created = Date.parse(recordOf().created);
 const run = (state: RunState, live: LiveRun | null = null, changes = {}): RunSummary =>
@@ -15,6 +15,7 @@ const run = (state: RunState, live: LiveRun | null = null, changes = {}): RunSum
       record: recordOf({ state, ...changes }),
       state,
       lastStep: null,
+      remote: null,
       notes: NO_NOTES,
     },
     live,
@@ -115,13 +116,65 @@ describe('a row of the Runs view', () => {
   });
 });
 
+describe('the row of a run on a target', () => {
+  const since = created - 60_000;
+  const away = { kind: 'unattended', since } as const;
+  const time = new Intl.DateTimeFormat('en', { timeStyle: 'short' }).format(since);
+
+  it('names the target, and says how far the run is before it trains', () => {
+    const described = (changes: Parameters<typeof remoteSummary>[2]) =>
+      treeRowOf(
+        { ...remoteSummary('preparing', { kind: 'connected' }, changes), step: 0, lastLoss: null },
+        created,
+      ).description;
+    const sending = { kind: 'sending', sent: 120 * 2 ** 20, total: 480 * 2 ** 20 } as const;
+    expect(described({ handle: null, stage: sending })).toBe(
+      'gpu-box · sending 120 MiB of 480 MiB · now · git',
+    );
+    expect(described({ stage: { kind: 'queued', reason: 'waiting for 1 GPU' } })).toBe(
+      'gpu-box · queued: waiting for 1 GPU · now · git',
+    );
+    expect(described({})).toBe('gpu-box · preparing · now · git');
+  });
+
+  it('shows step and loss once it trains, with the target in the tooltip', () => {
+    const row = treeRowOf(remoteSummary('running'), created);
+    expect(row.description).toBe('gpu-box · 30/30 · 1.500 · now · git');
+    expect(row.icon).toBe('loading~spin');
+    expect(row.context).toContain(' active remote ');
+    expect(row.details).toContainEqual(['Target', 'gpu-box (SSH, me@gpu.example)']);
+  });
+
+  it('says since when it is not connected, and never that something has failed', () => {
+    const row = treeRowOf(remoteSummary('running', away), created);
+    expect(row.description).toBe(
+      `gpu-box · not connected since ${time} · 30/30 · 1.500 · now · git`,
+    );
+    expect([row.icon, row.color]).toEqual(['plug', 'descriptionForeground']);
+    expect(row.context).toContain('away');
+    expect(row.spoken).toMatch(/^r4, Running when last connected, /);
+    expect(JSON.stringify(row)).not.toMatch(/fail|error|interrupt|unexpected/i);
+  });
+
+  it('stands in the status bar behind runs that can be seen', () => {
+    const runs = [remoteSummary('running', away), run('running', live(12))];
+    expect(statusText(runs, created)?.text).toBe('git 12/300 · 2.500 (+1)');
+    expect(statusText(runs.slice(0, 1), created)).toMatchObject({
+      icon: 'plug',
+      text: `git not connected since ${time} · 1.500`,
+    });
+  });
+});
+
 describe('the status bar', () => {
   it('is hidden while nothing trains', () => {
-    expect(statusText([run('completed'), run('interrupted')])).toBeNull();
+    expect(statusText([run('completed'), run('interrupted')], created)).toBeNull();
   });
 
   it('shows the newest run that trains, and how many more', () => {
-    expect(statusText([run('completed'), run('running', live(12)), run('paused')])).toEqual({
+    expect(
+      statusText([run('completed'), run('running', live(12)), run('paused')], created),
+    ).toEqual({
       icon: 'loading~spin',
       text: 'git 12/300 · 2.500 (+1)',
       tooltip: 'git: Running\n2 min left\nClick to open the dashboard',
