@@ -130,4 +130,23 @@ describe('configuring the rank', { timeout: LIMIT }, () => {
     );
     assert.match(text(), /\/\/ the tiny model/);
   });
+
+  it('lets a missing base model be chosen, and writes it to the recipe', async () => {
+    const file = path.join(workspace, 'lost.lora.json');
+    writeFileSync(file, '{ "base": "models/gone", "dataset": "data/train.jsonl" }\n');
+    await openFile(page, 'lost.lora.json');
+    await d.runCommand(page, 'LoRA: Configure Rank and Targets');
+    await frame().getByText('Base model not found').waitFor();
+    await d.screenshot(page, path.join(shots, 'configure-missing-base.png'));
+    await frame().getByRole('button', { name: 'Choose Base Model…' }).click();
+    await page.locator('.quick-input-title', { hasText: 'Choose Base Model' }).waitFor();
+    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'tiny' }).first().click();
+    await frame().locator('#r').waitFor();
+    await page.locator('.tab.dirty', { hasText: 'lost.lora.json' }).click();
+    await page.keyboard.press('Control+s');
+    await until(
+      () => readFileSync(file, 'utf8').includes('"base": "models/tiny"'),
+      'the choice in the file',
+    );
+  });
 });

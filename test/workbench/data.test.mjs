@@ -171,6 +171,36 @@ describe('a dataset in the editor', { timeout: LIMIT }, () => {
     );
   });
 
+  it('corrects a misspelled key in all rows with a quick fix', async () => {
+    await page.keyboard.press('Control+End');
+    for (const text of [
+      '\n{"promt": "c", "completion": "d"}',
+      '\n{"promt": "e", "completion": "f"}',
+    ])
+      await page.keyboard.type(text);
+    await page.locator('.squiggly-error').first().waitFor();
+    await fix('Rename “promt” to “prompt” in all 2 rows');
+    await status().filter({ hasText: '7 examples' }).waitFor();
+    await page.keyboard.press('Control+s');
+    await until(
+      () => readFileSync(data, 'utf8').trim().endsWith('{"prompt": "e", "completion": "f"}'),
+      'the corrected rows on disk',
+    );
+  });
+
+  it('leaves out rows without a label with a quick fix', async () => {
+    await page.keyboard.press('Control+End');
+    await page.keyboard.type('\n{"prompt": "g", "completion": ""}');
+    await page.locator('.squiggly-error').first().waitFor();
+    await fix('Leave out rows without a label');
+    await page.locator('.tab', { hasText: 'rows.lora.json' }).click();
+    await page.keyboard.press('Control+s');
+    await until(
+      () => readJson(path.join(workspace, 'rows.lora.json'))?.unlabelled_rows === 'skip',
+      'the recipe',
+    );
+  });
+
   it('marks in the recipe what a training would warn of', async () => {
     await openFile(page, 'patterns.lora.json');
     await page.locator('.squiggly-warning').first().waitFor();

@@ -171,6 +171,24 @@ describe('the run history', { timeout: LIMIT }, () => {
     await row('newer').locator('.monaco-tl-twistie').click();
   });
 
+  it('offers to train on a model folder in the Explorer, and on no other folder', async () => {
+    cpSync(path.join(workspace, 'models', 'tiny'), path.join(workspace, 'copied'), {
+      recursive: true,
+    });
+    await palette(page, 'File: Focus on Files Explorer');
+    const folder = (name) =>
+      page.locator('.explorer-folders-view .monaco-list-row', { hasText: name });
+    await chooseInMenu(page, folder(/^copied$/), 'Train on This Model');
+    await page.locator('.quick-input-title', { hasText: 'Train Adapter: Dataset' }).waitFor();
+    await page.keyboard.press('Escape');
+    await folder(/^data$/).click({ button: 'right' });
+    const menu = page.locator('.context-view .monaco-menu');
+    await menu.locator('.action-label', { hasText: 'Copy Path' }).first().waitFor();
+    for (const title of ['Train on This Model', 'Try Model'])
+      assert.equal(await menu.locator('.action-label', { hasText: title }).count(), 0, title);
+    await page.keyboard.press('Escape');
+  });
+
   it('offers adapter commands for an adapter folder in the Explorer', async () => {
     cpSync(path.join(root, 'test/fixtures/llama/lora-qv/adapter'), path.join(workspace, 'mine'), {
       recursive: true,

@@ -129,7 +129,9 @@ describe('queued runs', { timeout: LIMIT }, () => {
     await until(() => runsOf(workspace).at(-1).record?.state === 'running', 'another run');
     await d.runCommand(page, 'LoRA Run: Resume');
     await enterAt('Select a run to resume');
-    await page.locator('.quick-input-title', { hasText: 'Another run is active' }).waitFor();
+    await page
+      .locator('.quick-input-list .monaco-list-row.focused', { hasText: 'Add to Queue' })
+      .waitFor();
     await page.keyboard.press('Enter');
     await until(
       async () => (await d.treeItems(page, 'Runs'))[0]?.description === 'continues · next',

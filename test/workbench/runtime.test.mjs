@@ -81,7 +81,7 @@ describe('without a runtime', { timeout: LIMIT }, () => {
     await d.runCommand(page, 'LoRA: Train Adapter');
     const title = page.locator('.quick-input-title');
     await title.filter({ hasText: 'Train Adapter: Runtime' }).waitFor();
-    assert.deepEqual(await d.quickPickItems(page), ['Install', 'Not Now']);
+    assert.match((await d.quickPickItems(page)).join(), /Install,.*Not Now$/);
     await d.screenshot(page, path.join(shots, 'train-runtime.png'));
     await d.pickItem(page, 'Not Now');
     await title.filter({ hasText: 'Train Adapter: Base Model' }).waitFor();

@@ -54,9 +54,10 @@ const missingBase = ({ t, post }: ConfigurePage, message: string) =>
   failedView(
     t('missingBase'),
     message,
-    html`<vscode-button @click=${() => post({ kind: 'downloadBase' })}
-        >${t('downloadBase')}</vscode-button
+    html`<vscode-button @click=${() => post({ kind: 'chooseBase' })}
+        >${t('chooseBase')}</vscode-button
       >
+      ${secondaryButton(t('downloadBase'), () => post({ kind: 'downloadBase' }))}
       ${secondaryButton(t('openRecipe'), () => post({ kind: 'openRecipe' }))}`,
   );
 

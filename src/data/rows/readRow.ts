@@ -4,6 +4,7 @@ import { readAlpaca } from './alpaca';
 import { CHAT_COLUMNS, readChat, toChatRow } from './chatRow';
 import type { RowContext } from './settings';
 import { LoraError } from '../../shared/errors';
+import { missingKeyMessage, unknownKeyMessage } from '../../shared/misspelling';
 import { isObject } from '../../shared/values';
 import { loneSurrogate } from '../../shared/surrogates';
 import { kindOf, nearestKey, quote } from './describe';
@@ -235,8 +236,10 @@ function unknownFormat(
   const near = keys
     .map((key) => [key, nearestKey(key, known)] as const)
     .find(([, name]) => name !== undefined);
-  if (near)
-    return report.error(`"${near[0]}" is not a known key; did you mean "${near[1]!}"?`, near[0]);
+  if (near) {
+    const [key, meant] = near;
+    return report.error(unknownKeyMessage({ key, meant: meant! }), key);
+  }
   const found =
     keys.length === 0
       ? 'The row is empty'
@@ -252,14 +255,13 @@ function checkKeys(columns: Columns, format: Format, report: RowReport): void {
   for (const name of format.required.filter((key) => !(key in columns))) {
     const near = meant(name);
     report.error(
-      `"${name}" is missing${near === undefined ? '.' : `; is it misspelled as "${near}"?`}`,
+      near === undefined ? `"${name}" is missing.` : missingKeyMessage({ key: near, meant: name }),
       near ?? name,
     );
   }
   for (const name of format.optional.filter((key) => !(key in columns))) {
     const near = meant(name);
-    if (near !== undefined)
-      report.error(`"${near}" is not a known key; did you mean "${name}"?`, near);
+    if (near !== undefined) report.error(unknownKeyMessage({ key: near, meant: name }), near);
   }
   for (const key of others) report.ignored(key);
 }

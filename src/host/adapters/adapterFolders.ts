@@ -1,8 +1,8 @@
-import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { readHead } from '../../common/regularFile';
 import { DIFFUSERS_FILE } from '../../formats/peft/fileNames';
+import { onCreatedFolder } from '../files/createdFolders';
 import { CONTEXT_KEYS } from '../manifest/ids';
 
 const CONFIG = `**/{adapter_config.json,${DIFFUSERS_FILE}}`;
@@ -22,17 +22,15 @@ export class AdapterFolders implements vscode.Disposable {
   constructor() {
     const configs = vscode.workspace.createFileSystemWatcher(CONFIG, false, true, false);
     const weights = vscode.workspace.createFileSystemWatcher(WEIGHTS, false, true, false);
-    const anything = vscode.workspace.createFileSystemWatcher('**/*', false, true, true);
     this.disposables = [
       configs,
       weights,
-      anything,
       weights.onDidCreate((file) => void this.addFiles([file])),
       weights.onDidDelete(({ fsPath }) => this.update(() => this.folders.delete(fsPath))),
       vscode.workspace.onDidGrantWorkspaceTrust(() => void this.searchFiles(WEIGHTS)),
       configs.onDidCreate((config) => this.update(() => this.folders.add(folderOf(config)))),
       configs.onDidDelete((config) => this.update(() => this.folders.delete(folderOf(config)))),
-      anything.onDidCreate((created) => void this.searchFolder(created)),
+      onCreatedFolder((created) => void this.search(new vscode.RelativePattern(created, CONFIG))),
     ];
     void this.search(CONFIG);
     void this.searchFiles(WEIGHTS);
@@ -40,12 +38,6 @@ export class AdapterFolders implements vscode.Disposable {
 
   dispose(): void {
     for (const disposable of this.disposables) disposable.dispose();
-  }
-
-  /** A folder that is copied or moved here may be reported without the files in it. */
-  private async searchFolder(created: vscode.Uri): Promise<void> {
-    const status = await lstat(created.fsPath).catch(() => null);
-    if (status?.isDirectory()) await this.search(new vscode.RelativePattern(created, CONFIG));
   }
 
   private async searchFiles(pattern: vscode.GlobPattern): Promise<void> {

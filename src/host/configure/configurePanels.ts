@@ -16,7 +16,11 @@ import { saveRecipe } from './editRecipe';
 import { ConfigureSession, type ConfigureParts } from './configureSession';
 
 /** What the pages need. */
-export type ConfigurePanelOptions = PanelHost & ConfigureParts;
+export type ConfigurePanelOptions = PanelHost &
+  ConfigureParts & {
+    /** Asks for a base model, and writes it to a recipe. */
+    readonly chooseBase: (recipe: string) => Promise<void>;
+  };
 
 /** The open pages, by the path of their recipe. */
 export type ConfigurePanels = PanelSet<string, PanelPage>;
@@ -58,6 +62,8 @@ function openConfigurePage(
         return vscode.commands.executeCommand(COMMANDS.runRecipe.id, vscode.Uri.file(recipe));
       case 'sweep':
         return vscode.commands.executeCommand(COMMANDS.sweepRanks.id, vscode.Uri.file(recipe));
+      case 'chooseBase':
+        return reported(options.chooseBase(recipe));
       case 'downloadBase':
         return vscode.commands.executeCommand(COMMANDS.downloadBase.id);
       case 'openGuide':

@@ -28,7 +28,7 @@ export function withChoice(
       layers_pattern: null,
     }),
   };
-  const formattingOptions = { ...indentOf(text), eol: text.includes('\r\n') ? '\r\n' : '\n' };
+  const formattingOptions = formattingOf(text);
   return Object.entries(wanted).reduce((edited, [key, value]) => {
     if (JSON.stringify(current[key as keyof LoraSettings]) === JSON.stringify(value)) return edited;
     return applyEdits(
@@ -37,6 +37,15 @@ export function withChoice(
     );
   }, text);
 }
+
+/** The text of a recipe with another base. */
+export const withBase = (text: string, base: string): string =>
+  applyEdits(text, modify(text, ['base'], base, { formattingOptions: formattingOf(text) }));
+
+const formattingOf = (text: string) => ({
+  ...indentOf(text),
+  eol: text.includes('\r\n') ? '\r\n' : '\n',
+});
 
 function indentOf(text: string): { readonly insertSpaces: boolean; readonly tabSize: number } {
   const indent = /^([ \t]+)\S/m.exec(text)?.[1] ?? '  ';

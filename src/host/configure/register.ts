@@ -25,6 +25,10 @@ export function registerConfigure(services: Services): vscode.Disposable {
     onDidChangeRuns: store.onDidChange,
     wasOpened: (recipe) => opened.has(recipe),
     datasetFacts: (recipe) => readDatasetFacts(jobs, recipe),
+    chooseBase: async (recipe) => {
+      const { chooseBase } = await import('./chooseBase');
+      await chooseBase(services, recipe);
+    },
     resize: async (adapter, rank) => {
       const { resizeAdapterCommand } = await import('../adapters/resizeAdapter');
       await resizeAdapterCommand(jobs, store, adapter, ['--rank', String(rank)]);

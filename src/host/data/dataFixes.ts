@@ -1,14 +1,15 @@
-import { applyEdits, modify } from 'jsonc-parser';
+import { applyEdits, modify, type JSONPath } from 'jsonc-parser';
 import * as vscode from 'vscode';
 import type { CheckedDataset } from '../../shared/checkedRecipe';
+import { misspellingIn, type Misspelling } from '../../shared/misspelling';
 import { difference } from '../configure/recipeEdits';
 import { t } from '../text/l10n';
 import { isRowDiagnostic, type DataChecks } from './dataChecks';
-import { withoutTrailingCommas } from './rowRepairs';
+import { withKeyRenamed, withoutTrailingCommas } from './rowRepairs';
 
 /**
- * Quick fixes for marked rows: remove trailing commas, the row, all rows with errors or all
- * duplicates, or raise max_length.
+ * Quick fixes for marked rows: correct a misspelled key, remove trailing commas, the row, all rows
+ * with errors or all duplicates, leave out rows without a label, or raise max_length.
  */
 export function registerDataFixes(checks: DataChecks): vscode.Disposable {
   const provider: vscode.CodeActionProvider = {
@@ -31,6 +32,17 @@ async function actionsFor(
   const dataset = found?.checked.datasets.find(({ path }) => path === document.fileName);
   if (!found || !dataset) return [];
   const actions = marks.flatMap((mark) => actionsForRow(document, mark));
+  const misspelled = marks.find((mark) => misspellingIn(mark.message));
+  if (misspelled) actions.push(...renameEverywhere(document, misspelled));
+  const unlabelled = marks.find(isUnlabelled);
+  if (unlabelled)
+    actions.push(
+      action(
+        t('Leave out rows without a label (unlabelled_rows in the recipe)'),
+        unlabelled,
+        await withRecipeValue(found.recipe, ['unlabelled_rows'], 'skip'),
+      ),
+    );
   const faulty = marks.find(isError);
   const lines = linesWithErrors(dataset);
   if (faulty && lines.length > 1)
@@ -61,7 +73,7 @@ async function actionsFor(
       action(
         t('Raise max_length to {0} in the recipe', dataset.statistics.longest),
         cut,
-        await withMaxLength(found.recipe, dataset.statistics.longest),
+        await withRecipeValue(found.recipe, ['training', 'max_length'], dataset.statistics.longest),
       ),
     );
   return actions;
@@ -74,13 +86,54 @@ function actionsForRow(
   if (mark.code === 'cut') return [];
   const { line } = mark.range.start;
   const removal = action(t('Remove this row'), mark, withoutLines(document, [line]));
-  const { text, range } = document.lineAt(line);
-  const repaired = isError(mark) ? withoutTrailingCommas(text) : null;
-  if (repaired === null) return [removal];
-  const edit = new vscode.WorkspaceEdit();
-  edit.replace(document.uri, range, repaired);
-  return [action(t('Remove trailing commas'), mark, edit), removal];
+  if (!isError(mark)) return [removal];
+  const { text } = document.lineAt(line);
+  const withoutCommas = withoutTrailingCommas(text);
+  const misspelling = misspellingIn(mark.message);
+  const renamed = misspelling && withKeyRenamed(text, misspelling);
+  const repair = (title: string, repaired: string) =>
+    action(title, mark, withLines(document, new Map([[line, repaired]])));
+  return [
+    ...(withoutCommas === null ? [] : [repair(t('Remove trailing commas'), withoutCommas)]),
+    ...(misspelling && renamed !== null ? [repair(renameTitle(misspelling), renamed)] : []),
+    removal,
+  ];
 }
+
+const renameTitle = ({ key, meant }: Misspelling): string => t('Rename “{0}” to “{1}”', key, meant);
+
+/** The same misspelling is often in all rows. */
+function renameEverywhere(
+  document: vscode.TextDocument,
+  mark: vscode.Diagnostic,
+): vscode.CodeAction[] {
+  const misspelling = misspellingIn(mark.message);
+  if (!misspelling) return [];
+  const renamed = new Map<number, string>();
+  for (let line = 0; line < document.lineCount; line++) {
+    const { text } = document.lineAt(line);
+    const repaired = text.includes(misspelling.key) ? withKeyRenamed(text, misspelling) : null;
+    if (repaired !== null) renamed.set(line, repaired);
+  }
+  if (renamed.size < 2) return [];
+  const { key, meant } = misspelling;
+  const title = t('Rename “{0}” to “{1}” in all {2} rows', key, meant, renamed.size);
+  return [action(title, mark, withLines(document, renamed))];
+}
+
+/** Replaces lines, by their numbers from 0. */
+function withLines(
+  document: vscode.TextDocument,
+  lines: ReadonlyMap<number, string>,
+): vscode.WorkspaceEdit {
+  const edit = new vscode.WorkspaceEdit();
+  for (const [line, text] of lines) edit.replace(document.uri, document.lineAt(line).range, text);
+  return edit;
+}
+
+/** The message says that the recipe can leave such rows out. */
+const isUnlabelled = (mark: vscode.Diagnostic): boolean =>
+  isError(mark) && mark.message.includes('unlabelled_rows');
 
 const isError = ({ severity }: vscode.Diagnostic): boolean =>
   severity === vscode.DiagnosticSeverity.Error;
@@ -116,14 +169,19 @@ function withoutLines(
   return edit;
 }
 
-async function withMaxLength(recipe: string, max_length: number): Promise<vscode.WorkspaceEdit> {
+/** Sets a value of a recipe. */
+async function withRecipeValue(
+  recipe: string,
+  key: JSONPath,
+  value: number | string,
+): Promise<vscode.WorkspaceEdit> {
   const document = await vscode.workspace.openTextDocument(vscode.Uri.file(recipe));
   const text = document.getText();
   const change = difference(
     text,
     applyEdits(
       text,
-      modify(text, ['training', 'max_length'], max_length, {
+      modify(text, key, value, {
         formattingOptions: { insertSpaces: true, tabSize: 2 },
       }),
     ),

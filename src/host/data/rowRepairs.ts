@@ -1,4 +1,5 @@
-import { createScanner } from 'jsonc-parser';
+import { createScanner, parseTree } from 'jsonc-parser';
+import type { Misspelling } from '../../shared/misspelling';
 
 /** jsonc-parser's SyntaxKind: a const enum, so the names do not exist at run time. */
 const CLOSING: ReadonlySet<number> = new Set([2, 4]);
@@ -26,6 +27,19 @@ export function withoutTrailingCommas(row: string): string | null {
   }
   repaired += row.slice(copied);
   return isJson(repaired) ? repaired : null;
+}
+
+/**
+ * A row with a misspelled key corrected; null where the key is not in it, or the correct one is,
+ * too.
+ */
+export function withKeyRenamed(row: string, { key, meant }: Misspelling): string | null {
+  if (!isJson(row)) return null;
+  const names = (parseTree(row)?.children ?? []).flatMap(({ children }) => children?.[0] ?? []);
+  const named = names.find(({ value }) => value === key);
+  if (!named || names.some(({ value }) => value === meant)) return null;
+  const { offset, length } = named;
+  return `${row.slice(0, offset)}${JSON.stringify(meant)}${row.slice(offset + length)}`;
 }
 
 function isJson(text: string): boolean {

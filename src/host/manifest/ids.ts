@@ -46,6 +46,7 @@ export const CONTEXT_KEYS = {
   runsFiltered: 'lora.runsFiltered',
   hasSelectedAdapter: 'lora.hasSelectedAdapter',
   adapterFolders: 'lora.adapterFolders',
+  modelFolders: 'lora.modelFolders',
 } as const;
 
 /** The walkthrough. */

@@ -73,7 +73,7 @@ export function recipeText(answers: TrainAnswers, folder: string): string {
 }
 
 /** Inside the folder, a relative path with slashes, so that the recipe works on other machines. */
-function relativeTo(folder: string, file: string): string {
+export function relativeTo(folder: string, file: string): string {
   const relative = path.relative(folder, file);
   const inside = relative !== '' && !relative.startsWith('..') && !path.isAbsolute(relative);
   return inside ? relative.split(path.sep).join('/') : file;

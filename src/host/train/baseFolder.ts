@@ -22,6 +22,12 @@ export interface BaseCandidate {
 /** Vision projectors and vocabularies are not base models. */
 const NOT_A_BASE = /mmproj|ggml-vocab/i;
 
+/** The weight files of a Hugging Face model in a folder with these files; none if it has none. */
+export const modelWeights = (names: readonly string[]): string[] =>
+  names.includes('config.json')
+    ? names.filter((name) => name.endsWith('.safetensors') && name !== 'adapter_model.safetensors')
+    : [];
+
 /**
  * The base models in one folder: the folder itself if it is a Hugging Face model, else its .gguf
  * files. One that is split into parts is one model, named by the first part, if all are there.
@@ -32,10 +38,8 @@ export async function basesIn(
   source: BaseSource,
   nameOf: (file: string) => string,
 ): Promise<BaseCandidate[]> {
-  const weights = names.filter(
-    (name) => name.endsWith('.safetensors') && name !== 'adapter_model.safetensors',
-  );
-  if (names.includes('config.json') && weights.length > 0) {
+  const weights = modelWeights(names);
+  if (weights.length > 0) {
     return [
       {
         path: dir,

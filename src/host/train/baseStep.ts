@@ -5,12 +5,12 @@ import { formatBytes } from '../text/format';
 import { SETTINGS } from '../manifest/ids';
 import { t } from '../text/l10n';
 import type { BaseCandidate, BaseSource } from './baseFolder';
-import { readBaseFacts } from '../setup/costs';
+import { readBaseFacts, type BaseFacts } from '../setup/costs';
 import type { AskInspections } from '../inspection/inspections';
 import { findBases } from './findBases';
 import { firstDownloads } from '../hub/downloadBase';
 import { browse } from '../ui/inputs';
-import { pick, separator, type PickItem } from '../ui/picker';
+import { pick, separator, type Picked, type PickItem, type PickOptions } from '../ui/picker';
 import type { Outcome } from '../setup/steps';
 import { STEPS, type TrainState } from '../setup/trainState';
 
@@ -28,37 +28,47 @@ export interface BaseQuestion {
   readonly lastUsed: string | undefined;
   /** Downloads a model from the hub, by its name if one is given. Undefined: cancelled. */
   readonly download: (name?: string) => Promise<string | undefined>;
-  /** The base that the command was invoked on, instead of the question. */
-  readonly given: () => string | undefined;
 }
 
-/**
- * Asks for the base model: one that was found, browsed to, or downloaded. A model that cannot be
- * trained is reported, and the question asked again.
- */
+/** Asks for the base model in Train Adapter. `given`: the one that it was invoked on. */
 export async function askBase(
   state: TrainState,
   first: boolean,
-  { errors, inspections, lastUsed, download, given }: BaseQuestion,
+  question: BaseQuestion,
+  given: string | undefined,
 ): Promise<Outcome<TrainState>> {
-  const preferred = state.base?.path ?? lastUsed;
-  const place = given();
-  if (place !== undefined)
-    return { kind: 'next', state: { ...state, base: await readBaseFacts(inspections, place) } };
+  if (given !== undefined) {
+    const base = await readBaseFacts(question.inspections, given);
+    return { kind: 'next', state: { ...state, base } };
+  }
+  const lastUsed = state.base?.path ?? question.lastUsed;
+  const frame = { title: t('Train Adapter: Base Model'), step: [1, STEPS], first } as const;
+  const picked = await pickBase({ ...question, lastUsed }, frame);
+  return picked.kind === 'picked'
+    ? { kind: 'next', state: { ...state, base: picked.value } }
+    : picked;
+}
+
+/**
+ * Asks for a base model: one that was found, browsed to, or downloaded. A model that cannot be
+ * trained is reported, and the question asked again.
+ */
+export async function pickBase(
+  { errors, inspections, lastUsed, download }: BaseQuestion,
+  frame: Pick<PickOptions<BaseChoice>, 'title' | 'step' | 'first'>,
+): Promise<Picked<BaseFacts>> {
   for (;;) {
     const picked = await pick<BaseChoice>({
-      title: t('Train Adapter: Base Model'),
-      step: [1, STEPS],
-      first,
+      ...frame,
       placeholder: t('Select a base model. Its weights are not changed.'),
-      isDefault: (choice) => 'path' in choice && choice.path === preferred,
+      isDefault: (choice) => 'path' in choice && choice.path === lastUsed,
       fill: showBases,
     });
     if (picked.kind !== 'picked') return picked;
     try {
       const path = await pathOf(picked.value, download);
       if (path === undefined) continue;
-      return { kind: 'next', state: { ...state, base: await readBaseFacts(inspections, path) } };
+      return { kind: 'picked', value: await readBaseFacts(inspections, path) };
     } catch (error) {
       errors.report(error, 'base');
     }

@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/commandTable';
 import { startOrQueue } from '../queue/startOrQueue';
 import type { Services } from '../services';
+import { ModelFolders } from './modelFolders';
 import type { GivenAnswers } from './trainAdapter';
 
 /** Train Adapter: the questions, a recipe of the answers, and a run of it. */
@@ -13,6 +14,7 @@ export function registerTrain(services: Services): vscode.Disposable {
     if (trained?.start) await startOrQueue(services, vscode.Uri.file(trained.file));
   };
   return vscode.Disposable.from(
+    new ModelFolders(),
     commands.add(COMMANDS.trainAdapter, () => train({})),
     commands.add(COMMANDS.trainOnDataset, (argument) =>
       train(argument instanceof vscode.Uri ? { dataset: argument.fsPath } : {}),

@@ -65,12 +65,11 @@ export async function trainAdapter(
     inspections,
     lastUsed: memory.get<string>(LAST_BASE),
     download: (name?: string) => downloadBaseCommand({ jobs, secrets: context.secrets }, name),
-    given: once(given.base),
   };
-  const dataset = once(given.dataset);
+  const [base, dataset] = [once(given.base), once(given.dataset)];
   const answers = await runSteps<TrainState>(
     [
-      (state, first) => askBase(state, first, baseQuestion),
+      (state, first) => askBase(state, first, baseQuestion, base()),
       async (state, first) =>
         withPrice(jobs, await askDataset(state, first, inspections, dataset())),
       askRank,

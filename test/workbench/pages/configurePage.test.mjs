@@ -308,7 +308,10 @@ test('applies advice by button and follows external changes of the recipe', asyn
   await page.getByText('lora.json:3: no number').waitFor();
   await post(page, { kind: 'fault', message: 'There is no base model at x.', missing: 'base' });
   await page.getByText('Base model not found').waitFor();
-  await page.getByText('Download Base Model').waitFor();
+  for (const name of ['Choose Base Model…', 'Download Base Model…'])
+    await page.getByRole('button', { name }).click();
+  for (const kind of ['chooseBase', 'downloadBase'])
+    await eventually(async () => assert.equal((await sent(page, kind)).length, 1));
   await post(page, await message());
   await page.locator('#r').waitFor();
   await eventually(async () => assert.equal(await page.locator('#r').inputValue(), '8'));

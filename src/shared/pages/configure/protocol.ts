@@ -115,7 +115,15 @@ const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('apply'), id: whole, settings: RankSettingsSchema, chosen }),
   v.object({ kind: v.literal('act'), act: whole }),
   v.object({
-    kind: v.picklist(['openRecipe', 'openGuide', 'downloadBase', 'save', 'run', 'sweep']),
+    kind: v.picklist([
+      'openRecipe',
+      'openGuide',
+      'chooseBase',
+      'downloadBase',
+      'save',
+      'run',
+      'sweep',
+    ]),
   }),
   v.object({ kind: v.literal('trouble'), message: text }),
 ]);

@@ -15,7 +15,8 @@ export const CONFIGURE_STRINGS = {
   openGuide: 'How to Choose a Rank',
   fault: 'The recipe cannot be read',
   missingBase: 'Base model not found',
-  downloadBase: 'Download Base Model',
+  chooseBase: 'Choose Base Model…',
+  downloadBase: 'Download Base Model…',
   time: '{0} {0|epoch|epochs}, {1} {1|step|steps}, about {2}',
   'time.steps': '{0} {0|epoch|epochs}, {1} {1|step|steps}',
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   difference,
+  withBase,
   withChoice,
   type RankChoice,
 } from '../../../../src/host/configure/recipeEdits';
@@ -72,5 +73,14 @@ describe('the difference of two texts', () => {
     expect(difference('"r": 8,', '"r": 16,')).toEqual({ start: 5, end: 6, text: '16' });
     expect(difference('aa', 'aaa')).toEqual({ start: 2, end: 2, text: 'a' });
     expect(difference('same', 'same')).toBeNull();
+  });
+});
+
+describe('another base', () => {
+  it('is written in place of the old one, and where there was none', () => {
+    expect(withBase(TEXT, 'models/other')).toBe(TEXT.replace('"tiny"', '"models/other"'));
+    expect(withBase('{\r\n    "dataset": "d"\r\n}\r\n', 'b')).toBe(
+      '{\r\n    "dataset": "d",\r\n    "base": "b"\r\n}\r\n',
+    );
   });
 });

@@ -1,5 +1,25 @@
 import { describe, expect, it } from 'vitest';
-import { withoutTrailingCommas } from '../../../../src/host/data/rowRepairs';
+import { withKeyRenamed, withoutTrailingCommas } from '../../../../src/host/data/rowRepairs';
+
+describe('withKeyRenamed', () => {
+  const renamed = (row: string) => withKeyRenamed(row, { key: 'promt', meant: 'prompt' });
+
+  it('renames a key of the row, and no other text', () => {
+    expect(renamed('{"promt": "promt", "completion" : {"promt": 1}}')).toBe(
+      '{"prompt": "promt", "completion" : {"promt": 1}}',
+    );
+  });
+
+  it.each([
+    '{"prompt": "a", "promt": "b"}',
+    '{"completion": {"promt": 1}}',
+    '{"promt": 1,}',
+    '["promt"]',
+    '',
+  ])('leaves %s', (row) => {
+    expect(renamed(row)).toBeNull();
+  });
+});
 
 describe('withoutTrailingCommas', () => {
   it.each([
