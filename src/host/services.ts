@@ -17,6 +17,7 @@ import { RecipeRunner } from './recipe/recipeRunner';
 import { RunRoots } from './runs/runRoots';
 import { RunStore } from './runs/runStore';
 import { RunsTree } from './runs/runsTree';
+import { FoundFiles } from './train/trainingFiles';
 import { RuntimeService } from './runtime/runtimeService';
 import { openLog } from './ui/logChannel';
 import { panelHost } from './webview/panelHost';
@@ -87,7 +88,8 @@ export function createServices(context: vscode.ExtensionContext): Services {
   const overlays = own(
     overlayPanels({ ...host, connect: connectIfTrusted, store, queue, dashboards }),
   );
-  const runsTree = own(new RunsTree(store, queue, runtime.question, workspaceState));
+  const found = own(new FoundFiles(inspections));
+  const runsTree = own(new RunsTree(store, queue, runtime.question, found, workspaceState));
   const activeRun = () => store.find(dashboards.active ?? '');
   const commands = new CommandRegistry(errors, () => runsTree.selection, activeRun);
 

@@ -33,9 +33,7 @@ describe('recipe editor and dashboard', { timeout: LIMIT }, () => {
     });
     ({ browser, page } = await d.openPage(server));
     await d.openView(page, 'LoRA');
-    await page
-      .locator('.welcome-view-content .monaco-button', { hasText: 'Train Adapter' })
-      .waitFor();
+    await d.treeRow(page, 'Runs', 'Train Adapter…').waitFor();
   });
   after(async () => {
     await browser?.close();

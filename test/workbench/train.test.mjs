@@ -55,16 +55,20 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     d.screenshot(page, path.join(shots, `at-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)),
   ); // shows the state in which a test failed
 
-  it('the LoRA view first shows one button', async () => {
+  it('the LoRA view first names what it found to train', async () => {
     await d.openView(page, 'LoRA');
-    const button = page.locator('.welcome-view-content .monaco-button');
-    // there is another button until VS Code knows whether the workspace is trusted
-    await until(
-      async () => (await button.allTextContents()).join() === 'Train Adapter',
-      'one button, Train Adapter',
+    await d.treeRow(page, 'Runs', 'Train tiny on train.jsonl').waitFor();
+    const rows = await d.treeItems(page, 'Runs');
+    assert.deepEqual(
+      rows.map(({ label }) => label),
+      ['Train tiny on train.jsonl', 'Train Adapter…', 'New to LoRA? Open the walkthrough'],
     );
+    assert.equal(rows[0].description, '12 rows');
     await d.screenshot(page, path.join(shots, 'welcome.png'));
-    await button.first().click();
+    await d.treeRow(page, 'Runs', 'Train tiny on train.jsonl').click();
+    await page.locator('.quick-input-title', { hasText: 'Rank' }).waitFor();
+    await page.keyboard.press('Escape');
+    await d.treeRow(page, 'Runs', 'Train Adapter…').click();
   });
 
   it('asks for base, dataset, rank and targets, with a Back button, and writes lora.json', async () => {

@@ -52,6 +52,9 @@ export const CONTEXT_KEYS = {
 /** The walkthrough. */
 export const WALKTHROUGH = 'lora.start';
 
+/** The walkthrough, for the command that opens one. */
+export const WALKTHROUGH_ID = `lora-workbench.lora-workbench#${WALKTHROUGH}`;
+
 /** Whether a file is a recipe by its name: lora.json, or any name that ends in .lora.json. */
 export const isRecipeName = (file: string): boolean =>
   /(^|[\\/])([^\\/]+\.)?lora\.json$/.test(file);

@@ -7,8 +7,10 @@ import { placeOf, type QueuedRun } from '../queue/runQueue';
 import type { RunPart } from './runParts';
 import type { RowCommands } from './rowCommands';
 import { treeRowOf } from './treeRow';
+import type { TrainingFiles } from '../train/trainingFiles';
 import { COMMANDS } from '../commands/commandTable';
-import { t } from '../text/l10n';
+import { WALKTHROUGH_ID } from '../manifest/ids';
+import { formatNumber, t } from '../text/l10n';
 import { treeItem } from '../ui/treeItems';
 
 /**
@@ -49,14 +51,24 @@ export class RuntimeNode {
   readonly id = 'runtime';
 }
 
+/** A row that offers to train, where there are no runs yet. */
+export class OfferNode {
+  constructor(readonly offer: TrainingFiles | 'train' | 'walkthrough') {}
+}
+
+/** The rows where there are no runs yet, but something to train was found. */
+export const offersOf = (found: TrainingFiles): OfferNode[] =>
+  ([found, 'train', 'walkthrough'] as const).map((offer) => new OfferNode(offer));
+
 /** A row of the Runs view. */
-export type Node = RunNode | GroupNode | PartNode | QueuedNode | RuntimeNode;
+export type Node = RunNode | GroupNode | PartNode | QueuedNode | RuntimeNode | OfferNode;
 
 /** How VS Code shows a row. */
 export function itemOf(node: Node, commands: RowCommands): vscode.TreeItem {
   if (node instanceof GroupNode) return groupItem(node, commands);
   if (node instanceof QueuedNode) return queuedItem(node);
   if (node instanceof RuntimeNode) return runtimeItem(node);
+  if (node instanceof OfferNode) return offerItem(node, commands);
   return node instanceof PartNode ? partItem(node, commands) : runItem(node, commands);
 }
 
@@ -129,6 +141,43 @@ function runtimeItem({ id }: RuntimeNode): vscode.TreeItem {
     tooltip: t('Training needs libtensorflow, which is not installed yet.'),
     spoken: `${label}. ${description}`,
     command: { command: COMMANDS.askRuntime.id, title: t('Install Runtime') },
+  });
+}
+
+function offerItem({ offer }: OfferNode, commands: RowCommands): vscode.TreeItem {
+  const title = t('Train Adapter…');
+  if (offer === 'train')
+    return treeItem({
+      id: 'offer train',
+      label: t('Train Adapter…'),
+      description: t('choose another model or dataset'),
+      icon: 'add',
+      context: 'offer',
+      command: { command: COMMANDS.trainAdapter.id, title },
+    });
+  if (offer === 'walkthrough')
+    return treeItem({
+      id: 'offer walkthrough',
+      label: t('New to LoRA? Open the walkthrough'),
+      description: '',
+      icon: 'book',
+      context: 'offer',
+      command: {
+        command: 'workbench.action.openWalkthrough',
+        title: t('New to LoRA? Open the walkthrough'),
+        arguments: [WALKTHROUGH_ID],
+      },
+    });
+  const { base, dataset } = offer;
+  const command = { command: COMMANDS.trainAdapter.id, title };
+  return treeItem({
+    id: 'offer',
+    label: t('Train {0} on {1}', path.basename(base.name), path.basename(dataset.path)),
+    description: dataset.rows === null ? '' : t('{0} {0|row|rows}', formatNumber(dataset.rows)),
+    icon: 'play',
+    context: 'offer',
+    tooltip: `${base.path}\n${dataset.path}`,
+    command: commands.on('offer', command, { base: base.path, dataset: dataset.path }),
   });
 }
 

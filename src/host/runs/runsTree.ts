@@ -11,6 +11,7 @@ import type { RunQueue } from '../queue/runQueue';
 import {
   GroupNode,
   itemOf,
+  offersOf,
   PartNode,
   QueuedNode,
   RunNode,
@@ -18,6 +19,7 @@ import {
   type Node,
 } from './runNodes';
 import { partsOf } from './runParts';
+import type { FoundFiles } from '../train/trainingFiles';
 import type { RuntimeService } from '../runtime/runtimeService';
 import { RowCommands } from './rowCommands';
 import { RunRows } from './runRows';
@@ -49,6 +51,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     private readonly store: RunStore,
     private readonly queue: RunQueue,
     private readonly question: RuntimeService['question'],
+    private readonly found: FoundFiles,
     private readonly memory: vscode.Memento,
   ) {
     this.view = vscode.window.createTreeView(VIEWS.runs, {
@@ -68,8 +71,12 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
         this.changed.fire(undefined);
       }),
       question.onDidChange(() => this.changed.fire(undefined)),
+      found.onDidChange(() => this.changed.fire(undefined)),
       this.view.onDidChangeVisibility(({ visible }) => store.watch(visible)),
-      vscode.workspace.onDidGrantWorkspaceTrust(() => this.tell()),
+      vscode.workspace.onDidGrantWorkspaceTrust(() => {
+        this.tell();
+        this.changed.fire(undefined);
+      }),
       { dispose: () => clearInterval(timer) },
     ];
   }
@@ -116,7 +123,14 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     }
     const waiting = this.queue.items.map((item, i) => new QueuedNode(item, i + 1));
     const missing = this.question.isOpen ? [new RuntimeNode()] : [];
-    return [...missing, ...waiting, ...this.rows.top];
+    return [...missing, ...waiting, ...this.rows.top, ...this.offers()];
+  }
+
+  /** What to train, where there are no runs yet: it is named once it was found. */
+  private offers(): Node[] {
+    if (this.store.runs.length > 0 || this.filter !== '') return [];
+    if (this.found.current === null) void this.found.look();
+    return this.found.current === null ? [] : offersOf(this.found.current);
   }
 
   /** For VS Code: the row above a row. */

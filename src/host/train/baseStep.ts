@@ -1,13 +1,11 @@
-import { homedir } from 'node:os';
-import * as vscode from 'vscode';
 import type { ErrorReporter } from '../errors/reporter';
 import { formatBytes } from '../text/format';
-import { SETTINGS } from '../manifest/ids';
 import { t } from '../text/l10n';
 import type { BaseCandidate, BaseSource } from './baseFolder';
 import { readBaseFacts, type BaseFacts } from '../setup/costs';
 import type { AskInspections } from '../inspection/inspections';
 import { findBases } from './findBases';
+import { basePlaces } from './trainingFiles';
 import { firstDownloads } from '../hub/downloadBase';
 import { browse } from '../ui/inputs';
 import { pick, separator, type Picked, type PickItem, type PickOptions } from '../ui/picker';
@@ -86,14 +84,8 @@ async function pathOf(
 
 async function showBases(show: (choices: readonly PickItem<BaseChoice>[]) => void): Promise<void> {
   const found: { readonly candidate: BaseCandidate; readonly choice: PickItem<BaseChoice> }[] = [];
-  const places = {
-    home: homedir(),
-    env: process.env,
-    workspaceFolders: (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath),
-    modelFolders: vscode.workspace.getConfiguration().get<string[]>(SETTINGS.modelFolders, []),
-  };
   show(BROWSE());
-  for await (const candidate of findBases(places)) {
+  for await (const candidate of findBases(basePlaces())) {
     found.push({ candidate, choice: choiceOf(candidate) });
     show(grouped(found));
   }

@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { isObject } from '../../shared/values';
 import { COMMANDS } from '../commands/commandTable';
 import { startOrQueue } from '../queue/startOrQueue';
 import type { Services } from '../services';
@@ -15,7 +16,7 @@ export function registerTrain(services: Services): vscode.Disposable {
   };
   return vscode.Disposable.from(
     new ModelFolders(),
-    commands.add(COMMANDS.trainAdapter, () => train({})),
+    commands.add(COMMANDS.trainAdapter, (argument) => train(givenIn(argument))),
     commands.add(COMMANDS.trainOnDataset, (argument) =>
       train(argument instanceof vscode.Uri ? { dataset: argument.fsPath } : {}),
     ),
@@ -23,4 +24,10 @@ export function registerTrain(services: Services): vscode.Disposable {
       train(argument instanceof vscode.Uri ? { base: argument.fsPath } : {}),
     ),
   );
+}
+
+/** What the row of the Runs view names that offers a model and a dataset. */
+function givenIn(argument: unknown): GivenAnswers {
+  const { base, dataset } = isObject(argument) ? argument : {};
+  return typeof base === 'string' && typeof dataset === 'string' ? { base, dataset } : {};
 }
