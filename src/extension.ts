@@ -22,6 +22,7 @@ import { registerSample } from './host/sample/register';
 import { createServices, type Services } from './host/services';
 import { registerStatusBar } from './host/status/register';
 import { registerTasks } from './host/tasks/register';
+import { registerTerminal } from './host/terminal/register';
 import { useTranslations } from './host/text/l10n';
 import { registerTrain } from './host/train/register';
 
@@ -44,6 +45,7 @@ const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
   registerCertificate,
   registerData,
   registerTasks,
+  registerTerminal,
   registerChat,
   registerRuntime,
   registerEngine,
