@@ -11,7 +11,7 @@ import { Inspections, type InspectionOptions } from './inspection/inspections';
 import { Jobs } from './jobs/jobs';
 import { overlayPanels, type OverlayPanels } from './overlay/overlayPanels';
 import { continueQueued } from './queue/continueQueued';
-import { RunQueue } from './queue/runQueue';
+import { RunQueue, type QueuedRun } from './queue/runQueue';
 import { RecipeDiagnostics } from './recipe/diagnostics';
 import { RecipeRunner } from './recipe/recipeRunner';
 import { RunRoots } from './runs/runRoots';
@@ -72,16 +72,10 @@ export function createServices(context: vscode.ExtensionContext): Services {
   const jobs = new Jobs({ cli, runtime, log });
   const launcher = own(new Launcher({ cli, runtime, store, roots, log }));
   const recipes = new RecipeRunner(diagnostics, launcher, jobs);
-  const queue = own(
-    new RunQueue({
-      memory: workspaceState,
-      store,
-      mayStart: mayConnect,
-      report: (error) => errors.report(error, 'run'),
-      start: (item) =>
-        'resume' in item ? continueQueued(item, { store, launcher }) : recipes.runQueued(item),
-    }),
-  );
+  const start = queueStart({ store, launcher, recipes });
+  const report = (error: unknown) => errors.report(error, 'run');
+  const memory = workspaceState;
+  const queue = own(new RunQueue({ memory, store, mayStart: mayConnect, report, start }));
 
   const host = panelHost({ extensionUri, errors, log }, 'run');
   const dashboards = own(dashboardPanels({ ...host, connect: connectIfTrusted, store, launcher }));
@@ -89,7 +83,8 @@ export function createServices(context: vscode.ExtensionContext): Services {
     overlayPanels({ ...host, connect: connectIfTrusted, store, queue, dashboards }),
   );
   const found = own(new FoundFiles(inspections));
-  const runsTree = own(new RunsTree(store, queue, runtime.question, found, workspaceState));
+  const parts = { store, queue, question: runtime.question, found };
+  const runsTree = own(new RunsTree(parts, workspaceState));
   const activeRun = () => store.find(dashboards.active ?? '');
   const commands = new CommandRegistry(errors, () => runsTree.selection, activeRun);
 
@@ -113,6 +108,12 @@ export function createServices(context: vscode.ExtensionContext): Services {
     commands,
   };
 }
+
+/** Starts the runs of the queue: new ones, and those that continue. */
+const queueStart =
+  ({ store, launcher, recipes }: Pick<Services, 'store' | 'launcher' | 'recipes'>) =>
+  (item: QueuedRun): Promise<boolean> =>
+    'resume' in item ? continueQueued(item, { store, launcher }) : recipes.runQueued(item);
 
 const inspectionOptions = (context: vscode.ExtensionContext): InspectionOptions => ({
   node: process.execPath,

@@ -31,6 +31,14 @@ import type { RunStore } from './runStore';
 const REFRESH_MS = 60_000;
 const GROUPING = 'lora.runsGrouping';
 
+/** What the view shows. */
+interface RunsTreeParts {
+  readonly store: RunStore;
+  readonly queue: RunQueue;
+  readonly question: RuntimeService['question'];
+  readonly found: FoundFiles;
+}
+
 /** The Runs view. */
 export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<Node[] | undefined>();
@@ -48,12 +56,10 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   readonly onDidChangeTreeData = this.changed.event;
 
   constructor(
-    private readonly store: RunStore,
-    private readonly queue: RunQueue,
-    private readonly question: RuntimeService['question'],
-    private readonly found: FoundFiles,
+    private readonly parts: RunsTreeParts,
     private readonly memory: vscode.Memento,
   ) {
+    const { store, queue, question, found } = parts;
     this.view = vscode.window.createTreeView(VIEWS.runs, {
       treeDataProvider: this,
       canSelectMany: true,
@@ -115,22 +121,23 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
       return (await partsOf(node.run)).map((part) => new PartNode(node, part));
     if (node) return [];
     if (!this.listed) {
-      await this.store.refresh();
-      this.store.watch(this.view.visible);
+      await this.parts.store.refresh();
+      this.parts.store.watch(this.view.visible);
       this.listed = true;
       this.rows.update(this.matching(), this.grouping);
       this.tell();
     }
-    const waiting = this.queue.items.map((item, i) => new QueuedNode(item, i + 1));
-    const missing = this.question.isOpen ? [new RuntimeNode()] : [];
+    const waiting = this.parts.queue.items.map((item, i) => new QueuedNode(item, i + 1));
+    const missing = this.parts.question.isOpen ? [new RuntimeNode()] : [];
     return [...missing, ...waiting, ...this.rows.top, ...this.offers()];
   }
 
   /** What to train, where there are no runs yet: it is named once it was found. */
   private offers(): Node[] {
-    if (this.store.runs.length > 0 || this.filter !== '') return [];
-    if (this.found.current === null) void this.found.look();
-    return this.found.current === null ? [] : offersOf(this.found.current);
+    const { store, found } = this.parts;
+    if (store.runs.length > 0 || this.filter !== '') return [];
+    if (found.current === null) void found.look();
+    return found.current === null ? [] : offersOf(found.current);
   }
 
   /** For VS Code: the row above a row. */
@@ -149,20 +156,21 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     if (!(node instanceof RunNode)) return item;
     if (node.drawn) node.drawn = { ...node.drawn, hovered: Date.now() };
     const { run } = node;
-    const card = await readRunCard(run, this.store.record(run.dir), this.runBefore(run));
+    const card = await readRunCard(run, this.parts.store.record(run.dir), this.runBefore(run));
     setTooltip(item, runTooltip(run, card));
     return item;
   }
 
   /** The last run before this one with the same base or recipe. */
   private runBefore(run: RunSummary) {
-    const before = runBefore(this.store.runs, run);
-    const record = before && this.store.record(before.dir);
+    const before = runBefore(this.parts.store.runs, run);
+    const record = before && this.parts.store.record(before.dir);
     return record ? { name: before.name, record } : null;
   }
 
   private matching(): RunSummary[] {
-    const { store, filter } = this;
+    const { filter } = this;
+    const { store } = this.parts;
     if (filter === '') return [...store.runs];
     const parsed = parseRunFilter(filter);
     return store.runs.filter((run) => fitsFilter(tableRowOf(run, store.record(run.dir)), parsed));
@@ -183,7 +191,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   /** Updates the badge, the context keys and the texts around the rows. */
   private tell(): void {
-    const { runs } = this.store;
+    const { runs } = this.parts.store;
     const told = {
       active: runs.filter(isActive).length,
       keys: {
@@ -193,7 +201,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
         [CONTEXT_KEYS.hasResumable]: runs.some(canResume),
         [CONTEXT_KEYS.hasAdapters]: runs.some(({ adapter }) => adapter !== null),
         [CONTEXT_KEYS.hasModels]: runs.some(({ model }) => model !== null),
-        [CONTEXT_KEYS.hasQueued]: this.queue.items.length > 0,
+        [CONTEXT_KEYS.hasQueued]: this.parts.queue.items.length > 0,
         // without runs, the welcome view says how to begin, whatever the filter
         [CONTEXT_KEYS.runsFiltered]: runs.length > 0 && this.filter !== '',
       },
@@ -213,13 +221,13 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   /** What stands above the rows; when there are none, the welcome view says it. */
   private message(): string {
-    const all = this.store.runs.length;
+    const all = this.parts.store.runs.length;
     if (all === 0) return '';
     const shown = this.matching().length;
     if (this.filter !== '' && shown > 0)
       return t('“{0}”: {1} of {2} {2|run|runs}', this.filter, shown, all);
     if (this.filter !== '')
-      return this.queue.items.length > 0 ? t('No run matches “{0}”.', this.filter) : '';
+      return this.parts.queue.items.length > 0 ? t('No run matches “{0}”.', this.filter) : '';
     return vscode.workspace.isTrusted
       ? ''
       : t('This workspace is not trusted. You can view runs, but not start or change them.');

@@ -35,7 +35,7 @@ describe('what can be trained', () => {
     read.length = 0;
     expect(await firstFit([], bases('text'), tasksOf)).toBeNull();
     expect(read).toEqual([]);
-    expect(await firstFit(rows, bases(...'abcdefgh', 'text'), tasksOf)).toBeNull();
+    expect(await firstFit(rows, bases('a', 'b', 'c', 'd', 'e', 'f', 'text'), tasksOf)).toBeNull();
     expect(read.join('')).toBe('abcde');
   });
 });
