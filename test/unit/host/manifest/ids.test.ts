@@ -97,7 +97,7 @@ describe('package.json and the ids in the code', () => {
       entries.filter((e) => !commandIds.has(e.command ?? '') && !submenus.has(e.submenu ?? '')),
     ).toEqual([]);
     const keys = new Set(
-      [...text.matchAll(/lora\.(?:has|runs|adapter)[A-Z]\w*/g)].map(([key]) => key),
+      [...text.matchAll(/lora\.(?:has|runs|adapter|model)[A-Z]\w*/g)].map(([key]) => key),
     );
     expect(sorted(keys)).toEqual(sorted(Object.values(CONTEXT_KEYS)));
   });
