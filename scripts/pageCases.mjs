@@ -51,9 +51,40 @@ const sweep = {
   facts: { subject: JSON.stringify({ kind: 'sweep', folder: '/sweeps/git' }) },
   script: () => {
     const runs = RANKS.map((r) => ({ dir: `/runs/r${r}`, name: `git r ${r}` }));
-    const list = { kind: 'runs', title: 'Ranks of git', sweep: true, waiting: 0, runs };
+    const list = {
+      kind: 'runs',
+      title: 'Ranks of git',
+      sweep: { keys: ['lora.r'], missing: 0 },
+      waiting: 0,
+      runs,
+    };
     const each = RANKS.map((r) =>
       run({ steps: 200, state: 'completed', dir: `/runs/r${r}`, r, above: 0.8 / r }),
+    );
+    return [send(list), ...each].join('\n');
+  },
+};
+
+/** Two varied keys; one run has not finished. */
+const grid = {
+  facts: { subject: JSON.stringify({ kind: 'sweep', folder: '/sweeps/grid' }) },
+  script: () => {
+    const combinations = [2, 4, 8].flatMap((r) => [1e-4, 3e-4, 1e-3].map((rate) => ({ r, rate })));
+    const dirOf = ({ r, rate }) => `/runs/${r}-${rate}`;
+    const runs = combinations.map((one) => ({
+      dir: dirOf(one),
+      name: `git r ${one.r}, learning_rate ${one.rate.toExponential()}`,
+    }));
+    const sweep = { keys: ['lora.r', 'training.learning_rate'], missing: 0 };
+    const list = { kind: 'runs', title: 'Sweep of git', sweep, waiting: 0, runs };
+    const each = combinations.map((one, i) =>
+      run({
+        steps: 200,
+        state: i === 8 ? 'running' : 'completed',
+        dir: dirOf(one),
+        ...one,
+        above: 0.4 / one.r + 0.08 * Math.log10(one.rate / 3e-4) ** 2,
+      }),
     );
     return [send(list), ...each].join('\n');
   },
@@ -223,7 +254,7 @@ const runs = {
 /** The cases of each page, by the page's id and their names. */
 export const cases = {
   dashboard,
-  overlay: { sweep },
+  overlay: { sweep, grid },
   runs,
   playground,
   compare,

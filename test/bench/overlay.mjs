@@ -12,7 +12,7 @@ const { page, errors } = await pages.open({
 });
 await page.evaluate(
   (runs) =>
-    window.postMessage({ kind: 'runs', title: 'Bench', sweep: false, waiting: 0, runs }, '*'),
+    window.postMessage({ kind: 'runs', title: 'Bench', sweep: null, waiting: 0, runs }, '*'),
   dirs.map((dir, i) => ({ dir, name: `run ${i}` })),
 );
 const started = performance.now();

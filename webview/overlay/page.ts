@@ -13,7 +13,7 @@ import { overlayRows } from './model/rows';
 import './overlay.css';
 import { OverlayChart } from './parts/chart';
 import { headView } from './parts/head';
-import { rankChartView } from './parts/rankChart';
+import { sweepChartView } from './parts/sweepChart';
 import { tableView } from './parts/table';
 import { initialOverlay, reduceOverlay, type OverlayState } from './state';
 
@@ -33,11 +33,11 @@ startPage<OverlayState, OverlayHostMessage, OverlayPageMessage, OverlayStringKey
     const chart = new OverlayChart(page);
     return (state) => {
       if (!state.runs) return null;
-      const rows = overlayRows(state.runs, state.sweep);
+      const rows = overlayRows(state.runs, state.sweep?.keys ?? null);
       const content =
         rows.length > 0
-          ? html`${state.sweep ? rankChartView(page, rows) : nothing}${chart.view(state)}
-            ${tableView(page, rows)}`
+          ? html`${state.sweep ? sweepChartView(page, rows, state.sweep.keys) : nothing}
+            ${chart.view(state)}${tableView(page, state, rows)}`
           : html`<p class="empty">${page.t('empty')}</p>`;
       return html`${headView(page, state, rows)}${content}`;
     };

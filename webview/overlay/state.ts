@@ -4,6 +4,7 @@ import {
   type OverlayPageMessage,
   type OverlayPageState,
   type OverlaySubject,
+  type ShownSweep,
 } from '../../src/shared/pages/overlay/protocol';
 import type { OverlayStringKey } from '../../src/shared/pages/overlay/strings';
 import type { Page } from '../shared/page';
@@ -11,7 +12,8 @@ import { newRun, runAfter, type OverlayRun } from './model/runs';
 
 export interface OverlayState {
   readonly title: string;
-  readonly sweep: boolean;
+  /** null: the runs are not those of a sweep. */
+  readonly sweep: ShownSweep | null;
   /** Number of runs that wait for their turn. */
   readonly waiting: number;
   /** null before the host's first message. */
@@ -26,7 +28,7 @@ export function initialOverlay(kept: unknown, subject: OverlaySubject): OverlayS
   const isSame = stored && JSON.stringify(stored.subject) === JSON.stringify(subject);
   return {
     title: '',
-    sweep: subject.kind === 'sweep',
+    sweep: null,
     waiting: 0,
     runs: null,
     choices: isSame ? stored : asOverlayPageState({ subject })!,

@@ -5,6 +5,7 @@ import {
   asOverlayPageState,
   type OverlayHostMessage,
   type OverlaySubject,
+  type ShownSweep,
 } from '../../shared/pages/overlay/protocol';
 import type { DashboardPanels } from '../dashboard/dashboardPanels';
 import type { ConnectRun } from '../dashboard/follower';
@@ -13,7 +14,9 @@ import { VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
 import { setTitle } from '../ui/panels';
 import type { RunQueue } from '../queue/runQueue';
-import { sweepName } from '../../shared/sweep/places';
+import { readSweep } from '../../formats/run/sweepFolder';
+import { sweepName, varyRankAlone } from '../../shared/sweep/places';
+import type { SweepRecord } from '../../shared/sweep/record';
 import { distinctNames, runDetails } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
 import { openPage, sender } from '../webview/page';
@@ -49,6 +52,7 @@ class OverlayPanel implements PanelPage {
   private readonly send: (message: OverlayHostMessage) => void;
   private live = false;
   private lastSent = '';
+  private sweep: SweepRecord | null = null;
 
   constructor(
     readonly panel: vscode.WebviewPanel,
@@ -114,7 +118,11 @@ class OverlayPanel implements PanelPage {
 
   private async start(): Promise<void> {
     this.suspend();
+    const { subject } = this;
+    // sweeps of older versions have no file: they vary the rank
+    if (subject.kind === 'sweep') this.sweep = await readSweep(subject.folder).catch(() => null);
     await this.options.store.refresh();
+    setTitle(this.panel, this.title());
     this.live = true;
     this.lastSent = '';
     this.follow();
@@ -128,8 +136,8 @@ class OverlayPanel implements PanelPage {
     const message = {
       kind: 'runs',
       title: this.title(),
-      sweep: this.subject.kind === 'sweep',
-      waiting: this.waiting(),
+      sweep: this.shownSweep(),
+      waiting: this.queued().length,
       runs,
     } as const;
     if (JSON.stringify(message) !== this.lastSent) this.send(message);
@@ -164,18 +172,36 @@ class OverlayPanel implements PanelPage {
     return runs.map(({ dir }, i) => ({ dir, name: names[i]! }));
   }
 
-  private waiting(): number {
+  /** The recipes of the sweep that are queued. */
+  private queued(): readonly string[] {
     const { subject } = this;
-    return subject.kind === 'sweep'
-      ? this.options.queue.items.filter(
-          (item) => 'recipe' in item && path.dirname(item.recipe) === subject.folder,
-        ).length
-      : 0;
+    return this.options.queue.items.flatMap((item) =>
+      subject.kind === 'sweep' && 'recipe' in item && path.dirname(item.recipe) === subject.folder
+        ? [item.recipe]
+        : [],
+    );
+  }
+
+  private shownSweep(): ShownSweep | null {
+    const { subject, sweep } = this;
+    if (subject.kind !== 'sweep') return null;
+    const begun = new Set(
+      [...this.queued(), ...this.options.store.runs.map(({ recipePath }) => recipePath)].map(
+        (recipe) => recipe ?? '',
+      ),
+    );
+    const missing = sweep?.runs.filter(
+      ({ recipe }) => !begun.has(path.join(subject.folder, recipe)),
+    );
+    return { keys: sweep?.vary.map(({ key }) => key) ?? ['lora.r'], missing: missing?.length ?? 0 };
   }
 
   private title(): string {
-    return this.subject.kind === 'sweep'
-      ? t('Ranks of {0}', sweepName(this.subject.folder))
-      : t('{0} {0|run|runs}', this.subject.dirs.length);
+    const { subject, sweep } = this;
+    if (subject.kind === 'runs') return t('{0} {0|run|runs}', subject.dirs.length);
+    const name = sweepName(subject.folder);
+    return varyRankAlone(sweep?.runs.map(({ recipe }) => recipe) ?? [])
+      ? t('Ranks of {0}', name)
+      : t('Sweep of {0}', name);
   }
 }

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { sweepName, sweepOf } from '../../shared/sweep/places';
+import { sweepName, sweepOf, varyRankAlone } from '../../shared/sweep/places';
 import { formatLoss } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
 import type { RunSummary } from './run';
@@ -35,10 +35,19 @@ function foldSweeps(runs: readonly RunSummary[]): (RunSummary | RunGroup)[] {
     if (folder === null) return [run];
     const members = sweeps.get(folder)!;
     if (members[0] !== run) return [];
-    const label = t('Ranks of {0}', sweepName(folder));
+    const label = sweepLabel(folder, members);
     return [{ key: `sweep ${folder}`, label, sweep: folder, runs: members }];
   });
 }
+
+function sweepLabel(folder: string, runs: readonly RunSummary[]): string {
+  return isOfRanks(runs)
+    ? t('Ranks of {0}', sweepName(folder))
+    : t('Sweep of {0}', sweepName(folder));
+}
+
+const isOfRanks = (runs: readonly RunSummary[]): boolean =>
+  varyRankAlone(runs.map(({ recipePath }) => recipePath));
 
 /** Groups runs, in the order of the newest run of each group; runs without a value come last. */
 function groupRuns(runs: readonly RunSummary[], by: Exclude<Grouping, 'none'>): RunGroup[] {
@@ -107,7 +116,14 @@ export function describeGroup({ runs, sweep }: RunGroup): string {
     done.length === runs.length
       ? t('{0} {0|run|runs}', runs.length)
       : t('{0} of {1} completed', done.length, runs.length),
-    best === null ? null : t('best r{0} · {1}', best.r ?? '–', formatLoss(best.validationLoss!)),
+    best === null ? null : describeBest(best, isOfRanks(runs)),
   ];
   return parts.filter((part) => part !== null).join(' · ');
+}
+
+function describeBest(best: RunSummary, isByRank: boolean): string {
+  const loss = formatLoss(best.validationLoss!);
+  return isByRank
+    ? t('best r{0} · {1}', best.r ?? '–', loss)
+    : t('best {0} · {1}', best.name, loss);
 }

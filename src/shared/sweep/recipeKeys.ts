@@ -29,6 +29,15 @@ export function pathOfKey(key: string): readonly string[] {
   throw new LoraError('usage', unknownKey(key));
 }
 
+/** Whether a recipe has a value of this key. */
+export function isRecipeKey(key: string): boolean {
+  try {
+    return pathOfKey(key).length > 0;
+  } catch {
+    return false;
+  }
+}
+
 function unknownKey(key: string): string {
   const inside = RECIPE_KEYS.filter((known) => known.startsWith(`${key}.`));
   if (inside.length > 0) return `"${key}" is a group of keys: vary one of ${inside.join(', ')}.`;

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { LoraError } from '../errors';
 import { ruleOf } from '../schemaRule';
-import { pathOfKey } from './recipeKeys';
+import { isRecipeKey } from './recipeKeys';
 import { MAX_SWEEP_RUNS } from './variants';
 
 /** The file in a sweep's folder that says what it varies. */
@@ -12,7 +12,7 @@ const recipeFile = v.pipe(
   text,
   v.regex(/^[\w-][\w.-]*\.lora\.json$/, 'is not the name of a recipe in the folder'),
 );
-const recipeKey = v.pipe(text, v.check(isKey, 'is no key of a recipe'));
+const recipeKey = v.pipe(text, v.check(isRecipeKey, 'is no key of a recipe'));
 const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 
 const SweepRecordSchema = v.object({
@@ -41,14 +41,6 @@ const SweepRecordSchema = v.object({
 export type SweepRecord = v.InferOutput<typeof SweepRecordSchema>;
 /** A run of a sweep, by its recipe. */
 export type SweepRun = SweepRecord['runs'][number];
-
-function isKey(key: string): boolean {
-  try {
-    return pathOfKey(key).length > 0;
-  } catch {
-    return false;
-  }
-}
 
 /** Checks the content of sweep.json. @throws LoraError('run') */
 export function parseSweep(value: unknown, file: string): SweepRecord {

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { MetricLine } from '../../../src/shared/metrics/lines';
 import type { RunRecord } from '../../../src/shared/run';
 import {
@@ -7,8 +7,8 @@ import {
 } from '../../../src/shared/pages/overlay/protocol';
 import { lookOf } from '../../../webview/overlay/model/look';
 import { OverlayLines } from '../../../webview/overlay/model/lines';
-import { lowestRank, overlayRow } from '../../../webview/overlay/model/rows';
-import { rankChart, ticksBetween } from '../../../webview/overlay/model/rankChart';
+import { bestRuns, lowestRank, overlayRow, overlayRows } from '../../../webview/overlay/model/rows';
+import { sweepChart, ticksBetween } from '../../../webview/overlay/model/sweepChart';
 import { runAfter, newRun, type OverlayRun } from '../../../webview/overlay/model/runs';
 import { evalLine, historyOf, stepLine } from '../../support/metricLines';
 
@@ -78,20 +78,65 @@ test('judges finished runs only, by their losses after a step', () => {
 });
 
 test('draws losses over ranks, with a line through the finished runs', () => {
-  const chart = rankChart([
-    overlayRow({ ...runOf('/8', 8, evalLine(1, 0.5)), state: 'running' }),
-    overlayRow(runOf('/1', 1, evalLine(4, 3))),
-    overlayRow(runOf('/4', 4, evalLine(4, 1))),
-    overlayRow(newRun('/x', 'x')),
-  ])!;
-  expect(chart.ranks.map(({ r }) => r)).toEqual([1, 4, 8]);
-  expect(chart.points.map(({ finished }) => finished)).toEqual([true, true, false]);
-  const [first, second, open] = chart.points;
-  expect(chart.line).toBe(`${first!.x},${first!.y} ${second!.x},${second!.y}`);
+  const rows = (...runs: OverlayRun[]) => overlayRows(runs, ['lora.r']);
+  const chart = sweepChart(
+    rows(
+      { ...runOf('/8', 8, evalLine(1, 0.5)), state: 'running' },
+      runOf('/1', 1, evalLine(4, 3)),
+      runOf('/4', 4, evalLine(4, 1)),
+      newRun('/x', 'x'),
+    ),
+    ['lora.r'],
+  )!;
+  expect(chart.places.map(({ value }) => value)).toEqual([1, 4, 8]);
+  expect(chart.lines).toHaveLength(1);
+  const [{ points, path }] = chart.lines as [(typeof chart.lines)[number]];
+  expect(points.map(({ finished }) => finished)).toEqual([true, true, false]);
+  const [first, second, open] = points;
+  expect(path).toBe(`${first!.x},${first!.y} ${second!.x},${second!.y}`);
   expect(first!.y).toBeLessThan(second!.y);
   expect(second!.y).toBeLessThan(open!.y);
+  expect(open!.x - second!.x).toBeCloseTo(second!.x - first!.x);
   expect(chart.limit).not.toBeNull();
-  expect(rankChart([overlayRow(newRun('/x', 'x'))])).toBeNull();
+  expect(sweepChart(rows(newRun('/x', 'x')), ['lora.r'])).toBeNull();
+});
+
+describe('a sweep of several keys', () => {
+  const keys = ['training.seed', 'training.learning_rate', 'lora.r'];
+  const run = (seed: number, learning_rate: number, r: number, loss: number) => ({
+    ...runOf(`/${seed}-${learning_rate}-${r}`, r, evalLine(4, loss)),
+    record: {
+      recipe: { lora: { r }, training: { seed, learning_rate } },
+    } as unknown as RunRecord,
+  });
+  const rows = overlayRows(
+    [run(1, 1e-2, 2, 1), run(1, 1e-3, 2, 1.005), run(1, 1e-4, 2, 3), run(1, 1e-3, 8, 2)],
+    keys,
+  );
+
+  test('has one line for each value of the second key, over a logarithmic axis', () => {
+    const chart = sweepChart(rows, keys)!;
+    expect([chart.x, chart.line]).toEqual([1, 2]);
+    expect(chart.lines.map(({ value, points }) => [value, points.length])).toEqual([
+      [2, 3],
+      [8, 1],
+    ]);
+    const [low, middle, high] = chart.places.map(({ x }) => x) as [number, number, number];
+    expect(high - middle).toBeCloseTo(middle - low);
+  });
+
+  test('finds the best values and those that are close', () => {
+    const { best, near } = bestRuns(rows)!;
+    expect(best.values).toEqual([1, 1e-2, 2]);
+    expect(near.map(({ values }) => values)).toEqual([[1, 1e-3, 2]]);
+    expect(rows.map(({ values, place }) => [values[1], values[2], place])).toEqual([
+      [1e-4, 2, 4],
+      [1e-3, 2, 2],
+      [1e-3, 8, 3],
+      [1e-2, 2, 1],
+    ]);
+    expect(bestRuns(rows.slice(0, 1))).toBeNull();
+  });
 });
 
 test('chooses round ticks', () => {

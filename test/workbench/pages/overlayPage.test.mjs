@@ -42,11 +42,11 @@ async function open(options, above = { 1: 0.3, 2: 0.1, 4: 0.002, 8: 0.001, 16: 0
   return shown;
 }
 
-const tell = (page, ranks, waiting) =>
+const tell = (page, ranks, waiting, missing = 0) =>
   page.evaluate((message) => window.postMessage(message, '*'), {
     kind: 'runs',
     title: 'Ranks of git',
-    sweep: true,
+    sweep: { keys: ['lora.r'], missing },
     waiting,
     runs: ranks.map((r) => ({ dir: dirOf(r), name: `git r ${r}` })),
   });
@@ -228,5 +228,82 @@ test('hides both runs after two clicks within one frame', async () => {
   await eventually(async () =>
     assert.equal(await shown.page.evaluate(() => window.kept.hidden.length), 2),
   );
+  await shown.close();
+});
+
+const GRID = [2, 4].flatMap((r) => [1e-4, 1e-3].map((rate) => ({ r, rate })));
+const gridDir = ({ r, rate }) => `/runs/${r}-${rate}`;
+
+/** A sweep of two keys: r = 4 with the higher rate does best, the higher rate of r = 2 goes on. */
+async function openGrid(options) {
+  const shown = await pages.open(options);
+  const { page } = shown;
+  await page.evaluate((message) => window.postMessage(message, '*'), {
+    kind: 'runs',
+    title: 'Sweep of git',
+    sweep: { keys: ['lora.r', 'training.learning_rate'], missing: 2 },
+    waiting: 0,
+    runs: GRID.map((one) => ({ dir: gridDir(one), name: `git ${one.r} ${one.rate}` })),
+  });
+  for (const one of GRID)
+    await page.evaluate(sendRun, {
+      steps: 200,
+      state: one.r === 2 && one.rate === 1e-3 ? 'running' : 'completed',
+      dir: gridDir(one),
+      ...one,
+      above: 1 / one.r - 100 * one.rate,
+    });
+  await page.locator('.words', { hasText: 'So far' }).waitFor();
+  return shown;
+}
+
+for (const theme of THEMES)
+  for (const width of [700, 1440])
+    test(`${theme}, ${width} px: shows a sweep of two keys`, async () => {
+      const shown = await openGrid({ theme, width });
+      const { page } = shown;
+      await frames(page);
+      assert.equal(await page.locator('.ranks polyline').count(), 2);
+      assert.equal(await page.locator('.ranks circle.open').count(), 1);
+      const fits = await page.evaluate(
+        () => document.documentElement.scrollWidth <= window.innerWidth,
+      );
+      assert.ok(fits, 'the page is no wider than the window');
+      await screenshot(page, `sweep-${theme}-${width}.png`);
+      await assertAccessible(page);
+      await assertQuiet(shown);
+      await shown.close();
+    });
+
+test('ranks the finished runs of a sweep of two keys, and sorts by any column', async () => {
+  const shown = await openGrid();
+  const { page } = shown;
+  await eventually(async () =>
+    assert.match(
+      await page.locator('.words').innerText(),
+      /^3 of 6 runs finished\. So far: r 4, learning_rate 1e-3 has the lowest validation loss, [\d.]+\.$/,
+    ),
+  );
+  await page.getByText('2 runs of the sweep have not been started.').waitFor();
+  const column = (n) => page.locator(`.runs tbody tr td:nth-child(${n})`).allInnerTexts();
+  assert.deepEqual(await column(4), ['1', '2', '3', '–']);
+  assert.deepEqual(await column(2), ['4', '4', '2', '2']);
+  assert.match(
+    await page.locator('.line-keys').innerText(),
+    /learning_rate 1e-4\s+learning_rate 1e-3/,
+  );
+  assert.match(
+    await page.locator('.ranks > svg').getAttribute('aria-label'),
+    /by r: r 2, learning_rate 1e-4: [\d.]+/,
+  );
+  await page.locator('.runs').getByRole('button', { name: 'learning_rate', exact: true }).click();
+  await eventually(async () => assert.deepEqual(await column(3), ['1e-4', '1e-4', '1e-3', '1e-3']));
+  await page.locator('.runs').getByRole('button', { name: 'learning_rate', exact: true }).click();
+  await eventually(async () => assert.deepEqual(await column(3), ['1e-3', '1e-3', '1e-4', '1e-4']));
+  await page.waitForFunction(() => window.kept.sorting.column === 'training.learning_rate');
+  await page.locator('vscode-button', { hasText: 'Copy as Markdown' }).click();
+  const [{ text }] = await sent(page, 'copyText');
+  assert.match(text, /^## Sweep of git\n\n\| Run \| r \| learning_rate \| Place \|/);
+  await assertQuiet(shown);
   await shown.close();
 });

@@ -63,13 +63,13 @@ function batchLine() {
   return { kind: 'batch', step: 0, rows: [{ line: 7, pieces }] };
 }
 
-function recipeOf(r) {
+function recipeOf(r, rate) {
   return {
     base: 'models/tiny',
     dataset: 'data/train.jsonl',
     lora: { r, lora_alpha: 2 * r, target_modules: 'all-linear' },
     training: {
-      learning_rate: 2e-4,
+      learning_rate: rate,
       num_train_epochs: 3,
       lr_scheduler_type: 'cosine',
       max_grad_norm: 1,
@@ -78,7 +78,7 @@ function recipeOf(r) {
   };
 }
 
-function recordOf({ state, steps, total, r, ended }) {
+function recordOf({ state, steps, total, r, rate, ended }) {
   return {
     version: 1,
     id: '20260131-142501-7f3a',
@@ -87,7 +87,7 @@ function recordOf({ state, steps, total, r, ended }) {
     created: '2026-01-31T14:25:01Z',
     started: '2026-01-31T14:25:04Z',
     ended: ended ? '2026-01-31T14:40:00Z' : null,
-    recipe: recipeOf(r),
+    recipe: recipeOf(r, rate),
     recipe_path: 'lora.json',
     base: {
       name: 'tiny',
@@ -126,6 +126,7 @@ function postRun({
   progress = null,
   dir,
   r = 8,
+  rate = 2e-4,
   above = 0,
 }) {
   const total = totalOf(steps, state);
@@ -137,7 +138,7 @@ function postRun({
   const ended = ['stopped', 'completed', 'failed', 'interrupted'].includes(state);
   const snapshot = {
     kind: 'snapshot',
-    run: recordOf({ state, steps, total, r, ended }),
+    run: recordOf({ state, steps, total, r, rate, ended }),
     progress,
     link: ended ? 'ended' : 'engine',
     status: { state, step: steps, total_steps: total, seconds_left: null, error },

@@ -1,6 +1,7 @@
 import { methodOf, type RunState } from '../../../src/shared/run';
-import type { Formatter } from '../../shared/format';
+import { placesOf } from '../../../src/shared/sweep/ranking';
 import type { OverlayRun } from './runs';
+import { compareValues, identityOf, valuesOf } from './sweep';
 
 /** A run in numbers; NaN for what is not known. */
 export interface OverlayRow {
@@ -8,6 +9,10 @@ export interface OverlayRow {
   readonly name: string;
   readonly state: RunState;
   readonly r: number;
+  /** Of the keys that the sweep varies. */
+  readonly values: readonly unknown[];
+  /** Among the finished runs, 1 for the lowest loss; NaN for others. */
+  readonly place: number;
   readonly parameters: number;
   /** The lowest validation loss after a step. */
   readonly validation: number;
@@ -23,7 +28,7 @@ export interface OverlayRow {
   readonly memory: number;
 }
 
-export function overlayRow(run: OverlayRun): OverlayRow {
+export function overlayRow(run: OverlayRun, keys: readonly string[] = []): OverlayRow {
   const { dir, name, state, record, history } = run;
   const evals = history.lines
     .filter((line) => line.kind === 'eval')
@@ -39,6 +44,8 @@ export function overlayRow(run: OverlayRun): OverlayRow {
     name,
     state,
     r: record && methodOf(record.recipe) === 'lora' ? record.recipe.lora.r : NaN,
+    values: valuesOf(record, keys),
+    place: NaN,
     parameters: record?.trainable_parameters ?? NaN,
     validation: best?.loss ?? NaN,
     at: best?.step ?? NaN,
@@ -49,43 +56,32 @@ export function overlayRow(run: OverlayRun): OverlayRow {
   };
 }
 
-/** Rows of a sweep are in the order of their ranks. */
-export function overlayRows(runs: readonly OverlayRun[], sweep: boolean): OverlayRow[] {
-  const rows = runs.map(overlayRow);
-  return sweep ? rows.sort(byRank) : rows;
+/** The rows of runs, with their places; those of a sweep in the order of the varied values. */
+export function overlayRows(
+  runs: readonly OverlayRun[],
+  keys: readonly string[] | null,
+): readonly OverlayRow[] {
+  const rows = runs.map((run) => overlayRow(run, keys ?? []));
+  const places = placesOf(
+    rows.map((row) => ({
+      finished: isFinished(row),
+      validation: row.validation,
+      training: row.loss,
+    })),
+  );
+  const placed = rows.map((row, i) => ({ ...row, place: places[i] ?? NaN }));
+  return keys === null ? placed : placed.sort(byValues);
 }
+
+/** Compares by the varied values, the first key first. */
+const byValues = (a: OverlayRow, b: OverlayRow): number =>
+  a.values.reduce<number>((order, value, k) => order || compareValues(value, b.values[k]), 0);
 
 /** Compares by rank; runs without one come last. */
 export const byRank = (a: OverlayRow, b: OverlayRow): number =>
   (Number.isNaN(a.r) ? Infinity : a.r) - (Number.isNaN(b.r) ? Infinity : b.r) || 0;
 
-export const OVERLAY_COLUMNS = [
-  'run',
-  'r',
-  'parameters',
-  'validation',
-  'at',
-  'loss',
-  'time',
-  'speed',
-  'memory',
-  'state',
-] as const;
-
-/** The cells of a row without its name. */
-export const rowCells = (row: OverlayRow, format: Formatter, state: string): string[] => [
-  format.count(row.r),
-  format.count(row.parameters),
-  format.value(row.validation),
-  format.count(row.at),
-  format.value(row.loss),
-  format.duration(row.time),
-  format.speed(row.speed),
-  format.bytes(row.memory),
-  state,
-];
-
-/** A rank is enough if its best validation loss is within this share of the lowest. */
+/** A loss is good enough if it is within this share of the lowest. */
 export const CLOSE_ENOUGH = 0.01;
 
 export interface LowestRank {
@@ -106,6 +102,25 @@ export function lowestRank(rows: readonly OverlayRow[]): LowestRank | null {
     .sort(byRank);
   if (new Set(measured.map(({ r }) => r)).size < 2) return null;
   const best = measured.reduce((a, b) => (b.validation < a.validation ? b : a));
-  const limit = best.validation * (1 + CLOSE_ENOUGH);
-  return { best, enough: measured.find(({ validation }) => validation <= limit)! };
+  return { best, enough: measured.find(({ validation }) => validation <= limitOf(best))! };
 }
+
+/** The finished runs of a sweep by their validation losses. */
+export interface BestRuns {
+  readonly best: OverlayRow;
+  /** The others that are close enough to the best, the lowest loss first. */
+  readonly near: readonly OverlayRow[];
+}
+
+/** Which values do best; null before runs of two combinations have finished with losses. */
+export function bestRuns(rows: readonly OverlayRow[]): BestRuns | null {
+  const measured = rows
+    .filter((row) => isFinished(row) && Number.isFinite(row.validation))
+    .sort((a, b) => a.validation - b.validation);
+  const [best, ...others] = measured;
+  if (!best || new Set(measured.map(({ values }) => identityOf(values))).size < 2) return null;
+  return { best, near: others.filter(({ validation }) => validation <= limitOf(best)) };
+}
+
+/** The highest validation loss that is good enough. */
+export const limitOf = ({ validation }: OverlayRow): number => validation * (1 + CLOSE_ENOUGH);

@@ -1,58 +1,61 @@
 import { nothing, type TemplateResult } from 'lit-html';
+import type { ShownSweep } from '../../../src/shared/pages/overlay/protocol';
 import { ENDED_STATES } from '../../../src/shared/run';
 import { html } from '../../shared/html';
 import { markdownHeading, markdownTable } from '../../shared/markdown';
 import { secondaryButton } from '../../shared/templates';
-import {
-  CLOSE_ENOUGH,
-  isFinished,
-  lowestRank,
-  OVERLAY_COLUMNS,
-  rowCells,
-  type LowestRank,
-  type OverlayRow,
-} from '../model/rows';
+import { overlayColumns, sortingOf, sortRows } from '../model/columns';
+import { bestRuns, CLOSE_ENOUGH, isFinished, lowestRank, type OverlayRow } from '../model/rows';
+import { describeValues, isOfRanks } from '../model/sweep';
 import type { OverlayPage, OverlayState } from '../state';
 
-/** What the page is about; for a sweep, how low the rank can go. */
+/** What the page is about; for a sweep, which values do best. */
 export function headView(
   page: OverlayPage,
   { title, sweep, waiting }: OverlayState,
   rows: readonly OverlayRow[],
 ): TemplateResult {
   const { t, post } = page;
-  const copy = () => post({ kind: 'copyText', text: markdownOf(page, title, rows) });
+  const keys = sweep?.keys ?? null;
+  const copy = () => post({ kind: 'copyText', text: markdownOf(page, { title, keys, rows }) });
   return html`<header class="head">
     <div class="title">
       <h1>${title}</h1>
       ${secondaryButton(t('copyMarkdown'), copy)}
     </div>
     <p class="words" role="status" ?hidden=${!sweep}>
-      ${sweep ? sweepText(page, rows, waiting) : nothing}
+      ${sweep ? sweepText(page, rows, { ...sweep, waiting }) : nothing}
     </p>
     <p class="caption" ?hidden=${waiting === 0}>${t('waiting', waiting)}</p>
+    <p class="caption" ?hidden=${!sweep || sweep.missing === 0}>
+      ${t('sweep.missing', sweep?.missing ?? 0)}
+    </p>
   </header>`;
 }
 
-function sweepText(page: OverlayPage, rows: readonly OverlayRow[], waiting: number): string {
+function sweepText(
+  page: OverlayPage,
+  rows: readonly OverlayRow[],
+  { keys, missing, waiting }: ShownSweep & { readonly waiting: number },
+): string {
   const { t } = page;
-  const found = lowestRank(rows);
-  if (!found) return `${t('sweep.words')} ${t('sweep.early')}`;
-  const answer = answerText(page, rows, found);
+  const answer = isOfRanks(keys) ? rankAnswer(page, rows) : bestAnswer(page, rows, keys);
+  if (answer === null)
+    return `${t(isOfRanks(keys) ? 'sweep.words' : 'sweep.question')} ${t('sweep.early')}`;
+  const open = waiting + missing;
   const ended = rows.filter(({ state }) => ENDED_STATES.has(state));
-  if (waiting > 0 || ended.length < rows.length) {
+  if (open > 0 || ended.length < rows.length) {
     const finished = rows.filter(isFinished).length;
-    return t('sweep.so_far', finished, rows.length + waiting, answer);
+    return t('sweep.so_far', finished, rows.length + open, answer);
   }
   const others = ended.filter((row) => !isFinished(row)).map(({ name }) => name);
   return others.length === 0 ? answer : `${answer} ${t('sweep.left_out', others.join(', '))}`;
 }
 
-function answerText(
-  { t, format }: OverlayPage,
-  rows: readonly OverlayRow[],
-  found: LowestRank,
-): string {
+/** How low the rank can go; null before two ranks can be compared. */
+function rankAnswer({ t, format }: OverlayPage, rows: readonly OverlayRow[]): string | null {
+  const found = lowestRank(rows);
+  if (!found) return null;
   const { enough, best } = found;
   const margin = format.percent(CLOSE_ENOUGH);
   const lowest = format.value(best.validation);
@@ -62,10 +65,36 @@ function answerText(
     : t('sweep.enough', enough.r, format.value(enough.validation), margin, lowest, best.r);
 }
 
-function markdownOf({ t, format }: OverlayPage, title: string, rows: readonly OverlayRow[]) {
+const MOST_NAMED = 4;
+
+/** The values with the lowest loss, and those that come close. */
+function bestAnswer(
+  { t, format }: OverlayPage,
+  rows: readonly OverlayRow[],
+  keys: readonly string[],
+): string | null {
+  const found = bestRuns(rows);
+  if (!found) return null;
+  const nameOf = ({ values }: OverlayRow) => describeValues(keys, values);
+  const lowest = t('sweep.lowest', nameOf(found.best), format.value(found.best.validation));
+  if (found.near.length === 0) return lowest;
+  const named = found.near.slice(0, MOST_NAMED).map(nameOf).join('; ');
+  const more = found.near.length > MOST_NAMED ? '; …' : '';
+  return `${lowest} ${t('sweep.near', format.percent(CLOSE_ENOUGH), named + more)}`;
+}
+
+interface ShownTable {
+  readonly title: string;
+  readonly keys: readonly string[] | null;
+  readonly rows: readonly OverlayRow[];
+}
+
+function markdownOf(page: OverlayPage, { title, keys, rows }: ShownTable): string {
+  const columns = overlayColumns(page, keys);
+  const sorted = sortRows(rows, columns, sortingOf(page.state.choices.sorting, keys));
   const table = markdownTable(
-    OVERLAY_COLUMNS.map((column) => t(`column.${column}`)),
-    rows.map((row) => [row.name, ...rowCells(row, format, t(`state.${row.state}`))]),
+    [page.t('column.run'), ...columns.map(({ label }) => label)],
+    sorted.map((row) => [row.name, ...columns.map(({ cell }) => cell(row))]),
   );
   return `${markdownHeading(title)}${table}`;
 }

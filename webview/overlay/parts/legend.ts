@@ -40,7 +40,7 @@ function toggle(page: OverlayPage, dir: string): void {
 }
 
 /** A piece of the curve as it is drawn. */
-function swatch(index: number): TemplateResult {
+export function swatch(index: number): TemplateResult {
   const { color, dash } = lookOf(index);
   return html`<svg width="28" height="8" aria-hidden="true" class="line-${color}">
     <line x1="0" y1="4" x2="28" y2="4" stroke-dasharray=${dash.join(' ') || 'none'}></line>

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { CHART_IDS, curvesIn, type CurveId } from '../../metrics/table';
 import { parsed } from '../../parsed';
+import { isRecipeKey } from '../../sweep/recipeKeys';
 import { AXES, type HostMessage } from '../dashboard/protocol';
 import { asHostMessage, PICTURE_SCHEMA, TEXT_SCHEMA } from '../dashboard/guards';
 
@@ -15,6 +16,13 @@ const SubjectSchema = v.variant('kind', [
 ]);
 export type OverlaySubject = v.InferOutput<typeof SubjectSchema>;
 
+/** What a sweep varies, and how many of its runs are neither in the list nor queued. */
+const SweepSchema = v.object({
+  keys: v.pipe(v.array(v.pipe(text, v.check(isRecipeKey))), v.minLength(1)),
+  missing: v.number(),
+});
+export type ShownSweep = v.InferOutput<typeof SweepSchema>;
+
 /** Messages about one run are those that its own dashboard gets. */
 const dashboardMessage = v.custom<HostMessage>(
   (value) => 'message' in asHostMessage(value),
@@ -26,7 +34,7 @@ export const OverlayHostMessageSchema = v.variant('kind', [
   v.object({
     kind: v.literal('runs'),
     title: text,
-    sweep: v.boolean(),
+    sweep: v.nullable(SweepSchema),
     waiting: v.number(),
     runs: v.array(v.object({ dir: text, name: text })),
   }),
@@ -58,6 +66,8 @@ const PageStateSchema = v.object({
   logarithmic: v.optional(v.boolean(), false),
   logarithmicX: v.optional(v.boolean(), false),
   smoothing: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(0.99)), 0.9),
+  /** null: the order of the varied values, or of the places where several keys are varied. */
+  sorting: v.optional(v.nullable(v.object({ column: text, descending: v.boolean() })), null),
   zoom: v.optional(v.nullable(v.object({ from: v.number(), to: v.number() })), null),
 });
 export type OverlayPageState = v.InferOutput<typeof PageStateSchema>;
