@@ -16,6 +16,7 @@ import { generateCommand } from './commands/generate';
 import { inspectCommand } from './commands/inspect';
 import { logitsCommand } from './commands/logits';
 import { mergeCommand } from './commands/merge';
+import { prepareCommand } from './commands/prepare';
 import { resizeCommand } from './commands/resize';
 import { runtimeCommand } from './commands/runtime';
 import { serveCommand } from './commands/serve';
@@ -32,6 +33,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
   [
     trainCommand,
     sweepCommand,
+    prepareCommand,
     generateCommand,
     serveCommand,
     evaluateCommand,

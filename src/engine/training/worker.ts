@@ -12,6 +12,7 @@ import { createOps } from '../model/backend';
 import { machineOf } from '../model/machine';
 import { checkpointFolder, readState } from './checkpoint';
 import { Control, RunStopped } from './control';
+import { dataFactsOf } from './dataFacts';
 import { DatasetWatch } from './datasetWatch';
 import { loadForTraining } from './load';
 import { TrainingLoop } from './loop';
@@ -111,18 +112,10 @@ function factsOf(
   { architecture, trainable_parameters }: Model,
   { total_steps, device }: Pick<RunFacts, 'total_steps' | 'device'>,
 ): RunFacts {
-  const { train, validation } = data.statistics;
   return {
     base: { name: base.name, architecture, parameters: base.parameters },
     weight_files: base.weight_files,
-    data: {
-      examples: train.examples,
-      validation_examples: validation.examples,
-      tokens: train.tokens,
-      labelled_tokens: train.labelled_tokens,
-      skipped_rows: data.skipped.rows,
-      fingerprint: data.fingerprint,
-    },
+    data: dataFactsOf(data),
     step_plan,
     trainable_parameters,
     total_steps,

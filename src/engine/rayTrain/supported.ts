@@ -1,0 +1,114 @@
+import { shellQuote } from '../../common/shellQuote';
+import type { BaseModel } from '../../formats/baseModel';
+import { LoraError, type Problem } from '../../shared/errors';
+import type { Recipe } from '../../shared/recipe';
+import { placeOfKey } from '../../shared/recipeFile';
+import { countOf } from '../../shared/values';
+
+/** What decides whether the engine on Ray Train can train a recipe. */
+export interface SupportInputs {
+  readonly recipe: Recipe;
+  readonly base: Pick<BaseModel, 'format' | 'path'> & {
+    readonly spec: { readonly language_model?: string };
+  };
+  /** Null: not chosen yet. */
+  readonly workers: number | null;
+}
+
+/** A key of the recipe that asks for what the engine does not do. */
+interface Limit {
+  readonly key: string;
+  readonly isBeyond: (inputs: SupportInputs) => boolean;
+  /** Full sentences: what is not supported, and what to do. */
+  readonly message: (inputs: SupportInputs) => string;
+}
+
+/** Everything that the engine on Ray Train refuses. It supports what PEFT's configuration can say. */
+const LIMITS: readonly Limit[] = [
+  {
+    key: 'base',
+    isBeyond: ({ base }) => base.format === 'gguf',
+    message: ({ base }) =>
+      `Ray Train loads Hugging Face model folders, not .gguf files. Convert the base: lora convert --base ${shellQuote(base.path)} --to folder --dtype float32 --output FOLDER.`,
+  },
+  {
+    key: 'base',
+    isBeyond: ({ base }) => base.spec.language_model !== undefined,
+    message: () =>
+      'The base is a model for text and images, of which Ray Train cannot load the language model alone. Use a language model.',
+  },
+  {
+    key: 'task',
+    isBeyond: ({ recipe }) => recipe.task !== 'causal_lm',
+    message: ({ recipe }) =>
+      `Ray Train trains language models only (causal_lm), not ${recipe.task}. Train it without "engine": "ray-train".`,
+  },
+  {
+    key: 'training.method',
+    isBeyond: ({ recipe }) => recipe.training.method !== 'lora',
+    message: () => 'Ray Train trains adapters only. Set training.method to "lora".',
+  },
+  {
+    key: 'lora.init_lora_weights',
+    isBeyond: ({ recipe }) => ['olora', 'pissa'].includes(recipe.lora.init_lora_weights),
+    message: ({ recipe }) =>
+      `${recipe.lora.init_lora_weights} changes the base during training, which Ray Train does not support. Use "default", "gaussian" or "orthogonal".`,
+  },
+  {
+    key: 'lora.frozen_adapters',
+    isBeyond: ({ recipe }) => recipe.lora.frozen_adapters.length > 0,
+    message: () =>
+      'Ray Train trains a single adapter. Merge the frozen adapters into the base first: lora merge.',
+  },
+  {
+    key: 'samples.prompts',
+    isBeyond: ({ recipe: { samples } }) => samples.prompts.length > 0 && samples.sample_steps > 0,
+    message: () =>
+      'Ray Train answers no prompts during training. Remove them, or set samples.sample_steps to 0.',
+  },
+  {
+    key: 'training.per_device_train_batch_size',
+    isBeyond: ({ recipe, workers }) => workers !== null && workers > rowsPerStep(recipe),
+    message: ({ recipe, workers }) =>
+      `A step has ${countOf(rowsPerStep(recipe), 'row')}, fewer than ${workers} workers. Raise it or gradient_accumulation_steps, or use fewer workers.`,
+  },
+];
+
+/** The rows that the workers share in a step. */
+const rowsPerStep = ({ training }: Recipe): number =>
+  training.per_device_train_batch_size * training.gradient_accumulation_steps;
+
+/** The keys of a recipe that the engine refuses, each with a message. */
+export const unsupportedKeys = (
+  inputs: SupportInputs,
+): readonly { readonly key: string; readonly message: string }[] =>
+  LIMITS.filter(({ isBeyond }) => isBeyond(inputs)).map(({ key, message }) => ({
+    key,
+    message: message(inputs),
+  }));
+
+/**
+ * Refuses a recipe that the engine on Ray Train cannot train. `text`: that of the recipe's file,
+ * for the lines of its keys.
+ *
+ * @throws LoraError('recipe') with a problem for each key
+ */
+export function refuseUnsupported(inputs: SupportInputs, file: string, text: string | null): void {
+  const problems = unsupportedKeys(inputs).map(({ key, message }): Problem => ({
+    severity: 'error',
+    message,
+    place: text === null ? { file, key } : placeOfKey(text, file, key),
+  }));
+  const [only] = problems;
+  if (!only) return;
+  if (problems.length === 1)
+    throw new LoraError('recipe', only.message, { ...(only.place && { place: only.place }) });
+  throw new LoraError(
+    'recipe',
+    `Ray Train does not support ${problems.length} keys of the recipe.`,
+    {
+      place: { file },
+      problems,
+    },
+  );
+}
