@@ -7,6 +7,7 @@ one file for each connection to the engine's pipe. Clients write to those connec
 in the cluster's key-value store.
 """
 
+import fcntl
 import hashlib
 import io
 import json
@@ -37,7 +38,7 @@ GROWING = (".jsonl", ".log")
 SETTLED_SECONDS = 1
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818
     """What keeps the job from running, as a sentence for the user."""
 
 
@@ -99,6 +100,17 @@ def place_item(items: Path, item: dict, sent: Dict[str, Path]) -> None:
         if not final.is_dir():
             raise
         shutil.rmtree(part, ignore_errors=True)
+
+
+def place_items() -> None:
+    """Puts what was sent into its place on this node, for workers of Ray Train on other nodes."""
+    job = Job()
+    make_writable(job)
+    sent = packages()
+    with open(job.items / ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for item in job.data["items"]:
+            place_item(job.items, item, sent)
 
 
 def sha256(file: Path) -> str:
@@ -388,6 +400,26 @@ def is_writable(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK)
 
 
+def engine_command(job: Job, log: int) -> List[str]:
+    """What trains: our engine on Node, which is installed, or Ray Train."""
+    engine = job.items / job.data["engine"]
+    trainer = job.data.get("trainer")
+    if trainer is not None:
+        return [
+            *[sys.executable, str(engine / "train.py"), str(job.items / trainer["plan"])],
+            *["--sha256", trainer["sha256"], "--run-dir", str(job.run)],
+            *["--base", os.path.normpath(job.folder / trainer["base"])],
+            *["--workers", str(trainer["workers"]), "--strategy", trainer["strategy"]],
+            *(["--gpu"] if trainer["use_gpu"] else []),
+        ]
+    cli = engine / "cli.js"
+    node = node_program()
+    install_runtime(job, node, cli, log)
+    resumes = job.data["resume"] and (job.run / "run.json").is_file()
+    args = ["--resume", job.run] if resumes else [job.folder / "lora.json", "--run-dir", job.run]
+    return [node, str(cli), "train", *map(str, args)]
+
+
 def train(job: Job) -> int:
     """Runs the engine; gives its exit code."""
     if job.run.is_dir() and not job.data["resume"]:
@@ -399,19 +431,13 @@ def train(job: Job) -> int:
     try:
         for item in job.data["items"]:
             place_item(job.items, item, sent)
-        recipe = job.folder / "lora.json"
-        shutil.copyfile(job.recipe, recipe)
-        cli = job.items / job.data["engine"] / "cli.js"
+        shutil.copyfile(job.recipe, job.folder / "lora.json")
         with open(job.run / "engine.log", "ab", buffering=0) as log:
-            node = node_program()
-            install_runtime(job, node, cli, log.fileno())
             keeper = None if job.is_stored else Keeper(job)
             if keeper and job.data["resume"]:
                 keeper.restore()
-            resumes = job.data["resume"] and (job.run / "run.json").is_file()
-            args = ["--resume", job.run] if resumes else [recipe, "--run-dir", job.run]
             engine = subprocess.Popen(
-                [node, str(cli), "train", *map(str, args)],
+                engine_command(job, log.fileno()),
                 cwd=job.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ NO_LABEL = -100
 
 class RefusedError(Exception):
     """A sentence for the user: why the run cannot go on. Starting it again would not help."""
+
+
+def bring_files(folder: Path) -> None:
+    """In a job of several nodes, what was sent has its place on the first one only."""
+    if not folder.is_dir() and Path("launch.py").is_file():
+        importlib.import_module("launch").place_items()
 
 
 def check_files(folder: Path, files: list[Json]) -> None:

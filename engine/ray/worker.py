@@ -22,6 +22,7 @@ from prepared import (
     Examples,
     Json,
     RefusedError,
+    bring_files,
     check_files,
     distributed,
     like,
@@ -44,8 +45,7 @@ class Training:
         self.run_folder: Any = config["run_folder"]
         self.settings: Json = self.plan["run"]["recipe"]["training"]
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
-        self.device = ray.train.torch.get_device()
-        self.is_stopped = False
+        self.device, self.is_stopped = ray.train.torch.get_device(), False
         # state.json of a checkpoint
         self.state: Json = {"version": 1, "step": 0, "elapsed": 0.0, "best": None, "pending": []}
         self.state.update(last_loss=None, last_evaluation=None)
@@ -62,6 +62,7 @@ class Training:
             raise RefusedError(found)
 
     def _load(self, folder: Path, base: Path, strategy: str) -> None:
+        bring_files(folder)
         check_files(folder, self.plan["files"])
         check_files(base, self.plan["base"])
         file = safetensors.safe_open(folder / "examples.safetensors", "pt")
@@ -181,8 +182,7 @@ class Training:
         loss, labelled, _ = self._totals(self.validation, list(range(len(self.validation))), 0)
         self.state["last_evaluation"] = {"step": step, "loss": loss}
         result = {"last_validation_loss": loss, "last_validation_step": step}
-        if step == 0:
-            result["first_validation_loss"] = loss
+        result |= {"first_validation_loss": loss} if step == 0 else {}
         line = {"kind": "eval", "step": step, "loss": loss, "labelled_tokens": labelled}
         scores = {"perplexity": math.exp(min(loss, 700))}
         self._report(line | {"scores": scores, "elapsed": self.state["elapsed"]}, result)

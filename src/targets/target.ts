@@ -113,6 +113,18 @@ export interface Job {
   readonly recipe: string;
   /** Continue from the last checkpoint of the run folder, which an earlier job of this id left. */
   readonly resume: boolean;
+  /** Present where Ray Train trains a prepared plan; the engine's item then holds train.py. */
+  readonly trainer?: TrainerJob;
+}
+
+/** A training that is prepared for Ray Train, by src/engine/rayTrain. */
+export interface TrainerJob {
+  /** The id of the item that holds the plan. */
+  readonly plan: string;
+  /** The SHA-256 of its plan.json. */
+  readonly sha256: string;
+  /** The folder of the base: absolute, or relative to the folder `jobs/<id>`. */
+  readonly base: string;
 }
 
 /** Finds a job again, in another process too. Plain data, kept in the run folder; no secrets. */

@@ -180,7 +180,7 @@ function trainingFacts(
   };
 }
 
-/** Writes the adapter that training starts with. The rows of its card that are not known yet say –. */
+/** Writes the adapter that training starts with. Its card has – for what is not known yet. */
 async function writeStart(
   folder: string,
   { base, adapter, data, parameters }: Prepared,

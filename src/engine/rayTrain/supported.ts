@@ -23,7 +23,7 @@ interface Limit {
   readonly message: (inputs: SupportInputs) => string;
 }
 
-/** Everything that the engine on Ray Train refuses. It supports what PEFT's configuration can say. */
+/** What the engine on Ray Train refuses. It supports what PEFT's configuration can say. */
 const LIMITS: readonly Limit[] = [
   {
     key: 'base',

@@ -12,6 +12,15 @@ export const NODE_WHEELS = {
   ],
 } as const;
 
+/** What engine/ray/train.py needs beside Ray; the same as engine/ray/requirements.txt. */
+export const TRAINER_PACKAGES = [
+  'torch==2.15.0',
+  'transformers==5.24.0',
+  'peft==0.21.2',
+  'safetensors==0.8.0',
+  'numpy==2.4.6',
+] as const;
+
 /** How long a node may take to unpack what was sent and to install Node. */
 const SETUP_SECONDS = 1800;
 
@@ -22,31 +31,39 @@ interface Environment {
   /** The packages of the items. */
   readonly packages: readonly string[];
   readonly variables: Readonly<Record<string, string>>;
-  readonly withNode: boolean;
+  /** What pip installs: Node for our engine, PyTorch and others for Ray Train, or nothing. */
+  readonly brings: 'node' | 'trainer' | null;
 }
 
+const PIP = {
+  node: {
+    packages: [
+      [
+        `${NODE_WHEELS.package}==${NODE_WHEELS.version}`,
+        ...NODE_WHEELS.sha256.map((hash) => `--hash=sha256:${hash}`),
+      ].join(' '),
+    ],
+    pip_check: false,
+    pip_install_options: [
+      '--no-deps',
+      '--require-hashes',
+      '--only-binary=:all:',
+      '--disable-pip-version-check',
+      '--no-cache-dir',
+    ],
+  },
+  trainer: {
+    packages: TRAINER_PACKAGES,
+    pip_check: false,
+    pip_install_options: ['--only-binary=:all:', '--disable-pip-version-check'],
+  },
+} as const;
+
 /** The runtime_env of a job. */
-export const runtimeEnvironment = ({ job, packages, variables, withNode }: Environment) => ({
+export const runtimeEnvironment = ({ job, packages, variables, brings }: Environment) => ({
   working_dir: `gcs://${job}`,
   ...(packages.length > 0 && { py_modules: packages.map((name) => `gcs://${name}`) }),
   ...(Object.keys(variables).length > 0 && { env_vars: variables }),
-  ...(withNode && {
-    pip: {
-      packages: [
-        [
-          `${NODE_WHEELS.package}==${NODE_WHEELS.version}`,
-          ...NODE_WHEELS.sha256.map((hash) => `--hash=sha256:${hash}`),
-        ].join(' '),
-      ],
-      pip_check: false,
-      pip_install_options: [
-        '--no-deps',
-        '--require-hashes',
-        '--only-binary=:all:',
-        '--disable-pip-version-check',
-        '--no-cache-dir',
-      ],
-    },
-  }),
+  ...(brings !== null && { pip: PIP[brings] }),
   config: { setup_timeout_seconds: SETUP_SECONDS },
 });

@@ -38,9 +38,10 @@ import { RayPipe } from './pipe';
 import { RayHttp, shortened } from './rayHttp';
 import { LogStreams } from './remoteFiles';
 import { RayStorage } from './storage';
+import { TRAINER_DEFAULTS, trainerOf, withoutWorkers, type TrainerSettings } from './trainer';
 
 /** A Ray cluster in the user's settings. */
-export interface RayEntry {
+export interface RayEntry extends TrainerSettings {
   readonly name: string;
   /** The dashboard, such as http://head:8265. */
   readonly address: string;
@@ -105,7 +106,8 @@ export class RayTarget implements Target {
     entry: RayEntry,
     private readonly context: RayContext,
   ) {
-    this.entry = { num_cpus: 1, num_gpus: 0, memory: null, token: null, ...entry };
+    const defaults = { num_cpus: 1, num_gpus: 0, memory: null, token: null, ...TRAINER_DEFAULTS };
+    this.entry = { ...defaults, ...entry };
     this.name = entry.name;
     this.http = new RayHttp(entry.address, this.token());
     this.streams = new LogStreams(this.http);
@@ -191,6 +193,7 @@ export class RayTarget implements Target {
       resume: job.resume,
       items: plans,
       gpu: this.entry.num_gpus > 0,
+      ...(job.trainer && { trainer: { ...job.trainer, ...trainerOf(this.entry) } }),
     };
     const name = await this.putJob(description, job.recipe, signal);
     await submitJob(
@@ -198,14 +201,12 @@ export class RayTarget implements Target {
       {
         submission_id: submission,
         entrypoint: 'python launch.py',
-        entrypoint_num_cpus: this.entry.num_cpus,
-        entrypoint_num_gpus: this.entry.num_gpus,
-        ...(this.entry.memory !== null && { entrypoint_memory: this.entry.memory }),
+        ...this.reserved(job),
         runtime_env: runtimeEnvironment({
           job: name,
           packages,
           variables: this.variables(),
-          withNode: true,
+          brings: job.trainer ? 'trainer' : 'node',
         }),
       },
       signal,
@@ -270,6 +271,17 @@ export class RayTarget implements Target {
     return RayPipe.open(this.http, { submission, node: info.driver_node_id }, signal);
   }
 
+  /** What a job reserves itself; the workers of Ray Train reserve theirs. */
+  private reserved({ trainer }: Job): Readonly<Record<string, number>> {
+    const { num_cpus, num_gpus, memory } = this.entry;
+    if (trainer) return { entrypoint_num_cpus: 0 };
+    return {
+      entrypoint_num_cpus: num_cpus,
+      entrypoint_num_gpus: num_gpus,
+      ...(memory !== null && { entrypoint_memory: memory }),
+    };
+  }
+
   private token(): string | null {
     const { token } = this.entry;
     if (token === null) return null;
@@ -331,6 +343,7 @@ export class RayTarget implements Target {
   private withoutRoom(nodes: readonly RayNode[]): string[] {
     const { num_cpus, num_gpus } = this.entry;
     if (nodes.length === 0) return ['The cluster has no node that is alive.'];
+    if (this.entry.engine === 'ray-train') return withoutWorkers(nodes, this.entry);
     const fits = nodes.some(({ offers }) => offers.cpus >= num_cpus && offers.gpus >= num_gpus);
     if (fits) return [];
     return [

@@ -65,7 +65,7 @@ export class RayStorage {
   ): Promise<ReadonlySet<string>> {
     const submission = `lora-store-${randomBytes(8).toString('hex')}`;
     const job = await this.putJob({ mode: 'store', submission, items, job: 'none' }, signal);
-    const environment = { job, packages, variables: {}, withNode: false };
+    const environment = { job, packages, variables: {}, brings: null };
     await submitJob(
       this.http,
       {

@@ -1,0 +1,267 @@
+// engine/ray/train.py on a cluster of this machine: its losses next to those of the local engine,
+// and what happens when a worker is killed or a file is not what was prepared.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { createHash } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { trainerPython } from './trainer.mjs';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const cli = path.join(root, 'dist', 'cli.js');
+const program = path.join(root, 'engine', 'ray', 'train.py');
+const tiny = path.join(root, 'test', 'fixtures', 'llama', 'base');
+const folder = mkdtempSync(path.join(tmpdir(), 'lora-trainer-'));
+const TOLERANCE = 1e-4;
+const STEPS = 20;
+/** Every kind of thing that changes what a step computes. */
+const RECIPE = {
+  lora: { r: 4, use_dora: true, use_rslora: true, rank_pattern: { q_proj: 2 } },
+  training: { gradient_accumulation_steps: 2, loraplus_lr_ratio: 4, weight_decay: 0.1 },
+};
+const PACKED = {
+  lora: { r: 4, target_modules: ['q_proj', 'v_proj'], modules_to_save: ['lm_head'] },
+  training: { packing: true, max_length: 128 },
+};
+
+let python;
+
+before(() => {
+  python = trainerPython();
+  const rows = Array.from({ length: 40 }, (_, i) => ({
+    prompt: `question ${i} `.repeat(1 + (i % 4)),
+    completion: `answer ${i * 7}`,
+  }));
+  writeFileSync(path.join(folder, 'rows.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
+});
+
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const lora = (...args) => execFileSync(process.execPath, [cli, ...args], { encoding: 'utf8' });
+
+/** A training that is prepared, and the run of the local engine. */
+function prepared(name, { base = tiny, lora: own = {}, training = {} }) {
+  const recipe = path.join(folder, `${name}.json`);
+  const text = {
+    base,
+    dataset: 'rows.jsonl',
+    lora: own,
+    samples: { sample_steps: 0 },
+    training: {
+      learning_rate: 2e-3,
+      max_steps: STEPS,
+      max_length: 64,
+      base_dtype: 'float32',
+      eval_steps: 10,
+      save_steps: 4,
+      save_total_limit: 9,
+      ...training,
+    },
+  };
+  writeFileSync(recipe, JSON.stringify(text));
+  const plan = path.join(folder, `${name}-plan`);
+  const lines = lora('prepare', recipe, '--output', plan, '--json').trim().split('\n');
+  const { sha256 } = JSON.parse(lines.at(-1));
+  const local = path.join(folder, `${name}-local`);
+  lora('train', recipe, '--run-dir', local);
+  return { plan, sha256, base, local, run: path.join(folder, `${name}-run`) };
+}
+
+/** Starts train.py. Ray starts a cluster of its own for it, which ends with it. */
+function start({ plan, sha256, base, run }, ...options) {
+  const args = [program, plan, '--sha256', sha256, '--base', base, '--run-dir', run, ...options];
+  const bin = path.dirname(python);
+  const temp = mkdtempSync(path.join(tmpdir(), 'ray-'));
+  const child = spawn(python, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      ...process.env,
+      PATH: `${bin}:${process.env.PATH}`,
+      RAY_ADDRESS: 'local',
+      RAY_worker_niceness: '0',
+      RAY_TMPDIR: temp,
+      RAY_USAGE_STATS_ENABLED: '0',
+    },
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text) => (output += text));
+  const ended = new Promise((resolve) => {
+    child.on('close', (code) => {
+      rmSync(temp, { recursive: true, force: true, maxRetries: 5 });
+      resolve({ code, output });
+    });
+  });
+  return { temp, ended };
+}
+
+const record = (run) => JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8'));
+
+function linesOf(run) {
+  const text = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8');
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+/** Steps and evaluations, without those before a resume that came after its checkpoint. */
+function lossesOf(run) {
+  const kept = new Map();
+  for (const line of linesOf(run)) {
+    if (line.kind === 'resume')
+      for (const [key, { step }] of kept) if (step > line.step) kept.delete(key);
+    if (line.kind === 'step' || line.kind === 'eval') kept.set(`${line.kind} ${line.step}`, line);
+  }
+  return kept;
+}
+
+function assertSameLosses(run, local) {
+  const [own, expected] = [lossesOf(run), lossesOf(local)];
+  assert.deepEqual([...own.keys()].sort(), [...expected.keys()].sort());
+  let gap = 0;
+  for (const [key, line] of expected) {
+    const { loss, tokens, labelled_tokens } = own.get(key);
+    gap = Math.max(gap, Math.abs(loss - line.loss));
+    assert.deepEqual([tokens, labelled_tokens], [line.tokens, line.labelled_tokens], key);
+  }
+  assert.ok(gap <= TOLERANCE, `the largest difference of a loss is ${gap}`);
+  console.log(`# largest difference of a loss: ${gap.toExponential(1)}`);
+}
+
+/** What both engines write. */
+function assertComplete(run, local) {
+  assert.equal(record(run).state, 'completed');
+  assert.equal(record(run).result.adapter, 'adapter');
+  const config = (dir) => readFileSync(path.join(dir, 'adapter', 'adapter_config.json'), 'utf8');
+  assert.equal(config(run), config(local));
+  for (const name of ['adapter', 'best', 'checkpoints/step-20'])
+    assert.deepEqual(readdirSync(path.join(run, name)), readdirSync(path.join(local, name)), name);
+  const gap = JSON.parse(
+    lora(
+      'compare',
+      path.join(run, 'adapter'),
+      path.join(local, 'adapter'),
+      '--base',
+      tiny,
+      '--json',
+    ),
+  );
+  assert.equal(gap.kind, 'result');
+}
+
+for (const [name, recipe, options] of [
+  ['one', RECIPE, ['--workers', '1']],
+  ['two', RECIPE, ['--workers', '2']],
+  ['packed', PACKED, ['--workers', '2']],
+  ['sharded', RECIPE, ['--workers', '2', '--strategy', 'fsdp']],
+])
+  test(`the losses are those of the local engine: ${name}`, async () => {
+    const training = prepared(name, recipe);
+    const { code, output } = await start(training, ...options).ended;
+    assert.equal(code, 0, output);
+    assertSameLosses(training.run, training.local);
+    assertComplete(training.run, training.local);
+  });
+
+/** The processes of the workers that write their logs below a folder. */
+const workersIn = (temp) =>
+  readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      if (!readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('ray::RayTrainWorker'))
+        return false;
+      const files = readdirSync(`/proc/${pid}/fd`).map((fd) =>
+        readlinkSync(`/proc/${pid}/fd/${fd}`),
+      );
+      return files.some((file) => file.startsWith(`${temp}/`));
+    } catch {
+      return false;
+    }
+  });
+
+test('a killed worker is replaced, and the run goes on from its last checkpoint', async () => {
+  const training = prepared('killed', RECIPE);
+  const { temp, ended } = start(training, '--workers', '2');
+  const hasCheckpoint = () => {
+    try {
+      return linesOf(training.run).some(({ kind }) => kind === 'checkpoint');
+    } catch {
+      return false;
+    }
+  };
+  while (!hasCheckpoint()) await wait(20);
+  process.kill(Number(workersIn(temp)[0]), 'SIGKILL');
+  const { code, output } = await ended;
+  assert.equal(code, 0, output);
+  assert.ok(linesOf(training.run).some(({ kind, step }) => kind === 'resume' && step >= 4));
+  assertSameLosses(training.run, training.local);
+});
+
+/** The record of a run that must fail, and that starts no step. */
+async function failure(training) {
+  const { code } = await start(training, '--workers', '2').ended;
+  assert.equal(code, 1);
+  const { state, error, result } = record(training.run);
+  assert.equal(state, 'failed');
+  assert.equal(result.steps, 0);
+  return error.message;
+}
+
+const copied = (training, name) => {
+  const plan = path.join(folder, `${name}-plan`);
+  cpSync(training.plan, plan, { recursive: true });
+  return { ...training, plan, run: path.join(folder, `${name}-run`) };
+};
+
+/** The plan after a change, with its new hash. */
+function changed(training, name, change) {
+  const own = copied(training, name);
+  const file = path.join(own.plan, 'plan.json');
+  const plan = JSON.parse(readFileSync(file, 'utf8'));
+  change(plan);
+  const text = JSON.stringify(plan);
+  writeFileSync(file, text);
+  return { ...own, sha256: createHash('sha256').update(text).digest('hex') };
+}
+
+test('what is not as it was prepared is refused with its name', async () => {
+  const training = prepared('faults', { training: { max_steps: 2 } });
+  const cut = copied(training, 'cut');
+  truncateSync(path.join(cut.plan, 'examples.safetensors'), 1000);
+  assert.match(await failure(cut), /examples\.safetensors has 1000 bytes instead of \d+\.$/);
+
+  const other = path.join(folder, 'other-base');
+  cpSync(tiny, other, { recursive: true });
+  const weights = readFileSync(path.join(other, 'model.safetensors'));
+  weights[weights.length - 1] ^= 1;
+  rmSync(path.join(other, 'model.safetensors'));
+  writeFileSync(path.join(other, 'model.safetensors'), weights);
+  const foreign = { ...copied(training, 'foreign'), base: other };
+  assert.match(await failure(foreign), /model\.safetensors is not the file that the run was/);
+
+  const shapes = changed(training, 'shapes', ({ parameters }) => (parameters[0].shape[0] += 1));
+  assert.match(await failure(shapes), /has the shape .* in PEFT, and .* in the plan\.$/);
+
+  const names = changed(training, 'names', ({ parameters }) => (parameters[0].name += '.x'));
+  assert.match(await failure(names), /does not train .*\.x, which the adapter has\.$/);
+
+  const forged = copied(training, 'forged');
+  const plan = path.join(forged.plan, 'plan.json');
+  writeFileSync(plan, readFileSync(plan, 'utf8').replace('"pad_id"', '"pad_id" '));
+  const { code, output } = await start(forged).ended;
+  assert.equal(code, 2);
+  assert.match(output, /plan\.json is not the plan that was prepared\./);
+});
