@@ -189,16 +189,22 @@ describe('a dataset in the editor', { timeout: LIMIT }, () => {
   });
 
   it('leaves out rows without a label with a quick fix', async () => {
-    await page.keyboard.press('Control+End');
-    await page.keyboard.type('\n{"prompt": "g", "completion": ""}');
-    await page.locator('.squiggly-error').first().waitFor();
-    await fix('Leave out rows without a label');
-    await page.locator('.tab', { hasText: 'rows.lora.json' }).click();
-    await page.keyboard.press('Control+s');
-    await until(
-      () => readJson(path.join(workspace, 'rows.lora.json'))?.unlabelled_rows === 'skip',
-      'the recipe',
+    const recipe = path.join(workspace, 'long.lora.json');
+    const long = { prompt: 'many words '.repeat(30), completion: 'lost' };
+    writeFileSync(path.join(workspace, 'long.jsonl'), `${row(1)}\n${JSON.stringify(long)}\n`);
+    writeFileSync(
+      recipe,
+      '{ "base": "models/tiny", "dataset": "long.jsonl", "training": { "max_length": 32 } }\n',
     );
+    await openFile(page, 'long.lora.json');
+    await openFile(page, 'long.jsonl');
+    await page.locator('.squiggly-error').first().waitFor();
+    await page.keyboard.press('Control+End');
+    await page.keyboard.press('ArrowUp');
+    await fix('Leave out rows without a label');
+    await page.locator('.tab', { hasText: 'long.lora.json' }).click();
+    await page.keyboard.press('Control+s');
+    await until(() => readJson(recipe)?.unlabelled_rows === 'skip', 'the recipe');
   });
 
   it('marks in the recipe what a training would warn of', async () => {
