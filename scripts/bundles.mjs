@@ -66,6 +66,7 @@ const bundles = (outdir) => [
       worker: 'src/engine/training/worker.ts',
       probe: 'src/runtime/probeMain.ts',
       inspect: 'src/inspect/main.ts',
+      agent: 'src/targets/agent/main.ts',
     },
     define: { LORA_VERSION: JSON.stringify(version) },
   },

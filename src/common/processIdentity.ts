@@ -43,12 +43,14 @@ function readOrEmpty(read: () => string): string {
 let own: Promise<ProcessIdentity> | undefined;
 
 /** The identity of this process. */
-export const thisProcess = (): Promise<ProcessIdentity> =>
-  (own ??= startOf(process.pid).then((start) => ({
-    pid: process.pid,
-    start: start ?? null,
-    machine: thisMachine(),
-  })));
+export const thisProcess = (): Promise<ProcessIdentity> => (own ??= identityOf(process.pid));
+
+/** The identity of a process of this machine that is running now. */
+export const identityOf = async (pid: number): Promise<ProcessIdentity> => ({
+  pid,
+  start: (await startOf(pid)) ?? null,
+  machine: thisMachine(),
+});
 
 /** Whether a process of this machine is running: the very one, not a later one with its id. */
 export async function isRunning({ pid, start }: ProcessIdentity): Promise<boolean> {

@@ -3,6 +3,7 @@
 import { expectedError } from '../common/expectedError';
 import { LoraError, type ErrorArea } from '../shared/errors';
 import { nearestName } from '../shared/nearest';
+import { attachCommand } from './commands/attach';
 import { checkCommand } from './commands/check';
 import { combineCommand } from './commands/combine';
 import type { Command } from './commands/command';
@@ -12,6 +13,7 @@ import { convertCommand } from './commands/convert';
 import { downloadCommand } from './commands/download';
 import { evaluateCommand } from './commands/evaluate';
 import { extractCommand } from './commands/extract';
+import { fetchCommand } from './commands/fetch';
 import { generateCommand } from './commands/generate';
 import { inspectCommand } from './commands/inspect';
 import { logitsCommand } from './commands/logits';
@@ -20,7 +22,9 @@ import { prepareCommand } from './commands/prepare';
 import { resizeCommand } from './commands/resize';
 import { runtimeCommand } from './commands/runtime';
 import { serveCommand } from './commands/serve';
+import { stopCommand } from './commands/stop';
 import { sweepCommand } from './commands/sweep';
+import { targetsCommand } from './commands/targets';
 import { trainCommand } from './commands/train';
 import { unmergeCommand } from './commands/unmerge';
 import { endWithLeftThread } from './nativeCall';
@@ -49,6 +53,10 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     convertCommand,
     inspectCommand,
     runtimeCommand,
+    targetsCommand,
+    attachCommand,
+    fetchCommand,
+    stopCommand,
   ].map((command) => [command.name, command]),
 );
 

@@ -47,7 +47,18 @@ export interface EngineStatus {
 /** What the engine is doing, and how far it is. */
 export interface EngineProgress {
   readonly phase:
-    'reading data' | 'loading model' | 'training' | 'evaluating' | 'sampling' | 'saving';
+    | 'reading data'
+    | 'loading model'
+    | 'training'
+    | 'evaluating'
+    | 'sampling'
+    | 'saving'
+    /** To a target. */
+    | 'sending'
+    /** For a target that starts the job. */
+    | 'waiting'
+    /** What a target has trained. */
+    | 'fetching';
   /** From 0 to 1; null if unknown. */
   readonly fraction: number | null;
 }

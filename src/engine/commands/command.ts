@@ -21,7 +21,10 @@ export interface Arguments<O extends OptionSet, P extends PositionalSet> {
 }
 
 interface FormDefinition<O extends OptionSet, P extends PositionalSet> {
-  /** The option that selects this form; the first form is used if no other is selected. */
+  /**
+   * The option that selects this form. If none is selected, the first one with as many positionals
+   * as are given is used, else the first.
+   */
   readonly selectedBy?: keyof O & string;
   readonly options: O;
   readonly positionals?: P;
@@ -117,7 +120,11 @@ export function defineCommand(definition: CommandDefinition): Command {
       const selected = forms.find(
         ({ selectedBy }) => selectedBy !== null && parsed.values[selectedBy] !== undefined,
       );
-      return (selected ?? forms[0]!).run(parsed, usage, context);
+      const fitting = forms.find(
+        ({ selectedBy, positionals }) =>
+          selectedBy === null && positionals.length === parsed.positionals.length,
+      );
+      return (selected ?? fitting ?? forms[0]!).run(parsed, usage, context);
     },
   };
 }

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { thisMachine } from '../../common/processIdentity';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
+import { readRemoteRecord } from '../../formats/run/remoteRecord';
 import type { Runtime } from '../../runtime/runtime';
 import { areRunsPrivate, createPrivateFiles, keepPrivate } from '../../common/privateFiles';
 import { LoraError } from '../../shared/errors';
@@ -39,7 +40,8 @@ import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
 import type { CommandContext } from './context';
 import { optional, required } from './options';
-import { absolutePath } from './optionValues';
+import { absolutePath, anyText } from './optionValues';
+import { resumeOnTarget, trainOnTarget } from './remoteTraining';
 import { trainingView } from './trainingView';
 
 type TrainingStart = Pick<SupervisorOptions, 'record' | 'run_dir' | 'resume_from'>;
@@ -55,9 +57,10 @@ export const trainCommand = defineCommand({
       },
       options: {
         'run-dir': optional(absolutePath, 'DIR', 'folder of the run (default: .lora/runs/…)'),
+        on: optional(anyText, 'NAME', 'train on a target of targets.json instead of here'),
       },
       run: async ({ positionals, options }, context) =>
-        trainRecipe(positionals.recipe, options['run-dir'], context),
+        trainRecipe(positionals.recipe, options, context),
     }),
     form({
       selectedBy: 'repeat',
@@ -78,6 +81,7 @@ export const trainCommand = defineCommand({
       },
       run: async ({ options: { resume } }, context) => {
         await readRecord(resume);
+        if (await readRemoteRecord(resume)) return resumeOnTarget(resume, context);
         return withRunFolder(resume, async () => {
           if (areRunsPrivate(process.env)) await keepPrivate(resume);
           return train(await resumedRun(resume, context), context);
@@ -105,12 +109,13 @@ async function train(start: TrainingStart, context: CommandContext): Promise<num
 
 async function trainRecipe(
   recipePath: string,
-  runDir: string | null,
+  { 'run-dir': run_dir, on }: { readonly 'run-dir': string | null; readonly on: string | null },
   context: CommandContext,
 ): Promise<number> {
   const file = path.resolve(recipePath);
   const recipe = parseRecipe(await readRecipeText(file), file);
-  return trainNew({ recipe, recipe_path: file }, runDir ?? newRunDir(file), context);
+  if (on !== null) return trainOnTarget({ recipe, recipe_path: file, run_dir, on }, context);
+  return trainNew({ recipe, recipe_path: file }, run_dir ?? newRunDir(file), context);
 }
 
 /** A recipe, and its file where that is known. */

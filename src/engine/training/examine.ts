@@ -26,6 +26,10 @@ export interface ExamineSettings {
   readonly report: (fraction: number) => void;
   /** A file that keeps the lengths of rows from one check to the next. */
   readonly rowCache?: string | null;
+  /** The memory that a run can take; this machine's by default. */
+  readonly available?: number | null;
+  /** Is told how the steps are computed. */
+  readonly info?: (text: string) => void;
 }
 
 /**
@@ -38,7 +42,7 @@ export interface ExamineSettings {
 export async function examineRecipe(
   recipe: Recipe,
   file: string,
-  { report, rowCache = null }: ExamineSettings,
+  { report, rowCache = null, available, info }: ExamineSettings,
 ): Promise<Examined> {
   const problems: Problem[] = [];
   const refuse = async (error: unknown) => {
@@ -73,7 +77,12 @@ export async function examineRecipe(
       cache,
     });
     await cache?.save();
-    await examinePlan(recipe, opened, { warn, datasets }).catch(refuse);
+    await examinePlan(recipe, opened, {
+      warn,
+      datasets,
+      info: info ?? (() => undefined),
+      available: available ?? availableMemory(),
+    }).catch(refuse);
     const limit = Math.min(recipe.training.max_length, tools.max_positions);
     return { base: base.name, limit, datasets, problems };
   } catch (error) {
@@ -106,13 +115,15 @@ async function rowCacheFor(
 interface PlanInputs {
   readonly datasets: readonly CheckedDataset[];
   readonly warn: (message: string, key?: string) => void;
+  readonly info: (text: string) => void;
+  readonly available: number;
 }
 
 /** Plans the adapter, and the memory where the rows are without errors. */
 async function examinePlan(
   recipe: Recipe,
   { base: opened }: OpenedForTraining,
-  { warn, datasets }: PlanInputs,
+  { warn, datasets, info, available }: PlanInputs,
 ): Promise<void> {
   const { method, seed } = recipe.training;
   const base = method === 'full' ? withInitialHead(opened, seed) : opened;
@@ -134,12 +145,13 @@ async function examinePlan(
       },
     },
     {
-      ...hooks,
+      warn,
+      info,
       recordedPlan: null,
       machine: {
         hasBf16: true,
         multipliesBf16: multipliesBf16(),
-        available: availableMemory(),
+        available,
       },
     },
   );

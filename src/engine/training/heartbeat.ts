@@ -10,7 +10,8 @@ import { thisProcess } from '../../common/processIdentity';
 /** What a heartbeat records, and where. */
 export interface HeartbeatOptions {
   readonly run_dir: string;
-  readonly runtime: Runtime;
+  /** Null: no engine of this machine trains the run. */
+  readonly runtime: Runtime | null;
   /** Path of the pipe that clients connect to. */
   readonly pipe: string;
   readonly onError: (error: LoraError) => void;
@@ -56,7 +57,7 @@ export class Heartbeat {
   /** Never rejects. */
   private async beat(): Promise<void> {
     const { runtime, pipe, onError } = this.options;
-    if (runtime.kind === 'tensorflow' && runtime.device === 'gpu')
+    if (runtime?.kind === 'tensorflow' && runtime.device === 'gpu')
       this.latestGpu = await findGpu(process.env, this.stopping.signal).catch(() => null);
     if (this.stopping.signal.aborted) return;
     const record: EngineRecord = {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { isRunningNow, thisMachine } from '../../common/processIdentity';
@@ -50,6 +51,13 @@ const PIPE_OF_WINDOWS = /^\\\\\.\\pipe\\lora-[0-9a-f]{32}$/;
  * Windows sends the user's credentials to.
  */
 export const isPipeOfWindows = (pipe: string): boolean => PIPE_OF_WINDOWS.test(pipe);
+
+/** Whether the pipe of a run exists and is this user's: engine.json may come from a stranger. */
+export async function isPipeOfUser(pipe: string): Promise<boolean> {
+  if (process.platform === 'win32') return isPipeOfWindows(pipe);
+  const info = await stat(pipe).catch(() => null);
+  return info !== null && info.isSocket() && info.uid === process.getuid?.();
+}
 
 /**
  * Whether the pipe exists on this machine. engine.json may come from a stranger: no other path than

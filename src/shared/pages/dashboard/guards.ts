@@ -32,6 +32,9 @@ const PHASES = [
   'evaluating',
   'sampling',
   'saving',
+  'sending',
+  'waiting',
+  'fetching',
 ] as const;
 
 const number = v.pipe(v.number(), v.finite());

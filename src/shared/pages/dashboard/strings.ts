@@ -19,6 +19,9 @@ export const DASHBOARD_STRINGS = {
   'phase.evaluating': 'Evaluating on the validation set',
   'phase.sampling': 'Writing sample completions',
   'phase.saving': 'Saving',
+  'phase.sending': 'Sending the model and the data',
+  'phase.waiting': 'Waiting for the target to start the run',
+  'phase.fetching': 'Fetching what was trained',
   'phase.fraction': '{0}, {1}',
 
   'link.folder': 'The engine does not respond. The page shows what is in the run’s folder.',

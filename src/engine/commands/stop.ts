@@ -1,0 +1,76 @@
+import { connect } from 'node:net';
+import path from 'node:path';
+import {
+  createMessageConnection,
+  StreamMessageReader,
+  StreamMessageWriter,
+} from 'vscode-jsonrpc/node';
+import type { Duplex } from 'node:stream';
+import { isEngineAlive, isPipeOfUser, readEngineRecord } from '../../formats/run/engineRecord';
+import { readRemoteRecord } from '../../formats/run/remoteRecord';
+import { LoraError } from '../../shared/errors';
+import { defineCommand, form } from './command';
+import { printResult, type CommandContext } from './context';
+import { flag } from './options';
+import { entryOf, started, withTarget } from './remoteTraining';
+
+/** lora stop: asks the engine of a run to stop, here or on its target. */
+export const stopCommand = defineCommand({
+  name: 'stop',
+  summary: 'Stops a run, which saves what it has trained.',
+  forms: [
+    form({
+      positionals: { run: { valueName: 'RUN_DIR', help: 'folder of the run' } },
+      options: { kill: flag('end a run on a target at once, without saving') },
+      run: async ({ positionals, options }, context) =>
+        stopRun(path.resolve(positionals.run), options.kill, context),
+    }),
+  ],
+});
+
+async function stopRun(dir: string, kill: boolean, context: CommandContext): Promise<number> {
+  const [engine, remote] = [await readEngineRecord(dir), await readRemoteRecord(dir)];
+  if (remote && (kill || !isEngineAlive(engine, Date.now()))) {
+    const { signal } = context;
+    await withTarget(await entryOf(remote), context, async (target) => {
+      const found = await started(remote, target, signal);
+      const handle = { job: found.job, values: found.handle! };
+      if (kill) await target.stop(handle, signal);
+      else await ask(await target.connect(handle, signal), dir);
+    });
+  } else {
+    if (!engine || !isEngineAlive(engine, Date.now())) throw notRunning(dir);
+    if (!(await isPipeOfUser(engine.pipe))) throw notRunning(dir);
+    await ask(connect(engine.pipe), dir);
+  }
+  printResult(context, { run_dir: dir }, () =>
+    kill ? 'The run was ended.' : 'The run is stopping: it saves what it has trained.',
+  );
+  return 0;
+}
+
+/** Sends a stop over a connection to an engine. @throws LoraError('engine') */
+async function ask(stream: Duplex | null, dir: string): Promise<void> {
+  if (stream === null) throw notRunning(dir);
+  const connection = createMessageConnection(
+    new StreamMessageReader(stream),
+    new StreamMessageWriter(stream),
+  );
+  const lost = new Promise<never>((_, reject) => {
+    const fail = () => reject(notRunning(dir));
+    stream.once('error', fail).once('close', fail);
+  });
+  try {
+    connection.listen();
+    await Promise.race([connection.sendRequest<unknown>('stop'), lost]);
+  } finally {
+    connection.dispose();
+    stream.destroy();
+  }
+}
+
+const notRunning = (dir: string): LoraError =>
+  new LoraError('engine', 'The run has no engine that answers.', {
+    place: { file: dir },
+    fix: 'It has ended, or it was killed: lora train --resume goes on from its last checkpoint.',
+  });

@@ -1,0 +1,404 @@
+import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { readTail } from '../../common/regularFile';
+import { LoraError } from '../../shared/errors';
+import type { RemoteStage } from '../../shared/remoteRun';
+import type { MetricLine } from '../../shared/metrics/lines';
+import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
+import { ENDED_STATES, type RemoteRecord, RUN_FILES, type RunRecord } from '../../shared/run';
+import type { JobHandle, JobState, Target } from '../../targets/target';
+import { PipeServer, type Handlers } from '../run/pipe';
+import { Heartbeat } from '../training/heartbeat';
+import { failedWith, RecordFile } from '../training/recordFile';
+import type { SupervisorOptions } from '../training/supervisor';
+import { Mirror } from './mirror';
+import { RemoteFile } from './remoteFile';
+import { checkedAnswer, RemotePipe, type RemoteStatus } from './remotePipe';
+import { Retries } from './retries';
+import { sendAndStart } from './sending';
+
+type Hooks = Pick<SupervisorOptions, 'onMetric' | 'onProgress' | 'onStatus' | 'onLog'>;
+type LogLevel = 'info' | 'warn' | 'error';
+
+/** How a job comes to be. */
+export interface JobStart {
+  /** The folder of the bundles. */
+  readonly dist: string;
+  readonly bases: Readonly<Record<string, string>>;
+  /** Go on from the last checkpoint there. */
+  readonly resume: boolean;
+  /** The record of an earlier start, which counts again if this one fails; null: there was none. */
+  readonly before: RunRecord | null;
+}
+
+/** A run on a target, whose folder this process owns. */
+export interface RemoteRunOptions extends Hooks {
+  readonly record: RunRecord;
+  readonly remote: RemoteRecord;
+  readonly run_dir: string;
+  readonly target: Target;
+  /** Null: the job is there, and is followed. */
+  readonly start: JobStart | null;
+}
+
+/** How the following of a run has ended. */
+export type RemoteEnd =
+  | { readonly kind: 'ended'; readonly record: RunRecord }
+  /** The run goes on there, or nothing was started. */
+  | { readonly kind: 'detached'; readonly isStarted: boolean };
+
+const POLL_MS = 1_000;
+/** The least time between two looks when the engine there says that there is more. */
+const WOKEN_MS = 150;
+/** How often a job whose machine was lost is started again. */
+const MAX_RESTARTS = 5;
+
+/**
+ * Stands in for the engine of a run that a target trains: owns the folder, mirrors the one there
+ * into it, answers clients at the pipe, and passes their requests on.
+ */
+export class RemoteSupervisor {
+  private readonly record: RecordFile;
+  private readonly remote: RemoteFile;
+  /** Ends the sending, and the following, for which the run goes on. */
+  private readonly leaving = new AbortController();
+  private readonly retries: Retries;
+  private pipe!: PipeServer;
+  private there: RemotePipe | null = null;
+  private handle: JobHandle | null;
+  private step = 0;
+  private secondsLeft: number | null = null;
+  private memory: EngineStatus['device_memory'] = null;
+  private progress: EngineProgress | null = null;
+  private isStopped = false;
+  private isStarted = false;
+  private restarts = 0;
+  private wake: () => void = () => undefined;
+
+  private constructor(private readonly options: RemoteRunOptions) {
+    const { run_dir, record, remote, target } = options;
+    this.record = new RecordFile(run_dir, record);
+    this.remote = new RemoteFile(run_dir, remote);
+    this.step = record.result.steps;
+    this.handle = remote.handle && { job: remote.job, values: remote.handle };
+    this.retries = new Retries({
+      onLost: (error) => this.lost(error),
+      onBack: () => this.log('info', `${target.name} can be reached again.`),
+    });
+  }
+
+  /**
+   * Starts or follows a run until it has ended there and all of it is here, or until the signal.
+   *
+   * @throws LoraError('disk') when the folder cannot be written; the run goes on there. What keeps
+   *   it from being started is recorded, too.
+   */
+  static run(options: RemoteRunOptions, signal: AbortSignal): Promise<RemoteEnd> {
+    return new RemoteSupervisor(options).supervise(signal);
+  }
+
+  private async supervise(signal: AbortSignal): Promise<RemoteEnd> {
+    const { run_dir } = this.options;
+    const leave = () => this.leaving.abort();
+    signal.addEventListener('abort', leave, { once: true });
+    if (signal.aborted) leave();
+    this.pipe = await PipeServer.listen(this.handlers(), (count) => this.clientsChanged(count));
+    const heartbeat = new Heartbeat({
+      run_dir,
+      runtime: null,
+      pipe: this.pipe.path,
+      onError: (error) => this.log('warn', error.describe()),
+    });
+    heartbeat.start();
+    try {
+      await this.remote.update({});
+      await this.updateRecord({});
+      return await this.startAndFollow();
+    } finally {
+      signal.removeEventListener('abort', leave);
+      this.there?.dispose();
+      await this.remote.connected('closed').catch(() => undefined);
+      await this.record.settled();
+      await this.pipe.close();
+      await heartbeat.stop();
+    }
+  }
+
+  private async startAndFollow(): Promise<RemoteEnd> {
+    const { start } = this.options;
+    try {
+      if (start) await this.send(start);
+      await this.follow(this.handle!);
+      return { kind: 'ended', record: this.record.current };
+    } catch (error) {
+      if (this.leaving.signal.aborted && !isDiskError(error)) return await this.left();
+      const failure = LoraError.from(error, 'target');
+      if (failure instanceof LostJob) {
+        await this.remote.setStage({ kind: 'lost', reason: failure.message });
+        throw failure;
+      }
+      if (start && !this.isStarted) await this.updateRecord(start.before ?? failedWith(failure));
+      throw failure;
+    }
+  }
+
+  /** A run that was never started has ended. */
+  private async left(): Promise<RemoteEnd> {
+    const { start } = this.options;
+    if (start === null || this.isStarted) return { kind: 'detached', isStarted: true };
+    const ended = { state: 'stopped', ended: new Date().toISOString() } as const;
+    await this.updateRecord(start.before ?? ended);
+    return { kind: 'detached', isStarted: false };
+  }
+
+  private async send({ dist, bases, resume }: JobStart): Promise<void> {
+    const { target } = this.options;
+    this.handle = await sendAndStart({
+      target,
+      recipe: this.record.current.recipe,
+      remote: this.remote,
+      dist,
+      bases,
+      resume,
+      signal: this.leaving.signal,
+      onStage: (stage) => this.setStage(stage),
+      say: (text) => this.log('info', text),
+    });
+    this.isStarted = true;
+    if (this.isStopped) await target.stop(this.handle, new AbortController().signal);
+  }
+
+  /** Until the end. @throws LoraError('cancelled') when this process leaves */
+  private async follow(handle: JobHandle): Promise<void> {
+    const { target, run_dir } = this.options;
+    const { signal } = this.leaving;
+    const mirror = new Mirror(
+      { target, handle, run_dir, signal },
+      { record: this.record, remote: this.remote },
+      (line) => this.recordMetric(line),
+    );
+    const pipe = this.openPipe(handle);
+    for (;;) {
+      const state = await this.retries.run(() => mirror.pull(), signal);
+      await this.remote.connected('connected');
+      this.setStage(state.kind === 'queued' ? { kind: 'queued', reason: state.reason } : null);
+      this.reportStatus();
+      if (mirror.hasEnded && state.kind !== 'running' && state.kind !== 'queued') break;
+      await this.throwIfLost(state, mirror);
+      if (!mirror.hasEnded) void pipe.connect(signal);
+      await this.pause(signal);
+    }
+    pipe.dispose();
+    const onBytes = (received: number, total: number) =>
+      this.setStage({ kind: 'fetching', received, total });
+    await this.retries.run(() => mirror.pullProducts(onBytes), signal);
+    await mirror.recordEnd();
+    await this.remote.setStage(null);
+    this.reportStatus();
+  }
+
+  /**
+   * A job whose machine was lost starts again.
+   *
+   * @throws LostJob when the job ended without the engine's word
+   */
+  private async throwIfLost(state: JobState, mirror: Mirror): Promise<void> {
+    const { target, start, run_dir } = this.options;
+    if (state.kind === 'running' || state.kind === 'queued') return;
+    if (state.kind === 'ended' && state.isLost && start && this.restarts < MAX_RESTARTS) {
+      this.restarts++;
+      this.log('warn', `The machine of the run on ${target.name} was lost: it goes on elsewhere.`);
+      await this.retries.run(() => this.send({ ...start, resume: true }), this.leaving.signal);
+      return;
+    }
+    // the record may have been written after the look at it
+    await this.retries.run(() => mirror.pull(), this.leaving.signal);
+    if (mirror.hasEnded) return;
+    const log = await logTail(run_dir);
+    throw new LostJob(lostReason(state, { name: target.name, log }));
+  }
+
+  private openPipe(handle: JobHandle): RemotePipe {
+    this.there?.dispose();
+    this.there = new RemotePipe(this.options.target, handle, {
+      onStatus: (status) => this.hear(status),
+      onProgress: (progress) => this.reportProgress(progress),
+      onLog: ({ level, message }) => this.log(level, message),
+      onMetric: () => this.wake(),
+    });
+    return this.there;
+  }
+
+  private async pause(signal: AbortSignal): Promise<void> {
+    await wait(WOKEN_MS, undefined, { signal }).catch(() => undefined);
+    const woken = new Promise<void>((resolve) => {
+      this.wake = resolve;
+    });
+    const rest = new AbortController();
+    const any = AbortSignal.any([signal, rest.signal]);
+    await Promise.race([woken, wait(POLL_MS, undefined, { signal: any }).catch(() => undefined)]);
+    rest.abort();
+  }
+
+  /** Answers to the clients' requests, from there where only the engine there can answer. */
+  private handlers(): Handlers {
+    const commandAndStatus = async (name: 'pause' | 'resume' | 'stop'): Promise<EngineStatus> => {
+      await this.engineThere().request(name, undefined);
+      return this.status();
+    };
+    return {
+      status: () => this.status(),
+      pause: () => commandAndStatus('pause'),
+      resume: () => commandAndStatus('resume'),
+      stop: () => this.stop(commandAndStatus),
+      checkpoint: async () =>
+        checkedAnswer('checkpoint', await this.engineThere().request('checkpoint', undefined)),
+      generate: async (params) =>
+        checkedAnswer('generate', await this.engineThere().request('generate', params)),
+      // a run on a target goes on without anybody
+      stop_when_alone: () => this.status(),
+    };
+  }
+
+  /** Before the job is there, a stop ends the sending. */
+  private async stop(pass: (name: 'stop') => Promise<EngineStatus>): Promise<EngineStatus> {
+    if (this.options.start === null || this.isStarted) return pass('stop');
+    this.isStopped = true;
+    this.leaving.abort();
+    return this.status();
+  }
+
+  /** @throws LoraError('engine') before the job has been started */
+  private engineThere(): RemotePipe {
+    if (this.there) return this.there;
+    throw new LoraError('engine', 'The run has not been started yet: its files are being sent.');
+  }
+
+  private hear({ state, seconds_left, device_memory = null }: RemoteStatus): void {
+    this.secondsLeft = seconds_left;
+    this.memory = device_memory;
+    // an end counts when its files are here
+    if (!ENDED_STATES.has(state) && state !== this.record.current.state)
+      void this.updateRecord({ state }).catch(() => undefined);
+    this.wake();
+    this.reportStatus();
+  }
+
+  private clientsChanged(count: number): void {
+    if (count > 0 && this.progress) this.pipe.notify('progress', this.progress);
+  }
+
+  private recordMetric(line: MetricLine): void {
+    if (line.kind === 'step') this.step = line.step;
+    if (line.kind === 'step' && this.progress?.phase !== 'training')
+      this.reportProgress({ phase: 'training', fraction: null });
+    this.options.onMetric?.(line);
+    this.pipe.notify('metric', line);
+  }
+
+  private lost(error: LoraError): void {
+    void this.remote.connected('lost', error.message).catch(() => undefined);
+    this.log(
+      'warn',
+      `${error.message} The run goes on there; it is followed again when ${this.options.target.name} can be reached.`,
+    );
+  }
+
+  private status(): EngineStatus {
+    const { state, total_steps, error } = this.record.current;
+    return {
+      state,
+      step: this.step,
+      total_steps,
+      seconds_left: this.secondsLeft,
+      error,
+      device_memory: this.memory ?? null,
+    };
+  }
+
+  /** Writes run.json and reports the status. @throws LoraError('disk') */
+  private updateRecord(change: Partial<RunRecord>): Promise<void> {
+    const written = this.record.update(change);
+    this.reportStatus();
+    return written;
+  }
+
+  private reportStatus(): void {
+    this.options.onStatus?.(this.status(), this.record.current);
+    this.pipe.notify('status', this.status());
+  }
+
+  /** What is done besides training, for readers of the folder and for clients. */
+  private setStage(stage: RemoteStage | null): void {
+    void this.remote.setStage(stage).catch(() => undefined);
+    if (stage !== null) this.reportProgress(progressOf(stage));
+  }
+
+  private reportProgress(progress: EngineProgress): void {
+    this.progress = progress;
+    this.options.onProgress?.(progress);
+    this.pipe.notify('progress', progress);
+  }
+
+  private log(level: LogLevel, message: string): void {
+    this.options.onLog?.(level, message);
+    this.pipe.notify('log', { level, message });
+  }
+}
+
+/** Exit codes of a shell for programs that a signal ended. */
+const SIGNALS_FROM = 128;
+
+const isDiskError = (error: unknown): boolean =>
+  error instanceof LoraError && error.area === 'disk';
+
+const SHOWN_BYTES = 2_000;
+
+/** What the engine there wrote last. */
+const logTail = (run_dir: string): Promise<string> =>
+  readTail(path.join(run_dir, RUN_FILES.remoteLog), {
+    maxBytes: SHOWN_BYTES,
+    links: 'refused',
+  }).then(
+    ({ text }) => text.trim().split('\n').slice(-5).join('\n'),
+    () => '',
+  );
+
+/** The job of a run has ended, and its engine could not record why. */
+class LostJob extends LoraError {
+  constructor(reason: string) {
+    super('target', reason, {
+      fix: 'Go on from its last checkpoint with lora train --resume.',
+    });
+  }
+}
+
+function lostReason(
+  state: JobState,
+  { name, log }: { readonly name: string; readonly log: string },
+): string {
+  if (state.kind === 'unknown') return `${name} no longer knows the run.`;
+  const { exitCode = null, reason = null } = state.kind === 'ended' ? state : {};
+  if (exitCode !== null && exitCode < SIGNALS_FROM && log !== '')
+    return `The engine on ${name} ended: ${log}`;
+  const why = reason ?? 'it was killed, or the machine was restarted';
+  return `The engine on ${name} ended without a word: ${why}.`;
+}
+
+function progressOf(stage: RemoteStage): EngineProgress {
+  switch (stage.kind) {
+    case 'sending':
+      return { phase: 'sending', fraction: shareOf(stage.sent, stage.total) };
+    case 'fetching':
+      return { phase: 'fetching', fraction: shareOf(stage.received, stage.total) };
+    case 'checking':
+      return { phase: 'sending', fraction: null };
+    case 'starting':
+    case 'queued':
+    case 'lost':
+      return { phase: 'waiting', fraction: null };
+  }
+}
+
+const shareOf = (part: number, total: number): number | null =>
+  total === 0 ? null : Math.min(1, part / total);

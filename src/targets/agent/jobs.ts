@@ -1,0 +1,166 @@
+import { lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import path from 'node:path';
+import { writeJson } from '../../common/atomicWrite';
+import { hashFile } from '../../common/hashFile';
+import { makeFolder } from '../../common/makeFolder';
+import { identityOf, isRunning, type ProcessIdentity } from '../../common/processIdentity';
+import { listFolder, openRegularFile, readTextFile, MAX_BYTES } from '../../common/regularFile';
+import { startProcess } from '../../common/startProcess';
+import { openForAppending } from '../../common/withoutLinks';
+import { readEngineRecord } from '../../formats/run/engineRecord';
+import { RUN_FILES } from '../../shared/run';
+import { MAX_FILES, MAX_JOBS, type JobState, type RemoteFile } from '../target';
+import { MAX_BODY_BYTES } from './frames';
+import { inside, isJobId, type Places } from './places';
+import type { Questions, StartedJob } from './protocol';
+
+const SHELL = '/bin/sh';
+/** Keeps the exit code, which nobody waits for. */
+const KEEP_EXIT_CODE = '"$@"; echo $? > "$0"';
+/** Levels of folders in the folder of a run. */
+const MAX_DEPTH = 4;
+
+/** Starts jobs and reads the folders of their runs. */
+export class Jobs {
+  constructor(private readonly places: Places) {}
+
+  /** Starts a job detached, so that it survives this process. */
+  async start({ job, engine, recipe, resume, env }: StartedJob): Promise<number> {
+    const { places } = this;
+    await makeFolder(places.jobs);
+    if (resume) await this.refuseRunning(job);
+    else await makeNew(places.job(job));
+    await rm(places.exit(job), { force: true });
+    await writeFile(places.recipe(job), recipe, { mode: 0o600 });
+    const run = places.run(job);
+    await mkdir(run, { recursive: true, mode: 0o700 });
+    const canResume = resume && (await isThere(path.join(run, RUN_FILES.record)));
+    const cli = path.join(places.item(engine), 'cli.js');
+    const args = canResume ? ['--resume', run] : [places.recipe(job), '--run-dir', run];
+    const log = await openForAppending(path.join(run, RUN_FILES.log), run, 0o600);
+    try {
+      const child = startProcess(
+        SHELL,
+        ['-c', KEEP_EXIT_CODE, places.exit(job), process.execPath, cli, 'train', ...args],
+        {
+          detached: true,
+          cwd: places.job(job),
+          stdio: ['ignore', log.fd, log.fd],
+          env: { ...process.env, ...env },
+        },
+      );
+      await new Promise<void>((resolve, reject) =>
+        child.once('spawn', resolve).once('error', reject),
+      );
+      child.unref();
+      const pid = child.pid!;
+      await writeJson(places.process(job), await identityOf(pid));
+      return pid;
+    } finally {
+      await log.close();
+    }
+  }
+
+  /** The newest first: their names are times. */
+  async list(): Promise<string[]> {
+    const entries = await listFolder(this.places.jobs).catch(() => []);
+    const jobs = entries.map(({ name }) => name).filter(isJobId);
+    return jobs.sort().reverse().slice(0, MAX_JOBS);
+  }
+
+  async state(job: string): Promise<JobState> {
+    if (!(await isThere(this.places.job(job)))) return { kind: 'unknown' };
+    // looked at before the exit code, which is written last
+    const identity = await this.identity(job);
+    const running = identity !== null && (await isRunning(identity));
+    const code = await readFile(this.places.exit(job), 'utf8').catch(() => '');
+    if (/^\d+\n$/.test(code))
+      return { kind: 'ended', exitCode: Number(code), reason: null, isLost: false };
+    if (running) return { kind: 'running' };
+    return { kind: 'ended', exitCode: null, reason: null, isLost: false };
+  }
+
+  async files(job: string): Promise<RemoteFile[]> {
+    const files: RemoteFile[] = [];
+    await collectFiles(this.places.run(job), '', files);
+    return files;
+  }
+
+  async read({ job, file, offset, maxBytes }: Questions['read']): Promise<Buffer> {
+    const { handle } = await openRegularFile(inside(this.places.run(job), file), 'refused');
+    try {
+      const buffer = Buffer.alloc(Math.min(maxBytes, MAX_BODY_BYTES));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  hash(job: string, file: string): Promise<string> {
+    return hashFile(inside(this.places.run(job), file));
+  }
+
+  /** Ends the processes of a job at once. */
+  async stop(job: string): Promise<void> {
+    const identity = await this.identity(job);
+    if (identity !== null && (await isRunning(identity))) process.kill(-identity.pid, 'SIGKILL');
+  }
+
+  /** A connection to the engine of a job; null while there is none. */
+  async join(job: string): Promise<Socket | null> {
+    const engine = await readEngineRecord(this.places.run(job));
+    if (engine === null) return null;
+    const info = await lstat(engine.pipe).catch(() => null);
+    if (!info?.isSocket() || info.uid !== process.getuid?.()) return null;
+    return new Promise((resolve) => {
+      const socket = connect(engine.pipe);
+      socket.once('error', () => resolve(null));
+      socket.once('connect', () => resolve(socket));
+    });
+  }
+
+  private async identity(job: string): Promise<ProcessIdentity | null> {
+    const text = await readTextFile(this.places.process(job), {
+      maxBytes: MAX_BYTES.smallRecord,
+    }).catch(() => null);
+    return text === null ? null : (JSON.parse(text) as ProcessIdentity);
+  }
+
+  private async refuseRunning(job: string): Promise<void> {
+    const { kind } = await this.state(job);
+    if (kind === 'unknown') throw new Error(`there is no run ${job}`);
+    if (kind === 'running') throw new Error(`the run ${job} is still being trained`);
+  }
+}
+
+async function makeNew(folder: string): Promise<void> {
+  await mkdir(folder, { mode: 0o700 }).catch((error: unknown) => {
+    throw (error as NodeJS.ErrnoException).code === 'EEXIST'
+      ? new Error(`there is a run ${path.basename(folder)} already`)
+      : error;
+  });
+}
+
+const isThere = (file: string): Promise<boolean> =>
+  lstat(file).then(
+    () => true,
+    () => false,
+  );
+
+/** Regular files only; links are not followed. */
+async function collectFiles(folder: string, prefix: string, files: RemoteFile[]): Promise<void> {
+  for (const entry of await listFolder(folder).catch(() => [])) {
+    if (files.length >= MAX_FILES) return;
+    const file = path.join(folder, entry.name);
+    const name = `${prefix}${entry.name}`;
+    if (entry.isDirectory() && prefix.split('/').length <= MAX_DEPTH)
+      await collectFiles(file, `${name}/`, files);
+    if (!entry.isFile()) continue;
+    // it may be gone by now
+    const info = await lstat(file).catch(() => null);
+    if (info?.isFile())
+      files.push({ path: name, size: info.size, version: `${info.ino}:${info.mtimeMs}` });
+  }
+}

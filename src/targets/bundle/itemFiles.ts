@@ -1,0 +1,103 @@
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import { fileErrorReason, pathExists } from '../../common/fileStatus';
+import { listFolder } from '../../common/regularFile';
+import { ggufParts } from '../../formats/gguf/partNames';
+import { LoraError } from '../../shared/errors';
+import { MAX_FILES } from '../target';
+import type { PathKind } from './recipePaths';
+
+/** A file to send: its place in the item, and here. */
+export interface SentSource {
+  readonly path: string;
+  readonly source: string;
+}
+
+/** The files of what a recipe names. */
+export interface Sources {
+  /** Within the item; '' for a folder. */
+  readonly entry: string;
+  readonly files: readonly SentSource[];
+}
+
+/** What a key of a recipe names, to be sent. */
+export interface Named {
+  readonly key: string;
+  readonly kind: PathKind;
+  readonly file: string;
+}
+
+/** Of the base: its weights, and the small files that describe it and its tokenizer. */
+const BASE_FILE = /\.(?:json|jinja|txt|model|safetensors)$/i;
+/** Of an adapter in PEFT's format. */
+const ADAPTER_FILE = /\.(?:json|jinja|txt|model|safetensors)$/i;
+const MAX_DEPTH = 8;
+
+/** The files that a recipe's key names. @throws LoraError('target') when they cannot be sent */
+export async function sourcesOf(named: Named): Promise<Sources> {
+  const { file } = named;
+  const info = await stat(file).catch((error: unknown) => {
+    throw refused(named, fileErrorReason(error));
+  });
+  if (info.isFile()) return fileSources(named);
+  if (!info.isDirectory()) throw refused(named, 'it is neither a file nor a folder');
+  const isSent = { base: BASE_FILE, adapter: ADAPTER_FILE, dataset: /./ }[named.kind];
+  const depth = named.kind === 'dataset' ? MAX_DEPTH : 1;
+  const files = await collect(named, { folder: file, prefix: '', depth });
+  const sent = files.filter((each) => isSent.test(each.path));
+  if (sent.length === 0) throw refused(named, 'the folder is empty');
+  return { entry: '', files: sent };
+}
+
+/** A file, and the other parts of a model that is split. */
+async function fileSources(named: Named): Promise<Sources> {
+  const name = path.basename(named.file);
+  refuseName(named, name);
+  const folder = path.dirname(named.file);
+  const names = named.kind === 'base' ? (ggufParts(name) ?? [name]) : [name];
+  const files = names.map((part) => ({ path: part, source: path.join(folder, part) }));
+  for (const { source } of files)
+    if (!(await pathExists(source))) throw refused(named, `${path.basename(source)} is missing`);
+  return { entry: name, files };
+}
+
+interface Place {
+  readonly folder: string;
+  readonly prefix: string;
+  readonly depth: number;
+}
+
+/** The files of a folder, by name; hidden ones are left out. Links are followed, as in training. */
+async function collect(named: Named, { folder, prefix, depth }: Place): Promise<SentSource[]> {
+  const files: SentSource[] = [];
+  const entries = await listFolder(folder);
+  for (const { name } of [...entries].sort(byName)) {
+    if (name.startsWith('.')) continue;
+    refuseName(named, name);
+    const source = path.join(folder, name);
+    const info = await stat(source).catch(() => null);
+    if (info?.isFile()) files.push({ path: `${prefix}${name}`, source });
+    if (info?.isDirectory() && depth > 1)
+      files.push(
+        ...(await collect(named, {
+          folder: source,
+          prefix: `${prefix}${name}/`,
+          depth: depth - 1,
+        })),
+      );
+    if (files.length > MAX_FILES)
+      throw refused(named, `it has more than ${MAX_FILES} files; make it a .jsonl file`);
+  }
+  return files;
+}
+
+const byName = (a: { readonly name: string }, b: { readonly name: string }): number =>
+  a.name < b.name ? -1 : 1;
+
+/** Names that Linux and macOS can have too, and that no shell or terminal acts on. */
+function refuseName(named: Named, name: string): void {
+  if (/\p{Cc}/u.test(name)) throw refused(named, 'a name in it has control characters');
+}
+
+const refused = ({ key, file }: Named, reason: string): LoraError =>
+  new LoraError('target', `What ${key} names cannot be sent: ${reason}.`, { place: { file, key } });
