@@ -12,7 +12,12 @@ export class RunHistory {
   private count: number;
   private removals = 0;
 
-  constructor(steps?: StepColumns, lines: readonly OtherLine[] = []) {
+  /** `isOutline`: only some of the steps are known, enough to draw the run. */
+  constructor(
+    steps?: StepColumns,
+    lines: readonly OtherLine[] = [],
+    readonly isOutline = false,
+  ) {
     this.count = steps?.step.length ?? 0;
     this.capacity = Math.max(1024, this.count);
     this.columns = mapColumns((field) =>

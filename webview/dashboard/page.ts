@@ -1,3 +1,5 @@
+import type { TemplateResult } from 'lit-html';
+import { keyed } from 'lit-html/directives/keyed.js';
 import { DashboardHostMessageSchema } from '../../src/shared/pages/dashboard/guards';
 import type { HostMessage, PageMessage } from '../../src/shared/pages/dashboard/protocol';
 import type { StringKey } from '../../src/shared/pages/dashboard/strings';
@@ -33,15 +35,21 @@ startPage<DashboardState, HostMessage, PageMessage, StringKey>({
   schema: DashboardHostMessageSchema,
   initial: ({ kept, fact }) => initialDashboard(asChoices(kept, fact('run-dir'))),
   reduce: reduceDashboard,
+  received: (message, page) => {
+    if (message.kind === 'snapshot') page.post({ kind: 'shown', run_dir: message.run_dir });
+  },
   kept: ({ choices }) => choices,
   view: (page) => {
     const numbers = new KeyNumbers(page);
     const board = new ChartBoard(page, (state) => summaryMarkdown(page, numbers, state));
     return (state) => {
       if (!state.loaded) return null;
-      return html`${headerView(page, state)} ${endView(page, numbers, state)}
-      ${noticesView(page, state)} ${tilesView(page, numbers, state)}
-      ${board.view(state, samplesView(page, state))} ${tabsView(page, state)}`;
+      // what is unfolded and scrolled there belongs to one run; the charts are used again
+      const ofRun = (content: TemplateResult) => keyed(state.choices.runDir, content);
+      const top = html`${headerView(page, state)} ${endView(page, numbers, state)}
+      ${noticesView(page, state)} ${tilesView(page, numbers, state)}`;
+      return html`${ofRun(top)} ${board.view(state, ofRun(samplesView(page, state)))}
+      ${ofRun(tabsView(page, state))}`;
     };
   },
   shown: (page) => {

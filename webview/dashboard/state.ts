@@ -61,10 +61,11 @@ export function initialDashboard(choices: PageState): DashboardState {
 export function reduceDashboard(state: DashboardState, message: HostMessage): DashboardState {
   switch (message.kind) {
     case 'snapshot': {
-      const { run, status, progress, link, steps, lines } = message;
-      const history = new RunHistory(steps, lines);
+      const { run, status, progress, link, outline, steps, lines } = message;
+      const history = new RunHistory(steps, lines, outline);
       // The whole log follows each snapshot.
-      return { ...state, loaded: true, log: [], run, status, progress, link, history };
+      const shown = { loaded: true, log: [], run, status, progress, link, history };
+      return { ...ofRun(state, message.run_dir), ...shown };
     }
     case 'append':
       for (const line of message.lines) state.history.append(line);
@@ -84,6 +85,12 @@ export function reduceDashboard(state: DashboardState, message: HostMessage): Da
     case 'answered':
       return { ...state, pending: state.pending === message.request ? null : state.pending };
   }
+}
+
+/** What a page that shows another run keeps: how runs are looked at. */
+function ofRun(state: DashboardState, runDir: string): DashboardState {
+  const { choices } = state;
+  return runDir === choices.runDir ? state : initialDashboard({ ...choices, runDir, zoom: null });
 }
 
 export const hasEnded = ({ status }: DashboardState): boolean => ENDED_STATES.has(status.state);

@@ -49,12 +49,19 @@ const RUNTIME_COMMANDS: Readonly<Record<RuntimeRequest, string>> = {
   ask: COMMANDS.askRuntime.id,
 };
 
+/** Messages that belong to no run. */
+const ABOUT_PAGE: ReadonlySet<PageMessage['kind']> = new Set(['ready', 'shown', 'trouble']);
+
 /**
- * The panel of one run. The page sends `ready` whenever VS Code has loaded it. While it is hidden,
- * nothing is read.
+ * The panel of one run, later of another. The page sends `ready` whenever VS Code has loaded it.
+ * While it is hidden, nothing is read.
  */
 export class DashboardPanel implements PanelPage {
-  private readonly source: RunSource;
+  private source: RunSource;
+  /** Whether the page can receive messages. */
+  private loaded = false;
+  /** The folder of the run that the page shows. */
+  private shown: string | null = null;
   private readonly disposables: readonly Disposable[];
   private readonly post: (message: HostMessage) => void;
   private origin: RunOrigin | null = null;
@@ -63,17 +70,11 @@ export class DashboardPanel implements PanelPage {
 
   constructor(
     readonly panel: vscode.WebviewPanel,
-    private readonly runDir: string,
+    private runDir: string,
     private readonly options: DashboardOptions,
   ) {
     this.post = sender(panel);
-    this.source = new RunSource(
-      runDir,
-      options.connect,
-      (message) => this.send(message),
-      () => vscode.workspace.isTrusted,
-    );
-    this.source.isExpected = this.wait !== null;
+    this.source = this.newSource();
     const { webview } = panel;
     if (panel.title === '') setTitle(panel, this.labels?.title ?? titleOf(runDir));
     this.disposables = [
@@ -81,7 +82,9 @@ export class DashboardPanel implements PanelPage {
         this.receive(message);
       }),
       panel.onDidChangeViewState(() => {
-        if (!panel.visible) this.source.stop();
+        if (panel.visible) return;
+        this.loaded = false;
+        this.source.stop();
       }),
       options.store.onDidChange(() => this.label()),
       options.launcher.onDidChangeWait(() => this.tellWait()),
@@ -94,9 +97,37 @@ export class DashboardPanel implements PanelPage {
     });
   }
 
+  /** Shows another run in the same page, which is much faster than to load it again. */
+  show(runDir: string): void {
+    this.source.stop();
+    this.runDir = runDir;
+    this.origin = null;
+    this.source = this.newSource();
+    setTitle(this.panel, this.labels?.title ?? titleOf(runDir));
+    if (this.loaded) this.start();
+    else this.source.prepare();
+  }
+
   dispose(): void {
     this.source.stop();
     for (const disposable of this.disposables) disposable.dispose();
+  }
+
+  private newSource(): RunSource {
+    const source: RunSource = new RunSource(
+      this.runDir,
+      this.options.connect,
+      (message) => {
+        if (source === this.source) this.send(message);
+      },
+      () => vscode.workspace.isTrusted,
+    );
+    source.isExpected = this.wait !== null;
+    return source;
+  }
+
+  private start(): void {
+    this.source.outline().catch((error: unknown) => this.options.report(error));
   }
 
   private send(message: HostMessage): void {
@@ -143,7 +174,10 @@ export class DashboardPanel implements PanelPage {
 
   /** Reads from which commit and files the run started. */
   private async readOrigin(): Promise<void> {
-    this.origin = await originOf(this.runDir, this.source.run?.git_commit ?? null);
+    const { source, runDir } = this;
+    const origin = await originOf(runDir, source.run?.git_commit ?? null);
+    if (source !== this.source) return;
+    this.origin = origin;
     this.label();
   }
 
@@ -165,8 +199,16 @@ export class DashboardPanel implements PanelPage {
 
   private async handle(message: PageMessage): Promise<void> {
     const { runDir, source } = this;
+    // what was clicked while the page showed another run is not meant for this one
+    if (!ABOUT_PAGE.has(message.kind) && this.shown !== runDir) return;
     switch (message.kind) {
       case 'ready':
+        this.loaded = true;
+        return source.outline();
+      case 'shown':
+        this.shown = message.run_dir;
+        return;
+      case 'allSteps':
         return source.start();
       case 'request':
         return this.request(message.request);
@@ -224,13 +266,14 @@ export class DashboardPanel implements PanelPage {
   }
 
   private async exportCsv(): Promise<void> {
+    const { source } = this;
     const target = await askWhereToSave(this.runDir, `${fileName(this.name)}.csv`, {
       CSV: ['csv'],
     });
     if (target)
       await vscode.workspace.fs.writeFile(
         target,
-        Buffer.from(metricsCsv(this.source.metrics), 'utf8'),
+        Buffer.from(metricsCsv(await source.metrics()), 'utf8'),
       );
   }
 }

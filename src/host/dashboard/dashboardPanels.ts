@@ -16,6 +16,7 @@ export const dashboardPanels = (options: DashboardOptions): DashboardPanels =>
     keyOf: (runDir) => path.resolve(runDir),
     make: (panel: vscode.WebviewPanel, runDir: string) =>
       new DashboardPanel(panel, path.resolve(runDir), options),
+    reuse: (page, runDir) => page.show(path.resolve(runDir)),
   });
 
 function runDirOf(state: unknown): string | undefined {

@@ -16,6 +16,7 @@ import { t } from '../text/l10n';
 import { isEngineAlive } from '../../formats/run/engineRecord';
 import type { ConnectRun, RunFollower } from './follower';
 import { LineTail } from './lineTail';
+import { readOutline } from './metricsOutline';
 import { RunFolder, statusFromFolder, type FolderState } from './runFolder';
 
 const POLL_MS = 1000;
@@ -36,6 +37,9 @@ export class RunSource {
   private progress: EngineProgress | null = null;
   private follower: RunFollower | undefined;
   private readonly log: LogMessage[] = [];
+  private readonly metricsFile: string;
+  /** What `prepare` reads. */
+  private prepared: Promise<RunHistory | null> | undefined;
   private readonly tail: LineTail;
   private readonly reader: RunFolder;
   private fresh: MetricLine[] = [];
@@ -54,7 +58,8 @@ export class RunSource {
     private readonly emit: (message: HostMessage) => void,
     private readonly isTrusted: () => boolean = () => true,
   ) {
-    this.tail = new LineTail(path.join(runDir, RUN_FILES.metrics));
+    this.metricsFile = path.join(runDir, RUN_FILES.metrics);
+    this.tail = new LineTail(this.metricsFile);
     this.reader = new RunFolder(runDir);
   }
 
@@ -68,8 +73,9 @@ export class RunSource {
     return this.folder.run;
   }
 
-  /** All metrics read so far. */
-  get metrics(): RunHistory {
+  /** Reads all metrics written so far. */
+  async metrics(): Promise<RunHistory> {
+    await this.read();
     return this.history;
   }
 
@@ -78,9 +84,24 @@ export class RunSource {
     return this.engineStatus ?? statusFromFolder(this.folder, this.history.lastStep, Date.now());
   }
 
-  /** Reads ahead of `start`, while the page loads. */
+  /** Reads ahead of `outline`, while the page loads. */
   prepare(): void {
-    void this.read();
+    this.prepared = this.readOutline();
+  }
+
+  /**
+   * Sends an outline of a long run, which is there much sooner than all its steps: `start` sends
+   * those, once they are wanted. Starts at once for other runs.
+   */
+  async outline(): Promise<void> {
+    this.stop();
+    const { session } = this;
+    const history = await (this.prepared ?? this.readOutline());
+    this.prepared = undefined;
+    if (session !== this.session) return;
+    if (!history) return this.start();
+    await this.firstAnswer(session);
+    if (session === this.session) this.sendSnapshot(history);
   }
 
   /** Sends a snapshot, then everything new. */
@@ -89,9 +110,9 @@ export class RunSource {
     const { session } = this;
     await this.read();
     if (session !== this.session) return;
-    await Promise.race([this.follow(session), wait(FIRST_ANSWER_MS)]);
+    await this.firstAnswer(session);
     if (session !== this.session) return;
-    this.sendSnapshot();
+    this.sendSnapshot(this.history);
     this.scheduleNext();
   }
 
@@ -116,6 +137,16 @@ export class RunSource {
       });
     this.engineStatus = await this.follower.request(name, undefined);
     this.sendStatus();
+  }
+
+  /** Connects to a running engine; the snapshot doesn't wait long for its answer. */
+  private async firstAnswer(session: number): Promise<void> {
+    await Promise.race([this.follow(session), wait(FIRST_ANSWER_MS)]);
+  }
+
+  private async readOutline(): Promise<RunHistory | null> {
+    this.folder = await this.reader.read();
+    return readOutline(this.metricsFile).catch(() => null);
   }
 
   private scheduleNext(): void {
@@ -164,7 +195,7 @@ export class RunSource {
         },
       );
     } catch (cause) {
-      const place = { file: path.join(this.runDir, RUN_FILES.metrics) };
+      const place = { file: this.metricsFile };
       this.folder = {
         ...this.folder,
         error: new LoraError('run', t('The metrics cannot be read.'), { place, cause }),
@@ -268,7 +299,7 @@ export class RunSource {
 
   private sendLines(): void {
     if (this.restarted) {
-      this.sendSnapshot();
+      this.sendSnapshot(this.history);
       return;
     }
     if (this.fresh.length === 0) return;
@@ -291,19 +322,21 @@ export class RunSource {
     return this.isTrusted() ? 'folder' : 'untrusted';
   }
 
-  private sendSnapshot(): void {
-    this.fresh = [];
+  private sendSnapshot(history: RunHistory): void {
+    if (history === this.history) this.fresh = [];
     this.restarted = false;
     const { status, progress } = this;
     this.lastStatus = JSON.stringify({ kind: 'status', status, link: this.link() });
     this.emit({
       kind: 'snapshot',
+      run_dir: this.runDir,
       run: this.folder.run,
       status,
       progress,
       link: this.link(),
-      steps: this.history.snapshot(),
-      lines: this.history.lines,
+      outline: history.isOutline,
+      steps: history.snapshot(),
+      lines: history.lines,
     });
     for (const entry of this.log) this.emit(entry);
   }

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { openPanel, setTitle, type PanelPlace } from '../ui/panels';
+import { openPanel, type PanelPlace } from '../ui/panels';
 
 /** What a panel shows. */
 export interface PanelPage {
@@ -17,6 +17,8 @@ export interface PanelSetOptions<S, P extends PanelPage> {
   /** Subjects with equal keys share a panel. */
   readonly keyOf: (subject: S) => string;
   readonly make: (panel: vscode.WebviewPanel, subject: S) => P;
+  /** Shows another subject in the panel of a page; only needed for `preview`. */
+  readonly reuse?: (page: P, subject: S) => void;
 }
 
 /**
@@ -26,8 +28,8 @@ export interface PanelSetOptions<S, P extends PanelPage> {
 export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
   private readonly pages = new Map<string, P>();
   private readonly serializer: vscode.Disposable;
-  /** The panel that `preview` uses again, and its subject. */
-  private previewed: { readonly panel: vscode.WebviewPanel; readonly key: string } | undefined;
+  /** The page that `preview` uses again. */
+  private previewed: P | undefined;
 
   constructor(private readonly options: PanelSetOptions<S, P>) {
     this.serializer = vscode.window.registerWebviewPanelSerializer(options.view, {
@@ -52,20 +54,14 @@ export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
   preview(subject: S): void {
     const key = this.options.keyOf(subject);
     const place = { viewColumn: vscode.ViewColumn.Active, preserveFocus: true };
-    const old = this.previewed;
+    const { previewed } = this;
     if (this.pages.has(key)) this.reveal(subject, place);
-    else if (old) {
-      this.pages.get(old.key)?.dispose();
-      this.pages.delete(old.key);
-      setTitle(old.panel, '');
-      this.adopt(old.panel, subject);
-      this.previewed = { panel: old.panel, key };
-      old.panel.reveal(undefined, true);
-    } else {
-      const panel = openPanel(this.options.view, place);
-      this.previewed = { panel, key };
-      this.adopt(panel, subject);
-    }
+    else if (previewed && this.options.reuse) {
+      this.remove(previewed);
+      this.pages.set(key, previewed);
+      this.options.reuse(previewed, subject);
+      previewed.panel.reveal(undefined, true);
+    } else this.previewed = this.adopt(openPanel(this.options.view, place), subject);
   }
 
   /** Opens the panel of a subject. If it is open already, `again` is called, which reveals it. */
@@ -74,7 +70,8 @@ export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
     place: PanelPlace = { viewColumn: vscode.ViewColumn.Active },
     again?: (page: P) => void,
   ): void {
-    if (this.previewed?.key === this.options.keyOf(subject)) this.previewed = undefined;
+    if (this.previewed && this.pages.get(this.options.keyOf(subject)) === this.previewed)
+      this.previewed = undefined;
     this.reveal(subject, place, again);
   }
 
@@ -98,15 +95,18 @@ export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
     for (const page of this.pages.values()) page.dispose();
   }
 
-  private adopt(panel: vscode.WebviewPanel, subject: S): void {
-    const key = this.options.keyOf(subject);
+  private adopt(panel: vscode.WebviewPanel, subject: S): P {
     const page = this.options.make(panel, subject);
-    this.pages.set(key, page);
+    this.pages.set(this.options.keyOf(subject), page);
     panel.onDidDispose(() => {
-      if (this.previewed?.panel === panel) this.previewed = undefined;
-      if (this.pages.get(key) !== page) return;
-      this.pages.delete(key);
+      if (this.previewed === page) this.previewed = undefined;
+      this.remove(page);
       page.dispose();
     });
+    return page;
+  }
+
+  private remove(page: P): void {
+    for (const [key, own] of this.pages) if (own === page) this.pages.delete(key);
   }
 }

@@ -5,6 +5,7 @@ import { tableRows } from '../../../webview/dashboard/model/tableRows';
 import { RunLines } from '../../../webview/shared/charts/runLines';
 import { byteTickStep } from '../../../webview/shared/charts/spec';
 import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
+import { RunHistory } from '../../../src/shared/runHistory';
 import { evalLine, historyOf, stepLine } from '../../support/metricLines';
 
 const loss = RUN_CHARTS.find((spec) => spec.id === 'loss')!;
@@ -113,6 +114,20 @@ test('places steps and evaluations on the token and time axes', () => {
   history.append(stepLine(2, { tokens: 7, elapsed: 4 }));
   expect(along('tokens')[0]).toEqual([100, 107]);
   expect(lines.at('loss', 107)).toBe(2);
+});
+
+test('an outline has no smoothed loss, and estimates the tokens of the steps it lacks', () => {
+  const outline = new RunHistory(undefined, [], true);
+  for (const step of [1, 2, 12, 22]) outline.append(stepLine(step, { tokens: 100 }));
+  const lines = new RunLines(outline);
+  lines.update(outline, 0.9, 'tokens');
+  expect([...lines.of('loss').xs]).toEqual([100, 200, 1200, 2200]);
+  expect(lines.of('smoothed').xs).toHaveLength(0);
+  const all = new RunHistory(outline.snapshot());
+  const before = lines.version;
+  lines.update(all, 0.9, 'step');
+  expect(lines.of('smoothed').ys).toHaveLength(4);
+  expect(lines.version).not.toBe(before);
 });
 
 test('handles lines without token counts or times', () => {

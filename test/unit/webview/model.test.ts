@@ -6,6 +6,7 @@ import {
   initialDashboard,
   reduceDashboard,
   totalSteps,
+  type DashboardState,
 } from '../../../webview/dashboard/state';
 import {
   lastCheckpointStep,
@@ -31,10 +32,12 @@ test('replaces the state by a snapshot and appends lines to it', () => {
   const history = historyOf(evalLine(0, 3), stepLine(1), stepLine(2));
   const model = reduceDashboard(start(), {
     kind: 'snapshot',
+    run_dir: '/runs/a',
     run: runRecord(),
     status,
     progress: null,
     link: 'engine',
+    outline: false,
     steps: history.snapshot(),
     lines: history.lines,
   });
@@ -49,6 +52,29 @@ test('replaces the state by a snapshot and appends lines to it', () => {
   expect(Array.from(next.history.column('loss'))).toEqual([2, 2, 0.5]);
   expect(next.history.lines.map((line) => line.kind)).toEqual(['eval', 'checkpoint']);
   expect(totalSteps(next)).toBe(10);
+});
+
+test('a page that shows another run begins again, and keeps how runs are looked at', () => {
+  const history = historyOf(stepLine(1));
+  const common = {
+    kind: 'snapshot',
+    run: runRecord(),
+    status,
+    progress: null,
+    link: 'engine',
+    outline: false,
+    steps: history.snapshot(),
+    lines: [],
+  } as const;
+  const first = reduceDashboard(start(), { ...common, run_dir: '/runs/a' });
+  const choices = { ...first.choices, zoom: { from: 1, to: 2 }, smoothing: 0.5 };
+  const used: DashboardState = { ...first, choices, pending: 'stop' };
+  const again = reduceDashboard(used, { ...common, run_dir: '/runs/a' });
+  expect([again.choices, again.pending]).toEqual([choices, 'stop']);
+  const other = reduceDashboard(used, { ...common, run_dir: '/runs/b' });
+  expect(other.choices).toEqual({ ...choices, runDir: '/runs/b', zoom: null });
+  expect(other.pending).toBeNull();
+  expect(asChoices(other.choices, '/runs/a').runDir).toBe('/runs/b');
 });
 
 test('takes the later step of the status and the lines', () => {
@@ -174,7 +200,7 @@ test('restores valid persisted choices and ignores invalid ones', () => {
     tab: 'recipe',
   };
   expect(asChoices(kept, '/runs/a')).toEqual({
-    runDir: '/runs/a',
+    runDir: '/other',
     zoom: { from: 1, to: 9 },
     scroll: 120,
     smoothing: 0.5,

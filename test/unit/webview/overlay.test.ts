@@ -182,10 +182,12 @@ test('updates a run from host messages', () => {
   } as const;
   const begun = runAfter(newRun('/a', 'a'), {
     kind: 'snapshot',
+    run_dir: '/runs/a',
     run: recordOf(2),
     status,
     progress: null,
     link: 'folder',
+    outline: false,
     steps,
     lines: [],
   });

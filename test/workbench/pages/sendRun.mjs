@@ -30,6 +30,11 @@ function stepColumns(steps, total, above) {
   return Object.fromEntries(fields.map((name) => [name, column(name)]));
 }
 
+const everyTenth = (columns) =>
+  Object.fromEntries(
+    Object.entries(columns).map(([name, column]) => [name, column.filter((_, i) => i % 10 === 9)]),
+  );
+
 /** Evaluation, sample and checkpoint at a step. */
 function marksAt(step, total, above) {
   const loss = 1.2 + 2 * Math.exp((-6 * step) / total);
@@ -125,9 +130,11 @@ function postRun({
   error = null,
   progress = null,
   dir,
+  run_dir = '/runs/tiny',
   r = 8,
   rate = 2e-4,
   above = 0,
+  outline = false,
 }) {
   const total = totalOf(steps, state);
   window.stepLine = (step) => stepLine(step, total, above);
@@ -136,13 +143,16 @@ function postRun({
   for (let step = 0; evaluations && step <= steps; step += every)
     marks.push(...marksAt(step, total, above));
   const ended = ['stopped', 'completed', 'failed', 'interrupted'].includes(state);
+  const columns = stepColumns(steps, total, above);
   const snapshot = {
     kind: 'snapshot',
+    run_dir,
     run: recordOf({ state, steps, total, r, rate, ended }),
     progress,
     link: ended ? 'ended' : 'engine',
     status: { state, step: steps, total_steps: total, seconds_left: null, error },
-    steps: stepColumns(steps, total, above),
+    outline,
+    steps: outline ? everyTenth(columns) : columns,
     lines: [...marks, batchLine()],
   };
   window.postMessage(dir === undefined ? snapshot : { kind: 'of', dir, message: snapshot }, '*');
@@ -154,6 +164,7 @@ const functions = [stepLine, stepColumns, marksAt, batchLine, recipeOf, recordOf
 export const RUN_SCRIPT = `{
 const TOTAL = ${TOTAL};
 const totalOf = ${totalOf};
+const everyTenth = ${everyTenth};
 ${functions.join('\n')}
 window.postRun = postRun;
 }`;

@@ -42,6 +42,9 @@ export class ChartBoard {
   /** Choices and values that were drawn last. */
   private drawn = { choices: '', values: '' };
   private axis = '';
+  private runDir = '';
+  /** The outline that was drawn last. */
+  private outline: RunHistory | undefined;
 
   /** `markdown` gives the text that the copy button copies. */
   constructor(
@@ -59,8 +62,9 @@ export class ChartBoard {
   }
 
   /** `samples`: what stands under the losses and the pinned charts. */
-  view(state: DashboardState, samples: TemplateResult): TemplateResult {
+  view(state: DashboardState, samples: unknown): TemplateResult {
     const { t, post } = this.page;
+    if (state.choices.runDir !== this.runDir) this.beginRun(state.choices.runDir);
     this.addScores(state);
     this.drawIfChanged(state);
     const { pinned } = state.choices;
@@ -98,6 +102,16 @@ export class ChartBoard {
       togglePin: () => this.toggle('pinned', spec.id),
       resized: () => this.drawing.within(0),
     });
+  }
+
+  /** Another run may have other scores. */
+  private beginRun(runDir: string): void {
+    this.runDir = runDir;
+    this.cursor = null;
+    this.drawn = { choices: '', values: '' };
+    const scores = this.cards.filter(({ spec }) => spec.id === 'score');
+    this.cards = this.cards.filter((card) => !scores.includes(card));
+    for (const card of scores) card.dispose();
   }
 
   /** Which scores a run has is known from its first evaluation. */
@@ -140,10 +154,21 @@ export class ChartBoard {
     if (this.cursor !== null) this.cursor = nearest(this.places(), this.cursor);
     for (const card of this.cards)
       card.draw(this.lines, this.look(), this.cursor, this.shape(card.spec.id));
+    this.askForAll();
+  }
+
+  /** The outline of a run is on screen: then there is time for all its steps. */
+  private askForAll(): void {
+    const { history } = this.page.state;
+    if (!history.isOutline || history === this.outline) return;
+    this.outline = history;
+    this.page.post({ kind: 'allSteps' });
   }
 
   private drawTables(): void {
-    const { tables } = this.page.state.choices;
+    const { choices, history } = this.page.state;
+    if (history.isOutline) return;
+    const { tables } = choices;
     for (const card of this.cards)
       if (tables.includes(card.spec.id)) card.drawTable(this.lines, this.look());
   }

@@ -40,6 +40,7 @@ export class ChartCard {
   readonly root = document.createElement('section');
   private readonly plot: Plot<SeriesId>;
   private readonly table: ChartTable;
+  private readonly screen: IntersectionObserver;
   private axis: Axis = 'step';
   private shape: CardShape = { asTable: false, isPinned: false };
   private values: readonly string[];
@@ -72,7 +73,7 @@ export class ChartCard {
     this.root.className = `card chart chart-${spec.id}`;
     this.root.setAttribute('aria-labelledby', `chart-${spec.id}`);
     this.render();
-    this.watchScreen();
+    this.screen = this.watchScreen();
   }
 
   /** `cursor` null: no cursor. A chart that is not on screen is drawn when it comes back. */
@@ -122,6 +123,11 @@ export class ChartCard {
 
   applyTheme(theme: ChartTheme): void {
     this.plot.applyTheme(theme);
+  }
+
+  dispose(): void {
+    this.screen.disconnect();
+    this.plot.dispose();
   }
 
   private render(): void {
@@ -191,7 +197,7 @@ export class ChartCard {
     this.page.post({ kind: 'savePicture', name: this.spec.id, url });
   }
 
-  private watchScreen(): void {
+  private watchScreen(): IntersectionObserver {
     const observer = new IntersectionObserver(
       (entries) => {
         this.onScreen = entries.at(-1)!.isIntersecting;
@@ -200,6 +206,7 @@ export class ChartCard {
       { rootMargin: '200px' },
     );
     observer.observe(this.plot.root);
+    return observer;
   }
 }
 

@@ -3,11 +3,14 @@ import { MAX_SMOOTHING } from '../../shared/charts/choices';
 import { AXES, TAB_IDS, type PageState } from '../../../src/shared/pages/dashboard/protocol';
 import { isObject } from '../../../src/shared/values';
 
-/** The choices that VS Code kept, with defaults for what is missing or invalid. */
+/**
+ * The choices that VS Code kept, with defaults for what is missing or invalid. `runDir`: the run
+ * that the page was made for; it may have shown another one since.
+ */
 export function asChoices(value: unknown, runDir: string): PageState {
   const kept = (isObject(value) ? value : {}) as Partial<Record<keyof PageState, unknown>>;
   return {
-    runDir,
+    runDir: typeof kept.runDir === 'string' ? kept.runDir : runDir,
     zoom: asRange(kept.zoom),
     scroll: asNumber(kept.scroll, 0, Number.MAX_SAFE_INTEGER, 0),
     smoothing: asNumber(kept.smoothing, 0, MAX_SMOOTHING, 0.9),

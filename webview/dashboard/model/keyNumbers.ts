@@ -10,7 +10,10 @@ export interface KeyNumber {
   readonly note: string;
 }
 
-/** Computes the key numbers of one run; sums and peaks are computed for new steps only. */
+/**
+ * Computes the key numbers of one run; sums and peaks are computed for new steps only, and left out
+ * while not all steps are known.
+ */
 export class KeyNumbers {
   private readonly smoothed = new SmoothedLoss();
   private readonly tokens = new Running('tokens', 0, (sum, next) => sum + next);
@@ -27,9 +30,9 @@ export class KeyNumbers {
     };
   }
 
-  /** The most memory of any step, in bytes; 0 before the first. */
+  /** The most memory of any step, in bytes; 0 before the first, NaN while not all are known. */
   peakOf({ history }: DashboardState): number {
-    return this.peak.update(history);
+    return history.isOutline ? NaN : this.peak.update(history);
   }
 
   /** Known before the first step; undefined for metrics that the recipe says nothing about. */
@@ -40,7 +43,7 @@ export class KeyNumbers {
 
   private progressNote(id: KeyNumberId, { history, choices }: DashboardState): string {
     const { t, format } = this.page;
-    if (history.length === 0) return '';
+    if (history.length === 0 || history.isOutline) return '';
     switch (id) {
       case 'loss': {
         const mean = this.smoothed.update(history, choices.smoothing).at(-1) ?? NaN;

@@ -56,5 +56,6 @@ function costSentence(
   const took = lastValue(state.history, 'elapsed');
   const peak = numbers.peakOf(state);
   if (!Number.isFinite(took) || peak === 0) return [];
-  return [t('end.cost', format.duration(took), format.bytes(peak))];
+  const memory = Number.isNaN(peak) ? '…' : format.bytes(peak);
+  return [t('end.cost', format.duration(took), memory)];
 }

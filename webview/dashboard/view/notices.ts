@@ -98,7 +98,7 @@ function allNotes(page: DashboardPage, state: DashboardState): Note[] {
   return [
     ...interruptionNote(page, state),
     ...linkNote(page, state),
-    ...healthNotes(state.history, state.run).map((note) => ({
+    ...(state.history.isOutline ? [] : healthNotes(state.history, state.run)).map((note) => ({
       severity: severityOf(note),
       text: healthText(page, note),
     })),

@@ -24,6 +24,7 @@ export class RunLines implements LineSource<SeriesId> {
   /** Another text whenever a value may have changed. */
   get version(): string {
     return [
+      this.history.isOutline,
       this.history.length,
       this.history.revision,
       this.history.lines.length,
@@ -49,13 +50,10 @@ export class RunLines implements LineSource<SeriesId> {
 
   of(id: SeriesId): SeriesPoints {
     if (isEvaluated(id)) return this.evaluated(id);
-    return {
-      xs: this.stepPlaces(),
-      ys:
-        id === 'smoothed'
-          ? this.smoothed.update(this.history, this.smoothing)
-          : this.history.column(id),
-    };
+    if (id !== 'smoothed') return { xs: this.stepPlaces(), ys: this.history.column(id) };
+    // a mean over some of the steps is another one
+    if (this.history.isOutline) return NO_POINTS;
+    return { xs: this.stepPlaces(), ys: this.smoothed.update(this.history, this.smoothing) };
   }
 
   at(id: SeriesId, x: number): number {
@@ -70,9 +68,11 @@ export class RunLines implements LineSource<SeriesId> {
     const field = this.axis === 'tokens' ? 'tokens' : 'elapsed';
     return this.places.update(this.history, this.axis, () => {
       let last = 0;
+      const steps = this.history.column('step');
       return (i) => {
         const value = this.history.column(field)[i]!;
-        if (field === 'tokens') last += Number.isFinite(value) ? value : 0;
+        const stepsOf = this.history.isOutline ? steps[i]! - (steps[i - 1] ?? 0) : 1;
+        if (field === 'tokens') last += Number.isFinite(value) ? value * stepsOf : 0;
         // a line without a time has that of the one before
         else last = value > last ? value : last;
         return last;
@@ -97,6 +97,8 @@ export class RunLines implements LineSource<SeriesId> {
     };
   }
 }
+
+const NO_POINTS: SeriesPoints = { xs: new Float64Array(0), ys: new Float64Array(0) };
 
 const isEvaluated = (id: SeriesId): id is 'validation' | ScoreName =>
   id === 'validation' || isScoreName(id);

@@ -166,10 +166,12 @@ const RequestSchema = v.picklist(['pause', 'resume', 'stop']);
 const HostMessageVariants = v.variant('kind', [
   v.object({
     kind: v.literal('snapshot'),
+    run_dir: text,
     run: orNull(recordSchema),
     status: StatusSchema,
     progress: orNull(ProgressSchema),
     link: LinkSchema,
+    outline: v.boolean(),
     steps: columnsSchema,
     lines: v.array(otherLineSchema),
   }),
@@ -204,7 +206,8 @@ export const PICTURE_SCHEMA = v.object({
 export const TEXT_SCHEMA = v.object({ kind: v.literal('copyText'), text });
 
 const PageMessageSchema = v.variant('kind', [
-  v.object({ kind: v.picklist(['ready', 'continue', 'copyError', 'export']) }),
+  v.object({ kind: v.picklist(['ready', 'allSteps', 'continue', 'copyError', 'export']) }),
+  v.object({ kind: v.literal('shown'), run_dir: text }),
   v.object({ kind: v.literal('request'), request: RequestSchema }),
   v.object({ kind: v.literal('open'), what: v.picklist(OPEN_TARGETS) }),
   v.object({ kind: v.literal('next'), what: v.picklist(NEXT_STEPS) }),

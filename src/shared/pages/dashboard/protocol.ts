@@ -22,11 +22,15 @@ export type HostMessage =
 /** The whole state: the answer to `ready`, sent again when earlier messages are void. */
 export interface SnapshotMessage {
   readonly kind: 'snapshot';
+  /** The run's folder; a page that showed another run starts again with this one. */
+  readonly run_dir: string;
   /** null until the engine has written run.json. */
   readonly run: RunRecord | null;
   readonly status: EngineStatus;
   readonly progress: EngineProgress | null;
   readonly link: RunLink;
+  /** Whether `steps` are only some of them, enough to draw: the page then asks for all of them. */
+  readonly outline: boolean;
   readonly steps: StepColumns;
   /** All lines but the steps, in the order in which they were written. */
   readonly lines: readonly OtherLine[];
@@ -110,6 +114,10 @@ export type RunRequest = 'pause' | 'resume' | 'stop';
 
 export type PageMessage =
   | { readonly kind: 'ready' }
+  /** The page shows the run of this folder: what follows is meant for it. */
+  | { readonly kind: 'shown'; readonly run_dir: string }
+  /** The outline is drawn; all steps are wanted. */
+  | { readonly kind: 'allSteps' }
   | { readonly kind: 'request'; readonly request: RunRequest }
   /** Continue a run that has ended from its last checkpoint. */
   | { readonly kind: 'continue' }

@@ -242,6 +242,34 @@ test('nothing is read or sent while stopped, and the next start sends everything
   expect(Array.from(of('snapshot')[1]!.steps.step)).toEqual([1]);
 });
 
+test('a long run is sent as an outline, then, once wanted, with all its steps', async () => {
+  await writeRun({ state: 'completed' });
+  const steps = Array.from({ length: 20_000 }, (_, i) => stepLine(i + 1));
+  await append(evalLine(0, 3), ...steps);
+  source = new RunSource(runDir, noEngine, (message) => sent.push(message));
+  source.prepare();
+  await source.outline();
+  expect(sent).toHaveLength(1);
+  const [outline] = of('snapshot');
+  expect(outline).toMatchObject({ outline: true, lines: [evalLine(0, 3)], link: 'ended' });
+  expect(outline!.steps.step.length).toBeLessThan(5000);
+  expect(outline!.steps.step.at(-1)).toBe(20_000);
+  expect((await source.metrics()).length).toBe(20_000);
+  await source.start();
+  expect(of('snapshot')[1]).toMatchObject({ outline: false, lines: [evalLine(0, 3)] });
+  expect(of('snapshot')[1]!.steps.step).toHaveLength(20_000);
+});
+
+test('a short run is sent as a whole where an outline is asked for', async () => {
+  await writeRun();
+  await append(stepLine(1));
+  source = new RunSource(runDir, noEngine, (message) => sent.push(message));
+  await source.outline();
+  expect(of('snapshot').map(({ outline, steps }) => [outline, steps.step.length])).toEqual([
+    [false, 1],
+  ]);
+});
+
 test('rewritten metrics are sent as a new snapshot', async () => {
   await writeRun();
   await writeEngine();

@@ -30,10 +30,12 @@ test('a snapshot is accepted, and its run is not copied', () => {
   const steps = new RunHistory().snapshot();
   const checked = asHostMessage({
     kind: 'snapshot',
+    run_dir: '/runs/a',
     run,
     status,
     progress: { phase: 'training', fraction: null },
     link: 'engine',
+    outline: false,
     steps,
     lines: [evalLine(0, 2)],
   });
@@ -51,10 +53,12 @@ test.each([
     'columns of different lengths',
     {
       kind: 'snapshot',
+      run_dir: '/runs/a',
       run: null,
       status,
       progress: null,
       link: 'folder',
+      outline: false,
       lines: [],
       steps: { ...new RunHistory().snapshot(), loss: new Float64Array(3) },
     },
@@ -63,10 +67,12 @@ test.each([
     'a step among the other lines',
     {
       kind: 'snapshot',
+      run_dir: '/runs/a',
       run: null,
       status,
       progress: null,
       link: 'folder',
+      outline: false,
       lines: [stepLine(1)],
       steps: new RunHistory().snapshot(),
     },
