@@ -130,12 +130,12 @@ describe('the Runs view', { timeout: LIMIT }, () => {
     const row = rows().nth(0);
     await until(async () => /\d\/500,000/.test(await row.innerText()), 'its steps in the view');
     const card = await hoverShows(page, row, 'models/tiny');
-    const before = steps();
-    await until(() => steps() > before + 20, '20 more steps');
+    const [opened, before, text] = [Date.now(), steps(), await row.innerText()];
+    await until(() => Date.now() > opened + 45_000 && steps() > before + 20, '20 more steps');
     assert.ok(await card.isVisible(), 'the card');
+    assert.equal(await row.innerText(), text, 'the row under the card');
     await shot('card-while-training');
-    await page.mouse.move(700, 500);
-    const text = await row.innerText();
+    await hoverShows(page, rows().nth(1), 'models/tiny');
     await until(async () => (await row.innerText()) !== text, 'later steps in the view');
     await chooseInMenu(page, row, 'Stop');
     await until(() => runsOf(workspace)[2].record.state === 'stopped', 'the stop');

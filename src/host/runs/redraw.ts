@@ -4,12 +4,15 @@ import type { TreeRow } from './treeRow';
 export interface DrawnRow {
   readonly row: TreeRow;
   readonly at: number;
-  /** When its card was asked for; null: not since it was drawn. */
+  /** When its card was opened; null: not since it was drawn, or it is known to be closed. */
   readonly hovered: number | null;
 }
 
-/** VS Code closes the card of a row that it draws again. */
-const REDRAW_MS = { running: 3_000, hovered: 30_000 } as const;
+/**
+ * VS Code closes the card of a row that it draws again. It says when a card is opened, but not when
+ * it is closed: `hovered` is how long a row stands still if nothing else tells.
+ */
+const REDRAW_MS = { running: 3_000, hovered: 120_000 } as const;
 
 /**
  * Whether a row must be drawn again. Changes that matter are drawn at once; the numbers of a run

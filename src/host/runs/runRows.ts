@@ -50,6 +50,12 @@ export class RunRows {
     return [...groups, ...runs.filter((node) => !groups.some(({ nodes }) => nodes.includes(node)))];
   }
 
+  /** Notes that the card of a row was opened, which closes those of others; null: just the latter. */
+  hover(hovered: RunNode | null, now: number): void {
+    for (const node of this.runNodes.values())
+      if (node.drawn) node.drawn = { ...node.drawn, hovered: node === hovered ? now : null };
+  }
+
   private runNode(run: RunSummary): RunNode {
     const node = this.runNodes.get(run.dir) ?? new RunNode(run);
     node.run = run;

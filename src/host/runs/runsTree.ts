@@ -79,6 +79,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
       question.onDidChange(() => this.changed.fire(undefined)),
       found.onDidChange(() => this.changed.fire(undefined)),
       this.view.onDidChangeVisibility(({ visible }) => store.watch(visible)),
+      ...this.watchPointer(),
       vscode.workspace.onDidGrantWorkspaceTrust(() => {
         this.tell();
         this.changed.fire(undefined);
@@ -153,8 +154,8 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   /** For VS Code: adds the tooltip when the user hovers over a row. */
   async resolveTreeItem(item: vscode.TreeItem, node: Node): Promise<vscode.TreeItem> {
+    this.rows.hover(node instanceof RunNode ? node : null, Date.now());
     if (!(node instanceof RunNode)) return item;
-    if (node.drawn) node.drawn = { ...node.drawn, hovered: Date.now() };
     const { run } = node;
     const card = await readRunCard(run, this.parts.store.record(run.dir), this.runBefore(run));
     setTooltip(item, runTooltip(run, card));
@@ -166,6 +167,18 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     const before = runBefore(this.parts.store.runs, run);
     const record = before && this.parts.store.record(before.dir);
     return record ? { name: before.name, record } : null;
+  }
+
+  /** What a person does elsewhere shows that no card is open any more. */
+  private watchPointer(): vscode.Disposable[] {
+    const left = () => this.rows.hover(null, Date.now());
+    return [
+      this.view.onDidChangeSelection(left),
+      this.view.onDidChangeVisibility(left),
+      vscode.window.onDidChangeActiveTextEditor(left),
+      vscode.window.onDidChangeTextEditorSelection(left),
+      vscode.window.tabGroups.onDidChangeTabs(left),
+    ];
   }
 
   private matching(): RunSummary[] {

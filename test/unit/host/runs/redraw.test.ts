@@ -26,8 +26,8 @@ describe('a row of the Runs view is drawn again', () => {
 
   it('later while its card may be open, which VS Code would close', () => {
     const hovered = { ...drawn, hovered: 103_000 };
-    expect(isDue(hovered, row('90/300'), 110_000)).toBe(false);
-    expect(isDue(hovered, row('300/300'), 133_000)).toBe(true);
+    expect(isDue(hovered, row('90/300'), 170_000)).toBe(false);
+    expect(isDue(hovered, row('300/300'), 223_000)).toBe(true);
   });
 
   it('at once when its state changes', () => {
