@@ -50,7 +50,10 @@ const RUNTIME_COMMANDS: Readonly<Record<RuntimeRequest, string>> = {
 };
 
 /** Messages that belong to no run. */
-const ABOUT_PAGE: ReadonlySet<PageMessage['kind']> = new Set(['ready', 'shown', 'trouble']);
+type PageNews = Extract<PageMessage, { readonly kind: 'ready' | 'shown' | 'trouble' }>;
+
+const isPageNews = (message: PageMessage): message is PageNews =>
+  ['ready', 'shown', 'trouble'].includes(message.kind);
 
 /**
  * The panel of one run, later of another. The page sends `ready` whenever VS Code has loaded it.
@@ -198,16 +201,27 @@ export class DashboardPanel implements PanelPage {
   }
 
   private async handle(message: PageMessage): Promise<void> {
-    const { runDir, source } = this;
+    if (isPageNews(message)) return this.handleNews(message);
     // what was clicked while the page showed another run is not meant for this one
-    if (!ABOUT_PAGE.has(message.kind) && this.shown !== runDir) return;
+    if (this.shown === this.runDir) return this.handleRun(message);
+  }
+
+  private async handleNews(message: PageNews): Promise<void> {
     switch (message.kind) {
       case 'ready':
         this.loaded = true;
-        return source.outline();
+        return this.source.outline();
       case 'shown':
         this.shown = message.run_dir;
         return;
+      case 'trouble':
+        this.options.log(`Dashboard: ${message.message}`);
+    }
+  }
+
+  private async handleRun(message: Exclude<PageMessage, PageNews>): Promise<void> {
+    const { runDir, source } = this;
+    switch (message.kind) {
       case 'allSteps':
         return source.start();
       case 'request':
@@ -230,8 +244,6 @@ export class DashboardPanel implements PanelPage {
         return savePicture({ ...message, name: `${this.name}-${message.name}` }, runDir);
       case 'copyText':
         return copyText(message.text);
-      case 'trouble':
-        this.options.log(`Dashboard: ${message.message}`);
     }
   }
 

@@ -50,7 +50,7 @@ export class RunRows {
     return [...groups, ...runs.filter((node) => !groups.some(({ nodes }) => nodes.includes(node)))];
   }
 
-  /** Notes that the card of a row was opened, which closes those of others; null: just the latter. */
+  /** Notes that the card of a row was opened, which closes the others; null: only the latter. */
   hover(hovered: RunNode | null, now: number): void {
     for (const node of this.runNodes.values())
       if (node.drawn) node.drawn = { ...node.drawn, hovered: node === hovered ? now : null };
