@@ -64,8 +64,8 @@ export class PlaygroundPanels implements vscode.Disposable {
 }
 
 /**
- * The page sends `ready` whenever VS Code has loaded it. The model is loaded then and freed when
- * the page is closed.
+ * The page sends `ready` whenever VS Code has loaded it. The model is loaded meanwhile, and freed
+ * when the page is closed.
  */
 class PlaygroundPanel implements PanelPage {
   private readonly disposables: readonly vscode.Disposable[];
@@ -74,6 +74,8 @@ class PlaygroundPanel implements PanelPage {
   private phase: PlaygroundServerState['phase'] = { kind: 'loading', fraction: 0 };
   private prompts: readonly string[] = [];
   private starts = 0;
+  /** The first start of the server, while it is under way. */
+  private loading: Promise<void> | undefined;
 
   constructor(
     readonly panel: vscode.WebviewPanel,
@@ -94,6 +96,8 @@ class PlaygroundPanel implements PanelPage {
       page: 'playground',
       facts: { base },
     });
+    // a window that restores its pages may not know its runs yet: then the page is waited for
+    if (panel.visible && this.runOf(adapters) !== null) void this.load();
   }
 
   add(adapters: readonly string[]): void {
@@ -145,11 +149,18 @@ class PlaygroundPanel implements PanelPage {
 
   private async open(): Promise<void> {
     this.prompts = await readPrompts(this.folder);
-    if (this.server) this.sendState();
-    else
-      await this.restart(this.adapters).catch((error: unknown) =>
+    if (!this.server) await this.load();
+    this.sendState();
+  }
+
+  /** Starts the server, unless that is under way. Does not throw: the page shows an error. */
+  private load(): Promise<void> {
+    this.loading ??= this.restart(this.adapters)
+      .catch((error: unknown) =>
         this.setPhase({ kind: 'failed', message: LoraError.from(error, 'engine').describe() }),
-      );
+      )
+      .finally(() => (this.loading = undefined));
+    return this.loading;
   }
 
   private async ask({
