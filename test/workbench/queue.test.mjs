@@ -192,6 +192,44 @@ describe('queued runs', { timeout: LIMIT }, () => {
     await d.screenshot(page, path.join(shots, 'sweep-folded.png'));
   });
 
+  it('trains every combination of the values of two keys, and names the best', async () => {
+    const before = runsOf(workspace).length;
+    await openFile(page, 'one.lora.json');
+    await d.runCommand(page, 'LoRA: Sweep…');
+    await page.locator('.quick-input-title', { hasText: 'Sweep' }).waitFor();
+    for (const key of ['lora.r', 'training.learning_rate'])
+      await page
+        .locator('.quick-input-list .monaco-list-row', { hasText: key })
+        .first()
+        .locator('.quick-input-list-checkbox, input[type=checkbox], .monaco-checkbox')
+        .first()
+        .click();
+    await page.keyboard.press('Enter');
+    await page.locator('.quick-input-message', { hasText: 'Values of lora.r' }).waitFor();
+    await d.typeInput(page, '1, 2');
+    await page.locator('.quick-input-message', { hasText: 'learning_rate' }).waitFor();
+    await d.typeInput(page, '1e-4, 1e-3');
+    await page.locator('.tab.active', { hasText: 'Sweep of one' }).waitFor();
+    await until(
+      () =>
+        runsOf(workspace).length === before + 4 &&
+        runsOf(workspace).every(({ record }) => ['completed', 'stopped'].includes(record?.state)),
+      'the four runs',
+    );
+    assert.deepEqual(
+      runsOf(workspace)
+        .slice(before)
+        .map(({ record: { recipe: own } }) => [own.lora.r, own.training.learning_rate]),
+      [1, 2].flatMap((r) => [1e-4, 1e-3].map((rate) => [r, rate])),
+    );
+    await until(
+      async () => /has the lowest validation loss/.test(await body().innerText()),
+      'the conclusion',
+    );
+    await d.screenshot(page, path.join(shots, 'sweep-of-two-keys.png'));
+    await row('Sweep of one').waitFor();
+  });
+
   it('overlays the selected runs', async () => {
     await row('one r 1').click();
     await row('one r 4').click({ modifiers: ['ControlOrMeta'] });

@@ -48,6 +48,7 @@ export const COMMANDS = {
   pickRank: { id: 'lora.pickRank', area: 'recipe', needsTrust: true, subject: 'recipe file' },
   queueRecipe: { id: 'lora.queueRecipe', area: 'recipe', needsTrust: true, subject: 'recipe file' },
   sweepRanks: { id: 'lora.sweepRanks', area: 'recipe', needsTrust: true, subject: 'recipe file' },
+  sweep: { id: 'lora.sweep', area: 'recipe', needsTrust: true },
   moveQueuedUp: { id: 'lora.moveQueuedUp', area: 'run', needsTrust: false },
   moveQueuedDown: { id: 'lora.moveQueuedDown', area: 'run', needsTrust: false },
   removeQueued: { id: 'lora.removeQueued', area: 'run', needsTrust: false },

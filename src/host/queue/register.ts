@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { parseRecipe } from '../../shared/recipeFile';
+import type { VariedKey } from '../../shared/sweep/vary';
 import { COMMANDS, type CommandSpec } from '../commands/commandTable';
 import { chooseRecipe } from '../recipe/chooseRecipe';
 import { QueuedNode } from '../runs/runNodes';
@@ -8,11 +9,12 @@ import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { askText, pickRow } from '../ui/inputs';
 import { placeOf, type RunQueue } from './runQueue';
+import { askVaried } from './sweepCommand';
 import { newSweep, parseRanks } from './sweepRuns';
 
 const FIRST_RANKS = '1, 2, 4, 8, 16';
 
-/** Commands that queue runs, sort them and remove them, and Sweep Ranks. */
+/** Commands that queue runs, sort them and remove them, and sweeps. */
 export function registerQueue(services: Services): vscode.Disposable {
   const { commands, queue, recipes } = services;
   const onQueued = (command: CommandSpec, action: (id: string) => Promise<void>) =>
@@ -25,32 +27,35 @@ export function registerQueue(services: Services): vscode.Disposable {
       const recipe = await chooseRecipe(argument);
       if (recipe) await queue.add([{ recipe: await recipes.check(recipe) }]);
     }),
-    commands.add(COMMANDS.sweepRanks, (argument) => sweepRanks(services, argument)),
+    commands.add(COMMANDS.sweepRanks, (argument) => sweep(services, argument, askRanks)),
+    commands.add(COMMANDS.sweep, (argument) => sweep(services, argument, askVaried)),
     onQueued(COMMANDS.moveQueuedUp, (id) => queue.move(id, -1)),
     onQueued(COMMANDS.moveQueuedDown, (id) => queue.move(id, 1)),
     onQueued(COMMANDS.removeQueued, (id) => queue.remove(id)),
   );
 }
 
-async function sweepRanks(
+/** Queues the runs of a sweep, and shows its page. `ask`: what varies; undefined: cancelled. */
+async function sweep(
   { overlays, queue, recipes }: Services,
   argument: unknown,
+  ask: typeof askVaried,
 ): Promise<void> {
   const uri = await chooseRecipe(argument);
   if (!uri) return;
   const file = await recipes.check(uri);
-  const ranks = await askRanks();
-  if (!ranks) return;
   const recipe = parseRecipe(
     await readTextFile(file, { maxBytes: MAX_BYTES.writtenByPeople }),
     file,
   );
-  const { folder, runs } = await newSweep(file, recipe, [{ key: 'lora.r', values: ranks }]);
+  const varied = await ask(file, recipe);
+  if (!varied) return;
+  const { folder, runs } = await newSweep(file, recipe, varied);
   overlays.show({ kind: 'sweep', folder });
   await queue.add(runs);
 }
 
-async function askRanks(): Promise<readonly number[] | undefined> {
+async function askRanks(): Promise<readonly VariedKey[] | undefined> {
   const text = await askText({
     title: t('Sweep Ranks'),
     value: FIRST_RANKS,
@@ -60,7 +65,8 @@ async function askRanks(): Promise<readonly number[] | undefined> {
         ? undefined
         : t('Enter up to 16 whole numbers from 1 to 1024, such as 1, 2, 4.'),
   });
-  return text === undefined ? undefined : parseRanks(text);
+  const ranks = text === undefined ? undefined : parseRanks(text);
+  return ranks && [{ key: 'lora.r', values: ranks }];
 }
 
 async function pickQueued(queue: RunQueue): Promise<string | undefined> {

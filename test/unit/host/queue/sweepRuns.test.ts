@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { suggestedValues } from '../../../../src/host/queue/sweepCommand';
 import { newSweep, parseRanks } from '../../../../src/host/queue/sweepRuns';
 import { sweepName, sweepOf } from '../../../../src/shared/sweep/places';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
@@ -43,4 +44,24 @@ describe('a sweep of ranks', () => {
       expect(written.base).toBe(path.join(folder, 'models/tiny'));
     }
   });
+});
+
+it('suggests values around that of the recipe', () => {
+  expect(
+    [
+      ['lora.r', 8],
+      ['training.learning_rate', 2e-4],
+      ['training.seed', 42],
+      ['lora.use_dora', false],
+      ['lora.target_modules', ['q_proj']],
+      ['training.max_steps', null],
+    ].map(([key, value]) => suggestedValues(key as string, value)),
+  ).toEqual([
+    '1, 2, 4, 8, 16',
+    '0.0001, 0.0002, 0.0004',
+    '42, 43, 44',
+    'true, false',
+    '["q_proj"]',
+    'null',
+  ]);
 });
