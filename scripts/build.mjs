@@ -1,6 +1,7 @@
 // npm run build: bundles the extension, the engine and the pages into dist/, compiles the native
 // binding, installs the runtime.
 //   --bundles   the bundles only
+//   --all-bindings  also compiles the bindings of the other platforms (npm run package -- --all)
 //   --notices   also writes the licences and the list of the bundled packages (npm run package)
 //   --watch     (npm run dev) bundles for the debugger, written again when a source changes
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -17,7 +18,10 @@ const isChosen = (option) => process.argv.includes(option);
 
 /** Compiles the binding and installs the runtime by the extension's own code. */
 async function nativeParts() {
-  const { buildRuntime } = await tsImport('../src/runtime/compileBinding.ts', import.meta.url);
+  const { buildRuntime, buildBindings, COMPILED_PLATFORMS } = await tsImport(
+    '../src/runtime/binding/buildRuntime.ts',
+    import.meta.url,
+  );
   const { defaultRuntimeHome } = await tsImport('../src/runtime/findRuntime.ts', import.meta.url);
   const log = (line) => line && console.log(`  ${line}`);
   let shown = '';
@@ -29,15 +33,18 @@ async function nativeParts() {
   const controller = new AbortController();
   const cancel = () => controller.abort();
   process.once('SIGINT', cancel);
-  const runtime = await buildRuntime(
-    { dist, home: defaultRuntimeHome() },
-    {
+  const request = {
+    runtime: { dist, home: defaultRuntimeHome() },
+    sources: {
       binding: path.join(modules, '@tensorflow', 'tfjs-node', 'binding'),
       kernels: path.join(root, 'src', 'runtime', 'kernels'),
       nodeApi: path.join(modules, 'node-api-headers', 'include'),
+      own: path.join(root, 'src', 'runtime', 'binding'),
     },
-    { signal: controller.signal, onProgress, log },
-  );
+    options: { signal: controller.signal, onProgress, log },
+  };
+  if (isChosen('--all-bindings')) await buildBindings(request, COMPILED_PLATFORMS);
+  const runtime = await buildRuntime(request);
   process.off('SIGINT', cancel);
   log(
     runtime.kind === 'tensorflow'

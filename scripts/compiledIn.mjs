@@ -6,6 +6,28 @@ const texts = path.join(import.meta.dirname, 'licences');
 
 /** Of each package, in the version that was looked at: its WORKSPACE file and its .wasm files. */
 const COMPILED_IN = {
+  // the binding, which is compiled here with zig's C++ library (src/runtime/binding)
+  '@tensorflow/tfjs-node@4.22.0': [
+    {
+      name: 'LLVM compiler-rt, libc++, libc++abi and libunwind',
+      source: 'github/llvm/llvm-project',
+      license: 'Apache-2.0 WITH LLVM-exception',
+      holders: ['Copyright (c) the LLVM project and its contributors'],
+      texts: ['Apache-2.0', 'LLVM-exception'],
+    },
+    {
+      name: 'zig',
+      source: 'generic/zig',
+      license: 'MIT',
+      holders: ['Copyright (c) Zig contributors'],
+    },
+    {
+      name: 'mingw-w64 runtime (on Windows)',
+      source: 'generic/mingw-w64',
+      license: 'ZPL-2.1',
+      holders: ['Copyright (c) 2009 - 2013 by the mingw-w64 project'],
+    },
+  ],
   '@tensorflow/tfjs-backend-wasm@4.22.0': [
     {
       name: 'XNNPACK',

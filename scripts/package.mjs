@@ -1,47 +1,79 @@
-// npm run package: builds, then makes the .vsix of this platform at the root. It
-// contains the compiled binding, so that installing it needs no compiler. Beside it the list of the
-// bundled packages (.cdx.json, CycloneDX).
+// npm run package: builds, then makes the .vsix of this platform at the root. It contains the
+// compiled binding, so that installing it needs no compiler. Beside it lies the list of the bundled
+// packages (.cdx.json, CycloneDX).
+//   --all   a .vsix for each platform with a binding, and one without any for all others
 import { createVSIX } from '@vscode/vsce';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readFileSync, statSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 const MAX_BYTES = 6_000_000;
 const root = path.resolve(import.meta.dirname, '..');
 const { name, version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
-const target = `${process.platform}-${process.arch}`;
+const isForAll = process.argv.includes('--all');
 
-const { status } = spawnSync(
-  process.execPath,
-  [path.join(root, 'scripts', 'build.mjs'), '--notices'],
-  {
-    stdio: 'inherit',
-  },
-);
-if (status !== 0) process.exit(status ?? 1);
+/** As VS Code names them. */
+const NATIVE = ['linux-x64', 'linux-arm64', 'darwin-arm64', 'win32-x64'];
+const hasBinding = (target) => existsSync(path.join(root, 'dist', 'binding', target));
 
-if (!existsSync(path.join(root, 'dist', 'binding', target)))
-  console.log(`  no binding for ${target}: this .vsix trains on WebAssembly`);
-const packagePath = path.join(root, `${name}-${target}-${version}.vsix`);
-await createVSIX({
-  cwd: root,
-  packagePath,
-  target,
-  ignoreOtherTargetFolders: true,
-  dependencies: false,
-  allowMissingRepository: true,
-  rewriteRelativeLinks: false,
-});
+function build() {
+  const options = ['--notices', ...(isForAll ? ['--all-bindings'] : [])];
+  const script = path.join(root, 'scripts', 'build.mjs');
+  const { status } = spawnSync(process.execPath, [script, ...options], { stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+}
 
-copyFileSync(
-  path.join(root, 'dist', 'bom.json'),
-  path.join(root, `${name}-${target}-${version}.cdx.json`),
-);
-const { size } = statSync(packagePath);
-console.log(`${path.basename(packagePath)}: ${(size / 1e6).toFixed(2)} MB`);
-if (size > MAX_BYTES) {
+/** Undefined: for the platforms that have no .vsix of their own. They train on WebAssembly. */
+async function packageFor(target) {
+  const label = target ? `${name}-${target}-${version}` : `${name}-${version}`;
+  const packagePath = path.join(root, `${label}.vsix`);
+  const temp = mkdtempSync(path.join(tmpdir(), 'lora-package-'));
+  try {
+    const ignoreFile = path.join(temp, 'vscodeignore');
+    writeFileSync(ignoreFile, contentsFor(target));
+    await createVSIX({
+      cwd: root,
+      packagePath,
+      ...(target && { target }),
+      ignoreFile,
+      dependencies: false,
+      allowMissingRepository: true,
+      rewriteRelativeLinks: false,
+    });
+  } finally {
+    rmSync(temp, { recursive: true });
+  }
+  copyFileSync(path.join(root, 'dist', 'bom.json'), path.join(root, `${label}.cdx.json`));
+  checkSize(packagePath);
+}
+
+/** .vscodeignore with the binding of one platform, or none. */
+function contentsFor(target) {
+  const common = readFileSync(path.join(root, '.vscodeignore'), 'utf8');
+  return target && hasBinding(target) ? `${common}!dist/binding/${target}/*\n` : common;
+}
+
+function checkSize(packagePath) {
+  const { size } = statSync(packagePath);
+  console.log(`${path.basename(packagePath)}: ${(size / 1e6).toFixed(2)} MB`);
+  if (size <= MAX_BYTES) return;
   console.error(
     `The package is larger than ${MAX_BYTES / 1e6} MB: check its contents with npx vsce ls.`,
   );
   process.exit(1);
 }
+
+build();
+const own = `${process.platform}-${process.arch}`;
+if (!isForAll && !hasBinding(own))
+  console.log(`  no binding for ${own}: this .vsix trains on WebAssembly`);
+for (const target of isForAll ? [...NATIVE, undefined] : [own]) await packageFor(target);

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
+import { withRetries } from '../common/atomicWrite';
 import { formatSize } from '../common/formatSize';
 import { makeFolder } from '../common/makeFolder';
 import { freeDiskBytes, isProcessAlive } from '../common/system';
@@ -49,9 +50,12 @@ export async function moveIntoPlace(
 ): Promise<void> {
   const replaced = `${temp}-replaced`;
   while (!(await holdsSameLibraries(folder, manifest))) {
-    await rename(folder, replaced).catch(ignoring('ENOENT'));
+    await withRetries(() => rename(folder, replaced)).catch(ignoring('ENOENT'));
     await rm(replaced, { recursive: true, force: true });
-    const isMoved = await rename(temp, folder).then(() => true, ignoring('ENOTEMPTY', 'EEXIST'));
+    const isMoved = await withRetries(() => rename(temp, folder)).then(
+      () => true,
+      ignoring('ENOTEMPTY', 'EEXIST'),
+    );
     if (isMoved) return;
   }
 }
@@ -90,7 +94,7 @@ function asDiskError(error: unknown, home: string): unknown {
 }
 
 /** For an installation that ran out of disk space. */
-export const fullDiskError = (home: string, cause: unknown): LoraError =>
+const fullDiskError = (home: string, cause: unknown): LoraError =>
   new LoraError('disk', `The disk of ${home} is full: the runtime was not installed.`, {
     fix: FREE_SPACE,
     cause,

@@ -1,8 +1,10 @@
-import { copyFile, readdir, readFile, rename } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { withRetries } from '../common/atomicWrite';
 import { LoraError } from '../shared/errors';
 import { isIntact, readManifest, type Manifest } from './manifest';
-import { BINDING_FILE } from './pins';
+import { BINDING_FILE, bindingFiles } from './pins';
 import type { Runtime, RuntimeOptions } from './runtime';
 
 /**
@@ -60,10 +62,6 @@ export async function openInstalled(
   };
 }
 
-/** The path of the binding in this build. */
-export const shippedBinding = (dist: string, platform: string): string =>
-  path.join(dist, 'binding', platform, BINDING_FILE);
-
 /**
  * Copies this build's binding beside the libraries, where it looks for them, unless it is already
  * there. Gives its path.
@@ -71,21 +69,49 @@ export const shippedBinding = (dist: string, platform: string): string =>
  * @throws LoraError('runtime') when this build has no binding for the platform.
  */
 export async function putBinding(folder: string, dist: string, platform: string): Promise<string> {
-  const target = path.join(folder, BINDING_FILE);
-  const shipped = await readFile(shippedBinding(dist, platform)).catch((error: unknown) => {
+  let binding = '';
+  for (const name of bindingFiles(platform)) {
+    const shipped = await readShipped(path.join(dist, 'binding', platform, name), platform);
+    const target = path.join(folder, installedName(name, shipped, platform));
+    const present = await readFile(target).catch(() => null);
+    if (!present?.equals(shipped)) await writeAtomically(target, shipped);
+    if (name === BINDING_FILE) binding = target;
+  }
+  await removeOtherBindings(binding);
+  return binding;
+}
+
+async function readShipped(file: string, platform: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (error) {
     throw new LoraError('runtime', `This build has no binding for ${platform}.`, {
       fix: 'Run npm run build, or install the .vsix of your platform.',
       cause: error,
     });
-  });
-  const present = await readFile(target).catch(() => null);
-  if (!present?.equals(shipped)) await copyAtomically(shippedBinding(dist, platform), target);
-  return target;
+  }
+}
+
+/** On Windows a binding that a run has loaded cannot be replaced: a new one gets another name. */
+function installedName(name: string, bytes: Buffer, platform: string): string {
+  if (!platform.startsWith('win32') || name !== BINDING_FILE) return name;
+  const { name: stem, ext } = path.parse(name);
+  return `${stem}-${createHash('sha256').update(bytes).digest('hex').slice(0, 8)}${ext}`;
+}
+
+/** Those of earlier builds, except on Windows those that a run has loaded. */
+async function removeOtherBindings(binding: string): Promise<void> {
+  const folder = path.dirname(binding);
+  const { name: stem } = path.parse(BINDING_FILE);
+  const others = (await readdir(folder)).filter(
+    (name) => name.startsWith(stem) && name.endsWith('.node') && name !== path.basename(binding),
+  );
+  await Promise.all(others.map((name) => rm(path.join(folder, name)).catch(() => undefined)));
 }
 
 /** Never leaves half a file, and a process that has loaded the old one keeps it. */
-async function copyAtomically(source: string, target: string): Promise<void> {
+async function writeAtomically(target: string, bytes: Buffer): Promise<void> {
   const temp = `${target}.${process.pid}.tmp`;
-  await copyFile(source, temp);
-  await rename(temp, target);
+  await writeFile(temp, bytes, { mode: 0o755 });
+  await withRetries(() => rename(temp, target));
 }

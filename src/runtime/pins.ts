@@ -16,19 +16,24 @@ export interface LibrariesPin {
   readonly unpacked_size: number;
 }
 
-/** The pinned wheel of a platform, and its libraries. */
-export interface PlatformPin extends WheelPin, LibrariesPin {
-  /** TensorFlow for NVIDIA's GPUs, on platforms that have one. */
-  readonly gpu?: GpuPin;
+/** Libraries and the wheels that hold them. */
+export interface WheelsPin extends LibrariesPin {
+  /** That of TensorFlow comes first. */
+  readonly wheels: readonly [WheelPin, ...WheelPin[]];
 }
 
-/**
- * TensorFlow with CUDA and the libraries of NVIDIA that it opens. They look for each other in their
- * own folder.
- */
-export interface GpuPin extends LibrariesPin {
-  readonly wheels: readonly WheelPin[];
+/** The pinned wheels of a platform, and their libraries. */
+export interface PlatformPin extends WheelsPin {
+  /**
+   * TensorFlow with CUDA and the libraries of NVIDIA that it opens, on platforms that have one.
+   * They look for each other in their own folder.
+   */
+  readonly gpu?: WheelsPin;
 }
+
+/** The bytes to download. */
+export const downloadSize = ({ wheels }: WheelsPin): number =>
+  wheels.reduce((sum, { wheel_size }) => sum + wheel_size, 0);
 
 export const TENSORFLOW_VERSION = '2.18.1';
 /** The libraries in the wheels do not depend on the version of Python, but pip needs one. */
@@ -37,8 +42,15 @@ export const WHEEL_PYTHON = '311';
 const inWheel = (...names: readonly string[]) =>
   Object.fromEntries(names.map((name) => [`tensorflow/${name}`, name]));
 const elf = inWheel('libtensorflow_cc.so.2', 'libtensorflow_framework.so.2');
+const cpp = (entry: string) => `msvc_runtime-14.44.35112.data/data/${entry}`;
 const macho = inWheel('libtensorflow_cc.2.dylib', 'libtensorflow_framework.2.dylib');
 
+const tensorflow = (
+  name: string,
+  wheel_platform: string,
+  wheel_size: number,
+  sha256: string,
+): WheelPin => ({ package: name, version: TENSORFLOW_VERSION, wheel_platform, wheel_size, sha256 });
 const cuda = (name: string, version: string, wheel_size: number, sha256: string): WheelPin => ({
   package: `nvidia-${name}-cu12`,
   version,
@@ -50,15 +62,14 @@ const cudaLibraries = (folder: string, ...names: readonly string[]) =>
   Object.fromEntries(names.map((name) => [`nvidia/${folder}/lib/${name}`, name]));
 
 /** The versions in TensorFlow 2.18.1's extra `and-cuda`. */
-const GPU: GpuPin = {
+const GPU: WheelsPin = {
   wheels: [
-    {
-      package: 'tensorflow',
-      version: TENSORFLOW_VERSION,
-      wheel_platform: 'manylinux2014_x86_64',
-      wheel_size: 615_510_377,
-      sha256: 'c9f87e5d2a680a4595f5dc30daf6bbaec9d4129b46d7ef1b2af63c46ac7d2828',
-    },
+    tensorflow(
+      'tensorflow',
+      'manylinux2014_x86_64',
+      615_510_377,
+      'c9f87e5d2a680a4595f5dc30daf6bbaec9d4129b46d7ef1b2af63c46ac7d2828',
+    ),
     cuda(
       'cuda-runtime',
       '12.5.82',
@@ -130,37 +141,81 @@ const GPU: GpuPin = {
 /** By `platformKey()`. */
 export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
   'linux-x64': {
-    package: 'tensorflow-cpu',
-    version: TENSORFLOW_VERSION,
-    wheel_platform: 'manylinux2014_x86_64',
-    wheel_size: 230_236_181,
+    wheels: [
+      tensorflow(
+        'tensorflow-cpu',
+        'manylinux2014_x86_64',
+        230_236_181,
+        '810c75d7149d2da0cb2092187817b0dcabb80728ca9f9cf3a61f3f42fadd1298',
+      ),
+    ],
     unpacked_size: 682_569_648,
     libraries: elf,
-    sha256: '810c75d7149d2da0cb2092187817b0dcabb80728ca9f9cf3a61f3f42fadd1298',
     gpu: GPU,
   },
   'linux-arm64': {
-    package: 'tensorflow',
-    version: TENSORFLOW_VERSION,
-    wheel_platform: 'manylinux2014_aarch64',
-    wheel_size: 231_937_898,
-    unpacked_size: 766_226_496,
-    libraries: elf,
-    sha256: '8a6485edd2148f70d011dbd1d8dc2c775e91774a5a159466e83d0d1f21580944',
+    wheels: [
+      tensorflow(
+        'tensorflow',
+        'manylinux2014_aarch64',
+        231_937_898,
+        '8a6485edd2148f70d011dbd1d8dc2c775e91774a5a159466e83d0d1f21580944',
+      ),
+    ],
+    unpacked_size: 767_521_768,
+    // both libraries look for OpenMP's beside them
+    libraries: { ...elf, 'tensorflow.libs/libomp-6196b3b5.so.5': 'libomp-6196b3b5.so.5' },
   },
   'darwin-arm64': {
-    package: 'tensorflow',
-    version: TENSORFLOW_VERSION,
-    wheel_platform: 'macosx_12_0_arm64',
-    wheel_size: 239_549_037,
+    wheels: [
+      tensorflow(
+        'tensorflow',
+        'macosx_12_0_arm64',
+        239_549_037,
+        '661029cd769b311db910b79a3a6ef50a5a61ecc947172228c777a49989722508',
+      ),
+    ],
     unpacked_size: 655_268_476,
     libraries: macho,
-    sha256: '661029cd769b311db910b79a3a6ef50a5a61ecc947172228c777a49989722508',
+  },
+  'win32-x64': {
+    wheels: [
+      tensorflow(
+        'tensorflow-cpu',
+        'win_amd64',
+        369_183_895,
+        'd4a0a78fe265376f38a58253389eb026b963c6865123ddb23c5ebb7e12d07ece',
+      ),
+      // Microsoft's C++ library, which Windows itself does not have
+      {
+        package: 'msvc-runtime',
+        version: '14.44.35112',
+        wheel_platform: 'win_amd64',
+        wheel_size: 1_921_911,
+        sha256: 'aba7fbe71897d25ed53fbb7f391e9f50289378a8a9ae218ba18530c663448391',
+      },
+    ],
+    unpacked_size: 957_332_384,
+    libraries: {
+      'tensorflow/python/_pywrap_tensorflow_internal.pyd': '_pywrap_tensorflow_internal.pyd',
+      [cpp('msvcp140.dll')]: 'msvcp140.dll',
+      [cpp('Scripts/vcruntime140.dll')]: 'vcruntime140.dll',
+      [cpp('Scripts/vcruntime140_1.dll')]: 'vcruntime140_1.dll',
+    },
   },
 };
 
 /** The file name of the native binding. */
 export const BINDING_FILE = 'tfjs_binding.node';
+/**
+ * libtensorflow of Windows is a module of Python and asks for this library, but calls none of its
+ * functions here: an empty one replaces it.
+ */
+export const PYTHON_STUB = 'python311.dll';
+
+/** The files of a platform's binding. */
+export const bindingFiles = (platform: string): readonly string[] =>
+  platform.startsWith('win32') ? [BINDING_FILE, PYTHON_STUB] : [BINDING_FILE];
 
 /**
  * This platform by VS Code's name: `linux-x64`, `darwin-arm64`, and `alpine-x64` with musl, for

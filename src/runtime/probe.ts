@@ -18,6 +18,9 @@ export interface ProbeOptions {
 /** Checks that a binding works, with the bundles in `dist`. */
 export type Probe = (binding: string, dist: string, options?: ProbeOptions) => Promise<ProbeResult>;
 
+/** A virus scanner may read a gigabyte first. The installation can be cancelled meanwhile. */
+const LOADING_MS = 15 * 60_000;
+
 /**
  * Loads a binding in a process of its own and multiplies two matrices with it.
  *
@@ -31,7 +34,7 @@ export const probe: Probe = async (binding, dist, { signal, env = process.env } 
       ELECTRON_RUN_AS_NODE: '1',
       TF_CPP_MIN_LOG_LEVEL: '2',
     },
-    timeout: 120_000,
+    timeout: LOADING_MS,
     ...(signal && { signal }),
   });
   const result = exit === 0 ? v.safeParse(ProbeSchema, parseLastLine(stdout)) : null;

@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
-import { fullDiskError } from './installFolder';
 import { exec, lastLines, type ExecOptions } from './exec';
 
-/** The names that a virtual environment, pyenv, conda or the system put on the PATH. */
-const PYTHONS = ['python3', 'python'];
+/**
+ * The names that a virtual environment, pyenv, conda or the system put on the PATH. On Windows
+ * python.org's installer adds its launcher alone, and python.exe can be a stub that fails.
+ */
+const PYTHONS = process.platform === 'win32' ? ['python', 'python3', 'py'] : ['python3', 'python'];
 
 /**
  * Python imports modules from its working folder first: never run it in a workspace, only in a
@@ -16,12 +18,18 @@ export type PythonOptions = ExecOptions & { readonly cwd: string; readonly signa
 const FIND_TENSORFLOW =
   'import importlib.util as u, os; s = u.find_spec("tensorflow"); print(os.path.dirname(s.origin) if s and s.origin else "")';
 
+/** Where an entry of TensorFlow's wheel is, given the folder of the installed package. */
+export const inPackage = (tensorflow: string, entry: string): string =>
+  entry.startsWith('tensorflow/')
+    ? path.join(tensorflow, entry.slice('tensorflow/'.length))
+    : path.join(path.dirname(tensorflow), entry);
+
 /**
- * The TensorFlow of a local Python, if it has the libraries that the binding links to. Does not
- * import TensorFlow.
+ * The TensorFlow of a local Python, if it has the libraries that the binding links to, given by
+ * their entries in the wheel. Does not import TensorFlow.
  */
 export async function findPythonTensorflow(
-  libraries: readonly string[],
+  entries: readonly string[],
   options: PythonOptions,
 ): Promise<{ python: string; folder: string } | null> {
   for (const python of PYTHONS) {
@@ -30,7 +38,7 @@ export async function findPythonTensorflow(
     if (
       exit === 0 &&
       path.isAbsolute(folder) &&
-      libraries.every((name) => existsSync(path.join(folder, name)))
+      entries.every((entry) => existsSync(inPackage(folder, entry)))
     )
       return { python, folder };
   }
@@ -40,7 +48,7 @@ export async function findPythonTensorflow(
 /**
  * `pip download --no-deps` into the working folder: the user's own index, mirror and proxy apply.
  *
- * @throws LoraError('runtime') with pip's last lines, 'disk' or 'cancelled'.
+ * @throws LoraError('runtime') with pip's last lines, or 'cancelled'; ENOSPC.
  */
 export async function pipDownload(
   requirement: string,
@@ -50,7 +58,7 @@ export async function pipDownload(
   const python = await findPip(options);
   // pip's temporary files go into the folder too: they count as progress and are removed with it.
   // Nothing is installed, so no virtual environment is required.
-  const env = { ...options.env, TMPDIR: options.cwd, PIP_REQUIRE_VIRTUALENV: '0' };
+  const env = { ...options.env, ...temporaryFolder(options.cwd), PIP_REQUIRE_VIRTUALENV: '0' };
   const { exit, stderr, stdout } = await exec(
     python,
     [
@@ -72,7 +80,7 @@ export async function pipDownload(
   );
   if (exit === 0) return;
   if (stderr.includes('No space left on device'))
-    throw fullDiskError(path.dirname(options.cwd), stderr);
+    throw Object.assign(new Error(stderr), { code: 'ENOSPC' });
   throw new LoraError(
     'runtime',
     `pip could not download ${requirement}: ${lastLines(stderr || stdout)}`,
@@ -81,6 +89,9 @@ export async function pipDownload(
     },
   );
 }
+
+/** Python looks at these variables in this order, on every system. */
+const temporaryFolder = (folder: string) => ({ TMPDIR: folder, TEMP: folder, TMP: folder });
 
 async function findPip({ cwd, env, signal }: PythonOptions): Promise<string> {
   for (const python of PYTHONS) {

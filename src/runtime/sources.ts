@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, rm, symlink } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import type { Env } from './exec';
 import { requireSpaceForRuntime } from './installFolder';
+import { linkLibrary } from './linkLibrary';
 import type { Manifest } from './manifest';
-import { TENSORFLOW_VERSION, type GpuPin, type LibrariesPin, type PlatformPin } from './pins';
-import { findPythonTensorflow } from './python';
+import { TENSORFLOW_VERSION, type PlatformPin, type WheelsPin } from './pins';
+import { findPythonTensorflow, inPackage } from './python';
 import type { InstallOptions } from './runtime';
 import { downloadWheel, keptWheel } from './wheel';
 import { unzip } from './zip';
@@ -37,11 +39,17 @@ function localPython(pin: PlatformPin, env: Env): Source {
     name: 'python',
     id: 'python',
     fill: async (folder, { signal }) => {
-      const names = Object.values(pin.libraries);
-      const found = await findPythonTensorflow(names, { cwd: folder, env, signal });
+      const entries = Object.entries(pin.libraries);
+      const found = await findPythonTensorflow(Object.keys(pin.libraries), {
+        cwd: folder,
+        env,
+        signal,
+      });
       if (!found) return null;
       await Promise.all(
-        names.map((name) => symlink(path.join(found.folder, name), path.join(folder, name))),
+        entries.map(([entry, name]) =>
+          linkLibrary(inPackage(found.folder, entry), path.join(folder, name)),
+        ),
       );
       return `The TensorFlow that ${found.python} has in ${found.folder} is used where it is.`;
     },
@@ -53,49 +61,50 @@ function pinnedWheel(pin: PlatformPin, home: string, env: Env): Source {
     name: 'wheel',
     id: `tensorflow-${TENSORFLOW_VERSION}`,
     fill: async (folder, options) => {
-      await requireSpaceForRuntime(home, pin.wheel_size + pin.unpacked_size);
-      const wheel =
-        (await keptWheel(home, pin, options)) ?? (await downloadWheel(pin, folder, env, options));
-      options.onProgress({ message: 'Unpacking libtensorflow', fraction: null });
-      await unpack(wheel, pin, options.signal, (name) =>
-        pin.libraries[name] === undefined ? null : path.join(folder, pin.libraries[name]),
-      );
+      await fillFromWheels(folder, { pin, home, env, options });
       return `The pinned TensorFlow ${TENSORFLOW_VERSION}, installed through pip.`;
     },
   };
 }
 
 /** TensorFlow with CUDA. Gigabytes, and for NVIDIA's GPUs only: installed on request. */
-export function cudaWheels(gpu: GpuPin, home: string, env: Env): Source {
+export function cudaWheels(gpu: WheelsPin, home: string, env: Env): Source {
   return {
     name: 'cuda',
     id: `tensorflow-${TENSORFLOW_VERSION}-cuda`,
     fill: async (folder, options) => {
-      await requireSpaceForRuntime(
-        home,
-        gpu.unpacked_size + Math.max(...gpu.wheels.map(({ wheel_size }) => wheel_size)),
-      );
-      const unpacked: string[] = [];
-      for (const pin of gpu.wheels) {
-        const place = path.join(folder, 'wheel');
-        await mkdir(place);
-        const wheel =
-          (await keptWheel(home, pin, options)) ?? (await downloadWheel(pin, place, env, options));
-        options.onProgress({ message: `Unpacking ${pin.package}`, fraction: null });
-        unpacked.push(
-          ...(await unzip(
-            wheel,
-            (name) =>
-              gpu.libraries[name] === undefined ? null : path.join(folder, gpu.libraries[name]),
-            options.signal,
-          )),
-        );
-        await rm(place, { recursive: true });
-      }
-      requireLibraries(unpacked, gpu, 'The wheels do');
+      await fillFromWheels(folder, { pin: gpu, home, env, options });
       return `The pinned TensorFlow ${TENSORFLOW_VERSION} with CUDA, installed through pip.`;
     },
   };
+}
+
+interface Download {
+  readonly pin: WheelsPin;
+  readonly home: string;
+  readonly env: Env;
+  readonly options: InstallOptions;
+}
+
+/** Unpacks the libraries from one wheel after the other, so that only one is on the disk. */
+async function fillFromWheels(folder: string, { pin, home, env, options }: Download) {
+  const largest = Math.max(...pin.wheels.map(({ wheel_size }) => wheel_size));
+  await requireSpaceForRuntime(home, pin.unpacked_size + largest);
+  const unpacked: string[] = [];
+  for (const own of pin.wheels) {
+    const place = path.join(folder, 'wheel');
+    await mkdir(place);
+    const wheel =
+      (await keptWheel(home, own, options)) ?? (await downloadWheel(own, place, env, options));
+    options.onProgress({ message: `Unpacking ${own.package}`, fraction: null });
+    const target = (entry: string) =>
+      pin.libraries[entry] === undefined ? null : path.join(folder, pin.libraries[entry]);
+    unpacked.push(...(await unzip(wheel, target, options.signal)));
+    await rm(place, { recursive: true });
+  }
+  const missing = Object.keys(pin.libraries).filter((name) => !unpacked.includes(name));
+  if (missing.length > 0)
+    throw new LoraError('runtime', `The wheels do not contain ${missing.join(' and ')}.`);
 }
 
 /**
@@ -107,18 +116,52 @@ export function namedFolder(pin: PlatformPin, named: string): Source {
     name: 'setting',
     id: `setting-${createHash('sha256').update(named).digest('hex').slice(0, 8)}`,
     fill: async (folder) => {
-      for (const place of [named, path.join(named, 'lib')]) {
-        const files = await findLibraries(pin, place);
-        if (files === null) continue;
-        await Promise.all(
-          Object.entries(files).map(([name, file]) => symlink(file, path.join(folder, name))),
-        );
-        return `The setting lora.runtime.path names ${named}.`;
-      }
-      const names = Object.values(pin.libraries).join(' and ');
-      throw new LoraError('runtime', `it does not contain ${names}.`);
+      const files = await findLibraries(pin, named);
+      await Promise.all(
+        [...files].map(([name, file]) => linkLibrary(file, path.join(folder, name))),
+      );
+      return `The setting lora.runtime.path names ${named}.`;
     },
   };
+}
+
+/** TensorFlow's own libraries have its name. */
+const isTensorflow = (library: string): boolean => library.includes('tensorflow');
+
+/**
+ * The path of each library, by its name: in a folder of libraries, of a TensorFlow or of a release
+ * of libtensorflow for C. Those of others (OpenMP, the C++ library) can be missing: what was built
+ * without them does not need them, or the system has them.
+ *
+ * @throws LoraError('runtime') when TensorFlow's own are not all there.
+ */
+async function findLibraries(
+  pin: PlatformPin,
+  named: string,
+): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const [entry, name] of Object.entries(pin.libraries)) {
+    const file = await findLibrary(named, entry, name);
+    if (file !== null) found.set(name, file);
+  }
+  const missing = Object.values(pin.libraries).filter(
+    (name) => isTensorflow(name) && !found.has(name),
+  );
+  if (missing.length === 0) return found;
+  throw new LoraError('runtime', `it does not contain ${missing.join(' and ')}.`);
+}
+
+async function findLibrary(named: string, entry: string, name: string): Promise<string | null> {
+  const inWheel = inPackage(named, entry);
+  if (existsSync(inWheel)) return inWheel;
+  for (const place of [named, path.join(named, 'lib')]) {
+    const files = await readdir(place).catch((): string[] => []);
+    const file = files.includes(name)
+      ? name
+      : files.find((own) => own.startsWith(releaseLibraryPrefix(name)));
+    if (file !== undefined) return path.join(place, file);
+  }
+  return null;
 }
 
 /**
@@ -126,44 +169,4 @@ export function namedFolder(pin: PlatformPin, named: string): Source {
  * `libtensorflow_cc.` is `libtensorflow.`.
  */
 const releaseLibraryPrefix = (library: string): string =>
-  library.includes('framework') ? 'libtensorflow_framework.' : 'libtensorflow.';
-
-/** The path of each library in a folder, by the library's name; null when one is missing. */
-async function findLibraries(
-  pin: PlatformPin,
-  folder: string,
-): Promise<Record<string, string> | null> {
-  const files = await readdir(folder).catch((): string[] => []);
-  const found: Record<string, string> = {};
-  for (const name of Object.values(pin.libraries)) {
-    const releaseName = releaseLibraryPrefix(name);
-    const file = files.includes(name) ? name : files.find((own) => own.startsWith(releaseName));
-    if (file === undefined) return null;
-    found[name] = path.join(folder, file);
-  }
-  return found;
-}
-
-/**
- * Unpacks a wheel: `target` gives the path for each entry, or null to skip it.
- *
- * @throws LoraError('runtime') when a pinned library is not among the unpacked entries.
- */
-export async function unpack(
-  wheel: string,
-  pin: LibrariesPin,
-  signal: AbortSignal,
-  target: (name: string) => string | null,
-): Promise<void> {
-  requireLibraries(await unzip(wheel, target, signal), pin, `${path.basename(wheel)} does`);
-}
-
-function requireLibraries(
-  unpacked: readonly string[],
-  { libraries }: LibrariesPin,
-  subject: string,
-): void {
-  const missing = Object.keys(libraries).filter((name) => !unpacked.includes(name));
-  if (missing.length > 0)
-    throw new LoraError('runtime', `${subject} not contain ${missing.join(' and ')}.`);
-}
+  library.replace(/^libtensorflow_cc\..*/, 'libtensorflow.');

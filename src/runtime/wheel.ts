@@ -78,11 +78,8 @@ export async function keptWheel(
     file.endsWith('.whl'),
   )) {
     const wheel = path.join(folder, name);
-    if (
-      (await stat(wheel)).size === pin.wheel_size &&
-      (await hashFile(wheel, { signal })) === pin.sha256
-    )
-      return wheel;
+    if ((await stat(wheel)).size !== pin.wheel_size) continue; // of another package or platform
+    if ((await hashFile(wheel, { signal })) === pin.sha256) return wheel;
     log(`${wheel} is not the pinned wheel and is ignored.`);
   }
   return null;

@@ -51,18 +51,27 @@ export function makePlace(): Place {
   write(path.join(dist, 'binding', PLATFORM, 'tfjs_binding.node'), 'the binding');
   const wheel = storedZip({
     'tensorflow/__init__.py': 'x',
+    'tensorflow/include/tensorflow/c/c_api.h': 'TF_CAPI_EXPORT extern void TF_SessionRun(int);',
+    'tensorflow/include/tensorflow/c/tf_status.h':
+      'TF_CAPI_EXPORT extern void TF_SetStatus(int);\nTF_CAPI_EXPORT extern int TF_Unused(int);',
+    'tensorflow/include/tensorflow/c/eager/c_api.h':
+      'TF_CAPI_EXPORT extern TFE_Op* TFE_NewOp(TFE_Context* ctx);',
     ...Object.fromEntries(
       LIBRARIES.map((name) => [`tensorflow/${name}`, `library ${name} 2.18.1`]),
     ),
   });
   write(path.join(root, 'pinned.whl'), wheel);
   const pin: PlatformPin = {
-    package: 'tensorflow-cpu',
-    version: '2.18.1',
-    wheel_platform: 'manylinux2014_x86_64',
-    wheel_size: wheel.length,
+    wheels: [
+      {
+        package: 'tensorflow-cpu',
+        version: '2.18.1',
+        wheel_platform: 'manylinux2014_x86_64',
+        wheel_size: wheel.length,
+        sha256: createHash('sha256').update(wheel).digest('hex'),
+      },
+    ],
     unpacked_size: 100,
-    sha256: createHash('sha256').update(wheel).digest('hex'),
     libraries: Object.fromEntries(LIBRARIES.map((name) => [`tensorflow/${name}`, name])),
   };
   const env = { PATH: bin };
@@ -107,11 +116,12 @@ else if (pip === undefined) { console.error('No module named pip'); process.exit
 else if (args[2] === 'download') {
   const own = path.join(${JSON.stringify(path.dirname(wheel))}, args.find((arg) => arg.includes('==')).split('==')[0] + '.whl');
   const whole = readFileSync(existsSync(own) ? own : ${JSON.stringify(wheel)});
-  const half = whole.subarray(0, whole.length / 2);
+  const middle = Math.floor(whole.length / 2);
+  const half = whole.subarray(0, middle);
   const save = (bytes) => writeFileSync(path.join(args[args.indexOf('--dest') + 1], 'tensorflow_cpu-2.18.1-cp311-cp311-manylinux2014_x86_64.whl'), bytes);
   if (pip === 'wheel') save(whole);
   if (pip === 'truncated') save(half);
-  if (pip === 'corrupted') save(Buffer.from(whole).fill(0, whole.length / 2, whole.length / 2 + 8));
+  if (pip === 'corrupted') save(Buffer.from(whole).fill(0, middle, middle + 8));
   if (pip === 'fails') { console.error('ERROR: one\\nERROR: No matching distribution found for tensorflow-cpu==2.18.1'); process.exit(1); }
   if (pip === 'disk full') { console.error('ERROR: [Errno 28] No space left on device'); process.exit(1); }
   if (pip === 'hang') {
@@ -133,7 +143,7 @@ export function withGpu(place: Place, device: 'cpu' | 'gpu' = 'gpu'): TargetMach
       'nvidia/cublas/include/cublas.h': 'x',
     },
   };
-  const pins = Object.entries(wheels).map(([name, files]): WheelPin => {
+  const [first, ...others] = Object.entries(wheels).map(([name, files]): WheelPin => {
     const wheel = storedZip(files);
     write(path.join(place.root, `${name}.whl`), wheel);
     return {
@@ -155,7 +165,7 @@ export function withGpu(place: Place, device: 'cpu' | 'gpu' = 'gpu'): TargetMach
   );
   return {
     ...place.machine,
-    pin: { ...place.pin, gpu: { wheels: pins, libraries, unpacked_size: 100 } },
+    pin: { ...place.pin, gpu: { wheels: [first!, ...others], libraries, unpacked_size: 100 } },
     probe: () => Promise.resolve({ tensorflow_version: '2.18.1', device }),
   };
 }

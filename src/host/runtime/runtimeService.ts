@@ -2,7 +2,7 @@ import { cpus, availableParallelism } from 'node:os';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { findGpu, type Gpu } from '../../runtime/gpu';
-import { PLATFORM_PINS, platformKey, TENSORFLOW_VERSION } from '../../runtime/pins';
+import { downloadSize, PLATFORM_PINS, platformKey, TENSORFLOW_VERSION } from '../../runtime/pins';
 import type { Runtime } from '../../runtime/runtime';
 import { thisMachine, type TargetMachine } from '../../runtime/targetMachine';
 import { formatBytes } from '../text/format';
@@ -157,7 +157,8 @@ export class RuntimeService {
 
   /** What can be installed on this machine. */
   async offer(): Promise<RuntimeOffer> {
-    const size = PLATFORM_PINS[platformKey()]?.wheel_size ?? 0;
+    const pin = PLATFORM_PINS[platformKey()];
+    const size = formatBytes(pin ? downloadSize(pin) : 0);
     const gpu = await findGpu(hostEnvironment());
     const forGpu = canUse(gpu)
       ? [
@@ -171,7 +172,7 @@ export class RuntimeService {
     const question = t(
       'Training needs libtensorflow {0}. It is installed once with your own pip ({1} download). If a local Python already has TensorFlow, that one is used.',
       TENSORFLOW_VERSION,
-      formatBytes(size),
+      size,
     );
     const more = t(
       'For {0}, TensorFlow with CUDA can be installed ({1} download).',
@@ -183,7 +184,7 @@ export class RuntimeService {
       choices: [
         {
           label: t('Install'),
-          description: t('{0} download', formatBytes(size)),
+          description: t('{0} download', size),
           device: 'cpu',
         },
         ...forGpu,
@@ -255,9 +256,8 @@ function settingPath(): string | null {
 }
 
 /** The download size of TensorFlow with CUDA; 0 where there is none for this platform. */
-const GPU_BYTES =
-  PLATFORM_PINS[platformKey()]?.gpu?.wheels.reduce((sum, { wheel_size }) => sum + wheel_size, 0) ??
-  0;
+const GPU_PIN = PLATFORM_PINS[platformKey()]?.gpu;
+const GPU_BYTES = GPU_PIN ? downloadSize(GPU_PIN) : 0;
 const canUse = (gpu: Gpu | null): boolean => gpu !== null && GPU_BYTES > 0;
 
 const processor = () => ({

@@ -9,6 +9,10 @@
 #include <cstring>
 #include <vector>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "pool.h"
 #include "tensorflow/c/kernels.h"
 #include "tensorflow/c/ops.h"
@@ -57,20 +61,39 @@ namespace plain {
 #include "rows.h"
 }
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+// The attributes are clang's: for zig c++ they replace options, which would hold for the whole file.
+#if defined(__x86_64__)
 #define LORA_LEVELS
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
+#define LORA_AVX2 "avx2,fma"
+#define LORA_AVX512 "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"
+#pragma clang attribute push(__attribute__((target(LORA_AVX2))), apply_to = function)
+#undef LORA_LAMBDA
+#define LORA_LAMBDA __attribute__((always_inline, target(LORA_AVX2)))
 namespace avx2 {
 #include "rows.h"
 }
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target(LORA_AVX512), min_vector_width(512))), \
+                             apply_to = function)
+#undef LORA_LAMBDA
+#define LORA_LAMBDA __attribute__((always_inline, target(LORA_AVX512)))
 namespace avx512 {
 #include "rows.h"
 }
-#pragma GCC pop_options
+#pragma clang attribute pop
+
+// 2 for AVX-512, 1 for AVX2. Not __builtin_cpu_supports: nothing fills in its table in what zig
+// links, so it always says no.
+int supported_level() {
+  unsigned a, b, c, d, low, high;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_FMA)) return 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  const unsigned avx_state = 0x06, avx512_state = 0xe6;
+  if ((low & avx_state) != avx_state) return 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2)) return 0;
+  const unsigned avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+  return (low & avx512_state) == avx512_state && (b & avx512) == avx512 ? 2 : 1;
+}
 #endif
 
 // The widest instruction set of the processor. LORA_KERNELS_LEVEL lowers it, so that each can be
@@ -78,11 +101,7 @@ namespace avx512 {
 int level() {
 #ifdef LORA_LEVELS
   static const int supported = [] {
-    const int best = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                             __builtin_cpu_supports("avx512vl")
-                         ? 2
-                     : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1
-                                                                                       : 0;
+    const int best = supported_level();
     const char* limit = std::getenv("LORA_KERNELS_LEVEL");
     return limit ? std::min(best, std::atoi(limit)) : best;
   }();

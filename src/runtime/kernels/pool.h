@@ -1,14 +1,13 @@
 // Splits the rows of a kernel over the processor's cores: the C API of libtensorflow gives no
-// access to its own thread pool. Uses the condition variables of pthread, because those of
-// libstdc++ would require a libstdc++ as new as the compiler's.
+// access to its own thread pool.
 #pragma once
-
-#include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <thread>
 #if defined(__linux__)
 #include <sched.h>
@@ -41,7 +40,7 @@ class Pool {
     if (parts < 2 || helpers_ == 0 || taken_.test_and_set(std::memory_order_acquire))
       return body(0, n);
     {
-      Lock lock(mutex_);
+      std::lock_guard lock(mutex_);
       body_ = &body;
       n_ = n;
       grain_ = (n + parts - 1) / parts;
@@ -49,11 +48,11 @@ class Pool {
       busy_ = helpers_;
       generation_++;
     }
-    pthread_cond_broadcast(&wake_);
+    wake_.notify_all();
     work();
     if (!spin([this] { return busy_ == 0; })) {
-      Lock lock(mutex_);
-      while (busy_ != 0) pthread_cond_wait(&done_, &mutex_);
+      std::unique_lock lock(mutex_);
+      done_.wait(lock, [this] { return busy_ == 0; });
     }
     taken_.clear(std::memory_order_release);
   }
@@ -70,13 +69,13 @@ class Pool {
   void help() {
     for (int64_t seen = 0;;) {
       if (!spin([&] { return generation_ != seen; })) {
-        Lock lock(mutex_);
-        while (generation_ == seen) pthread_cond_wait(&wake_, &mutex_);
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [&] { return generation_ != seen; });
       }
       seen = generation_;
       work();
-      Lock lock(mutex_);
-      if (--busy_ == 0) pthread_cond_signal(&done_);
+      std::lock_guard lock(mutex_);
+      if (--busy_ == 0) done_.notify_one();
     }
   }
 
@@ -103,20 +102,11 @@ class Pool {
       (*body_)(from, std::min(n_, from + grain_));
   }
 
-  class Lock {
-   public:
-    explicit Lock(pthread_mutex_t& mutex) : mutex_(mutex) { pthread_mutex_lock(&mutex_); }
-    ~Lock() { pthread_mutex_unlock(&mutex_); }
-
-   private:
-    pthread_mutex_t& mutex_;
-  };
-
   const int helpers_;
   // Set while the helpers work for one caller; another caller then computes alone.
   std::atomic_flag taken_ = ATOMIC_FLAG_INIT;
-  pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
-  pthread_cond_t wake_ = PTHREAD_COND_INITIALIZER, done_ = PTHREAD_COND_INITIALIZER;
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
   const Body* body_ = nullptr;
   int64_t n_ = 0, grain_ = 1;
   std::atomic<int64_t> generation_{0}, next_{0};
