@@ -27,7 +27,7 @@ export async function findRuntime(
 ): Promise<Runtime | null> {
   const { pin, platform } = machine;
   if (!pin) return wasmRuntimeFor(platform);
-  if (!runtime.path) return findInstalled(runtime, platform);
+  if (!runtime.path) return findInstalled(runtime, machine);
   return findNamed(path.resolve(runtime.path), pin, runtime, machine);
 }
 
@@ -47,7 +47,7 @@ async function findNamed(
   const source = namedFolder(pin, named);
   const folder = path.join(runtime.home, `${source.id}-${machine.platform}`);
   try {
-    const known = await openInstalled(folder, runtime, machine.platform);
+    const known = await openInstalled(folder, runtime, machine);
     return known ?? (await installFrom({ source, pin, runtime, options: UNATTENDED, machine }));
   } catch (error) {
     const { message } = LoraError.from(error, 'runtime');

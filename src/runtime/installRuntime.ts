@@ -6,7 +6,14 @@ import { inTemporaryFolder, moveIntoPlace, removeAllExcept } from './installFold
 import { openInstalled, putBinding } from './installed';
 import { describeLibrary, writeManifest, type Manifest } from './manifest';
 import type { LibrariesPin } from './pins';
-import { wasmRuntimeFor, type InstallOptions, type Runtime, type RuntimeOptions } from './runtime';
+import { processorName } from './processor';
+import {
+  wasmRuntimeFor,
+  WASM_SLOWNESS,
+  type InstallOptions,
+  type Runtime,
+  type RuntimeOptions,
+} from './runtime';
 import { sourcesFor, type Source } from './sources';
 import { thisMachine, type TargetMachine } from './targetMachine';
 import { WrongFileError } from './wheel';
@@ -45,7 +52,7 @@ export async function installRuntime(
 function allFailed(failures: readonly LoraError[]): LoraError {
   const messages = failures.map(({ message }) => message);
   const fixes = failures.flatMap(({ fix }) => fix ?? []);
-  const fallback = 'WebAssembly needs no installation and trains at about a fifth of the speed.';
+  const fallback = `WebAssembly needs no installation and trains ${WASM_SLOWNESS}.`;
   return new LoraError('runtime', ['No runtime could be installed.', ...messages].join(' '), {
     fix: [...fixes, fallback].join(' '),
   });
@@ -76,7 +83,7 @@ export async function installFrom(installation: Installation): Promise<Runtime |
     await moveIntoPlace(temp, folder, manifest);
     return true;
   });
-  return isFilled ? openInstalled(folder, runtime, machine.platform) : null;
+  return isFilled ? openInstalled(folder, runtime, machine) : null;
 }
 
 async function fillFolder(
@@ -94,7 +101,9 @@ async function fillFolder(
   const files: Manifest['files'] = [];
   // one after the other: they are gigabytes
   for (const name of libraries) files.push(await describeLibrary(temp, name, signal));
-  const manifest = { source: source.name, ...probed, why, files };
+  const { multiplies_bf16, ...found } = probed;
+  const bf16 = { [processorName()]: multiplies_bf16 };
+  const manifest = { source: source.name, ...found, why, bf16, files };
   await writeManifest(temp, manifest);
   return manifest;
 }

@@ -3,9 +3,11 @@ import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { withRetries } from '../common/atomicWrite';
 import { LoraError } from '../shared/errors';
-import { isIntact, readManifest, type Manifest } from './manifest';
+import { isIntact, readManifest, renewManifest, type Manifest } from './manifest';
 import { BINDING_FILE, bindingFiles } from './pins';
+import { multipliesBf16, processorName, rememberBf16 } from './processor';
 import type { Runtime, RuntimeOptions } from './runtime';
+import type { TargetMachine } from './targetMachine';
 
 /**
  * Sources in the order of preference: what the user installed on request comes first. A runtime of
@@ -16,10 +18,10 @@ const PREFERRED: readonly Manifest['source'][] = ['cuda', 'python', 'wheel'];
 /** The preferred intact runtime under home; null when there is none. */
 export async function findInstalled(
   runtime: RuntimeOptions,
-  platform: string,
+  machine: TargetMachine,
 ): Promise<Runtime | null> {
   const names = (await readdir(runtime.home).catch(() => [])).filter(
-    (name) => !name.startsWith('.') && name.endsWith(`-${platform}`),
+    (name) => !name.startsWith('.') && name.endsWith(`-${machine.platform}`),
   );
   const newestFirst = names
     .sort(new Intl.Collator('en', { numeric: true }).compare)
@@ -30,7 +32,7 @@ export async function findInstalled(
   );
   for (const source of PREFERRED) {
     for (const folder of newestFirst.filter((_, i) => sources[i] === source)) {
-      const found = await openInstalled(folder, runtime, platform);
+      const found = await openInstalled(folder, runtime, machine);
       if (found) return found;
     }
   }
@@ -46,20 +48,45 @@ export async function findInstalled(
 export async function openInstalled(
   folder: string,
   runtime: RuntimeOptions,
-  platform: string,
+  machine: TargetMachine,
 ): Promise<Runtime | null> {
   const manifest = await readManifest(folder);
   if (!manifest || !(await isIntact(folder, manifest))) return null;
   const { source, tensorflow_version, device, why } = manifest;
+  const binding = await putBinding(folder, runtime.dist, machine.platform);
   return {
     kind: 'tensorflow',
     source,
     folder,
-    binding: await putBinding(folder, runtime.dist, platform),
+    binding,
     tensorflow_version,
     device,
+    multiplies_bf16: await findBf16({ folder, binding, manifest, runtime, machine }),
     why,
   };
+}
+
+interface Opened {
+  readonly folder: string;
+  readonly binding: string;
+  readonly manifest: Manifest;
+  readonly runtime: RuntimeOptions;
+  readonly machine: TargetMachine;
+}
+
+/**
+ * Whether bf16 is fast on this processor: found out once, and kept. A runtime that no longer works
+ * is reported where it is used.
+ */
+async function findBf16({ folder, binding, manifest, runtime, machine }: Opened): Promise<boolean> {
+  const name = processorName();
+  const known = manifest.bf16[name];
+  if (known !== undefined) return rememberBf16(known);
+  const probed = await machine.probe(binding, runtime.dist).catch(() => null);
+  if (!probed) return multipliesBf16();
+  const bf16 = { ...manifest.bf16, [name]: probed.multiplies_bf16 };
+  await renewManifest(folder, { ...manifest, bf16 });
+  return rememberBf16(probed.multiplies_bf16);
 }
 
 /**

@@ -53,7 +53,8 @@ export async function loadTfjs(runtime: Runtime, dist: string): Promise<Tfjs> {
   }
 }
 
-async function loadWasm(dist: string): Promise<Tfjs> {
+/** tfjs over WebAssembly. */
+export async function loadWasm(dist: string): Promise<Tfjs> {
   const tf = createRequire(path.join(dist, 'index.js'))('./tfjs-wasm.js') as Tfjs & {
     setWasmPaths(folder: string): void;
   };

@@ -19,6 +19,8 @@ const ManifestSchema = v.object({
   tensorflow_version: v.string(),
   device: v.picklist(['cpu', 'gpu']),
   why: v.string(),
+  /** Whether bf16 is fast, by the processor that it was found on: the folder can be shared. */
+  bf16: v.optional(v.record(v.string(), v.boolean()), {}),
   files: v.pipe(v.array(LibrarySchema), v.nonEmpty()),
 });
 
@@ -74,8 +76,8 @@ export async function isIntact(folder: string, manifest: Manifest): Promise<bool
   return true;
 }
 
-/** A folder that cannot be written keeps its manifest: the next run hashes the libraries again. */
-const renewManifest = (folder: string, manifest: Manifest): Promise<void> =>
+/** A folder that cannot be written keeps its manifest: the next run finds out again. */
+export const renewManifest = (folder: string, manifest: Manifest): Promise<void> =>
   writeJson(path.join(folder, MANIFEST_FILE), manifest).catch(() => undefined);
 
 /** Whether a folder holds the libraries of a manifest, byte for byte. */

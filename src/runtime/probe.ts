@@ -2,11 +2,15 @@ import path from 'node:path';
 import * as v from 'valibot';
 import { LoraError } from '../shared/errors';
 import { exec, lastLines, type Env } from './exec';
+import type { Runtime } from './runtime';
 
 const ProbeSchema = v.object({
   tensorflow_version: v.string(),
   device: v.picklist(['cpu', 'gpu']),
+  /** Whether it multiplies bf16 faster than f32 on this processor. */
+  multiplies_bf16: v.boolean(),
 });
+const SpeedSchema = v.object({ gflops: v.number() });
 /** The libtensorflow that a binding has loaded. */
 export type ProbeResult = v.InferOutput<typeof ProbeSchema>;
 /** `env`: by default that of this process. */
@@ -27,14 +31,8 @@ const LOADING_MS = 15 * 60_000;
  * @throws LoraError('runtime') with the loader's message.
  */
 export const probe: Probe = async (binding, dist, { signal, env = process.env } = {}) => {
-  const { exit, stdout, stderr } = await exec(process.execPath, [path.join(dist, 'probe.js')], {
-    env: {
-      ...env,
-      LORA_TFJS_BINDING: binding,
-      ELECTRON_RUN_AS_NODE: '1',
-      TF_CPP_MIN_LOG_LEVEL: '2',
-    },
-    timeout: LOADING_MS,
+  const { exit, stdout, stderr } = await start(dist, [], binding, {
+    env,
     ...(signal && { signal }),
   });
   const result = exit === 0 ? v.safeParse(ProbeSchema, parseLastLine(stdout)) : null;
@@ -45,6 +43,42 @@ export const probe: Probe = async (binding, dist, { signal, env = process.env } 
     `libtensorflow in ${path.dirname(binding)} does not work: ${reason}`,
   );
 };
+
+/**
+ * Billions of operations per second of a product of two matrices; null when it cannot be measured.
+ *
+ * @throws LoraError('cancelled') when the signal is aborted.
+ */
+export async function measureRuntime(
+  runtime: Runtime,
+  dist: string,
+  { signal, env = process.env }: ProbeOptions = {},
+): Promise<number | null> {
+  const binding = runtime.kind === 'tensorflow' ? runtime.binding : '';
+  const { exit, stdout } = await start(dist, ['speed'], binding, {
+    env,
+    ...(signal && { signal }),
+  });
+  const result = exit === 0 ? v.safeParse(SpeedSchema, parseLastLine(stdout)) : null;
+  return result?.success ? result.output.gflops : null;
+}
+
+const start = (
+  dist: string,
+  args: readonly string[],
+  binding: string,
+  { env, signal }: ProbeOptions & { readonly env: Env },
+) =>
+  exec(process.execPath, [path.join(dist, 'probe.js'), ...args], {
+    env: {
+      ...env,
+      LORA_TFJS_BINDING: binding,
+      ELECTRON_RUN_AS_NODE: '1',
+      TF_CPP_MIN_LOG_LEVEL: '2',
+    },
+    timeout: LOADING_MS,
+    ...(signal && { signal }),
+  });
 
 function parseLastLine(stdout: string): unknown {
   try {

@@ -1,21 +1,37 @@
 /**
- * The process that `probe` starts: multiplies two matrices with the binding in LORA_TFJS_BINDING
- * and prints its version and device.
+ * The process that `probe` and `measureRuntime` start. `probe.js` multiplies two matrices with the
+ * binding in LORA_TFJS_BINDING and prints its version, its device and whether bf16 is fast there.
+ * `probe.js speed` prints the speed of a product, without a binding that of WebAssembly.
  */
-import { loadTensorflow } from './loadTfjs';
+import { loadTensorflow, loadWasm } from './loadTfjs';
+import { measureBf16, measureGflops } from './speed';
 
-try {
-  const tf = loadTensorflow(process.env['LORA_TFJS_BINDING'] ?? '', __dirname);
+function check(binding: string): object {
+  const tf = loadTensorflow(binding, __dirname);
   const product = tf.matMul(tf.tensor2d([[1, 2]]), tf.tensor2d([[3], [4]])).dataSync()[0];
   if (product !== 11) throw new Error(`1·3 + 2·4 gave ${String(product)}`);
-  const { binding } = tf.backend() as unknown as {
+  const { binding: loaded } = tf.backend() as unknown as {
     binding: { TF_Version: string; isUsingGpuDevice(): boolean };
   };
-  process.stdout.write(
-    `${JSON.stringify({ tensorflow_version: binding.TF_Version, device: binding.isUsingGpuDevice() ? 'gpu' : 'cpu' })}\n`,
-  );
-} catch (error) {
-  // Uncaught, Node would print the minified bundle's only line with it.
-  process.stderr.write(error instanceof Error ? error.message : String(error));
-  process.exitCode = 1;
+  return {
+    tensorflow_version: loaded.TF_Version,
+    device: loaded.isUsingGpuDevice() ? 'gpu' : 'cpu',
+    multiplies_bf16: measureBf16(tf),
+  };
 }
+
+async function main(): Promise<object> {
+  const binding = process.env['LORA_TFJS_BINDING'] ?? '';
+  if (process.argv[2] !== 'speed') return check(binding);
+  const tf = binding ? loadTensorflow(binding, __dirname) : await loadWasm(__dirname);
+  return { gflops: measureGflops(tf) };
+}
+
+main().then(
+  (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`),
+  (error: unknown) => {
+    // Uncaught, Node would print the minified bundle's only line with it.
+    process.stderr.write(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  },
+);

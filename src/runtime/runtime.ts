@@ -12,6 +12,8 @@ export type Runtime =
       readonly binding: string;
       readonly tensorflow_version: string;
       readonly device: 'cpu' | 'gpu';
+      /** Whether it multiplies bf16 faster than f32 on this processor. */
+      readonly multiplies_bf16: boolean;
       /** Why this runtime is used: a sentence for Show Runtime. */
       readonly why: string;
     }
@@ -38,13 +40,25 @@ export interface InstallOptions {
   readonly log: (line: string) => void;
 }
 
-/** The fallback that needs no installation, at about a fifth of the speed. */
-export const wasmRuntime = (reason: string): Runtime => ({
+/** As measured; see docs/runtime.md. */
+export const WASM_SLOWNESS = '20 to 40 times slower';
+
+/** The fallback that needs no installation, and is far slower. */
+export const wasmRuntime = (reason: string, advice = ''): Runtime => ({
   kind: 'wasm',
   source: 'wasm',
-  why: `WebAssembly, which needs no installation but trains at about a fifth of the speed, because ${reason}.`,
+  why: `WebAssembly, which needs no installation but trains ${WASM_SLOWNESS} than libtensorflow, because ${reason}.${advice && ` ${advice}`}`,
 });
 
 /** The fallback on a platform for which there is no libtensorflow. */
 export const wasmRuntimeFor = (platform: string): Runtime =>
-  wasmRuntime(`there is no libtensorflow for ${platform}`);
+  wasmRuntime(`there is no libtensorflow for ${platform}`, adviceFor(platform));
+
+/** Where the same person can train at full speed. */
+function adviceFor(platform: string): string {
+  if (platform.startsWith('win32'))
+    return 'Open the folder in WSL (WSL: Reopen Folder in WSL), which has one.';
+  if (platform.startsWith('alpine'))
+    return 'Use a container or machine whose Linux has glibc, such as Debian or Ubuntu.';
+  return 'Open the folder on a Linux machine (Remote - SSH), which has one.';
+}

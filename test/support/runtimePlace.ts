@@ -49,31 +49,7 @@ export function makePlace(): Place {
   ];
   mkdirSync(bin);
   write(path.join(dist, 'binding', PLATFORM, 'tfjs_binding.node'), 'the binding');
-  const wheel = storedZip({
-    'tensorflow/__init__.py': 'x',
-    'tensorflow/include/tensorflow/c/c_api.h': 'TF_CAPI_EXPORT extern void TF_SessionRun(int);',
-    'tensorflow/include/tensorflow/c/tf_status.h':
-      'TF_CAPI_EXPORT extern void TF_SetStatus(int);\nTF_CAPI_EXPORT extern int TF_Unused(int);',
-    'tensorflow/include/tensorflow/c/eager/c_api.h':
-      'TF_CAPI_EXPORT extern TFE_Op* TFE_NewOp(TFE_Context* ctx);',
-    ...Object.fromEntries(
-      LIBRARIES.map((name) => [`tensorflow/${name}`, `library ${name} 2.18.1`]),
-    ),
-  });
-  write(path.join(root, 'pinned.whl'), wheel);
-  const pin: PlatformPin = {
-    wheels: [
-      {
-        package: 'tensorflow-cpu',
-        version: '2.18.1',
-        wheel_platform: 'manylinux2014_x86_64',
-        wheel_size: wheel.length,
-        sha256: createHash('sha256').update(wheel).digest('hex'),
-      },
-    ],
-    unpacked_size: 100,
-    libraries: Object.fromEntries(LIBRARIES.map((name) => [`tensorflow/${name}`, name])),
-  };
+  const pin = pinnedWheel(path.join(root, 'pinned.whl'));
   const env = { PATH: bin };
   const calls = path.join(root, 'calls.jsonl');
   const log: string[] = [];
@@ -101,6 +77,35 @@ export function makePlace(): Place {
         .split('\n')
         .map((line) => JSON.parse(line) as { args: string[]; cwd: string }),
     inHome: () => readdirSync(home).sort(),
+  };
+}
+
+/** Writes the wheel that a machine's pin names. */
+function pinnedWheel(file: string): PlatformPin {
+  const wheel = storedZip({
+    'tensorflow/__init__.py': 'x',
+    'tensorflow/include/tensorflow/c/c_api.h': 'TF_CAPI_EXPORT extern void TF_SessionRun(int);',
+    'tensorflow/include/tensorflow/c/tf_status.h':
+      'TF_CAPI_EXPORT extern void TF_SetStatus(int);\nTF_CAPI_EXPORT extern int TF_Unused(int);',
+    'tensorflow/include/tensorflow/c/eager/c_api.h':
+      'TF_CAPI_EXPORT extern TFE_Op* TFE_NewOp(TFE_Context* ctx);',
+    ...Object.fromEntries(
+      LIBRARIES.map((name) => [`tensorflow/${name}`, `library ${name} 2.18.1`]),
+    ),
+  });
+  write(file, wheel);
+  return {
+    wheels: [
+      {
+        package: 'tensorflow-cpu',
+        version: '2.18.1',
+        wheel_platform: 'manylinux2014_x86_64',
+        wheel_size: wheel.length,
+        sha256: createHash('sha256').update(wheel).digest('hex'),
+      },
+    ],
+    unpacked_size: 100,
+    libraries: Object.fromEntries(LIBRARIES.map((name) => [`tensorflow/${name}`, name])),
   };
 }
 
@@ -166,7 +171,7 @@ export function withGpu(place: Place, device: 'cpu' | 'gpu' = 'gpu'): TargetMach
   return {
     ...place.machine,
     pin: { ...place.pin, gpu: { wheels: [first!, ...others], libraries, unpacked_size: 100 } },
-    probe: () => Promise.resolve({ tensorflow_version: '2.18.1', device }),
+    probe: () => Promise.resolve({ tensorflow_version: '2.18.1', device, multiplies_bf16: false }),
   };
 }
 

@@ -27,6 +27,10 @@ export const machineOf = (pin: PlatformPin, env: Env): TargetMachine => ({
         'runtime',
         `libtensorflow in ${folder} does not work: invalid ELF header`,
       );
-    return { tensorflow_version: contents[0]!.split(' ').at(-1)!, device: 'cpu' };
+    return {
+      tensorflow_version: contents[0]!.split(' ').at(-1)!,
+      device: 'cpu',
+      multiplies_bf16: true,
+    };
   },
 });

@@ -2,6 +2,8 @@ import { findRuntime } from '../../runtime/findRuntime';
 import { installGpuRuntime } from '../../runtime/installGpu';
 import { installRuntime } from '../../runtime/installRuntime';
 import type { Runtime } from '../../runtime/runtime';
+import { measureRuntime } from '../../runtime/probe';
+import { MEASURED_SIZE } from '../../runtime/speed';
 import { runtimeOptions } from '../useRuntime';
 import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
@@ -26,7 +28,8 @@ export const runtimeCommand = defineCommand({
           install && !isSuitable
             ? await installWith(gpu ? installGpuRuntime : installRuntime, context)
             : installed;
-        printResult(context, { runtime }, () => describeRuntime(runtime));
+        const gflops = runtime && (await measureRuntime(runtime, context.dist, context));
+        printResult(context, { runtime, gflops }, () => describeRuntime(runtime, gflops));
         return runtime ? 0 : 1;
       },
     }),
@@ -59,13 +62,18 @@ function installWith(
   });
 }
 
-function describeRuntime(runtime: Runtime | null): string {
+function describeRuntime(runtime: Runtime | null, gflops: number | null): string {
   if (!runtime) {
     return 'No runtime is installed. Install it: lora runtime --install';
   }
+  const speed =
+    gflops === null
+      ? []
+      : [`${gflops.toPrecision(3)} GFLOP/s in a product of two matrices of ${MEASURED_SIZE} rows.`];
   if (runtime.kind === 'wasm') {
-    return runtime.why;
+    return joinLines([runtime.why, ...speed]);
   }
   const { tensorflow_version, device, folder, why } = runtime;
-  return joinLines([`libtensorflow ${tensorflow_version} on ${device.toUpperCase()}`, folder, why]);
+  const title = `libtensorflow ${tensorflow_version} on ${device.toUpperCase()}`;
+  return joinLines([title, folder, why, ...speed]);
 }

@@ -1,7 +1,6 @@
 import { availableMemory } from '../../common/system';
 import type { StepMachine, StepSettings } from '../../lora/stepPlan';
 import type { StepPlan } from '../../shared/run';
-import { multipliesBf16 } from '../../runtime/processor';
 import { findGpu } from '../../runtime/gpu';
 import type { Runtime } from '../../runtime/runtime';
 
@@ -11,7 +10,7 @@ export async function machineOf(runtime: Runtime): Promise<StepMachine> {
   const gpu = hasBf16 && runtime.device === 'gpu' ? await findGpu() : null;
   return {
     hasBf16,
-    multipliesBf16: hasBf16 && runtime.device === 'cpu' && multipliesBf16(),
+    multipliesBf16: hasBf16 && runtime.device === 'cpu' && runtime.multiplies_bf16,
     available: gpu ? gpu.memory_total - gpu.memory_used : availableMemory(),
   };
 }

@@ -103,7 +103,7 @@ export class RuntimeService {
           },
           hostMachine(),
         );
-        this.log.info(describeRuntime(runtime, processor(), await findGpu(hostEnvironment())));
+        this.log.info(await this.describe(runtime));
         return this.envOf(this.home);
       } catch (error) {
         if (controller.signal.aborted) return undefined;
@@ -112,11 +112,20 @@ export class RuntimeService {
     });
   }
 
+  /** With the speed of a product of matrices, which takes a second. */
+  private async describe(runtime: Runtime | null): Promise<string> {
+    const { measureRuntime } = await import('../../runtime/probe');
+    const gflops =
+      runtime && (await measureRuntime(runtime, this.dist, { env: hostEnvironment() }));
+    const gpu = await findGpu(hostEnvironment());
+    return describeRuntime(runtime, { cpu: processor(), gpu, gflops });
+  }
+
   /** Shows which runtime is used, with buttons to install another or to change the setting. */
   async show(): Promise<void> {
     const found = await this.find();
     const gpu = await findGpu(hostEnvironment());
-    const text = describeRuntime(found?.runtime ?? null, processor(), gpu);
+    const text = await this.describe(found?.runtime ?? null);
     this.log.info(text);
     const [copy, install, forGpu, setting] = [
       t('Copy'),
@@ -217,7 +226,7 @@ export class RuntimeService {
     }
   }
 
-  /** WebAssembly is about five times slower, so the user must agree. */
+  /** WebAssembly is far slower, so the user must agree. */
   private async offerWebAssembly(error: LoraError): Promise<RuntimeEnv | undefined> {
     this.log.error(error.describe());
     const [slow, log] = [t('Train Slowly with WebAssembly'), t('Show Log')];

@@ -20,8 +20,6 @@ export function availableHostMemory(): number {
  */
 export const hostMachine = (available = availableHostMemory()): StepMachine => ({
   hasBf16: true,
-  multipliesBf16: (nativeBf16 ??= multipliesBf16()),
+  multipliesBf16: multipliesBf16(),
   available,
 });
-
-let nativeBf16: boolean | undefined;

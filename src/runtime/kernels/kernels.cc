@@ -96,6 +96,20 @@ int supported_level() {
 }
 #endif
 
+// 1 if the processor multiplies bf16 (AVX512_BF16 or AMX_BF16), 0 if it does not; -1 where only a
+// measurement tells.
+float multiplies_bf16() {
+#if defined(__x86_64__)
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+  const bool has_amx_bf16 = d & (1u << 22);
+  const bool has_avx512_bf16 = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));
+  return supported_level() == 2 && (has_avx512_bf16 || has_amx_bf16);
+#else
+  return -1;
+#endif
+}
+
 // The widest instruction set of the processor. LORA_KERNELS_LEVEL lowers it, so that each can be
 // tested on one machine.
 int level() {
@@ -558,6 +572,12 @@ void* read_settings(TF_OpKernelConstruction* construction) {
   return settings;
 }
 
+void processor(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  TF_Tensor* answer = call.out(0, {1});
+  if (call.ok()) *data<float>(answer) = multiplies_bf16();
+}
+
 struct Op {
   const char* name;
   void (*compute)(void*, TF_OpKernelContext*);
@@ -597,6 +617,7 @@ const bool all_registered = [] {
             {"T" FLOATS},
             {"x: float", "r: float", "weight: float", "dh: T", "residual: float"},
             {"dx: float"}},
+           {"LoraProcessor", processor, {}, {}, {"multiplies_bf16: float"}},
            {"LoraGlu", glu, {"T" FLOATS}, {"gate: T", "up: T"}, {"m: T"}},
            {"LoraGluGrad",
             glu_grad,

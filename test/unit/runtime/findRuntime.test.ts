@@ -13,6 +13,7 @@ import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { findRuntime } from '../../../src/runtime/findRuntime';
 import { installFrom } from '../../../src/runtime/installRuntime';
+import { processorName } from '../../../src/runtime/processor';
 import type { Source } from '../../../src/runtime/sources';
 import { LIBRARIES, makeLibraries, makePlace, write, type Place } from '../../support/runtimePlace';
 
@@ -123,6 +124,24 @@ describe('the installed runtime', () => {
     ).toMatchObject({
       kind: 'wasm',
       why: expect.stringContaining('no libtensorflow for alpine-x64') as string,
+    });
+  });
+
+  it('finds out once on each processor whether bf16 is fast', async () => {
+    const place = makePlace();
+    await install(place, source('wheel', 'tensorflow-2.18.1'));
+    const manifest = path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64', 'runtime.json');
+    const kept = JSON.parse(readFileSync(manifest, 'utf8')) as { bf16: object };
+    writeFileSync(manifest, JSON.stringify({ ...kept, bf16: { 'Another CPU': true } }));
+    const probe = vi.fn(() =>
+      Promise.resolve({ tensorflow_version: '', device: 'cpu' as const, multiplies_bf16: false }),
+    );
+    const look = () => findRuntime(place.runtime, { ...place.machine, probe });
+    const found = [await look(), await look()];
+    expect(found).toMatchObject([{ multiplies_bf16: false }, { multiplies_bf16: false }]);
+    expect(probe).toHaveBeenCalledTimes(1);
+    expect(JSON.parse(readFileSync(manifest, 'utf8'))).toMatchObject({
+      bf16: { 'Another CPU': true, ...kept.bf16, [processorName()]: false },
     });
   });
 

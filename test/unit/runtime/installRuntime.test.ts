@@ -34,6 +34,7 @@ describe('the order of sources', () => {
       binding: path.join(folder, 'tfjs_binding.node'),
       tensorflow_version: '2.16.2',
       device: 'cpu',
+      multiplies_bf16: true,
       why: `The TensorFlow that python3 has in ${tensorflow} is used where it is.`,
     });
     expect(readlinkSync(path.join(folder, LIBRARIES[0]))).toBe(path.join(tensorflow, LIBRARIES[0]));
@@ -76,13 +77,13 @@ describe('the order of sources', () => {
     const place = makePlace();
     const runtime = await installRuntime(place.runtime, place.options(), {
       ...place.machine,
-      platform: 'win32-x64',
+      platform: 'win32-arm64',
       pin: undefined,
     });
     expect(runtime).toEqual({
       kind: 'wasm',
       source: 'wasm',
-      why: 'WebAssembly, which needs no installation but trains at about a fifth of the speed, because there is no libtensorflow for win32-x64.',
+      why: 'WebAssembly, which needs no installation but trains 20 to 40 times slower than libtensorflow, because there is no libtensorflow for win32-arm64. Open the folder in WSL (WSL: Reopen Folder in WSL), which has one.',
     });
   });
 });

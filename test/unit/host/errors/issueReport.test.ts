@@ -54,6 +54,7 @@ describe('an issue report', () => {
         binding: folder,
         tensorflow_version: '2.18.0',
         device: 'gpu',
+        multiplies_bf16: false,
         why: '',
       }),
     ).toBe('TensorFlow 2.18.0 (cuda) on the GPU');
