@@ -6,6 +6,7 @@ import { parseValues, type VariedKey } from '../../shared/sweep/vary';
 import { isObject } from '../../shared/values';
 import { t } from '../text/l10n';
 import { askText, pickRows } from '../ui/inputs';
+import { suggestedValues } from './sweepRuns';
 
 /** What most sweeps vary comes first. */
 const FIRST_KEYS = ['lora.r', 'training.learning_rate', 'training.seed'];
@@ -53,15 +54,6 @@ const valueOf = (recipe: Recipe, key: string): unknown =>
   key
     .split('.')
     .reduce<unknown>((value, part) => (isObject(value) ? value[part] : undefined), recipe);
-
-/** Values around the one that the recipe has. */
-export function suggestedValues(key: string, value: unknown): string {
-  if (key === 'lora.r') return '1, 2, 4, 8, 16';
-  if (typeof value === 'boolean') return 'true, false';
-  if (typeof value !== 'number') return JSON.stringify(value);
-  if (key === 'training.seed') return [value, value + 1, value + 2].join(', ');
-  return [value / 2, value, 2 * value].map((each) => Number(each.toPrecision(6))).join(', ');
-}
 
 /** What is wrong with an answer; undefined when nothing is. */
 function problemOf(check: () => unknown): string | undefined {

@@ -21,6 +21,15 @@ export function parseRanks(text: string): readonly number[] | undefined {
     : undefined;
 }
 
+/** Values around the one that the recipe has. */
+export function suggestedValues(key: string, value: unknown): string {
+  if (key === 'lora.r') return '1, 2, 4, 8, 16';
+  if (typeof value === 'boolean') return 'true, false';
+  if (typeof value !== 'number') return JSON.stringify(value);
+  if (key === 'training.seed') return [value, value + 1, value + 2].join(', ');
+  return [value / 2, value, 2 * value].map((each) => Number(each.toPrecision(6))).join(', ');
+}
+
 /** A sweep whose recipes are written, and its runs to queue. */
 export interface QueuedSweep {
   readonly folder: string;

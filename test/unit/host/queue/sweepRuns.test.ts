@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { suggestedValues } from '../../../../src/host/queue/sweepCommand';
-import { newSweep, parseRanks } from '../../../../src/host/queue/sweepRuns';
+import { newSweep, parseRanks, suggestedValues } from '../../../../src/host/queue/sweepRuns';
 import { sweepName, sweepOf } from '../../../../src/shared/sweep/places';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 import { temp } from '../../../support/temp';
