@@ -296,9 +296,9 @@ test('ranks the finished runs of a sweep of two keys, and sorts by any column', 
     await page.locator('.ranks > svg').getAttribute('aria-label'),
     /by r: r 2, learning_rate 1e-4: [\d.]+/,
   );
-  await page.locator('.runs').getByRole('button', { name: 'learning_rate', exact: true }).click();
+  await page.locator('.runs thead button', { hasText: 'learning_rate' }).click();
   await eventually(async () => assert.deepEqual(await column(3), ['1e-4', '1e-4', '1e-3', '1e-3']));
-  await page.locator('.runs').getByRole('button', { name: 'learning_rate', exact: true }).click();
+  await page.locator('.runs thead button', { hasText: 'learning_rate' }).click();
   await eventually(async () => assert.deepEqual(await column(3), ['1e-3', '1e-3', '1e-4', '1e-4']));
   await page.waitForFunction(() => window.kept.sorting.column === 'training.learning_rate');
   await page.locator('vscode-button', { hasText: 'Copy as Markdown' }).click();
