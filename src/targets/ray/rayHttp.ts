@@ -38,7 +38,7 @@ export class RayHttp {
     readonly address: string,
     private readonly token: string | null,
   ) {
-    this.base = new URL(address.endsWith('/') ? address : `${address}/`);
+    this.base = addressOf(address);
     const secure = this.base.protocol === 'https:';
     this.agent = new (secure ? https : http).Agent({ keepAlive: true });
   }
@@ -155,6 +155,17 @@ export class RayHttp {
       fix: 'Name the address of the dashboard itself.',
     });
   }
+}
+
+/** @throws LoraError('target') for what is no address, or one with a password, which is shown */
+function addressOf(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '')
+    throw new LoraError('target', `${shortened(text)} cannot be the address of a Ray dashboard.`, {
+      fix: 'Name one such as http://head:8265; for a token there is "token".',
+    });
+  if (!url.pathname.endsWith('/')) url.pathname += '/';
+  return url;
 }
 
 /** Foreign text in one short line. */

@@ -75,6 +75,13 @@ describe('an address that is no Ray dashboard', () => {
     expect(other.asked).toEqual([]);
   });
 
+  it.each(['http://[', 'ftp://head:8265', 'http://user:secret@head:8265'])(
+    'is not %s',
+    (address) => {
+      expect(() => targetAt(address)).toThrow('cannot be the address of a Ray dashboard');
+    },
+  );
+
   it('refuses access', async () => {
     const { address } = await startDashboard({ '/': json({}, 401) });
     expect(await refusal(targetAt(address).check(signal))).toBe(`${address} refuses access (401).`);
