@@ -1,4 +1,5 @@
-// Generates media/lora.schema.json, docs/recipe.md and docs/models.md from the code.
+// Generates media/lora.schema.json, media/targets.schema.json, docs/recipe.md and docs/models.md
+// from the code.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { tsImport } from 'tsx/esm/api';
@@ -8,13 +9,18 @@ const root = path.resolve(import.meta.dirname, '..');
 /** A module of src. */
 const load = (file) => tsImport(`../${file}`, import.meta.url);
 
-/** Writes media/lora.schema.json. */
+/** Writes media/lora.schema.json and media/targets.schema.json. */
 export async function writeSchema() {
   const { recipeJsonSchema } = await load('src/host/recipe/jsonSchema.ts');
-  writeFileSync(
-    path.join(root, 'media', 'lora.schema.json'),
-    `${JSON.stringify(recipeJsonSchema(), null, 2)}\n`,
-  );
+  const { targetsJsonSchema } = await load('src/host/targets/jsonSchema.ts');
+  for (const [name, schema] of [
+    ['lora', recipeJsonSchema()],
+    ['targets', targetsJsonSchema()],
+  ])
+    writeFileSync(
+      path.join(root, 'media', `${name}.schema.json`),
+      `${JSON.stringify(schema, null, 2)}\n`,
+    );
 }
 
 const TASKS = {

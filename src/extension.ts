@@ -21,6 +21,7 @@ import { registerRuntime } from './host/runtime/register';
 import { registerSample } from './host/sample/register';
 import { createServices, type Services } from './host/services';
 import { registerStatusBar } from './host/status/register';
+import { registerTargets } from './host/targets/register';
 import { registerTasks } from './host/tasks/register';
 import { registerTerminal } from './host/terminal/register';
 import { useTranslations } from './host/text/l10n';
@@ -46,6 +47,7 @@ const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
   registerData,
   registerTasks,
   registerTerminal,
+  registerTargets,
   registerChat,
   registerRuntime,
   registerEngine,

@@ -19,6 +19,10 @@ import { RunStore } from './runs/runStore';
 import { RunsTree } from './runs/runsTree';
 import { FoundFiles } from './train/trainingFiles';
 import { RuntimeService } from './runtime/runtimeService';
+import { TargetJobs } from './targets/targetJobs';
+import { TargetStore } from './targets/targetStore';
+import { SETTINGS } from './manifest/ids';
+import { targetsFile } from '../targets/targetList';
 import { openLog } from './ui/logChannel';
 import { panelHost } from './webview/panelHost';
 
@@ -41,6 +45,8 @@ export interface Services {
   readonly launcher: Launcher;
   readonly recipes: RecipeRunner;
   readonly queue: RunQueue;
+  readonly targets: TargetStore;
+  readonly targetJobs: TargetJobs;
   readonly dashboards: DashboardPanels;
   readonly overlays: OverlayPanels;
   readonly runsTree: RunsTree;
@@ -63,14 +69,12 @@ export function createServices(context: vscode.ExtensionContext): Services {
   const store = own(new RunStore({ roots: () => roots.list(), mayConnect }));
   const diagnostics = own(new RecipeDiagnostics());
 
-  const runtime = new RuntimeService(
-    context.asAbsolutePath('dist'),
-    vscode.Uri.joinPath(context.globalStorageUri, 'runtime').fsPath,
-    log,
-  );
+  const runtime = runtimeService(context, log);
   const inspections = own(new Inspections(inspectionOptions(context)));
   const jobs = new Jobs({ cli, runtime, log });
-  const launcher = own(new Launcher({ cli, runtime, store, roots, log }));
+  const targets = new TargetStore(targetServices(context));
+  const targetJobs = new TargetJobs(jobs, targets);
+  const launcher = own(new Launcher({ cli, runtime, store, roots, log, targets }));
   const recipes = new RecipeRunner(diagnostics, launcher, jobs);
   const start = queueStart({ store, launcher, recipes });
   const report = (error: unknown) => errors.report(error, 'run');
@@ -102,6 +106,8 @@ export function createServices(context: vscode.ExtensionContext): Services {
     launcher,
     recipes,
     queue,
+    targets,
+    targetJobs,
     dashboards,
     overlays,
     runsTree,
@@ -114,6 +120,22 @@ const queueStart =
   ({ store, launcher, recipes }: Pick<Services, 'store' | 'launcher' | 'recipes'>) =>
   (item: QueuedRun): Promise<boolean> =>
     'resume' in item ? continueQueued(item, { store, launcher }) : recipes.runQueued(item);
+
+const runtimeService = (context: vscode.ExtensionContext, log: ExtensionLog): RuntimeService =>
+  new RuntimeService(
+    context.asAbsolutePath('dist'),
+    vscode.Uri.joinPath(context.globalStorageUri, 'runtime').fsPath,
+    log,
+  );
+
+const targetServices = ({ globalState, globalStorageUri }: vscode.ExtensionContext) => ({
+  userFile: targetsFile(),
+  setting: () => vscode.workspace.getConfiguration().get<unknown>(SETTINGS.targets),
+  workspaceFolders: () => (vscode.workspace.workspaceFolders ?? []).map(({ uri }) => uri.fsPath),
+  isTrusted: () => vscode.workspace.isTrusted,
+  memory: globalState,
+  storage: vscode.Uri.joinPath(globalStorageUri, 'targets').fsPath,
+});
 
 const inspectionOptions = (context: vscode.ExtensionContext): InspectionOptions => ({
   node: process.execPath,

@@ -40,6 +40,8 @@ export interface Target {
   clock(signal: AbortSignal): Promise<number | null>;
   /** Ends the job at once, like a killed process; a running engine is asked through `connect`. */
   stop(handle: JobHandle, signal: AbortSignal): Promise<void>;
+  /** Ends the job like `stop` and removes its folder; missing where the target cannot. */
+  remove?(handle: JobHandle, signal: AbortSignal): Promise<void>;
   /** A connection to the engine's pipe; null while the engine cannot be reached. */
   connect(handle: JobHandle, signal: AbortSignal): Promise<Duplex | null>;
   dispose(): void;

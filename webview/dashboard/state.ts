@@ -49,6 +49,7 @@ export function initialDashboard(choices: PageState): DashboardState {
       changed_files: null,
       commit_page: false,
       command: '',
+      remote: null,
     },
     wait: null,
     pending: null,
@@ -94,6 +95,10 @@ function ofRun(state: DashboardState, runDir: string): DashboardState {
 }
 
 export const hasEnded = ({ status }: DashboardState): boolean => ENDED_STATES.has(status.state);
+
+/** Whether the run goes on on a target that is not connected. */
+export const isAway = (state: DashboardState): boolean =>
+  typeof state.labels.remote?.away === 'string' && !hasEnded(state);
 
 /** A run that ended before its first number has nothing to show. */
 export const isEmptyEnd = (state: DashboardState): boolean =>

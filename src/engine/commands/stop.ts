@@ -11,7 +11,9 @@ import { readRemoteRecord } from '../../formats/run/remoteRecord';
 import { LoraError } from '../../shared/errors';
 import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
-import { flag } from './options';
+import { flag, required } from './options';
+import { absolutePath } from './optionValues';
+import { requireRemote } from '../remote/remoteFile';
 import { entryOf, started, withTarget } from './remoteTraining';
 
 /** lora stop: asks the engine of a run to stop, here or on its target. */
@@ -24,6 +26,17 @@ export const stopCommand = defineCommand({
       options: { kill: flag('end a run on a target at once, without saving') },
       run: async ({ positionals, options }, context) =>
         stopRun(path.resolve(positionals.run), options.kill, context),
+    }),
+    form({
+      selectedBy: 'remove',
+      options: {
+        remove: required(
+          absolutePath,
+          'RUN_DIR',
+          'end a run on a target and remove its files there',
+        ),
+      },
+      run: async ({ options: { remove } }, context) => removeThere(remove, context),
     }),
   ],
 });
@@ -45,6 +58,25 @@ async function stopRun(dir: string, kill: boolean, context: CommandContext): Pro
   }
   printResult(context, { run_dir: dir }, () =>
     kill ? 'The run was ended.' : 'The run is stopping: it saves what it has trained.',
+  );
+  return 0;
+}
+
+/** What is here stays. */
+async function removeThere(dir: string, context: CommandContext): Promise<number> {
+  const remote = await requireRemote(dir);
+  const entry = await entryOf(remote);
+  const isRemoved = await withTarget(entry, context, async (target) => {
+    const { signal } = context;
+    const found = await started(remote, target, signal);
+    const handle = { job: found.job, values: found.handle! };
+    await (target.remove ? target.remove(handle, signal) : target.stop(handle, signal));
+    return target.remove !== undefined;
+  });
+  printResult(context, { run_dir: dir, removed: isRemoved }, () =>
+    isRemoved
+      ? `The run was removed from ${entry.name}.`
+      : `The run was ended. ${entry.name} keeps its files until the cluster removes them.`,
   );
   return 0;
 }

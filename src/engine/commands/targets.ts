@@ -4,11 +4,12 @@ import { describeReport } from '../remote/targetCheck';
 import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
 import { placeOf, withTarget } from './remoteTraining';
+import { listRunsThere, planSending } from './targetQuestions';
 
 /** lora targets: exit code 1 if the target that is checked lacks something. */
 export const targetsCommand = defineCommand({
   name: 'targets',
-  summary: 'Lists the machines that runs can be sent to, or checks one.',
+  summary: 'Lists the machines that runs can be sent to, or asks one.',
   forms: [
     form({
       options: {},
@@ -30,16 +31,35 @@ export const targetsCommand = defineCommand({
     }),
     form({
       positionals: {
-        action: { valueName: 'check', help: 'connect to a target and show what it has' },
+        action: {
+          valueName: 'check|runs',
+          help: 'connect to a target and show what it has, or its runs',
+        },
         name: { valueName: 'NAME', help: 'name of the target' },
       },
       options: {},
       check: ({ positionals: { action } }) =>
-        action === 'check' ? null : `lora targets has no action ${JSON.stringify(action)}.`,
-      run: async ({ positionals }, context) => checkTarget(positionals.name, context),
+        Object.hasOwn(ACTIONS, action) ? null : unknown(action),
+      run: async ({ positionals: { action, name } }, context) =>
+        ACTIONS[action as keyof typeof ACTIONS](name, context),
+    }),
+    form({
+      positionals: {
+        action: { valueName: 'plan', help: 'show what is sent before a recipe is trained there' },
+        name: { valueName: 'NAME', help: 'name of the target' },
+        recipe: { valueName: 'RECIPE.json', help: 'recipe to train' },
+      },
+      options: {},
+      check: ({ positionals: { action } }) => (action === 'plan' ? null : unknown(action)),
+      run: async ({ positionals: { name, recipe } }, context) => planSending(name, recipe, context),
     }),
   ],
 });
+
+const ACTIONS = { check: checkTarget, runs: listRunsThere } as const;
+
+const unknown = (action: string): string =>
+  `lora targets has no action ${JSON.stringify(action)} with these arguments.`;
 
 async function checkTarget(name: string, context: CommandContext): Promise<number> {
   const entry = await findTarget(name);

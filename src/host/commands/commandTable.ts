@@ -21,6 +21,7 @@ export interface CommandSpec {
 export type CommandSubject =
   | 'run'
   | 'running'
+  | 'unattended'
   | 'active'
   | 'resumable'
   | 'recipe'
@@ -39,6 +40,12 @@ export const COMMANDS = {
   trainOnModel: { id: 'lora.trainOnModel', area: 'recipe', needsTrust: true },
   inspectTensors: { id: 'lora.inspectTensors', area: 'adapter', needsTrust: false },
   runRecipe: { id: 'lora.runRecipe', area: 'recipe', needsTrust: true, subject: 'recipe file' },
+  runRecipeOn: {
+    id: 'lora.runRecipeOn',
+    area: 'target',
+    needsTrust: true,
+    subject: 'recipe file',
+  },
   configureRank: {
     id: 'lora.configureRank',
     area: 'recipe',
@@ -62,6 +69,15 @@ export const COMMANDS = {
   pauseRun: { id: 'lora.pauseRun', area: 'run', needsTrust: true, subject: 'running' },
   resumeRun: { id: 'lora.resumeRun', area: 'run', needsTrust: true, subject: 'resumable' },
   stopRun: { id: 'lora.stopRun', area: 'run', needsTrust: true, subject: 'active' },
+  reconnectRun: {
+    id: 'lora.reconnectRun',
+    area: 'target',
+    needsTrust: true,
+    subject: 'unattended',
+  },
+  followRemoteRun: { id: 'lora.followRemoteRun', area: 'target', needsTrust: true },
+  checkTarget: { id: 'lora.checkTarget', area: 'target', needsTrust: true },
+  editTargets: { id: 'lora.editTargets', area: 'target', needsTrust: false },
   revealAdapter: {
     id: 'lora.revealAdapter',
     area: 'run',

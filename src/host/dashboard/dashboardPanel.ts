@@ -156,7 +156,7 @@ export class DashboardPanel implements PanelPage {
   }
 
   private get labels(): RunLabels | null {
-    return labelsOf(this.options.store.runs, this.runDir);
+    return labelsOf(this.options.store.runs, this.runDir, Date.now());
   }
 
   /** Tells the tab and the page what the run is called, when that has changed. */
@@ -232,6 +232,8 @@ export class DashboardPanel implements PanelPage {
         return this.open(message.what);
       case 'next':
         return this.goOn(message.what);
+      case 'reconnect':
+        return vscode.commands.executeCommand(COMMANDS.reconnectRun.id, runDir);
       case 'runtime':
         return vscode.commands.executeCommand(RUNTIME_COMMANDS[message.what]);
       case 'openPlace':

@@ -1,19 +1,20 @@
-import type { LabelsMessage } from '../../shared/pages/dashboard/protocol';
+import type { LabelsMessage, RemoteLabels } from '../../shared/pages/dashboard/protocol';
 import type { RunSummary } from '../runs/run';
 import { runBefore } from '../runs/runBefore';
-import { runLabel } from '../runs/treeRow';
+import { runLabel, targetText } from '../runs/treeRow';
+import { linkSentence, stageText } from '../targets/remoteText';
 
 /** What a run is called beside others, and which adapter it can be compared with. */
 export interface RunLabels {
   /** For its tab. */
   readonly title: string;
-  readonly message: Pick<LabelsMessage, 'name' | 'previous'>;
+  readonly message: Pick<LabelsMessage, 'name' | 'previous' | 'remote'>;
   /** The adapter of the run before; null if there is none. */
   readonly previous: string | null;
 }
 
-/** Null for a run that is not known yet. `runs`: newest first. */
-export function labelsOf(runs: readonly RunSummary[], dir: string): RunLabels | null {
+/** Null for a run that is not known yet. `runs`: newest first. `now`: milliseconds since 1970. */
+export function labelsOf(runs: readonly RunSummary[], dir: string, now: number): RunLabels | null {
   const run = runs.find((own) => own.dir === dir);
   if (!run) return null;
   const { name } = run.notes;
@@ -27,6 +28,20 @@ export function labelsOf(runs: readonly RunSummary[], dir: string): RunLabels | 
     message: {
       name: name === '' ? null : name,
       previous: before ? runLabel(before) : null,
+      remote: remoteLabels(run, now),
     },
+  };
+}
+
+function remoteLabels(run: RunSummary, now: number): RemoteLabels | null {
+  if (!run.remote) return null;
+  const { record, link } = run.remote;
+  return {
+    target: record.target.name,
+    place: targetText(run)!,
+    stage: stageText(record.stage),
+    away: linkSentence(link, record.target.name, now),
+    can_reconnect: link.kind === 'unattended',
+    lacks: record.lacks ?? [],
   };
 }

@@ -10,6 +10,7 @@ import type { RuntimeWait } from '../../shared/pages/dashboard/protocol';
 import { newRunId, RUN_FILES, RUNS_FOLDER } from '../../shared/run';
 import type { RunRoots } from '../runs/runRoots';
 import type { RunStore } from '../runs/runStore';
+import type { TargetStore } from '../targets/targetStore';
 import type { RuntimeEnv, RuntimeService } from '../runtime/runtimeService';
 import type { ExtensionLog } from '../errors/extensionLog';
 import { t } from '../text/l10n';
@@ -23,6 +24,7 @@ interface LauncherServices {
   readonly store: RunStore;
   readonly roots: RunRoots;
   readonly log: ExtensionLog;
+  readonly targets: Pick<TargetStore, 'environment'>;
 }
 
 /** Where a run goes, and whether the user is waiting to see it. */
@@ -33,10 +35,17 @@ export interface StartOptions {
   readonly show?: boolean;
 }
 
-/** A run that this window has started. */
+/** A run that this window has started, here or on a target. */
 export interface StartedRun {
   readonly dir: string;
   readonly show: boolean;
+  readonly isRemote: boolean;
+}
+
+/** A run that someone has started on a target. */
+export interface JobThere {
+  readonly target: string;
+  readonly job: string;
 }
 
 /** The setting lora.runs.private, for the engine. */
@@ -95,7 +104,8 @@ export class Launcher implements vscode.Disposable {
     const dir = path.join(root, newRunId());
     let started = false;
     try {
-      started = await this.start(['train', recipe, '--run-dir', dir], { dir, show });
+      const run = { dir, show, isRemote: false };
+      started = await this.start(['train', recipe, '--run-dir', dir], run);
     } catch (error) {
       await this.removeFailedStart(dir);
       throw error;
@@ -113,7 +123,45 @@ export class Launcher implements vscode.Disposable {
    * @throws LoraError as `startRecipe` does.
    */
   async resume(dir: string, { show = true }: StartOptions = {}): Promise<boolean> {
-    return this.start(['train', '--resume', dir], { dir, show });
+    const args = ['train', '--resume', dir];
+    const remote = this.services.store.find(dir)?.remote;
+    if (!remote) return this.start(args, { dir, show, isRemote: false });
+    await this.startRemote(args, { dir, show, isRemote: true }, remote.record.target.name);
+    return true;
+  }
+
+  /**
+   * Starts a new run of a recipe that has been checked on a target: a process here sends what it
+   * needs and mirrors its folder. Returns the folder.
+   *
+   * @throws LoraError when the process cannot be started
+   */
+  async startOn(target: string, recipe: string): Promise<string> {
+    const root = path.join(path.dirname(recipe), ...RUNS_FOLDER.split('/'));
+    const dir = path.join(root, newRunId());
+    await this.startNewRemote(['train', recipe, '--on', target, '--run-dir', dir], dir, target);
+    return dir;
+  }
+
+  /**
+   * Mirrors a run on a target again, whose process here has ended.
+   *
+   * @throws LoraError as `startOn` does
+   */
+  async attach(dir: string, target: string, { show = true }: StartOptions = {}): Promise<void> {
+    await this.startRemote(['attach', dir], { dir, show, isRemote: true }, target);
+  }
+
+  /**
+   * Brings a run that someone has started on a target into a folder of runs, and follows it.
+   * Returns its folder.
+   *
+   * @throws LoraError as `startOn` does
+   */
+  async follow({ target, job }: JobThere, root: string): Promise<string> {
+    const dir = path.join(root, job);
+    await this.startNewRemote(['attach', target, job, '--run-dir', dir], dir, target);
+    return dir;
   }
 
   dispose(): void {
@@ -134,22 +182,53 @@ export class Launcher implements vscode.Disposable {
   }
 
   private async start(args: readonly string[], run: StartedRun): Promise<boolean> {
-    const { cli, store, log } = this.services;
     const env = await this.environment(run);
     if (!env) return false;
-    log.info(`${cli} ${args.join(' ')}`);
-    await withStatus(t('Starting training…'), async () => {
-      await startEngine({
-        node: process.execPath,
-        cli,
-        args,
-        runDir: run.dir,
-        env: { ...env, ...privacy() },
-      });
-      this.started.fire(run);
-      await store.refresh();
-    });
+    await withStatus(t('Starting training…'), () => this.launch(args, run, env));
     return true;
+  }
+
+  /** Of a run whose folder is new; without a run, it is removed again. */
+  private async startNewRemote(
+    args: readonly string[],
+    dir: string,
+    target: string,
+  ): Promise<void> {
+    try {
+      await this.startRemote(args, { dir, show: true, isRemote: true }, target);
+    } catch (error) {
+      await this.removeFailedStart(dir);
+      throw error;
+    }
+    await this.services.roots.remember(path.dirname(dir));
+  }
+
+  /** No runtime is needed here. */
+  private async startRemote(
+    args: readonly string[],
+    run: StartedRun,
+    target: string,
+  ): Promise<void> {
+    const env = await this.services.targets.environment();
+    await withStatus(t('Connecting to {0}…', target), () => this.launch(args, run, env));
+  }
+
+  private async launch(
+    args: readonly string[],
+    run: StartedRun,
+    env: Readonly<Record<string, string | undefined>>,
+  ): Promise<void> {
+    const { cli, store, log } = this.services;
+    log.info(`${cli} ${args.join(' ')}`);
+    await startEngine({
+      node: process.execPath,
+      cli,
+      args,
+      runDir: run.dir,
+      env: { ...env, ...privacy() },
+    });
+    this.started.fire(run);
+    await store.refresh();
   }
 
   /**

@@ -21,7 +21,10 @@ export class WindowClose implements vscode.Disposable {
     private readonly memento: vscode.Memento,
   ) {
     this.disposables = [
-      launcher.onDidStart(({ dir }) => void this.remember(dir)),
+      launcher.onDidStart(({ dir, isRemote }) => {
+        // a run on a target goes on without windows
+        if (!isRemote) void this.remember(dir);
+      }),
       engines.onOpen((dir) => this.configure(dir)),
       vscode.workspace.onDidChangeConfiguration((change) => {
         if (!change.affectsConfiguration(SETTINGS.onWindowClose)) return;

@@ -33,18 +33,22 @@ export class Jobs {
   constructor(private readonly services: JobServices) {}
 
   /**
-   * Runs a quick command that needs no runtime, without showing progress.
+   * Runs a quick command that needs no runtime, without showing progress. `env`: more variables.
    *
    * @throws LoraError as `runJob` does; LoraError('usage') when the workspace is not trusted.
    */
-  async ask<R>(args: readonly string[], signal = AbortSignal.timeout(60_000)): Promise<R> {
+  async ask<R>(
+    args: readonly string[],
+    signal = AbortSignal.timeout(60_000),
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<R> {
     refuseUntrusted();
     const { cli, log } = this.services;
     return runJob<R>({
       node: process.execPath,
       cli,
       args,
-      env: {},
+      env,
       signal,
       onProgress: () => undefined,
       onWarning: (message) => log.warn(message),

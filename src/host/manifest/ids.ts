@@ -32,6 +32,7 @@ export const SETTINGS = {
   modelFolders: 'lora.models.folders',
   privateRuns: 'lora.runs.private',
   onWindowClose: 'lora.engine.onWindowClose',
+  targets: 'lora.targets',
 } as const;
 
 /** Context keys of when clauses. */
@@ -40,6 +41,7 @@ export const CONTEXT_KEYS = {
   hasRunning: 'lora.hasRunning',
   hasActive: 'lora.hasActive',
   hasResumable: 'lora.hasResumable',
+  hasUnattended: 'lora.hasUnattended',
   hasAdapters: 'lora.hasAdapters',
   hasModels: 'lora.hasModels',
   hasQueued: 'lora.hasQueued',

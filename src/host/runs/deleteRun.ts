@@ -8,25 +8,45 @@ import { LoraError } from '../../shared/errors';
 import { oneLine } from '../../shared/plainText';
 import { formatBytes } from '../text/format';
 import { t } from '../text/l10n';
-import { confirm } from '../ui/messages';
+import { isUnattended } from '../targets/reattach';
+import type { TargetJobs } from '../targets/targetJobs';
+import { targetOfRun } from '../targets/targetOfRun';
+import type { TargetStore } from '../targets/targetStore';
+import { choose, confirm } from '../ui/messages';
 import { isActive, type RunSummary } from './run';
 import type { RunStore } from './runStore';
 
+interface DeleteServices {
+  readonly store: RunStore;
+  readonly targets: TargetStore;
+  readonly targetJobs: Pick<TargetJobs, 'remove'>;
+}
+
 /**
- * Moves the folders of runs to the trash after a confirmation. Without a trash, asks again before
- * they are deleted permanently.
+ * Moves the folders of runs to the trash after a confirmation, and removes what they have on
+ * targets where the user wants that. Without a trash, asks again before they are deleted
+ * permanently.
  *
- * @throws LoraError('run') when one of the runs is active; FileRefused when one is reached through
- *   a link.
+ * @throws LoraError('run') when one of the runs is active here, or connected to its target;
+ *   LoraError when a target cannot be reached, before anything is deleted here; FileRefused when
+ *   one is reached through a link.
  */
-export async function deleteRuns(runs: readonly RunSummary[], store: RunStore): Promise<void> {
+export async function deleteRuns(
+  runs: readonly RunSummary[],
+  { store, targets, targetJobs }: DeleteServices,
+): Promise<void> {
   for (const run of runs) {
     // a folder that was replaced by a link since the runs were listed
     await refuseLinks(run.dir);
-    if (!isActive(run) && !(await isFolderOwned(run.dir))) continue;
+    if ((!isActive(run) || isUnattended(run)) && !(await isFolderOwned(run.dir))) continue;
     throw new LoraError('run', t('{0} is still training. Stop it before you delete it.', run.name));
   }
-  if (!(await confirmDelete(runs))) return;
+  const answer = await confirmDelete(runs);
+  if (answer === 'no') return;
+  if (answer === 'everywhere')
+    for (const run of runs.filter(isThere))
+      if ((await targetOfRun(targets, run)) !== undefined) await targetJobs.remove(run.dir);
+      else return;
   const remaining = await moveToTrash(runs);
   if (remaining.length > 0 && (await confirmDeletePermanently(remaining))) {
     for (const { dir } of remaining)
@@ -35,7 +55,11 @@ export async function deleteRuns(runs: readonly RunSummary[], store: RunStore): 
   await store.refresh();
 }
 
-async function confirmDelete(runs: readonly RunSummary[]): Promise<boolean> {
+/** Whether a target has files of the run. */
+const isThere = ({ remote }: RunSummary): boolean =>
+  remote !== null && remote.record.handle !== null;
+
+async function confirmDelete(runs: readonly RunSummary[]): Promise<'no' | 'here' | 'everywhere'> {
   const sizes = await Promise.all(runs.map((run) => sizeOf(run.dir)));
   const size = formatBytes(sizes.reduce((sum, bytes) => sum + bytes, 0));
   const question =
@@ -46,7 +70,22 @@ async function confirmDelete(runs: readonly RunSummary[]): Promise<boolean> {
     ? t('Adapters, checkpoints and history will be deleted, too ({0}).', size)
     : t('Checkpoints and history will be deleted, too ({0}).', size);
   const names = runs.length === 1 ? '' : `\n\n${runs.map((run) => oneLine(run.name)).join('\n')}`;
-  return confirm(question, `${contents}${names}`, t('Move to Trash'));
+  const detail = [contents, ...runs.filter(isThere).map(thereText)].join('\n') + names;
+  if (!runs.some(isThere))
+    return (await confirm(question, detail, t('Move to Trash'))) ? 'here' : 'no';
+  const actions = { everywhere: t('Delete There, Too'), here: t('Delete Only Here') };
+  return (await choose(question, detail, actions)) ?? 'no';
+}
+
+function thereText(run: RunSummary): string {
+  const { name } = run.remote!.record.target;
+  return isActive(run)
+    ? t(
+        '{0} goes on, on {1}. “Delete There, Too” ends it, and what it has trained is lost.',
+        run.name,
+        name,
+      )
+    : t('Its files on {0} can be deleted, too.', name);
 }
 
 const confirmDeletePermanently = (runs: readonly RunSummary[]): Promise<boolean> =>

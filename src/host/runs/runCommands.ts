@@ -13,6 +13,8 @@ import { copyPath, showDone } from '../ui/messages';
 import { addRunCommand } from './addRunCommand';
 import { anyRun, chooseRun, chooseRuns, type RunChoice } from './chooseRun';
 import { deleteRuns } from './deleteRun';
+import { linkSentence } from '../targets/remoteText';
+import { targetOfRun } from '../targets/targetOfRun';
 import type { RecordedRecipes } from './recordedRecipes';
 import { canResume, isActive, type RunSummary } from './run';
 import { PartNode } from './runNodes';
@@ -40,9 +42,7 @@ function controlCommands(services: Services): vscode.Disposable[] {
     addRunCommand(services, COMMANDS.stopRun, activeRun, (run) =>
       requestEngine(store, run, 'stop'),
     ),
-    addRunCommand(services, COMMANDS.resumeRun, resumableRun, (run) =>
-      run.state === 'paused' ? requestEngine(store, run, 'resume') : resumeOrQueue(services, run),
-    ),
+    addRunCommand(services, COMMANDS.resumeRun, resumableRun, (run) => resume(services, run)),
     addRunCommand(
       services,
       COMMANDS.runAgain,
@@ -107,7 +107,7 @@ function fileCommands(services: Services, recordedRecipes: RecordedRecipes): vsc
     commands.add(COMMANDS.deleteRun, async (argument, selection) => {
       const choice = anyRun(t('Select a run to delete'));
       const runs = await chooseRuns(store, argument, selection, choice);
-      if (runs.length > 0) await deleteRuns(runs, store);
+      if (runs.length > 0) await deleteRuns(runs, services);
     }),
   ];
 }
@@ -143,12 +143,20 @@ const runWithRecipe = (): RunChoice => ({
   none: t('This run was started without a recipe file.'),
 });
 
+/** A paused engine goes on; an ended run is started again, where it was. */
+async function resume(services: Services, run: RunSummary): Promise<void> {
+  if (run.state === 'paused') return requestEngine(services.store, run, 'resume');
+  const isDeclined = run.remote && (await targetOfRun(services.targets, run)) === undefined;
+  if (!isDeclined) await resumeOrQueue(services, run);
+}
+
 /** Sends a request over the connection that the store has to the engine, else over a new one. */
 async function requestEngine(
   store: RunStore,
   run: RunSummary,
   name: EngineRequestName & ('pause' | 'resume' | 'stop'),
 ): Promise<void> {
+  refuseAway(run);
   const linked = store.engines.client(run.dir);
   const client = linked ?? (await connectEngine(run.dir));
   try {
@@ -157,6 +165,14 @@ async function requestEngine(
     if (!linked) client.dispose();
   }
   await store.refresh();
+}
+
+function refuseAway({ remote }: RunSummary): void {
+  const away = remote && linkSentence(remote.link, remote.record.target.name, Date.now());
+  if (away)
+    throw new LoraError('target', away, {
+      fix: t('Wait for the connection, or use “Reconnect” on the run.'),
+    });
 }
 
 async function copyAdapterPath(adapter: string): Promise<void> {

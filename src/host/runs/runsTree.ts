@@ -7,6 +7,7 @@ import { GROUPINGS, type Grouping } from './arrangeRuns';
 import { canResume, isActive, type RunSummary } from './run';
 import { runBefore } from './runBefore';
 import { readRunCard } from './runCard';
+import { isUnattended } from '../targets/reattach';
 import type { RunQueue } from '../queue/runQueue';
 import {
   GroupNode,
@@ -212,6 +213,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
         [CONTEXT_KEYS.hasRunning]: runs.some(({ state }) => state === 'running'),
         [CONTEXT_KEYS.hasActive]: runs.some(isActive),
         [CONTEXT_KEYS.hasResumable]: runs.some(canResume),
+        [CONTEXT_KEYS.hasUnattended]: runs.some(isUnattended),
         [CONTEXT_KEYS.hasAdapters]: runs.some(({ adapter }) => adapter !== null),
         [CONTEXT_KEYS.hasModels]: runs.some(({ model }) => model !== null),
         [CONTEXT_KEYS.hasQueued]: this.parts.queue.items.length > 0,

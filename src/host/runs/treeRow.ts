@@ -1,5 +1,6 @@
 import { formatAge, formatDuration, formatLoss } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
+import { isUnattended } from '../targets/reattach';
 import { kindName, linkText, stageText } from '../targets/remoteText';
 import { canResume, isActive, isAway, lossOf, type RunSummary } from './run';
 
@@ -9,7 +10,7 @@ export interface TreeRow {
   readonly description: string;
   readonly icon: string;
   readonly color: string | null;
-  /** Words for when clauses: run, the state, adapter, model, recipe, active, remote, away, … */
+  /** Words for when clauses: run, the state, adapter, model, recipe, active, unattended, … */
   readonly context: string;
   readonly details: readonly (readonly [label: string, value: string])[];
   /** The label for screen readers. */
@@ -177,12 +178,16 @@ export function stepText(run: RunSummary): string {
 }
 
 function contextOf(run: RunSummary): string {
+  // nothing can be asked of it
+  if (isAway(run))
+    return ['run', 'remote', isUnattended(run) ? 'unattended' : 'away', run.recipePath && 'recipe']
+      .filter(Boolean)
+      .join(' ');
   return [
     'run',
     run.state,
     isActive(run) && 'active',
     run.remote && 'remote',
-    isAway(run) && 'away',
     canResume(run) && 'resumable',
     run.adapter && 'adapter',
     run.model && 'model',

@@ -44,6 +44,24 @@ export async function confirm(question: string, detail: string, action: string):
   return chosen !== undefined;
 }
 
+/** Asks in a dialog which of several things to do. Undefined: none. */
+export async function choose<K extends string>(
+  question: string,
+  detail: string,
+  actions: Readonly<Record<K, string>>,
+): Promise<K | undefined> {
+  const items = Object.entries<string>(actions).map(([key, title]) => ({
+    title: plain(title),
+    key: key as K,
+  }));
+  const chosen = await vscode.window.showWarningMessage(
+    plain(question),
+    { modal: true, detail: plainLines(detail) },
+    ...items,
+  );
+  return chosen?.key;
+}
+
 const STATUS_MS = 3_000;
 
 /** Shows a short confirmation in the status bar. */

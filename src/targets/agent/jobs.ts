@@ -108,6 +108,13 @@ export class Jobs {
     if (identity !== null && (await isRunning(identity))) process.kill(-identity.pid, 'SIGKILL');
   }
 
+  /** Ends a job and removes its folder; its items stay, which other jobs may use. */
+  async remove(job: string): Promise<void> {
+    await this.stop(job);
+    // what the ended process still writes may come back at first
+    await rm(this.places.job(job), { recursive: true, force: true, maxRetries: 5 });
+  }
+
   /** A connection to the engine of a job; null while there is none. */
   async join(job: string): Promise<Socket | null> {
     const engine = await readEngineRecord(this.places.run(job));

@@ -50,6 +50,10 @@ function handlersOf(places: Places, items: Items, jobs: Jobs): Handlers {
       await jobs.stop(job);
       return {};
     },
+    remove: async ({ job }) => {
+      await jobs.remove(job);
+      return {};
+    },
   };
 }
 

@@ -60,6 +60,7 @@ export const ANSWERS = {
   read: v.object({}),
   hash: v.object({ sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)) }),
   stop: v.object({}),
+  remove: v.object({}),
   /** From then on the connection is that of the engine's pipe; false: it cannot be reached. */
   join: v.object({ joined: v.boolean() }),
 } as const;
@@ -88,6 +89,7 @@ export interface Questions {
   readonly read: OfFile & { readonly offset: number; readonly maxBytes: number };
   readonly hash: OfFile;
   readonly stop: OfJob;
+  readonly remove: OfJob;
   readonly join: OfJob;
 }
 

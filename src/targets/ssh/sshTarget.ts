@@ -132,6 +132,10 @@ export class SshTarget implements Target {
     await this.ask('stop', { job }, { signal });
   }
 
+  async remove({ job }: JobHandle, signal: AbortSignal): Promise<void> {
+    await this.ask('remove', { job }, { signal });
+  }
+
   async connect({ job }: JobHandle, signal: AbortSignal): Promise<Duplex | null> {
     const connection = await AgentConnection.open(this.place(), signal);
     try {

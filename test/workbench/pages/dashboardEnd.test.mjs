@@ -19,6 +19,7 @@ const labels = (page, change = {}) =>
     changed_files: null,
     commit_page: false,
     command: '',
+    remote: null,
     ...change,
   });
 const shownActions = (page) =>
@@ -52,6 +53,56 @@ test('says that a run waits for the runtime, and installs it or asks again', asy
     assert.equal(await notice.getByRole('button').count(), 0);
     await tell(null);
     await notice.waitFor({ state: 'detached' });
+    await assertQuiet(dashboard);
+    await dashboard.close();
+  }
+});
+
+const REMOTE = {
+  target: 'gpu-box',
+  place: 'gpu-box (SSH, me@gpu.example)',
+  stage: null,
+  away: null,
+  can_reconnect: false,
+  lacks: [],
+};
+
+test('names the target of a run, and says that it goes on there while it is not connected', async () => {
+  for (const theme of THEMES) {
+    const dashboard = await open({ steps: 30, state: 'running' }, { theme });
+    const { page } = dashboard;
+    const pause = page.getByRole('button', { name: 'Pause' });
+    await labels(page, { remote: REMOTE });
+    const target = page.locator('.head .target');
+    await target.getByText('gpu-box').waitFor();
+    assert.equal(await target.getAttribute('title'), REMOTE.place);
+    assert.equal(await pause.isDisabled(), false);
+
+    const away = 'Not connected to gpu-box since 14:02. The run goes on there.';
+    await labels(page, { remote: { ...REMOTE, away, can_reconnect: true } });
+    await page.locator('.wait').getByText(away).waitFor();
+    assert.equal(await page.locator('.head .state').innerText(), 'Not connected');
+    assert.equal(await page.locator('.head vscode-progress-ring').count(), 0);
+    assert.equal(await pause.isDisabled(), true);
+    assert.doesNotMatch(
+      await page.locator('body').innerText(),
+      /fail|interrupted|does not respond/i,
+    );
+    await assertAccessible(page);
+    await page.getByRole('button', { name: 'Reconnect' }).click();
+    await eventually(async () => assert.equal((await sent(page, 'reconnect')).length, 1));
+
+    await labels(page, {
+      remote: { ...REMOTE, stage: 'sending 120 MiB of 480 MiB', lacks: ['pause'] },
+    });
+    await page.locator('.facts').getByText('sending 120 MiB of 480 MiB').waitFor();
+    await page.locator('.wait').waitFor({ state: 'detached' });
+    assert.equal(await pause.isDisabled(), true);
+    assert.equal(
+      await page.locator('vscode-button', { hasText: 'Pause' }).getAttribute('title'),
+      'This cannot be done while the run trains on gpu-box',
+    );
+    assert.equal(await page.getByRole('button', { name: 'Stop' }).isDisabled(), false);
     await assertQuiet(dashboard);
     await dashboard.close();
   }

@@ -1,6 +1,7 @@
 import {
   currentStep,
   hasEnded,
+  isAway,
   totalSteps,
   type DashboardPage,
   type DashboardState,
@@ -50,7 +51,9 @@ function totalEpochs(state: DashboardState): number | null {
 function activityFact({ t, format }: Texts, state: DashboardState): string[] {
   const { status, progress, link, wait } = state;
   const isPreparing = status.state === 'preparing';
-  if (wait !== null) return [];
+  const { stage = null } = state.labels.remote ?? {};
+  if (stage !== null && !hasEnded(state)) return [stage];
+  if (wait !== null || isAway(state)) return [];
   if (!isPreparing && status.state !== 'running') return [];
   if (!progress)
     return isPreparing ? [t(link === 'engine' ? 'phase.preparing' : 'phase.starting')] : [];
@@ -69,7 +72,7 @@ function timeFact({ t, format }: Texts, state: DashboardState): string[] {
     return Number.isFinite(took) ? [t('head.took', format.duration(took))] : [];
   }
   const left = state.status.seconds_left ?? secondsLeft(state.history, totalSteps(state));
-  if (left === null || state.status.state === 'preparing') return [];
+  if (left === null || state.status.state === 'preparing' || isAway(state)) return [];
   return [t('head.left', format.duration(left))];
 }
 

@@ -10,6 +10,7 @@ import { lastCheckpointStep } from '../model/summary';
 import {
   currentStep,
   hasEnded,
+  isAway,
   totalSteps,
   type DashboardPage,
   type DashboardState,
@@ -32,7 +33,7 @@ export function headerView(page: DashboardPage, state: DashboardState): Template
   return html`<header class="head">
     <div class="title">
       <h1>${state.labels.name ?? state.run?.name ?? folderName(state.choices.runDir)}</h1>
-      ${stateBadge(page, state)}
+      ${stateBadge(page, state)} ${targetName(state)}
       <div class="actions" role="group" aria-label=${t('actions')}>${buttons}</div>
     </div>
     ${progressBar(page, state)}
@@ -42,7 +43,15 @@ export function headerView(page: DashboardPage, state: DashboardState): Template
 
 const folderName = (runDir: string): string => runDir.split(/[\\/]/).at(-1) ?? runDir;
 
-function stateBadge({ t }: DashboardPage, { status: { state } }: DashboardState): TemplateResult {
+function targetName({ labels: { remote } }: DashboardState) {
+  if (!remote) return nothing;
+  return html`<span class="target" title=${remote.place}>${icon('remote')}${remote.target}</span>`;
+}
+
+function stateBadge({ t }: DashboardPage, page: DashboardState): TemplateResult {
+  const { state } = page.status;
+  if (isAway(page))
+    return html`<span role="status" class="state">${icon('plug')}${t('remote.away')}</span>`;
   const ring = html`<vscode-progress-ring aria-hidden="true"></vscode-progress-ring>`;
   const isBusy = state === 'running' || state === 'preparing';
   return html`<span role="status" class="state state-${state}"
@@ -198,8 +207,8 @@ function canContinue({ status: { state }, history }: DashboardState): boolean {
 
 function actionButton(page: DashboardPage, state: DashboardState, action: Action): TemplateResult {
   const { t } = page;
-  const { text, isPrimary, isSmall = false, title, does, isShown } = action;
-  const isIdle = state.link !== 'engine' || state.pending !== null;
+  const { text, isPrimary, isSmall = false, does, isShown } = action;
+  const isIdle = state.link !== 'engine' || state.pending !== null || isAway(state);
   const image = html`<span
     slot=${isSmall ? nothing : 'start'}
     class="codicon codicon-${action.icon}"
@@ -208,13 +217,21 @@ function actionButton(page: DashboardPage, state: DashboardState, action: Action
   return html`<vscode-button
     class=${isSmall ? 'small' : nothing}
     appearance=${isPrimary?.(state) === true ? 'primary' : 'secondary'}
-    title=${title?.(page) ?? t(text)}
+    title=${lacking(page, does) ?? action.title?.(page) ?? t(text)}
     aria-label=${isSmall ? t(text) : nothing}
     ?hidden=${!isShown(state)}
-    ?disabled=${does.kind === 'request' && isIdle}
+    ?disabled=${does.kind === 'request' && (isIdle || lacking(page, does) !== null)}
     @click=${() => act(page, does)}
     >${image}${isSmall ? nothing : t(text)}</vscode-button
   >`;
+}
+
+/** Why the target of the run cannot do what a button asks; null where it can. */
+function lacking({ t, state }: DashboardPage, does: PageMessage): string | null {
+  const { remote } = state.labels;
+  if (does.kind !== 'request' || !remote) return null;
+  const control = does.request === 'stop' ? 'stop' : 'pause';
+  return remote.lacks.includes(control) ? t('remote.lacks', remote.target) : null;
 }
 
 function act({ change, post }: DashboardPage, does: PageMessage): void {

@@ -12,7 +12,7 @@ import { html } from '../../shared/html';
 import { icon, secondaryButton } from '../../shared/templates';
 import { healthNotes, severityOf, type HealthNote, type NoteSeverity } from '../model/health';
 import { lastCheckpointStep } from '../model/summary';
-import { currentStep, type DashboardPage, type DashboardState } from '../state';
+import { currentStep, isAway, type DashboardPage, type DashboardState } from '../state';
 
 const MOST_PROBLEMS = 50;
 
@@ -23,7 +23,7 @@ export function noticesView(page: DashboardPage, state: DashboardState): Templat
   const title = t(state.status.state === 'failed' ? 'error.title' : 'error.trouble');
   const notes = allNotes(page, state);
   return html`<div class="notices">
-    ${state.wait === null ? nothing : waitView(page, state.wait)}
+    ${state.wait === null ? nothing : waitView(page, state.wait)} ${awayView(page, state)}
     <section class="error" role="alert" ?hidden=${error === null}>
       ${guard([JSON.stringify(error), title], () =>
         error ? errorView(page, error, title) : nothing,
@@ -49,6 +49,20 @@ function waitView({ t, post }: DashboardPage, wait: RuntimeWait): TemplateResult
     <h2>${icon('cloud-download')}${t('wait.title')}</h2>
     <p>${t(`wait.${wait}`)}</p>
     ${wait === 'answer' ? buttons : nothing}
+  </section>`;
+}
+
+/** That the run goes on on a target that is not connected, and how to see more of it. */
+function awayView({ t, post }: DashboardPage, state: DashboardState) {
+  const { remote } = state.labels;
+  if (!remote || !isAway(state)) return nothing;
+  const reconnect = html`<div class="actions">
+    ${secondaryButton(t('remote.reconnect'), () => post({ kind: 'reconnect' }))}
+  </div>`;
+  return html`<section class="wait" role="status">
+    <h2>${icon('plug')}${t('remote.away')}</h2>
+    <p>${remote.away}</p>
+    ${remote.can_reconnect ? reconnect : nothing}
   </section>`;
 }
 
@@ -106,8 +120,10 @@ function allNotes(page: DashboardPage, state: DashboardState): Note[] {
 }
 
 /** Why the run is only followed by its folder; during preparation there may be no engine yet. */
-function linkNote({ t }: DashboardPage, { link, status }: DashboardState): Note[] {
+function linkNote({ t }: DashboardPage, state: DashboardState): Note[] {
+  const { link, status } = state;
   if (link === 'untrusted') return [{ severity: 'info', text: t('link.untrusted') }];
+  if (isAway(state)) return [];
   return link === 'folder' && status.state !== 'preparing'
     ? [{ severity: 'info', text: t('link.folder') }]
     : [];

@@ -3,6 +3,7 @@ import type { MetricLine, StepColumns } from '../../metrics/lines';
 import { asMetricLine } from '../../metrics/parse';
 import { STEP_FIELDS } from '../../metrics/table';
 import { checked } from '../../parsed';
+import { REMOTE_CONTROLS } from '../../remoteRun';
 import { isInRun, type RunRecord } from '../../run';
 import {
   NEXT_STEPS,
@@ -192,6 +193,16 @@ const HostMessageVariants = v.variant('kind', [
     changed_files: orNull(number),
     commit_page: v.boolean(),
     command: text,
+    remote: orNull(
+      v.object({
+        target: text,
+        place: text,
+        stage: orNull(text),
+        away: orNull(text),
+        can_reconnect: v.boolean(),
+        lacks: v.array(v.picklist(REMOTE_CONTROLS)),
+      }),
+    ),
   }),
   v.object({ kind: v.literal('answered'), request: RequestSchema }),
   v.object({ kind: v.literal('wait'), for: orNull(v.picklist(RUNTIME_WAITS)) }),

@@ -2,6 +2,7 @@ import type { MetricLine, OtherLine, StepColumns } from '../../metrics/lines';
 import type { ChartId } from '../../metrics/table';
 import type { Place } from '../../errors';
 import type { EngineProgress, EngineStatus } from '../../engineProtocol';
+import type { RemoteControl } from '../../remoteRun';
 import type { RunRecord } from '../../run';
 
 /**
@@ -79,6 +80,23 @@ export interface LabelsMessage {
   readonly commit_page: boolean;
   /** Repeats the run in a terminal. */
   readonly command: string;
+  /** Null: the run is trained on this machine. */
+  readonly remote: RemoteLabels | null;
+}
+
+/** Where a run on a target is. The texts are in the user's language. */
+export interface RemoteLabels {
+  readonly target: string;
+  /** Its kind, and its host or address. */
+  readonly place: string;
+  /** What it is doing besides training; null: nothing. */
+  readonly stage: string | null;
+  /** Why it is not connected, and that it goes on; null while it is connected. */
+  readonly away: string | null;
+  /** Whether nothing tries to connect again by itself. */
+  readonly can_reconnect: boolean;
+  /** Controls that do not work there. */
+  readonly lacks: readonly RemoteControl[];
 }
 
 /** What the run waits for before it starts, about the runtime; null: nothing. */
@@ -123,6 +141,8 @@ export type PageMessage =
   | { readonly kind: 'continue' }
   | { readonly kind: 'open'; readonly what: OpenTarget }
   | { readonly kind: 'next'; readonly what: NextStep }
+  /** Mirror the run again. */
+  | { readonly kind: 'reconnect' }
   | { readonly kind: 'runtime'; readonly what: RuntimeRequest }
   /** A place from the run's error. */
   | { readonly kind: 'openPlace'; readonly place: Place }

@@ -32,6 +32,10 @@ export const DASHBOARD_STRINGS = {
   'interrupted.none':
     'The engine ended unexpectedly at step {0}, before the first checkpoint. Resume Run starts from the beginning.',
 
+  'remote.away': 'Not connected',
+  'remote.reconnect': 'Reconnect',
+  'remote.lacks': 'This cannot be done while the run trains on {0}',
+
   'wait.title': 'Waiting for the runtime',
   'wait.answer': 'Training needs libtensorflow, which is not installed yet.',
   'wait.installation': 'The training starts when the runtime is installed.',

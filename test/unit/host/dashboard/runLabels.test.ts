@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { labelsOf } from '../../../../src/host/dashboard/runLabels';
 import { collectRun, type RunSummary } from '../../../../src/host/runs/run';
 import { NO_NOTES } from '../../../../src/host/runs/runNotes';
-import { recordOf } from '../../../support/runRecords';
+import { recordOf, remoteSummary } from '../../../support/runRecords';
 
 function run(dir: string, created: number, change: Partial<RunSummary> = {}): RunSummary {
   const summary = collectRun(
@@ -23,15 +23,15 @@ function run(dir: string, created: number, change: Partial<RunSummary> = {}): Ru
 test('calls a run by its name, else by its rank beside the name that all runs of the recipe share', () => {
   const named = run('/b', 2, { notes: { ...NO_NOTES, name: 'Git words' } });
   const plain = run('/a', 1, { name: 'train on tiny', r: 8, validationLoss: 0.397 });
-  expect(labelsOf([named, plain], '/b')).toMatchObject({
+  expect(labelsOf([named, plain], '/b', 5)).toMatchObject({
     title: 'Git words',
     message: { name: 'Git words' },
   });
-  expect(labelsOf([named, plain], '/a')).toMatchObject({
+  expect(labelsOf([named, plain], '/a', 5)).toMatchObject({
     title: 'r8 · 0.397 · train on tiny',
     message: { name: null, previous: null },
   });
-  expect(labelsOf([named, plain], '/c')).toBeNull();
+  expect(labelsOf([named, plain], '/c', 5)).toBeNull();
 });
 
 test('compares with the last run before that has an adapter and the same base or recipe', () => {
@@ -42,9 +42,26 @@ test('compares with the last run before that has an adapter and the same base or
     run('/b', 2, { base: '/models/other', recipePath: null, adapter: '/b/adapter' }),
     run('/a', 1, { ...alike, adapter: '/a/adapter', notes: { ...NO_NOTES, name: 'first' } }),
   ];
-  expect(labelsOf(runs, '/d')).toMatchObject({
+  expect(labelsOf(runs, '/d', 5)).toMatchObject({
     previous: '/a/adapter',
     message: { previous: 'first' },
   });
-  expect(labelsOf(runs, '/a')?.previous).toBeNull();
+  expect(labelsOf(runs, '/a', 5)?.previous).toBeNull();
+});
+
+test('names the target of a run, and says that it goes on there while it is not connected', () => {
+  const connected = remoteSummary('running');
+  const away = remoteSummary('running', { kind: 'unattended', since: 0 });
+  expect(labelsOf([connected], connected.dir, 5)?.message.remote).toEqual({
+    target: 'gpu-box',
+    place: 'gpu-box (SSH, me@gpu.example)',
+    stage: null,
+    away: null,
+    can_reconnect: false,
+    lacks: [],
+  });
+  const told = labelsOf([away], away.dir, 5)?.message.remote;
+  expect(told?.away).toContain('The run goes on there');
+  expect(told?.can_reconnect).toBe(true);
+  expect(labelsOf([run('/a', 1)], '/a', 5)?.message.remote).toBeNull();
 });

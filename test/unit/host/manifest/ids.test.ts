@@ -160,13 +160,14 @@ describe('package.json and the ids in the code', () => {
     ).toEqual(sorted(allCommands.filter((c) => c.needsTrust).map(({ id }) => id)));
   });
 
-  it('keep the folder of an untrusted workspace from choosing programs, folders and privacy', () => {
+  it('keep the folder of an untrusted workspace from choosing programs, folders, privacy and machines', () => {
     const { restrictedConfigurations } = manifest.capabilities.untrustedWorkspaces;
     expect(sorted(restrictedConfigurations)).toEqual(
-      sorted([SETTINGS.runtimePath, SETTINGS.modelFolders, SETTINGS.privateRuns]),
+      sorted([SETTINGS.runtimePath, SETTINGS.modelFolders, SETTINGS.privateRuns, SETTINGS.targets]),
     );
     const { properties } = contributes.configuration;
-    expect(properties[SETTINGS.runtimePath]).toMatchObject({ scope: 'machine' });
+    for (const name of [SETTINGS.runtimePath, SETTINGS.targets])
+      expect(properties[name]).toMatchObject({ scope: 'machine' });
     const paths = Object.keys(properties).filter((name) => /path|folder|home|python/i.test(name));
     expect(restrictedConfigurations).toEqual(expect.arrayContaining(paths));
   });

@@ -151,7 +151,7 @@ describe('the row of a run on a target', () => {
       `gpu-box · not connected since ${time} · 30/30 · 1.500 · now · git`,
     );
     expect([row.icon, row.color]).toEqual(['plug', 'descriptionForeground']);
-    expect(row.context).toContain('away');
+    expect(row.context).toBe('run remote unattended recipe');
     expect(row.spoken).toMatch(/^r4, Running when last connected, /);
     expect(JSON.stringify(row)).not.toMatch(/fail|error|interrupt|unexpected/i);
   });

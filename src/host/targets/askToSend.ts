@@ -1,0 +1,51 @@
+import { matchTargets } from '../../lora/targets';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
+import { parseRecipe } from '../../shared/recipeFile';
+import { figuresOf } from '../configure/figures';
+import type { Inspections } from '../inspection/inspections';
+import { factsOf } from '../setup/costs';
+import { t } from '../text/l10n';
+import { pick } from '../ui/picker';
+import { sendRows, type Sending } from './sendRows';
+import { memoryOf } from './targetReport';
+
+/**
+ * Shows what is sent and what it costs there, and asks whether to start. 'back': choose another
+ * target. False: cancelled.
+ */
+export async function askToSend(
+  inspections: Inspections,
+  sending: Sending,
+): Promise<boolean | 'back'> {
+  const picked = await pick<true>({
+    title: t('Run on {0}', sending.target),
+    placeholder: t('This is sent to {0}', sending.target),
+    first: false,
+    isDefault: () => true,
+    fill: async (show) => {
+      show(sendRows(sending, null));
+      show(sendRows(sending, await memoryFor(inspections, sending).catch(() => null)));
+    },
+  });
+  return picked.kind === 'back' ? 'back' : picked.kind === 'picked';
+}
+
+/** Bytes that a training step needs, where the target has as much memory as it says. */
+async function memoryFor(
+  inspections: Inspections,
+  { recipe: file, plan }: Sending,
+): Promise<number | null> {
+  const available = memoryOf(plan.report);
+  if (available === null) return null;
+  const limits = { maxBytes: MAX_BYTES.writtenByPeople };
+  const recipe = parseRecipe(await readTextFile(file, limits), file);
+  const base = factsOf(await inspections.ask('base', { file: recipe.base }));
+  const { matched } = matchTargets(base.modules, recipe.lora);
+  const { memory, full } = figuresOf(
+    base,
+    recipe,
+    { settings: recipe.lora, chosen: matched },
+    available,
+  );
+  return (recipe.training.method === 'full' ? full : memory).total;
+}

@@ -1,0 +1,128 @@
+// A run on another machine, which is this one behind a real SSH server, in a real workbench:
+// npm run test:targets -- editor
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import * as d from '../workbench/drive.mjs';
+import {
+  checkThemes,
+  LIMIT,
+  openFile,
+  openWorkbench,
+  readJson,
+  until,
+} from '../workbench/page.mjs';
+import { startSshServer } from './loopbackSsh.mjs';
+import { makeWorkspace, root, runsOf } from '../workbench/workspace.mjs';
+
+const shots = path.join(root, 'out', 'screenshots');
+const NAME = 'gpu-box';
+
+describe('a run on a target', { timeout: LIMIT }, () => {
+  const workspace = makeWorkspace();
+  const there = mkdtempSync(path.join(tmpdir(), 'lora-there-'));
+  let ssh, workbench, page;
+  const run = () => runsOf(workspace)[0];
+  const step = () => run()?.metrics.findLast(({ kind }) => kind === 'step')?.step ?? 0;
+  const engine = () => readJson(path.join(run().dir, 'engine.json'));
+  const description = async () => (await d.treeItems(page, 'Runs'))[0]?.description ?? '';
+  const body = () => d.webview(page).locator('body');
+  const row = (label) => page.locator('.quick-input-list .monaco-list-row', { hasText: label });
+
+  before(async () => {
+    ssh = await startSshServer(NAME);
+    writeFileSync(
+      path.join(workspace, 'lora.json'),
+      JSON.stringify({
+        base: 'models/tiny',
+        dataset: 'data/train.jsonl',
+        lora: { r: 2, lora_alpha: 4 },
+        // slow enough for pages of a busy machine
+        training: { max_steps: 500_000, gradient_accumulation_steps: 60, eval_steps: 50 },
+        samples: { sample_steps: 0 },
+      }),
+    );
+    workbench = await openWorkbench(workspace);
+    ({ page } = workbench);
+    const entry = { name: NAME, kind: 'ssh', host: NAME, config: ssh.config, root: there };
+    d.setSettings(workbench.server, { 'lora.targets': [entry] });
+  });
+  after(async () => {
+    // whatever a failed test has left
+    if (run()?.record?.state === 'running')
+      await d.runCommand(page, 'LoRA Run: Stop').catch(() => {});
+    await workbench?.close();
+    ssh?.close();
+    rmSync(there, { recursive: true, force: true });
+  });
+  afterEach((test) =>
+    d.screenshot(
+      page,
+      path.join(shots, `at-target-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`),
+    ),
+  );
+
+  it('shows where to train and what is sent, and lists the run with the name of the target', async () => {
+    await openFile(page, 'lora.json');
+    await d.runCommand(page, 'LoRA: Run Recipe On');
+    await row('This Machine').waitFor();
+    await row(NAME)
+      .filter({ hasText: /\d cores/ })
+      .waitFor();
+    await d.screenshot(page, path.join(shots, 'target-where.png'));
+    await row(NAME).click();
+    await row(`Start on ${NAME}`).waitFor();
+    await row('base').filter({ hasText: 'is sent' }).waitFor();
+    await d.screenshot(page, path.join(shots, 'target-send.png'));
+    await row(`Start on ${NAME}`).click();
+    await until(async () => (await description()).includes(NAME), 'the name of the target');
+    await until(() => run()?.record?.state === 'running' && step() > 0, 'metrics of the run');
+    assert.equal(run().record.recipe.base, path.join(workspace, 'models/tiny'));
+  });
+
+  it('shows its metrics on the dashboard as they arrive, and is paused, resumed and saved there', async () => {
+    await until(async () => (await body().innerText()).includes(NAME), 'the dashboard');
+    const before = step();
+    await until(() => step() > before, 'new metrics');
+    await until(async () => /Step [\d,]+ of 500,000/.test(await body().innerText()), 'its step');
+    await checkThemes(workbench.server, page, 'target-dashboard');
+    await d.webview(page).getByRole('button', { name: 'Pause' }).click();
+    await until(() => run().record.state === 'paused', 'the pause');
+    await d.webview(page).getByRole('button', { name: 'Resume' }).click();
+    await until(() => run().record.state === 'running', 'its end');
+  });
+
+  it('goes on without this machine, and is connected again by the next window', async () => {
+    const { pid } = engine();
+    process.kill(pid, 'SIGKILL');
+    const left = step();
+    await until(async () => (await description()).includes('not connected since'), 'the row');
+    await d.screenshot(page, path.join(shots, 'target-away.png'));
+    assert.doesNotMatch(
+      await page.locator('.notifications-toasts').innerText(),
+      /unexpected|fail/i,
+    );
+    await page.reload();
+    await page.waitForSelector('.monaco-workbench .statusbar-item');
+    await d.openView(page, 'LoRA');
+    await until(() => engine() !== undefined && engine().pid !== pid, 'the connection');
+    await until(() => step() > left, 'what was missed');
+    const steps = run()
+      .metrics.filter(({ kind }) => kind === 'step')
+      .map((line) => line.step);
+    assert.deepEqual(
+      steps,
+      steps.map((_, i) => i + 1),
+    );
+  });
+
+  it('is stopped there, and leaves its adapter here', async () => {
+    await d.runCommand(page, 'LoRA Run: Stop');
+    await until(() => run().record.state === 'stopped', 'the stop');
+    const adapter = readJson(path.join(run().dir, 'adapter', 'adapter_config.json'));
+    assert.equal(adapter.r, 2);
+    assert.equal(adapter.base_model_name_or_path, path.join(workspace, 'models/tiny'));
+  });
+});
