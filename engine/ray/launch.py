@@ -102,8 +102,8 @@ def place_item(items: Path, item: dict, sent: Dict[str, Path]) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def place_items() -> None:
-    """Puts what was sent into its place on this node, for workers of Ray Train on other nodes."""
+def place_items() -> Path:
+    """Puts what was sent on this node, for a worker of Ray Train. Gives the folder of the items."""
     job = Job()
     make_writable(job)
     sent = packages()
@@ -111,6 +111,7 @@ def place_items() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for item in job.data["items"]:
             place_item(job.items, item, sent)
+    return job.items
 
 
 def sha256(file: Path) -> str:

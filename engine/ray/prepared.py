@@ -25,10 +25,12 @@ class RefusedError(Exception):
     """A sentence for the user: why the run cannot go on. Starting it again would not help."""
 
 
-def bring_files(folder: Path) -> None:
-    """In a job of several nodes, what was sent has its place on the first one only."""
-    if not folder.is_dir() and Path("launch.py").is_file():
-        importlib.import_module("launch").place_items()
+def bring_files(*folders: Path) -> list[Path]:
+    """Where folders are on this node: a job has put what was sent on its first node only."""
+    if all(folder.is_dir() for folder in folders) or not Path("launch.py").is_file():
+        return list(folders)
+    items: Path = importlib.import_module("launch").place_items()
+    return [folder if folder.is_dir() else items / folder.name for folder in folders]
 
 
 def check_files(folder: Path, files: list[Json]) -> None:

@@ -62,7 +62,7 @@ class Training:
             raise RefusedError(found)
 
     def _load(self, folder: Path, base: Path, strategy: str) -> None:
-        bring_files(folder)
+        folder, base = bring_files(folder, base)
         check_files(folder, self.plan["files"])
         check_files(base, self.plan["base"])
         file = safetensors.safe_open(folder / "examples.safetensors", "pt")

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { planBundle } from '../../../../src/engine/rayTrain/planBundle';
 import { preparePlan, type PreparedPlan } from '../../../../src/engine/rayTrain/preparePlan';
 import { newRecord } from '../../../../src/engine/run/runFolder';
 import type { Control } from '../../../../src/engine/training/control';
@@ -209,6 +210,33 @@ it('a plan has the learning rates, the adapter of the local start, and the hashe
   const ratios = plan.parameters.map(({ name, lr_ratio }) => [name.includes('lora_B'), lr_ratio]);
   expect(ratios.filter(([isB]) => isB === true).every(([, ratio]) => ratio === 4)).toBe(true);
   expect(ratios.filter(([isB]) => isB === false).every(([, ratio]) => ratio === 1)).toBe(true);
+});
+
+it('a job gets the trainer, the plan and the base, unless the target has it', async () => {
+  const folder = path.join(temp(), 'plan');
+  const prepared = await prepare(recordOf(temp(), { training: { max_steps: 1 } }), folder);
+  const dist = temp();
+  const python = path.resolve(import.meta.dirname, '../../../../engine/ray');
+  cpSync(python, path.join(dist, 'ray'), { recursive: true });
+  const sent = await planBundle(prepared, { folder, dist, bases: {} });
+  expect(sent.items.map(({ label }) => label)).toEqual(['engine', 'plan', 'base']);
+  const [engine, plan, own] = sent.items;
+  expect(sent.engine).toBe(engine!.id);
+  expect(sent.trainer).toEqual({
+    plan: plan!.id,
+    sha256: prepared.sha256,
+    base: `../../items/${own!.id}`,
+  });
+  for (const { source, size, sha256 } of sent.items.flatMap(({ files }) => files)) {
+    const bytes = readFileSync(source);
+    expect([size, sha256]).toEqual([
+      bytes.length,
+      createHash('sha256').update(bytes).digest('hex'),
+    ]);
+  }
+  const known = await planBundle(prepared, { folder, dist, bases: { base: '/models/base' } });
+  expect(known.items.map(({ label }) => label)).toEqual(['engine', 'plan']);
+  expect(known.trainer.base).toBe('/models/base');
 });
 
 it('nothing is written for a recipe that is refused', async () => {
