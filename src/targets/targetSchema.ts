@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { described, nonNegative, path, positive } from '../shared/schemaParts';
+import { described, int, nonNegative, path, positive } from '../shared/schemaParts';
 import { DEFAULT_ROOT } from './agent/places';
 import { isHost } from './ssh/remoteCommand';
 
@@ -90,6 +90,22 @@ const RaySchema = v.strictObject({
       'The environment variable with the token of the cluster. null: it needs none.',
     ),
     null,
+  ),
+  engine: v.optional(
+    described(
+      v.picklist(['lora', 'ray-train']),
+      'What trains: the same engine as here, or PyTorch and PEFT on the workers of Ray Train.',
+    ),
+    'lora',
+  ),
+  workers: v.optional(described(int(1), 'The workers of ray-train, with a CPU each.'), 1),
+  use_gpu: v.optional(described(v.boolean(), 'Whether each worker of ray-train has a GPU.'), false),
+  strategy: v.optional(
+    described(
+      v.picklist(['ddp', 'fsdp']),
+      'ddp: each worker of ray-train holds the base. fsdp: they hold a part of it each.',
+    ),
+    'ddp',
   ),
 });
 

@@ -4,7 +4,8 @@
 
 MODEL is a Hugging Face folder. Two processes with a thread each train on 4 rows of 128 tokens, by
 DistributedDataParallel over gloo, as engine/ray/worker.py does. A network of its own has no other
-traffic: the bytes are those of its loopback interface.
+traffic: the bytes are those of its loopback interface. Times are those of the processor, of all
+threads of a worker, so that other work on the machine does not count.
 """
 
 from __future__ import annotations
@@ -63,9 +64,9 @@ def measure(rank: int, folder: str, method: str, out: str) -> None:
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     ids = torch.randint(0, 1000, (ROWS, LENGTH))
 
-    def step(joins: bool) -> tuple[float, int]:
+    def step(joins: bool) -> tuple[float, int, float]:
         dist.barrier()
-        before, started = loopback_bytes(), time.perf_counter()
+        before, began, started = loopback_bytes(), time.perf_counter(), time.process_time()
         forward.require_backward_grad_sync = joins
         logits = forward(input_ids=ids, use_cache=False).logits[:, :-1]
         labels = ids[:, 1:].flatten()
@@ -73,9 +74,9 @@ def measure(rank: int, folder: str, method: str, out: str) -> None:
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        seconds = time.perf_counter() - started
+        seconds, elapsed = time.process_time() - started, time.perf_counter() - began
         dist.barrier()
-        return seconds, loopback_bytes() - before
+        return seconds, loopback_bytes() - before, elapsed
 
     for _ in range(WARM):
         step(True)
@@ -83,11 +84,14 @@ def measure(rank: int, folder: str, method: str, out: str) -> None:
     alone = [step(False) for _ in range(STEPS)]
     if rank == 0:
         count = sum(p.numel() for p in trained)
-        with_all, without = (statistics.median(s for s, _ in x) for x in (joined, alone))
-        sent = statistics.median(b for _, b in joined) - statistics.median(b for _, b in alone)
+        with_all, without = (statistics.median(s for s, _, _ in x) for x in (joined, alone))
+        sent = statistics.median(b for _, b, _ in joined) - statistics.median(
+            b for _, b, _ in alone
+        )
         facts = {
             "method": method,
             "parameters": count,
+            "elapsed_s": round(statistics.median(e for _, _, e in joined), 3),
             "step_s": round(with_all, 3),
             "without_all_reduce_s": round(without, 3),
             "all_reduce_share": round(1 - without / with_all, 3),

@@ -56,7 +56,7 @@ export async function trainOnTarget(
         extension: context.version,
         git_commit: await gitCommit(path.dirname(recipe_path)),
       });
-      const start = { dist: context.dist, bases: entry.bases, resume: false, before: null };
+      const start = { ...startOn(entry, context), resume: false, before: null };
       return supervise({ record, remote: newRemote(entry, dir), dir, target, start }, context);
     });
   });
@@ -75,11 +75,18 @@ export async function resumeOnTarget(dir: string, context: CommandContext): Prom
         });
       const record: RunRecord = { ...before, state: 'preparing', ended: null, error: null };
       const { handle } = remote;
-      const start = { dist: context.dist, bases: entry.bases, resume: handle !== null, before };
+      const start = { ...startOn(entry, context), resume: handle !== null, before };
       return supervise({ record, remote, dir, target, start }, context);
     }),
   );
 }
+
+/** What a start takes from the entry of the target. */
+const startOn = (entry: TargetEntry, { dist }: CommandContext) => ({
+  dist,
+  bases: entry.bases,
+  workers: entry.kind === 'ray' && entry.engine === 'ray-train' ? entry.workers : null,
+});
 
 /** lora attach: follows a run on a target, whose folder is here. */
 export async function attachRun(dir: string, context: CommandContext): Promise<number> {

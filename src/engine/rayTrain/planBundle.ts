@@ -1,20 +1,56 @@
 import { createHash } from 'node:crypto';
-import { stat } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { hashFile } from '../../common/hashFile';
-import type { FileFingerprint } from '../../shared/run';
+import type { FileFingerprint, RunRecord } from '../../shared/run';
+import type { Bundle } from '../../targets/bundle/bundle';
 import type { BundleFile, BundleItem, TrainerJob } from '../../targets/target';
 import { PLAN_FILES } from './plan';
-import type { PreparedPlan } from './preparePlan';
+import { readRecipeText } from '../training/readRecipe';
+import { preparePlan, type PreparedPlan } from './preparePlan';
 
-/** What a job of Ray Train needs on a target. */
-export interface PlanBundle {
-  readonly items: readonly BundleItem[];
-  /** The id of the item that holds train.py. */
-  readonly engine: string;
+/** What a job of Ray Train needs on a target. Its `engine` holds train.py. */
+export interface PlanBundle extends Bundle {
   readonly trainer: TrainerJob;
-  /** The bases that the target has already, by the path there. */
-  readonly there: readonly string[];
+}
+
+/** A run that Ray Train is to train. */
+export interface PlannedRun extends Omit<BundleOptions, 'folder'> {
+  readonly record: RunRecord;
+  readonly workers: number;
+  readonly signal: AbortSignal;
+  readonly say: (text: string) => void;
+}
+
+/**
+ * Prepares a training in a temporary folder, which lasts until `use` has ended.
+ *
+ * @throws LoraError; what `use` throws
+ */
+export async function withPlanBundle<T>(
+  { record, workers, dist, bases, signal, say }: PlannedRun,
+  use: (bundle: PlanBundle) => Promise<T>,
+): Promise<T> {
+  const temp = await mkdtemp(path.join(tmpdir(), 'lora-plan-'));
+  try {
+    const folder = path.join(temp, 'plan');
+    const { recipe_path } = record;
+    const prepared = await preparePlan({
+      record,
+      recipe_text:
+        recipe_path === null ? null : await readRecipeText(recipe_path).catch(() => null),
+      workers,
+      output: folder,
+      signal,
+      info: say,
+      warn: say,
+      onProgress: () => undefined,
+    });
+    return await use(await planBundle(prepared, { folder, dist, bases }));
+  } finally {
+    await rm(temp, { recursive: true, force: true });
+  }
 }
 
 interface BundleOptions {
@@ -47,6 +83,7 @@ export async function planBundle(
   return {
     items: [engine, prepared, ...(known === undefined ? [base] : [])],
     engine: engine.id,
+    recipe: `${JSON.stringify(plan.run.recipe, null, 2)}\n`,
     trainer: {
       plan: prepared.id,
       sha256,

@@ -25,6 +25,8 @@ export interface JobStart {
   /** The folder of the bundles. */
   readonly dist: string;
   readonly bases: Readonly<Record<string, string>>;
+  /** How many workers of Ray Train train it; null: our engine does. */
+  readonly workers: number | null;
   /** Go on from the last checkpoint there. */
   readonly resume: boolean;
   /** The record of an earlier start, which counts again if this one fails; null: there was none. */
@@ -151,14 +153,15 @@ export class RemoteSupervisor {
     return { kind: 'detached', isStarted: false };
   }
 
-  private async send({ dist, bases, resume }: JobStart): Promise<void> {
+  private async send({ dist, bases, workers, resume }: JobStart): Promise<void> {
     const { target } = this.options;
     this.handle = await sendAndStart({
       target,
-      recipe: this.record.current.recipe,
+      record: this.record.current,
       remote: this.remote,
       dist,
       bases,
+      workers,
       resume,
       signal: this.leaving.signal,
       onStage: (stage) => this.setStage(stage),

@@ -1,21 +1,24 @@
 import { formatSize } from '../../common/formatSize';
 import { LoraError } from '../../shared/errors';
-import type { Recipe } from '../../shared/recipe';
 import type { RemoteStage } from '../../shared/remoteRun';
+import type { RunRecord } from '../../shared/run';
 import { countOf } from '../../shared/values';
 import { bytesOf, makeBundle, type Bundle } from '../../targets/bundle/bundle';
-import type { BundleItem, JobHandle, Target } from '../../targets/target';
+import type { BundleItem, Job, JobHandle, Target } from '../../targets/target';
+import { withPlanBundle } from '../rayTrain/planBundle';
 import type { RemoteFile } from './remoteFile';
 
 /** A run that is to be started on a target. */
 export interface SentRun {
   readonly target: Target;
-  readonly recipe: Recipe;
+  readonly record: RunRecord;
   readonly remote: RemoteFile;
   /** The folder of the bundles. */
   readonly dist: string;
   /** Bases that the target has. */
   readonly bases: Readonly<Record<string, string>>;
+  /** How many workers of Ray Train train it; null: our engine does. */
+  readonly workers: number | null;
   /** Go on from the last checkpoint there. */
   readonly resume: boolean;
   readonly signal: AbortSignal;
@@ -30,18 +33,29 @@ export interface SentRun {
  * @throws LoraError('target' | 'cancelled' | 'disk')
  */
 export async function sendAndStart(run: SentRun): Promise<JobHandle> {
-  const { target, recipe, remote, dist, bases, resume, signal, onStage, say } = run;
+  const { record, dist, bases, workers, signal, onStage } = run;
   onStage({ kind: 'checking' });
-  const bundle = await makeBundle(recipe, { dist, bases, signal });
+  if (workers !== null)
+    return withPlanBundle({ ...run, workers }, (bundle) => startBundle(bundle, run));
+  return startBundle(await makeBundle(record.recipe, { dist, bases, signal }), run);
+}
+
+/** What a job is started with; `trainer` where Ray Train trains it. */
+type StartedBundle = Bundle & Pick<Job, 'trainer'>;
+
+async function startBundle(bundle: StartedBundle, run: SentRun): Promise<JobHandle> {
+  const { target, remote, resume, signal, onStage, say } = run;
   await remote.update({ sent: foldersOf(bundle.items) });
   await put(bundle, run);
   await remote.update({ clock_ahead: await clockAhead(target, signal) });
+  const { items, engine, recipe, trainer } = bundle;
   const job = {
     id: remote.current.job,
-    items: bundle.items,
-    engine: bundle.engine,
-    recipe: bundle.recipe,
+    items,
+    engine,
+    recipe,
     resume,
+    ...(trainer && { trainer }),
   };
   onStage({ kind: 'starting', step: null });
   const handle = await target.start(job, signal, (step) => {
