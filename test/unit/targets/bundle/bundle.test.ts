@@ -1,0 +1,100 @@
+import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import * as v from 'valibot';
+import { RecipeSchema, type Recipe } from '../../../../src/shared/recipe';
+import { isObject } from '../../../../src/shared/values';
+import { makeBundle } from '../../../../src/targets/bundle/bundle';
+import { PATH_KEYS } from '../../../../src/targets/bundle/recipePaths';
+
+/** The keys of the schema whose values are those of `path()`. */
+function pathKeys(schema: unknown, prefix = ''): string[] {
+  if (!isObject(schema)) return [];
+  if (isObject(schema['entries']))
+    return Object.entries(schema['entries']).flatMap(([key, value]) =>
+      pathKeys(value, prefix === '' ? key : `${prefix}.${key}`),
+    );
+  const pipe = Array.isArray(schema['pipe']) ? (schema['pipe'] as unknown[]) : [];
+  if (pipe.some((part) => isObject(part) && part['message'] === 'must not be empty'))
+    return [prefix];
+  const inner = [schema['wrapped'], schema['item'], ...pipe.filter((part) => part !== schema)];
+  return [...new Set(inner.flatMap((part) => pathKeys(part, prefix)))];
+}
+
+function workspace() {
+  const folder = mkdtempSync(path.join(tmpdir(), 'bundle-'));
+  const write = (name: string, text = name) => {
+    mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
+    writeFileSync(path.join(folder, name), text);
+    return path.join(folder, name);
+  };
+  for (const name of ['cli.js', 'cli.js.map', 'worker.js', 'extension.js', 'webview/dashboard.js'])
+    write(`dist/${name}`);
+  for (const name of ['config.json', 'model.safetensors', 'notes.bin', '.hidden.json'])
+    write(`base/${name}`);
+  const recipe = v.parse(RecipeSchema, {
+    base: path.join(folder, 'base'),
+    dataset: write("a b/it's.jsonl"),
+  });
+  return { folder, write, recipe, dist: path.join(folder, 'dist') };
+}
+
+const bundleOf = (recipe: Recipe, dist: string, bases: Record<string, string> = {}) =>
+  makeBundle(recipe, { dist, bases, signal: new AbortController().signal });
+
+describe('the files of a recipe', () => {
+  it('are those of every key that names files', () => {
+    expect(PATH_KEYS.map(({ key }) => key).sort()).toEqual(pathKeys(RecipeSchema).sort());
+  });
+
+  it('are sent without source maps, pages and hidden files, and named relative to the job', async () => {
+    const { recipe, dist } = workspace();
+    const { items, engine, recipe: text } = await bundleOf(recipe, dist);
+    expect(items.map(({ label, files }) => [label, files.map((file) => file.path)])).toEqual([
+      ['engine', ['cli.js', 'worker.js']],
+      ['base', ['config.json', 'model.safetensors']],
+      ['dataset', ["it's.jsonl"]],
+    ]);
+    expect(engine).toBe(items[0]!.id);
+    const sent = JSON.parse(text) as Recipe;
+    expect(sent.base).toBe(`../../items/${items[1]!.id}`);
+    expect(sent.dataset).toBe(`../../items/${items[2]!.id}/it's.jsonl`);
+  });
+
+  it('have ids by their content', async () => {
+    const [first, second] = [workspace(), workspace()];
+    const ids = async ({ recipe, dist }: typeof first) =>
+      (await bundleOf(recipe, dist)).items.map(({ id }) => id);
+    expect(await ids(first)).toEqual(await ids(second));
+    first.write('base/config.json', 'other');
+    const changed = await ids(first);
+    const same = (await ids(second)).map((id, i) => id === changed[i]);
+    expect(same).toEqual([true, false, true]);
+  });
+
+  it('leave out a base that the target has, by its name or hash', async () => {
+    const { recipe, dist } = workspace();
+    const { items } = await bundleOf(recipe, dist);
+    const { sha256 } = items[1]!.files[1]!;
+    for (const key of ['base', recipe.base, sha256]) {
+      const bundle = await bundleOf(recipe, dist, { [key]: '/models/base' });
+      expect(bundle.there).toEqual(['/models/base']);
+      expect(bundle.items.map(({ label }) => label)).toEqual(['engine', 'dataset']);
+      expect((JSON.parse(bundle.recipe) as Recipe).base).toBe('/models/base');
+    }
+  });
+
+  it('are refused by the key that names them', async () => {
+    const { recipe, dist, folder } = workspace();
+    const missing = { ...recipe, validation: path.join(folder, 'none.jsonl') };
+    await expect(bundleOf(missing, dist)).rejects.toMatchObject({
+      area: 'target',
+      message: 'What validation names cannot be sent: it does not exist.',
+      place: { key: 'validation' },
+    });
+    symlinkSync('/dev/zero', path.join(folder, 'zero'));
+    const device = { ...recipe, dataset: path.join(folder, 'zero') };
+    await expect(bundleOf(device, dist)).rejects.toThrow(/neither a file nor a folder/);
+  });
+});
