@@ -33,14 +33,19 @@ describe('a run on a target', { timeout: LIMIT }, () => {
 
   before(async () => {
     ssh = await startSshServer(NAME);
+    const rows = Array.from({ length: 2_000 }, (_, i) => ({ prompt: `${i}?`, completion: `${i}` }));
+    writeFileSync(
+      path.join(workspace, 'data', 'long.jsonl'),
+      rows.map((row) => `${JSON.stringify(row)}\n`).join(''),
+    );
     writeFileSync(
       path.join(workspace, 'lora.json'),
       JSON.stringify({
         base: 'models/tiny',
-        dataset: 'data/train.jsonl',
+        dataset: 'data/long.jsonl',
         lora: { r: 2, lora_alpha: 4 },
-        // slow enough for pages of a busy machine
-        training: { max_steps: 500_000, gradient_accumulation_steps: 60, eval_steps: 50 },
+        // some steps a second
+        training: { max_steps: 500_000, gradient_accumulation_steps: 100, eval_steps: 50 },
         samples: { sample_steps: 0 },
       }),
     );

@@ -72,6 +72,8 @@ export class RemoteSupervisor {
   private secondsLeft: number | null = null;
   private memory: EngineStatus['device_memory'] = null;
   private progress: EngineProgress | null = null;
+  /** Lines of the last look that clients were not told of yet. */
+  private fresh: MetricLine[] = [];
   private isStopped = false;
   private isStarted = false;
   private restarts = 0;
@@ -183,6 +185,7 @@ export class RemoteSupervisor {
     const pipe = this.openPipe(handle);
     for (;;) {
       const state = await this.retries.run(() => mirror.pull(), signal);
+      this.tellMetrics();
       await this.remote.connected('connected');
       this.setStage(state.kind === 'queued' ? { kind: 'queued', reason: state.reason } : null);
       this.reportStatus();
@@ -296,7 +299,18 @@ export class RemoteSupervisor {
     if (line.kind === 'step' && this.progress?.phase !== 'training')
       this.reportProgress({ phase: 'training', fraction: null });
     this.options.onMetric?.(line);
-    this.pipe.notify('metric', line);
+    this.fresh.push(line);
+  }
+
+  /**
+   * Tells the clients what has come at once, of the steps the last one: clients read the lines from
+   * the folder, and must not fall behind when thousands were missed.
+   */
+  private tellMetrics(): void {
+    const lastStep = this.fresh.findLast(({ kind }) => kind === 'step');
+    for (const line of this.fresh)
+      if (line.kind !== 'step' || line === lastStep) this.pipe.notify('metric', line);
+    this.fresh = [];
   }
 
   private lost(error: LoraError): void {

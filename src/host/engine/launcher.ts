@@ -1,9 +1,11 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import * as vscode from 'vscode';
 import { Signal, type Disposable } from '../../common/signal';
 import { removeWithin } from '../../common/withoutLinks';
 import { readTail } from '../../common/regularFile';
+import { readRemoteRecord } from '../../formats/run/remoteRecord';
 import { PRIVATE_RUNS } from '../../common/privateFiles';
 import { SETTINGS } from '../manifest/ids';
 import type { RuntimeWait } from '../../shared/pages/dashboard/protocol';
@@ -55,6 +57,10 @@ const privacy = () => ({
     : '0',
 });
 
+/** The folder of the runs of a recipe. */
+const besideOf = (recipe: string): string =>
+  path.join(path.dirname(recipe), ...RUNS_FOLDER.split('/'));
+
 /** Of the output of an engine that did not start. */
 const LOGGED_BYTES = 2 ** 20;
 
@@ -96,10 +102,7 @@ export class Launcher implements vscode.Disposable {
    */
   async startRecipe(
     recipe: string,
-    {
-      root = path.join(path.dirname(recipe), ...RUNS_FOLDER.split('/')),
-      show = true,
-    }: StartOptions = {},
+    { root = besideOf(recipe), show = true }: StartOptions = {},
   ): Promise<string | undefined> {
     const dir = path.join(root, newRunId());
     let started = false;
@@ -136,10 +139,14 @@ export class Launcher implements vscode.Disposable {
    *
    * @throws LoraError when the process cannot be started
    */
-  async startOn(target: string, recipe: string): Promise<string> {
-    const root = path.join(path.dirname(recipe), ...RUNS_FOLDER.split('/'));
+  async startOn(
+    target: string,
+    recipe: string,
+    { root = besideOf(recipe), show = true }: StartOptions = {},
+  ): Promise<string> {
     const dir = path.join(root, newRunId());
-    await this.startNewRemote(['train', recipe, '--on', target, '--run-dir', dir], dir, target);
+    const run = { dir, show, isRemote: true };
+    await this.startNewRemote(['train', recipe, '--on', target, '--run-dir', dir], run, target);
     return dir;
   }
 
@@ -160,7 +167,8 @@ export class Launcher implements vscode.Disposable {
    */
   async follow({ target, job }: JobThere, root: string): Promise<string> {
     const dir = path.join(root, job);
-    await this.startNewRemote(['attach', target, job, '--run-dir', dir], dir, target);
+    const run = { dir, show: true, isRemote: true };
+    await this.startNewRemote(['attach', target, job, '--run-dir', dir], run, target);
     return dir;
   }
 
@@ -191,16 +199,23 @@ export class Launcher implements vscode.Disposable {
   /** Of a run whose folder is new; without a run, it is removed again. */
   private async startNewRemote(
     args: readonly string[],
-    dir: string,
+    run: StartedRun,
     target: string,
   ): Promise<void> {
     try {
-      await this.startRemote(args, { dir, show: true, isRemote: true }, target);
+      await this.startRemote(args, run, target);
     } catch (error) {
-      await this.removeFailedStart(dir);
+      await this.removeFailedStart(run.dir);
       throw error;
     }
-    await this.services.roots.remember(path.dirname(dir));
+    await this.services.roots.remember(path.dirname(run.dir));
+    await this.untilTargetIsKnown(run.dir);
+  }
+
+  /** The queue counts the runs of a target: the folder must say that this is one. */
+  private async untilTargetIsKnown(dir: string): Promise<void> {
+    for (let looks = 0; looks < 50 && !(await readRemoteRecord(dir)); looks++) await wait(100);
+    await this.services.store.refresh();
   }
 
   /** No runtime is needed here. */

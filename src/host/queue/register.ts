@@ -11,6 +11,7 @@ import { askText, pickRow } from '../ui/inputs';
 import { placeOf, type RunQueue } from './runQueue';
 import { askVaried } from './sweepCommand';
 import { newSweep, parseRanks } from './sweepRuns';
+import { askWhereToSweep } from './sweepPlace';
 
 const FIRST_RANKS = '1, 2, 4, 8, 16';
 
@@ -36,11 +37,8 @@ export function registerQueue(services: Services): vscode.Disposable {
 }
 
 /** Queues the runs of a sweep, and shows its page. `ask`: what varies; undefined: cancelled. */
-async function sweep(
-  { overlays, queue, recipes }: Services,
-  argument: unknown,
-  ask: typeof askVaried,
-): Promise<void> {
+async function sweep(services: Services, argument: unknown, ask: typeof askVaried): Promise<void> {
+  const { overlays, queue, recipes } = services;
   const uri = await chooseRecipe(argument);
   if (!uri) return;
   const file = await recipes.check(uri);
@@ -50,7 +48,9 @@ async function sweep(
   );
   const varied = await ask(file, recipe);
   if (!varied) return;
-  const { folder, runs } = await newSweep(file, recipe, varied);
+  const where = await askWhereToSweep(services);
+  if (!where) return;
+  const { folder, runs } = await newSweep(file, recipe, varied, where.on);
   overlays.show({ kind: 'sweep', folder });
   await queue.add(runs);
 }

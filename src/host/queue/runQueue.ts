@@ -1,5 +1,5 @@
 import { isObject } from '../../shared/values';
-import { isActiveHere, type RunSummary } from '../runs/run';
+import { isActive, isActiveHere, type RunSummary } from '../runs/run';
 import { Signal, type Disposable } from '../../common/signal';
 
 /** A new run of a recipe. */
@@ -9,6 +9,14 @@ export interface NewRun {
   readonly root?: string;
   /** Name of the run; undefined: the engine chooses one. */
   readonly name?: string;
+  /** Where it is trained; undefined: on this machine. */
+  readonly on?: QueuedOn;
+}
+
+/** A target, and how many runs may be active there for the next one to start. */
+export interface QueuedOn {
+  readonly target: string;
+  readonly parallel: number;
 }
 
 /** An ended run that continues from its last checkpoint. */
@@ -50,8 +58,8 @@ export interface QueueServices {
 const MEMORY_KEY = 'lora.queue';
 
 /**
- * Runs that start one after another: the next starts when no run is active on this machine. The
- * list is kept when the window is closed.
+ * Runs that start one after another: the next starts when no run is active on this machine; one for
+ * a target when it has room there. The list is kept when the window is closed.
  */
 export class RunQueue implements Disposable {
   private readonly changed = new Signal();
@@ -138,12 +146,12 @@ export class RunQueue implements Disposable {
    */
   async next(): Promise<void> {
     const { store, start, mayStart, report } = this.services;
-    const [first, ...rest] = this.waiting;
-    if (!first || this.starting || this.paused || !mayStart()) return;
-    if (store.runs.some(isActiveHere)) return;
+    if (this.starting || this.paused || !mayStart()) return;
+    const first = this.waiting.find((item) => hasRoom(item, store.runs));
+    if (!first) return;
     this.starting = true;
     try {
-      await this.save(rest);
+      await this.save(this.waiting.filter((item) => item !== first));
       if (!(await start(first))) {
         this.paused = true;
         await this.save([first, ...this.waiting]);
@@ -169,6 +177,16 @@ export class RunQueue implements Disposable {
   }
 }
 
+/** Whether a run can start where it is to be trained. */
+function hasRoom(item: QueueItem, runs: readonly RunSummary[]): boolean {
+  const on = 'resume' in item ? undefined : item.on;
+  if (!on) return !runs.some(isActiveHere);
+  const active = runs.filter(
+    (run) => isActive(run) && run.remote?.record.target.name === on.target,
+  );
+  return active.length < on.parallel;
+}
+
 /** The list with one item moved by a position; unchanged if that would be outside the list. */
 export function moved<T>(items: readonly T[], index: number, by: -1 | 1): readonly T[] {
   const to = index + by;
@@ -180,12 +198,19 @@ export function moved<T>(items: readonly T[], index: number, by: -1 | 1): readon
 
 function isQueued(value: unknown): value is QueuedRun {
   if (!isObject(value)) return false;
-  const { id, recipe, resume, root, name } = value;
+  const { id, recipe, resume, root, name, on } = value;
   if (typeof id !== 'string' || !Number.isInteger(Number(id))) return false;
   if (resume !== undefined) return typeof resume === 'string' && typeof name === 'string';
   return (
     typeof recipe === 'string' &&
     (root === undefined || typeof root === 'string') &&
-    (name === undefined || typeof name === 'string')
+    (name === undefined || typeof name === 'string') &&
+    (on === undefined || isPlace(on))
   );
 }
+
+const isPlace = (value: unknown): value is QueuedOn =>
+  isObject(value) &&
+  typeof value['target'] === 'string' &&
+  Number.isInteger(value['parallel']) &&
+  Number(value['parallel']) >= 1;

@@ -5,7 +5,7 @@ import { newRunId } from '../../shared/run';
 import { newSweepFolder, runsOfSweep } from '../../shared/sweep/places';
 import { variantsOf } from '../../shared/sweep/variants';
 import type { VariedKey } from '../../shared/sweep/vary';
-import type { NewRun } from './runQueue';
+import type { NewRun, QueuedOn } from './runQueue';
 
 const MAX_RANKS = 16;
 const MAX_RANK = 1024;
@@ -45,14 +45,17 @@ export async function newSweep(
   file: string,
   recipe: Recipe,
   varied: readonly VariedKey[],
+  on?: QueuedOn,
 ): Promise<QueuedSweep> {
   const variants = variantsOf(file, recipe, varied);
   const folder = newSweepFolder(file, newRunId());
-  await writeSweep(folder, { recipe: file, varied, variants, target: null, parallel: 1 });
+  const { target = null, parallel = 1 } = on ?? {};
+  await writeSweep(folder, { recipe: file, varied, variants, target, parallel });
   const runs = variants.map((variant) => ({
     recipe: path.join(folder, variant.file),
     root: runsOfSweep(folder),
     name: variant.name,
+    ...(on && { on }),
   }));
   return { folder, runs };
 }

@@ -58,9 +58,12 @@ export class RecipeRunner {
    *
    * @throws LoraError as `check` and `Launcher.startRecipe` do.
    */
-  async runQueued({ recipe, root, name }: NewRun): Promise<boolean> {
+  async runQueued({ recipe, root, name, on }: NewRun): Promise<boolean> {
     const file = await this.check(vscode.Uri.file(recipe));
-    const dir = await this.launcher.startRecipe(file, { root, show: false });
+    const options = { root, show: false };
+    const dir = on
+      ? await this.launcher.startOn(on.target, file, options)
+      : await this.launcher.startRecipe(file, options);
     if (dir === undefined) return false;
     if (name !== undefined) await writeNotes(dir, { ...NO_NOTES, name });
     return true;

@@ -117,10 +117,11 @@ function groupItem(node: GroupNode, commands: RowCommands): vscode.TreeItem {
 
 function queuedItem({ item, place }: QueuedNode): vscode.TreeItem {
   const position = place === 1 ? t('next') : t('waiting, position {0}', place);
+  const before = 'resume' in item ? t('continues') : item.on?.target;
   return treeItem({
     id: `queued ${item.id}`,
     label: item.name ?? path.basename(placeOf(item)),
-    description: 'resume' in item ? `${t('continues')} · ${position}` : position,
+    description: before === undefined ? position : `${before} · ${position}`,
     icon: 'clock',
     context: 'queued',
     tooltip: placeOf(item),

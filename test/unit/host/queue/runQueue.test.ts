@@ -46,6 +46,21 @@ function queueWith(start?: (item: QueuedRun) => Promise<boolean>, kept?: unknown
 }
 
 describe('the queue', () => {
+  it('starts as many runs on a target as may be active there, whatever trains here', async () => {
+    const started: string[] = [];
+    const { queue, store, end } = queueWith((item) => {
+      started.push(placeOf(item));
+      store.runs = [...store.runs, 'on' in item ? remoteSummary('preparing') : summaryOf()];
+      return Promise.resolve(true);
+    });
+    const on = { target: 'gpu-box', parallel: 2 };
+    store.runs = [summaryOf({ state: 'running' }), remoteSummary('running')];
+    await queue.add([{ recipe: 'here' }, { recipe: 'a', on }, { recipe: 'b', on }]);
+    expect(started).toEqual(['a']);
+    await end();
+    expect(started).toEqual(['a', 'here', 'b']);
+  });
+
   it('does not wait for a run on a target', async () => {
     const { queue, started, store } = queueWith();
     store.runs = [remoteSummary('running'), remoteSummary('preparing')];
