@@ -20,6 +20,7 @@ export const runtimeOptions = (dist: string): RuntimeOptions => ({
   dist,
   home: defaultRuntimeHome(),
   path: process.env['LORA_RUNTIME_PATH'] ?? null,
+  url: process.env['LORA_RUNTIME_URL'] ?? null,
 });
 
 /**

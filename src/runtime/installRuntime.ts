@@ -34,7 +34,7 @@ export async function installRuntime(
   const { pin, platform, env } = machine;
   if (!pin) return wasmRuntimeFor(platform);
   const failures: LoraError[] = [];
-  for (const source of sourcesFor(pin, runtime.home, env)) {
+  for (const source of sourcesFor(pin, runtime, env)) {
     try {
       const installed = await installFrom({ source, pin, runtime, options, machine });
       if (installed) return installed;

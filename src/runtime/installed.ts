@@ -13,7 +13,7 @@ import type { TargetMachine } from './targetMachine';
  * Sources in the order of preference: what the user installed on request comes first. A runtime of
  * the setting is used only while the setting names it.
  */
-const PREFERRED: readonly Manifest['source'][] = ['cuda', 'python', 'wheel'];
+const PREFERRED: readonly Manifest['source'][] = ['cuda', 'python', 'mirror', 'wheel'];
 
 /** The preferred intact runtime under home; null when there is none. */
 export async function findInstalled(

@@ -7,6 +7,8 @@ export interface WheelPin {
   readonly wheel_platform: string;
   readonly sha256: string;
   readonly wheel_size: number;
+  /** Its name in an index, by which a mirror has it; without one only pip gets it. */
+  readonly file?: string;
 }
 
 /** The libraries that a runtime consists of. */
@@ -45,12 +47,24 @@ const elf = inWheel('libtensorflow_cc.so.2', 'libtensorflow_framework.so.2');
 const cpp = (entry: string) => `msvc_runtime-14.44.35112.data/data/${entry}`;
 const macho = inWheel('libtensorflow_cc.2.dylib', 'libtensorflow_framework.2.dylib');
 
+/** What pip calls these platforms in names of files. */
+const TAGS: Readonly<Record<string, string>> = {
+  manylinux2014_x86_64: 'manylinux_2_17_x86_64.manylinux2014_x86_64',
+  manylinux2014_aarch64: 'manylinux_2_17_aarch64.manylinux2014_aarch64',
+};
 const tensorflow = (
   name: string,
   wheel_platform: string,
   wheel_size: number,
   sha256: string,
-): WheelPin => ({ package: name, version: TENSORFLOW_VERSION, wheel_platform, wheel_size, sha256 });
+): WheelPin => ({
+  package: name,
+  version: TENSORFLOW_VERSION,
+  wheel_platform,
+  wheel_size,
+  sha256,
+  file: `${name.replace('-', '_')}-${TENSORFLOW_VERSION}-cp311-cp311-${TAGS[wheel_platform] ?? wheel_platform}.whl`,
+});
 const cuda = (name: string, version: string, wheel_size: number, sha256: string): WheelPin => ({
   package: `nvidia-${name}-cu12`,
   version,
@@ -193,6 +207,7 @@ export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
         wheel_platform: 'win_amd64',
         wheel_size: 1_921_911,
         sha256: 'aba7fbe71897d25ed53fbb7f391e9f50289378a8a9ae218ba18530c663448391',
+        file: 'msvc_runtime-14.44.35112-cp311-cp311-win_amd64.whl',
       },
     ],
     unpacked_size: 957_332_384,

@@ -7,9 +7,10 @@ import type { Env } from './exec';
 import { requireSpaceForRuntime } from './installFolder';
 import { linkLibrary } from './linkLibrary';
 import type { Manifest } from './manifest';
-import { TENSORFLOW_VERSION, type PlatformPin, type WheelsPin } from './pins';
+import { fetchWheel, type MirroredWheel } from './mirror';
+import { TENSORFLOW_VERSION, type PlatformPin, type WheelPin, type WheelsPin } from './pins';
 import { findPythonTensorflow, inPackage } from './python';
-import type { InstallOptions } from './runtime';
+import type { InstallOptions, RuntimeOptions } from './runtime';
 import { downloadWheel, keptWheel } from './wheel';
 import { unzip } from './zip';
 
@@ -26,13 +27,31 @@ export interface Source {
 }
 
 /**
- * The sources that an installation tries, in this order: a TensorFlow that the user has installed,
- * and one that is downloaded, whose bytes are pinned.
+ * The sources that an installation tries, in this order: the mirror that the user names, a
+ * TensorFlow that the user has installed, and what pip downloads. The bytes of the first and the
+ * last are pinned.
  */
-export const sourcesFor = (pin: PlatformPin, home: string, env: Env): readonly Source[] => [
+export const sourcesFor = (
+  pin: PlatformPin,
+  { home, url }: Pick<RuntimeOptions, 'home' | 'url'>,
+  env: Env,
+): readonly Source[] => [
+  ...(url ? [mirrored(pin, home, url)] : []),
   localPython(pin, env),
   pinnedWheel(pin, home, env),
 ];
+
+function mirrored(pin: PlatformPin, home: string, mirror: string): Source {
+  const fetch: GetWheel = async (own, _, options) => fetchWheel(own, { mirror, home, options });
+  return {
+    name: 'mirror',
+    id: `tensorflow-${TENSORFLOW_VERSION}`,
+    fill: async (folder, options) => {
+      await fillFromWheels(folder, { pin, home, fetch, options });
+      return `The pinned TensorFlow ${TENSORFLOW_VERSION}, from ${mirror}, which the setting lora.runtime.url names.`;
+    },
+  };
+}
 
 function localPython(pin: PlatformPin, env: Env): Source {
   return {
@@ -61,7 +80,7 @@ function pinnedWheel(pin: PlatformPin, home: string, env: Env): Source {
     name: 'wheel',
     id: `tensorflow-${TENSORFLOW_VERSION}`,
     fill: async (folder, options) => {
-      await fillFromWheels(folder, { pin, home, env, options });
+      await fillFromWheels(folder, { pin, home, fetch: throughPip(env), options });
       return `The pinned TensorFlow ${TENSORFLOW_VERSION}, installed through pip.`;
     },
   };
@@ -73,33 +92,44 @@ export function cudaWheels(gpu: WheelsPin, home: string, env: Env): Source {
     name: 'cuda',
     id: `tensorflow-${TENSORFLOW_VERSION}-cuda`,
     fill: async (folder, options) => {
-      await fillFromWheels(folder, { pin: gpu, home, env, options });
+      await fillFromWheels(folder, { pin: gpu, home, fetch: throughPip(env), options });
       return `The pinned TensorFlow ${TENSORFLOW_VERSION} with CUDA, installed through pip.`;
     },
   };
 }
 
+/** Gets a wheel that is not kept; `folder` is empty and removed afterwards. */
+type GetWheel = (pin: WheelPin, folder: string, options: InstallOptions) => Promise<MirroredWheel>;
+
+const throughPip =
+  (env: Env): GetWheel =>
+  async (pin, folder, options) => ({
+    file: await downloadWheel(pin, folder, env, options),
+    isOwn: true,
+  });
+
 interface Download {
   readonly pin: WheelsPin;
   readonly home: string;
-  readonly env: Env;
+  readonly fetch: GetWheel;
   readonly options: InstallOptions;
 }
 
 /** Unpacks the libraries from one wheel after the other, so that only one is on the disk. */
-async function fillFromWheels(folder: string, { pin, home, env, options }: Download) {
+async function fillFromWheels(folder: string, { pin, home, fetch, options }: Download) {
   const largest = Math.max(...pin.wheels.map(({ wheel_size }) => wheel_size));
   await requireSpaceForRuntime(home, pin.unpacked_size + largest);
   const unpacked: string[] = [];
   for (const own of pin.wheels) {
     const place = path.join(folder, 'wheel');
     await mkdir(place);
-    const wheel =
-      (await keptWheel(home, own, options)) ?? (await downloadWheel(own, place, env, options));
+    const kept = await keptWheel(home, own, options);
+    const wheel = kept ? { file: kept, isOwn: false } : await fetch(own, place, options);
     options.onProgress({ message: `Unpacking ${own.package}`, fraction: null });
     const target = (entry: string) =>
       pin.libraries[entry] === undefined ? null : path.join(folder, pin.libraries[entry]);
-    unpacked.push(...(await unzip(wheel, target, options.signal)));
+    unpacked.push(...(await unzip(wheel.file, target, options.signal)));
+    if (wheel.isOwn) await rm(wheel.file);
     await rm(place, { recursive: true });
   }
   const missing = Object.keys(pin.libraries).filter((name) => !unpacked.includes(name));

@@ -76,7 +76,7 @@ describe('the runtime', () => {
   it('can be installed from the pinned wheel by pip', async () => {
     const home = temporary();
     const env = { ...process.env, ...pipEnv() };
-    const source = sourcesFor(pin, home, env).find(({ name }) => name === 'wheel')!;
+    const source = sourcesFor(pin, { home }, env).find(({ name }) => name === 'wheel')!;
     const options = quiet;
     const runtime = await installFrom({ source, pin, runtime: { dist, home }, options, machine });
     expect(runtime).toMatchObject({

@@ -9,7 +9,7 @@ import { LoraError } from '../../shared/errors';
 import { requestHubFile } from './hub';
 import { bodyOf, type Hub } from './hubFetch';
 import { hubFileSize, type HubFile } from './plan';
-import { Stalled } from './steadyBody';
+import { Stalled } from '../../common/steadyBody';
 
 /** The bytes of a file that an interrupted download left. */
 export const partialBytes = (file: HubFile, folder: string): Promise<number> =>

@@ -4,7 +4,7 @@ import { throwIfCancelled } from '../../common/cancellation';
 import { LoraError } from '../../shared/errors';
 import { fetchFromHub, listFetch, type Hub } from './hubFetch';
 import type { HubFile } from './plan';
-import { Stalled } from './steadyBody';
+import { Stalled } from '../../common/steadyBody';
 
 /**
  * The files of the repository.

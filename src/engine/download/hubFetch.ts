@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { LoraError } from '../../shared/errors';
-import { inPatience, steadyBody, USUAL_PATIENCE, type Patience } from './steadyBody';
+import { inPatience, steadyBody, USUAL_PATIENCE, type Patience } from '../../common/steadyBody';
 
 /** A repository on the Hub, and how to reach it. */
 export interface Hub {

@@ -29,6 +29,7 @@ export const TASK_IDS = { recipe: 'lora', problemMatcher: 'lora' } as const;
 /** Settings. */
 export const SETTINGS = {
   runtimePath: 'lora.runtime.path',
+  runtimeUrl: 'lora.runtime.url',
   modelFolders: 'lora.models.folders',
   privateRuns: 'lora.runs.private',
   onWindowClose: 'lora.engine.onWindowClose',

@@ -91,7 +91,7 @@ export class RuntimeService {
             ? (await import('../../runtime/installGpu')).installGpuRuntime
             : (await import('../../runtime/installRuntime')).installRuntime;
         const runtime = await install(
-          { dist: this.dist, home: this.home },
+          { dist: this.dist, home: this.home, url: settingOf(SETTINGS.runtimeUrl) },
           {
             signal: controller.signal,
             log: (line) => this.log.info(line),
@@ -178,11 +178,19 @@ export class RuntimeService {
           },
         ]
       : [];
-    const question = t(
-      'Training needs libtensorflow {0}. It is installed once with your own pip ({1} download). If a local Python already has TensorFlow, that one is used.',
-      TENSORFLOW_VERSION,
-      size,
-    );
+    const mirror = settingOf(SETTINGS.runtimeUrl);
+    const question = mirror
+      ? t(
+          'Training needs libtensorflow {0}. It is installed once from {1} ({2} download).',
+          TENSORFLOW_VERSION,
+          mirror,
+          size,
+        )
+      : t(
+          'Training needs libtensorflow {0}. It is installed once with your own pip ({1} download). If a local Python already has TensorFlow, that one is used.',
+          TENSORFLOW_VERSION,
+          size,
+        );
     const more = t(
       'For {0}, TensorFlow with CUDA can be installed ({1} download).',
       gpu?.name ?? '',
@@ -245,7 +253,7 @@ export class RuntimeService {
     const { defaultRuntimeHome, findRuntime } = await import('../../runtime/findRuntime');
     for (const home of new Set([this.home, defaultRuntimeHome()])) {
       const runtime = await findRuntime(
-        { dist: this.dist, home, path: settingPath() },
+        { dist: this.dist, home, path: settingOf(SETTINGS.runtimePath) },
         hostMachine(),
       );
       if (runtime) return { runtime, env: this.envOf(home) };
@@ -254,14 +262,14 @@ export class RuntimeService {
   }
 
   private envOf(home: string): RuntimeEnv {
-    const path = settingPath();
+    const path = settingOf(SETTINGS.runtimePath);
     return { LORA_RUNTIME_HOME: home, ...(path === null ? {} : { LORA_RUNTIME_PATH: path }) };
   }
 }
 
 /** VS Code ignores the value of an untrusted workspace (restrictedConfigurations). */
-function settingPath(): string | null {
-  return vscode.workspace.getConfiguration().get<string>(SETTINGS.runtimePath, '').trim() || null;
+function settingOf(setting: string): string | null {
+  return vscode.workspace.getConfiguration().get<string>(setting, '').trim() || null;
 }
 
 /** The download size of TensorFlow with CUDA; 0 where there is none for this platform. */

@@ -18,7 +18,7 @@ const nothingInstalled = async (place: Place) => {
 describe('the order of sources', () => {
   it('is a local Python, then the pinned wheel', () => {
     const { pin, runtime, env } = makePlace();
-    expect(sourcesFor(pin, runtime.home, env).map(({ name }) => name)).toEqual(['python', 'wheel']);
+    expect(sourcesFor(pin, runtime, env).map(({ name }) => name)).toEqual(['python', 'wheel']);
   });
 
   it('prefers the TensorFlow of a local Python and uses it in place', async () => {
