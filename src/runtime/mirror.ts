@@ -112,7 +112,7 @@ async function download(
   }
 }
 
-/** Through the proxy and with the certificates that the program's `fetch` uses; see docs/runtime.md. */
+/** Through the proxy and with the certificates of `fetch`, which are VS Code's in the editor. */
 async function request(address: URL, start: number, signal: AbortSignal): Promise<Response> {
   try {
     const response = await fetch(address, {

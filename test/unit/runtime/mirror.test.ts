@@ -22,7 +22,7 @@ type Machine = ReturnType<typeof machineWithoutPython>;
 const install = ({ place, pin }: Machine, url: string) =>
   installRuntime({ ...place.runtime, url }, place.options(), { ...place.machine, pin });
 
-/** A server on this machine's own interface; gives its address and the ranges that were asked for. */
+/** A server on this machine; gives its address and the ranges that were asked for. */
 async function serve(answer: RequestListener) {
   const ranges: (string | undefined)[] = [];
   const server = createServer((request, response) => {
