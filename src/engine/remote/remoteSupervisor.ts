@@ -385,7 +385,7 @@ const logTail = (run_dir: string): Promise<string> =>
 class LostJob extends LoraError {
   constructor(reason: string) {
     super('target', reason, {
-      fix: 'Go on from its last checkpoint with lora train --resume.',
+      fix: 'Resume the run from its last checkpoint (lora train --resume).',
     });
   }
 }

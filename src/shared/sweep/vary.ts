@@ -16,7 +16,7 @@ export function parseVary(text: string): VariedKey {
   const [, key, values] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
   if (key === undefined || values === undefined)
     throw new LoraError('usage', `"${text}" is not of the form KEY=VALUE,VALUE.`, {
-      fix: 'Write it as in --vary lora.r=1,2,4.',
+      fix: 'Write it as in lora.r=1,2,4.',
     });
   pathOfKey(key.trim());
   return { key: key.trim(), values: parseValues(values) };

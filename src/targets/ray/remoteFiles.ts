@@ -156,7 +156,7 @@ export class LogStream {
 export class NodeLost extends LoraError {
   constructor() {
     super('target', 'The node that has the files of the run does not answer.', {
-      fix: 'The run continues from its storage if it has one: start it again with --resume.',
+      fix: 'Resume the run (lora train --resume): it continues from its storage if it has one.',
     });
   }
 }
