@@ -144,6 +144,22 @@ def make_writable(job: Job) -> None:
         raise Refusal(f"{subject} {job.root} cannot be written on this node: {error.strerror}.")
 
 
+def cancel(submission: str) -> None:
+    """Ends a job that waits for room. Ray's own way to stop one waits until it runs."""
+    import ray
+    from ray.dashboard.modules.job.common import (
+        JOB_ACTOR_NAME_TEMPLATE,
+        SUPERVISOR_ACTOR_RAY_NAMESPACE,
+    )
+
+    ray.init(log_to_driver=False)
+    name = JOB_ACTOR_NAME_TEMPLATE.format(job_id=submission)
+    try:
+        ray.kill(ray.get_actor(name, namespace=SUPERVISOR_ACTOR_RAY_NAMESPACE))
+    except ValueError:
+        print(f"{submission} has ended already.")
+
+
 class Publisher(threading.Thread):
     """Keeps files.json, the list of the run folder, up to date."""
 
@@ -463,6 +479,9 @@ def main() -> int:
     """The exit code is that of the engine; a refusal is printed last."""
     try:
         job = Job()
+        if job.data["mode"] == "cancel":
+            cancel(job.data["cancels"])
+            return 0
         make_writable(job)
         if job.data["mode"] == "store":
             store(job)

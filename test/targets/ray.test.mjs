@@ -62,13 +62,14 @@ const entry = (values = {}) => ({
   num_gpus: 0,
   memory: null,
   env: [],
-  token: null,
+  token: 'RAY_AUTH_TOKEN',
   ...values,
 });
 
 /** Calls `use` with an open target. */
 async function withTarget(values, use, env = process.env) {
-  const target = new RayTarget(entry(values), { dist, env });
+  const withToken = { ...env, RAY_AUTH_TOKEN: cluster.token };
+  const target = new RayTarget(entry(values), { dist, env: withToken });
   try {
     return await use(target);
   } finally {
@@ -252,7 +253,7 @@ test('keeps a job in the queue that no node has room for, and stops it there', a
     assert.match(state.reason, /8 CPUs/);
     assert.deepEqual(await target.list(handle, signal), []);
     await target.stop(handle, signal);
-    await ended(target, handle);
+    assert.equal((await ended(target, handle)).isLost, false);
   });
 });
 

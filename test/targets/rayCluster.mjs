@@ -86,14 +86,15 @@ class RayNode {
   }
 }
 
-/** A cluster whose head offers `cpus`, and more nodes as they are added. */
+/** A cluster that asks for a token. Its head offers `cpus`; more nodes can be added. */
 export class RayCluster {
   nodes = [];
 
   static async start({ cpus = 1, env = {} } = {}) {
     const cluster = new RayCluster();
     cluster.folder = mkdtempSync(path.join(tmpdir(), 'lora-ray-'));
-    cluster.env = env;
+    cluster.token = randomBytes(32).toString('hex');
+    cluster.env = { RAY_AUTH_MODE: 'token', RAY_AUTH_TOKEN: cluster.token, ...env };
     cluster.port = await freePort();
     const dashboard = await freePort();
     cluster.address = `http://127.0.0.1:${dashboard}`;
@@ -117,7 +118,8 @@ export class RayCluster {
 
   /** How many nodes are alive. */
   async living() {
-    const answer = await fetch(`${this.address}/nodes?view=summary`);
+    const headers = { Authorization: `Bearer ${this.token}` };
+    const answer = await fetch(`${this.address}/nodes?view=summary`, { headers });
     const { data } = await answer.json();
     return data.summary.filter(({ raylet }) => raylet.state === 'ALIVE').length;
   }

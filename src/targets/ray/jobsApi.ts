@@ -218,11 +218,14 @@ export function stateOf(info: JobInfo | null, wants: string): JobState {
     case 'SUCCEEDED':
       return ended(null);
     case 'STOPPED':
-      return ended('It was stopped through Ray.');
+      return ended(STOPPED);
     case 'FAILED':
+      if (info.message?.includes('killed by `ray.kill`') === true) return ended(STOPPED);
       return ended(failureOf(info), LOST.has(info.error_type ?? ''));
   }
 }
+
+const STOPPED = 'It was stopped through Ray.';
 
 /** What ends a job without its doing. */
 const LOST: ReadonlySet<string> = new Set([

@@ -161,7 +161,7 @@ export class RayHttp {
 function addressOf(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '')
-    throw new LoraError('target', `${shortened(text)} cannot be the address of a Ray dashboard.`, {
+    throw new LoraError('target', 'The entry has no address that a Ray dashboard can have.', {
       fix: 'Name one such as http://head:8265; for a token there is "token".',
     });
   if (!url.pathname.endsWith('/')) url.pathname += '/';

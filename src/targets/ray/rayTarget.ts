@@ -1,14 +1,11 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
-import * as v from 'valibot';
 import { formatSize } from '../../common/formatSize';
 import { readTextFile } from '../../common/regularFile';
 import { storedZip } from '../../common/storedZip';
 import { LoraError } from '../../shared/errors';
-import { isInRun } from '../../shared/run';
 import {
-  MAX_FILES,
   MAX_JOBS,
   type BundleItem,
   type ByteRange,
@@ -35,8 +32,9 @@ import {
 } from './jobsApi';
 import { bytesOf, packagesOf, planItem, readPackage, type ItemPlan } from './packages';
 import { RayPipe } from './pipe';
-import { RayHttp, shortened } from './rayHttp';
+import { RayHttp } from './rayHttp';
 import { LogStreams } from './remoteFiles';
+import { checkedList, type ListedFile } from './runList';
 import { RayStorage } from './storage';
 import { TRAINER_DEFAULTS, trainerOf, withoutWorkers, type TrainerSettings } from './trainer';
 
@@ -72,22 +70,6 @@ const SUBMISSION = /^lora-(\d{8}-\d{6}-[0-9a-f]{4})(?:-(\d{1,4}))?$/;
 const MAX_LIST_BYTES = 8 * 2 ** 20;
 /** Files that grow while they are read. The same in engine/ray/launch.py. */
 const GROWING = /\.(?:jsonl|log)$/;
-
-const ListSchema = v.object({
-  files: v.pipe(
-    v.array(
-      v.object({
-        path: v.pipe(v.string(), v.maxLength(1024)),
-        size: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-        version: v.pipe(v.string(), v.maxLength(128)),
-        sha256: v.nullable(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))),
-      }),
-    ),
-    v.maxLength(MAX_FILES),
-  ),
-});
-
-type ListedFile = v.InferOutput<typeof ListSchema>['files'][number];
 
 /** A Ray cluster, spoken to through the HTTP API of its dashboard. */
 export class RayTarget implements Target {
@@ -261,7 +243,10 @@ export class RayTarget implements Target {
   }
 
   async stop(handle: JobHandle, signal: AbortSignal): Promise<void> {
-    await stopJob(this.http, submissionOf(handle), signal);
+    const submission = submissionOf(handle);
+    const info = await askJob(this.http, submission, signal);
+    if (info?.status === 'PENDING') await this.cancel(submission, signal);
+    else await stopJob(this.http, submission, signal);
   }
 
   async connect(handle: JobHandle, signal: AbortSignal): Promise<Duplex | null> {
@@ -310,6 +295,23 @@ export class RayTarget implements Target {
         fix: isOver ? 'Resume it.' : 'Stop it first.',
       });
     return `lora-${id}-${attemptOf(submissionOf(known)) + 1}`;
+  }
+
+  /** Ends a job that waits: another one does it, since Ray would wait until the job runs. */
+  private async cancel(cancels: string, signal: AbortSignal): Promise<void> {
+    const submission = `lora-stop-${randomBytes(8).toString('hex')}`;
+    const description = { mode: 'cancel', submission, cancels, job: 'none', items: [] };
+    const job = await this.putJob(description, null, signal);
+    const environment = { job, packages: [], variables: {}, brings: null };
+    await submitJob(
+      this.http,
+      {
+        submission_id: submission,
+        entrypoint: 'python launch.py',
+        runtime_env: runtimeEnvironment(environment),
+      },
+      signal,
+    );
   }
 
   /** Sends the launcher and the description of a job. Gives the name of their package. */
@@ -424,19 +426,4 @@ const attemptOf = (submission: string): number => {
 function submissionOf({ values: { submission } }: JobHandle): string {
   if (typeof submission === 'string' && SUBMISSION.test(submission)) return submission;
   throw new LoraError('target', 'The job is none of a Ray cluster.');
-}
-
-/** The list that the launcher keeps. A node that is not there yet has an empty one. */
-function checkedList(content: Buffer): readonly ListedFile[] {
-  if (content.length === 0) return [];
-  try {
-    const { files } = v.parse(ListSchema, JSON.parse(content.toString('utf8')));
-    const wrong = files.find((file) => !isInRun(file.path));
-    if (wrong === undefined) return files;
-    throw new Error(`${JSON.stringify(shortened(wrong.path))} leads out of the folder`);
-  } catch (error) {
-    throw new LoraError('target', 'The cluster sent a list of files that is not valid.', {
-      cause: error,
-    });
-  }
 }

@@ -78,7 +78,7 @@ describe('an address that is no Ray dashboard', () => {
   it.each(['http://[', 'ftp://head:8265', 'http://user:secret@head:8265'])(
     'is not %s',
     (address) => {
-      expect(() => targetAt(address)).toThrow('cannot be the address of a Ray dashboard');
+      expect(() => targetAt(address)).toThrow('no address that a Ray dashboard can have');
     },
   );
 

@@ -35,6 +35,16 @@ describe('the state of a job', () => {
       expect(stateOf(info({ error_type }), '')).toMatchObject({ isLost: false });
   });
 
+  it('is not lost where it was cancelled while it waited', () => {
+    const message =
+      'Job supervisor actor died\nThe actor is dead because it was killed by `ray.kill`.';
+    const error_type = 'JOB_SUPERVISOR_ACTOR_DIED';
+    expect(stateOf(info({ error_type, message }), '')).toMatchObject({
+      isLost: false,
+      reason: 'It was stopped through Ray.',
+    });
+  });
+
   it('has the exit code of the engine, and no reason beyond the run', () => {
     const values = { error_type: 'JOB_ENTRYPOINT_COMMAND_ERROR', driver_exit_code: 130 };
     expect(stateOf(info({ ...values, message: 'exit code 130' }), '')).toEqual({
