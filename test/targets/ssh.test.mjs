@@ -212,6 +212,23 @@ test('does not depend on the clock there', async () => {
   }
 });
 
+test('says that there is neither Node nor a Python to bring it', async () => {
+  const programs = mkdtempSync(path.join(tmpdir(), 'programs-'));
+  await server.down();
+  await server.up([`SetEnv PATH=${programs}`]);
+  try {
+    writeTargets({ root: path.join(folder, 'bare') });
+    const { code, text } = await lora('targets', 'check', 'box');
+    assert.equal(code, 1);
+    assert.match(text, /box has no Node 20 or newer, and no Python with pip to bring it/);
+  } finally {
+    writeTargets();
+    rmSync(programs, { recursive: true });
+    await server.down();
+    await server.up();
+  }
+});
+
 test('never takes half a file for a whole one', async () => {
   // a transfer that was broken off, with bytes that are not those of the file
   const [file, dir] = [recipe(20), newRun()];

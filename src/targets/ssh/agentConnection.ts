@@ -61,6 +61,18 @@ const OPTIONS = [
   'ServerAliveCountMax=3',
 ];
 
+/** The arguments of ssh for a command on a host. */
+export const sshArguments = (
+  { host, config }: Pick<AgentPlace, 'host' | 'config'>,
+  command: string,
+): string[] => [
+  ...(config === null ? [] : ['-F', config]),
+  ...OPTIONS.flatMap((option) => ['-o', option]),
+  '--',
+  host,
+  command,
+];
+
 /** An ssh process with the agent at its other end. */
 export class AgentConnection {
   private readonly calls = new Map<number, Call>();
@@ -99,13 +111,7 @@ export class AgentConnection {
       throw new LoraError('target', 'There is no ssh on this machine.', {
         fix: 'Install the OpenSSH client.',
       });
-    const args = [
-      ...(config === null ? [] : ['-F', config]),
-      ...OPTIONS.flatMap((option) => ['-o', option]),
-      '--',
-      host,
-      agentCommand({ node, root, length: agent.length }),
-    ];
+    const args = sshArguments({ host, config }, agentCommand({ node, root, length: agent.length }));
     const child = startProcess(ssh, args, { env: process.env, stdio: ['pipe', 'pipe', 'pipe'] });
     const connection = new AgentConnection(host, child);
     try {

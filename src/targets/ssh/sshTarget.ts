@@ -20,6 +20,7 @@ import type { Answer, Method, Questions } from '../agent/protocol';
 import { cancelled, throwIfAborted } from '../targetError';
 import type { SshEntry } from '../targetSchema';
 import { AgentConnection, type AgentPlace, type CallOptions } from './agentConnection';
+import { openWithNode } from './installNode';
 
 /** What a target needs beside its entry. */
 export interface SshOptions {
@@ -251,7 +252,7 @@ export class SshTarget implements Target {
     const current = await this.connection?.catch(() => null);
     if (current?.isOpen) return current;
     if (this.isDisposed) throw cancelled();
-    this.connection = AgentConnection.open(this.place(), signal);
+    this.connection = openWithNode(this.place(), signal);
     return this.connection;
   }
 
