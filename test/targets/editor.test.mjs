@@ -1,20 +1,21 @@
 // A run on another machine, which is this one behind a real SSH server, in a real workbench:
 // npm run test:targets -- editor
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from '../workbench/drive.mjs';
 import {
   checkThemes,
+  chooseInMenu,
   LIMIT,
   openFile,
   openWorkbench,
   readJson,
   until,
 } from '../workbench/page.mjs';
-import { startSshServer } from './loopbackSsh.mjs';
+import { SshServer } from './sshServer.mjs';
 import { makeWorkspace, root, runsOf } from '../workbench/workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -23,16 +24,18 @@ const NAME = 'gpu-box';
 describe('a run on a target', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
   const there = mkdtempSync(path.join(tmpdir(), 'lora-there-'));
+  const keys = mkdtempSync(path.join(tmpdir(), 'lora-sshd-'));
   let ssh, workbench, page;
   const run = () => runsOf(workspace)[0];
   const step = () => run()?.metrics.findLast(({ kind }) => kind === 'step')?.step ?? 0;
   const engine = () => readJson(path.join(run().dir, 'engine.json'));
   const description = async () => (await d.treeItems(page, 'Runs'))[0]?.description ?? '';
   const body = () => d.webview(page).locator('body');
+  const runRow = () => page.locator('.pane .monaco-list-row', { hasText: NAME }).first();
   const row = (label) => page.locator('.quick-input-list .monaco-list-row', { hasText: label });
 
   before(async () => {
-    ssh = await startSshServer(NAME);
+    ssh = await SshServer.start(keys);
     const rows = Array.from({ length: 2_000 }, (_, i) => ({ prompt: `${i}?`, completion: `${i}` }));
     writeFileSync(
       path.join(workspace, 'data', 'long.jsonl'),
@@ -51,16 +54,17 @@ describe('a run on a target', { timeout: LIMIT }, () => {
     );
     workbench = await openWorkbench(workspace);
     ({ page } = workbench);
-    const entry = { name: NAME, kind: 'ssh', host: NAME, config: ssh.config, root: there };
+    const config = ssh.file('config');
+    const entry = { name: NAME, kind: 'ssh', host: 'box', config, root: there };
     d.setSettings(workbench.server, { 'lora.targets': [entry] });
   });
   after(async () => {
     // whatever a failed test has left
     if (run()?.record?.state === 'running')
-      await d.runCommand(page, 'LoRA Run: Stop').catch(() => {});
+      await chooseInMenu(page, runRow(), 'Stop').catch(() => {});
     await workbench?.close();
-    ssh?.close();
-    rmSync(there, { recursive: true, force: true });
+    await ssh?.down();
+    for (const folder of [there, keys]) rmSync(folder, { recursive: true, force: true });
   });
   afterEach((test) =>
     d.screenshot(
@@ -124,10 +128,46 @@ describe('a run on a target', { timeout: LIMIT }, () => {
   });
 
   it('is stopped there, and leaves its adapter here', async () => {
-    await d.runCommand(page, 'LoRA Run: Stop');
+    await chooseInMenu(page, runRow(), 'Stop');
     await until(() => run().record.state === 'stopped', 'the stop');
     const adapter = readJson(path.join(run().dir, 'adapter', 'adapter_config.json'));
     assert.equal(adapter.r, 2);
     assert.equal(adapter.base_model_name_or_path, path.join(workspace, 'models/tiny'));
+  });
+
+  it('is deleted there, too, where the user wants that', async () => {
+    const { dir } = run();
+    const id = path.basename(dir);
+    assert.ok(existsSync(path.join(there, 'jobs', id, 'run', 'run.json')));
+    await chooseInMenu(page, runRow(), 'Delete');
+    await page.locator('.monaco-dialog-box').waitFor();
+    await d.screenshot(page, path.join(shots, 'target-delete.png'));
+    assert.match(await d.dialog(page, 'Delete There, Too'), /Its files on gpu-box can be deleted/);
+    await until(() => !existsSync(path.join(there, 'jobs', id)), 'the end of its files there');
+    // a server has no trash
+    const again = page.locator('.monaco-dialog-box', { hasText: 'permanently' });
+    await until(async () => {
+      if (await again.isVisible()) await d.dialog(page, 'Delete Permanently');
+      return !existsSync(dir);
+    }, 'the end of its folder here');
+  });
+
+  it('of the workspace is asked about before anything reaches it', async () => {
+    mkdirSync(path.join(workspace, '.lora'), { recursive: true });
+    writeFileSync(
+      path.join(workspace, '.lora', 'targets.json'),
+      JSON.stringify([{ name: 'lab', kind: 'ssh', host: 'lab.invalid', env: ['HF_TOKEN'] }]),
+    );
+    await openFile(page, 'lora.json');
+    await d.runCommand(page, 'LoRA: Run Recipe On');
+    await row('lab').filter({ hasText: 'you are asked before it is used' }).click();
+    const box = page.locator('.monaco-dialog-box');
+    await box.waitFor();
+    await d.screenshot(page, path.join(shots, 'target-consent.png'));
+    for (const text of ['lab.invalid', 'SSH', 'HF_TOKEN', 'targets.json'])
+      assert.ok((await box.innerText()).includes(text), text);
+    await d.dialog(page, 'Cancel');
+    await box.waitFor({ state: 'detached' });
+    assert.equal(await row('Start on lab').count(), 0);
   });
 });

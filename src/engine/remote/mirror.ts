@@ -10,6 +10,7 @@ import type { JobState, RemoteFile as FileThere } from '../../targets/target';
 import { MetricsFile } from '../run/runFolder';
 import type { RecordFile } from '../training/recordFile';
 import { mergeRecord } from './mergeRecord';
+import { nameBaseHere } from './nameBase';
 import {
   pullBytes,
   pullFile,
@@ -111,6 +112,7 @@ export class Mirror {
         files,
         onBytes: (bytes) => onBytes(before + bytes, total),
       });
+      await nameBaseHere(path.join(run_dir, name), this.own.record.current.recipe.base);
       done += sizeOf(files);
     }
   }
