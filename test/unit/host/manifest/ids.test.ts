@@ -163,7 +163,13 @@ describe('package.json and the ids in the code', () => {
   it('keep the folder of an untrusted workspace from choosing programs, folders, privacy and machines', () => {
     const { restrictedConfigurations } = manifest.capabilities.untrustedWorkspaces;
     expect(sorted(restrictedConfigurations)).toEqual(
-      sorted([SETTINGS.runtimePath, SETTINGS.modelFolders, SETTINGS.privateRuns, SETTINGS.targets]),
+      sorted([
+        SETTINGS.runtimePath,
+        SETTINGS.runtimeUrl,
+        SETTINGS.modelFolders,
+        SETTINGS.privateRuns,
+        SETTINGS.targets,
+      ]),
     );
     const { properties } = contributes.configuration;
     for (const name of [SETTINGS.runtimePath, SETTINGS.targets])
