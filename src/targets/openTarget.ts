@@ -1,9 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Environment } from '../common/programs';
-import { LoraError } from '../shared/errors';
 import { RayTarget } from './ray/rayTarget';
-import { SshTarget } from './ssh/sshTarget';
+import { sbatchArguments } from './slurm/sbatchOptions';
+import { SlurmTarget } from './slurm/slurmTarget';
+import { SshTarget, type SshOptions } from './ssh/sshTarget';
 import type { Target, TargetKind } from './target';
 import type { TargetEntry } from './targetSchema';
 
@@ -19,25 +20,24 @@ type Open<E extends TargetEntry> = (entry: E, options: OpenOptions) => Promise<T
 
 /** How each kind of target is opened. */
 const KINDS: { readonly [K in TargetKind]: Open<Extract<TargetEntry, { kind: K }>> } = {
-  ssh: async (entry, { dist, env }) =>
-    new SshTarget(entry, {
-      agent: await readFile(path.join(dist, 'agent.js')),
-      env: namedVariables(entry, env),
-      platforms: await readdir(path.join(dist, 'binding')).catch(() => []),
-    }),
+  ssh: async (entry, options) => new SshTarget(entry, await sshOptions(entry, options)),
   ray: (entry, { dist, env }) => Promise.resolve(new RayTarget(entry, { dist, env })),
-  slurm: notYet,
+  slurm: async (entry, options) =>
+    new SlurmTarget(entry, {
+      ...(await sshOptions(entry, options)),
+      sbatch: sbatchArguments(entry.sbatch),
+    }),
 };
 
 /** Opens a target, without a connection yet. The caller disposes of it. */
 export const openTarget = (entry: TargetEntry, options: OpenOptions): Promise<Target> =>
   (KINDS[entry.kind] as Open<TargetEntry>)(entry, options);
 
-function notYet({ kind }: TargetEntry): Promise<Target> {
-  return Promise.reject(
-    new LoraError('target', `Targets of the kind ${kind} are not supported by this version.`),
-  );
-}
+const sshOptions = async (entry: TargetEntry, { dist, env }: OpenOptions): Promise<SshOptions> => ({
+  agent: await readFile(path.join(dist, 'agent.js')),
+  env: namedVariables(entry, env),
+  platforms: await readdir(path.join(dist, 'binding')).catch(() => []),
+});
 
 /** The variables that jobs of a target get. */
 export function namedVariables(

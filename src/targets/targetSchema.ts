@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { described, int, nonNegative, path, positive } from '../shared/schemaParts';
 import { DEFAULT_ROOT } from './agent/places';
+import { SbatchSchema } from './slurm/sbatchOptions';
 import { isHost } from './ssh/remoteCommand';
 
 /** Safe in tabs, terminals and file names. */
@@ -114,13 +115,7 @@ const SlurmSchema = v.strictObject({
   kind: described(v.literal('slurm'), 'A Slurm cluster, by its login node.'),
   ...overSsh,
   sbatch: v.optional(
-    described(
-      v.record(
-        v.pipe(v.string(), v.regex(/^[a-z][a-z-]*$/, 'must be a long option of sbatch')),
-        v.union([v.string(), v.number(), v.boolean()], 'must be a text, a number or true'),
-      ),
-      'Options of sbatch, such as {"partition": "gpu", "time": "4:00:00"}.',
-    ),
+    described(SbatchSchema, 'Options of sbatch, such as {"partition": "gpu", "time": "4:00:00"}.'),
     {},
   ),
 });

@@ -1,19 +1,27 @@
 import { lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import path from 'node:path';
+import type { Duplex } from 'node:stream';
 import { writeJson } from '../../common/atomicWrite';
 import { hashFile } from '../../common/hashFile';
 import { makeFolder } from '../../common/makeFolder';
-import { identityOf, isRunning, type ProcessIdentity } from '../../common/processIdentity';
+import {
+  identityOf,
+  isRunning,
+  thisMachine,
+  type ProcessIdentity,
+} from '../../common/processIdentity';
 import { listFolder, openRegularFile, readTextFile, MAX_BYTES } from '../../common/regularFile';
 import { startProcess } from '../../common/startProcess';
 import { openForAppending } from '../../common/withoutLinks';
 import { readEngineRecord } from '../../formats/run/engineRecord';
-import { RUN_FILES } from '../../shared/run';
+import { ENDED_STATES, RUN_FILES, type RunState } from '../../shared/run';
+import { isObject } from '../../shared/values';
 import { MAX_FILES, MAX_JOBS, type JobState, type RemoteFile } from '../target';
 import { MAX_BODY_BYTES } from './frames';
 import { inside, isJobId, type Places } from './places';
 import type { Questions, StartedJob } from './protocol';
+import { SlurmJobs } from './slurmJobs';
 
 const SHELL = '/bin/sh';
 /** Keeps the exit code, which nobody waits for. */
@@ -23,20 +31,36 @@ const MAX_DEPTH = 4;
 
 /** Starts jobs and reads the folders of their runs. */
 export class Jobs {
-  constructor(private readonly places: Places) {}
+  readonly slurm: SlurmJobs;
 
-  /** Starts a job detached, so that it survives this process. */
-  async start({ job, engine, recipe, resume, env }: StartedJob): Promise<number> {
+  constructor(private readonly places: Places) {
+    this.slurm = new SlurmJobs(places);
+  }
+
+  /** Starts a job that survives this process. Gives its process id, or its number in Slurm. */
+  async start(started: StartedJob): Promise<number> {
     const { places } = this;
+    const { job, engine, recipe, resume, sbatch } = started;
     await makeFolder(places.jobs);
     if (resume) await this.refuseRunning(job);
     else await makeNew(places.job(job));
-    await rm(places.exit(job), { force: true });
+    for (const of of ['exit', 'process', 'slurm'] as const)
+      await rm(places[of](job), { force: true });
     await writeFile(places.recipe(job), recipe, { mode: 0o600 });
-    const run = places.run(job);
-    await mkdir(run, { recursive: true, mode: 0o700 });
-    const canResume = resume && (await isThere(path.join(run, RUN_FILES.record)));
+    await mkdir(places.run(job), { recursive: true, mode: 0o700 });
     const cli = path.join(places.item(engine), 'cli.js');
+    if (sbatch === null) return this.spawn(started, cli);
+    return this.slurm.submit(started, cli, sbatch).catch(async (error: unknown) => {
+      // so that it can be started again
+      if (!resume) await rm(places.job(job), { recursive: true, force: true });
+      throw error;
+    });
+  }
+
+  private async spawn({ job, resume, env }: StartedJob, cli: string): Promise<number> {
+    const { places } = this;
+    const run = places.run(job);
+    const canResume = resume && (await isThere(path.join(run, RUN_FILES.record)));
     const args = canResume ? ['--resume', run] : [places.recipe(job), '--run-dir', run];
     const log = await openForAppending(path.join(run, RUN_FILES.log), run, 0o600);
     try {
@@ -71,6 +95,8 @@ export class Jobs {
 
   async state(job: string): Promise<JobState> {
     if (!(await isThere(this.places.job(job)))) return { kind: 'unknown' };
+    const number = await this.slurm.numberOf(job);
+    if (number !== null) return this.slurm.state(job, number, await this.hasRunEnded(job));
     // looked at before the exit code, which is written last
     const identity = await this.identity(job);
     const running = identity !== null && (await isRunning(identity));
@@ -104,6 +130,8 @@ export class Jobs {
 
   /** Ends the processes of a job at once. */
   async stop(job: string): Promise<void> {
+    const number = await this.slurm.numberOf(job);
+    if (number !== null) return this.slurm.stop(number);
     const identity = await this.identity(job);
     if (identity !== null && (await isRunning(identity))) process.kill(-identity.pid, 'SIGKILL');
   }
@@ -116,9 +144,14 @@ export class Jobs {
   }
 
   /** A connection to the engine of a job; null while there is none. */
-  async join(job: string): Promise<Socket | null> {
+  async join(job: string): Promise<Duplex | null> {
     const engine = await readEngineRecord(this.places.run(job));
     if (engine === null) return null;
+    const number = await this.slurm.numberOf(job);
+    if (number !== null && engine.machine !== thisMachine()) {
+      const { kind } = await this.state(job);
+      return kind === 'running' ? this.slurm.join(number, engine.pipe) : null;
+    }
     const info = await lstat(engine.pipe).catch(() => null);
     if (!info?.isSocket() || info.uid !== process.getuid?.()) return null;
     return new Promise((resolve) => {
@@ -126,6 +159,13 @@ export class Jobs {
       socket.once('error', () => resolve(null));
       socket.once('connect', () => resolve(socket));
     });
+  }
+
+  private async hasRunEnded(job: string): Promise<boolean> {
+    const record: unknown = await readTextFile(path.join(this.places.run(job), RUN_FILES.record), {
+      maxBytes: MAX_BYTES.runRecord,
+    }).then(JSON.parse, () => null);
+    return isObject(record) && ENDED_STATES.has(record['state'] as RunState);
   }
 
   private async identity(job: string): Promise<ProcessIdentity | null> {
@@ -138,7 +178,8 @@ export class Jobs {
   private async refuseRunning(job: string): Promise<void> {
     const { kind } = await this.state(job);
     if (kind === 'unknown') throw new Error(`there is no run ${job}`);
-    if (kind === 'running') throw new Error(`the run ${job} is still being trained`);
+    if (kind === 'running' || kind === 'queued')
+      throw new Error(`the run ${job} is still being trained`);
   }
 }
 

@@ -30,6 +30,7 @@ function handlersOf(places: Places, items: Items, jobs: Jobs): Handlers {
   return {
     clock: () => Promise.resolve({ now: Date.now() }),
     machine: () => describeMachine(places),
+    cluster: () => jobs.slurm.describe(),
     present: async (params) => ({ present: await items.present(params.items) }),
     begin: ({ item }) => items.begin(item),
     write: (params, { body }) => items.write(params, body),
@@ -40,9 +41,9 @@ function handlersOf(places: Places, items: Items, jobs: Jobs): Handlers {
     runtime: async ({ engine }, { onStep }) => ({
       runtime: await installRuntimeOf(path.join(places.item(engine), 'cli.js'), onStep),
     }),
-    start: async (params) => ({ pid: await jobs.start(params) }),
+    start: async (params) => ({ number: await jobs.start(params) }),
     jobs: async () => ({ jobs: await jobs.list() }),
-    state: async ({ job }) => ({ state: (await jobs.state(job)) as Answer<'state'>['state'] }),
+    state: async ({ job }) => ({ state: await jobs.state(job) }),
     list: async ({ job }) => ({ files: await jobs.files(job) }),
     read: async (params) => ({ body: await jobs.read(params) }),
     hash: async ({ job, file }) => ({ sha256: await jobs.hash(job, file) }),

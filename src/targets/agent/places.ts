@@ -55,6 +55,16 @@ export class Places {
     return path.join(this.job(id), 'process.json');
   }
 
+  /** The number of a job that Slurm runs. */
+  slurm(id: string): string {
+    return path.join(this.job(id), 'slurm.json');
+  }
+
+  /** What Slurm starts for a job. */
+  script(id: string): string {
+    return path.join(this.job(id), 'job.sh');
+  }
+
   /** The exit code of a job that has ended. */
   exit(id: string): string {
     return path.join(this.job(id), 'exit');

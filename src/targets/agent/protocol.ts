@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { MAX_GROUPS } from '../slurm/slurmText';
 import { MAX_FILES, MAX_JOBS } from '../target';
 
 // What the agent answers. It is as foreign as any other answer of a network: all of it is checked.
@@ -17,6 +18,7 @@ const MachineSchema = v.object({
 });
 
 const JobStateSchema = v.variant('kind', [
+  v.object({ kind: v.literal('queued'), reason: v.nullable(text(1_000)) }),
   v.object({ kind: v.literal('running') }),
   v.object({
     kind: v.literal('ended'),
@@ -27,12 +29,29 @@ const JobStateSchema = v.variant('kind', [
   v.object({ kind: v.literal('unknown') }),
 ]);
 
+const NodeGroupSchema = v.object({
+  partition: text(128),
+  isDefault: v.boolean(),
+  isUp: v.boolean(),
+  nodes: text(200),
+  count: size(),
+  cores: size(),
+  memory: size(),
+  gpus: v.pipe(v.array(v.object({ name: text(64), count: size() })), v.maxLength(64)),
+});
+
 /** The answers of the agent by the names of its methods. */
 export const ANSWERS = {
   /** Names the root, before anything else. */
   hello: v.object({ root: text(4_096), node: text(64) }),
   clock: v.object({ now: v.number() }),
   machine: v.object({ machine: MachineSchema, runtime: v.nullable(text(255)) }),
+  /** What Slurm has here; `refusal`: why it does not tell. */
+  cluster: v.object({
+    missing: v.array(text(64)),
+    refusal: v.nullable(text(1_000)),
+    groups: v.pipe(v.array(NodeGroupSchema), v.maxLength(MAX_GROUPS)),
+  }),
   present: v.object({ present: names() }),
   begin: v.variant('state', [
     v.object({ state: v.literal('present') }),
@@ -48,7 +67,8 @@ export const ANSWERS = {
   write: v.object({ size: size() }),
   finish: v.object({}),
   runtime: v.object({ runtime: v.nullable(text(255)) }),
-  start: v.object({ pid: size() }),
+  /** The id of the process, or the number of the Slurm job. */
+  start: v.object({ number: size() }),
   jobs: v.object({ jobs: v.pipe(v.array(text(64)), v.maxLength(MAX_JOBS)) }),
   state: v.object({ state: JobStateSchema }),
   list: v.object({
@@ -75,6 +95,7 @@ export interface Questions {
   readonly hello: { readonly root: string };
   readonly clock: Nothing;
   readonly machine: Nothing;
+  readonly cluster: Nothing;
   readonly present: { readonly items: readonly string[] };
   readonly begin: { readonly item: string };
   /** The bytes of the message belong at the offset. */
@@ -118,4 +139,6 @@ export interface StartedJob {
   readonly resume: boolean;
   /** Variables of the engine's environment, which go nowhere else. */
   readonly env: Readonly<Record<string, string>>;
+  /** Arguments of sbatch; null: the job is a process of this machine. */
+  readonly sbatch: readonly string[] | null;
 }

@@ -14,6 +14,7 @@ import {
   type PutOptions,
   type RemoteFile,
   type Target,
+  type TargetKind,
   type TargetReport,
 } from '../target';
 import type { Answer, Method, Questions } from '../agent/protocol';
@@ -30,6 +31,8 @@ export interface SshOptions {
   readonly env: Readonly<Record<string, string>>;
   /** The platforms that this build has a binding for. */
   readonly platforms: readonly string[];
+  /** Arguments of sbatch, where Slurm starts the jobs. */
+  readonly sbatch?: readonly string[];
 }
 
 const CHUNK_BYTES = 2 ** 20;
@@ -41,7 +44,7 @@ const RESERVE_BYTES = 50e6;
 
 /** A machine that is reached by the system's ssh, where the agent does the work. */
 export class SshTarget implements Target {
-  readonly kind = 'ssh';
+  readonly kind: TargetKind = 'ssh';
   private connection: Promise<AgentConnection> | null = null;
   private isDisposed = false;
 
@@ -91,11 +94,12 @@ export class SshTarget implements Target {
 
   async start(job: Job, signal: AbortSignal, onStep?: (text: string) => void): Promise<JobHandle> {
     const { id, engine, recipe, resume } = job;
-    const { env } = this.options;
+    const { env, sbatch = null } = this.options;
     if (env['LORA_RUNTIME'] !== 'wasm')
       await this.ask('runtime', { engine }, { signal, ...(onStep && { onStep }) });
-    const { pid } = await this.ask('start', { job: id, engine, recipe, resume, env }, { signal });
-    return { job: id, values: { pid } };
+    const question = { job: id, engine, recipe, resume, env, sbatch };
+    const { number } = await this.ask('start', question, { signal });
+    return { job: id, values: sbatch === null ? { pid: number } : { number } };
   }
 
   async jobs(signal: AbortSignal): Promise<readonly JobHandle[]> {
@@ -239,7 +243,7 @@ export class SshTarget implements Target {
     }
   }
 
-  private async ask<M extends Method>(
+  protected async ask<M extends Method>(
     method: M,
     params: Questions[M],
     options: CallOptions,

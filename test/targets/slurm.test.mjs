@@ -1,0 +1,219 @@
+// Runs on a Slurm cluster of one node on loopback: npm run test:targets -- slurm
+// It needs slurm-wlm, munge and openssh-server, and root.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { SlurmCluster, slurmMissing } from './slurmCluster.mjs';
+import { sshdMissing, SshServer } from './sshServer.mjs';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const cli = path.join(root, 'dist', 'cli.js');
+const base = path.join(root, 'test', 'fixtures', 'llama', 'base');
+const folder = mkdtempSync(path.join(tmpdir(), 'lora-slurm-'));
+/** Nothing of it may mean anything to a shell, or to Slurm's patterns. */
+const remote = path.join(folder, `it's "%j" $(touch ${path.join(folder, 'injected')})`);
+const ADAPTER = 'adapter/adapter_model.safetensors';
+let server, cluster;
+let runs = 0;
+
+const missing = slurmMissing() ?? sshdMissing();
+if (missing) throw new Error(missing);
+
+before(async () => {
+  for (const name of ['ssh', 'slurm']) mkdirSync(path.join(folder, name));
+  cluster = await SlurmCluster.start(path.join(folder, 'slurm'));
+  server = await SshServer.start(path.join(folder, 'ssh'));
+  await server.down();
+  await server.up([`SetEnv SLURM_CONF=${cluster.config}`]);
+  writeTargets();
+});
+
+after(async () => {
+  await cluster?.stop();
+  await server?.down();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function writeTargets(sbatch = {}) {
+  const login = { host: 'box', config: server.file('config'), root: remote };
+  writeFileSync(
+    path.join(folder, 'targets.json'),
+    JSON.stringify([{ name: 'cluster', kind: 'slurm', ...login, sbatch }]),
+  );
+}
+
+function start(...args) {
+  const child = spawn(process.execPath, [cli, ...args], {
+    env: { ...process.env, LORA_TARGETS: path.join(folder, 'targets.json') },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const said = { text: '' };
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text) => (said.text += text));
+  const end = once(child, 'close').then(([code]) => ({ code, text: said.text }));
+  return { child, said, end };
+}
+const lora = (...args) => start(...args).end;
+
+function recipe(max_steps) {
+  const own = mkdtempSync(path.join(folder, 'recipe-'));
+  const rows = Array.from({ length: 40 }, (_, i) => ({ prompt: `${i}?`, completion: `${i * i}` }));
+  writeFileSync(path.join(own, 'train.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
+  const training = { max_steps, save_steps: 20, eval_steps: 100, base_dtype: 'float32' };
+  const text = { base, dataset: 'train.jsonl', training, samples: { sample_steps: 0 } };
+  writeFileSync(path.join(own, 'lora.json'), JSON.stringify(text));
+  return path.join(own, 'lora.json');
+}
+
+const newRun = () => path.join(folder, `20260101-000000-${(++runs).toString(16).padStart(4, '0')}`);
+const there = (dir, name) => path.join(remote, 'jobs', path.basename(dir), name);
+const bytes = (file) => (existsSync(file) ? readFileSync(file) : Buffer.alloc(0));
+const recordOf = (dir) => JSON.parse(readFileSync(path.join(dir, 'run.json'), 'utf8'));
+const numberOf = (dir) => String(JSON.parse(bytes(there(dir, 'slurm.json'))).number);
+const lines = (dir) => bytes(path.join(dir, 'metrics.jsonl')).toString().trim().split('\n');
+
+/** The numbers of each step: a step that was trained again counts once. */
+const stepsOf = (dir) => [
+  ...new Map(
+    lines(dir)
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line))
+      .filter(({ kind }) => kind === 'step')
+      .map(({ step, loss, grad_norm }) => [step, { step, loss, grad_norm }]),
+  ).values(),
+];
+
+async function until(isTrue, run, seconds = 300) {
+  for (const end = Date.now() + seconds * 1000; !isTrue(); await wait(50))
+    assert.ok(Date.now() < end, `it takes too long: ${run?.said.text}`);
+}
+
+const isRunning = (dir) => stepsOf(dir).length > 0;
+const follow = (file, dir) => start('train', file, '--on', 'cluster', '--run-dir', dir);
+
+test('checks a cluster, and its partitions', async () => {
+  const { code, text } = await lora('targets', 'check', 'cluster', '--json');
+  const { machines, missing: lacking, node } = JSON.parse(text);
+  assert.equal(code, 0, text);
+  assert.deepEqual([lacking, node], [[], process.version]);
+  assert.deepEqual([machines[0].name, machines[0].cores], ['cpu: localhost', 2]);
+  writeTargets({ partition: 'cpus' });
+  const wrong = await lora('train', recipe(20), '--on', 'cluster', '--run-dir', newRun());
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.text, /There is no partition cpus\. The cluster has: cpu, night\./);
+  writeTargets();
+});
+
+test('refuses values of sbatch of another form', async () => {
+  for (const sbatch of [
+    { partition: 'cpu" --wrap=id' },
+    { time: "1:00'; id" },
+    { mem: '1G\n#SBATCH --wrap=id' },
+    { wrap: 'id' },
+    { 'job-name': 'x' },
+    { output: '/x' },
+  ]) {
+    writeTargets(sbatch);
+    const { code, text } = await lora('targets', 'check', 'cluster');
+    assert.equal(code, 1, text);
+    assert.match(text, new RegExp(`targets\\.json:1:\\d+.*${Object.keys(sbatch)[0]}`, 's'));
+  }
+  writeTargets();
+});
+
+test('says why Slurm does not take a job, and starts it later', async () => {
+  const dir = newRun();
+  writeTargets({ gres: 'gpu:h100:1' });
+  const refused = await lora('train', recipe(20), '--on', 'cluster', '--run-dir', dir);
+  assert.equal(refused.code, 1);
+  assert.match(refused.text, /Slurm does not take the job: .*(?:generic resource|gres)/i);
+  writeTargets();
+  const again = await lora('train', '--resume', dir);
+  assert.equal(again.code, 0, again.text);
+});
+
+test('trains on a node, and brings everything', async () => {
+  writeTargets({ time: '1:00:00', 'cpus-per-task': 2 });
+  const dir = newRun();
+  const { code, text } = await lora('train', recipe(40), '--on', 'cluster', '--run-dir', dir);
+  assert.equal(code, 0, text);
+  assert.equal(recordOf(dir).state, 'completed');
+  for (const name of ['metrics.jsonl', ADAPTER, 'adapter/adapter_config.json'])
+    assert.deepEqual(bytes(path.join(dir, name)), bytes(there(dir, `run/${name}`)), name);
+  assert.equal(stepsOf(dir).length, 40);
+  assert.ok(!existsSync(path.join(folder, 'injected')));
+  writeTargets();
+});
+
+test('reaches the engine on its node: checkpoint and stop', async () => {
+  const dir = newRun();
+  const run = follow(recipe(200_000), dir);
+  await until(() => isRunning(dir), run);
+  // process ids of its own: not the machine of the agent
+  const { machine } = JSON.parse(bytes(there(dir, 'run/engine.json')));
+  assert.ok(!machine.endsWith(readFileSync('/proc/sys/kernel/hostname', 'utf8')));
+  const steps = () => cluster.ask('squeue', '--steps', '-h', '-o', '%i');
+  await until(() => steps().includes(`${numberOf(dir)}.0`), run);
+  let stopped = await lora('stop', dir);
+  while (stopped.code !== 0) stopped = await lora('stop', dir);
+  assert.equal((await run.end).code, 130);
+  assert.equal(recordOf(dir).state, 'stopped');
+  await until(() => cluster.ask('squeue', '-h') === '');
+});
+
+test('goes on from its checkpoint when Slurm requeues it, to the same bytes', async () => {
+  const file = recipe(3_000);
+  const [dir, whole] = [newRun(), newRun()];
+  const run = follow(file, dir);
+  await until(() => existsSync(there(dir, 'run/checkpoints/step-40')), run);
+  const number = numberOf(dir);
+  cluster.ask('scontrol', 'requeue', number);
+  await until(() => /BeginTime/.test(remoteStage(dir)), run);
+  assert.notEqual(recordOf(dir).state, 'completed');
+  cluster.ask('scontrol', 'update', `JobId=${number}`, 'StartTime=now');
+  const { code, text } = await run.end;
+  assert.equal(code, 0, text);
+  assert.ok(lines(dir).some((line) => line.includes('"kind":"resume"')));
+  const { code: other } = await lora('train', file, '--run-dir', whole);
+  assert.equal(other, 0);
+  assert.deepEqual(stepsOf(dir), stepsOf(whole));
+  assert.deepEqual(bytes(path.join(dir, ADAPTER)), bytes(path.join(whole, ADAPTER)));
+});
+
+const remoteStage = (dir) =>
+  JSON.stringify(JSON.parse(bytes(path.join(dir, 'remote.json'))).stage ?? null);
+
+test('says that a job was cancelled, and goes on from what it saved', async () => {
+  const dir = newRun();
+  const run = follow(recipe(200_000), dir);
+  await until(() => existsSync(there(dir, 'run/checkpoints/step-20')), run);
+  cluster.ask('scancel', numberOf(dir));
+  const { code, text } = await run.end;
+  assert.equal(code, 130, text);
+  assert.match(text, /its Slurm job was cancelled/);
+  assert.equal(recordOf(dir).state, 'stopped');
+  const resumed = start('train', '--resume', dir);
+  await until(() => lines(dir).some((line) => line.includes('"kind":"resume"')), resumed);
+  // a killed engine leaves no record of its end
+  cluster.ask('scancel', '--signal=KILL', '--full', numberOf(dir));
+  const killed = await resumed.end;
+  assert.equal(killed.code, 1, killed.text);
+  assert.match(killed.text, /The engine on cluster ended without a word/);
+});
+
+test('waits with the reason of Slurm, and is cancelled while it waits', async () => {
+  writeTargets({ partition: 'night' });
+  const dir = newRun();
+  const run = follow(recipe(20), dir);
+  await until(() => /the partition is down \(PartitionDown\)/.test(remoteStage(dir)), run);
+  assert.equal((await lora('stop', dir, '--kill')).code, 0);
+  const { code, text } = await run.end;
+  assert.equal(code, 1, text);
+  assert.match(text, /its Slurm job was cancelled/);
+  writeTargets();
+});
