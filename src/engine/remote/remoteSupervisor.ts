@@ -189,7 +189,10 @@ export class RemoteSupervisor {
       await this.remote.connected('connected');
       this.setStage(state.kind === 'queued' ? { kind: 'queued', reason: state.reason } : null);
       this.reportStatus();
-      if (mirror.hasEnded && state.kind !== 'running' && state.kind !== 'queued') break;
+      if (mirror.hasEnded && state.kind !== 'running' && state.kind !== 'queued') {
+        this.tellReason(state);
+        break;
+      }
       await this.throwIfLost(state, mirror);
       if (!mirror.hasEnded) void pipe.connect(signal);
       await this.pause(signal);
@@ -222,6 +225,12 @@ export class RemoteSupervisor {
     if (mirror.hasEnded) return;
     const log = await logTail(run_dir);
     throw new LostJob(lostReason(state, { name: target.name, log }));
+  }
+
+  /** Why the target ended an engine that could still save what it had. */
+  private tellReason(state: JobState): void {
+    if (state.kind === 'ended' && state.reason !== null)
+      this.log('warn', `The run on ${this.options.target.name} was ended: ${state.reason}.`);
   }
 
   private openPipe(handle: JobHandle): RemotePipe {

@@ -120,9 +120,12 @@ export class SlurmJobs {
     return told;
   }
 
+  /** At once: a job that is only cancelled has half a minute to save what it has. */
   async stop(number: number): Promise<void> {
+    await ask('scancel', ['--signal=KILL', '--full', String(number)]);
     const { exitCode, stderr } = await ask('scancel', [String(number)]);
-    if (exitCode !== 0) throw new Error(`Slurm does not cancel the job: ${lastSaid(stderr)}`);
+    if (exitCode !== 0 && !/already compl|Invalid job id/i.test(stderr))
+      throw new Error(`Slurm does not cancel the job: ${lastSaid(stderr)}`);
   }
 
   /** A connection to a pipe on the node of a running job; null while there is none. */

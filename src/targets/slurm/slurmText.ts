@@ -61,8 +61,8 @@ const REASONS: Readonly<Record<string, string>> = {
 function waitsFor(reason: string | null): string | null {
   if (reason === null) return null;
   const [code = ''] = reason.split(',');
-  const words = REASONS[code] ?? reason.replaceAll('_', ' ');
-  return words.includes(' ') && REASONS[code] === undefined ? words : `${words} (${code})`;
+  const words = REASONS[code];
+  return words === undefined ? reason.replaceAll('_', ' ') : `${words} (${code})`;
 }
 
 const QUEUED: ReadonlySet<string> = new Set([
@@ -159,6 +159,6 @@ export const parseSinfo = (output: string): readonly NodeGroup[] =>
 
 /** 'gpu:a100:4(S:0-1),gpu:2,shard:8' */
 const gpusIn = (gres: string): NodeGroup['gpus'] =>
-  [...gres.slice(0, 1_000).matchAll(/(?:^|,)gpu(?::([A-Za-z][\w.-]{0,63}))?:(\d{1,4})/g)].map(
+  [...gres.slice(0, 400).matchAll(/(?:^|,)gpu(?::([A-Za-z][\w.-]{0,63}))?:(\d{1,4})/g)].map(
     ([, name = 'GPU', count]) => ({ name, count: Number(count) }),
   );
