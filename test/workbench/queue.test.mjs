@@ -122,7 +122,7 @@ describe('queued runs', { timeout: LIMIT }, () => {
     const stopped = runsOf(workspace).findLast(({ record }) =>
       record.recipe_path.endsWith('long.lora.json'),
     );
-    const state = () => runsOf(workspace).find(({ id }) => id === stopped.id).record.state;
+    const state = () => runsOf(workspace).find(({ dir }) => dir === stopped.dir).record.state;
     assert.equal(state(), 'stopped');
     await openFile(page, 'long.lora.json');
     await d.runCommand(page, 'LoRA: Run Recipe');
@@ -198,13 +198,8 @@ describe('queued runs', { timeout: LIMIT }, () => {
     await d.runCommand(page, 'LoRA: Sweep…');
     await page.locator('.quick-input-title', { hasText: 'Sweep' }).waitFor();
     for (const key of ['lora.r', 'training.learning_rate'])
-      await page
-        .locator('.quick-input-list .monaco-list-row', { hasText: key })
-        .first()
-        .locator('.quick-input-list-checkbox, input[type=checkbox], .monaco-checkbox')
-        .first()
-        .click();
-    await page.keyboard.press('Enter');
+      await page.locator('.quick-input-list .monaco-list-row', { hasText: key }).first().click();
+    await page.locator('.quick-input-action .monaco-button').click();
     await page.locator('.quick-input-message', { hasText: 'Values of lora.r' }).waitFor();
     await d.typeInput(page, '1, 2');
     await page.locator('.quick-input-message', { hasText: 'learning_rate' }).waitFor();
