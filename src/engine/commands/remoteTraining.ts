@@ -164,8 +164,8 @@ interface Checked {
   readonly available: number | null;
 }
 
-/** Checks a recipe as `lora check` does, against the memory of the target. */
-async function refuseFaulty(
+/** Checks a recipe as `lora check` does, against the memory of the target. @throws LoraError */
+export async function refuseFaulty(
   recipe: Recipe,
   { file, available }: Checked,
   context: CommandContext,

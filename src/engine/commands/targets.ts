@@ -1,8 +1,12 @@
+import { EXPORT_FORMS } from '../../targets/export/exportJob';
 import { readTargets, findTarget, targetsFile } from '../../targets/targetList';
 import { joinLines } from '../report';
 import { describeReport } from '../remote/targetCheck';
 import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
+import { exportTraining } from './exportTraining';
+import { required, withDefault } from './options';
+import { byteSize, folderPath, oneOf, positiveWholeNumber } from './optionValues';
 import { placeOf, withTarget } from './remoteTraining';
 import { listRunsThere, planSending } from './targetQuestions';
 
@@ -53,13 +57,31 @@ export const targetsCommand = defineCommand({
       check: ({ positionals: { action } }) => (action === 'plan' ? null : unknown(action)),
       run: async ({ positionals: { name, recipe } }, context) => planSending(name, recipe, context),
     }),
+    form({
+      selectedBy: 'as',
+      positionals: {
+        action: { valueName: 'export', help: 'write what trains a recipe on a cluster' },
+        recipe: { valueName: 'RECIPE.json', help: 'recipe to train' },
+      },
+      options: {
+        as: required(oneOf(EXPORT_FORMS), EXPORT_FORMS.join('|'), 'what starts the job there'),
+        output: required(folderPath, 'DIR', 'new folder to write to'),
+        cpus: withDefault('4', positiveWholeNumber, 'N', 'the cores that the job gets'),
+        memory: withDefault('16GiB', byteSize, 'SIZE', 'the memory that the job gets'),
+      },
+      check: ({ positionals: { action } }) => (action === 'export' ? null : unknown(action)),
+      run: async ({ positionals: { recipe }, options }, context) =>
+        exportTraining(recipe, options, context),
+    }),
   ],
 });
 
 const ACTIONS = { check: checkTarget, runs: listRunsThere } as const;
 
 const unknown = (action: string): string =>
-  `lora targets has no action ${JSON.stringify(action)} with these arguments.`;
+  action === 'export'
+    ? '--as is missing.'
+    : `lora targets has no action ${JSON.stringify(action)} with these arguments.`;
 
 async function checkTarget(name: string, context: CommandContext): Promise<number> {
   const entry = await findTarget(name);

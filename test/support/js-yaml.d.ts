@@ -1,0 +1,4 @@
+declare module 'js-yaml' {
+  /** Each document of a text. @throws YAMLException */
+  export function loadAll(text: string): unknown[];
+}
