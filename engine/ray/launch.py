@@ -32,6 +32,7 @@ MAX_KEPT_BYTES = 2**26
 KEEP_SECONDS = 1
 PUBLISH_SECONDS = 0.5
 MESSAGE_SECONDS = 0.2
+FINISH_SECONDS = 5
 #: They grow while they are read, so they are neither hashed nor replaced.
 GROWING = (".jsonl", ".log")
 #: A file that was written more recently may be incomplete: it is not hashed yet.
@@ -242,7 +243,8 @@ class Connection:
             self.end()
             raise
         self.out.write(b"+\n")
-        threading.Thread(target=self.receive, daemon=True).start()
+        self.receiver = threading.Thread(target=self.receive, daemon=True)
+        self.receiver.start()
 
     def receive(self) -> None:
         """Copies until the engine ends the connection."""
@@ -260,6 +262,10 @@ class Connection:
         self.socket.close()
         self.out.write(b"-\n")
         self.out.close()
+
+    def finish(self) -> None:
+        """The engine has ended: waits until all that it said is in the file."""
+        self.receiver.join(FINISH_SECONDS)
 
     def close(self) -> None:
         """The client has left."""
@@ -462,10 +468,13 @@ def train(job: Job) -> int:
             )
             # Ray sends it to the engine too, which ends by itself
             signal.signal(signal.SIGTERM, lambda *_: None)
-            Messages(job).start()
+            messages = Messages(job)
+            messages.start()
             if keeper:
                 keeper.start()
             code = engine.wait()
+            for connection in list(messages.connections.values()):
+                connection.finish()
             if keeper and code == 0:
                 keeper.forget()
             return code

@@ -78,6 +78,10 @@ export class RemotePipe {
     private readonly listener: PipeListener,
   ) {}
 
+  get isOpen(): boolean {
+    return this.connection !== null;
+  }
+
   /** Connects unless connected, connecting, or refused a moment ago. Never rejects. */
   async connect(signal: AbortSignal): Promise<void> {
     if (this.connection || this.connecting || performance.now() < this.nextAttempt) return;

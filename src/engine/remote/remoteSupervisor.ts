@@ -54,6 +54,8 @@ const POLL_MS = 1_000;
 const WOKEN_MS = 150;
 /** How often a job whose machine was lost is started again. */
 const MAX_RESTARTS = 5;
+/** How long the end of a run may take to be seen here. */
+const END_SEEN_MS = 30_000;
 
 /**
  * Stands in for the engine of a run that a target trains: owns the folder, mirrors the one there
@@ -76,6 +78,8 @@ export class RemoteSupervisor {
   private fresh: MetricLine[] = [];
   private isStopped = false;
   private isStarted = false;
+  /** The engine there has ended the run. */
+  private hasEnded = false;
   private restarts = 0;
   private wake: () => void = () => undefined;
 
@@ -197,6 +201,7 @@ export class RemoteSupervisor {
       if (!mirror.hasEnded) void pipe.connect(signal);
       await this.pause(signal);
     }
+    this.hasEnded = true;
     pipe.dispose();
     const onBytes = (received: number, total: number) =>
       this.setStage({ kind: 'fetching', received, total });
@@ -257,7 +262,7 @@ export class RemoteSupervisor {
 
   /** Answers to the clients' requests, from there where only the engine there can answer. */
   private handlers(): Handlers {
-    const commandAndStatus = async (name: 'pause' | 'resume' | 'stop'): Promise<EngineStatus> => {
+    const commandAndStatus = async (name: 'pause' | 'resume'): Promise<EngineStatus> => {
       await this.engineThere().request(name, undefined);
       return this.status();
     };
@@ -265,7 +270,7 @@ export class RemoteSupervisor {
       status: () => this.status(),
       pause: () => commandAndStatus('pause'),
       resume: () => commandAndStatus('resume'),
-      stop: () => this.stop(commandAndStatus),
+      stop: () => this.stop(),
       checkpoint: async () =>
         checkedAnswer('checkpoint', await this.engineThere().request('checkpoint', undefined)),
       generate: async (params) =>
@@ -276,11 +281,31 @@ export class RemoteSupervisor {
   }
 
   /** Before the job is there, a stop ends the sending. */
-  private async stop(pass: (name: 'stop') => Promise<EngineStatus>): Promise<EngineStatus> {
-    if (this.options.start === null || this.isStarted) return pass('stop');
-    this.isStopped = true;
-    this.leaving.abort();
+  private async stop(): Promise<EngineStatus> {
+    if (this.options.start === null || this.isStarted) {
+      await this.stopThere();
+    } else {
+      this.isStopped = true;
+      this.leaving.abort();
+    }
     return this.status();
+  }
+
+  /** The engine may have ended before its answer is here: the end of the run is an answer, too. */
+  private async stopThere(): Promise<void> {
+    const there = this.engineThere();
+    const isSent = there.isOpen;
+    try {
+      await there.request('stop', undefined);
+    } catch (error) {
+      if (!isSent) throw error;
+      this.wake();
+      const end = performance.now() + END_SEEN_MS;
+      while (!this.hasEnded) {
+        if (performance.now() > end) throw error;
+        await wait(WOKEN_MS);
+      }
+    }
   }
 
   /** @throws LoraError('engine') before the job has been started */
