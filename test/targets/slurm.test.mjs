@@ -214,6 +214,16 @@ test('says that a job was cancelled, and goes on from what it saved', async () =
   assert.match(killed.text, /The engine on cluster ended without a word/);
 });
 
+test('says that the time limit was reached, with what was saved', async () => {
+  writeTargets({ time: 1 });
+  const dir = newRun();
+  const { code, text } = await lora('train', recipe(200_000), '--on', 'cluster', '--run-dir', dir);
+  assert.equal(code, 130, text);
+  assert.match(text, /its Slurm job reached its time limit/);
+  assert.equal(recordOf(dir).state, 'stopped');
+  writeTargets();
+});
+
 test('waits with the reason of Slurm, and is cancelled while it waits', async () => {
   writeTargets({ partition: 'night' });
   const dir = newRun();

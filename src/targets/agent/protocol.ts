@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { MAX_GROUPS } from '../slurm/slurmText';
+import { MAX_GPU_KINDS, MAX_GROUPS } from '../slurm/slurmText';
 import { MAX_FILES, MAX_JOBS } from '../target';
 
 // What the agent answers. It is as foreign as any other answer of a network: all of it is checked.
@@ -37,7 +37,7 @@ const NodeGroupSchema = v.object({
   count: size(),
   cores: size(),
   memory: size(),
-  gpus: v.pipe(v.array(v.object({ name: text(64), count: size() })), v.maxLength(64)),
+  gpus: v.pipe(v.array(v.object({ name: text(64), count: size() })), v.maxLength(MAX_GPU_KINDS)),
 });
 
 /** The answers of the agent by the names of its methods. */

@@ -35,7 +35,8 @@ const FRESH_MS = 5_000;
  * the shell, so that Slurm's signals reach it.
  */
 const JOB_SCRIPT = `#!/bin/sh
-cd "$3" && exec >>run/engine.log 2>&1 </dev/null || exit ${NO_FOLDER}
+cd "$3" && [ -w run ] || exit ${NO_FOLDER}
+exec >>run/engine.log 2>&1 </dev/null
 [ -x "$1" ] || exit ${NO_NODE_THERE}
 [ -e run/run.json ] && exec "$1" "$2" train --resume run
 exec "$1" "$2" train lora.json --run-dir run

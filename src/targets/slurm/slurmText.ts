@@ -94,7 +94,7 @@ export const NO_NODE_THERE = 72;
 
 const SCRIPT_FAILURES: Readonly<Record<number, string>> = {
   [NO_FOLDER]:
-    'the node of its Slurm job does not see its folder: "root" must be in a file system that all nodes share',
+    'the node of its Slurm job does not see its folder, or cannot write there: "root" must be in a file system that all nodes share',
   [NO_NODE_THERE]:
     'the node of its Slurm job has no Node where the login node has it: name one that all nodes see as "node"',
 };
@@ -157,8 +157,11 @@ export const parseSinfo = (output: string): readonly NodeGroup[] =>
     ];
   });
 
+/** The most kinds of GPUs that are read of a node. */
+export const MAX_GPU_KINDS = 64;
+
 /** 'gpu:a100:4(S:0-1),gpu:2,shard:8' */
 const gpusIn = (gres: string): NodeGroup['gpus'] =>
-  [...gres.slice(0, 400).matchAll(/(?:^|,)gpu(?::([A-Za-z][\w.-]{0,63}))?:(\d{1,4})/g)].map(
-    ([, name = 'GPU', count]) => ({ name, count: Number(count) }),
-  );
+  [...gres.slice(0, 4_000).matchAll(/(?:^|,)gpu(?::([A-Za-z][\w.-]{0,63}))?:(\d{1,4})/g)]
+    .slice(0, MAX_GPU_KINDS)
+    .map(([, name = 'GPU', count]) => ({ name, count: Number(count) }));

@@ -5,6 +5,7 @@ import type { Answer } from '../../../../src/targets/agent/protocol';
 import { sbatchArguments } from '../../../../src/targets/slurm/sbatchOptions';
 import { reportOf } from '../../../../src/targets/slurm/slurmTarget';
 import {
+  MAX_GPU_KINDS,
   MAX_GROUPS,
   parseSacct,
   parseScontrolJob,
@@ -95,7 +96,7 @@ describe('the state of a Slurm job', () => {
     const line = `a|up|1|2|3|${'gpu:9,'.repeat(1e3)}|n\n`;
     const groups = parseSinfo(line.repeat(1_000));
     expect(groups).toHaveLength(MAX_GROUPS);
-    expect(groups[0]!.gpus).toHaveLength(Math.ceil(400 / 'gpu:9,'.length));
+    expect(groups[0]!.gpus).toHaveLength(MAX_GPU_KINDS);
   });
 });
 
