@@ -151,7 +151,7 @@ test('trains on a node, and brings everything', async () => {
   const { code, text } = await lora('train', recipe(40), '--on', 'cluster', '--run-dir', dir);
   assert.equal(code, 0, text);
   assert.equal(recordOf(dir).state, 'completed');
-  for (const name of ['metrics.jsonl', ADAPTER, 'adapter/adapter_config.json'])
+  for (const name of ['metrics.jsonl', ADAPTER])
     assert.deepEqual(bytes(path.join(dir, name)), bytes(there(dir, `run/${name}`)), name);
   assert.equal(stepsOf(dir).length, 40);
   assert.ok(!existsSync(path.join(folder, 'injected')));
@@ -193,8 +193,7 @@ test('goes on from its checkpoint when Slurm requeues it, to the same bytes', as
   assert.deepEqual(bytes(path.join(dir, ADAPTER)), bytes(path.join(whole, ADAPTER)));
 });
 
-const remoteStage = (dir) =>
-  JSON.stringify(JSON.parse(bytes(path.join(dir, 'remote.json'))).stage ?? null);
+const remoteStage = (dir) => bytes(path.join(dir, 'remote.json')).toString();
 
 test('says that a job was cancelled, and goes on from what it saved', async () => {
   const dir = newRun();

@@ -14,7 +14,7 @@ import {
 import { listFolder, openRegularFile, readTextFile, MAX_BYTES } from '../../common/regularFile';
 import { startProcess } from '../../common/startProcess';
 import { openForAppending } from '../../common/withoutLinks';
-import { readEngineRecord } from '../../formats/run/engineRecord';
+import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { ENDED_STATES, RUN_FILES, type RunState } from '../../shared/run';
 import { isObject } from '../../shared/values';
 import { MAX_FILES, MAX_JOBS, type JobState, type RemoteFile } from '../target';
@@ -96,7 +96,7 @@ export class Jobs {
   async state(job: string): Promise<JobState> {
     if (!(await isThere(this.places.job(job)))) return { kind: 'unknown' };
     const number = await this.slurm.numberOf(job);
-    if (number !== null) return this.slurm.state(job, number, await this.hasRunEnded(job));
+    if (number !== null) return this.slurm.state(job, number, await this.runOf(job));
     // looked at before the exit code, which is written last
     const identity = await this.identity(job);
     const running = identity !== null && (await isRunning(identity));
@@ -161,11 +161,14 @@ export class Jobs {
     });
   }
 
-  private async hasRunEnded(job: string): Promise<boolean> {
+  private async runOf(job: string): Promise<{ hasEnded: boolean; isAlive: boolean }> {
     const record: unknown = await readTextFile(path.join(this.places.run(job), RUN_FILES.record), {
       maxBytes: MAX_BYTES.runRecord,
     }).then(JSON.parse, () => null);
-    return isObject(record) && ENDED_STATES.has(record['state'] as RunState);
+    return {
+      hasEnded: isObject(record) && ENDED_STATES.has(record['state'] as RunState),
+      isAlive: isEngineAlive(await readEngineRecord(this.places.run(job)), Date.now()),
+    };
   }
 
   private async identity(job: string): Promise<ProcessIdentity | null> {

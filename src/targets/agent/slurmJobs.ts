@@ -62,6 +62,16 @@ interface Ended {
   readonly stderr: string;
 }
 
+/** What the folder of a run tells. */
+interface RunThere {
+  readonly hasEnded: boolean;
+  readonly isAlive: boolean;
+}
+
+/** Whether a run has gone on since Slurm told its state. */
+const contradicts = ({ hasEnded, isAlive }: RunThere, { kind }: JobState): boolean =>
+  (kind === 'running' && hasEnded) || (kind === 'queued' && isAlive);
+
 /** Jobs that Slurm runs: a file in the folder of each tells its number. */
 export class SlurmJobs {
   private readonly known = new Map<string, { readonly state: JobState; readonly at: number }>();
@@ -109,21 +119,21 @@ export class SlurmJobs {
     return Number(number);
   }
 
-  async state(job: string, number: number, hasRunEnded: boolean): Promise<JobState> {
+  async state(job: string, number: number, run: RunThere): Promise<JobState> {
     const known = this.known.get(job);
-    const mayHaveEnded = hasRunEnded && known?.state.kind === 'running';
-    if (known && !mayHaveEnded && performance.now() - known.at < FRESH_MS) return known.state;
+    const isFresh = known && performance.now() - known.at < FRESH_MS;
+    if (isFresh && !contradicts(run, known.state)) return known.state;
     const state = await this.askState(number);
     // forgotten by Slurm, whose memory is short: the run's folder tells the end
     const last: JobState = { kind: 'ended', exitCode: null, reason: null, isLost: false };
-    const told = state.kind === 'unknown' && hasRunEnded ? last : state;
+    const told = state.kind === 'unknown' && run.hasEnded ? last : state;
     this.known.set(job, { state: told, at: performance.now() });
     return told;
   }
 
   /** At once: a job that is only cancelled has half a minute to save what it has. */
   async stop(number: number): Promise<void> {
-    await ask('scancel', ['--signal=KILL', '--full', String(number)]);
+    await ask('scancel', ['--signal=KILL', '--batch', String(number)]);
     const { exitCode, stderr } = await ask('scancel', [String(number)]);
     if (exitCode !== 0 && !/already compl|Invalid job id/i.test(stderr))
       throw new Error(`Slurm does not cancel the job: ${lastSaid(stderr)}`);
