@@ -158,7 +158,7 @@ test('trains on a node, and brings everything', async () => {
   writeTargets();
 });
 
-test('reaches the engine on its node: checkpoint and stop', async () => {
+test('reaches the engine on its node, and stops it', async () => {
   const dir = newRun();
   const run = follow(recipe(200_000), dir);
   await until(() => isRunning(dir), run);
