@@ -199,7 +199,10 @@ describe('queued runs', { timeout: LIMIT }, () => {
     await page.locator('.quick-input-title', { hasText: 'Sweep' }).waitFor();
     for (const key of ['lora.r', 'training.learning_rate'])
       await page.locator('.quick-input-list .monaco-list-row', { hasText: key }).first().click();
-    await page.locator('.quick-input-action .monaco-button').click();
+    await page
+      .locator('.quick-input-widget')
+      .getByRole('button', { name: 'OK', exact: true })
+      .click();
     await page.locator('.quick-input-message', { hasText: 'Values of lora.r' }).waitFor();
     await d.typeInput(page, '1, 2');
     await page.locator('.quick-input-message', { hasText: 'learning_rate' }).waitFor();
