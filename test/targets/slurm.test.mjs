@@ -12,10 +12,16 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import {
+  createMessageConnection,
+  StreamMessageReader,
+  StreamMessageWriter,
+} from 'vscode-jsonrpc/node';
 import { SlurmCluster, slurmMissing } from './slurmCluster.mjs';
 import { sshdMissing, SshServer } from './sshServer.mjs';
 
@@ -158,17 +164,43 @@ test('trains on a node, and brings everything', async () => {
   writeTargets();
 });
 
-test('reaches the engine on its node, and stops it', async () => {
+/** Asks the engine of a run through the pipe here, as the editor does. */
+async function ask(dir, method) {
+  const socket = connect(JSON.parse(bytes(path.join(dir, 'engine.json'))).pipe);
+  const pipe = createMessageConnection(
+    new StreamMessageReader(socket),
+    new StreamMessageWriter(socket),
+  );
+  pipe.listen();
+  try {
+    return await pipe.sendRequest(method);
+  } finally {
+    pipe.dispose();
+    socket.destroy();
+  }
+}
+
+test('reaches the engine on its node: pause, resume, checkpoint, stop', async () => {
   const dir = newRun();
   const run = follow(recipe(200_000), dir);
   await until(() => isRunning(dir), run);
   // process ids of its own: not the machine of the agent
   const { machine } = JSON.parse(bytes(there(dir, 'run/engine.json')));
   assert.ok(!machine.endsWith(readlinkSync('/proc/self/ns/pid')));
-  const steps = () => cluster.ask('squeue', '--steps', '-h', '-o', '%i');
-  await until(() => new RegExp(`^${numberOf(dir)}\\.\\d`, 'm').test(steps()), run);
-  let stopped = await lora('stop', dir);
-  while (stopped.code !== 0) stopped = await lora('stop', dir);
+  const slurmSteps = () => cluster.ask('squeue', '--steps', '-h', '-o', '%i');
+  await until(() => new RegExp(`^${numberOf(dir)}\\.\\d`, 'm').test(slurmSteps()), run);
+  // the step is there a little before the connection
+  for (let error = ''; error !== null; await wait(100))
+    error = await ask(dir, 'pause').then(
+      () => null,
+      ({ message }) => message,
+    );
+  while ((await ask(dir, 'status')).state !== 'paused') await wait(100);
+  const steps = stepsOf(dir).length;
+  await ask(dir, 'resume');
+  await until(() => stepsOf(dir).length > steps, run);
+  assert.match((await ask(dir, 'checkpoint')).path, /^checkpoints\/step-\d+$/);
+  assert.equal((await lora('stop', dir)).code, 0);
   assert.equal((await run.end).code, 130);
   assert.equal(recordOf(dir).state, 'stopped');
   await until(() => cluster.ask('squeue', '-h') === '');
