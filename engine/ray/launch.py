@@ -330,18 +330,33 @@ class Keeper(threading.Thread):
         self.run_folder = job.run
         self.key = f"run-{job.data['job']}".encode()
         self.kept = ""
+        self.ended = threading.Event()
         self.store = key_value_store()
 
     def run(self) -> None:
-        while True:
-            time.sleep(KEEP_SECONDS)
-            try:
-                self.keep()
-            except OSError:
-                continue  # files are being replaced
-            except Exception as error:  # the head may be restarting
-                print(f"The checkpoint was not kept: {error}", flush=True)
-                time.sleep(30)
+        pause = KEEP_SECONDS
+        while not self.ended.wait(pause):
+            pause = KEEP_SECONDS if self.try_to_keep() else 30
+
+    def finish(self, is_complete: bool) -> None:
+        """The engine has ended. Its last checkpoint may be newer than the last look."""
+        self.ended.set()
+        self.join()
+        if is_complete:
+            self.forget()
+        else:
+            self.try_to_keep()
+
+    def try_to_keep(self) -> bool:
+        """Keeps what is new; false when the head cannot be reached."""
+        try:
+            self.keep()
+        except OSError:
+            pass  # files are being replaced
+        except Exception as error:  # the head may be restarting
+            print(f"The checkpoint was not kept: {error}", flush=True)
+            return False
+        return True
 
     def keep(self) -> None:
         """Keeps the newest checkpoint with what belongs to it, unless it is kept already."""
@@ -448,6 +463,10 @@ def train(job: Job) -> int:
     if job.run.is_dir() and not job.data["resume"]:
         raise Refusal("A run with this id is in the storage already: it is left as it is.")
     job.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keeper = None if job.is_stored else Keeper(job)
+    if keeper and job.data["resume"]:
+        # before anybody sees the files: they are compared with those of the earlier job
+        keeper.restore()
     publisher = Publisher(job)
     publisher.start()
     sent = packages()
@@ -456,9 +475,6 @@ def train(job: Job) -> int:
             place_item(job.items, item, sent)
         shutil.copyfile(job.recipe, job.folder / "lora.json")
         with open(job.run / "engine.log", "ab", buffering=0) as log:
-            keeper = None if job.is_stored else Keeper(job)
-            if keeper and job.data["resume"]:
-                keeper.restore()
             engine = subprocess.Popen(
                 engine_command(job, log.fileno()),
                 cwd=job.folder,
@@ -475,8 +491,8 @@ def train(job: Job) -> int:
             code = engine.wait()
             for connection in list(messages.connections.values()):
                 connection.finish()
-            if keeper and code == 0:
-                keeper.forget()
+            if keeper:
+                keeper.finish(is_complete=code == 0)
             return code
     finally:
         publisher.finish()

@@ -134,6 +134,11 @@ export interface RemoteRecord {
   /** Milliseconds that the clock there is ahead; null while it is not known. */
   readonly clock_ahead: number | null;
   readonly connection: RemoteConnection;
+  /**
+   * After a resume, by the names of files that grow: how many bytes here an earlier job wrote that
+   * the job there does not have. Null: not known yet; missing: none.
+   */
+  readonly earlier?: Readonly<Record<string, number | null>>;
   /** Names of the checkpoints there. */
   readonly checkpoints: readonly string[];
   /** Missing while it trains. */

@@ -11,6 +11,7 @@ import { MetricsFile } from '../run/runFolder';
 import type { RecordFile } from '../training/recordFile';
 import { mergeRecord } from './mergeRecord';
 import { nameBaseHere } from './nameBase';
+import { bytesOfEarlierJob } from './earlierJob';
 import {
   pullBytes,
   pullFile,
@@ -34,6 +35,8 @@ const LOG: Growing = {
   maxBytes: 2 ** 28,
   wholeLines: false,
 };
+/** What is to be compared when another job goes on with a run. */
+export const NOT_COMPARED = { [METRICS.as]: null, [LOG.as]: null };
 const MOST_INVALID = 3;
 const MAX_SKIPPED_BYTES = 2 ** 26;
 /** What a run leaves: the folders that are brought at its end. */
@@ -84,7 +87,7 @@ export class Mirror {
     this.files = (await target.list(handle, signal)).filter(({ path: file }) => isInRun(file));
     await this.pullMetrics();
     const log = this.fileOf(LOG.file);
-    if (log) await pullGrowing(this.job, LOG, log);
+    if (log) await this.pullGrowing(LOG, log);
     await this.pullSkipped();
     await this.pullRecord();
     await this.rememberCheckpoints();
@@ -125,11 +128,22 @@ export class Mirror {
   private async pullMetrics(): Promise<void> {
     const there = this.fileOf(METRICS.file);
     if (!there) return;
-    const bytes = await pullGrowing(this.job, METRICS, there);
+    const bytes = await this.pullGrowing(METRICS, there);
     for (const text of bytes.toString('utf8').split('\n').slice(0, -1)) {
       const line = parseMetricLine(text);
       if (line) this.onMetric(line);
     }
+  }
+
+  /** What the job there has beside what an earlier job wrote. */
+  private async pullGrowing(growing: Growing, there: FileThere): Promise<Buffer> {
+    const { remote } = this.own;
+    let earlier = remote.current.earlier?.[growing.as] ?? 0;
+    if (remote.current.earlier?.[growing.as] === null) {
+      earlier = await bytesOfEarlierJob(this.job, growing, there);
+      await remote.update({ earlier: { ...remote.current.earlier, [growing.as]: earlier } });
+    }
+    return pullGrowing(this.job, { ...growing, earlier }, there);
   }
 
   private async pullSkipped(): Promise<void> {

@@ -31,15 +31,16 @@ export interface Growing {
 }
 
 /**
- * Appends what is new of a file. Its size here is the offset there, so that nothing is taken twice
- * or lost, whenever this process ends. Gives what was appended.
+ * Appends what is new of a file. Its size here, without the bytes of an earlier job, is the offset
+ * there, so that nothing is taken twice or lost, whenever this process ends. Gives what was
+ * appended.
  *
  * @throws LoraError('target'), LoraError('disk'), LoraError('run') when the file here is not the
  *   beginning of the one there
  */
 export async function pullGrowing(
   job: PulledJob,
-  growing: Growing,
+  growing: Growing & { readonly earlier: number },
   there: RemoteFile,
 ): Promise<Buffer> {
   const { target, handle, run_dir, signal } = job;
@@ -47,8 +48,8 @@ export async function pullGrowing(
   const local = await openForAppending(file, run_dir);
   const taken: Buffer[] = [];
   try {
-    let { size: offset } = await local.stat();
-    if (offset > there.size) throw shrunk(file, target.name);
+    let offset = (await local.stat()).size - growing.earlier;
+    if (offset < 0 || offset > there.size) throw shrunk(file, target.name);
     if (there.size > growing.maxBytes) throw tooLarge(growing.file, target.name, growing.maxBytes);
     while (offset < there.size) {
       const range = { offset, maxBytes: Math.min(CHUNK_BYTES, there.size - offset) };

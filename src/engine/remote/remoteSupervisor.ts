@@ -136,7 +136,8 @@ export class RemoteSupervisor {
     const { start } = this.options;
     try {
       if (start) await this.send(start);
-      await this.follow(this.handle!);
+      let isRestarted = await this.follow(this.handle!);
+      while (isRestarted) isRestarted = await this.follow(this.handle!);
       return { kind: 'ended', record: this.record.current };
     } catch (error) {
       if (this.leaving.signal.aborted && !isDiskError(error)) return await this.left();
@@ -177,8 +178,12 @@ export class RemoteSupervisor {
     if (this.isStopped) await target.stop(this.handle, new AbortController().signal);
   }
 
-  /** Until the end. @throws LoraError('cancelled') when this process leaves */
-  private async follow(handle: JobHandle): Promise<void> {
+  /**
+   * Until the end of a job. True: its machine was lost, and another job goes on with the run.
+   *
+   * @throws LoraError('cancelled') when this process leaves
+   */
+  private async follow(handle: JobHandle): Promise<boolean> {
     const { target, run_dir } = this.options;
     const { signal } = this.leaving;
     const mirror = new Mirror(
@@ -197,7 +202,7 @@ export class RemoteSupervisor {
         this.tellReason(state);
         break;
       }
-      await this.throwIfLost(state, mirror);
+      if (await this.isRestarted(state, mirror)) return true;
       if (!mirror.hasEnded) void pipe.connect(signal);
       await this.pause(signal);
     }
@@ -209,25 +214,26 @@ export class RemoteSupervisor {
     await mirror.recordEnd();
     await this.remote.setStage(null);
     this.reportStatus();
+    return false;
   }
 
   /**
-   * A job whose machine was lost starts again.
+   * Starts a job whose machine was lost again.
    *
    * @throws LostJob when the job ended without the engine's word
    */
-  private async throwIfLost(state: JobState, mirror: Mirror): Promise<void> {
+  private async isRestarted(state: JobState, mirror: Mirror): Promise<boolean> {
     const { target, start, run_dir } = this.options;
-    if (state.kind === 'running' || state.kind === 'queued') return;
+    if (state.kind === 'running' || state.kind === 'queued') return false;
     if (state.kind === 'ended' && state.isLost && start && this.restarts < MAX_RESTARTS) {
       this.restarts++;
       this.log('warn', `The machine of the run on ${target.name} was lost: it goes on elsewhere.`);
       await this.retries.run(() => this.send({ ...start, resume: true }), this.leaving.signal);
-      return;
+      return true;
     }
     // the record may have been written after the look at it
     await this.retries.run(() => mirror.pull(), this.leaving.signal);
-    if (mirror.hasEnded) return;
+    if (mirror.hasEnded) return false;
     const log = await logTail(run_dir);
     throw new LostJob(lostReason(state, { name: target.name, log }));
   }

@@ -6,6 +6,7 @@ import { countOf } from '../../shared/values';
 import { bytesOf, makeBundle, type Bundle } from '../../targets/bundle/bundle';
 import type { BundleItem, Job, JobHandle, Target } from '../../targets/target';
 import { withPlanBundle } from '../rayTrain/planBundle';
+import { NOT_COMPARED } from './mirror';
 import type { RemoteFile } from './remoteFile';
 
 /** A run that is to be started on a target. */
@@ -62,7 +63,7 @@ async function startBundle(bundle: StartedBundle, run: SentRun): Promise<JobHand
     onStage({ kind: 'starting', step });
     say(step);
   });
-  await remote.update({ handle: handle.values });
+  await remote.update({ handle: handle.values, ...(resume && { earlier: NOT_COMPARED }) });
   return handle;
 }
 

@@ -31,6 +31,7 @@ const RemoteSchema = v.object({
     ),
     reason: v.nullable(text),
   }),
+  earlier: v.optional(v.record(v.string(), v.nullable(size))),
   checkpoints: v.pipe(v.array(text), v.maxLength(10_000)),
   stage: v.optional(StageSchema),
   lacks: v.optional(v.array(v.picklist(REMOTE_CONTROLS))),
