@@ -10,6 +10,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { tsImport } from 'tsx/esm/api';
 import { engineItem, itemOf } from './items.mjs';
 import { RayCluster } from './rayCluster.mjs';
+import { testContract } from './testContract.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const dist = path.join(root, 'dist');
@@ -148,6 +149,12 @@ test('says in one sentence why the environment of a job could not be made', asyn
     env,
   );
 });
+
+testContract(() => ({
+  entry: { kind: 'ray', ...entry() },
+  folder,
+  env: { RAY_AUTH_TOKEN: cluster.token },
+}));
 
 test('trains as the engine here does, and gives every file back', async () => {
   await withTarget({}, async (target) => {

@@ -24,6 +24,7 @@ import {
 } from 'vscode-jsonrpc/node';
 import { SlurmCluster, slurmMissing } from './slurmCluster.mjs';
 import { sshdMissing, SshServer } from './sshServer.mjs';
+import { testContract } from './testContract.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const cli = path.join(root, 'dist', 'cli.js');
@@ -53,13 +54,17 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function writeTargets(sbatch = {}) {
-  const login = { host: 'box', config: server.file('config'), root: remote };
-  writeFileSync(
-    path.join(folder, 'targets.json'),
-    JSON.stringify([{ name: 'cluster', kind: 'slurm', ...login, sbatch }]),
-  );
-}
+const entry = (sbatch = {}) => ({
+  name: 'cluster',
+  kind: 'slurm',
+  host: 'box',
+  config: server.file('config'),
+  root: remote,
+  sbatch,
+});
+
+const writeTargets = (sbatch) =>
+  writeFileSync(path.join(folder, 'targets.json'), JSON.stringify([entry(sbatch)]));
 
 function start(...args) {
   const child = spawn(process.execPath, [cli, ...args], {
@@ -109,6 +114,8 @@ async function until(isTrue, run, seconds = 300) {
 
 const isRunning = (dir) => stepsOf(dir).length > 0;
 const follow = (file, dir) => start('train', file, '--on', 'cluster', '--run-dir', dir);
+
+testContract(() => ({ entry: entry(), folder }));
 
 test('checks a cluster, and its partitions', async () => {
   const { code, text } = await lora('targets', 'check', 'cluster', '--json');

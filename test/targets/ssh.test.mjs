@@ -8,6 +8,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { sshdMissing, SshServer } from './sshServer.mjs';
+import { testContract } from './testContract.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const cli = path.join(root, 'dist', 'cli.js');
@@ -31,16 +32,16 @@ const start = (args, env = {}) => {
 };
 const lora = (...args) => start(args).end;
 
-function writeTargets(change = {}) {
-  const box = {
-    name: 'box',
-    kind: 'ssh',
-    host: 'box',
-    config: server.file('config'),
-    root: remote,
-  };
-  writeFileSync(path.join(folder, 'targets.json'), JSON.stringify([{ ...box, ...change }]));
-}
+const box = () => ({
+  name: 'box',
+  kind: 'ssh',
+  host: 'box',
+  config: server.file('config'),
+  root: remote,
+});
+
+const writeTargets = (change = {}) =>
+  writeFileSync(path.join(folder, 'targets.json'), JSON.stringify([{ ...box(), ...change }]));
 
 function recipe(max_steps) {
   const own = mkdtempSync(path.join(folder, 'recipe '));
@@ -89,6 +90,8 @@ after(async () => {
   await server.down();
   rmSync(folder, { recursive: true, force: true });
 });
+
+testContract(() => ({ entry: box(), folder }));
 
 test('checks a target', async () => {
   const { code, text } = await lora('targets', 'check', 'box', '--json');

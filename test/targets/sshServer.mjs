@@ -1,12 +1,12 @@
 // A real OpenSSH server on loopback, with keys and a port of its own.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
-import path from 'node:path';
+import { existsSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
-import { userInfo } from 'node:os';
 import { programPath } from '../../scripts/programs.mjs';
+import { freePort } from '../support/freePort.mjs';
+import { SshPlace } from '../support/sshPlace.mjs';
 
 const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find((file) => existsSync(file));
 
@@ -14,72 +14,14 @@ const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find((file) => existsSyn
 export const sshdMissing = () =>
   SSHD === undefined ? 'There is no sshd: install the OpenSSH server (openssh-server).' : null;
 
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-function newKey(file) {
-  const { status } = spawnSync(programPath('ssh-keygen'), [
-    '-q',
-    '-t',
-    'ed25519',
-    '-N',
-    '',
-    '-f',
-    file,
-  ]);
-  if (status !== 0) throw new Error(`ssh-keygen cannot write ${file}`);
-  chmodSync(file, 0o600);
-}
-
 /** A server, and what a client needs to reach it, in a folder. */
-export class SshServer {
-  constructor(folder, port) {
-    this.folder = folder;
-    this.port = port;
-    this.child = null;
-  }
+export class SshServer extends SshPlace {
+  child = null;
 
   static async start(folder) {
     const server = new SshServer(folder, await freePort());
-    for (const name of ['host', 'other', 'user', 'stranger']) newKey(path.join(folder, name));
-    server.writeConfig({});
     await server.up();
     return server;
-  }
-
-  file(name) {
-    return path.join(this.folder, name);
-  }
-
-  /** `known`: the host key that clients know; `key`: that of the user; `host`: its address. */
-  writeConfig({ known = 'host', key = 'user', host = '127.0.0.1' }) {
-    const [type, text] =
-      known === null ? [] : readFileSync(this.file(`${known}.pub`), 'utf8').split(' ');
-    const line = known === null ? '' : `[${host}]:${this.port} ${type} ${text}\n`;
-    writeFileSync(this.file('known_hosts'), line);
-    writeFileSync(
-      this.file('config'),
-      [
-        'Host box',
-        `HostName ${host}`,
-        `Port ${this.port}`,
-        `User ${userInfo().username}`,
-        `IdentityFile "${this.file(key)}"`,
-        'IdentitiesOnly yes',
-        'IdentityAgent none',
-        `UserKnownHostsFile "${this.file('known_hosts')}"`,
-        'GlobalKnownHostsFile /dev/null',
-        // never in effect: the command line asks for more
-        'StrictHostKeyChecking no',
-        '',
-      ].join('\n'),
-    );
   }
 
   /** Listens; `extra`: more lines of its configuration. */

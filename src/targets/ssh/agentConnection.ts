@@ -80,6 +80,8 @@ export class AgentConnection {
   private stderr = '';
   private failure: LoraError | null = null;
   private readonly reader: FrameReader;
+  /** What was read beyond the last answer. */
+  private rest: Buffer = Buffer.alloc(0);
   private readonly keepAlive: NodeJS.Timeout;
   /** The version of Node there. */
   node = '';
@@ -157,7 +159,7 @@ export class AgentConnection {
 
   /** Gives the connection up for one to the pipe of a job; null when that cannot be reached. */
   async join(job: string, signal: AbortSignal): Promise<Duplex | null> {
-    // what follows the question belongs to the pipe
+    // what follows the question and its answer belongs to the pipe
     clearInterval(this.keepAlive);
     const { joined } = await this.ask('join', { job }, { signal });
     if (joined) return this.release();
@@ -167,9 +169,10 @@ export class AgentConnection {
 
   private release(): Duplex {
     const { stdin, stdout } = this.child;
-    const rest = this.reader.release();
-    if (rest.length > 0) stdout.unshift(rest);
+    if (this.rest.length > 0) stdout.unshift(this.rest);
     const duplex = Duplex.from({ readable: stdout, writable: stdin });
+    // an end before anybody listens must not end this process
+    duplex.on('error', () => undefined);
     duplex.once('close', () => this.dispose());
     this.child.once('close', () => duplex.destroy());
     return duplex;
@@ -215,6 +218,8 @@ export class AgentConnection {
       return;
     }
     this.calls.delete(Number(id));
+    // at once: the engine's first words may be in the same chunk
+    if (call.method === 'join') this.rest = this.reader.release();
     if (isObject(error)) call.reject(this.refusalOf(error));
     else call.resolve(frame);
   }

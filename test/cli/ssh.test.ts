@@ -1,0 +1,183 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findProgram } from '../../src/common/programs';
+import { newRunId } from '../../src/shared/run';
+import { openTarget } from '../../src/targets/openTarget';
+import type { Target } from '../../src/targets/target';
+import { readTargets } from '../../src/targets/targetList';
+import {
+  chats,
+  filesIn,
+  makeRecipe,
+  metricsOf,
+  recordOf,
+  startCli,
+  stepsOf,
+  tempFolder,
+  train,
+  until,
+  weightsOf,
+} from '../support/commandLine';
+import { dist } from '../support/tfjs';
+import { NodeSshServer } from '../support/nodeSshServer.mjs';
+import { contract } from '../targets/contract.mjs';
+
+const folder = tempFolder();
+/** Nothing of it may mean anything to a shell. */
+const remote = path.join(folder, `it's "$(touch injected)" there`);
+const targets = path.join(folder, 'targets.json');
+const { signal } = new AbortController();
+const METRICS = 'metrics.jsonl';
+/** In the data of the run that is not sent as it is. */
+const MARK = 'a word that does not arrive';
+const MANY = 1_000_000;
+let server: NodeSshServer;
+let runs = 0;
+
+const start = (...args: readonly string[]) => {
+  const { child, end } = startCli(args, { LORA_TARGETS: targets });
+  const said = { text: '' };
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (text: string) => {
+      said.text += text;
+    });
+  return { child, said, end: end.then(({ code }) => ({ code, text: said.text })) };
+};
+
+async function usingTarget(use: (target: Target) => Promise<void>): Promise<void> {
+  const [entry] = await readTargets(targets);
+  const target = await openTarget(entry!, { dist, env: process.env });
+  try {
+    await use(target);
+  } finally {
+    target.dispose();
+  }
+}
+
+const lora = (...args: readonly string[]) => start(...args).end;
+const trainThere = (recipe: string, dir: string) =>
+  start('train', recipe, '--on', 'box', '--run-dir', dir);
+const newRun = () => path.join(folder, `20260101-000000-${(++runs).toString(16).padStart(4, '0')}`);
+const there = (dir: string, name: string) =>
+  readFileSync(path.join(remote, 'jobs', path.basename(dir), 'run', name));
+const itemsThere = () => readdirSync(path.join(remote, 'items')).sort();
+const stepCount = (dir: string) => (filesIn(dir).includes(METRICS) ? stepsOf(dir).length : 0);
+/** What a step has computed, without how long it took. */
+const numbersOf = (dir: string) =>
+  stepsOf(dir).map(({ step, loss, grad_norm }) => ({ step, loss, grad_norm }));
+
+function expectMirrored(dir: string): void {
+  expect(readFileSync(path.join(dir, METRICS)).equals(there(dir, METRICS))).toBe(true);
+  const weights = 'adapter/adapter_model.safetensors';
+  expect(weightsOf(dir).equals(there(dir, weights))).toBe(true);
+  expect(metricsOf(dir).length).toBeGreaterThan(0);
+}
+
+/** Changes one byte of the data on its way. */
+function flipInData(bytes: Buffer): Buffer {
+  const at = bytes.indexOf(MARK);
+  if (at < 0) return bytes;
+  const changed = Buffer.from(bytes);
+  changed[at] = 'A'.charCodeAt(0);
+  return changed;
+}
+
+describe.skipIf(process.platform === 'win32')('over SSH', () => {
+  beforeAll(async () => {
+    if (findProgram('ssh', process.env) === null)
+      throw new Error('There is no ssh: install the OpenSSH client (openssh-client).');
+    server = await NodeSshServer.start(folder);
+    const box = { name: 'box', kind: 'ssh', host: 'box', root: remote };
+    writeFileSync(targets, JSON.stringify([{ ...box, config: server.file('config') }]));
+  });
+  afterAll(async () => {
+    // a test that has failed may have left one
+    await usingTarget(async (target) => {
+      for (const handle of await target.jobs(signal)) await target.stop(handle, signal);
+    });
+    await server.down();
+  });
+
+  it('trains there as here, brings everything, and sends nothing twice', async () => {
+    const recipe = makeRecipe();
+    const [dir, again] = [newRun(), newRun()];
+    const { code, text } = await trainThere(recipe, dir).end;
+    expect(code, text).toBe(0);
+    expect(text).toMatch(/Sending .* engine .*, base .*, dataset/);
+    expectMirrored(dir);
+    expect(recordOf(dir).state).toBe('completed');
+    const here = await train(recipe);
+    expect(numbersOf(dir)).toEqual(numbersOf(here));
+    expect(weightsOf(dir).equals(weightsOf(here))).toBe(true);
+    const second = await trainThere(recipe, again).end;
+    expect(second.text).toContain('Nothing is sent to box. It has already: engine, base, dataset');
+    expect(weightsOf(again).equals(weightsOf(dir))).toBe(true);
+    expect(filesIn(folder).some((name) => path.basename(name) === 'injected')).toBe(false);
+  });
+
+  it('refuses a host whose key is not known, or another one', async () => {
+    server.writeConfig({ known: null });
+    const unknown = await lora('targets', 'check', 'box');
+    expect(unknown.code).toBe(1);
+    expect(unknown.text).toMatch(/The key of box is not known, .*\nLog in once in a terminal/s);
+    expect(readFileSync(server.file('known_hosts'), 'utf8')).toBe('');
+    server.writeConfig({ known: 'other' });
+    expect((await lora('targets', 'check', 'box')).text).toMatch(/another one than before/);
+    server.writeConfig({ key: 'stranger' });
+    expect((await lora('targets', 'check', 'box')).text).toMatch(/box refuses the login/);
+    server.writeConfig({});
+  });
+
+  it('refuses a file that arrives with another byte, and sends it again', async () => {
+    const rows = chats().map((row) => ({ ...row, MARK }));
+    const recipe = makeRecipe({ training: { max_steps: 2 } }, rows);
+    const before = itemsThere();
+    server.tamper = flipInData;
+    const { code, text } = await trainThere(recipe, newRun()).end;
+    server.tamper = (bytes) => bytes;
+    expect(code).toBe(1);
+    expect(text).toContain('data.jsonl did not arrive as it was sent');
+    expect(itemsThere().filter((name) => !name.startsWith('.'))).toEqual(before);
+    const again = await trainThere(recipe, newRun()).end;
+    expect(again.code, again.text).toBe(0);
+    expect(itemsThere()).toHaveLength(before.length + 1);
+  });
+
+  it('catches up after a cut to the same bytes, and stops', async () => {
+    const dir = newRun();
+    const run = trainThere(makeRecipe({ training: { max_steps: MANY, save_steps: 500 } }), dir);
+    await until(() => stepCount(dir) > 20, 'steps');
+    await server.down();
+    await until(() => run.said.text.includes('The run goes on there'), 'the word of the cut');
+    const cut = stepCount(dir);
+    const size = there(dir, METRICS).length;
+    await until(() => there(dir, METRICS).length > size, 'steps without a connection');
+    expect(stepCount(dir)).toBe(cut);
+    await server.up();
+    await until(() => stepCount(dir) > cut, 'the steps since then');
+    let stopped = await lora('stop', dir);
+    // the folder is followed again first, then the engine's pipe
+    while (stopped.text.includes('cannot be reached now')) stopped = await lora('stop', dir);
+    expect(stopped.code, stopped.text).toBe(0);
+    expect((await run.end).code).toBe(130);
+    expect(recordOf(dir).state).toBe('stopped');
+    expectMirrored(dir);
+  });
+
+  it('reaches an engine whose first words arrive with the answer', async () => {
+    server.gatherMs = 50;
+    const connects = contract['connects to a running engine, and ends it']!;
+    await usingTarget((target) => connects({ target, folder: tempFolder(), newRunId })).finally(
+      () => {
+        server.gatherMs = 0;
+      },
+    );
+  });
+
+  describe('the contract of targets', () => {
+    it.each(Object.entries(contract))('%s', (_name, check) =>
+      usingTarget((target) => check({ target, folder: tempFolder(), newRunId })),
+    );
+  });
+});
