@@ -32,7 +32,10 @@ export interface Target {
   state(handle: JobHandle, signal: AbortSignal): Promise<JobState>;
   /** The files of the job's run folder, at most `MAX_FILES`. */
   list(handle: JobHandle, signal: AbortSignal): Promise<readonly RemoteFile[]>;
-  /** At most `maxBytes` of a file of the run folder, from a byte offset. */
+  /**
+   * At most `maxBytes` of a file of the run folder, from a byte offset; none beyond its end. Of a
+   * path that is no such file: no bytes, or a LoraError('target').
+   */
   read(handle: JobHandle, file: string, range: ByteRange, signal: AbortSignal): Promise<Uint8Array>;
   /** The SHA-256 of a file of the run folder, computed there; null where the target cannot tell. */
   hash(handle: JobHandle, file: string, signal: AbortSignal): Promise<string | null>;
