@@ -324,9 +324,12 @@ class Keeper(threading.Thread):
     """
 
     NAMESPACE = b"lora-workbench"
+    #: The header of an archive that names the root of the job that it is of.
+    ROOT = "LORA.root"
 
     def __init__(self, job: Job) -> None:
         super().__init__(daemon=True)
+        self.root = job.root
         self.run_folder = job.run
         self.key = f"run-{job.data['job']}".encode()
         self.kept = ""
@@ -368,7 +371,10 @@ class Keeper(threading.Thread):
         parts = [newest, *(part for part in others if part.exists())]
         before = versions(parts)
         archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w") as tar:
+        headers = {self.ROOT: str(self.root)}
+        with tarfile.open(
+            fileobj=archive, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers
+        ) as tar:
             for part in parts:
                 tar.add(part, arcname=str(part.relative_to(self.run_folder)))
         # files of two moments do not belong together
@@ -386,7 +392,19 @@ class Keeper(threading.Thread):
         if data is None:
             return
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            root = tar.pax_headers[self.ROOT]
             tar.extractall(self.run_folder)
+        self.adopt(root)
+
+    def adopt(self, root: str) -> None:
+        """Makes the record that of this job: its files are below another root, and it has begun."""
+        file = self.run_folder / "run.json"
+        before, after = (
+            json.dumps(path, ensure_ascii=False)[1:-1] for path in (root, str(self.root))
+        )
+        record = json.loads(file.read_text(encoding="utf-8").replace(before, after))
+        record.update(state="preparing", ended=None, error=None)
+        file.write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")
 
     def forget(self) -> None:
         """The run is complete."""

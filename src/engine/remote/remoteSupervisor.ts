@@ -241,7 +241,10 @@ export class RemoteSupervisor {
   /** Why the target ended an engine that could still save what it had. */
   private tellReason(state: JobState): void {
     if (state.kind === 'ended' && state.reason !== null)
-      this.log('warn', `The run on ${this.options.target.name} was ended: ${state.reason}.`);
+      this.log(
+        'warn',
+        `The run on ${this.options.target.name} was ended: ${asPart(state.reason)}.`,
+      );
   }
 
   private openPipe(handle: JobHandle): RemotePipe {
@@ -439,8 +442,11 @@ function lostReason(
   if (exitCode !== null && exitCode < SIGNALS_FROM && log !== '')
     return `The engine on ${name} ended: ${log}`;
   const why = reason ?? 'it was killed, or the machine was restarted';
-  return `The engine on ${name} ended without a word: ${why}.`;
+  return `The engine on ${name} ended without a word: ${asPart(why)}.`;
 }
+
+/** A reason within a sentence: some targets give one with its full stop. */
+const asPart = (reason: string): string => reason.replace(/\.$/, '');
 
 function progressOf(stage: RemoteStage): EngineProgress {
   switch (stage.kind) {
