@@ -45,12 +45,12 @@ const processesOf = ({ mark, folder }) =>
 
 /** A node of a cluster: its processes. */
 class RayNode {
-  constructor({ args, folder, env }) {
+  constructor({ args, folder, env, home }) {
     const id = randomBytes(8).toString('hex');
     this.mark = `${MARK}=${id}`;
     this.folder = folder;
     this.child = spawn(
-      path.join(rayHome(), 'bin', 'ray'),
+      path.join(home, 'bin', 'ray'),
       [
         'start',
         '--block',
@@ -63,7 +63,7 @@ class RayNode {
         stdio: ['ignore', 'pipe', 'pipe'],
         env: {
           ...process.env,
-          PATH: `${path.join(rayHome(), 'bin')}:${process.env.PATH}`,
+          PATH: `${path.join(home, 'bin')}:${process.env.PATH}`,
           [MARK]: id,
           ...env,
         },
@@ -90,8 +90,10 @@ class RayNode {
 export class RayCluster {
   nodes = [];
 
-  static async start({ cpus = 1, env = {} } = {}) {
+  /** `home`: the environment of Python that has Ray. */
+  static async start({ cpus = 1, env = {}, home = rayHome() } = {}) {
     const cluster = new RayCluster();
+    cluster.home = home;
     cluster.folder = mkdtempSync(path.join(tmpdir(), 'lora-ray-'));
     cluster.token = randomBytes(32).toString('hex');
     cluster.env = { RAY_AUTH_MODE: 'token', RAY_AUTH_TOKEN: cluster.token, ...env };
@@ -139,7 +141,7 @@ export class RayCluster {
         `--dashboard-agent-listen-port=${await freePort()}`,
         '--node-ip-address=127.0.0.1',
       ];
-      const node = new RayNode({ args: [...own, ...args], folder, env: this.env });
+      const node = new RayNode({ args: [...own, ...args], folder, env: this.env, home: this.home });
       this.nodes.push(node);
       const end = Date.now() + START_MS;
       while (Date.now() < end && node.child.exitCode === null) {
