@@ -84,6 +84,16 @@ export class Mirror {
       this.hasOpened = true;
     }
     const state = await target.state(handle, signal);
+    await this.pullFiles().catch((error: unknown) => {
+      // a machine that is lost does not answer any more
+      const isLost = state.kind === 'ended' && state.isLost;
+      if (!isLost || !(error instanceof LoraError) || error.area !== 'target') throw error;
+    });
+    return state;
+  }
+
+  private async pullFiles(): Promise<void> {
+    const { target, handle, signal } = this.job;
     this.files = (await target.list(handle, signal)).filter(({ path: file }) => isInRun(file));
     await this.pullMetrics();
     const log = this.fileOf(LOG.file);
@@ -91,7 +101,6 @@ export class Mirror {
     await this.pullSkipped();
     await this.pullRecord();
     await this.rememberCheckpoints();
-    return state;
   }
 
   /**
