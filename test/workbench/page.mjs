@@ -123,6 +123,7 @@ export async function chooseInMenu(page, row, label) {
     .locator('.context-view .action-item:not(.disabled) .action-label', { hasText: label })
     .first();
   await until(async () => {
+    await page.mouse.move(0, 0); // the card of another row may lie over this one
     await row.click({ button: 'right' });
     const open = await succeeds(entry.hover({ timeout: 10_000 }));
     await page.waitForTimeout(200);
@@ -148,6 +149,7 @@ export async function chooseInSubmenu(page, row, submenu, label) {
     .locator('.action-item:not(.disabled) .action-label', { hasText: label })
     .first();
   await until(async () => {
+    await page.mouse.move(0, 0); // the card of another row may lie over this one
     await row.click({ button: 'right' });
     const open = await succeeds(opener.click({ timeout: 10_000 }));
     if (open && (await succeeds(entry.hover({ timeout: 10_000 })))) {

@@ -139,7 +139,7 @@ test('sends requests by button and waits for the answer', async () => {
   await page.locator('.head').getByRole('button', { name: 'Show Log' }).click();
   await page.locator('vscode-button', { hasText: 'Export CSV' }).click();
   await eventually(async () =>
-    assert.deepEqual(await page.evaluate(() => window.sent.slice(1)), [
+    assert.deepEqual(await page.evaluate(() => window.sent.slice(2)), [
       { kind: 'request', request: 'pause' },
       { kind: 'open', what: 'log' },
       { kind: 'export' },
