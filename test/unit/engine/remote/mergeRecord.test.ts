@@ -21,13 +21,13 @@ const there = {
   id: 'another',
   name: 'another',
   git_commit: null,
-  recipe: { ...recipe, base: '/root/items/def456' },
+  recipe: { ...recipe, base: '/there/items/def456' },
   state: 'failed',
   started: '2026-01-01T01:00:00.000Z',
   error: {
     area: 'dataset',
     message: 'The row is not valid.',
-    place: { file: '/root/items/abc123/train.jsonl', line: 3 },
+    place: { file: '/there/items/abc123/train.jsonl', line: 3 },
   },
 };
 const merge = (change: object, clock_ahead: number | null = null) =>
@@ -69,10 +69,10 @@ describe("a run's record with what its target says", () => {
   });
 
   it('has no place here for paths that were not sent', () => {
-    expect(localPath('/root/items/def456/config.json', sent)).toBe(
+    expect(localPath('/there/items/def456/config.json', sent)).toBe(
       path.join('/here/base', 'config.json'),
     );
-    for (const place of ['/root/items/abc123/../x', '/etc/passwd', '/items/__proto__/x'])
+    for (const place of ['/there/items/abc123/../x', '/etc/passwd', '/items/__proto__/x'])
       expect(localPath(place, sent)).toBe(place);
   });
 });
