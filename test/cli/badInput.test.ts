@@ -143,7 +143,7 @@ it('a recipe in a folder that is not writable', async () => {
   const { code, stderr } = await cli('train', recipe);
   expect(code).toBe(1);
   expect(stderr).toMatch(
-    /\.lora\/runs\/\S+: The run cannot be written: .*\nMake the folder writable, or choose another --run-dir\.\n$/,
+    /\.lora\/runs\/\S+: The run cannot be written: .*\nMake the folder writable, or choose another one \(--run-dir\)\.\n$/,
   );
   expect(filesIn(path.dirname(recipe))).toEqual(['.lora', 'data.jsonl', 'lora.json']);
 });
