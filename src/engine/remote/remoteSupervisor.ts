@@ -264,8 +264,8 @@ export class RemoteSupervisor {
       this.wake = resolve;
     });
     const rest = new AbortController();
-    const any = AbortSignal.any([signal, rest.signal]);
-    await Promise.race([woken, wait(POLL_MS, undefined, { signal: any }).catch(() => undefined)]);
+    const ended = AbortSignal.any([signal, rest.signal]);
+    await Promise.race([woken, wait(POLL_MS, undefined, { signal: ended }).catch(() => undefined)]);
     rest.abort();
   }
 
