@@ -76,14 +76,16 @@ test('names the target of a run, and says that it goes on there while it is not 
     const target = page.locator('.head .target');
     await target.getByText('gpu-box').waitFor();
     assert.equal(await target.getAttribute('title'), REMOTE.place);
-    assert.equal(await pause.isDisabled(), false);
+    await eventually(async () => assert.equal(await pause.isDisabled(), false));
 
     const away = 'Not connected to gpu-box since 14:02. The run goes on there.';
     await labels(page, { remote: { ...REMOTE, away, can_reconnect: true } });
     await page.locator('.wait').getByText(away).waitFor();
-    assert.equal(await page.locator('.head .state').innerText(), 'Not connected');
-    assert.equal(await page.locator('.head vscode-progress-ring').count(), 0);
-    assert.equal(await pause.isDisabled(), true);
+    await eventually(async () => {
+      assert.equal(await page.locator('.head .state').innerText(), 'Not connected');
+      assert.equal(await page.locator('.head vscode-progress-ring').count(), 0);
+      assert.equal(await pause.isDisabled(), true);
+    });
     assert.doesNotMatch(
       await page.locator('body').innerText(),
       /fail|interrupted|does not respond/i,
@@ -97,12 +99,14 @@ test('names the target of a run, and says that it goes on there while it is not 
     });
     await page.locator('.facts').getByText('sending 120 MiB of 480 MiB').waitFor();
     await page.locator('.wait').waitFor({ state: 'detached' });
-    assert.equal(await pause.isDisabled(), true);
-    assert.equal(
-      await page.locator('vscode-button', { hasText: 'Pause' }).getAttribute('title'),
-      'This cannot be done while the run trains on gpu-box',
-    );
-    assert.equal(await page.getByRole('button', { name: 'Stop' }).isDisabled(), false);
+    await eventually(async () => {
+      assert.equal(await pause.isDisabled(), true);
+      assert.equal(
+        await page.locator('vscode-button', { hasText: 'Pause' }).getAttribute('title'),
+        'This cannot be done while the run trains on gpu-box',
+      );
+      assert.equal(await page.getByRole('button', { name: 'Stop' }).isDisabled(), false);
+    });
     await assertQuiet(dashboard);
     await dashboard.close();
   }
