@@ -15,6 +15,7 @@ import {
 } from './jsonProblems';
 import { variablesIn } from './chatVariables';
 import { RecipeSchema, type Recipe } from './recipe';
+import { contradictionsOf } from './recipeRules';
 import { repeatedKey } from './repeatedKeys';
 import { recipeRoot, recipeTree } from './recipeTree';
 import { countOf, isObject } from './values';
@@ -60,9 +61,13 @@ export function checkRecipe(text: string, file: string): ParsedRecipe {
       .filter((issue) => !isUnknownKey(issue))
       .map((issue) => valueProblem(issue, { root, at, what: 'The recipe' })),
   ];
-  if (result.success && problems.length === 0)
-    return { recipe: withAbsolutePaths(result.output, dirname(file)), problems: [] };
-  return { recipe: null, problems };
+  if (!result.success || problems.length > 0) return { recipe: null, problems };
+  const contradictions = contradictionsOf(result.output).map(({ key, message }): Problem => {
+    const place = { ...at(nearestNode(root, key.split('.')).offset), key };
+    return { severity: 'error', message, place };
+  });
+  if (contradictions.length > 0) return { recipe: null, problems: contradictions };
+  return { recipe: withAbsolutePaths(result.output, dirname(file)), problems: [] };
 }
 
 /** The place of a key such as lora.target_modules in a recipe, or of its nearest parent. */

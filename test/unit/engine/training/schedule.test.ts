@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
+import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { isDue, planTraining, stepPosition } from '../../../../src/shared/trainingPlan';
 import {
@@ -7,9 +9,16 @@ import {
   type ScheduleSettings,
 } from '../../../../src/engine/training/schedule';
 
+import {
+  SCHEDULER_NAMES,
+  SchedulerParametersSchema,
+  type Scheduler,
+} from '../../../../src/shared/schedulers';
+
 const settings = (change: Partial<ScheduleSettings>): ScheduleSettings => ({
   learning_rate: 1,
   lr_scheduler_type: 'cosine',
+  lr_scheduler_kwargs: v.parse(SchedulerParametersSchema, {}),
   warmup_steps: 0,
   warmup_ratio: 0,
   ...change,
@@ -17,7 +26,38 @@ const settings = (change: Partial<ScheduleSettings>): ScheduleSettings => ({
 const rates = (change: Partial<ScheduleSettings>, total: number) =>
   Array.from({ length: total }, (_, i) => learningRate(settings(change), i + 1, total));
 
+const reference = JSON.parse(readFileSync('test/fixtures/schedules.json', 'utf8')) as {
+  learning_rate: number;
+  cases: { scheduler: Scheduler; parameters: object; warmup_steps: number; rates: number[] }[];
+};
+
 describe('the learning rate', () => {
+  it.each(
+    reference.cases.map((own) => [own.scheduler, JSON.stringify(own.parameters), own] as const),
+  )(
+    'is that of transformers: %s %s',
+    (lr_scheduler_type, _, { parameters, warmup_steps, rates: expected }) => {
+      const found = rates(
+        {
+          learning_rate: reference.learning_rate,
+          lr_scheduler_type,
+          lr_scheduler_kwargs: v.parse(SchedulerParametersSchema, parameters),
+          warmup_steps,
+        },
+        expected.length,
+      );
+      // a few roundings of numbers up to the peak
+      found.forEach((rate, i) =>
+        expect(Math.abs(rate - expected[i]!)).toBeLessThan(reference.learning_rate * 1e-15),
+      );
+    },
+  );
+
+  it('has numbers of transformers for every scheduler', () =>
+    expect(new Set(reference.cases.map(({ scheduler }) => scheduler))).toEqual(
+      new Set(SCHEDULER_NAMES),
+    ));
+
   it('follows half a cosine wave after a warm-up from 0', () => {
     const [first, second, third, fourth, , last] = rates({ warmup_steps: 2 }, 6);
     expect([first, second, third]).toEqual([0, 0.5, 1]);

@@ -1,0 +1,44 @@
+import type { Recipe, TrainingSettings } from './recipe';
+import { parametersOf, type SchedulerParameter } from './schedulers';
+
+/** A key whose value does not fit that of another key; the message is a full sentence. */
+export interface Contradiction {
+  readonly key: string;
+  readonly message: string;
+}
+
+/** What is wrong with a recipe although each of its values is allowed. */
+export const contradictionsOf = ({ training }: Recipe): Contradiction[] =>
+  schedulerContradictions(training);
+
+function schedulerContradictions(training: TrainingSettings): Contradiction[] {
+  const { lr_scheduler_type: scheduler, lr_scheduler_kwargs: kwargs, learning_rate } = training;
+  const known = parametersOf(scheduler);
+  const problem = (name: SchedulerParameter, message: string): Contradiction => ({
+    key: `training.lr_scheduler_kwargs.${name}`,
+    message,
+  });
+  const unknown = (Object.keys(kwargs) as SchedulerParameter[])
+    .filter((name) => kwargs[name] !== null && !known.includes(name))
+    .map((name) =>
+      problem(
+        name,
+        `The scheduler "${scheduler}" has no parameter "${name}". ` +
+          (known.length === 0 ? 'It has none.' : `It has ${known.join(', ')}.`),
+      ),
+    );
+  const problems = [...unknown];
+  if (known.includes('min_lr') && (kwargs.min_lr === null) === (kwargs.min_lr_rate === null))
+    problems.push(
+      problem('min_lr', `"${scheduler}" needs either "min_lr" or "min_lr_rate", and not both.`),
+    );
+  if (scheduler === 'warmup_stable_decay' && kwargs.num_decay_steps === null)
+    problems.push(problem('num_decay_steps', `"${scheduler}" needs "num_decay_steps".`));
+  if (scheduler === 'polynomial' && learning_rate <= (kwargs.lr_end ?? 1e-7))
+    problems.push(
+      problem('lr_end', `"lr_end" (${kwargs.lr_end ?? 1e-7}) must be below learning_rate.`),
+    );
+  if (scheduler === 'cosine_with_restarts' && !Number.isInteger(kwargs.num_cycles ?? 1))
+    problems.push(problem('num_cycles', `The restarts of "${scheduler}" must be a whole number.`));
+  return problems;
+}

@@ -1,0 +1,49 @@
+import { resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { checkRecipe } from '../../../src/shared/recipeFile';
+
+const file = resolve('folder/lora.json');
+const check = (training: object) =>
+  checkRecipe(JSON.stringify({ base: 'm', dataset: 'd', training }, null, 1), file);
+
+describe('the parameters of a scheduler', () => {
+  it.each([
+    [{ lr_scheduler_type: 'cosine', lr_scheduler_kwargs: { num_cycles: 1, power: null } }],
+    [{ lr_scheduler_type: 'cosine_with_min_lr', lr_scheduler_kwargs: { min_lr_rate: 0.1 } }],
+    [{ lr_scheduler_type: 'warmup_stable_decay', lr_scheduler_kwargs: { num_decay_steps: 5 } }],
+    [{ lr_scheduler_type: 'polynomial' }],
+  ])('are accepted: %j', (training) => expect(check(training).problems).toEqual([]));
+
+  it.each([
+    ['cosine', { power: 2 }, 'power', /"cosine" has no parameter "power". It has num_cycles/],
+    ['linear', { min_lr: 0 }, 'min_lr', /"linear" has no parameter "min_lr". It has none/],
+    ['cosine_with_min_lr', {}, 'min_lr', /either "min_lr" or "min_lr_rate"/],
+    ['cosine_with_min_lr', { min_lr: 0, min_lr_rate: 0 }, 'min_lr', /and not both/],
+    ['warmup_stable_decay', {}, 'num_decay_steps', /needs "num_decay_steps"/],
+    ['polynomial', { lr_end: 1 }, 'lr_end', /must be below learning_rate/],
+    ['cosine_with_restarts', { num_cycles: 0.5 }, 'num_cycles', /whole number/],
+  ])('of %s are refused by key: %j', (lr_scheduler_type, lr_scheduler_kwargs, key, message) => {
+    const { recipe, problems } = check({ lr_scheduler_type, lr_scheduler_kwargs });
+    expect(recipe).toBeNull();
+    expect(problems).toMatchObject([
+      {
+        message: expect.stringMatching(message) as string,
+        place: { file, key: `training.lr_scheduler_kwargs.${key}` },
+      },
+    ]);
+    expect(problems[0]?.place?.line).toBeGreaterThan(3);
+  });
+
+  it('with a name that no scheduler knows are refused like any unknown key', () =>
+    expect(check({ lr_scheduler_kwargs: { num_cycle: 1 } }).problems).toMatchObject([
+      { message: 'Unknown key "num_cycle". Did you mean "num_cycles"?' },
+    ]));
+
+  it('of the wrong kind are refused', () => {
+    const training = { lr_scheduler_kwargs: { decay_type: 'exp', num_decay_steps: -1 } };
+    expect(check(training).problems.map(({ message }) => message)).toEqual([
+      '"training.lr_scheduler_kwargs.num_decay_steps" must be at least 0, not -1.',
+      '"training.lr_scheduler_kwargs.decay_type" must be "linear", "cosine" or "1-sqrt", not "exp".',
+    ]);
+  });
+});
