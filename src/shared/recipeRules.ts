@@ -1,4 +1,5 @@
 import type { Recipe, TrainingSettings } from './recipe';
+import { isGreaterBetter, metricsOfTask } from './bestMetric';
 import { parametersOf, type SchedulerParameter } from './schedulers';
 
 /** A key whose value does not fit that of another key; the message is a full sentence. */
@@ -8,8 +9,10 @@ export interface Contradiction {
 }
 
 /** What is wrong with a recipe although each of its values is allowed. */
-export const contradictionsOf = ({ training }: Recipe): Contradiction[] =>
-  schedulerContradictions(training);
+export const contradictionsOf = (recipe: Recipe): Contradiction[] => [
+  ...schedulerContradictions(recipe.training),
+  ...bestContradictions(recipe),
+];
 
 function schedulerContradictions(training: TrainingSettings): Contradiction[] {
   const { lr_scheduler_type: scheduler, lr_scheduler_kwargs: kwargs, learning_rate } = training;
@@ -40,5 +43,33 @@ function schedulerContradictions(training: TrainingSettings): Contradiction[] {
     );
   if (scheduler === 'cosine_with_restarts' && !Number.isInteger(kwargs.num_cycles ?? 1))
     problems.push(problem('num_cycles', `The restarts of "${scheduler}" must be a whole number.`));
+  return problems;
+}
+
+function bestContradictions(recipe: Recipe): Contradiction[] {
+  const { metric_for_best_model: metric, greater_is_better, ...training } = recipe.training;
+  const known = metricsOfTask(recipe.task, recipe.problem_type);
+  const problems: Contradiction[] = [];
+  if (!known.includes(metric))
+    problems.push({
+      key: 'training.metric_for_best_model',
+      message: `Evaluations of ${recipe.task} have no "${metric}". They have ${known.join(', ')}.`,
+    });
+  if (greater_is_better !== null && greater_is_better !== isGreaterBetter(metric))
+    problems.push({
+      key: 'training.greater_is_better',
+      message: `A ${isGreaterBetter(metric) ? 'higher' : 'lower'} ${metric} is better. Remove greater_is_better.`,
+    });
+  if (training.early_stopping_patience === null) {
+    if (training.early_stopping_threshold > 0)
+      problems.push({
+        key: 'training.early_stopping_threshold',
+        message: 'The threshold has no effect without early_stopping_patience.',
+      });
+  } else if (recipe.validation === null && recipe.validation_split === 0)
+    problems.push({
+      key: 'training.early_stopping_patience',
+      message: 'Early stopping needs a validation set: set validation or validation_split.',
+    });
   return problems;
 }

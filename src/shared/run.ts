@@ -27,6 +27,20 @@ export interface FileFingerprint {
   readonly sha256: string;
 }
 
+/** A score of the validation set. */
+export interface MetricValue {
+  readonly name: string;
+  readonly value: number;
+}
+
+/** The end of a training that no longer improved. */
+export interface StoppedEarly {
+  /** Evaluations in a row without an improvement. */
+  readonly patience: number;
+  /** training.metric_for_best_model */
+  readonly metric: string;
+}
+
 /** What a run has achieved so far. */
 export interface RunResult {
   readonly steps: number;
@@ -36,9 +50,13 @@ export interface RunResult {
   readonly last_validation_step?: number | null;
   /** The validation loss at step 0: the base's. Missing in records of older versions. */
   readonly first_validation_loss?: number | null;
-  /** The lowest after a step. */
+  /** The loss of the evaluation whose weights are in best/: by default the lowest after a step. */
   readonly best_validation_loss: number | null;
   readonly best_step: number | null;
+  /** What best/ was chosen by, unless it is the loss. Missing in records of older versions. */
+  readonly best_metric?: MetricValue | null;
+  /** Why the training ended before its last step; null or missing: it did not. */
+  readonly stopped_early?: StoppedEarly | null;
   /** Folder of the adapter within the run's; null until it is written. */
   readonly adapter: string | null;
   /** The same for the model of full fine-tuning. Missing in records of older versions. */

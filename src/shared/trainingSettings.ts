@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { BEST_METRICS } from './bestMetric';
 import { SCHEDULER_NAMES, SchedulerParametersSchema } from './schedulers';
 import { described, int, nonNegative, positive, share } from './schemaParts';
 
@@ -128,6 +129,32 @@ export const TrainingSchema = v.strictObject({
   eval_steps: v.optional(
     described(int(1), 'Number of steps between two evaluations on the validation set.'),
     50,
+  ),
+  metric_for_best_model: v.optional(
+    described(
+      v.picklist(BEST_METRICS),
+      'What decides which weights are kept in best/: the validation loss, or a score of the task.',
+    ),
+    'loss',
+  ),
+  greater_is_better: v.optional(
+    described(
+      v.nullable(v.boolean()),
+      'Whether a higher value of metric_for_best_model is better. null: as the metric is defined.',
+    ),
+    null,
+  ),
+  early_stopping_patience: v.optional(
+    described(
+      v.nullable(int(1)),
+      'End the training after this many evaluations in a row that did not improve ' +
+        'metric_for_best_model. null: train to the end.',
+    ),
+    null,
+  ),
+  early_stopping_threshold: v.optional(
+    described(nonNegative(), 'What an evaluation must gain on the best one to be an improvement.'),
+    0,
   ),
   save_steps: v.optional(described(int(1), 'Number of steps between two checkpoints.'), 100),
   save_total_limit: v.optional(described(int(1), 'Number of checkpoints to keep.'), 2),

@@ -222,14 +222,19 @@ async function inspectRun(folder: string): Promise<Report> {
 }
 
 function describeLosses(result: RunRecord['result']): string[] {
-  const { last_loss, last_validation_loss, best_step, best_validation_loss } = result;
+  const { last_loss, last_validation_loss, best_step, best_validation_loss, best_metric } = result;
   const before = result.first_validation_loss ?? null;
   const losses = `loss ${formatLoss(last_loss)}, validation loss ${formatLoss(last_validation_loss)}`;
   if (best_step === null || best_validation_loss === null) {
     return [losses];
   }
-  const best = `${losses}, best ${formatLoss(best_validation_loss)} at step ${best_step}`;
-  return before !== null && before < best_validation_loss ? [best, describeWorse(before)] : [best];
+  const value = best_metric
+    ? `${best_metric.name} ${formatLoss(best_metric.value)}`
+    : formatLoss(best_validation_loss);
+  const best = `${losses}, best ${value} at step ${best_step}`;
+  return !best_metric && before !== null && before < best_validation_loss
+    ? [best, describeWorse(before)]
+    : [best];
 }
 
 const formatLoss = (loss: number | null | undefined): string => loss?.toFixed(4) ?? '–';

@@ -196,7 +196,7 @@ async function checkResumable({ state }: RunRecord, run_dir: string): Promise<vo
 async function resultAt(
   run_dir: string,
   step: number | null,
-  { first_validation_loss = null, best_validation_loss, best_step }: RunResult,
+  { first_validation_loss = null, best_validation_loss, best_step, best_metric }: RunResult,
 ): Promise<RunResult> {
   const nothing = { adapter: null, model: null, first_validation_loss };
   if (step === null) {
@@ -220,6 +220,7 @@ async function resultAt(
     // those of the adapter in best/, which stays until a better one replaces it
     best_validation_loss,
     best_step,
+    ...(best_metric && { best_metric }),
   };
 }
 

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { EvalLine, MetricLine, StepLine } from '../../shared/metrics/lines';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
-import { RUN_FILES, type RunRecord, type RunResult } from '../../shared/run';
+import { RUN_FILES, type RunRecord, type RunResult, type StoppedEarly } from '../../shared/run';
 import type { SupervisorOptions } from '../training/supervisor';
 import type { CommandContext } from './context';
 import { describeWorse, formatClock } from '../describe';
@@ -168,7 +168,7 @@ export function describeEnd({ result, state }: RunRecord, runDir: string): strin
   if (state === 'failed') {
     return `The run failed: ${runDir}`;
   }
-  const { steps, model, adapter } = result;
+  const { steps, model, adapter, stopped_early: early } = result;
   if (steps === 0) {
     return joinLines([
       'stopped before the first step: nothing was trained',
@@ -176,6 +176,9 @@ export function describeEnd({ result, state }: RunRecord, runDir: string): strin
     ]);
   }
   const lines = [`${state} after ${countOf(steps, 'step')}, ${describeLosses(result)}`];
+  if (early) {
+    lines.push(describeEarlyEnd(early));
+  }
   const product = model ?? adapter;
   if (product) {
     lines.push(`${model ? 'model' : 'adapter'}: ${path.join(runDir, product)}`);
@@ -186,6 +189,14 @@ export function describeEnd({ result, state }: RunRecord, runDir: string): strin
   }
   return joinLines(lines);
 }
+
+/** Why a training ended before its last step. */
+const describeEarlyEnd = ({ metric, patience }: StoppedEarly): string =>
+  `ended early: ${countOf(patience, 'evaluation')} in a row did not improve the best ${metric}`;
+
+/** What best/ was chosen by. */
+const describeMetricValue = (metric: RunResult['best_metric'], loss: number): string =>
+  metric ? `${metric.name} ${metric.value.toFixed(4)}` : `validation loss ${loss.toFixed(4)}`;
 
 function describeLosses({ steps, last_loss, ...result }: RunResult): string {
   const { last_validation_loss, last_validation_step = steps } = result;
@@ -199,7 +210,8 @@ function describeLosses({ steps, last_loss, ...result }: RunResult): string {
 
 /** Names best/ where it holds other weights than the last, and says where neither helps. */
 function describeBest(result: RunResult, runDir: string): string[] {
-  const { steps, best_step, best_validation_loss, first_validation_loss = null } = result;
+  const { steps, best_step, best_validation_loss, best_metric, ...others } = result;
+  const { first_validation_loss = null } = others;
   if (best_step === null || best_validation_loss === null) {
     return [];
   }
@@ -207,10 +219,14 @@ function describeBest(result: RunResult, runDir: string): string[] {
   if (best_step !== steps) {
     const folder = path.join(runDir, RUN_FILES.best);
     lines.push(
-      `best: ${folder} (validation loss ${best_validation_loss.toFixed(4)} at step ${best_step})`,
+      `best: ${folder} (${describeMetricValue(best_metric, best_validation_loss)} at step ${best_step})`,
     );
   }
-  if (first_validation_loss !== null && first_validation_loss < best_validation_loss) {
+  if (
+    !best_metric &&
+    first_validation_loss !== null &&
+    first_validation_loss < best_validation_loss
+  ) {
     lines.push(describeWorse(first_validation_loss));
   }
   return lines;

@@ -61,6 +61,16 @@ const LIMITS: readonly Limit[] = [
       'Ray Train trains a single adapter. Merge the frozen adapters into the base first: lora merge.',
   },
   {
+    key: 'training.metric_for_best_model',
+    isBeyond: ({ recipe }) => recipe.training.metric_for_best_model !== 'loss',
+    message: () => 'Ray Train chooses the best weights by the validation loss. Use "loss".',
+  },
+  {
+    key: 'training.early_stopping_patience',
+    isBeyond: ({ recipe }) => recipe.training.early_stopping_patience !== null,
+    message: () => 'Ray Train trains to the last step. Set early_stopping_patience to null.',
+  },
+  {
     key: 'samples.prompts',
     isBeyond: ({ recipe: { samples } }) => samples.prompts.length > 0 && samples.sample_steps > 0,
     message: () =>

@@ -89,6 +89,8 @@ const ThereSchema = v.object({
     first_validation_loss: v.exactOptional(v.nullable(number)),
     best_validation_loss: v.nullable(number),
     best_step: v.nullable(count),
+    best_metric: v.exactOptional(v.nullable(v.object({ name: text, value: number }))),
+    stopped_early: v.exactOptional(v.nullable(v.object({ patience: count, metric: text }))),
     adapter: v.nullable(v.literal(RUN_FILES.adapter)),
     model: v.exactOptional(v.nullable(v.literal(RUN_FILES.model))),
   }),

@@ -22,7 +22,10 @@ const StateSchema = v.object({
   step: v.pipe(v.number(), v.integer(), v.minValue(0)),
   /** Seconds of training. */
   elapsed: v.number(),
-  best: v.nullable(v.object({ step: v.number(), loss: v.number() })),
+  /** `value`: of metric_for_best_model; missing in checkpoints of older versions: the loss. */
+  best: v.nullable(v.object({ step: v.number(), loss: v.number(), value: v.optional(v.number()) })),
+  /** Evaluations in a row without an improvement. Missing in checkpoints of older versions. */
+  without_improvement: v.optional(v.number(), 0),
   /** What is still to be done after this step. */
   pending: v.optional(v.array(v.picklist(['evaluate', 'sample'])), []),
   /** What the record and the model card say. Missing in checkpoints of older versions. */

@@ -5,7 +5,7 @@ import type { LoraError } from '../../shared/errors';
 import type { SampleLine } from '../../shared/metrics/lines';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
-import { RUN_FILES } from '../../shared/run';
+import { RUN_FILES, type StoppedEarly } from '../../shared/run';
 import { evaluateExamples } from '../tasks/evaluate';
 import {
   checkpointSteps,
@@ -13,6 +13,7 @@ import {
   writeCheckpoint,
   type TrainingState,
 } from './checkpoint';
+import { BestTracker } from './bestTracker';
 import { RunStopped, type Control } from './control';
 import { describeStep, divergenceError } from './divergence';
 import { EpochBatches } from './epochBatches';
@@ -55,7 +56,7 @@ export class TrainingLoop {
   private step = 0;
   /** Seconds of training, without pauses. */
   private elapsed = 0;
-  private best: TrainingState['best'] = null;
+  private readonly best: BestTracker;
   private lastLoss: number | null = null;
   private lastEvaluation: { readonly step: number; readonly loss: number } | null = null;
   private savedStep: number | null = null;
@@ -66,14 +67,19 @@ export class TrainingLoop {
     const { data, recipe } = parts;
     this.plan = planTraining(data.train.length, recipe.training);
     this.batches = new EpochBatches(data.train, recipe.training);
+    this.best = new BestTracker(recipe.training);
   }
 
   /** Continues from a checkpoint; the model must have its weights and optimizer state already. */
-  restore({ step, elapsed, best, pending, last_loss, last_evaluation }: TrainingState): void {
+  restore(state: TrainingState): void {
+    const { step, elapsed, best, pending, last_loss, last_evaluation } = state;
     this.pending = [...pending];
     this.step = step;
     this.elapsed = elapsed;
-    this.best = best;
+    this.best.restore(
+      best && { ...best, value: best.value ?? best.loss },
+      state.without_improvement,
+    );
     this.lastLoss = last_loss;
     this.lastEvaluation = last_evaluation;
     this.savedStep = step;
@@ -102,7 +108,20 @@ export class TrainingLoop {
       if (this.savedStep !== this.step) await this.save();
       await this.writeProduct(RUN_FILES[this.parts.product.kind]);
     }
-    return this.step >= this.plan.total_steps ? 'completed' : 'stopped';
+    return this.isOver() ? 'completed' : 'stopped';
+  }
+
+  /** Why the training ended before its last step; null: it did not. */
+  get stopped_early(): StoppedEarly | null {
+    const { metric_for_best_model, early_stopping_patience } = this.parts.recipe.training;
+    return this.isOver() && this.step < this.plan.total_steps
+      ? { patience: early_stopping_patience!, metric: metric_for_best_model }
+      : null;
+  }
+
+  /** Whether the last step was taken, and what is due after it was done. */
+  private isOver(): boolean {
+    return this.step >= this.plan.total_steps || (this.best.isOver && this.pending.length === 0);
   }
 
   /** Whether a step was taken, in this process or before. */
@@ -118,7 +137,8 @@ export class TrainingLoop {
       version: 1,
       step: this.step,
       elapsed: this.elapsed,
-      best: this.best,
+      best: this.best.best,
+      without_improvement: this.best.withoutImprovement,
       pending: [...this.pending],
       last_loss: this.lastLoss,
       last_evaluation: this.lastEvaluation,
@@ -149,13 +169,13 @@ export class TrainingLoop {
     const total = this.plan.total_steps;
     await this.runPending();
     this.reportProgress('training', this.step / total);
-    while (this.step < total && !control.stopped) {
+    while (!this.isOver() && !control.stopped) {
       await this.takeStep();
       const isLast = this.step === total;
       if (isLast || isDue(this.step, recipe.training.eval_steps)) this.pending.push('evaluate');
       if (isLast || isDue(this.step, recipe.samples.sample_steps)) this.pending.push('sample');
       await this.runPending();
-      if (isLast || isDue(this.step, recipe.training.save_steps)) await this.save();
+      if (this.isOver() || isDue(this.step, recipe.training.save_steps)) await this.save();
       this.reportProgress('training', this.step / total);
       await control.answerRequests();
       await control.betweenOperations();
@@ -165,8 +185,12 @@ export class TrainingLoop {
   /** What a stop interrupts here stays pending, and is done when the run is resumed. */
   private async runPending(): Promise<void> {
     for (let next = this.pending[0]; next !== undefined; next = this.pending[0]) {
-      if (next === 'evaluate') await this.evaluate();
-      else await this.sample();
+      if (next === 'sample') await this.sample();
+      else {
+        await this.evaluate();
+        // the last step is sampled, whatever ends the training
+        if (this.best.isOver && !this.pending.includes('sample')) this.pending.push('sample');
+      }
       this.pending.shift();
       // a checkpoint saved before still lists this as pending: save another at the end
       this.savedStep = null;
@@ -278,11 +302,12 @@ export class TrainingLoop {
         elapsed: this.elapsed,
       },
     });
-    if (this.step === 0 || (this.best && loss >= this.best.loss)) return;
-    this.best = { step: this.step, loss };
+    if (this.step === 0 || !this.best.add({ step: this.step, loss, scores })) return;
     this.reportProgress('saving', null);
     await this.writeProduct(RUN_FILES.best);
-    emit({ kind: 'best', step: this.step, loss });
+    const { metric_for_best_model: name } = recipe.training;
+    const metric = name === 'loss' ? null : { name, value: this.best.best?.value ?? NaN };
+    emit({ kind: 'best', step: this.step, loss, metric });
   }
 
   private async sample(): Promise<void> {

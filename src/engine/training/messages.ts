@@ -2,7 +2,7 @@ import type { MetricLine } from '../../shared/metrics/lines';
 import type { SerializedError } from '../../shared/errors';
 import type { EngineProgress, GenerateParams } from '../../shared/engineProtocol';
 import type { Recipe } from '../../shared/recipe';
-import type { RunRecord, StepPlan } from '../../shared/run';
+import type { MetricValue, RunRecord, StepPlan, StoppedEarly } from '../../shared/run';
 import type { Runtime } from '../../runtime/runtime';
 import type { ProductKind } from './products/product';
 
@@ -60,12 +60,26 @@ export type RunEvent =
   | { readonly kind: 'stopReceived' }
   /** A stop takes effect: what was trained is now saved. */
   | { readonly kind: 'stopping' }
-  /** The lowest validation loss so far. */
-  | { readonly kind: 'best'; readonly step: number; readonly loss: number }
+  /** The best evaluation so far. `metric`: what it is the best by; null: the loss. */
+  | {
+      readonly kind: 'best';
+      readonly step: number;
+      readonly loss: number;
+      readonly metric: MetricValue | null;
+    }
   | {
       readonly kind: 'done';
       readonly state: 'completed' | 'stopped';
       /** Null when no step was taken, so that nothing was written. */
       readonly product: ProductKind | null;
+      readonly stopped_early: StoppedEarly | null;
     }
   | { readonly kind: 'failed'; readonly error: SerializedError };
+
+/** What a training has done that had no time to save anything. */
+export const STOPPED_AT_ONCE = {
+  kind: 'done',
+  state: 'stopped',
+  product: null,
+  stopped_early: null,
+} as const satisfies RunEvent;

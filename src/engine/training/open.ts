@@ -1,11 +1,13 @@
-import { readData, type DataRecipe, type ReadData } from '../../data/dataset/prepare';
+import { readData, type ReadData } from '../../data/dataset/prepare';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import type { BaseModel } from '../../formats/baseModel';
 import { isModuleToSave } from '../../lora/modulesToSave';
+import { metricsOfTask } from '../../shared/bestMetric';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { labelNamesOf } from '../model/labels';
+import type { ProblemType } from '../../shared/task';
 import { countOf } from '../../shared/values';
 
 /** A base and the rows to train it on. */
@@ -23,7 +25,7 @@ export interface OpenedForTraining {
  * @throws LoraError; what `onProgress` throws
  */
 export async function openForTraining(
-  recipe: DataRecipe & Pick<Recipe, 'base' | 'lora'>,
+  recipe: Recipe,
   onProgress?: (fraction: number) => void,
 ): Promise<OpenedForTraining> {
   const { task, base: file, lora } = recipe;
@@ -33,6 +35,7 @@ export async function openForTraining(
     if (initial) refuseFrozenVocabulary(base, initial, lora.init_adapter!);
     const known = initial?.labels?.names ?? labelNamesOf(base);
     const read = await readData(recipe, known, onProgress);
+    checkBestMetric(recipe, read.labels?.problem_type ?? null);
     const names = read.labels?.names;
     if (!names) return { base, read };
     if (initial) checkLabelCount(initial.num_labels, names.length, lora.init_adapter!);
@@ -50,6 +53,21 @@ export async function openForTraining(
     await base.close();
     throw error;
   }
+}
+
+/** @throws LoraError('recipe') for a metric that the kind of the rows' labels does not have */
+function checkBestMetric(
+  { task, dataset, problem_type, training }: Recipe,
+  found: ProblemType | null,
+): void {
+  const { metric_for_best_model: metric } = training;
+  const known = metricsOfTask(task, found ?? problem_type);
+  if (known.includes(metric)) return;
+  throw new LoraError(
+    'recipe',
+    `Evaluations of these rows have no "${metric}". They have ${known.join(', ')}.`,
+    { place: { file: dataset, key: 'training.metric_for_best_model' } },
+  );
 }
 
 /** A vocabulary of the adapter's own can only be kept if it is trained with the adapter. */

@@ -12,7 +12,13 @@ import { MetricsFile } from '../run/runFolder';
 import { checkpointSteps } from './checkpoint';
 import { diskErrorForUser, errorForUser } from './errorForUser';
 import { Heartbeat } from './heartbeat';
-import type { RunEvent, RunFacts, TrainJob, WorkerCommand } from './messages';
+import {
+  STOPPED_AT_ONCE,
+  type RunEvent,
+  type RunFacts,
+  type TrainJob,
+  type WorkerCommand,
+} from './messages';
 import { failedWith, RecordFile } from './recordFile';
 import { RemainingTime } from './remainingTime';
 import { TrainingWorker } from './trainingWorker';
@@ -171,9 +177,7 @@ export class RunSupervisor {
     const ended = this.worker.end();
     if (words !== null) this.log('warn', words);
     // the error of a full disk is reported by the next write
-    await this.handleEvent({ kind: 'done', state: 'stopped', product: null })?.catch(
-      () => undefined,
-    );
+    await this.handleEvent(STOPPED_AT_ONCE)?.catch(() => undefined);
     await ended;
   }
 
@@ -252,7 +256,12 @@ export class RunSupervisor {
         return;
       case 'best':
         return this.updateRecord({
-          result: { ...result, best_step: event.step, best_validation_loss: event.loss },
+          result: {
+            ...result,
+            best_step: event.step,
+            best_validation_loss: event.loss,
+            best_metric: event.metric,
+          },
         });
       case 'done':
         return this.updateRecord({
@@ -261,6 +270,7 @@ export class RunSupervisor {
           result: {
             ...result,
             ...(event.product && { [event.product]: RUN_FILES[event.product] }),
+            ...(event.stopped_early && { stopped_early: event.stopped_early }),
           },
         });
       case 'failed':

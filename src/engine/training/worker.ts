@@ -16,7 +16,13 @@ import { dataFactsOf } from './dataFacts';
 import { DatasetWatch } from './datasetWatch';
 import { loadForTraining } from './load';
 import { TrainingLoop } from './loop';
-import type { RunFacts, TrainJob, WorkerEvent, WorkerRequest } from './messages';
+import {
+  STOPPED_AT_ONCE,
+  type RunFacts,
+  type TrainJob,
+  type WorkerEvent,
+  type WorkerRequest,
+} from './messages';
 import { prepareTraining, type PreparedTraining } from './prepare';
 import { AdapterProduct } from './products/adapterProduct';
 import { ModelProduct } from './products/modelProduct';
@@ -88,7 +94,8 @@ async function train(job: TrainJob, prepared: PreparedTraining): Promise<void> {
   const state = await loop.run();
   await control.answerRequests();
   model.dispose();
-  emit({ kind: 'done', state, product: loop.hasTrained ? product.kind : null });
+  const { stopped_early } = loop;
+  emit({ kind: 'done', state, product: loop.hasTrained ? product.kind : null, stopped_early });
 }
 
 async function generate(
@@ -125,7 +132,7 @@ function factsOf(
 
 runJob(workerData as TrainJob)
   .catch((error: unknown) => {
-    if (error instanceof RunStopped) emit({ kind: 'done', state: 'stopped', product: null });
+    if (error instanceof RunStopped) emit(STOPPED_AT_ONCE);
     else emit({ kind: 'failed', error: LoraError.from(error, 'run').serialize() });
   })
   .finally(() => port.close());

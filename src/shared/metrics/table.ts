@@ -37,8 +37,16 @@ type MetricRow =
   | { readonly source: 'smoothing'; readonly number: NumberKind; readonly curve: Curve }
   /** The loss of an eval line. */
   | { readonly source: 'eval'; readonly number: NumberKind; readonly curve: Curve }
-  /** A score of an eval line, drawn in the chart `score`. `max`: upper bound, null without one. */
-  | { readonly source: 'score'; readonly number: NumberKind; readonly max: number | null };
+  /**
+   * A score of an eval line, drawn in the chart `score`. `max`: upper bound, null without one;
+   * `lower`: a lower value is better.
+   */
+  | {
+      readonly source: 'score';
+      readonly number: NumberKind;
+      readonly max: number | null;
+      readonly lower?: true;
+    };
 
 /**
  * Every metric of a run: columns, charts, key numbers, CSV heads and tables derive from this table.
@@ -99,11 +107,11 @@ export const METRICS = {
   },
 
   /** exp(loss) */
-  perplexity: { source: 'score', number: 'value', max: null },
+  perplexity: { source: 'score', number: 'value', max: null, lower: true },
   accuracy: { source: 'score', number: 'value', max: 1 },
   f1: { source: 'score', number: 'value', max: 1 },
   /** In the unit of the labels. */
-  rmse: { source: 'score', number: 'value', max: null },
+  rmse: { source: 'score', number: 'value', max: null, lower: true },
   /** -1 to 1 */
   pearson: { source: 'score', number: 'value', max: 1 },
   /** -1 to 1 */

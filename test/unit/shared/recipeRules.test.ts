@@ -6,6 +6,35 @@ const file = resolve('folder/lora.json');
 const check = (training: object) =>
   checkRecipe(JSON.stringify({ base: 'm', dataset: 'd', training }, null, 1), file);
 
+describe('what best/ is chosen by', () => {
+  const keysOf = (recipe: object) =>
+    checkRecipe(JSON.stringify({ base: 'm', dataset: 'd', ...recipe }), file).problems.map(
+      ({ place }) => place?.key,
+    );
+
+  it.each<[object]>([
+    [{ training: { metric_for_best_model: 'perplexity', greater_is_better: false } }],
+    [{ task: 'seq_cls', training: { metric_for_best_model: 'pearson' } }],
+    [{ task: 'embedding', training: { metric_for_best_model: 'retrieval' } }],
+    [{ training: { early_stopping_patience: 2, early_stopping_threshold: 0.1 } }],
+  ])('is a metric of the task: %j', (recipe) => expect(keysOf(recipe)).toEqual([]));
+
+  it.each<[string, object]>([
+    ['metric_for_best_model', { training: { metric_for_best_model: 'accuracy' } }],
+    [
+      'metric_for_best_model',
+      {
+        task: 'seq_cls',
+        problem_type: 'regression',
+        training: { metric_for_best_model: 'f1' },
+      },
+    ],
+    ['greater_is_better', { training: { greater_is_better: true } }],
+    ['early_stopping_threshold', { training: { early_stopping_threshold: 0.1 } }],
+    ['early_stopping_patience', { validation_split: 0, training: { early_stopping_patience: 2 } }],
+  ])('is refused at %s: %j', (key, recipe) => expect(keysOf(recipe)).toEqual([`training.${key}`]));
+});
+
 describe('the parameters of a scheduler', () => {
   it.each([
     [{ lr_scheduler_type: 'cosine', lr_scheduler_kwargs: { num_cycles: 1, power: null } }],

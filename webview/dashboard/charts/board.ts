@@ -1,4 +1,5 @@
 import type { TemplateResult } from 'lit-html';
+import { bestMetricOf } from '../../../src/shared/bestMetric';
 import { RunHistory } from '../../../src/shared/runHistory';
 import { axisBar } from '../../shared/charts/axisBar';
 import type { Range } from '../../shared/charts/decimate';
@@ -193,9 +194,9 @@ export class ChartBoard {
   }
 
   private look(): Drawing {
-    const { choices, history } = this.page.state;
+    const { choices, history, run } = this.page.state;
     const { axis, logarithmic, logarithmicX } = choices;
-    const marks = runMarks(history).map(({ step, ...mark }) => ({
+    const marks = runMarks(history, bestMetricOf(run)).map(({ step, ...mark }) => ({
       ...mark,
       x: this.lines.placeOf(step),
     }));

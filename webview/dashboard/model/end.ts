@@ -1,6 +1,7 @@
+import type { BestMetric } from '../../../src/shared/bestMetric';
 import type { SampleLine } from '../../../src/shared/metrics/lines';
 import type { RunHistory } from '../../../src/shared/runHistory';
-import { samplesByPrompt, validation } from './summary';
+import { bestEvaluation, samplesByPrompt, type BestEvaluation } from './summary';
 
 /** What a run has learnt, in numbers. */
 export interface End {
@@ -13,21 +14,18 @@ export interface End {
   /** Sampled rows that were answered exactly as expected. */
   readonly exact: { readonly from: number; readonly to: number; readonly all: number } | null;
   /** Null without validation. */
-  readonly best: { readonly step: number; readonly loss: number; readonly isLast: boolean } | null;
+  readonly best: (BestEvaluation & { readonly isLast: boolean }) | null;
 }
 
 /** Null before the first step. */
-export function endOf(history: RunHistory): End | null {
+export function endOf(history: RunHistory, metric: BestMetric): End | null {
   if (history.length === 0) return null;
-  const best = validation(history);
+  const best = bestEvaluation(history, metric);
   const lastEvaluation = history.lines.findLast(({ kind }) => kind === 'eval')?.step ?? 0;
   return {
     loss: validationChange(history) ?? lossChange(history),
     exact: exactSamples(history),
-    best:
-      best && best.bestStep > 0
-        ? { step: best.bestStep, loss: best.best, isLast: best.bestStep === lastEvaluation }
-        : null,
+    best: best && { ...best, isLast: best.step === lastEvaluation },
   };
 }
 

@@ -1,7 +1,8 @@
 import type { RunHistory } from '../../../src/shared/runHistory';
 import type { RunRecord, RunState } from '../../../src/shared/run';
 import type { LogMessage } from '../../../src/shared/pages/dashboard/protocol';
-import { validation } from './summary';
+import { bestMetricOf, type BestMetric } from '../../../src/shared/bestMetric';
+import { bestEvaluation } from './summary';
 
 /** Something that happened in a run; `step` is null if it belongs to no step. */
 export type TimelineEvent =
@@ -9,7 +10,12 @@ export type TimelineEvent =
   | { readonly kind: 'ended'; readonly step: null; readonly time: string; readonly state: RunState }
   | { readonly kind: 'checkpoint'; readonly step: number; readonly path: string }
   | { readonly kind: 'resume'; readonly step: number }
-  | { readonly kind: 'best'; readonly step: number; readonly loss: number }
+  | {
+      readonly kind: 'best';
+      readonly step: number;
+      readonly metric: BestMetric;
+      readonly value: number;
+    }
   | {
       readonly kind: 'warn' | 'error';
       readonly step: null;
@@ -23,13 +29,14 @@ export function eventsOf(
   history: RunHistory,
   log: readonly LogMessage[],
 ): TimelineEvent[] {
-  const best = validation(history);
+  const metric = bestMetricOf(run);
+  const best = bestEvaluation(history, metric);
   const bySteps = history.lines.flatMap((line): TimelineEvent[] => {
     if (line.kind === 'checkpoint')
       return [{ kind: 'checkpoint', step: line.step, path: line.path }];
     if (line.kind === 'resume') return [{ kind: 'resume', step: line.step }];
-    return line.kind === 'eval' && best && line.step === best.bestStep
-      ? [{ kind: 'best', step: line.step, loss: line.loss }]
+    return line.kind === 'eval' && line.step === best?.step
+      ? [{ kind: 'best', step: line.step, metric, value: best.value }]
       : [];
   });
   return [

@@ -1,3 +1,4 @@
+import { isBetter, metricOf, type BestMetric } from '../../../src/shared/bestMetric';
 import type { SampleLine, SampleMessage } from '../../../src/shared/metrics/lines';
 import { SCORE_NAMES, type ScoreName, type StepField } from '../../../src/shared/metrics/table';
 import type { RunHistory } from '../../../src/shared/runHistory';
@@ -50,15 +51,33 @@ export function validation(history: RunHistory): Validation | undefined {
 /** A step to be marked in the chart of the losses. */
 export type StepMark = Omit<Mark, 'x'> & { readonly step: number };
 
-/** Steps with a checkpoint, and the step with the lowest validation loss. */
-export function runMarks(history: RunHistory): readonly StepMark[] {
+/** The evaluation whose weights are in best/. */
+export interface BestEvaluation {
+  readonly step: number;
+  readonly loss: number;
+  /** Of the metric that it is the best by. */
+  readonly value: number;
+}
+
+/** The best evaluation; null before the first, and where none beats that before training. */
+export function bestEvaluation(history: RunHistory, metric: BestMetric): BestEvaluation | null {
+  const evals = history.lines
+    .filter((line) => line.kind === 'eval')
+    .map((line) => ({ step: line.step, loss: line.loss, value: metricOf(line, metric) }))
+    .filter(({ value }) => Number.isFinite(value));
+  const [first, ...others] = evals;
+  if (!first) return null;
+  const best = others.reduce((a, b) => (isBetter(b.value, a.value, metric) ? b : a), first);
+  return best.step > 0 ? best : null;
+}
+
+/** Steps with a checkpoint, and the step whose weights are in best/. */
+export function runMarks(history: RunHistory, metric: BestMetric): readonly StepMark[] {
   const checkpoints = history.lines
     .filter((line) => line.kind === 'checkpoint')
     .map(({ step }) => ({ step, kind: 'checkpoint' as const }));
-  const best = validation(history);
-  return best && best.bestStep > 0
-    ? [...checkpoints, { step: best.bestStep, kind: 'best', value: best.best }]
-    : checkpoints;
+  const best = bestEvaluation(history, metric);
+  return best ? [...checkpoints, { step: best.step, kind: 'best', value: best.loss }] : checkpoints;
 }
 
 /** The step of the last checkpoint; null without one. */

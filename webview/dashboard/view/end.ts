@@ -1,5 +1,6 @@
 import { nothing, type TemplateResult } from 'lit-html';
 import { html } from '../../shared/html';
+import { bestMetricOf, type BestMetric } from '../../../src/shared/bestMetric';
 import { endOf, type End } from '../model/end';
 import type { KeyNumbers } from '../model/keyNumbers';
 import { lastValue } from '../model/summary';
@@ -12,12 +13,13 @@ export function endView(
   state: DashboardState,
 ): TemplateResult | typeof nothing {
   const { t } = page;
-  const end = hasEnded(state) ? endOf(state.history) : null;
+  const end = hasEnded(state) ? endOf(state.history, bestMetricOf(state.run)) : null;
   if (!end) return nothing;
   const sentences = [
     ...lossSentence(page, end),
     ...exactSentence(page, end),
-    ...bestSentence(page, end),
+    ...bestSentence(page, end, bestMetricOf(state.run)),
+    ...earlySentence(page, state),
     ...costSentence(page, numbers, state),
   ];
   return html`<section class="end" aria-label=${t('end')}>
@@ -42,10 +44,20 @@ function exactSentence({ t, format }: DashboardPage, { exact }: End): string[] {
   return [t('end.exact', format.count(from), format.count(to), format.count(all))];
 }
 
-function bestSentence({ t, format }: DashboardPage, { best }: End): string[] {
+function bestSentence({ t, format }: DashboardPage, { best }: End, metric: BestMetric): string[] {
   if (!best) return [];
   if (best.isLast) return [t('end.best.last')];
-  return [t('end.best.earlier', format.count(best.step), format.value(best.loss))];
+  const step = format.count(best.step);
+  const value = format.value(best.value);
+  return metric === 'loss'
+    ? [t('end.best.earlier', step, value)]
+    : [t('end.best.metric', step, t(`series.${metric}`), value)];
+}
+
+/** Why the training ended before its last step. */
+function earlySentence({ t, format }: DashboardPage, { run }: DashboardState): string[] {
+  const early = run?.result.stopped_early;
+  return early ? [t('end.early', format.count(early.patience))] : [];
 }
 
 function costSentence(

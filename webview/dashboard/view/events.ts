@@ -33,8 +33,12 @@ function eventsGrid(page: DashboardPage, events: readonly TimelineEvent[]): Temp
   ></vscode-data-grid>`;
 }
 
-const eventName = ({ t }: DashboardPage, event: TimelineEvent): string =>
-  event.kind === 'ended' ? t(`state.${event.state}`) : t(`event.${event.kind}`);
+function eventName({ t }: DashboardPage, event: TimelineEvent): string {
+  if (event.kind === 'ended') return t(`state.${event.state}`);
+  return event.kind === 'best' && event.metric !== 'loss'
+    ? t('event.best.metric', t(`series.${event.metric}`))
+    : t(`event.${event.kind}`);
+}
 
 function eventDetail({ t, format }: DashboardPage, event: TimelineEvent): string {
   switch (event.kind) {
@@ -47,7 +51,7 @@ function eventDetail({ t, format }: DashboardPage, event: TimelineEvent): string
     case 'resume':
       return t('event.resume.detail');
     case 'best':
-      return format.value(event.loss);
+      return format.value(event.value);
     case 'warn':
     case 'error':
       return event.message;

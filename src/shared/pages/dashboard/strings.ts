@@ -82,6 +82,9 @@ export const DASHBOARD_STRINGS = {
   'end.best.last': 'The last step is the best one.',
   'end.best.earlier':
     'The best step was {0}, with a validation loss of {1}; its weights are kept in the folder “best”.',
+  'end.best.metric': 'The best step was {0} ({1} {2}); its weights are kept in the folder “best”.',
+  'end.early':
+    'The training ended early, because {0} {0|evaluation|evaluations} in a row brought no improvement.',
   'tile.loss': 'Loss',
   'tile.loss.sub': 'smoothed {0}',
   'tile.validation': 'Validation loss',
@@ -202,6 +205,7 @@ export const DASHBOARD_STRINGS = {
   'event.resume': 'Resumed',
   'event.resume.detail': 'continued from the checkpoint of this step',
   'event.best': 'Best validation loss',
+  'event.best.metric': 'Best evaluation ({0})',
   'event.warn': 'Warning',
   'event.error': 'Error',
   'event.none': 'No events yet.',

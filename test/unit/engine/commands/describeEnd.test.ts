@@ -37,6 +37,23 @@ describe('the last words of a run', () => {
     expect(endOf('completed', { ...validated, best_step: 30 }).join()).not.toContain('best');
   });
 
+  it('name the metric that best/ was chosen by, and say that the training ended early', () => {
+    const best_metric = { name: 'accuracy', value: 0.75 };
+    const stopped_early = { patience: 3, metric: 'accuracy' };
+    const found = endOf('completed', {
+      ...validated,
+      first_validation_loss: 1,
+      best_metric,
+      stopped_early,
+    });
+    expect(found).toEqual([
+      'completed after 30 steps, loss 1.5000, validation loss 1.5000',
+      'ended early: 3 evaluations in a row did not improve the best accuracy',
+      `adapter: ${path.join(dir, 'adapter')}`,
+      `best: ${path.join(dir, 'best')} (accuracy 0.7500 at step 20)`,
+    ]);
+  });
+
   it('say that the result is worse than the base', () => {
     expect(endOf('completed', { ...validated, first_validation_loss: 1 }).at(-1)).toBe(
       'The validation loss was lower before the training (1.0000 at step 0): on the validation rows, the result is worse than the base.',

@@ -38,6 +38,8 @@ describe('supported', () => {
   });
 });
 
+const best = (training: object) => ({ training });
+
 describe('refused by its key', () => {
   it.each<[string, Asked]>([
     ['base', { base: { ...FOLDER, format: 'gguf' } }],
@@ -47,6 +49,8 @@ describe('refused by its key', () => {
     ['lora.init_lora_weights', { recipe: { lora: { init_lora_weights: 'pissa' } } }],
     ['lora.init_lora_weights', { recipe: { lora: { init_lora_weights: 'olora' } } }],
     ['lora.frozen_adapters', { recipe: { lora: { frozen_adapters: ['/adapter'] } } }],
+    ['training.metric_for_best_model', { recipe: best({ metric_for_best_model: 'perplexity' }) }],
+    ['training.early_stopping_patience', { recipe: best({ early_stopping_patience: 2 }) }],
     ['samples.prompts', { recipe: { samples: { prompts: ['Hello'] } } }],
     ['training.per_device_train_batch_size', { workers: 5 }],
   ])('%s: %j', (key, asked) => {

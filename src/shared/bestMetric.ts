@@ -1,0 +1,61 @@
+import type { EvalLine } from './metrics/lines';
+import { METRICS, SCORE_NAMES, type ScoreName } from './metrics/table';
+import type { RunRecord } from './run';
+import type { ProblemType, Task } from './task';
+
+/** What the best evaluation is chosen by: the validation loss, or a score of the task. */
+export type BestMetric = 'loss' | ScoreName;
+
+/** The choices for training.metric_for_best_model. */
+export const BEST_METRICS: readonly [BestMetric, ...BestMetric[]] = ['loss', ...SCORE_NAMES];
+
+const isBestMetric = (name: unknown): name is BestMetric =>
+  BEST_METRICS.some((own) => own === name);
+
+/** Whether a higher value of a metric is better. */
+export function isGreaterBetter(metric: BestMetric): boolean {
+  if (metric === 'loss') return false;
+  const row = METRICS[metric];
+  return !('lower' in row);
+}
+
+/** What best/ of a run is chosen by; recipes of older versions name nothing: the loss. */
+export function bestMetricOf(run: Pick<RunRecord, 'recipe'> | null): BestMetric {
+  const training: Readonly<Record<string, unknown>> | undefined = run?.recipe.training;
+  const name = training?.['metric_for_best_model'];
+  return isBestMetric(name) ? name : 'loss';
+}
+
+/** The value of a metric in an evaluation; NaN where it has none. */
+export const metricOf = (
+  { loss, scores }: Pick<EvalLine, 'loss' | 'scores'>,
+  metric: BestMetric,
+): number => (metric === 'loss' ? loss : (scores?.[metric] ?? NaN));
+
+/** Whether a value is better than another; NaN is not. */
+export const isBetter = (value: number, other: number, metric: BestMetric): boolean =>
+  isGreaterBetter(metric) ? value > other : value < other;
+
+const CLASSIFICATION: readonly ScoreName[] = ['accuracy', 'f1'];
+const SCORES_OF_TASKS: Readonly<Record<Task, readonly ScoreName[]>> = {
+  causal_lm: ['perplexity'],
+  seq_cls: [...CLASSIFICATION, 'rmse', 'pearson'],
+  token_cls: CLASSIFICATION,
+  image_cls: CLASSIFICATION,
+  embedding: ['cosine', 'retrieval'],
+};
+
+/**
+ * The metrics that evaluations of a task have. `problem_type`: null where the rows decide it; then
+ * those of all kinds.
+ */
+export function metricsOfTask(task: Task, problem_type: ProblemType | null): BestMetric[] {
+  const isRegression = (name: ScoreName) => name === 'rmse' || name === 'pearson';
+  const scores = SCORES_OF_TASKS[task].filter(
+    (name) =>
+      task !== 'seq_cls' ||
+      problem_type === null ||
+      isRegression(name) === (problem_type === 'regression'),
+  );
+  return ['loss', ...scores];
+}
