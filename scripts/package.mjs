@@ -2,6 +2,8 @@
 // compiled binding, so that installing it needs no compiler. Beside it lies the list of the bundled
 // packages (.cdx.json, CycloneDX).
 //   --all   a .vsix for each platform with a binding, and one without any for all others
+//   --runtime [PLATFORM…|--all]   instead the companion of these platforms, or of this one: a .vsix
+//           with the runtime's libraries, from wheels that are downloaded once
 import { createVSIX } from '@vscode/vsce';
 import { spawnSync } from 'node:child_process';
 import {
@@ -15,6 +17,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { tsImport } from 'tsx/esm/api';
 
 const MAX_BYTES = 6_000_000;
 const root = path.resolve(import.meta.dirname, '..');
@@ -62,9 +65,15 @@ function contentsFor(target) {
   return target && hasBinding(target) ? `${common}!dist/binding/${target}/*\n` : common;
 }
 
-function checkSize(packagePath) {
+/** Prints and returns the bytes of a package. */
+function sizeOf(packagePath) {
   const { size } = statSync(packagePath);
   console.log(`${path.basename(packagePath)}: ${(size / 1e6).toFixed(2)} MB`);
+  return size;
+}
+
+function checkSize(packagePath) {
+  const size = sizeOf(packagePath);
   if (size <= MAX_BYTES) return;
   console.error(
     `The package is larger than ${MAX_BYTES / 1e6} MB: check its contents with npx vsce ls.`,
@@ -72,8 +81,52 @@ function checkSize(packagePath) {
   process.exit(1);
 }
 
-build();
+/** The companions of platforms, from wheels that are kept in the user's cache. */
+async function packageRuntimes(platforms) {
+  const { PLATFORM_PINS } = await tsImport('../src/runtime/pins.ts', import.meta.url);
+  const { provideWheel } = await tsImport(
+    '../src/runtime/binding/provideWheel.ts',
+    import.meta.url,
+  );
+  const { defaultRuntimeHome } = await tsImport('../src/runtime/findRuntime.ts', import.meta.url);
+  const { packageRuntime } = await import('./runtimePackage.mjs');
+  const unknown = platforms.find((platform) => PLATFORM_PINS[platform] === undefined);
+  if (unknown !== undefined)
+    throw new Error(`There is no runtime for ${unknown}, only for ${NATIVE.join(', ')}.`);
+  const runtime = { home: defaultRuntimeHome(), url: process.env.LORA_RUNTIME_URL };
+  let shown = '';
+  const options = {
+    signal: new AbortController().signal,
+    log: (line) => line && console.log(`  ${line}`),
+    onProgress: ({ message }) => {
+      if (message !== shown) console.log(`  ${message}`);
+      shown = message;
+    },
+  };
+  for (const platform of platforms) {
+    const pin = PLATFORM_PINS[platform];
+    const wheels = [];
+    for (const own of pin.wheels)
+      wheels.push(await provideWheel(own, { runtime, env: process.env, options }));
+    sizeOf(await packageRuntime({ platform, pin, wheels, folder: root }));
+  }
+}
+
+async function packageExtension() {
+  build();
+  if (!isForAll && !hasBinding(own))
+    console.log(`  no binding for ${own}: this .vsix trains on WebAssembly`);
+  for (const target of isForAll ? [...NATIVE, undefined] : [own]) await packageFor(target);
+}
+
 const own = `${process.platform}-${process.arch}`;
-if (!isForAll && !hasBinding(own))
-  console.log(`  no binding for ${own}: this .vsix trains on WebAssembly`);
-for (const target of isForAll ? [...NATIVE, undefined] : [own]) await packageFor(target);
+try {
+  if (process.argv.includes('--runtime')) {
+    const named = process.argv.slice(2).filter((option) => !option.startsWith('--'));
+    const chosen = named.length > 0 ? named : [own];
+    await packageRuntimes(isForAll ? NATIVE : chosen);
+  } else await packageExtension();
+} catch (error) {
+  console.error(error.describe?.() ?? error);
+  process.exit(1);
+}

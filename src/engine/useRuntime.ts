@@ -5,7 +5,8 @@ import {
   wasmRuntime,
   type RuntimeOptions,
 } from '../runtime/findRuntime';
-import type { Runtime } from '../runtime/runtime';
+import type { InstallOptions, Runtime } from '../runtime/runtime';
+import { thisMachine } from '../runtime/targetMachine';
 
 /** What finding a runtime needs. */
 export interface RuntimeContext {
@@ -21,6 +22,14 @@ export const runtimeOptions = (dist: string): RuntimeOptions => ({
   home: defaultRuntimeHome(),
   path: process.env['LORA_RUNTIME_PATH'] ?? null,
   url: process.env['LORA_RUNTIME_URL'] ?? null,
+  companion: process.env['LORA_RUNTIME_COMPANION'] ?? null,
+});
+
+/** Shows that the libraries of a runtime are checked, which takes a while when it is first used. */
+export const reportTo = (show: RuntimeContext['warn']): InstallOptions => ({
+  signal: new AbortController().signal,
+  log: show,
+  onProgress: ({ message }) => show(message),
 });
 
 /**
@@ -32,7 +41,7 @@ export async function useRuntime({ dist, warn }: RuntimeContext): Promise<Runtim
   const runtime =
     process.env['LORA_RUNTIME'] === 'wasm'
       ? wasmRuntime('LORA_RUNTIME requests it')
-      : await findRuntime(runtimeOptions(dist));
+      : await findRuntime(runtimeOptions(dist), thisMachine(), reportTo(warn));
   if (!runtime) {
     throw new LoraError('runtime', 'No runtime is installed.', {
       fix: 'Install it (lora runtime --install).',

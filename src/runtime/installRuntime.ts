@@ -1,6 +1,8 @@
+import { readdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { throwIfCancelled } from '../common/cancellation';
 import { LoraError } from '../shared/errors';
+import { companionSource } from './companion';
 import { INSTALLATION_CANCELLED } from './exec';
 import { inTemporaryFolder, moveIntoPlace, removeAllExcept } from './installFolder';
 import { openInstalled, putBinding } from './installed';
@@ -19,9 +21,10 @@ import { thisMachine, type TargetMachine } from './targetMachine';
 import { WrongFileError } from './wheel';
 
 /**
- * Installs a runtime from the first source that works: a local Python's TensorFlow, then the
- * pinned wheel. Gives WebAssembly on a platform without libtensorflow; on the
- * others, falling back to it is the caller's choice. An incomplete installation is never found.
+ * Installs a runtime: from the companion extension if there is one, else from the first source that
+ * works: the mirror, a local Python's TensorFlow, the pinned wheel. Gives WebAssembly on a platform
+ * without libtensorflow; on the others, falling back to it is the caller's choice. An incomplete
+ * installation is never found.
  *
  * @throws LoraError('runtime') with the failure of each source, 'disk' or 'cancelled';
  *   WrongFileError, after which no other source is tried.
@@ -33,6 +36,11 @@ export async function installRuntime(
 ): Promise<Runtime> {
   const { pin, platform, env } = machine;
   if (!pin) return wasmRuntimeFor(platform);
+  const { companion } = runtime;
+  if (companion) {
+    const source = await companionSource(companion, pin, platform);
+    return (await installFrom({ source, pin, runtime, options, machine }))!; // always available
+  }
   const failures: LoraError[] = [];
   for (const source of sourcesFor(pin, runtime, env)) {
     try {
@@ -96,14 +104,35 @@ async function fillFolder(
   const libraries = Object.values(pin.libraries);
   await removeAllExcept(libraries, temp); // the wheel or archive that they came in
   onProgress({ message: 'Checking libtensorflow', fraction: null });
-  const binding = await putBinding(temp, runtime.dist, machine.platform);
-  const probed = await machine.probe(binding, runtime.dist, { signal });
+  const present = await readdir(temp);
   const files: Manifest['files'] = [];
   // one after the other: they are gigabytes
-  for (const name of libraries) files.push(await describeLibrary(temp, name, signal));
+  for (const name of libraries.filter((own) => present.includes(own)))
+    files.push(await describeLibrary(temp, name, signal));
+  await requirePinned(temp, files, source);
+  const binding = await putBinding(temp, runtime.dist, machine.platform);
+  const probed = await machine.probe(binding, runtime.dist, { signal });
   const { multiplies_bf16, ...found } = probed;
   const bf16 = { [processorName()]: multiplies_bf16 };
   const manifest = { source: source.name, ...found, why, bf16, files };
   await writeManifest(temp, manifest);
   return manifest;
+}
+
+/** @throws WrongFileError that names the library which is not the pinned one: it is not loaded. */
+async function requirePinned(
+  folder: string,
+  files: Manifest['files'],
+  { pinned }: Source,
+): Promise<void> {
+  if (!pinned) return;
+  for (const { name, sha256 } of files) {
+    const expected = pinned.sha256[name];
+    if (sha256 === expected) continue;
+    const place = await realpath(path.join(folder, name));
+    throw new WrongFileError(
+      `${place} is damaged or not the expected file: it has sha256 ${sha256}, expected ${expected ?? 'none'}.`,
+      pinned.fix,
+    );
+  }
 }

@@ -10,15 +10,16 @@ import type { Runtime, RuntimeOptions } from './runtime';
 import type { TargetMachine } from './targetMachine';
 
 /**
- * Sources in the order of preference: what the user installed on request comes first. A runtime of
- * the setting is used only while the setting names it.
+ * Sources in the order of preference: what the user installed on request comes first. Those of the
+ * setting and of the companion are used only while these name them.
  */
 const PREFERRED: readonly Manifest['source'][] = ['cuda', 'python', 'mirror', 'wheel'];
 
-/** The preferred intact runtime under home; null when there is none. */
+/** The preferred intact runtime under home, of some sources; null when there is none. */
 export async function findInstalled(
   runtime: RuntimeOptions,
   machine: TargetMachine,
+  allowed = PREFERRED,
 ): Promise<Runtime | null> {
   const names = (await readdir(runtime.home).catch(() => [])).filter(
     (name) => !name.startsWith('.') && name.endsWith(`-${machine.platform}`),
@@ -30,7 +31,7 @@ export async function findInstalled(
   const sources = await Promise.all(
     newestFirst.map(async (folder) => (await readManifest(folder))?.source),
   );
-  for (const source of PREFERRED) {
+  for (const source of allowed) {
     for (const folder of newestFirst.filter((_, i) => sources[i] === source)) {
       const found = await openInstalled(folder, runtime, machine);
       if (found) return found;

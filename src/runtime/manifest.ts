@@ -15,7 +15,7 @@ const LibrarySchema = v.object({
 
 /** runtime.json: the libraries of an installed runtime, and where they came from. */
 const ManifestSchema = v.object({
-  source: v.picklist(['setting', 'cuda', 'python', 'mirror', 'wheel']),
+  source: v.picklist(['setting', 'cuda', 'companion', 'python', 'mirror', 'wheel']),
   tensorflow_version: v.string(),
   device: v.picklist(['cpu', 'gpu']),
   why: v.string(),

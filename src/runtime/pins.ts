@@ -16,6 +16,8 @@ export interface LibrariesPin {
   /** The path in a wheel of each library, and its file name beside the binding. */
   readonly libraries: Readonly<Record<string, string>>;
   readonly unpacked_size: number;
+  /** SHA-256 of each library by its file name, where they also come without their wheels. */
+  readonly library_sha256?: Readonly<Record<string, string>>;
 }
 
 /** Libraries and the wheels that hold them. */
@@ -38,6 +40,10 @@ export const downloadSize = ({ wheels }: WheelsPin): number =>
   wheels.reduce((sum, { wheel_size }) => sum + wheel_size, 0);
 
 export const TENSORFLOW_VERSION = '2.18.1';
+/** The extension that carries the libraries, as VS Code calls it (publisher, name). */
+export const COMPANION_ID = 'lora-workbench.lora-workbench-runtime';
+/** As people call it. */
+export const COMPANION_NAME = 'LoRA Workbench Runtime';
 /** The libraries in the wheels do not depend on the version of Python, but pip needs one. */
 export const WHEEL_PYTHON = '311';
 
@@ -165,6 +171,11 @@ export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
     ],
     unpacked_size: 682_569_648,
     libraries: elf,
+    library_sha256: {
+      'libtensorflow_cc.so.2': '2f274b53cb45231acf63aa4a60d2e9417e18d3f6c5237d0eb113948e851bd425',
+      'libtensorflow_framework.so.2':
+        'c8dbe0f4a072f239418f513d87d0bfddb9f403b7fc93a3d11d17d6e99db26a83',
+    },
     gpu: GPU,
   },
   'linux-arm64': {
@@ -179,6 +190,12 @@ export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
     unpacked_size: 767_521_768,
     // both libraries look for OpenMP's beside them
     libraries: { ...elf, 'tensorflow.libs/libomp-6196b3b5.so.5': 'libomp-6196b3b5.so.5' },
+    library_sha256: {
+      'libtensorflow_cc.so.2': '6ecb9213687afc566f94278a230fe3aab7274998a6d0ab8a1dac26fe99ade1a2',
+      'libtensorflow_framework.so.2':
+        'd129dd9371ee26d461f5ad006cf7024ca03794ef046edc64fb7d8c3c5738fc8e',
+      'libomp-6196b3b5.so.5': '86ec9e4d01195816d9f74e40428ca90cacd77d3412faab3abde713f47fe9050d',
+    },
   },
   'darwin-arm64': {
     wheels: [
@@ -191,6 +208,12 @@ export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
     ],
     unpacked_size: 655_268_476,
     libraries: macho,
+    library_sha256: {
+      'libtensorflow_cc.2.dylib':
+        '2a4abace7bc18843ff64f3be7065dcc11ae121979c878fb768964cb3c3de86b4',
+      'libtensorflow_framework.2.dylib':
+        'f47019178f370c58338251389c734126b921615c91fb14e3315ba0b23f1354d0',
+    },
   },
   'win32-x64': {
     wheels: [
@@ -216,6 +239,13 @@ export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
       [cpp('msvcp140.dll')]: 'msvcp140.dll',
       [cpp('Scripts/vcruntime140.dll')]: 'vcruntime140.dll',
       [cpp('Scripts/vcruntime140_1.dll')]: 'vcruntime140_1.dll',
+    },
+    library_sha256: {
+      '_pywrap_tensorflow_internal.pyd':
+        '3a81a2f2731d1d862f9a8bb3d8b22860f9d16202f5330a848955ab6ca5232f5b',
+      'msvcp140.dll': '0f885b509a685d2bbfa652fed26b5fb31d88fbdab0a978c641d1c7b8aa460aa9',
+      'vcruntime140.dll': 'd5e4d9a3e835fa679450145d6a7d94e36573a509317111904d9b3712c30d9066',
+      'vcruntime140_1.dll': '1f2d41c4aa5db0bc33ebf7b66d72943a817d7ce6cbe880502a9403823633093f',
     },
   },
 };

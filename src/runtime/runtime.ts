@@ -1,6 +1,6 @@
 /** Where a runtime came from. */
 export type RuntimeSource =
-  'setting' | 'installed' | 'cuda' | 'python' | 'mirror' | 'wheel' | 'wasm';
+  'setting' | 'installed' | 'cuda' | 'companion' | 'python' | 'mirror' | 'wheel' | 'wasm';
 
 /** An installed and verified libtensorflow with the binding beside it, or the slow fallback. */
 export type Runtime =
@@ -27,6 +27,8 @@ export interface RuntimeOptions {
   readonly home: string;
   /** The setting lora.runtime.path: a folder with libtensorflow. */
   readonly path?: string | null;
+  /** The folder of the companion extension, which carries the pinned libraries. */
+  readonly companion?: string | null;
   /** The setting lora.runtime.url: a mirror or folder that has the pinned wheels. */
   readonly url?: string | null;
 }

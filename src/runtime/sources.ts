@@ -19,11 +19,19 @@ export interface Source {
   readonly name: Manifest['source'];
   /** The first part of the name of its folder under home; the platform follows. */
   readonly id: string;
+  /** What its libraries must be, unless they come from checked wheels or are the user's own. */
+  readonly pinned?: PinnedLibraries;
   /**
    * Puts the libraries into an empty folder. Gives a sentence that says why this source is used;
    * null when the source is not available on this machine.
    */
   fill(folder: string, options: InstallOptions): Promise<string | null>;
+}
+
+/** The SHA-256 of each library by its name, and what to do if one has another. */
+export interface PinnedLibraries {
+  readonly sha256: Readonly<Record<string, string>>;
+  readonly fix: string;
 }
 
 /**

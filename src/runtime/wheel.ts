@@ -47,14 +47,15 @@ export async function downloadWheel(
   return wheel;
 }
 
-/** What was downloaded is not the pinned file. It is never unpacked, and nothing replaces it. */
+/** What was downloaded or installed is not the pinned file. It is never used or replaced. */
 export class WrongFileError extends LoraError {
-  constructor(message: string) {
-    super('runtime', message, {
-      fix: 'Nothing was installed. Try again; if it fails again, ask whoever runs your package mirror.',
-    });
+  constructor(message: string, fix = WRONG_DOWNLOAD) {
+    super('runtime', message, { fix });
   }
 }
+
+const WRONG_DOWNLOAD =
+  'Nothing was installed. Try again; if it fails again, ask whoever runs your package mirror.';
 
 /** @throws WrongFileError when the file is not the pinned one, byte for byte. */
 export async function checkWheel(wheel: string, pin: WheelPin, signal: AbortSignal): Promise<void> {

@@ -3,8 +3,9 @@ import { installGpuRuntime } from '../../runtime/installGpu';
 import { installRuntime } from '../../runtime/installRuntime';
 import type { Runtime } from '../../runtime/runtime';
 import { measureRuntime } from '../../runtime/probe';
+import { thisMachine } from '../../runtime/targetMachine';
 import { MEASURED_SIZE } from '../../runtime/speed';
-import { runtimeOptions } from '../useRuntime';
+import { reportTo, runtimeOptions } from '../useRuntime';
 import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
 import { flag } from './options';
@@ -22,7 +23,11 @@ export const runtimeCommand = defineCommand({
       },
       check: ({ options: { install, gpu } }) => (gpu && !install ? '--gpu needs --install.' : null),
       run: async ({ options: { install, gpu } }, context) => {
-        const installed = await findRuntime(runtimeOptions(context.dist));
+        const installed = await findRuntime(
+          runtimeOptions(context.dist),
+          thisMachine(),
+          reportTo(context.note),
+        );
         const isSuitable = installed !== null && (!gpu || isForGpu(installed));
         const runtime =
           install && !isSuitable

@@ -5,6 +5,7 @@ import type { Services } from '../services';
 /** Show Runtime and Install Runtime. */
 export function registerRuntime({ commands, runtime }: Services): vscode.Disposable {
   return vscode.Disposable.from(
+    vscode.extensions.onDidChange(() => runtime.extensionsChanged()),
     commands.add(COMMANDS.showRuntime, () => runtime.show()),
     commands.add(COMMANDS.askRuntime, () => runtime.question.remind()),
     commands.add(COMMANDS.installRuntime, async () => {

@@ -3,7 +3,12 @@ import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { findGpu, type Gpu } from '../../runtime/gpu';
 import { downloadSize, PLATFORM_PINS, platformKey, TENSORFLOW_VERSION } from '../../runtime/pins';
-import type { Runtime } from '../../runtime/runtime';
+import type {
+  InstallOptions,
+  InstallProgress,
+  Runtime,
+  RuntimeOptions,
+} from '../../runtime/runtime';
 import { thisMachine, type TargetMachine } from '../../runtime/targetMachine';
 import { formatBytes } from '../text/format';
 import { COMMANDS } from '../commands/commandTable';
@@ -15,12 +20,13 @@ import { withNotification } from '../ui/progress';
 import { hostEnvironment } from '../engine/hostEnvironment';
 import { OpenQuestion } from './openQuestion';
 import { describeRuntime } from './describeRuntime';
+import { companionFolder, runtimeVariables } from './runtimeSettings';
 
 /** Environment variables that select the engine's runtime. */
 export type RuntimeEnv = Readonly<Record<string, string>>;
 
 /** Which runtime to install. */
-type RuntimeAnswer = RuntimeDevice | 'none';
+type RuntimeAnswer = RuntimeDevice | 'companion' | 'none';
 
 /** Which runtimes can be installed, and what that means. */
 export interface RuntimeOffer {
@@ -91,7 +97,7 @@ export class RuntimeService {
             ? (await import('../../runtime/installGpu')).installGpuRuntime
             : (await import('../../runtime/installRuntime')).installRuntime;
         const runtime = await install(
-          { dist: this.dist, home: this.home, url: settingOf(SETTINGS.runtimeUrl) },
+          this.optionsFor(this.home),
           {
             signal: controller.signal,
             log: (line) => this.log.info(line),
@@ -178,7 +184,7 @@ export class RuntimeService {
           },
         ]
       : [];
-    const mirror = settingOf(SETTINGS.runtimeUrl);
+    const mirror = runtimeVariables().LORA_RUNTIME_URL;
     const question = mirror
       ? t(
           'Training needs libtensorflow {0}. It is installed once from {1} ({2} download).',
@@ -223,7 +229,13 @@ export class RuntimeService {
       if (chosen === cancel) return 'none';
       return choices.find(({ label }) => label === chosen)?.device;
     });
-    return answer === 'none' ? undefined : this.installOrOffer(answer);
+    if (answer === 'none') return undefined;
+    return answer === 'companion' ? (await this.find())?.env : this.installOrOffer(answer);
+  }
+
+  /** Goes on with what waits for a runtime when the user has installed the companion extension. */
+  extensionsChanged(): void {
+    if (companionFolder() !== null) this.question.answer('companion');
   }
 
   private async installOrOffer(device: RuntimeDevice): Promise<RuntimeEnv | undefined> {
@@ -251,25 +263,57 @@ export class RuntimeService {
   /** The runtime of the setting or of this extension, else that of the command line. */
   private async find(): Promise<Found | null> {
     const { defaultRuntimeHome, findRuntime } = await import('../../runtime/findRuntime');
-    for (const home of new Set([this.home, defaultRuntimeHome()])) {
-      const runtime = await findRuntime(
-        { dist: this.dist, home, path: settingOf(SETTINGS.runtimePath) },
-        hostMachine(),
-      );
-      if (runtime) return { runtime, env: this.envOf(home) };
-    }
-    return null;
+    const { forgetCompanions } = await import('../../runtime/companion');
+    await forgetCompanions(this.home, companionFolder());
+    return whileChecking(async (options) => {
+      for (const home of new Set([this.home, defaultRuntimeHome()])) {
+        const runtime = await findRuntime(this.optionsFor(home), hostMachine(), options);
+        if (runtime) return { runtime, env: this.envOf(home) };
+      }
+      return null;
+    });
+  }
+
+  private optionsFor(home: string): RuntimeOptions {
+    const { LORA_RUNTIME_PATH, LORA_RUNTIME_URL, LORA_RUNTIME_COMPANION } = runtimeVariables();
+    return {
+      dist: this.dist,
+      home,
+      path: LORA_RUNTIME_PATH,
+      url: LORA_RUNTIME_URL,
+      companion: LORA_RUNTIME_COMPANION,
+    };
   }
 
   private envOf(home: string): RuntimeEnv {
-    const path = settingOf(SETTINGS.runtimePath);
-    return { LORA_RUNTIME_HOME: home, ...(path === null ? {} : { LORA_RUNTIME_PATH: path }) };
+    const chosen = Object.entries(runtimeVariables()).filter(
+      (entry): entry is [string, string] => entry[1] !== null,
+    );
+    return { LORA_RUNTIME_HOME: home, ...Object.fromEntries(chosen) };
   }
 }
 
-/** VS Code ignores the value of an untrusted workspace (restrictedConfigurations). */
-function settingOf(setting: string): string | null {
-  return vscode.workspace.getConfiguration().get<string>(setting, '').trim() || null;
+/** Shows a notification while the libraries of a runtime are checked, which are gigabytes. */
+async function whileChecking<T>(work: (options: InstallOptions) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const ended = new AbortController();
+  const untilEnd = new Promise<void>((resolve) => {
+    ended.signal.addEventListener('abort', () => resolve());
+  });
+  let isShown = false;
+  const onProgress = ({ message }: InstallProgress) => {
+    if (isShown) return;
+    isShown = true;
+    void withNotification(message, (_, token) => {
+      token.onCancellationRequested(() => controller.abort());
+      return untilEnd;
+    });
+  };
+  try {
+    return await work({ signal: controller.signal, log: () => undefined, onProgress });
+  } finally {
+    ended.abort();
+  }
 }
 
 /** The download size of TensorFlow with CUDA; 0 where there is none for this platform. */

@@ -6,12 +6,27 @@ export interface CommandPlace {
   readonly cli: string;
   /** Folder in which the extension installs runtimes; it may not be there. */
   readonly home: string;
-  /** The setting lora.runtime.path; null: empty. */
-  readonly runtime: string | null;
+  /** Variables that choose the runtime; null: not set. */
+  readonly variables: RuntimeVariables;
 }
 
+/** By the setting or extension that each is for. */
+export interface RuntimeVariables {
+  /** The setting lora.runtime.path. */
+  readonly LORA_RUNTIME_PATH: string | null;
+  /** The setting lora.runtime.url. */
+  readonly LORA_RUNTIME_URL: string | null;
+  /** The folder of the companion extension. */
+  readonly LORA_RUNTIME_COMPANION: string | null;
+}
+
+const chosen = (variables: RuntimeVariables): readonly (readonly [string, string])[] =>
+  Object.entries(variables).flatMap(([name, value]: [string, string | null]) =>
+    value === null ? [] : [[name, value] as const],
+  );
+
 /** The script of the command for shells of Unix. Variables of the user win. */
-export function shellScript({ node, cli, home, runtime }: CommandPlace): string {
+export function shellScript({ node, cli, home, variables }: CommandPlace): string {
   const lines = [
     '#!/bin/sh',
     'ELECTRON_RUN_AS_NODE=1',
@@ -20,14 +35,12 @@ export function shellScript({ node, cli, home, runtime }: CommandPlace): string 
     `  LORA_RUNTIME_HOME=${quoted(home)}`,
     '  export LORA_RUNTIME_HOME',
     'fi',
-    ...(runtime === null
-      ? []
-      : [
-          'if [ -z "$LORA_RUNTIME_PATH" ]; then',
-          `  LORA_RUNTIME_PATH=${quoted(runtime)}`,
-          '  export LORA_RUNTIME_PATH',
-          'fi',
-        ]),
+    ...chosen(variables).flatMap(([name, value]) => [
+      `if [ -z "$${name}" ]; then`,
+      `  ${name}=${quoted(value)}`,
+      `  export ${name}`,
+      'fi',
+    ]),
     `exec ${quoted(node)} ${quoted(cli)} "$@"`,
   ];
   return `${lines.join('\n')}\n`;
@@ -36,15 +49,15 @@ export function shellScript({ node, cli, home, runtime }: CommandPlace): string 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** The same for cmd and PowerShell. */
-export function batchScript({ node, cli, home, runtime }: CommandPlace): string {
+export function batchScript({ node, cli, home, variables }: CommandPlace): string {
   const lines = [
     '@echo off',
     'setlocal',
     'set ELECTRON_RUN_AS_NODE=1',
     `if not defined LORA_RUNTIME_HOME if exist "${escaped(home)}" set "LORA_RUNTIME_HOME=${escaped(home)}"`,
-    ...(runtime === null
-      ? []
-      : [`if not defined LORA_RUNTIME_PATH set "LORA_RUNTIME_PATH=${escaped(runtime)}"`]),
+    ...chosen(variables).map(
+      ([name, value]) => `if not defined ${name} set "${name}=${escaped(value)}"`,
+    ),
     `"${escaped(node)}" "${escaped(cli)}" %*`,
   ];
   return `${lines.join('\r\n')}\r\n`;

@@ -3,7 +3,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { replaceFile } from '../../common/atomicWrite';
 import { makeFolder } from '../../common/makeFolder';
-import { SETTINGS } from '../manifest/ids';
+import { RUNTIME_SECTION, runtimeVariables } from '../runtime/runtimeSettings';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { describeVariables } from '../ui/terminals';
@@ -14,9 +14,7 @@ export function registerTerminal({ cli, context, log }: Services): vscode.Dispos
   const folder = vscode.Uri.joinPath(context.globalStorageUri, 'bin').fsPath;
   const home = vscode.Uri.joinPath(context.globalStorageUri, 'runtime').fsPath;
   const write = async () => {
-    const runtime =
-      vscode.workspace.getConfiguration().get<string>(SETTINGS.runtimePath, '').trim() || null;
-    const place = { node: process.execPath, cli, home, runtime };
+    const place = { node: process.execPath, cli, home, variables: runtimeVariables() };
     await makeFolder(folder);
     if (process.platform === 'win32')
       await replaceFile(path.join(folder, 'lora.cmd'), batchScript(place));
@@ -34,7 +32,10 @@ export function registerTerminal({ cli, context, log }: Services): vscode.Dispos
     applyAtProcessCreation: true,
     applyAtShellIntegration: true,
   });
-  return vscode.workspace.onDidChangeConfiguration((change) => {
-    if (change.affectsConfiguration(SETTINGS.runtimePath)) writeAgain();
-  });
+  return vscode.Disposable.from(
+    vscode.workspace.onDidChangeConfiguration((change) => {
+      if (change.affectsConfiguration(RUNTIME_SECTION)) writeAgain();
+    }),
+    vscode.extensions.onDidChange(writeAgain),
+  );
 }

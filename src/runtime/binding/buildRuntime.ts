@@ -1,17 +1,17 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import { findRuntime } from '../findRuntime';
-import { inTemporaryFolder, requireSpaceForRuntime } from '../installFolder';
+import { inTemporaryFolder } from '../installFolder';
 import { installRuntime } from '../installRuntime';
 import { bindingFiles, type PlatformPin, type WheelPin } from '../pins';
 import type { InstallOptions, Runtime, RuntimeOptions } from '../runtime';
 import { thisMachine, type TargetMachine } from '../targetMachine';
-import { downloadWheel, keptWheel } from '../wheel';
 import { unzip } from '../zip';
 import { compileBinding, COMPILED_PLATFORMS, type BindingSources } from './compile';
 import { keepBinding, keptBinding, putBinding, type BindingPlace } from './keptBinding';
+import { provideWheel } from './provideWheel';
 import { provideZig, ZIG_PINS, type Zig } from './zig';
 
 export { COMPILED_PLATFORMS, type BindingSources };
@@ -112,10 +112,9 @@ async function compileAll(missing: readonly Missing[], build: Build): Promise<vo
 
 /** Those of this platform's wheel, which is needed anyway: they are the same on every platform. */
 async function unpackHeaders(temp: string, build: Build): Promise<string> {
-  const { options, runtime } = build;
-  const [pin] = build.pin.wheels;
-  const wheel =
-    (await keptWheel(runtime.home, pin, options)) ?? (await downloadAndKeep(temp, build));
+  const { options, runtime, pin, machine } = build;
+  const [tensorflow] = pin.wheels;
+  const wheel = await provideWheel(tensorflow, { runtime, env: machine.env, options });
   await unzip(
     wheel,
     (name) => (HEADERS.test(name) ? path.join(temp, name) : null),
@@ -123,20 +122,6 @@ async function unpackHeaders(temp: string, build: Build): Promise<string> {
     { isFlushed: false },
   );
   return path.join(temp, 'tensorflow', 'include');
-}
-
-/** Keeps the wheel for the installation that follows. */
-async function downloadAndKeep(
-  temp: string,
-  { pin, options, runtime: { home }, machine }: Build,
-): Promise<string> {
-  const [tensorflow] = pin.wheels;
-  await requireSpaceForRuntime(home, tensorflow.wheel_size + pin.unpacked_size);
-  const wheel = await downloadWheel(tensorflow, temp, machine.env, options);
-  const kept = path.join(home, 'wheels', path.basename(wheel));
-  await mkdir(path.dirname(kept), { recursive: true });
-  await rename(wheel, kept);
-  return kept;
 }
 
 async function hashOf({ pin, zigPin, sources }: Build, platform: string): Promise<string> {
