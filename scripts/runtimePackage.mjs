@@ -27,6 +27,7 @@ const { unzip } = await tsImport('../src/runtime/zip.ts', import.meta.url);
 
 const root = path.resolve(import.meta.dirname, '..');
 const [PUBLISHER, NAME] = COMPANION_ID.split('.');
+const MAIN = 'main.js';
 /** The licences in wheels, by their package. That of TensorFlow itself is not in its wheel. */
 const NOTICES = /^tensorflow\/THIRD_PARTY_NOTICES\.txt$|\.dist-info\/licenses\/LICENSE$/;
 
@@ -42,6 +43,7 @@ export async function packageRuntime({ platform, pin, wheels, folder }) {
     await checkLibraries(pin, temp);
     writeFileSync(path.join(temp, 'package.json'), manifestFor(platform));
     writeFileSync(path.join(temp, 'README.md'), readmeFor(platform));
+    writeFileSync(path.join(temp, MAIN), '// This extension has no code.\n');
     copyFileSync(
       path.join(root, 'scripts', 'licences', 'Apache-2.0.txt'),
       path.join(temp, 'LICENSE.txt'),
@@ -113,6 +115,10 @@ const manifestFor = (platform) =>
       license: platform.startsWith('win32') ? 'SEE LICENSE IN ThirdPartyNotices.txt' : 'Apache-2.0',
       engines: JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')).engines,
       categories: ['Machine Learning'],
+      // without one it would count as an extension for the web
+      main: `./${MAIN}`,
+      activationEvents: [],
+      files: [`${COMPANION_LIBRARIES}/**`, MAIN, '*.txt', 'README.md'],
       extensionKind: ['workspace'],
       capabilities: { untrustedWorkspaces: { supported: true }, virtualWorkspaces: true },
       loraRuntime: { platform, tensorflow: TENSORFLOW_VERSION },
