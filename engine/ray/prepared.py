@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 from pathlib import Path
 from typing import Any
 
 import peft
 import ray
 import torch
+import torch.distributed as dist
 from peft import PeftModel, get_peft_model_state_dict
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils.rnn import pad_sequence
@@ -130,6 +132,22 @@ def distributed(model: PeftModel, strategy: str, workers: int) -> torch.nn.Modul
     return model
 
 
+def synchronize(forward: torch.nn.Module, is_last: bool) -> None:
+    """Whether the next backward pass adds up the gradients of all workers."""
+    if isinstance(forward, FSDPModule):
+        forward.set_requires_gradient_sync(is_last)
+    elif isinstance(forward, DistributedDataParallel):
+        forward.require_backward_grad_sync = is_last
+
+
+def refuse_together(problem: str | None) -> None:
+    """Raises what any worker has found, in all of them."""
+    problems: list[str | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(problems, problem)
+    for found in filter(None, problems):
+        raise RefusedError(found)
+
+
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor that FSDP may have divided among the workers."""
     full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
@@ -155,6 +173,11 @@ def model_facts(model: PeftModel, device: torch.device, workers: int) -> Json:
         "step_plan": {"base_dtype": dtype, "recomputed_layers": recomputed},
         "versions": {"runtime": runtime, "device": f"{workers} x {name}"},
     }
+
+
+def resident_memory() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def model_card(text: bytes, state: Json) -> bytes:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
+#: What workers are asked to do, as bits.
+STOP, PAUSE, SAVE = 1, 2, 4
 
 
 class RunFolder:
@@ -23,21 +25,48 @@ class RunFolder:
         self.metrics = (self.path / "metrics.jsonl").open("a+b")
         self.metrics.seek(0)
         self.metrics.truncate(self.metrics.read().rfind(b"\n") + 1)  # an incomplete last line
-        self.is_stopped = False
+        self.orders = self.saves = 0
+        self.seconds_left: float | None = None
         self.update(state="preparing", ended=None, error=None)
 
-    def stop(self) -> None:
-        self.is_stopped = True
+    def order(self, name: str) -> Json:
+        """Notes what the workers are to do after the step that they compute."""
+        self.orders |= {"stop": STOP, "pause": PAUSE}.get(name, 0)
+        if name == "resume":
+            self.orders &= ~PAUSE
+        return self.status()
 
-    def append(self, line: Json, result: Json) -> bool:
-        """Adds a line of metrics. Returns whether the run is to be stopped."""
+    def wanted(self) -> int:
+        return self.orders
+
+    def ask_to_save(self) -> int:
+        """Returns the number of checkpoints until now."""
+        self.orders |= SAVE
+        return self.saves
+
+    def saved_since(self, number: int) -> str | None:
+        """The last checkpoint, if it was saved after so many others."""
+        newest = self._checkpoints()[:1]
+        return f"checkpoints/{newest[0].name}" if self.saves > number and newest else None
+
+    def status(self) -> Json:
+        """The answer to a client of the run's pipe."""
+        facts = {name: self.record[name] for name in ("state", "total_steps", "error")}
+        steps = self.record["result"]["steps"]
+        return facts | {"step": steps, "seconds_left": self.seconds_left, "device_memory": None}
+
+    def append(self, line: Json, result: Json) -> int:
+        """Adds a line of metrics. Returns what the workers are to do."""
         text = json.dumps(line, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
         self.metrics.write(text.encode() + b"\n")
         self.metrics.flush()
         self.record["result"].update(result)
-        if line["kind"] != "step":
+        if line["kind"] == "step":
+            left = self.record["total_steps"] - line["step"]
+            self.seconds_left = line["elapsed"] / line["step"] * left
+        else:
             self.update()
-        return self.is_stopped
+        return self.orders
 
     def update(self, **changes: Any) -> None:
         self.record.update(changes)
@@ -71,6 +100,9 @@ class RunFolder:
         shutil.rmtree(old, ignore_errors=True)
         for checkpoint in self._checkpoints()[keep:] if keep else []:
             shutil.rmtree(checkpoint)
+        if keep:
+            self.saves += 1
+            self.orders &= ~SAVE
         self.record["result"].update(result)
         self.update()
 

@@ -25,6 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 import prepared
 import run_folder
 import worker
+from control import Control
 
 
 def options() -> argparse.Namespace:
@@ -54,9 +55,10 @@ def main() -> int:
     actor = ray.remote(num_cpus=0)(run_folder.RunFolder).options(scheduling_strategy=here)
     folder: Any = actor.remote(str(given.run_dir), plan["run"])
     ray.get(folder.state.remote())
-    signal.signal(signal.SIGTERM, lambda *_: folder.stop.remote())
+    signal.signal(signal.SIGTERM, lambda *_: folder.order.remote("stop"))
     config = {"plan": plan, "run_folder": folder, "plan_folder": str(given.plan)}
     config |= {"base": given.base, "strategy": given.strategy}
+    control = Control(folder, given.run_dir)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = ray.train.torch.TorchTrainer(
             worker.work,
@@ -71,6 +73,8 @@ def main() -> int:
             trainer.fit()
         except Exception as error:  # Ray's, or of any library in a worker
             ray.get(folder.end.remote("failed", f"{type(error).__name__}: {error}"))
+        finally:
+            control.close()
     state = str(ray.get(folder.state.remote()))
     print(f"{given.run_dir}: {state}")
     exit_codes = {"completed": 0, "stopped": 130}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ import safetensors
 import torch
 import torch.distributed as dist
 from safetensors.torch import load, save
-from torch.distributed.fsdp import FSDPModule
-from torch.nn.parallel import DistributedDataParallel
 
 from prepared import (
     NO_LABEL,
@@ -30,9 +27,14 @@ from prepared import (
     model_card,
     model_facts,
     parameter_names,
+    refuse_together,
+    resident_memory,
+    synchronize,
     whole,
 )
+from run_folder import PAUSE, SAVE, STOP
 
+PAUSE_SECONDS = 0.2
 MOMENTS = ("exp_avg", "exp_avg_sq")
 OF_LIBRARIES = (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
@@ -45,7 +47,9 @@ class Training:
         self.run_folder: Any = config["run_folder"]
         self.settings: Json = self.plan["run"]["recipe"]["training"]
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
-        self.device, self.is_stopped = ray.train.torch.get_device(), False
+        self.device = ray.train.torch.get_device()
+        # what the first worker has heard, and what all know and obey
+        self.heard = self.orders = 0
         # state.json of a checkpoint
         self.state: Json = {"version": 1, "step": 0, "elapsed": 0.0, "best": None, "pending": []}
         self.state.update(last_loss=None, last_evaluation=None)
@@ -56,10 +60,7 @@ class Training:
             problem = str(refusal)
         except OF_LIBRARIES as error:
             problem = f"The training cannot be set up. {type(error).__name__}: {error}"
-        problems: list[str | None] = [None] * self.world
-        dist.all_gather_object(problems, problem)
-        for found in filter(None, problems):
-            raise RefusedError(found)
+        refuse_together(problem)
 
     def _load(self, folder: Path, base: Path, strategy: str) -> None:
         folder, base = bring_files(folder, base)
@@ -95,15 +96,31 @@ class Training:
         if step == 0:
             self._report(self.plan["first_batch"])
             self._evaluate(0)
-        while step < total and not self.is_stopped:
+        while step < total and not self.orders & STOP:
             step += 1
             self._take_step(step)
             if step == total or step % self.settings["eval_steps"] == 0:
                 self._evaluate(step)
-            if step == total or self.is_stopped or step % self.settings["save_steps"] == 0:
+            is_asked = self.orders & (STOP | SAVE) != 0
+            if step == total or is_asked or step % self.settings["save_steps"] == 0:
                 self._save(step)
-        self._call("write", "adapter", self._adapter(), {"adapter": "adapter"})
+            if step < total and self.orders & PAUSE:
+                self._pause(step)
+        if step > 0:
+            self._call("write", "adapter", self._adapter(), {"adapter": "adapter"})
         self._call("end", "completed" if step == total else "stopped")
+
+    def _pause(self, step: int) -> None:
+        self._call("update", state="paused")
+        while self.orders & PAUSE and not self.orders & STOP:
+            time.sleep(PAUSE_SECONDS)
+            wanted = torch.tensor([float(self._call("wanted") or 0)], device=self.device)
+            dist.all_reduce(wanted)
+            self.orders = int(wanted)
+            if self.orders & (STOP | SAVE):
+                self._save(step)
+        self.heard = 0
+        self._call("update", state="running")
 
     def _take_step(self, step: int) -> None:
         started = time.perf_counter()
@@ -142,18 +159,18 @@ class Training:
             if not part:  # a worker without a row takes part all the same
                 batch["labels"].fill_(NO_LABEL)
             if step > 0:
-                self._synchronize(i + 1 == passes)
+                synchronize(self.forward, i + 1 == passes)
                 torch.manual_seed(hash((self.settings["seed"], step, i, self.rank)))
             with torch.set_grad_enabled(step > 0):
                 loss, labelled = self._loss(batch)
                 if step > 0:
                     loss.backward()
             sums += torch.tensor([loss.item(), labelled, examples.tokens(part), 0.0])
-        sums[3] = self.is_stopped
+        sums[3] = self.heard
         sums = sums.to(self.device)
         dist.all_reduce(sums)
-        loss_sum, labels, tokens, stops = sums.tolist()
-        self.is_stopped = stops > 0
+        loss_sum, labels, tokens, orders = sums.tolist()
+        self.orders = int(orders)
         if not math.isfinite(loss_sum):
             raise RefusedError(f"The training diverged: the loss became {loss_sum}.")
         return loss_sum / labels, int(labels), int(tokens)
@@ -168,13 +185,6 @@ class Training:
             logits[known].float(), labels[known], reduction="sum"
         )
         return loss, int(known.sum())
-
-    def _synchronize(self, is_last: bool) -> None:
-        """Whether the next backward pass adds up the gradients of all workers."""
-        if isinstance(self.forward, FSDPModule):
-            self.forward.set_requires_gradient_sync(is_last)
-        elif isinstance(self.forward, DistributedDataParallel):
-            self.forward.require_backward_grad_sync = is_last
 
     def _evaluate(self, step: int) -> None:
         if len(self.validation) == 0:
@@ -227,18 +237,13 @@ class Training:
             start = end
 
     def _report(self, line: Json, result: Json | None = None) -> None:
-        self.is_stopped = bool(self._call("append", line, result or {}))
+        self.heard = int(self._call("append", line, result or {}) or 0)
 
     def _call(self, method: str, *args: Any, **named: Any) -> Any:
         """Only the first worker writes into the run's folder."""
         if self.rank != 0:
             return None
         return ray.get(getattr(self.run_folder, method).remote(*args, **named))
-
-
-def resident_memory() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def work(config: Json) -> None:

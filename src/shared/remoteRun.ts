@@ -8,8 +8,3 @@ export type RemoteStage =
   | { readonly kind: 'fetching'; readonly received: number; readonly total: number }
   /** The target no longer knows the job, or has ended it: it can be resumed. */
   | { readonly kind: 'lost'; readonly reason: string | null };
-
-/** What can be asked of a run while it trains. */
-export const REMOTE_CONTROLS = ['pause', 'stop', 'checkpoint', 'generate'] as const;
-
-export type RemoteControl = (typeof REMOTE_CONTROLS)[number];

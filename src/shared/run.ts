@@ -1,6 +1,6 @@
 import type { SerializedError } from './errors';
 import type { Recipe, TrainingMethod } from './recipe';
-import type { RemoteControl, RemoteStage } from './remoteRun';
+import type { RemoteStage } from './remoteRun';
 
 /**
  * The state of a run in run.json. `interrupted` is never written: readers use it for a run whose
@@ -161,8 +161,6 @@ export interface RemoteRecord {
   readonly checkpoints: readonly string[];
   /** Missing while it trains. */
   readonly stage?: RemoteStage;
-  /** Controls that do not work on this target; missing: all work. */
-  readonly lacks?: readonly RemoteControl[];
 }
 
 /** How well a run on a target can be followed. */

@@ -156,13 +156,45 @@ describe.skipIf(process.platform === 'win32')('over SSH', () => {
     expect(stepCount(dir)).toBe(cut);
     await server.up();
     await until(() => stepCount(dir) > cut, 'the steps since then');
-    let stopped = await lora('stop', dir);
-    // the folder is followed again first, then the engine's pipe
-    while (stopped.text.includes('cannot be reached now')) stopped = await lora('stop', dir);
+    // the folder is followed again first: the stop waits for the engine's pipe
+    const stopped = await lora('stop', dir);
     expect(stopped.code, stopped.text).toBe(0);
     expect((await run.end).code).toBe(130);
     expect(recordOf(dir).state).toBe('stopped');
     expectMirrored(dir);
+  });
+
+  it('does not take the end of an earlier engine for that of one that dies at once', async () => {
+    const dir = newRun();
+    const run = trainThere(makeRecipe({ training: { max_steps: MANY } }), dir);
+    await until(() => stepCount(dir) > 2, 'steps');
+    expect((await lora('stop', dir)).code).toBe(0);
+    expect((await run.end).code).toBe(130);
+    const steps = stepCount(dir);
+    const engine = itemsThere().find((id) =>
+      filesIn(path.join(remote, 'items', id)).includes('worker.js'),
+    );
+    const worker = path.join(remote, 'items', engine!, 'worker.js');
+    const cli = path.join(path.dirname(worker), 'cli.js');
+    const program = readFileSync(cli);
+    // the agent still installs the runtime with it
+    writeFileSync(
+      cli,
+      Buffer.concat([
+        Buffer.from("if (process.argv[2] === 'train') process.abort();\n"),
+        program.subarray(program.indexOf('\n') + 1),
+      ]),
+    );
+    const { code, text } = await lora('train', '--resume', dir).finally(() =>
+      writeFileSync(cli, program),
+    );
+    expect(code, text).toBe(1);
+    expect(text).toContain('The engine on box ended without a word');
+    expect(recordOf(dir).state).not.toBe('stopped');
+    const again = start('train', '--resume', dir);
+    await until(() => stepCount(dir) > steps, 'more steps');
+    expect((await lora('stop', dir)).code).toBe(0);
+    expect((await again.end).code).toBe(130);
   });
 
   it('reaches an engine whose first words arrive with the answer', async () => {

@@ -43,7 +43,6 @@ const REMOTE = {
   connection: { state: 'lost', since: RECORD.created, reason: 'c' },
   checkpoints: ['step-1'],
   stage: { kind: 'sending', sent: 1, total: 2 },
-  lacks: ['pause'],
 };
 const NOTES = { name: 'a', tags: ['b', 'c'], note: 'd\ne' };
 const LFS = { oid: 'c'.repeat(64), size: 9 };

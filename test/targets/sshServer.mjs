@@ -1,7 +1,7 @@
 // A real OpenSSH server on loopback, with keys and a port of its own.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { programPath } from '../../scripts/programs.mjs';
@@ -9,6 +9,9 @@ import { freePort } from '../support/freePort.mjs';
 import { SshPlace } from '../support/sshPlace.mjs';
 
 const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find((file) => existsSync(file));
+
+/** Where sshd's processes without rights are; it does not start without. */
+const SEPARATION = '/run/sshd';
 
 /** Why the tests cannot run; null: they can. */
 export const sshdMissing = () =>
@@ -43,8 +46,16 @@ export class SshServer extends SshPlace {
         '',
       ].join('\n'),
     );
-    this.child = spawn(SSHD, ['-D', '-e', '-f', this.file('sshd_config')], { stdio: 'ignore' });
-    while (!(await this.answers())) await wait(50);
+    // where no service has started it yet
+    if (process.getuid() === 0) mkdirSync(SEPARATION, { recursive: true, mode: 0o755 });
+    const stdio = ['ignore', 'ignore', openSync(this.file('sshd.log'), 'a')];
+    this.child = spawn(SSHD, ['-D', '-e', '-f', this.file('sshd_config')], { stdio });
+    closeSync(stdio[2]);
+    while (!(await this.answers())) {
+      if (this.child.exitCode !== null)
+        throw new Error(`sshd ended: ${readFileSync(this.file('sshd.log'), 'utf8')}`);
+      await wait(50);
+    }
   }
 
   /** Ends, and all connections with it. */

@@ -2,8 +2,10 @@
 // and what happens when a worker is killed or a file is not what was prepared.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   cpSync,
+  existsSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -13,10 +15,16 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createHash } from 'node:crypto';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import {
+  createMessageConnection,
+  SocketMessageReader,
+  SocketMessageWriter,
+} from 'vscode-jsonrpc/node';
 import { trainerPython } from './trainer.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -51,8 +59,8 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 const lora = (...args) => execFileSync(process.execPath, [cli, ...args], { encoding: 'utf8' });
 
-/** A training that is prepared, and the run of the local engine. */
-function prepared(name, { base = tiny, lora: own = {}, training = {} }) {
+/** A training that is prepared. */
+function planned(name, { base = tiny, lora: own = {}, training = {} }) {
   const recipe = path.join(folder, `${name}.json`);
   const text = {
     base,
@@ -74,9 +82,15 @@ function prepared(name, { base = tiny, lora: own = {}, training = {} }) {
   const plan = path.join(folder, `${name}-plan`);
   const lines = lora('prepare', recipe, '--output', plan, '--json').trim().split('\n');
   const { sha256 } = JSON.parse(lines.at(-1));
+  return { plan, sha256, base, recipe, run: path.join(folder, `${name}-run`) };
+}
+
+/** A training that is prepared, and the run of the local engine. */
+function prepared(name, changes) {
+  const training = planned(name, changes);
   const local = path.join(folder, `${name}-local`);
-  lora('train', recipe, '--run-dir', local);
-  return { plan, sha256, base, local, run: path.join(folder, `${name}-run`) };
+  lora('train', training.recipe, '--run-dir', local);
+  return { ...training, local };
 }
 
 /** Starts train.py. Ray starts a cluster of its own for it, which ends with it. */
@@ -208,6 +222,71 @@ test('a killed worker is replaced, and the run goes on from its last checkpoint'
   assert.equal(code, 0, output);
   assert.ok(linesOf(training.run).some(({ kind, step }) => kind === 'resume' && step >= 4));
   assertSameLosses(training.run, training.local);
+});
+
+/** Connects to the pipe of a run. */
+async function client(run) {
+  for (;;) {
+    try {
+      const { pipe } = JSON.parse(readFileSync(path.join(run, 'engine.json'), 'utf8'));
+      const socket = connect(pipe);
+      await once(socket, 'connect');
+      const connection = createMessageConnection(
+        new SocketMessageReader(socket),
+        new SocketMessageWriter(socket),
+      );
+      connection.listen();
+      return connection;
+    } catch {
+      await wait(100);
+    }
+  }
+}
+
+test('two workers pause, save, go on and stop together, and the run is resumed', async () => {
+  const training = planned('controlled', {
+    ...RECIPE,
+    training: { max_steps: 2_000, save_steps: 1_000, eval_steps: 1_000 },
+  });
+  const { ended } = start(training, '--workers', '2');
+  const pipe = await client(training.run);
+  const steps = () => linesOf(training.run).filter(({ kind }) => kind === 'step').length;
+  const until = async (holds) => {
+    while (!holds()) await wait(20);
+  };
+  await until(() => existsSync(path.join(training.run, 'metrics.jsonl')) && steps() > 0);
+  await pipe.sendRequest('pause');
+  await until(() => record(training.run).state === 'paused');
+  const paused = steps();
+  const { path: saved } = await pipe.sendRequest('checkpoint');
+  assert.equal(saved, `checkpoints/step-${paused}`);
+  assert.ok(existsSync(path.join(training.run, saved, 'optimizer.safetensors')));
+  assert.equal(steps(), paused);
+  const status = await pipe.sendRequest('status');
+  assert.deepEqual([status.state, status.step, status.total_steps], ['paused', paused, 2_000]);
+  await assert.rejects(pipe.sendRequest('generate', {}), /answers no prompts/);
+  await pipe.sendRequest('resume');
+  await until(() => steps() > paused);
+  assert.equal(record(training.run).state, 'running');
+  await pipe.sendRequest('stop');
+  const { code, output } = await ended;
+  assert.equal(code, 130, output);
+  assert.equal(record(training.run).state, 'stopped');
+  assert.ok(!existsSync(path.join(training.run, 'engine.json')));
+  const last = steps();
+  assert.ok(last < 2_000);
+  assert.ok(existsSync(path.join(training.run, `checkpoints/step-${last}`, 'state.json')));
+  assert.ok(existsSync(path.join(training.run, 'adapter', 'adapter_model.safetensors')));
+
+  const resumed = start(training, '--workers', '2');
+  await until(() => linesOf(training.run).some(({ kind }) => kind === 'resume'));
+  await until(() => steps() > last);
+  const again = await client(training.run);
+  await again.sendRequest('pause');
+  await until(() => record(training.run).state === 'paused');
+  await again.sendRequest('stop');
+  assert.equal((await resumed.ended).code, 130);
+  assert.equal(linesOf(training.run).find(({ kind }) => kind === 'resume').step, last);
 });
 
 /** The record of a run that must fail, and that starts no step. */

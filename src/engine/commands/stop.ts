@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import {
   createMessageConnection,
   StreamMessageReader,
@@ -9,12 +10,18 @@ import type { Duplex } from 'node:stream';
 import { isEngineAlive, isPipeOfUser, readEngineRecord } from '../../formats/run/engineRecord';
 import { readRemoteRecord } from '../../formats/run/remoteRecord';
 import { LoraError } from '../../shared/errors';
+import type { JobHandle, Target } from '../../targets/target';
+import { cancelled } from '../../targets/targetError';
 import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
 import { flag, required } from './options';
 import { absolutePath } from './optionValues';
 import { requireRemote } from '../remote/remoteFile';
 import { entryOf, started, withTarget } from './remoteTraining';
+
+/** How long an engine that runs may take to open its pipe, and between looks. */
+const OPENS_MS = 20_000;
+const ATTEMPT_MS = 300;
 
 /** lora stop: asks the engine of a run to stop, here or on its target. */
 export const stopCommand = defineCommand({
@@ -23,7 +30,7 @@ export const stopCommand = defineCommand({
   forms: [
     form({
       positionals: { run: { valueName: 'RUN_DIR', help: 'folder of the run' } },
-      options: { kill: flag('end a run on a target at once, without saving') },
+      options: { kill: flag('end a run on a target at once; it may have no time to save') },
       run: async ({ positionals, options }, context) =>
         stopRun(path.resolve(positionals.run), options.kill, context),
     }),
@@ -49,7 +56,7 @@ async function stopRun(dir: string, kill: boolean, context: CommandContext): Pro
       const found = await started(remote, target, signal);
       const handle = { job: found.job, values: found.handle! };
       if (kill) await target.stop(handle, signal);
-      else await ask(await target.connect(handle, signal), dir);
+      else await askThere({ target, handle, dir }, signal);
     });
   } else {
     if (!engine || !isEngineAlive(engine, Date.now())) throw notRunning(dir);
@@ -81,9 +88,35 @@ async function removeThere(dir: string, context: CommandContext): Promise<number
   return 0;
 }
 
+/** A run on a target that nobody follows. */
+interface RunThere {
+  readonly target: Target;
+  readonly handle: JobHandle;
+  readonly dir: string;
+}
+
+/** An engine that was just started opens its pipe a little later. @throws LoraError */
+async function askThere({ target, handle, dir }: RunThere, signal: AbortSignal): Promise<void> {
+  for (const end = performance.now() + OPENS_MS; ;) {
+    const stream = await target.connect(handle, signal);
+    if (stream !== null) return ask(stream, dir);
+    const { kind } = await target.state(handle, signal);
+    if (kind === 'queued') throw waiting(target.name, dir);
+    if (kind !== 'running' || performance.now() > end) throw notRunning(dir);
+    await wait(ATTEMPT_MS, undefined, { signal }).catch(() => {
+      throw cancelled();
+    });
+  }
+}
+
+const waiting = (name: string, dir: string): LoraError =>
+  new LoraError('engine', `The run has not begun: it waits on ${name}.`, {
+    place: { file: dir },
+    fix: 'End it with lora stop --kill.',
+  });
+
 /** Sends a stop over a connection to an engine. @throws LoraError('engine') */
-async function ask(stream: Duplex | null, dir: string): Promise<void> {
-  if (stream === null) throw notRunning(dir);
+async function ask(stream: Duplex, dir: string): Promise<void> {
   const connection = createMessageConnection(
     new StreamMessageReader(stream),
     new StreamMessageWriter(stream),

@@ -63,7 +63,7 @@ interface BundleOptions {
 }
 
 /** In the folder `ray` of the bundles. */
-const TRAINER_FILES = ['train.py', 'worker.py', 'prepared.py', 'run_folder.py'];
+const TRAINER_FILES = ['train.py', 'worker.py', 'prepared.py', 'run_folder.py', 'control.py'];
 const ID_LENGTH = 40;
 
 /** Collects what a prepared training needs: train.py, the plan, and the base. */

@@ -1,4 +1,5 @@
 import { Transform, type Duplex } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
 import * as v from 'valibot';
 import {
   createMessageConnection,
@@ -22,6 +23,9 @@ const MAX_MESSAGE_BYTES = 64 * 2 ** 20;
 /** How long after a failed attempt the next one may be. */
 const RETRY_MS = 3_000;
 const REQUEST_MS = 600_000;
+/** How long a request waits until the engine there opens its pipe, and between its attempts. */
+const OPENS_MS = 20_000;
+const ATTEMPT_MS = 250;
 
 const text = v.pipe(v.string(), v.maxLength(MAX_TEXT));
 const number = v.pipe(v.number(), v.finite());
@@ -69,49 +73,33 @@ export interface PipeListener {
 export class RemotePipe {
   private connection: MessageConnection | null = null;
   private stream: Duplex | null = null;
-  private connecting = false;
+  /** An attempt to connect that is under way: whether the target could be reached. */
+  private attempt: Promise<boolean> | null = null;
   private nextAttempt = 0;
+  private readonly disposed = new AbortController();
 
   constructor(
-    private readonly target: Target,
+    private readonly target: Pick<Target, 'name' | 'connect'>,
     private readonly handle: JobHandle,
     private readonly listener: PipeListener,
   ) {}
 
-  get isOpen(): boolean {
-    return this.connection !== null;
-  }
-
   /** Connects unless connected, connecting, or refused a moment ago. Never rejects. */
-  async connect(signal: AbortSignal): Promise<void> {
-    if (this.connection || this.connecting || performance.now() < this.nextAttempt) return;
-    this.connecting = true;
-    try {
-      const stream = await this.target.connect(this.handle, signal);
-      if (stream === null || signal.aborted) stream?.destroy();
-      else this.open(stream);
-    } catch {
-      // the folder is followed meanwhile
-    } finally {
-      this.connecting = false;
-      this.nextAttempt = performance.now() + RETRY_MS;
-    }
+  async connect(): Promise<void> {
+    if (this.connection || this.attempt || performance.now() < this.nextAttempt) return;
+    await this.attempted();
   }
 
   /**
-   * Passes a request on.
+   * Passes a request on. One that comes before the connection does waits for it.
    *
-   * @throws LoraError('engine') when the engine cannot be reached, or its own refusal
+   * @throws NotReached when the engine cannot be reached; LoraError('engine'): its own refusal
    */
   async request<N extends EngineRequestName>(
     name: N,
     params: EngineRequests[N]['params'],
   ): Promise<unknown> {
-    const { connection } = this;
-    if (!connection)
-      throw new LoraError('engine', `The engine on ${this.target.name} cannot be reached now.`, {
-        fix: 'Try again when the connection is back.',
-      });
+    const connection = this.connection ?? (await this.opened());
     try {
       const answer = connection.sendRequest<unknown>(name, params);
       return await withLimit(answer, REQUEST_MS);
@@ -121,6 +109,46 @@ export class RemotePipe {
   }
 
   dispose(): void {
+    this.disposed.abort();
+    this.close();
+  }
+
+  /** @throws NotReached */
+  private async opened(): Promise<MessageConnection> {
+    const end = performance.now() + OPENS_MS;
+    const { signal } = this.disposed;
+    while (!signal.aborted && performance.now() < end) {
+      const isReached = await this.attempted();
+      if (this.connection) return this.connection;
+      if (!isReached) break;
+      await wait(ATTEMPT_MS, undefined, { signal }).catch(() => undefined);
+    }
+    throw new NotReached(this.target.name);
+  }
+
+  /** Connects once, also for those who ask meanwhile. Whether the target could be reached. */
+  private attempted(): Promise<boolean> {
+    this.attempt ??= this.tryToConnect().finally(() => {
+      this.attempt = null;
+      this.nextAttempt = performance.now() + RETRY_MS;
+    });
+    return this.attempt;
+  }
+
+  private async tryToConnect(): Promise<boolean> {
+    const { signal } = this.disposed;
+    try {
+      const stream = await this.target.connect(this.handle, signal);
+      if (stream === null || signal.aborted) stream?.destroy();
+      else this.open(stream);
+      return true;
+    } catch {
+      // the folder is followed meanwhile
+      return false;
+    }
+  }
+
+  private close(): void {
     this.connection?.dispose();
     this.connection = null;
     this.stream?.destroy();
@@ -134,8 +162,7 @@ export class RemotePipe {
       new StreamMessageWriter(stream),
     );
     const close = () => {
-      if (this.connection !== connection) return;
-      this.dispose();
+      if (this.connection === connection) this.close();
     };
     stream.on('error', close).on('close', close);
     guard.on('error', close);
@@ -169,6 +196,15 @@ export class RemotePipe {
   private tellStatus(value: unknown): void {
     const status = v.safeParse(StatusSchema, value);
     if (status.success) this.listener.onStatus(status.output);
+  }
+}
+
+/** The engine on a target, or the target, cannot be reached: nothing was passed on. */
+export class NotReached extends LoraError {
+  constructor(name: string) {
+    super('engine', `The engine on ${name} cannot be reached now.`, {
+      fix: 'Try again when the connection is back.',
+    });
   }
 }
 

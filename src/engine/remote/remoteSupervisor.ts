@@ -1,24 +1,21 @@
-import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { readTail } from '../../common/regularFile';
 import { LoraError } from '../../shared/errors';
 import type { RemoteStage } from '../../shared/remoteRun';
 import type { MetricLine } from '../../shared/metrics/lines';
-import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
-import { ENDED_STATES, type RemoteRecord, RUN_FILES, type RunRecord } from '../../shared/run';
+import type { EngineStatus } from '../../shared/engineProtocol';
+import { ENDED_STATES, type RemoteRecord, type RunRecord } from '../../shared/run';
 import type { JobHandle, JobState, Target } from '../../targets/target';
-import { PipeServer, type Handlers } from '../run/pipe';
+import type { Handlers } from '../run/pipe';
 import { Heartbeat } from '../training/heartbeat';
 import { failedWith, RecordFile } from '../training/recordFile';
-import type { SupervisorOptions } from '../training/supervisor';
+import { RunReport, type RunHooks } from '../training/runReport';
+import { asPart, logTail, LostJob, lostReason } from './lostJob';
 import { Mirror } from './mirror';
 import { RemoteFile } from './remoteFile';
-import { checkedAnswer, RemotePipe, type RemoteStatus } from './remotePipe';
+import { checkedAnswer, NotReached, RemotePipe, type RemoteStatus } from './remotePipe';
 import { Retries } from './retries';
 import { sendAndStart } from './sending';
-
-type Hooks = Pick<SupervisorOptions, 'onMetric' | 'onProgress' | 'onStatus' | 'onLog'>;
-type LogLevel = 'info' | 'warn' | 'error';
+import { progressOf } from './stageProgress';
 
 /** How a job comes to be. */
 export interface JobStart {
@@ -34,7 +31,7 @@ export interface JobStart {
 }
 
 /** A run on a target, whose folder this process owns. */
-export interface RemoteRunOptions extends Hooks {
+export interface RemoteRunOptions extends RunHooks {
   readonly record: RunRecord;
   readonly remote: RemoteRecord;
   readonly run_dir: string;
@@ -67,17 +64,18 @@ export class RemoteSupervisor {
   /** Ends the sending, and the following, for which the run goes on. */
   private readonly leaving = new AbortController();
   private readonly retries: Retries;
-  private pipe!: PipeServer;
+  private readonly report: RunReport;
   private there: RemotePipe | null = null;
   private handle: JobHandle | null;
   private step = 0;
   private secondsLeft: number | null = null;
   private memory: EngineStatus['device_memory'] = null;
-  private progress: EngineProgress | null = null;
   /** Lines of the last look that clients were not told of yet. */
   private fresh: MetricLine[] = [];
   private isStopped = false;
   private isStarted = false;
+  /** The job waits on its target, as was seen last. */
+  private isQueued = false;
   /** The engine there has ended the run. */
   private hasEnded = false;
   private restarts = 0;
@@ -89,9 +87,14 @@ export class RemoteSupervisor {
     this.remote = new RemoteFile(run_dir, remote);
     this.step = record.result.steps;
     this.handle = remote.handle && { job: remote.job, values: remote.handle };
+    this.report = new RunReport({
+      record: this.record,
+      hooks: options,
+      status: () => this.status(),
+    });
     this.retries = new Retries({
       onLost: (error) => this.lost(error),
-      onBack: () => this.log('info', `${target.name} can be reached again.`),
+      onBack: () => this.report.log('info', `${target.name} can be reached again.`),
     });
   }
 
@@ -110,24 +113,24 @@ export class RemoteSupervisor {
     const leave = () => this.leaving.abort();
     signal.addEventListener('abort', leave, { once: true });
     if (signal.aborted) leave();
-    this.pipe = await PipeServer.listen(this.handlers(), (count) => this.clientsChanged(count));
+    const pipe = await this.report.listen(this.handlers());
     const heartbeat = new Heartbeat({
       run_dir,
       runtime: null,
-      pipe: this.pipe.path,
-      onError: (error) => this.log('warn', error.describe()),
+      pipe,
+      onError: (error) => this.report.log('warn', error.describe()),
     });
     heartbeat.start();
     try {
       await this.remote.update({});
-      await this.updateRecord({});
+      await this.report.updateRecord({});
       return await this.startAndFollow();
     } finally {
       signal.removeEventListener('abort', leave);
       this.there?.dispose();
       await this.remote.connected('closed').catch(() => undefined);
       await this.record.settled();
-      await this.pipe.close();
+      await this.report.close();
       await heartbeat.stop();
     }
   }
@@ -142,11 +145,13 @@ export class RemoteSupervisor {
     } catch (error) {
       if (this.leaving.signal.aborted && !isDiskError(error)) return await this.left();
       const failure = LoraError.from(error, 'target');
+      if (failure instanceof LostJob && this.isStopped) return await this.stoppedWhileQueued();
       if (failure instanceof LostJob) {
         await this.remote.setStage({ kind: 'lost', reason: failure.message });
         throw failure;
       }
-      if (start && !this.isStarted) await this.updateRecord(start.before ?? failedWith(failure));
+      if (start && !this.isStarted)
+        await this.report.updateRecord(start.before ?? failedWith(failure));
       throw failure;
     }
   }
@@ -156,8 +161,15 @@ export class RemoteSupervisor {
     const { start } = this.options;
     if (start === null || this.isStarted) return { kind: 'detached', isStarted: true };
     const ended = { state: 'stopped', ended: new Date().toISOString() } as const;
-    await this.updateRecord(start.before ?? ended);
+    await this.report.updateRecord(start.before ?? ended);
     return { kind: 'detached', isStarted: false };
+  }
+
+  /** Its job was ended before it began; what an earlier one has saved stays. */
+  private async stoppedWhileQueued(): Promise<RemoteEnd> {
+    await this.remote.setStage(null);
+    await this.report.updateRecord({ state: 'stopped', ended: new Date().toISOString() });
+    return { kind: 'ended', record: this.record.current };
   }
 
   private async send({ dist, bases, workers, resume }: JobStart): Promise<void> {
@@ -172,7 +184,7 @@ export class RemoteSupervisor {
       resume,
       signal: this.leaving.signal,
       onStage: (stage) => this.setStage(stage),
-      say: (text) => this.log('info', text),
+      say: (text) => this.report.log('info', text),
     });
     this.isStarted = true;
     if (this.isStopped) await target.stop(this.handle, new AbortController().signal);
@@ -196,14 +208,15 @@ export class RemoteSupervisor {
       const state = await this.retries.run(() => mirror.pull(), signal);
       this.tellMetrics();
       await this.remote.connected('connected');
+      this.isQueued = state.kind === 'queued';
       this.setStage(state.kind === 'queued' ? { kind: 'queued', reason: state.reason } : null);
-      this.reportStatus();
+      this.report.tellStatus();
       if (mirror.hasEnded && state.kind !== 'running' && state.kind !== 'queued') {
         this.tellReason(state);
         break;
       }
       if (await this.isRestarted(state, mirror)) return true;
-      if (!mirror.hasEnded) void pipe.connect(signal);
+      if (!mirror.hasEnded) void pipe.connect();
       await this.pause(signal);
     }
     this.hasEnded = true;
@@ -213,7 +226,7 @@ export class RemoteSupervisor {
     await this.retries.run(() => mirror.pullProducts(onBytes), signal);
     await mirror.recordEnd();
     await this.remote.setStage(null);
-    this.reportStatus();
+    this.report.tellStatus();
     return false;
   }
 
@@ -227,7 +240,10 @@ export class RemoteSupervisor {
     if (state.kind === 'running' || state.kind === 'queued') return false;
     if (state.kind === 'ended' && state.isLost && start && this.restarts < MAX_RESTARTS) {
       this.restarts++;
-      this.log('warn', `The machine of the run on ${target.name} was lost: it goes on elsewhere.`);
+      this.report.log(
+        'warn',
+        `The machine of the run on ${target.name} was lost: it goes on elsewhere.`,
+      );
       await this.retries.run(() => this.send({ ...start, resume: true }), this.leaving.signal);
       return true;
     }
@@ -241,7 +257,7 @@ export class RemoteSupervisor {
   /** Why the target ended an engine that could still save what it had. */
   private tellReason(state: JobState): void {
     if (state.kind === 'ended' && state.reason !== null)
-      this.log(
+      this.report.log(
         'warn',
         `The run on ${this.options.target.name} was ended: ${asPart(state.reason)}.`,
       );
@@ -251,8 +267,8 @@ export class RemoteSupervisor {
     this.there?.dispose();
     this.there = new RemotePipe(this.options.target, handle, {
       onStatus: (status) => this.hear(status),
-      onProgress: (progress) => this.reportProgress(progress),
-      onLog: ({ level, message }) => this.log(level, message),
+      onProgress: (progress) => this.report.tellProgress(progress),
+      onLog: ({ level, message }) => this.report.log(level, message),
       onMetric: () => this.wake(),
     });
     return this.there;
@@ -289,25 +305,27 @@ export class RemoteSupervisor {
     };
   }
 
-  /** Before the job is there, a stop ends the sending. */
+  /** Before the job is there, a stop ends the sending; a job that waits has nothing to save. */
   private async stop(): Promise<EngineStatus> {
-    if (this.options.start === null || this.isStarted) {
-      await this.stopThere();
-    } else {
+    if (this.options.start !== null && !this.isStarted) {
       this.isStopped = true;
       this.leaving.abort();
+    } else if (this.isQueued && this.handle) {
+      this.isStopped = true;
+      await this.options.target.stop(this.handle, this.leaving.signal);
+      this.wake();
+    } else {
+      await this.stopThere();
     }
     return this.status();
   }
 
   /** The engine may have ended before its answer is here: the end of the run is an answer, too. */
   private async stopThere(): Promise<void> {
-    const there = this.engineThere();
-    const isSent = there.isOpen;
     try {
-      await there.request('stop', undefined);
+      await this.engineThere().request('stop', undefined);
     } catch (error) {
-      if (!isSent) throw error;
+      if (error instanceof NotReached && !this.hasEnded) throw error;
       this.wake();
       const end = performance.now() + END_SEEN_MS;
       while (!this.hasEnded) {
@@ -328,19 +346,15 @@ export class RemoteSupervisor {
     this.memory = device_memory;
     // an end counts when its files are here
     if (!ENDED_STATES.has(state) && state !== this.record.current.state)
-      void this.updateRecord({ state }).catch(() => undefined);
+      void this.report.updateRecord({ state }).catch(() => undefined);
     this.wake();
-    this.reportStatus();
-  }
-
-  private clientsChanged(count: number): void {
-    if (count > 0 && this.progress) this.pipe.notify('progress', this.progress);
+    this.report.tellStatus();
   }
 
   private recordMetric(line: MetricLine): void {
     if (line.kind === 'step') this.step = line.step;
-    if (line.kind === 'step' && this.progress?.phase !== 'training')
-      this.reportProgress({ phase: 'training', fraction: null });
+    if (line.kind === 'step' && this.report.progress?.phase !== 'training')
+      this.report.tellProgress({ phase: 'training', fraction: null });
     this.options.onMetric?.(line);
     this.fresh.push(line);
   }
@@ -352,13 +366,13 @@ export class RemoteSupervisor {
   private tellMetrics(): void {
     const lastStep = this.fresh.findLast(({ kind }) => kind === 'step');
     for (const line of this.fresh)
-      if (line.kind !== 'step' || line === lastStep) this.pipe.notify('metric', line);
+      if (line.kind !== 'step' || line === lastStep) this.report.tellMetric(line);
     this.fresh = [];
   }
 
   private lost(error: LoraError): void {
     void this.remote.connected('lost', error.message).catch(() => undefined);
-    this.log(
+    this.report.log(
       'warn',
       `${error.message} The run goes on there; it is followed again when ${this.options.target.name} can be reached.`,
     );
@@ -376,92 +390,12 @@ export class RemoteSupervisor {
     };
   }
 
-  /** Writes run.json and reports the status. @throws LoraError('disk') */
-  private updateRecord(change: Partial<RunRecord>): Promise<void> {
-    const written = this.record.update(change);
-    this.reportStatus();
-    return written;
-  }
-
-  private reportStatus(): void {
-    this.options.onStatus?.(this.status(), this.record.current);
-    this.pipe.notify('status', this.status());
-  }
-
   /** What is done besides training, for readers of the folder and for clients. */
   private setStage(stage: RemoteStage | null): void {
     void this.remote.setStage(stage).catch(() => undefined);
-    if (stage !== null) this.reportProgress(progressOf(stage));
-  }
-
-  private reportProgress(progress: EngineProgress): void {
-    this.progress = progress;
-    this.options.onProgress?.(progress);
-    this.pipe.notify('progress', progress);
-  }
-
-  private log(level: LogLevel, message: string): void {
-    this.options.onLog?.(level, message);
-    this.pipe.notify('log', { level, message });
+    if (stage !== null) this.report.tellProgress(progressOf(stage));
   }
 }
-
-/** Exit codes of a shell for programs that a signal ended. */
-const SIGNALS_FROM = 128;
 
 const isDiskError = (error: unknown): boolean =>
   error instanceof LoraError && error.area === 'disk';
-
-const SHOWN_BYTES = 2_000;
-
-/** What the engine there wrote last. */
-const logTail = (run_dir: string): Promise<string> =>
-  readTail(path.join(run_dir, RUN_FILES.remoteLog), {
-    maxBytes: SHOWN_BYTES,
-    links: 'refused',
-  }).then(
-    ({ text }) => text.trim().split('\n').slice(-5).join('\n'),
-    () => '',
-  );
-
-/** The job of a run has ended, and its engine could not record why. */
-class LostJob extends LoraError {
-  constructor(reason: string) {
-    super('target', reason, {
-      fix: 'Resume the run from its last checkpoint (lora train --resume).',
-    });
-  }
-}
-
-function lostReason(
-  state: JobState,
-  { name, log }: { readonly name: string; readonly log: string },
-): string {
-  if (state.kind === 'unknown') return `${name} no longer knows the run.`;
-  const { exitCode = null, reason = null } = state.kind === 'ended' ? state : {};
-  if (exitCode !== null && exitCode < SIGNALS_FROM && log !== '')
-    return `The engine on ${name} ended: ${log}`;
-  const why = reason ?? 'it was killed, or the machine was restarted';
-  return `The engine on ${name} ended without a word: ${asPart(why)}.`;
-}
-
-/** A reason within a sentence: some targets give one with its full stop. */
-const asPart = (reason: string): string => reason.replace(/\.$/, '');
-
-function progressOf(stage: RemoteStage): EngineProgress {
-  switch (stage.kind) {
-    case 'sending':
-      return { phase: 'sending', fraction: shareOf(stage.sent, stage.total) };
-    case 'fetching':
-      return { phase: 'fetching', fraction: shareOf(stage.received, stage.total) };
-    case 'checking':
-      return { phase: 'sending', fraction: null };
-    case 'starting':
-    case 'queued':
-    case 'lost':
-      return { phase: 'waiting', fraction: null };
-  }
-}
-
-const shareOf = (part: number, total: number): number | null =>
-  total === 0 ? null : Math.min(1, part / total);

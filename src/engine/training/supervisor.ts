@@ -1,13 +1,13 @@
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import type { EvalLine, MetricLine, StepLine } from '../../shared/metrics/lines';
-import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
+import type { EngineStatus } from '../../shared/engineProtocol';
 import { ENDED_STATES, RUN_FILES, type RunRecord, UNRECORDED_STEP_PLAN } from '../../shared/run';
 import { setTensorflowEnvironment } from '../../runtime/loadTfjs';
 import type { Runtime } from '../../runtime/runtime';
 import { fingerprintOf, isHashed, sizesOf } from '../run/fingerprint';
 import { clearLeftovers } from '../run/leftovers';
-import { PipeServer, type Handlers } from '../run/pipe';
+import type { Handlers } from '../run/pipe';
 import { MetricsFile } from '../run/runFolder';
 import { checkpointSteps } from './checkpoint';
 import { diskErrorForUser, errorForUser } from './errorForUser';
@@ -21,13 +21,12 @@ import {
 } from './messages';
 import { failedWith, RecordFile } from './recordFile';
 import { RemainingTime } from './remainingTime';
+import { RunReport, type RunHooks } from './runReport';
 import { TrainingWorker } from './trainingWorker';
 import { UnattendedStop } from './unattendedStop';
 
-type LogLevel = 'info' | 'warn' | 'error';
-
 /** The run to supervise, and callbacks for its events. */
-export interface SupervisorOptions {
+export interface SupervisorOptions extends RunHooks {
   readonly record: RunRecord;
   readonly run_dir: string;
   readonly runtime: Runtime;
@@ -35,10 +34,6 @@ export interface SupervisorOptions {
   readonly dist: string;
   /** Continue from this step's checkpoint; null: from the start. */
   readonly resume_from: number | null;
-  readonly onMetric?: (line: MetricLine) => void;
-  readonly onProgress?: (progress: EngineProgress) => void;
-  readonly onStatus?: (status: EngineStatus, record: RunRecord) => void;
-  readonly onLog?: (level: LogLevel, message: string) => void;
 }
 
 /** How long a stop waits for the worker to leave what it computes. */
@@ -53,7 +48,7 @@ export class RunSupervisor {
   private readonly worker = new TrainingWorker();
   private readonly unattendedStop = new UnattendedStop(() => this.command({ kind: 'stop' }));
   private readonly remainingTime = new RemainingTime();
-  private pipe!: PipeServer;
+  private readonly report: RunReport;
   private heartbeat!: Heartbeat;
   private step: number;
   private secondsLeft: number | null = null;
@@ -62,7 +57,6 @@ export class RunSupervisor {
   /** Whether the worker has stopped training, and saves what it has trained. */
   private isStopping = false;
   private stopTimer: NodeJS.Timeout | undefined;
-  private progress: EngineProgress | null = null;
   private fingerprinting: Promise<void> = Promise.resolve();
   /** A run that is stopped does not wait until gigabytes are hashed. */
   private readonly fingerprintingStop = new AbortController();
@@ -73,6 +67,12 @@ export class RunSupervisor {
   ) {
     this.record = new RecordFile(options.run_dir, options.record);
     this.step = options.resume_from ?? 0;
+    this.report = new RunReport({
+      record: this.record,
+      hooks: options,
+      status: () => this.status(),
+      onClients: (count) => this.unattendedStop.clientsChanged(count),
+    });
   }
 
   /**
@@ -95,16 +95,16 @@ export class RunSupervisor {
 
   private async superviseRun(signal: AbortSignal): Promise<RunRecord> {
     const { run_dir, runtime } = this.options;
-    this.pipe = await PipeServer.listen(this.handlers(), (count) => this.clientsChanged(count));
+    const pipe = await this.report.listen(this.handlers());
     this.heartbeat = new Heartbeat({
       run_dir,
       runtime,
-      pipe: this.pipe.path,
-      onError: (error) => this.log('warn', error.describe()),
+      pipe,
+      onError: (error) => this.report.log('warn', error.describe()),
     });
     this.heartbeat.start();
     try {
-      await this.updateRecord({});
+      await this.report.updateRecord({});
       const stop = () => this.command({ kind: 'stop' });
       signal.addEventListener('abort', stop, { once: true });
       const ended = this.runWorker().finally(() => signal.removeEventListener('abort', stop));
@@ -118,7 +118,7 @@ export class RunSupervisor {
       clearTimeout(this.stopTimer);
       await this.metrics.close();
       await this.record.settled();
-      await this.pipe.close();
+      await this.report.close();
       await this.heartbeat.stop();
       // a worker that was terminated while saving leaves temporary files
       await clearLeftovers(run_dir);
@@ -145,12 +145,6 @@ export class RunSupervisor {
     };
   }
 
-  private clientsChanged(count: number): void {
-    // a client that has just connected does not know the progress yet
-    if (count > 0 && this.progress) this.pipe.notify('progress', this.progress);
-    this.unattendedStop.clientsChanged(count);
-  }
-
   private command(command: WorkerCommand): void {
     this.worker.send(command);
     if (command.kind === 'stop') this.endUnlessStopping();
@@ -165,7 +159,8 @@ export class RunSupervisor {
     this.stopTimer ??= setTimeout(() => {
       this.stopTimer = undefined;
       if (this.isStopping || ENDED_STATES.has(this.record.current.state)) return;
-      if (this.progress?.phase === 'saving' && this.hasReceivedStop) this.endUnlessStopping();
+      if (this.report.progress?.phase === 'saving' && this.hasReceivedStop)
+        this.endUnlessStopping();
       else void this.endWorker();
     }, STOP_MS);
   }
@@ -175,7 +170,7 @@ export class RunSupervisor {
     const words = this.hasMadeNothing() ? null : await this.describeKept();
     if (this.isStopping || ENDED_STATES.has(this.record.current.state)) return;
     const ended = this.worker.end();
-    if (words !== null) this.log('warn', words);
+    if (words !== null) this.report.log('warn', words);
     // the error of a full disk is reported by the next write
     await this.handleEvent(STOPPED_AT_ONCE)?.catch(() => undefined);
     await ended;
@@ -193,12 +188,13 @@ export class RunSupervisor {
 
   /** Whether nothing has been made yet that a stop would have to save. */
   private hasMadeNothing(): boolean {
-    const isBeforeReading = this.progress === null && this.record.current.state === 'preparing';
+    const isBeforeReading =
+      this.report.progress === null && this.record.current.state === 'preparing';
     return (
       !ENDED_STATES.has(this.record.current.state) &&
       (isBeforeReading ||
-        this.progress?.phase === 'reading data' ||
-        this.progress?.phase === 'loading model')
+        this.report.progress?.phase === 'reading data' ||
+        this.report.progress?.phase === 'loading model')
     );
   }
 
@@ -236,17 +232,17 @@ export class RunSupervisor {
       case 'metric':
         return this.recordMetric(event.line);
       case 'progress':
-        this.reportProgress(event.progress);
+        this.report.tellProgress(event.progress);
         return;
       case 'facts':
         return this.recordFacts(event.facts);
       case 'state':
-        return this.updateRecord({
+        return this.report.updateRecord({
           state: event.state,
           started: started ?? new Date().toISOString(),
         });
       case 'log':
-        this.log(event.level, event.message);
+        this.report.log(event.level, event.message);
         return;
       case 'stopReceived':
         this.hasReceivedStop = true;
@@ -255,7 +251,7 @@ export class RunSupervisor {
         this.isStopping = true;
         return;
       case 'best':
-        return this.updateRecord({
+        return this.report.updateRecord({
           result: {
             ...result,
             best_step: event.step,
@@ -264,7 +260,7 @@ export class RunSupervisor {
           },
         });
       case 'done':
-        return this.updateRecord({
+        return this.report.updateRecord({
           state: event.state,
           ended: new Date().toISOString(),
           result: {
@@ -283,9 +279,9 @@ export class RunSupervisor {
     if (line.kind === 'step') this.recordStep(line);
     if (line.kind === 'eval') this.recordEvaluation(line);
     this.options.onMetric?.(line);
-    this.pipe.notify('metric', line);
-    if (line.kind === 'step') this.reportStatus();
-    if (line.kind === 'checkpoint' || line.kind === 'eval') await this.updateRecord({});
+    this.report.tellMetric(line);
+    if (line.kind === 'step') this.report.tellStatus();
+    if (line.kind === 'checkpoint' || line.kind === 'eval') await this.report.updateRecord({});
   }
 
   private recordEvaluation({ step, loss }: EvalLine): void {
@@ -304,7 +300,7 @@ export class RunSupervisor {
     const known = recorded?.fingerprint ?? [];
     const isKnown = known.length > 0 && known.every(isHashed);
     const fingerprint = isKnown ? known : await sizesOf(weight_files).catch(() => []);
-    await this.updateRecord({
+    await this.report.updateRecord({
       ...facts,
       base: { ...base, fingerprint },
       versions: { ...versions, runtime: runtimeName(this.options.runtime), device },
@@ -312,7 +308,7 @@ export class RunSupervisor {
     if (isKnown) return;
     this.fingerprinting = this.recordFingerprint(weight_files).catch((error: unknown) => {
       if (this.fingerprintingStop.signal.aborted) return;
-      this.log('warn', `The base's files could not be fingerprinted: ${String(error)}`);
+      this.report.log('warn', `The base's files could not be fingerprinted: ${String(error)}`);
     });
   }
 
@@ -322,7 +318,7 @@ export class RunSupervisor {
     const { signal } = this.fingerprintingStop;
     for (const file of files) fingerprint.push(await fingerprintOf(file, signal));
     const { base } = this.record.current;
-    if (base) await this.updateRecord({ base: { ...base, fingerprint } });
+    if (base) await this.report.updateRecord({ base: { ...base, fingerprint } });
   }
 
   /**
@@ -333,11 +329,11 @@ export class RunSupervisor {
   private async fail(cause: LoraError): Promise<void> {
     const { run_dir, record } = this.options;
     const error = await errorForUser(cause, run_dir, record.recipe_path);
-    const writeError = await this.updateRecord(failedWith(error)).then(
+    const writeError = await this.report.updateRecord(failedWith(error)).then(
       () => null,
       (reason: unknown) => diskErrorForUser(LoraError.from(reason, 'disk'), run_dir),
     );
-    if (!writeError || cause.area !== 'disk') this.log('error', error.describe());
+    if (!writeError || cause.area !== 'disk') this.report.log('error', error.describe());
     if (writeError) throw writeError;
   }
 
@@ -352,29 +348,6 @@ export class RunSupervisor {
       error,
       device_memory: gpu && { used: gpu.memory_used, total: gpu.memory_total },
     };
-  }
-
-  /** Writes run.json and reports the status. @throws LoraError('disk') */
-  private updateRecord(change: Partial<RunRecord>): Promise<void> {
-    const written = this.record.update(change);
-    this.reportStatus();
-    return written;
-  }
-
-  private reportStatus(): void {
-    this.options.onStatus?.(this.status(), this.record.current);
-    this.pipe.notify('status', this.status());
-  }
-
-  private reportProgress(progress: EngineProgress): void {
-    this.progress = progress;
-    this.options.onProgress?.(progress);
-    this.pipe.notify('progress', progress);
-  }
-
-  private log(level: LogLevel, message: string): void {
-    this.options.onLog?.(level, message);
-    this.pipe.notify('log', { level, message });
   }
 }
 

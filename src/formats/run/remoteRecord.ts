@@ -1,7 +1,6 @@
 import path from 'node:path';
 import * as v from 'valibot';
 import { MAX_BYTES, readTextFile } from '../../common/regularFile';
-import { REMOTE_CONTROLS } from '../../shared/remoteRun';
 import { RUN_FILES, type EngineRecord, type RemoteRecord } from '../../shared/run';
 import { isEngineAlive } from './engineRecord';
 
@@ -34,7 +33,6 @@ const RemoteSchema = v.object({
   earlier: v.optional(v.record(v.string(), v.nullable(size))),
   checkpoints: v.pipe(v.array(text), v.maxLength(10_000)),
   stage: v.optional(StageSchema),
-  lacks: v.optional(v.array(v.picklist(REMOTE_CONTROLS))),
 });
 
 /** Reads remote.json of a run; null when there is none or it is not valid. */

@@ -42,6 +42,5 @@ function remoteLabels(run: RunSummary, now: number): RemoteLabels | null {
     stage: stageText(record.stage),
     away: linkSentence(link, record.target.name, now),
     can_reconnect: link.kind === 'unattended',
-    lacks: record.lacks ?? [],
   };
 }

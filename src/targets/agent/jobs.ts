@@ -49,12 +49,16 @@ export class Jobs {
     await writeFile(places.recipe(job), recipe, { mode: 0o600 });
     await mkdir(places.run(job), { recursive: true, mode: 0o700 });
     const cli = path.join(places.item(engine), 'cli.js');
-    if (sbatch === null) return this.spawn(started, cli);
-    return this.slurm.submit(started, cli, sbatch).catch(async (error: unknown) => {
+    const takeBack = await markBegun(path.join(places.run(job), RUN_FILES.record));
+    try {
+      if (sbatch === null) return await this.spawn(started, cli);
+      return await this.slurm.submit(started, cli, sbatch);
+    } catch (error) {
       // so that it can be started again
       if (!resume) await rm(places.job(job), { recursive: true, force: true });
+      else await takeBack();
       throw error;
-    });
+    }
   }
 
   private async spawn({ job, resume, env }: StartedJob, cli: string): Promise<number> {
@@ -184,6 +188,21 @@ export class Jobs {
     if (kind === 'running' || kind === 'queued')
       throw new Error(`the run ${job} is still being trained`);
   }
+}
+
+/**
+ * Makes run.json say that the run has begun again: the end of its last engine is not that of the
+ * one that is started, which may die before it writes. A complete run stays. Gives what undoes it.
+ */
+async function markBegun(file: string): Promise<() => Promise<void>> {
+  const record: unknown = await readTextFile(file, {
+    maxBytes: MAX_BYTES.runRecord,
+    links: 'refused',
+  }).then(JSON.parse, () => null);
+  const hasEnded = isObject(record) && ENDED_STATES.has(record['state'] as RunState);
+  if (!hasEnded || record['state'] === 'completed') return () => Promise.resolve();
+  await writeJson(file, { ...record, state: 'preparing', ended: null, error: null });
+  return () => writeJson(file, record);
 }
 
 async function makeNew(folder: string): Promise<void> {

@@ -7,6 +7,9 @@ export const TRAINER_PACKAGES = [
   'peft==0.21.2',
   'safetensors==0.8.0',
   'numpy==2.4.6',
+  // Ray Train imports them
+  'pandas==3.1.1',
+  'pyarrow==26.0.1',
 ] as const;
 
 /** How long a node may take to unpack what was sent and to install Node. */

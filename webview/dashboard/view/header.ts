@@ -217,21 +217,13 @@ function actionButton(page: DashboardPage, state: DashboardState, action: Action
   return html`<vscode-button
     class=${isSmall ? 'small' : nothing}
     appearance=${isPrimary?.(state) === true ? 'primary' : 'secondary'}
-    title=${lacking(page, does) ?? action.title?.(page) ?? t(text)}
+    title=${action.title?.(page) ?? t(text)}
     aria-label=${isSmall ? t(text) : nothing}
     ?hidden=${!isShown(state)}
-    ?disabled=${does.kind === 'request' && (isIdle || lacking(page, does) !== null)}
+    ?disabled=${does.kind === 'request' && isIdle}
     @click=${() => act(page, does)}
     >${image}${isSmall ? nothing : t(text)}</vscode-button
   >`;
-}
-
-/** Why the target of the run cannot do what a button asks; null where it can. */
-function lacking({ t, state }: DashboardPage, does: PageMessage): string | null {
-  const { remote } = state.labels;
-  if (does.kind !== 'request' || !remote) return null;
-  const control = does.request === 'stop' ? 'stop' : 'pause';
-  return remote.lacks.includes(control) ? t('remote.lacks', remote.target) : null;
 }
 
 function act({ change, post }: DashboardPage, does: PageMessage): void {

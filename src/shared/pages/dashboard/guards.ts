@@ -3,7 +3,6 @@ import type { MetricLine, StepColumns } from '../../metrics/lines';
 import { asMetricLine } from '../../metrics/parse';
 import { STEP_FIELDS } from '../../metrics/table';
 import { checked } from '../../parsed';
-import { REMOTE_CONTROLS } from '../../remoteRun';
 import { isInRun, type RunRecord } from '../../run';
 import {
   NEXT_STEPS,
@@ -200,7 +199,6 @@ const HostMessageVariants = v.variant('kind', [
         stage: orNull(text),
         away: orNull(text),
         can_reconnect: v.boolean(),
-        lacks: v.array(v.picklist(REMOTE_CONTROLS)),
       }),
     ),
   }),

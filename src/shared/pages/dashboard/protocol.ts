@@ -2,7 +2,6 @@ import type { MetricLine, OtherLine, StepColumns } from '../../metrics/lines';
 import type { ChartId } from '../../metrics/table';
 import type { Place } from '../../errors';
 import type { EngineProgress, EngineStatus } from '../../engineProtocol';
-import type { RemoteControl } from '../../remoteRun';
 import type { RunRecord } from '../../run';
 
 /**
@@ -95,8 +94,6 @@ export interface RemoteLabels {
   readonly away: string | null;
   /** Whether nothing tries to connect again by itself. */
   readonly can_reconnect: boolean;
-  /** Controls that do not work there. */
-  readonly lacks: readonly RemoteControl[];
 }
 
 /** What the run waits for before it starts, about the runtime; null: nothing. */

@@ -34,7 +34,6 @@ export const DASHBOARD_STRINGS = {
 
   'remote.away': 'Not connected',
   'remote.reconnect': 'Reconnect',
-  'remote.lacks': 'This cannot be done while the run trains on {0}',
 
   'wait.title': 'Waiting for the runtime',
   'wait.answer': 'Training needs libtensorflow, which is not installed yet.',

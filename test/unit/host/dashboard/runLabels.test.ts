@@ -58,7 +58,6 @@ test('names the target of a run, and says that it goes on there while it is not 
     stage: null,
     away: null,
     can_reconnect: false,
-    lacks: [],
   });
   const told = labelsOf([away], away.dir, 5)?.message.remote;
   expect(told?.away).toContain('The run goes on there');
