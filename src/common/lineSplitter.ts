@@ -21,6 +21,11 @@ export class LineSplitter {
     private readonly maxBytes: number,
   ) {}
 
+  /** Where the first line that has not been passed on begins in the stream. */
+  get lineStart(): number {
+    return this.offset;
+  }
+
   /** Adds the next bytes of the stream, which may be kept until their line ends. */
   push(chunk: Buffer): void {
     let start = 0;

@@ -14,7 +14,8 @@ export function describeProblem({ place, message }: Problem): string {
     return oneLine(message);
   }
   const line = place.line === undefined ? '' : `:${place.line}`;
-  return oneLine(`${path.basename(place.file)}${line}: ${message}`);
+  const row = place.row === undefined ? '' : `, row ${place.row}`;
+  return oneLine(`${path.basename(place.file)}${line}${row}: ${message}`);
 }
 
 /** Calls `warn` once for each problem. */

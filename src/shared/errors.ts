@@ -17,11 +17,13 @@ export type ErrorArea =
   | 'usage'
   | 'cancelled';
 
-/** The location of a problem in a file. Lines and columns are counted from 1. */
+/** The location of a problem in a file. Lines, columns and rows are counted from 1. */
 export interface Place {
   readonly file: string;
   readonly line?: number;
   readonly column?: number;
+  /** Of a file without lines. */
+  readonly row?: number;
   readonly tensor?: string;
   readonly key?: string;
 }
@@ -136,13 +138,17 @@ function withoutStatus(message: string): string {
   return reason === undefined ? message : `libtensorflow cannot compute this: ${reason}`;
 }
 
-/** `file:line:column`, or `file, tensor X`, or `file, key X`. */
+/** `file:line:column`, or `file, row 3`, `file, tensor X`, `file, key X`. */
 export function formatPlace(place: Place): string {
   const at =
     place.line === undefined
       ? ''
       : `:${place.line}${place.column === undefined ? '' : `:${place.column}`}`;
-  const inside = [place.tensor && `tensor ${place.tensor}`, place.key && `key ${place.key}`]
+  const inside = [
+    place.row !== undefined && `row ${place.row}`,
+    place.tensor && `tensor ${place.tensor}`,
+    place.key && `key ${place.key}`,
+  ]
     .filter(Boolean)
     .join(', ');
   return oneLine(`${place.file}${at}${inside ? `, ${inside}` : ''}`);

@@ -1,22 +1,25 @@
 import { LoraError, type Problem } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
-import type { RowSettings } from '../rows/settings';
+import type { RowContext, RowSettings } from '../rows/settings';
+import { openTable } from '../../formats/tables/openTable';
+import { changedWhileRead } from '../../formats/tables/faults';
 import {
-  changedWhileRead,
-  checkKind,
-  MAX_LINE_BYTES,
-  readLineAt,
-  readLines,
-  type DatasetLine,
+  MAX_ROW_BYTES,
   type OnBytes,
-} from './lines';
+  type FaultyRow,
+  type RawRow,
+  type RowPlace,
+  type RowUnit,
+  type Table,
+  type ValuesRow,
+} from '../../formats/tables/table';
 import { ProblemCollector, type CollectorSettings } from './problems';
 import { RowReport } from '../rows/rowReport';
 import { readImageFolder } from '../images/folder';
-import { readRow } from '../rows/readRow';
+import { readRow, readValues } from '../rows/readRow';
 import type { Row } from '../rows/row';
 
-/** Called with each row that has no errors, and the place of its line in the file, in bytes. */
+/** Called with each row that has no errors, and the offset by which it is found again. */
 export type OnRow = (row: Row, offset: number) => void;
 
 /** The rows of a file or folder, which are read again whenever they are needed. */
@@ -30,6 +33,8 @@ export interface Dataset {
   readonly skippedRows: number;
   /** Null where the file could not be read. */
   readonly fingerprint: FileFingerprint | null;
+  /** What its rows are numbered by. */
+  readonly unit: RowUnit;
   /**
    * Passes the rows in order.
    *
@@ -46,7 +51,7 @@ export interface ReadSettings extends RowSettings {
 }
 
 /**
- * Reads a dataset: a .jsonl file, or a folder of images for image_cls. Errors in rows are reported
+ * Reads a dataset: a file of rows, or a folder of images for image_cls. Errors in rows are reported
  * in the dataset's problems.
  *
  * @throws LoraError('dataset') where a folder of images cannot be read; what `onRow` and `onBytes`
@@ -74,7 +79,7 @@ export async function openDataset(
       const settings = { rows: recipe, ...(onVisit && { onBytes: onVisit }) };
       await rescanRows(file, settings, scanned.fingerprint, visit);
     },
-    rowAt: (line, offset) => rowAtOffset(file, recipe, line, offset),
+    rowAt: (number, offset) => rowAtPlace(file, recipe, { number, offset }),
   };
 }
 
@@ -94,6 +99,7 @@ async function imageDataset(folder: string, onRow: (row: Row) => void): Promise<
     problems,
     skippedRows: 0,
     fingerprint,
+    unit: 'row',
     forEachRow: async (visit) => {
       await Promise.resolve();
       rows.forEach(visit);
@@ -107,6 +113,7 @@ export interface ScannedFile {
   readonly problems: readonly Problem[];
   readonly skippedRows: number;
   readonly fingerprint: FileFingerprint | null;
+  readonly unit: RowUnit;
 }
 
 /** How a file is scanned. */
@@ -117,8 +124,8 @@ export interface ScanSettings {
 }
 
 /**
- * Reads a .jsonl file line by line; formats may be mixed. All errors are in `problems`, including
- * those of the file itself. Only what `onRow` keeps stays in memory.
+ * Reads a file row by row; the formats of rows may be mixed. All errors are in `problems`,
+ * including those of the file itself. Only what `onRow` keeps stays in memory.
  *
  * @throws what `onRow` and `onBytes` throw
  */
@@ -127,11 +134,13 @@ export async function scanRows(
   { rows, problems, onBytes }: ScanSettings,
   onRow: OnRow,
 ): Promise<ScannedFile> {
-  const scan = new Scan(new ProblemCollector(path, problems), rows, onRow);
   try {
-    await checkKind(path);
-    const fingerprint = await readLines(path, (line) => scan.line(line), onBytes);
-    return { ...scan.finish(), fingerprint };
+    return await withTable(path, async (table) => {
+      const collector = new ProblemCollector(path, { ...problems, unit: table.unit });
+      const scan = new Scan(collector, rows, onRow);
+      const fingerprint = await table.readAll((row) => scan.row(row), onBytes);
+      return { ...scan.finish(), fingerprint };
+    });
   } catch (error) {
     if (!(error instanceof LoraError) || error.area !== 'dataset') throw error;
     const message = error.fix ? `${error.message} ${error.fix}` : error.message;
@@ -139,7 +148,17 @@ export async function scanRows(
       problems: [{ severity: 'error', message, place: { file: path } }],
       skippedRows: 0,
       fingerprint: null,
+      unit: 'line',
     };
+  }
+}
+
+async function withTable<T>(path: string, use: (table: Table) => Promise<T>): Promise<T> {
+  const table = await openTable(path);
+  try {
+    return await use(table);
+  } finally {
+    await table.close();
   }
 }
 
@@ -151,25 +170,28 @@ export async function rescanRows(
   onRow: OnRow,
 ): Promise<void> {
   const scan = new Scan(new ProblemCollector(path, { listed: 0 }), settings.rows, onRow);
-  const now = await readLines(path, (line) => scan.line(line), settings.onBytes);
+  const now = await withTable(path, (table) =>
+    table.readAll((row) => scan.row(row), settings.onBytes),
+  );
   if (now.sha256 !== before.sha256) throw changedWhileRead(path);
 }
 
-/** The row that a line at an offset holds; null if it has errors. */
-export async function rowAtOffset(
+/** The row at a place; null if it has errors. */
+export async function rowAtPlace(
   path: string,
   settings: RowSettings,
-  line: number,
-  offset: number,
+  place: RowPlace,
 ): Promise<Row | null> {
+  const raw = await withTable(path, (table) => table.at(place));
   const rows: Row[] = [];
-  const problems = new ProblemCollector(path, { listed: 0 });
-  const scan = new Scan(problems, settings, (row) => rows.push(row));
-  scan.line({ number: line, offset, bytes: await readLineAt(path, offset) });
+  const scan = new Scan(new ProblemCollector(path, { listed: 0 }), settings, (row) =>
+    rows.push(row),
+  );
+  if (raw) scan.row(raw);
   return rows[0] ?? null;
 }
 
-/** Turns lines into rows. */
+/** Turns what a file holds into rows. */
 class Scan {
   private readonly decoder = new TextDecoder('utf-8', { fatal: true });
   private seen = 0;
@@ -181,21 +203,27 @@ class Scan {
     private readonly onRow: OnRow,
   ) {}
 
-  line({ number, bytes, offset }: DatasetLine): void {
+  row(raw: RawRow): void {
     if (this.notLines) return;
-    const report = new RowReport(this.problems, number);
-    const text = this.decode(bytes, report);
-    if (text === null || text.trim() === '') return;
+    const report = new RowReport(this.problems, raw.number);
+    const context = { line: raw.number, report, settings: this.settings };
+    const row = raw.kind === 'json' ? this.parsed(raw.bytes, context) : tableRow(raw, context);
+    if (raw.kind !== 'json') this.seen++;
+    if (row) this.onRow(row, raw.offset);
+  }
+
+  private parsed(bytes: Buffer | null, context: RowContext): Row | null {
+    const text = this.decode(bytes, context.report);
+    if (text === null || text.trim() === '') return null;
     if (this.seen++ === 0 && /^\s*(\[|\{\s*$)/.test(text)) {
       this.notLines = true;
       this.problems.error(
-        'The file is a single JSON document, not JSON Lines: each row must be a JSON object on its own line ' +
-          "(jq -c '.[]' data.json > data.jsonl writes a list of rows so).",
+        'The file is a single JSON document, not JSON Lines: each row must be a JSON object on its own line, ' +
+          'or the file a list of such objects, [{…}, {…}].',
       );
-      return;
+      return null;
     }
-    const row = readRow(text, { line: number, report, settings: this.settings });
-    if (row) this.onRow(row, offset);
+    return readRow(text, context);
   }
 
   finish(): Omit<ScannedFile, 'fingerprint'> {
@@ -204,15 +232,26 @@ class Scan {
       problems.error(
         'The dataset is empty: it needs at least one row, such as {"prompt": "…", "completion": "…"}.',
       );
-    return { problems: problems.problems(), skippedRows: problems.skippedRows };
+    return {
+      problems: problems.problems(),
+      skippedRows: problems.skippedRows,
+      unit: problems.unit,
+    };
   }
 
   private decode(bytes: Buffer | null, report: RowReport): string | null {
-    if (!bytes) return report.error(`The line is longer than ${MAX_LINE_BYTES / 2 ** 20} MiB.`);
+    if (!bytes)
+      return report.error(
+        `The ${this.problems.unit} is longer than ${MAX_ROW_BYTES / 2 ** 20} MiB.`,
+      );
     try {
       return this.decoder.decode(bytes);
     } catch {
-      return report.error('The line is not valid UTF-8: save the file as UTF-8.');
+      return report.error(`The ${this.problems.unit} is not valid UTF-8: save the file as UTF-8.`);
     }
   }
+}
+
+function tableRow(raw: ValuesRow | FaultyRow, context: RowContext): Row | null {
+  return raw.kind === 'fault' ? context.report.error(raw.message) : readValues(raw.values, context);
 }

@@ -8,7 +8,7 @@ import { needsLabels } from '../../shared/task';
 import { splitExamples } from '../examples/split';
 import { collate, collateImages, paddingId, type Batch } from '../examples/batch';
 import { collectorSettings, openDataset, type Dataset } from './dataset';
-import { type OnBytes } from './lines';
+import type { OnBytes } from '../../formats/tables/table';
 import type { ImageReader } from '../images/reader';
 import { labelSetOf, RowLabels, type LabelSet } from '../tasks/labelSet';
 import { pack } from '../examples/pack';
@@ -100,14 +100,14 @@ export async function readData(
   for (const [i, file] of files.entries()) {
     const own = labelledFile(file, recipe);
     labelled.push(own);
-    datasets.push(
-      await openDataset(
-        file,
-        recipe,
-        (row) => own.labels.add(row),
-        (done, size) => onProgress((i + done / size) / files.length),
-      ),
+    const dataset = await openDataset(
+      file,
+      recipe,
+      (row) => own.labels.add(row),
+      (done, size) => onProgress((i + done / size) / files.length),
     );
+    own.problems.useUnit(dataset.unit);
+    datasets.push(dataset);
   }
   return withLabels(datasets, labelled, recipe, known);
 }
@@ -303,13 +303,13 @@ function noneLeft(file: string, problems: readonly Problem[]): LoraError {
 
 /** What turns the rows of a dataset into examples. */
 export function tokenizerFor(
-  { path: file }: Dataset,
+  { path: file, unit }: Dataset,
   labels: LabelSet | null,
   recipe: DataRecipe,
   { tokenizer, images, vocab_size, has_types, max_positions }: DataTools,
 ): RowTokenizer {
   const max_length = Math.min(recipe.training.max_length, max_positions);
-  const problems = new ProblemCollector(file, collectorSettings(recipe));
+  const problems = new ProblemCollector(file, { ...collectorSettings(recipe), unit });
   if (recipe.task !== 'causal_lm')
     return taskTokenizer(problems, {
       tokenizer,

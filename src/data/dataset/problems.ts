@@ -1,6 +1,7 @@
 import { LoraError, type Place, type Problem } from '../../shared/errors';
 import { countProblems, kindOfMessage } from '../../shared/problemKinds';
 import { countOf } from '../../shared/values';
+import type { RowUnit } from '../../formats/tables/table';
 
 interface Group {
   readonly problem: Problem;
@@ -17,6 +18,8 @@ export interface CollectorSettings {
   readonly listed?: number;
   /** Called with the line of each row that has errors. */
   readonly onFaultyRow?: (line: number) => void;
+  /** What the rows of the file are numbered by; lines by default. */
+  readonly unit?: RowUnit;
 }
 
 const LINES_SHOWN = 4;
@@ -39,15 +42,28 @@ export class ProblemCollector {
   private reports = 0;
   private faulty = 0;
   private lastFaultyLine: number | undefined;
+  private ownUnit: RowUnit;
 
   constructor(
     private readonly file: string,
     private readonly settings: CollectorSettings = {},
-  ) {}
+  ) {
+    this.ownUnit = settings.unit ?? 'line';
+  }
 
   /** Errors in rows and in the file, whether they are listed or not. */
   get errorCount(): number {
     return this.count;
+  }
+
+  /** What the rows of the file are numbered by. */
+  get unit(): RowUnit {
+    return this.ownUnit;
+  }
+
+  /** Numbers the rows by something else from now on. */
+  useUnit(unit: RowUnit): void {
+    this.ownUnit = unit;
   }
 
   /** How often anything was reported, warnings too. */
@@ -99,10 +115,10 @@ export class ProblemCollector {
     return [
       ...this.errors,
       ...Array.from(this.unlisted.values(), (group) => ({
-        ...withRowCount(group),
+        ...this.withRowCount(group),
         rows: group.rows,
       })),
-      ...Array.from(this.groups.values(), withRowCount),
+      ...Array.from(this.groups.values(), (group) => this.withRowCount(group)),
     ];
   }
 
@@ -122,10 +138,17 @@ export class ProblemCollector {
     else this.unlisted.set(kind, newGroup(problem, line));
   }
 
+  private withRowCount({ problem, firstLines, rows }: Group): Problem {
+    if (rows === 1) return problem;
+    const others = firstLines.slice(1).join(', ');
+    const more = `${rows} rows; also ${this.unit} ${others}${rows > firstLines.length ? ', …' : ''}`;
+    return { ...problem, message: `${problem.message} (${more})` };
+  }
+
   private place(line?: number, key?: string, column?: number): Place {
     return {
       file: this.file,
-      ...(line !== undefined && { line }),
+      ...(line !== undefined && { [this.unit]: line }),
       ...(column !== undefined && { column }),
       ...(key !== undefined && { key }),
     };
@@ -146,12 +169,6 @@ function addLine(group: Group, line: number): void {
   group.rows++;
   group.lastLine = line;
   if (group.firstLines.length < LINES_SHOWN) group.firstLines.push(line);
-}
-
-function withRowCount({ problem, firstLines, rows }: Group): Problem {
-  if (rows === 1) return problem;
-  const more = `${rows} rows; also line ${firstLines.slice(1).join(', ')}${rows > firstLines.length ? ', …' : ''}`;
-  return { ...problem, message: `${problem.message} (${more})` };
 }
 
 /** @throws LoraError('dataset') with all errors, if there are any among the problems. */
@@ -176,5 +193,8 @@ export function throwErrors(problems: readonly Problem[]): void {
 
 /** A problem that stands for several rows begins at a line that no other one has. */
 const rowsWith = (errors: readonly Problem[]): number =>
-  new Set(errors.map((error) => `${error.place?.file ?? ''}:${error.place?.line ?? 0}`)).size +
-  errors.reduce((sum, { rows = 1 }) => sum + rows - 1, 0);
+  new Set(
+    errors.map(
+      (error) => `${error.place?.file ?? ''}:${error.place?.line ?? error.place?.row ?? 0}`,
+    ),
+  ).size + errors.reduce((sum, { rows = 1 }) => sum + rows - 1, 0);

@@ -1,6 +1,6 @@
 import { linesOf } from '../examples/example';
 import { sampleAnswer, sampleText, selectSampleRows, type SampleRow } from '../examples/sampleRows';
-import { changedWhileRead } from './lines';
+import { changedWhileRead } from '../../formats/tables/faults';
 import type { TokenizedDataset } from './tokenizedDataset';
 
 /** Some of the examples of a file. */

@@ -11,7 +11,7 @@ import {
   type TokenizedRow,
 } from '../examples/tokenizeRows';
 import type { Dataset } from './dataset';
-import type { OnBytes } from './lines';
+import type { OnBytes } from '../../formats/tables/table';
 import type { RowLengths } from './rowCache';
 
 const TRUNCATED = 1;

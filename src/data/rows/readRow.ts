@@ -104,7 +104,7 @@ export const KNOWN_FORMATS: Readonly<Record<Task, string>> = {
  * skipped, which is reported.
  */
 export function readRow(text: string, context: RowContext): Row | null {
-  const { report, settings } = context;
+  const { report } = context;
   const parsed = parseJson(text, report);
   if (parsed === undefined) return null;
   if (!isObject(parsed)) return report.error(`A row must be a JSON object, not ${kindOf(parsed)}.`);
@@ -116,6 +116,22 @@ export function readRow(text: string, context: RowContext): Row | null {
     );
   const repeated = repeatedKey(text);
   if (repeated) return report.repeated(repeated.key, repeated.path);
+  return readColumns(parsed, context, (columns) => exactly(columns, text, report));
+}
+
+/**
+ * Reads a row of a table with columns. Null where it has errors or is skipped, which is reported.
+ */
+export const readValues = (values: Columns, context: RowContext): Row | null =>
+  readColumns(values, context, (columns) => columns);
+
+/** `exact`: the columns as Python reads them; null: they cannot be, which is reported. */
+function readColumns(
+  parsed: Columns,
+  context: RowContext,
+  exact: (columns: Columns) => Columns | null,
+): Row | null {
+  const { report, settings } = context;
   const { task } = settings;
   const formats = task === 'image_cls' ? [] : FORMATS[task];
   const format = formatOf(withoutNulls(parsed), formats) ?? nullFormat(parsed, formats);
@@ -127,8 +143,8 @@ export function readRow(text: string, context: RowContext): Row | null {
   const before = report.errorCount;
   checkKeys(columns, format, report);
   if (report.errorCount > before) return null;
-  const exact = exactly(columns, text, report);
-  return exact && format.read(exact, context);
+  const own = exact(columns);
+  return own && format.read(own, context);
 }
 
 /** Null: the row cannot be read as Python reads it, which is reported. */

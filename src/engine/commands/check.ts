@@ -176,4 +176,6 @@ const describeWithPlace = ({ message, place }: Problem): string =>
   place === undefined ? message : `${formatPlace(place)}: ${message}`;
 
 const describeRowProblem = ({ message, place }: Problem): string =>
-  place?.line === undefined ? message : `${formatPlace(place)}: ${message}`;
+  place?.line === undefined && place?.row === undefined
+    ? message
+    : `${formatPlace(place)}: ${message}`;

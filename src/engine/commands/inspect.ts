@@ -258,10 +258,12 @@ async function inspectDataset(
     facts: { type: 'dataset', examples: rows, kinds, problems },
     lines: [
       `${countOf(rows, 'example', groupDigits)}: ${counts.join(', ')}`,
-      ...problems.map(describeLineProblem),
+      ...problems.map(describeRowProblem),
     ],
   };
 }
 
-const describeLineProblem = ({ place, message }: Problem): string =>
-  place?.line === undefined ? message : `line ${place.line}: ${message}`;
+function describeRowProblem({ place, message }: Problem): string {
+  if (place?.row !== undefined) return `row ${place.row}: ${message}`;
+  return place?.line === undefined ? message : `line ${place.line}: ${message}`;
+}

@@ -318,6 +318,7 @@ describe('the examination of data', () => {
             problems: [],
             skippedRows: 0,
             fingerprint: null,
+            unit: 'line',
             forEachRow: (visit) => {
               rows.forEach(visit);
               return Promise.resolve();

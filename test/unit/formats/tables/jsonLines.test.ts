@@ -3,7 +3,10 @@ import { appendFileSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readLineAt, readLines } from '../../../../src/data/dataset/lines';
+import { byteSource } from '../../../../src/formats/tables/byteSource';
+import { jsonLinesReader } from '../../../../src/formats/tables/jsonLines';
+import { openTable } from '../../../../src/formats/tables/openTable';
+import { START, type OnBytes, type RawRow } from '../../../../src/formats/tables/table';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'lines-'));
 const write = (content: string | Buffer) => {
@@ -11,34 +14,45 @@ const write = (content: string | Buffer) => {
   writeFileSync(file, content);
   return file;
 };
+async function readLines(file: string, onRow: (row: RawRow) => void, onBytes?: OnBytes) {
+  const table = await openTable(file);
+  try {
+    return await table.readAll(onRow, onBytes);
+  } finally {
+    await table.close();
+  }
+}
+/** The lines, whatever the file is. */
+async function rowsOf(file: string): Promise<RawRow[]> {
+  const rows: RawRow[] = [];
+  for await (const batch of jsonLinesReader(byteSource(file, null)).batches(START))
+    rows.push(...batch.rows);
+  return rows;
+}
+const textOf = (row: RawRow | null) =>
+  row?.kind === 'json' && row.bytes ? row.bytes.toString() : null;
 async function linesOf(content: string | Buffer) {
-  const lines: [number, string | null][] = [];
-  const fingerprint = await readLines(write(content), ({ number, bytes }) => {
-    lines.push([number, bytes && bytes.toString()]);
-  });
-  return { lines, fingerprint };
+  const rows = await rowsOf(write(content));
+  return rows.map((row) => [row.number, textOf(row)] as const);
 }
 const offsetsOf = async (content: string) => {
-  const offsets: number[] = [];
-  await readLines(write(content), ({ offset }) => offsets.push(offset));
-  return offsets;
+  const rows = await rowsOf(write(content));
+  return rows.map(({ offset }) => offset);
 };
 
 describe('lines', () => {
   it('are numbered, without their line breaks', async () => {
-    expect((await linesOf('a\r\n\nb\rc\r\n\r\nd')).lines).toEqual([
+    expect(await linesOf('a\r\n\nb\rc\r\n\r\nd')).toEqual([
       [1, 'a'],
-      [2, ''],
       [3, 'b\rc'],
-      [4, ''],
       [5, 'd'],
     ]);
-    expect((await linesOf('a\n')).lines).toEqual([[1, 'a']]);
-    expect((await linesOf('')).lines).toEqual([]);
+    expect(await linesOf('a\n')).toEqual([[1, 'a']]);
+    expect(await linesOf('')).toEqual([]);
   });
 
   it('skip a byte order mark at the start of the file only', async () => {
-    expect((await linesOf('\uFEFFa\n\uFEFFb')).lines).toEqual([
+    expect(await linesOf('\uFEFFa\n\uFEFFb')).toEqual([
       [1, 'a'],
       [2, '\uFEFFb'],
     ]);
@@ -46,22 +60,23 @@ describe('lines', () => {
 
   it('have the offsets by which they are read again', async () => {
     const content = '\uFEFFä\r\n\nb\nlast';
-    expect(await offsetsOf(content)).toEqual([3, 7, 8, 10]);
-    const file = write(content);
-    const again = await Promise.all([3, 7, 8, 10].map((offset) => readLineAt(file, offset)));
-    expect(again.map(String)).toEqual(['ä', '', 'b', 'last']);
+    expect(await offsetsOf(content)).toEqual([3, 8, 10]);
+    const file = write(content.replaceAll(/[äb]|last/g, (row) => `{"text":"${row}"}`));
+    const table = await openTable(file);
+    const again = await Promise.all([3, 19, 32].map((offset) => table.at({ number: 1, offset })));
+    await table.close();
+    expect(again.map(textOf)).toEqual(['{"text":"ä"}', '{"text":"b"}', '{"text":"last"}']);
   });
 
   it('end at LF and CRLF only, whatever else the text has', async () => {
-    expect((await linesOf('a\u2028b\u0085c\vd\fe\rf\0g\r\r\n\nh')).lines).toEqual([
+    expect(await linesOf('a\u2028b\u0085c\vd\fe\rf\0g\r\r\n\nh')).toEqual([
       [1, 'a\u2028b\u0085c\vd\fe\rf\0g\r'],
-      [2, ''],
       [3, 'h'],
     ]);
   });
 
   it('end the reading when the file changes meanwhile', async () => {
-    const file = write('a\n'.repeat(300_000));
+    const file = write('{"a":1}\n'.repeat(100_000));
     let appended = false;
     const change = () => {
       if (!appended) appendFileSync(file, 'b\n');
@@ -75,10 +90,13 @@ describe('lines', () => {
 
   it('are joined across chunks, and the file is hashed and measured', async () => {
     const long = 'x'.repeat(3 * 2 ** 20 + 5);
-    const content = `${long}\ny\n${long}z`;
-    const { lines, fingerprint } = await linesOf(content);
+    const content = `{${long}\ny\n${long}z`;
+    const lines: (readonly [number, string | null])[] = [];
+    const fingerprint = await readLines(write(content), (row) => {
+      lines.push([row.number, textOf(row)]);
+    });
     expect(lines.map(([number, text]) => [number, text!.length])).toEqual([
-      [1, long.length],
+      [1, long.length + 1],
       [2, 1],
       [3, long.length + 1],
     ]);
@@ -92,7 +110,7 @@ describe('lines', () => {
 
   it('are not kept if longer than 64 MiB', async () => {
     const most = Buffer.alloc(64 * 2 ** 20, 'x');
-    const { lines } = await linesOf(
+    const lines = await linesOf(
       Buffer.concat([most, Buffer.from('\na\n'), most, Buffer.from('x\nb')]),
     );
     expect(lines.map(([number, text]) => [number, text === null ? null : text.length])).toEqual([

@@ -8,7 +8,8 @@ export interface OtherKind {
 
 const WRITE_WITH_PANDAS =
   "Convert it to JSON Lines, for example with pandas: to_json('data.jsonl', orient='records', lines=True, force_ascii=False).";
-const DECOMPRESS = 'Decompress it and name the .jsonl file in it.';
+const SAVE_AS_CSV = 'Save it as CSV in UTF-8, with the names of the columns in the first line.';
+const DECOMPRESS = 'Decompress it and name the .jsonl file in it, or compress that with gzip.';
 const EXPORT = 'Export its rows as JSON Lines, one JSON object per line.';
 
 interface Signature extends OtherKind {
@@ -46,7 +47,7 @@ const SIGNATURES: readonly Signature[] = [
   {
     bytes: 'd0cf11e0a1b11ae1',
     name: 'an Excel or another old Office file',
-    fix: WRITE_WITH_PANDAS,
+    fix: SAVE_AS_CSV,
   },
   {
     bytes: hex('%PDF-'),
@@ -63,7 +64,7 @@ const SIGNATURES: readonly Signature[] = [
   { bytes: hex('\x7fELF'), name: 'a program', fix: 'Name the .jsonl file with the rows.' },
 ];
 
-/** Recognizes a file that is no JSON Lines by its first bytes; null if it may be a dataset. */
+/** Recognizes a file that is no JSON Lines by its first bytes; null if it may be such a dataset. */
 export function otherKindOf(start: Buffer): OtherKind | null {
   const signature = SIGNATURES.find(({ at = 0, bytes }) => hasBytes(start, bytes, at));
   return signature ?? zipKind(start) ?? utf16Kind(start) ?? zeroKind(start) ?? textKind(start);
@@ -75,9 +76,9 @@ const hasBytes = (start: Buffer, bytes: string, at: number): boolean =>
 function zipKind(start: Buffer): OtherKind | null {
   if (!hasBytes(start, '504b0304', 0)) return null;
   const names = start.toString('latin1');
-  if (names.includes('xl/')) return { name: 'an Excel file (XLSX)', fix: WRITE_WITH_PANDAS };
+  if (names.includes('xl/')) return { name: 'an Excel file (XLSX)', fix: SAVE_AS_CSV };
   if (names.includes('[Content_Types].xml'))
-    return { name: 'an Office document or an Excel file (XLSX)', fix: WRITE_WITH_PANDAS };
+    return { name: 'an Office document or an Excel file (XLSX)', fix: SAVE_AS_CSV };
   return { name: 'a zip archive', fix: 'Unpack it and name the .jsonl file in it.' };
 }
 
@@ -133,7 +134,11 @@ function tableKind(text: string): OtherKind | null {
     ['a CSV file', ';'],
     ['a CSV file', '|'],
   ] as const)
-    if (isTable(text, separator)) return { name, fix: WRITE_WITH_PANDAS };
+    if (isTable(text, separator))
+      return {
+        name,
+        fix: `Rename it, so that it ends in ${separator === '\t' ? '.tsv' : '.csv'}.`,
+      };
   return {
     name: 'plain text',
     fix: 'Write each text as a JSON object on a line of its own: {"text": "…"}.',

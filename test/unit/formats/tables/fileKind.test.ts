@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { otherKindOf } from '../../../../src/data/dataset/fileKind';
+import { otherKindOf } from '../../../../src/formats/tables/fileKind';
 import { scanDataset } from '../../../support/scannedRows';
 import { storedZip } from '../../../../src/common/storedZip';
 
@@ -53,7 +53,7 @@ describe('a file that is no dataset', () => {
         severity: 'error',
         place: { file },
         message: expect.stringMatching(
-          /^The file is a CSV file, not JSON Lines\. Convert it/,
+          /^The file is a CSV file, not JSON Lines\. Rename it/,
         ) as unknown,
       },
     ]);
