@@ -13,8 +13,8 @@ import type { ImageReader } from '../images/reader';
 import { labelSetOf, RowLabels, type LabelSet } from '../tasks/labelSet';
 import { pack } from '../examples/pack';
 import { ProblemCollector, throwErrors } from './problems';
-import type { SampleRow } from '../examples/sampleRows';
-import { chosenSamples, shownRows, type Part, type ShownRows } from './shownRows';
+import type { SampleAnswer, SampleRow } from '../examples/sampleRows';
+import { callAnswers, chosenSamples, shownRows, type Part, type ShownRows } from './shownRows';
 import { textTokenizer, type DataStatistics, type RowTokenizer } from '../examples/tokenizeRows';
 import { taskTokenizer } from '../tasks/tokenizeTaskRows';
 import { tokenizeDataset, type TokenizedDataset } from './tokenizedDataset';
@@ -35,6 +35,7 @@ export type DataRecipe = Pick<
 > & {
   /** Missing in recipes of older versions. */
   readonly skip_faulty_rows?: boolean;
+  readonly tools?: Recipe['tools'];
   readonly training: Pick<Recipe['training'], 'max_length' | 'seed' | 'packing'>;
 };
 
@@ -53,6 +54,8 @@ export interface PreparedData {
   readonly labels: LabelSet | null;
   /** At most two rows of the validation set, or of the training set if there is none. */
   readonly sample_rows: readonly SampleRow[];
+  /** Answers of some rows of the validation set, where they call tools. */
+  readonly call_answers: readonly SampleAnswer[];
   /** All rows of that set that can be shown. */
   readonly shown_rows: ShownRows;
   readonly warnings: readonly Problem[];
@@ -221,6 +224,7 @@ async function assemble(
     statistics: { train: partStatistics(train), validation: partStatistics(validation) },
     labels,
     sample_rows: await chosenSamples(shown),
+    call_answers: await callAnswers(validation),
     shown_rows: shownRows(shown),
     warnings: problems.filter(({ skipped }) => skipped !== true),
     skipped: {
