@@ -32,12 +32,21 @@ module.exports = {
     ),
     only(
       'host',
-      ['shared', 'common', 'lora', 'formats', 'runtime', 'targets', 'inspect/questions'],
+      [
+        'shared',
+        'common',
+        'lora',
+        'formats',
+        'runtime',
+        'targets',
+        'inspect/questions',
+        'inspect/dataset/questions',
+      ],
       'The extension host never loads models, the engine or tfjs.',
     ),
     only(
       'inspect',
-      ['shared', 'common', 'lora', 'formats'],
+      ['shared', 'common', 'lora', 'formats', 'data'],
       'The process that inspects files knows nothing of VS Code.',
     ),
     {

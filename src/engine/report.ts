@@ -1,4 +1,5 @@
 import path from 'node:path';
+import type { PreparedData } from '../data/dataset/prepare';
 import type { Problem } from '../shared/errors';
 import { indentedLines, oneLine } from '../shared/plainText';
 import { listProblems } from '../shared/problemKinds';
@@ -27,6 +28,15 @@ export function warnOfProblems(
     warn(describeProblem(problem));
   }
 }
+
+/** How many rows are excluded, by their lists. */
+export const describeExcluded = (excluded: PreparedData['excluded']): string[] =>
+  excluded
+    .filter(({ rows }) => rows > 0)
+    .map(
+      ({ file, rows }) =>
+        `${countOf(rows, 'row')} ${rows === 1 ? 'is' : 'are'} excluded by ${file}.`,
+    );
 
 /** What rows are left out (skip_faulty_rows): nothing, or the number and the first errors. */
 export function describeSkipped({

@@ -4,7 +4,14 @@ import { modelSize } from '../formats/architecture/size';
 import { openBase, targetableModules } from '../formats/openBase';
 import { adapterFindings } from './adapterFindings';
 import { datasetAt, findDatasets } from './findDatasets';
-import type { Answer, BaseHeaders, Question, QuestionKind } from './questions';
+import {
+  isDataQuestion,
+  type Answer,
+  type BaseHeaders,
+  type DataQuestion,
+  type Question,
+  type QuestionKind,
+} from './questions';
 import { valuesOf } from './statistics';
 import { openTensorFile, type TensorFile } from './tensorFile';
 
@@ -13,7 +20,14 @@ import { openTensorFile, type TensorFile } from './tensorFile';
  *
  * @throws LoraError naming file, tensor or key.
  */
-export function answerTo({ kind, asked }: Question): Promise<Answer<QuestionKind>> {
+export async function answerTo(question: Question): Promise<Answer<QuestionKind>> {
+  if (!isDataQuestion(question)) return answerFile(question);
+  // tokenizers and templates are loaded for these alone
+  const { answerData } = await import('./dataset/answer');
+  return answerData(question);
+}
+
+function answerFile({ kind, asked }: FileQuestion): Promise<Answer<QuestionKind>> {
   switch (kind) {
     case 'tensorFile':
       return withTensorFile(asked.file, ({ facts }) => Promise.resolve(facts));
@@ -29,6 +43,8 @@ export function answerTo({ kind, asked }: Question): Promise<Answer<QuestionKind
       return datasetAt(asked.file, asked.siblings);
   }
 }
+
+type FileQuestion = Exclude<Question, DataQuestion>;
 
 async function withTensorFile<T>(file: string, use: (opened: TensorFile) => Promise<T>) {
   const opened = await openTensorFile(file);

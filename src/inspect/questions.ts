@@ -3,6 +3,7 @@ import type { ModelSize } from '../lora/memory';
 import type { SerializedError } from '../shared/errors';
 import type { TensorRow, Values } from '../shared/pages/inspect/protocol';
 import type { Task } from '../shared/task';
+import type { DataQuestions } from './dataset/questions';
 
 /** The header of a file of tensors. */
 export interface TensorFileFacts {
@@ -59,7 +60,7 @@ export interface DatasetCandidate {
 }
 
 /** The questions that the process answers, by their kinds. Answers are JSON. */
-export interface Questions {
+export interface Questions extends DataQuestions {
   readonly tensorFile: {
     readonly asked: { readonly file: string };
     readonly answer: TensorFileFacts;
@@ -92,6 +93,12 @@ export type Answer<K extends QuestionKind> = Questions[K]['answer'];
 export type Question = {
   readonly [K in QuestionKind]: { readonly kind: K; readonly asked: Asked<K> };
 }[QuestionKind];
+
+/** A question on the dataset that a page shows. */
+export type DataQuestion = Extract<Question, { kind: keyof DataQuestions }>;
+
+export const isDataQuestion = (question: Question): question is DataQuestion =>
+  question.kind.startsWith('data') && question.kind !== 'dataset' && question.kind !== 'datasets';
 
 /** A line from the process: the answer to the last question. */
 export type Reply =

@@ -20,6 +20,8 @@ export interface CheckedDataset {
   readonly problems: readonly Problem[];
   /** Rows that are left out because they have errors (skip_faulty_rows). */
   readonly skipped_rows: number;
+  /** Rows that the list beside the dataset leaves out. */
+  readonly excluded_rows: number;
   /** The first of the rows that are longer than max_length; statistics.truncated counts all. */
   readonly cut: readonly CutRow[];
   /** The first of the rows with the same content as an earlier one. */

@@ -3,7 +3,6 @@ import { TemplateVariablesSchema } from './chatVariables';
 import { LoraSchema } from './loraSettings';
 import { described, int, path } from './schemaParts';
 import { PROBLEM_TYPES, TASKS } from './task';
-import { ToolsSchema } from './tools';
 import { TrainingSchema } from './trainingSettings';
 
 const LABEL_CHOICES = ['assistant', 'all'] as const;
@@ -123,7 +122,6 @@ export const RecipeSchema = v.strictObject({
     ),
     {},
   ),
-  tools: v.optional(ToolsSchema, null),
   chat_template_kwargs: v.optional(TemplateVariablesSchema, {}),
   unlabelled_rows: v.optional(
     described(

@@ -101,6 +101,8 @@ export interface RunRecord {
     readonly labelled_tokens: number;
     /** Rows that skip_faulty_rows left out. Missing in records of older versions. */
     readonly skipped_rows?: number;
+    /** Rows that lists beside the datasets left out. Missing in records of older versions. */
+    readonly excluded_rows?: number;
     readonly fingerprint: readonly FileFingerprint[];
   } | null;
   /** Null until it is chosen. Missing in records of older versions. */

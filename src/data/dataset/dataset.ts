@@ -2,21 +2,19 @@ import { LoraError, type Problem } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
 import type { RowContext, RowSettings } from '../rows/settings';
 import { openTable } from '../../formats/tables/openTable';
-import { changedWhileRead } from '../../formats/tables/faults';
 import {
-  MAX_ROW_BYTES,
-  type OnBytes,
-  type FaultyRow,
-  type RawRow,
-  type RowPlace,
-  type RowUnit,
-  type Table,
-  type ValuesRow,
-} from '../../formats/tables/table';
+  excludedFileOf,
+  ExcludedRows,
+  readExcluded,
+  type ExcludedList,
+} from '../../formats/excludedRows';
+import { changedWhileRead } from '../../formats/tables/faults';
+import type { OnBytes, RawRow, RowPlace, RowUnit, Table } from '../../formats/tables/table';
 import { ProblemCollector, type CollectorSettings } from './problems';
 import { RowReport } from '../rows/rowReport';
 import { readImageFolder } from '../images/folder';
-import { readRow, readValues } from '../rows/readRow';
+import { contentOfRaw, decodeRow, readRawRow } from '../rows/rawRow';
+import { readRow } from '../rows/readRow';
 import type { Row } from '../rows/row';
 
 /** Called with each row that has no errors, and the offset by which it is found again. */
@@ -31,8 +29,12 @@ export interface Dataset {
   readonly problems: readonly Problem[];
   /** Rows that are left out because they have errors (skip_faulty_rows). */
   readonly skippedRows: number;
+  /** Rows that the list beside the file leaves out, whatever is in them. */
+  readonly excludedRows: number;
   /** Null where the file could not be read. */
   readonly fingerprint: FileFingerprint | null;
+  /** Of the list of excluded rows; null: there is none. */
+  readonly excludedList: FileFingerprint | null;
   /** What its rows are numbered by. */
   readonly unit: RowUnit;
   /**
@@ -77,7 +79,7 @@ export async function openDataset(
     forEachRow: async (visit, onVisit) => {
       if (!scanned.fingerprint) return;
       const settings = { rows: recipe, ...(onVisit && { onBytes: onVisit }) };
-      await rescanRows(file, settings, scanned.fingerprint, visit);
+      await rescanRows(file, settings, scanned, visit);
     },
     rowAt: (number, offset) => rowAtPlace(file, recipe, { number, offset }),
   };
@@ -98,7 +100,9 @@ async function imageDataset(folder: string, onRow: (row: Row) => void): Promise<
     rows: rows.length,
     problems,
     skippedRows: 0,
+    excludedRows: 0,
     fingerprint,
+    excludedList: null,
     unit: 'row',
     forEachRow: async (visit) => {
       await Promise.resolve();
@@ -112,7 +116,9 @@ async function imageDataset(folder: string, onRow: (row: Row) => void): Promise<
 export interface ScannedFile {
   readonly problems: readonly Problem[];
   readonly skippedRows: number;
+  readonly excludedRows: number;
   readonly fingerprint: FileFingerprint | null;
+  readonly excludedList: FileFingerprint | null;
   readonly unit: RowUnit;
 }
 
@@ -135,19 +141,24 @@ export async function scanRows(
   onRow: OnRow,
 ): Promise<ScannedFile> {
   try {
+    const list = await readExcluded(path);
     return await withTable(path, async (table) => {
       const collector = new ProblemCollector(path, { ...problems, unit: table.unit });
-      const scan = new Scan(collector, rows, onRow);
+      const scan = new Scan(collector, rows, onRow, list);
       const fingerprint = await table.readAll((row) => scan.row(row), onBytes);
-      return { ...scan.finish(), fingerprint };
+      return { ...scan.finish(), fingerprint, excludedList: list?.fingerprint ?? null };
     });
   } catch (error) {
     if (!(error instanceof LoraError) || error.area !== 'dataset') throw error;
     const message = error.fix ? `${error.message} ${error.fix}` : error.message;
     return {
-      problems: [{ severity: 'error', message, place: { file: path } }],
+      problems: [
+        { severity: 'error', message, place: { ...error.place, file: error.place?.file ?? path } },
+      ],
       skippedRows: 0,
+      excludedRows: 0,
       fingerprint: null,
+      excludedList: null,
       unit: 'line',
     };
   }
@@ -166,14 +177,17 @@ async function withTable<T>(path: string, use: (table: Table) => Promise<T>): Pr
 export async function rescanRows(
   path: string,
   settings: ScanSettings,
-  before: FileFingerprint,
+  before: Pick<ScannedFile, 'fingerprint' | 'excludedList'>,
   onRow: OnRow,
 ): Promise<void> {
-  const scan = new Scan(new ProblemCollector(path, { listed: 0 }), settings.rows, onRow);
+  const list = await readExcluded(path);
+  if (list?.fingerprint.sha256 !== before.excludedList?.sha256)
+    throw changedWhileRead(excludedFileOf(path));
+  const scan = new Scan(new ProblemCollector(path, { listed: 0 }), settings.rows, onRow, list);
   const now = await withTable(path, (table) =>
     table.readAll((row) => scan.row(row), settings.onBytes),
   );
-  if (now.sha256 !== before.sha256) throw changedWhileRead(path);
+  if (now.sha256 !== before.fingerprint?.sha256) throw changedWhileRead(path);
 }
 
 /** The row at a place; null if it has errors. */
@@ -191,29 +205,42 @@ export async function rowAtPlace(
   return rows[0] ?? null;
 }
 
+const NO_ENTRIES: ReadonlySet<string> = new Set();
+
 /** Turns what a file holds into rows. */
 class Scan {
-  private readonly decoder = new TextDecoder('utf-8', { fatal: true });
   private seen = 0;
   private notLines = false;
+  private readonly excluded: ExcludedRows;
 
   constructor(
     private readonly problems: ProblemCollector,
     private readonly settings: RowSettings,
     private readonly onRow: OnRow,
-  ) {}
+    list: ExcludedList | null = null,
+  ) {
+    this.excluded = new ExcludedRows(list?.entries ?? NO_ENTRIES);
+  }
 
   row(raw: RawRow): void {
-    if (this.notLines) return;
+    if (this.notLines || this.isExcluded(raw)) return;
     const report = new RowReport(this.problems, raw.number);
     const context = { line: raw.number, report, settings: this.settings };
-    const row = raw.kind === 'json' ? this.parsed(raw.bytes, context) : tableRow(raw, context);
+    const { unit } = this.problems;
+    const row =
+      raw.kind === 'json' ? this.parsed(raw.bytes, context) : readRawRow(raw, context, unit);
     if (raw.kind !== 'json') this.seen++;
     if (row) this.onRow(row, raw.offset);
   }
 
+  private isExcluded(raw: RawRow): boolean {
+    if (!this.excluded.hasAny) return false;
+    const content = contentOfRaw(raw);
+    return content !== null && this.excluded.isExcluded(content);
+  }
+
   private parsed(bytes: Buffer | null, context: RowContext): Row | null {
-    const text = this.decode(bytes, context.report);
+    const text = decodeRow(bytes, context.report, this.problems.unit);
     if (text === null || text.trim() === '') return null;
     if (this.seen++ === 0 && /^\s*(\[|\{\s*$)/.test(text)) {
       this.notLines = true;
@@ -226,32 +253,19 @@ class Scan {
     return readRow(text, context);
   }
 
-  finish(): Omit<ScannedFile, 'fingerprint'> {
-    const { problems } = this;
-    if (this.seen === 0 && problems.errorCount === 0)
+  finish(): Omit<ScannedFile, 'fingerprint' | 'excludedList'> {
+    const { problems, excluded } = this;
+    if (this.seen === 0 && excluded.count > 0)
+      problems.error('All rows of the dataset are excluded: include some of them again.');
+    else if (this.seen === 0 && problems.errorCount === 0)
       problems.error(
         'The dataset is empty: it needs at least one row, such as {"prompt": "…", "completion": "…"}.',
       );
     return {
       problems: problems.problems(),
       skippedRows: problems.skippedRows,
+      excludedRows: excluded.count,
       unit: problems.unit,
     };
   }
-
-  private decode(bytes: Buffer | null, report: RowReport): string | null {
-    if (!bytes)
-      return report.error(
-        `The ${this.problems.unit} is longer than ${MAX_ROW_BYTES / 2 ** 20} MiB.`,
-      );
-    try {
-      return this.decoder.decode(bytes);
-    } catch {
-      return report.error(`The ${this.problems.unit} is not valid UTF-8: save the file as UTF-8.`);
-    }
-  }
-}
-
-function tableRow(raw: ValuesRow | FaultyRow, context: RowContext): Row | null {
-  return raw.kind === 'fault' ? context.report.error(raw.message) : readValues(raw.values, context);
 }

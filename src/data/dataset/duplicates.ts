@@ -23,15 +23,26 @@ export class DuplicateFinder {
 
   /** Returns the hash of the row's content; null for images, which are ignored. */
   add(row: Row): Buffer | null {
-    if (row.kind === 'image') return null;
-    const { line, ...content } = row;
-    const hash = createHash('sha256').update(contentKey(content)).digest();
-    const first = this.firstLine(hash.readUInt32LE(0), hash.readUInt32LE(4), line);
+    const known = this.find(row);
+    if (!known) return null;
+    const { line } = row;
+    const { hash, first } = known;
     if (first !== line) {
       this.count++;
       if (this.listed.length < MOST_LISTED) this.listed.push({ line, first });
     }
     return hash;
+  }
+
+  /**
+   * The hash of a row's content, and the line of the first row of that content, which may be its
+   * own. Null for images.
+   */
+  find(row: Row): { readonly hash: Buffer; readonly first: number } | null {
+    if (row.kind === 'image') return null;
+    const { line, ...content } = row;
+    const hash = createHash('sha256').update(contentKey(content)).digest();
+    return { hash, first: this.firstLine(hash.readUInt32LE(0), hash.readUInt32LE(4), line) };
   }
 
   /** The line of the first row with this hash, which is `line` if there is none. */

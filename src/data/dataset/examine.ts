@@ -98,6 +98,7 @@ class Examination {
     return {
       path: dataset.path,
       problems: limited([...dataset.problems, ...(tokenizer?.problems.problems() ?? [])]),
+      excluded_rows: dataset.excludedRows,
       skipped_rows: dataset.skippedRows + (tokenizer?.problems.skippedRows ?? 0),
       cut: this.cut,
       duplicates: duplicates.listed,

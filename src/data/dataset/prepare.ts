@@ -13,8 +13,8 @@ import type { ImageReader } from '../images/reader';
 import { labelSetOf, RowLabels, type LabelSet } from '../tasks/labelSet';
 import { pack } from '../examples/pack';
 import { ProblemCollector, throwErrors } from './problems';
-import type { SampleAnswer, SampleRow } from '../examples/sampleRows';
-import { callAnswers, chosenSamples, shownRows, type Part, type ShownRows } from './shownRows';
+import type { SampleRow } from '../examples/sampleRows';
+import { chosenSamples, shownRows, type Part, type ShownRows } from './shownRows';
 import { textTokenizer, type DataStatistics, type RowTokenizer } from '../examples/tokenizeRows';
 import { taskTokenizer } from '../tasks/tokenizeTaskRows';
 import { tokenizeDataset, type TokenizedDataset } from './tokenizedDataset';
@@ -35,7 +35,6 @@ export type DataRecipe = Pick<
 > & {
   /** Missing in recipes of older versions. */
   readonly skip_faulty_rows?: boolean;
-  readonly tools?: Recipe['tools'];
   readonly training: Pick<Recipe['training'], 'max_length' | 'seed' | 'packing'>;
 };
 
@@ -54,13 +53,14 @@ export interface PreparedData {
   readonly labels: LabelSet | null;
   /** At most two rows of the validation set, or of the training set if there is none. */
   readonly sample_rows: readonly SampleRow[];
-  /** Answers of some rows of the validation set, where they call tools. */
-  readonly call_answers: readonly SampleAnswer[];
   /** All rows of that set that can be shown. */
   readonly shown_rows: ShownRows;
   readonly warnings: readonly Problem[];
   /** The rows that are left out because they have errors (skip_faulty_rows), and the errors. */
   readonly skipped: { readonly rows: number; readonly problems: readonly Problem[] };
+  /** Rows that the lists beside the datasets leave out, by the file of the list. */
+  readonly excluded: readonly ExcludedCount[];
+  /** Of the datasets, each followed by that of its list of excluded rows. */
   readonly fingerprint: readonly FileFingerprint[];
   /** Pads examples to a batch. Rejects with LoraError('dataset') for an unreadable image. */
   readonly collate: (examples: readonly Example[]) => Promise<Batch>;
@@ -68,6 +68,12 @@ export interface PreparedData {
   readonly image_length: number;
   /** Deletes the temporary file of the examples, which cannot be read any more then. */
   readonly close: () => void;
+}
+
+/** How many rows a list leaves out. */
+export interface ExcludedCount {
+  readonly file: string;
+  readonly rows: number;
 }
 
 /** What turns rows into the inputs of a base model. */
@@ -224,14 +230,18 @@ async function assemble(
     statistics: { train: partStatistics(train), validation: partStatistics(validation) },
     labels,
     sample_rows: await chosenSamples(shown),
-    call_answers: await callAnswers(validation),
     shown_rows: shownRows(shown),
     warnings: problems.filter(({ skipped }) => skipped !== true),
     skipped: {
       rows: tokenized.reduce((sum, own) => sum + skippedIn(own), 0),
       problems: problems.filter(({ skipped }) => skipped === true),
     },
-    fingerprint: tokenized.flatMap(({ dataset }) => dataset.fingerprint ?? []),
+    excluded: tokenized.flatMap(({ dataset: { excludedList, excludedRows: rows } }) =>
+      excludedList ? [{ file: excludedList.file, rows }] : [],
+    ),
+    fingerprint: tokenized.flatMap(({ dataset: { fingerprint, excludedList } }) =>
+      [fingerprint, excludedList].filter((print) => print !== null),
+    ),
     collate: collator(tools),
     image_length: tools.images?.length ?? 1,
     close,

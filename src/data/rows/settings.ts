@@ -2,10 +2,7 @@ import type { Recipe } from '../../shared/recipe';
 import type { RowReport } from './rowReport';
 
 /** The task of the rows, and what happens to those that cannot be trained on as they are. */
-export type RowSettings = Pick<Recipe, 'task' | 'chats' | 'unlabelled_rows'> & {
-  /** The tools of chats that have none of their own. Missing in recipes of older versions. */
-  readonly tools?: Recipe['tools'];
-};
+export type RowSettings = Pick<Recipe, 'task' | 'chats' | 'unlabelled_rows'>;
 
 /** The recipe's defaults. */
 export const ROW_SETTINGS: RowSettings = {

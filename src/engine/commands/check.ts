@@ -1,5 +1,6 @@
 import path from 'node:path';
 import * as v from 'valibot';
+import { excludedFileOf } from '../../formats/excludedRows';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { formatPlace, type Problem } from '../../shared/errors';
 import { listProblems, type Listed } from '../../shared/problemKinds';
@@ -121,11 +122,16 @@ function describeChecked({ datasets, max_length, limit, problems }: CheckedRecip
 }
 
 function datasetLines(dataset: CheckedDataset, limit: string): string[] {
-  const { lengths, skipped_rows } = dataset;
+  const { lengths, skipped_rows, excluded_rows } = dataset;
   return [
     headline(dataset),
     ...(skipped_rows > 0
       ? [`  ${countOf(skipped_rows, 'row')} with errors left out (skip_faulty_rows)`]
+      : []),
+    ...(excluded_rows > 0
+      ? [
+          `  ${countOf(excluded_rows, 'row')} excluded (${path.basename(excludedFileOf(dataset.path))})`,
+        ]
       : []),
     ...lengths.map(
       ({ from, to, rows }) => `  ${`${from}–${to}`.padStart(12)} tokens: ${countOf(rows, 'row')}`,

@@ -6,12 +6,12 @@ import { parseRecipe } from '../../shared/recipeFile';
 import type { Recipe } from '../../shared/recipe';
 import type { Task } from '../../shared/task';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
-import { dataToolsOf } from '../model/dataTools';
+import { dataToolsOf } from '../../data/dataset/dataTools';
 import { openForTraining } from '../training/open';
 import { planWeights } from '../training/prepare';
 import { readRecipeText } from '../training/readRecipe';
 import { batchPieces } from '../tasks/batchPieces';
-import { describeProblem, describeSkipped } from '../report';
+import { describeExcluded, describeProblem, describeSkipped } from '../report';
 import { readPart, tokenizePart } from '../training/readProgress';
 import { countOf } from '../../shared/values';
 
@@ -56,7 +56,7 @@ export async function inspectRecipe(
 
 function reportOf(
   recipe: Recipe,
-  { train, statistics, warnings, labels, skipped }: PreparedData,
+  { train, statistics, warnings, labels, skipped, excluded }: PreparedData,
   tokenizer: Tokenizer | null,
   hints: readonly string[],
 ): Report {
@@ -77,6 +77,7 @@ function reportOf(
       dataset: recipe.dataset,
       statistics,
       warnings,
+      excluded_rows: excluded.reduce((sum, { rows }) => sum + rows, 0),
       skipped_rows: skipped.rows,
       hints,
       ...(labels && { labels }),
@@ -85,6 +86,7 @@ function reportOf(
     lines: [
       describeStatistics(statistics, task, labels),
       ...hints,
+      ...describeExcluded(excluded),
       ...describeSkipped(skipped),
       ...warnings.map(describeProblem),
       ...(task === 'causal_lm' ? ['Tokens with a loss are between « and ».'] : []),

@@ -15,7 +15,7 @@ import { Adapters } from '../../models/adapters';
 import type { Parameters } from '../../models/training/parameters';
 import type { FileFingerprint, RunRecord } from '../../shared/run';
 import { planTraining, type TrainingPlan } from '../../shared/trainingPlan';
-import { dataToolsOf } from '../model/dataTools';
+import { dataToolsOf } from '../../data/dataset/dataTools';
 import { checkOutput } from '../outputPath';
 import { fingerprintOf } from '../run/fingerprint';
 import { dataFactsOf } from '../training/dataFacts';

@@ -64,6 +64,7 @@ const ThereSchema = v.object({
       tokens: count,
       labelled_tokens: count,
       skipped_rows: v.exactOptional(count),
+      excluded_rows: v.exactOptional(count),
       fingerprint,
     }),
   ),

@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { throwIfCancelled } from '../../common/cancellation';
 import { hashFile } from '../../common/hashFile';
+import { pathExists } from '../../common/fileStatus';
+import { excludedFileOf } from '../../formats/excludedRows';
 import { readImageFolder } from '../../data/images/folder';
 import { LoraError } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
@@ -40,6 +42,7 @@ export async function checkFingerprints(
   expected: readonly FileFingerprint[],
   signal?: AbortSignal,
 ): Promise<void> {
+  await refuseNewLists(expected);
   for (const before of expected) {
     const now = await currentOf(before, signal).catch((error: unknown) => {
       throwIfCancelled(signal, 'The run was not resumed.');
@@ -59,6 +62,23 @@ export async function checkFingerprints(
         },
       );
     }
+  }
+}
+
+/** Rows must not be left out that the run has learnt. */
+async function refuseNewLists(expected: readonly FileFingerprint[]): Promise<void> {
+  const known = new Set(expected.map(({ file }) => file));
+  for (const { file } of expected) {
+    const list = excludedFileOf(file);
+    if (known.has(list) || !(await pathExists(list))) continue;
+    throw new LoraError(
+      'run',
+      'Rows have been excluded since the run was started, so the run cannot be resumed.',
+      {
+        place: { file: list },
+        fix: 'Move the list away, or start a new run with init_adapter.',
+      },
+    );
   }
 }
 

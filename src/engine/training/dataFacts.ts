@@ -5,14 +5,18 @@ import type { RunRecord } from '../../shared/run';
 export function dataFactsOf({
   statistics: { train, validation },
   skipped,
+  excluded,
   fingerprint,
-}: Pick<PreparedData, 'statistics' | 'skipped' | 'fingerprint'>): NonNullable<RunRecord['data']> {
+}: Pick<PreparedData, 'statistics' | 'skipped' | 'excluded' | 'fingerprint'>): NonNullable<
+  RunRecord['data']
+> {
   return {
     examples: train.examples,
     validation_examples: validation.examples,
     tokens: train.tokens,
     labelled_tokens: train.labelled_tokens,
     skipped_rows: skipped.rows,
+    excluded_rows: excluded.reduce((sum, { rows }) => sum + rows, 0),
     fingerprint,
   };
 }

@@ -9,7 +9,7 @@ import { multipliesBf16 } from '../../runtime/processor';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
-import { dataToolsOf } from '../model/dataTools';
+import { dataToolsOf } from '../../data/dataset/dataTools';
 import { placeOfKey } from '../../shared/recipeFile';
 import { recipeError } from './errorForUser';
 import { openForTraining, type OpenedForTraining } from './open';
@@ -101,12 +101,12 @@ async function rowCacheFor(
   if (file === null || recipe.task !== 'causal_lm') return undefined;
   const files = await base.readTokenizer();
   if (files.chat_template?.includes('strftime_now') === true) return undefined;
-  const { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs, tools } = recipe;
+  const { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs } = recipe;
   return RowCache.open(
     file,
     JSON.stringify([
       files,
-      { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs, tools },
+      { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs },
       [recipe.training.max_length, positionsOf(base.spec), base.spec.vocab_size],
     ]),
   );

@@ -2,12 +2,10 @@ import path from 'node:path';
 import { tokensOf, type Example } from '../../data/examples/example';
 import type { Model } from '../../models/model';
 import type { LoraError } from '../../shared/errors';
-import type { SampleLine, Scores } from '../../shared/metrics/lines';
+import type { SampleLine } from '../../shared/metrics/lines';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES, type StoppedEarly } from '../../shared/run';
-import { answerCalls } from '../tasks/callRows';
-import { callShares, type CheckedCalls } from '../tasks/callScores';
 import { evaluateExamples } from '../tasks/evaluate';
 import {
   checkpointSteps,
@@ -280,11 +278,7 @@ export class TrainingLoop {
     const { data, emit, recipe, model } = this.parts;
     if (data.validation.length === 0 || this.lastEvaluation?.step === this.step) return;
     this.reportProgress('evaluating', 0);
-    const {
-      loss,
-      labelled,
-      scores: own,
-    } = await evaluateExamples(model, data.validation, {
+    const { loss, labelled, scores } = await evaluateExamples(model, data.validation, {
       task: recipe.task,
       labels: data.labels,
       collate: data.collate,
@@ -296,7 +290,6 @@ export class TrainingLoop {
         `The validation loss became ${loss} after step ${this.step}`,
         recipe.validation ?? recipe.dataset,
       );
-    const scores = { ...own, ...(await this.checkCalls()) };
     this.lastEvaluation = { step: this.step, loss };
     emit({
       kind: 'metric',
@@ -315,18 +308,6 @@ export class TrainingLoop {
     const { metric_for_best_model: name } = recipe.training;
     const metric = name === 'loss' ? null : { name, value: this.best.best?.value ?? NaN };
     emit({ kind: 'best', step: this.step, loss, metric });
-  }
-
-  /** How the answers to some rows call tools. */
-  private async checkCalls(): Promise<Scores> {
-    const { questions, tokenizer, model, recipe } = this.parts;
-    if (!tokenizer || recipe.samples.sample_steps === 0) return {};
-    const checked: CheckedCalls[] = [];
-    for (const [i, question] of questions.entries()) {
-      this.reportProgress('sampling', i / questions.length);
-      checked.push(await answerCalls(model, tokenizer, question));
-    }
-    return callShares(checked);
   }
 
   private async sample(): Promise<void> {

@@ -11,14 +11,13 @@ import type { Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES, type StepPlan } from '../../shared/run';
 import { countOf } from '../../shared/values';
-import { dataToolsOf } from '../model/dataTools';
-import { describeSkipped, warnOfProblems } from '../report';
+import { dataToolsOf } from '../../data/dataset/dataTools';
+import { describeExcluded, describeSkipped, warnOfProblems } from '../report';
 import { openForTraining } from './open';
 import { planAdapter, type AdapterPlan } from './plans/adapterPlan';
 import { planFullFineTuning, withInitialHead } from './plans/fullFineTuningPlan';
 import { planResources, type ResourceHooks } from './resources';
 import { readPart, tokenizePart } from './readProgress';
-import { callQuestions, type CallQuestion } from '../tasks/callRows';
 import { samplePrompts, type SamplePrompt } from './samples';
 import type { StartingAdapters } from './startAdapter';
 
@@ -34,8 +33,6 @@ export interface PreparedTraining extends StartingAdapters {
   readonly step_plan: StepPlan;
   /** Prompts that a language model answers during training; empty for other tasks. */
   readonly prompts: readonly SamplePrompt[];
-  /** Rows whose answers are checked for their calls at each evaluation; empty without calls. */
-  readonly questions: readonly CallQuestion[];
 }
 
 /** What `prepareTraining` reports to, and the machine that it plans for. */
@@ -85,7 +82,6 @@ export async function prepareTraining(
       frozen: plan.frozen,
       ...(await plan.create()),
       prompts: isSampled ? samplePrompts(recipe, data, tokenizer, hooks.warn) : [],
-      questions: isSampled ? callQuestions(data.call_answers, tokenizer) : [],
     };
   } catch (error) {
     closing.forEach((close) => close());
@@ -96,10 +92,11 @@ export async function prepareTraining(
 
 /** Warns of rows that are left out, and lists them in the run's folder. */
 async function reportSkipped(
-  { skipped }: PreparedData,
+  { skipped, excluded }: PreparedData,
   runDir: string,
-  { warn }: PrepareHooks,
+  { info, warn }: PrepareHooks,
 ): Promise<void> {
+  for (const line of describeExcluded(excluded)) info(line);
   const file = path.join(runDir, RUN_FILES.skipped);
   await removeWithin(file);
   if (skipped.rows === 0) return;

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { pathExists } from '../../common/fileStatus';
+import { excludedFileOf } from '../../formats/excludedRows';
 import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import type { CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError, type Problem } from '../../shared/errors';
@@ -161,6 +163,7 @@ export class DataChecks implements vscode.Disposable {
       for (const [i, document] of dirty.entries()) {
         const copy = path.join(folder!, `${i}.jsonl`);
         await copyText(document, copy, signal);
+        await copyList(document.fileName, copy);
         replacements.push('--instead', `${document.fileName}=${copy}`);
       }
       return await this.jobs.ask<CheckedRecipe>(
@@ -219,6 +222,12 @@ const filesOf = (recipe: string, { datasets }: CheckedRecipe): readonly string[]
   recipe,
   ...datasets.map((dataset) => dataset.path),
 ];
+
+/** A copy of a dataset has the same excluded rows. */
+async function copyList(dataset: string, copy: string): Promise<void> {
+  const list = excludedFileOf(dataset);
+  if (await pathExists(list)) await copyFile(list, excludedFileOf(copy));
+}
 
 const isOpen = (file: string): boolean =>
   vscode.workspace.textDocuments.some(({ fileName }) => fileName === file);

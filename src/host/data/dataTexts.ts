@@ -122,7 +122,7 @@ export function dataSummary({ datasets, base, max_length, task }: CheckedRecipe)
 }
 
 function countsOf(
-  { duplicate_rows, skipped_rows }: CheckedDataset,
+  { duplicate_rows, skipped_rows, excluded_rows }: CheckedDataset,
   {
     examples,
     tokens,
@@ -149,6 +149,7 @@ function countsOf(
     ...(skipped_rows > 0
       ? [t('{0} {0|row|rows} with errors {0|is|are} left out (skip_faulty_rows)', skipped_rows)]
       : []),
+    ...(excluded_rows > 0 ? [t('{0} {0|row is|rows are} excluded', excluded_rows)] : []),
     ...(truncated > 0 ? [t('{0} {0|row is|rows are} truncated', truncated)] : []),
     ...(duplicate_rows > 0 ? [t('{0} duplicate {0|row|rows}', duplicate_rows)] : []),
   ];

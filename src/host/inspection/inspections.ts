@@ -28,13 +28,12 @@ export interface InspectionLimits {
 
 const LIMITS: InspectionLimits = { seconds: 60, heap: 256, idle: 60 };
 
-const AREAS: Readonly<Record<QuestionKind, ErrorArea>> = {
+/** Those of other questions are 'dataset'. */
+const AREAS: Readonly<Partial<Record<QuestionKind, ErrorArea>>> = {
   tensorFile: 'base',
   values: 'base',
   findings: 'adapter',
   base: 'base',
-  datasets: 'dataset',
-  dataset: 'dataset',
 };
 
 /**
@@ -118,13 +117,17 @@ export class Inspections implements Disposable {
     const { ending } = error;
     const isCancelled = ending.kind === 'closed';
     const file = 'file' in asked ? asked.file : undefined;
-    return new LoraError(isCancelled ? 'cancelled' : AREAS[kind], this.sentence(ending), {
-      ...(file !== undefined && { place: { file } }),
-      ...(!isCancelled && {
-        fix: t('The file may be damaged or malicious. Check where it comes from.'),
-      }),
-      cause: error,
-    });
+    return new LoraError(
+      isCancelled ? 'cancelled' : (AREAS[kind] ?? 'dataset'),
+      this.sentence(ending),
+      {
+        ...(file !== undefined && { place: { file } }),
+        ...(!isCancelled && {
+          fix: t('The file may be damaged or malicious. Check where it comes from.'),
+        }),
+        cause: error,
+      },
+    );
   }
 
   private sentence(ending: Ending): string {

@@ -1,6 +1,5 @@
 import { toJsonSchema } from '@valibot/to-json-schema';
 import { RecipeSchema } from '../../shared/recipe';
-import { TOOLS_VALUE } from '../../shared/tools';
 
 interface JsonSchema {
   properties?: Record<string, JsonSchema>;
@@ -15,9 +14,7 @@ export function recipeJsonSchema(): JsonSchema {
     typeMode: 'input',
     target: 'draft-07',
     overrideSchema: ({ valibotSchema }) =>
-      valibotSchema.type === 'custom'
-        ? { type: [valibotSchema === TOOLS_VALUE ? 'array' : 'object', 'string'] }
-        : undefined,
+      valibotSchema.type === 'custom' ? { type: ['object', 'string'] } : undefined,
   }) as JsonSchema;
   delete schema.properties?.['$schema'];
   return {

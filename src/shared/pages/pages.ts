@@ -2,6 +2,7 @@ import { CERTIFICATE_STRINGS } from './certificate/strings';
 import { COMPARE_STRINGS } from './compare/strings';
 import { CONFIGURE_STRINGS } from './configure/strings';
 import { DASHBOARD_STRINGS } from './dashboard/strings';
+import { DATA_STRINGS } from './data/strings';
 import { INSPECT_STRINGS } from './inspect/strings';
 import { OVERLAY_STRINGS } from './overlay/strings';
 import { PLAYGROUND_STRINGS } from './playground/strings';
@@ -55,6 +56,11 @@ export const PAGES = {
     title: 'Tensors of a file',
     entry: 'webview/inspect/page.ts',
     strings: INSPECT_STRINGS,
+  },
+  data: {
+    title: 'Rows of a dataset',
+    entry: 'webview/data/page.ts',
+    strings: DATA_STRINGS,
   },
   certificate: {
     title: 'Certificate of a merge',

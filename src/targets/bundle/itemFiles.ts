@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileErrorReason, pathExists } from '../../common/fileStatus';
 import { listFolder } from '../../common/regularFile';
+import { excludedFileOf } from '../../formats/excludedRows';
 import { ggufParts } from '../../formats/gguf/partNames';
 import { LoraError } from '../../shared/errors';
 import { MAX_FILES } from '../target';
@@ -58,6 +59,9 @@ async function fileSources(named: Named): Promise<Sources> {
   const files = names.map((part) => ({ path: part, source: path.join(folder, part) }));
   for (const { source } of files)
     if (!(await pathExists(source))) throw refused(named, `${path.basename(source)} is missing`);
+  const list = excludedFileOf(named.file);
+  if (named.kind === 'dataset' && (await pathExists(list)))
+    files.push({ path: path.basename(list), source: list });
   return { entry: name, files };
 }
 

@@ -1,6 +1,7 @@
 import type { TemplateResult } from 'lit-html';
 import type { BatchLine } from '../../../src/shared/metrics/lines';
 import { html } from '../../shared/html';
+import { markedPieces } from '../../shared/pieces';
 import type { DashboardPage, DashboardState } from '../state';
 
 /** The first batch as text with the labelled tokens marked, to check the labels before training. */
@@ -19,7 +20,9 @@ function batchRow(
   { line, pieces }: BatchLine['rows'][number],
 ): TemplateResult {
   const title = t('batch.line', format.count(line));
-  const marked = pieces.map(({ text, labelled }) => (labelled ? html`<mark>${text}</mark>` : text));
+  const marked = markedPieces(
+    pieces.map(({ text, labelled }) => ({ text, kind: labelled ? 'learnt' : 'context' })),
+  );
   return html`<article class="card row" aria-label=${title}>
     <h4>${title}</h4>
     <p>${marked}</p>

@@ -317,6 +317,8 @@ describe('the examination of data', () => {
             rows: rows.length,
             problems: [],
             skippedRows: 0,
+            excludedRows: 0,
+            excludedList: null,
             fingerprint: null,
             unit: 'line',
             forEachRow: (visit) => {

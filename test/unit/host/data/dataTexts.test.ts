@@ -12,6 +12,7 @@ const dataset: CheckedDataset = {
   duplicates: [{ line: 7, first: 2 }],
   duplicate_rows: 1,
   skipped_rows: 0,
+  excluded_rows: 0,
   statistics: {
     examples: 1500,
     tokens: 60_000,

@@ -1,6 +1,6 @@
-import { openImages } from '../../data/images/reader';
-import type { DataTools } from '../../data/dataset/prepare';
-import { createTokenizer } from '../../data/tokenizer/createTokenizer';
+import { openImages } from '../images/reader';
+import type { DataTools } from './prepare';
+import { createTokenizer } from '../tokenizer/createTokenizer';
 import { positionsOf } from '../../formats/architecture/positions';
 import type { BaseModel } from '../../formats/baseModel';
 import { variablesIn, type TemplateVariables } from '../../shared/chatVariables';

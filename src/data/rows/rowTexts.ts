@@ -1,0 +1,72 @@
+import { contentOf, type Message } from '../chat/chat';
+import { reasoningOf } from '../chat/reasoning';
+import type { Label, Row } from './row';
+
+/** What one side of a chat says, or a column of a row of another kind. */
+export interface RowText {
+  readonly role: string;
+  readonly text: string;
+}
+
+/** A row as people read it: a chat by its messages, other rows by their columns. */
+export function rowTexts(row: Row): readonly RowText[] {
+  switch (row.kind) {
+    case 'messages':
+      return row.messages.map(messageText);
+    case 'completion':
+      return [
+        { role: 'user', text: row.prompt },
+        { role: 'assistant', text: row.completion },
+      ];
+    case 'text':
+      return [{ role: 'text', text: row.text }];
+    case 'tokenized':
+      return [{ role: 'input_ids', text: row.input_ids.join(' ') }];
+    case 'labelled':
+      return [
+        { role: 'text', text: row.text },
+        ...(row.text_pair === null ? [] : [{ role: 'text_pair', text: row.text_pair }]),
+        { role: 'label', text: labelText(row.label) },
+      ];
+    case 'tagged':
+      return [
+        { role: 'tokens', text: row.tokens.join(' ') },
+        { role: 'tags', text: row.tags.join(' ') },
+      ];
+    case 'pair':
+      return [
+        { role: 'anchor', text: row.anchor },
+        { role: 'positive', text: row.positive },
+      ];
+    case 'image':
+      return [
+        { role: 'image', text: row.file },
+        { role: 'label', text: row.label },
+      ];
+  }
+}
+
+/** What of a row is compared with other rows: many chats have the same system message. */
+export const comparedText = (row: Row): string =>
+  rowTexts(row)
+    .filter(({ role }) => role !== 'system' && role !== 'label')
+    .map(({ text }) => text)
+    .join('\n');
+
+function messageText(message: Message): RowText {
+  const parts = [
+    ...(reasoningOf(message) === undefined ? [] : [String(reasoningOf(message))]),
+    contentOf(message),
+    ...(message.tool_calls ?? []).map((call) => JSON.stringify(call, plainValue)),
+  ];
+  return { role: message.role, text: parts.filter((part) => part !== '').join('\n') };
+}
+
+/** JSON has no integers beyond 2^53, and no maps. */
+function plainValue(_: string, value: unknown): unknown {
+  if (value instanceof Map) return Object.fromEntries(value as ReadonlyMap<string, unknown>);
+  return typeof value === 'bigint' ? String(value) : value;
+}
+
+const labelText = (label: Label | readonly Label[]): string =>
+  Array.isArray(label) ? label.join(', ') : String(label);
