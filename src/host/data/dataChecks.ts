@@ -6,6 +6,7 @@ import * as vscode from 'vscode';
 import { pathExists } from '../../common/fileStatus';
 import { excludedFileOf } from '../../formats/excludedRows';
 import { MAX_BYTES, readTextFile } from '../../common/regularFile';
+import { isSamePath } from '../../common/samePath';
 import type { CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError, type Problem } from '../../shared/errors';
 import { onFilesDeleted } from '../files/deletions';
@@ -82,7 +83,8 @@ export class DataChecks implements vscode.Disposable {
   findingsFor(file: string): RecipeFindings | undefined {
     return [...this.found.values()].find(
       ({ recipe, checked }) =>
-        recipe === file || checked.datasets.some((dataset) => dataset.path === file),
+        isSamePath(recipe, file) ||
+        checked.datasets.some((dataset) => isSamePath(dataset.path, file)),
     );
   }
 
@@ -230,7 +232,7 @@ async function copyList(dataset: string, copy: string): Promise<void> {
 }
 
 const isOpen = (file: string): boolean =>
-  vscode.workspace.textDocuments.some(({ fileName }) => fileName === file);
+  vscode.workspace.textDocuments.some(({ fileName }) => isSamePath(fileName, file));
 
 /** The problems of a recipe at its lines, without those of files that are not there. */
 async function placedProblems(recipe: string, found: readonly Problem[]): Promise<Problem[]> {
@@ -282,13 +284,15 @@ async function copyText(
 async function recipesNaming(file: string): Promise<readonly string[]> {
   const recipes = (await findRecipes()).map((uri) => uri.fsPath).sort();
   const named = await Promise.all(recipes.map((recipe) => datasetsOf(recipe)));
-  return recipes.filter((_, i) => named[i]!.includes(file));
+  return recipes.filter((_, i) => named[i]!.some((dataset) => isSamePath(dataset, file)));
 }
 
 const toDiagnostic =
   (file: string) =>
   ({ line, severity, code, message }: ReturnType<typeof rowMarksOf>[number]): vscode.Diagnostic => {
-    const document = vscode.workspace.textDocuments.find((other) => other.fileName === file);
+    const document = vscode.workspace.textDocuments.find((other) =>
+      isSamePath(other.fileName, file),
+    );
     const length =
       document && line <= document.lineCount ? document.lineAt(line - 1).text.length : 1;
     const range = new vscode.Range(line - 1, 0, line - 1, length);

@@ -75,7 +75,8 @@ export function recipeText(answers: TrainAnswers, folder: string): string {
 /** Inside the folder, a relative path with slashes, so that the recipe works on other machines. */
 export function relativeTo(folder: string, file: string): string {
   const relative = path.relative(folder, file);
-  const inside = relative !== '' && !relative.startsWith('..') && !path.isAbsolute(relative);
+  const leaves = path.isAbsolute(relative) || relative.split(path.sep)[0] === '..';
+  const inside = relative !== '' && !leaves;
   return inside ? relative.split(path.sep).join('/') : file;
 }
 

@@ -48,17 +48,25 @@ export function shellScript({ node, cli, home, variables }: CommandPlace): strin
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The same for cmd and PowerShell. */
+/**
+ * The same for cmd and PowerShell. cmd reads each line of the file with the code page of the
+ * console, which has no umlauts or other letters where this file has them: it is UTF-8 meanwhile.
+ */
 export function batchScript({ node, cli, home, variables }: CommandPlace): string {
   const lines = [
     '@echo off',
     'setlocal',
+    `for /f "tokens=2 delims=:." %%p in ('chcp') do set LORA_CODE_PAGE=%%p`,
+    'chcp 65001 >nul',
     'set ELECTRON_RUN_AS_NODE=1',
     `if not defined LORA_RUNTIME_HOME if exist "${escaped(home)}" set "LORA_RUNTIME_HOME=${escaped(home)}"`,
     ...chosen(variables).map(
       ([name, value]) => `if not defined ${name} set "${name}=${escaped(value)}"`,
     ),
     `"${escaped(node)}" "${escaped(cli)}" %*`,
+    'set LORA_EXIT=%ERRORLEVEL%',
+    'chcp %LORA_CODE_PAGE% >nul',
+    'exit /b %LORA_EXIT%',
   ];
   return `${lines.join('\r\n')}\r\n`;
 }

@@ -75,4 +75,7 @@ it('escapes the mark of variables in a batch file', () => {
   );
   expect(script).not.toContain('LORA_RUNTIME_PATH');
   expect(script).toContain('"C:\\n.exe" "C:\\100%%\\cli.js" %*\r\n');
+  // before the first path, which may have umlauts
+  expect(script.indexOf('chcp 65001')).toBeLessThan(script.indexOf('C:\\'));
+  expect(script.trimEnd().split('\r\n').at(-1)).toBe('exit /b %LORA_EXIT%');
 });
