@@ -15,8 +15,8 @@ __attribute__((constructor)) static void renew_environment(void) {
     // "=C:" is the working folder of a drive; an empty value would remove the variable
     if (!end || end == name || !end[1]) continue;
     *end = 0;
-    const wchar_t* known = _wgetenv(name);
-    if (!known || wcscmp(known, end + 1)) _wputenv_s(name, end + 1);
+    // not only where _wgetenv has another value: getenv has a copy of its own
+    _wputenv_s(name, end + 1);
   }
   FreeEnvironmentStringsW(variables);
 }

@@ -1,8 +1,8 @@
 import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
-import { cp, link, mkdir, readFile, rm, symlink, writeFile, appendFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { createFile, replaceFile, replaceFolder } from '../../../src/common/atomicWrite';
+import { replaceFile, replaceFolder } from '../../../src/common/atomicWrite';
 import { findProgram } from '../../../src/common/programs';
 import { outputOf } from '../../../src/common/startProcess';
 import { isProcessAlive } from '../../../src/common/system';
@@ -119,7 +119,7 @@ async function stopAndResume(options: Options): Promise<void> {
   check('it resumes, to its end', end === 'completed', `${end}`);
 }
 
-/** Kills the processes of a training, as the Task Manager does, and resumes it. */
+/** Kills a training as the Task Manager does, and resumes it. Wine's taskkill knows no /T. */
 async function kill(options: Options): Promise<void> {
   const { recipe, runDir } = options;
   const pid = await start(['train', recipe!, '--run-dir', runDir!], options);
@@ -131,17 +131,17 @@ async function kill(options: Options): Promise<void> {
   });
   await pause(client, runDir!);
   client.dispose();
-  await killTree(pid!);
+  await endTask(pid!);
   check('a killed training is no longer running', !isProcessAlive(pid!));
   const next = await start(['train', '--resume', runDir!], options);
   const end = await untilEnded(runDir!, next);
   check('it resumes from its checkpoint, to its end', end === 'completed', `${end}`);
 }
 
-async function killTree(pid: number): Promise<void> {
+async function endTask(pid: number): Promise<void> {
   const taskkill = findProgram('taskkill', process.env);
   if (taskkill === null) throw new Error('There is no taskkill.');
-  const { exitCode } = await outputOf(taskkill, ['/PID', String(pid), '/T', '/F'], {
+  const { exitCode } = await outputOf(taskkill, ['/PID', String(pid), '/F'], {
     env: process.env,
   });
   if (exitCode !== 0) throw new Error(`taskkill ended with ${exitCode}.`);
@@ -174,7 +174,7 @@ async function replaceBinding(options: Options): Promise<void> {
 const EXCLUSIVE = 0x10000000;
 const HELD_MS = 200;
 
-/** Files that a virus scanner holds open, and links, which need a privilege. */
+/** Files that a virus scanner holds open. */
 async function files({ folder }: Options): Promise<void> {
   const file = path.join(folder!, 'gehalten ä.txt');
   await writeFile(file, 'old');
@@ -194,7 +194,6 @@ async function files({ folder }: Options): Promise<void> {
   const names = readdirSync(folder!).filter((name) => name.endsWith('.tmp'));
   check('no temporary file is left', names.length === 0, names.join());
   await folders(folder!);
-  await links(folder!);
 }
 
 /** A folder in which a file is held. */
@@ -209,18 +208,6 @@ async function folders(folder: string): Promise<void> {
   const names = readdirSync(folder).filter((name) => name.startsWith('Ordner'));
   check('a folder with a file that is held for a moment is replaced', names.length === 1);
   check('by the new one', (await readFile(inner, 'utf8')) === 'new');
-}
-
-async function links(folder: string): Promise<void> {
-  const target = path.join(folder, 'target');
-  await createFile(target, 'text');
-  const refusal = await symlink(target, path.join(folder, 'link')).then(
-    () => 'allowed',
-    (error: unknown) => (error instanceof Error ? error.message : String(error)),
-  );
-  check('no symbolic link can be made here', refusal !== 'allowed', refusal);
-  await link(target, path.join(folder, 'hard'));
-  await rm(path.join(folder, 'hard'));
 }
 
 /** Libraries in a folder that the setting lora.runtime.path names. */
