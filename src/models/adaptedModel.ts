@@ -29,6 +29,13 @@ interface ModelParts {
   readonly loader: WeightLoader;
 }
 
+/** What `accumulate` changes at random; the seed of a batch decides how. */
+interface TrainingNoise {
+  readonly lora_dropout: number;
+  /** NEFTune; null: none. */
+  readonly neftune_noise_alpha: number | null;
+}
+
 /** The model that `loadModel` returns. */
 export class AdaptedModel implements Model {
   readonly architecture: string;
@@ -38,7 +45,7 @@ export class AdaptedModel implements Model {
   constructor(
     private readonly parts: ModelParts,
     readonly modules: readonly TargetableModule[],
-    private readonly lora_dropout: number,
+    private readonly noise: TrainingNoise,
   ) {
     this.architecture = parts.transformer.spec.family;
     this.optimizer = parts.loader.fullOptimizer ?? new AdapterOptimizer(parts.adapters);
@@ -55,12 +62,13 @@ export class AdaptedModel implements Model {
   }
 
   async accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum> {
-    const rate = this.lora_dropout;
+    const { lora_dropout: rate, neftune_noise_alpha: alpha } = this.noise;
     const dropout = rate > 0 ? { rate, seed: dropout_seed } : null;
     return this.freeingOnError(
       () => {
         this.checkIds(input.input_ids);
-        return this.parts.head.loss(input, true, dropout);
+        const noise = alpha === null ? null : { noise: { alpha, seed: dropout_seed } };
+        return this.parts.head.loss({ ...input, ...noise }, true, dropout);
       },
       () => this.optimizer.discardGradients(),
     );
@@ -73,15 +81,12 @@ export class AdaptedModel implements Model {
     });
   }
 
-  async step(
-    labelled: number,
-    settings: OptimizerSettings,
-  ): Promise<{ readonly grad_norm: number }> {
-    return { grad_norm: await this.optimizer.step(labelled, settings) };
+  async step(weight: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }> {
+    return { grad_norm: await this.optimizer.step(weight, settings) };
   }
 
-  gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>> {
-    return this.optimizer.gradients(labelled);
+  gradients(weight: number): Promise<ReadonlyMap<string, NamedTensor>> {
+    return this.optimizer.gradients(weight);
   }
 
   adapter(): Promise<Adapter> {

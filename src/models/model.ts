@@ -1,5 +1,11 @@
 import type { Adapter, TargetableModule } from '../lora/adapter';
 
+/** NEFTune (Jain et al. 2023): alpha, and the seed of a batch's noise. */
+export interface EmbeddingNoise {
+  readonly alpha: number;
+  readonly seed: number;
+}
+
 /** Sequences [batch, length], row-major, padded on the right or on the left. */
 export interface ModelInput {
   readonly batch: number;
@@ -13,6 +19,8 @@ export interface ModelInput {
   readonly position_ids?: Int32Array;
   /** Packed rows: a token sees only those of its own segment. */
   readonly segment_ids?: Int32Array;
+  /** NEFTune: noise on the vectors of the tokens, in training. */
+  readonly noise?: EmbeddingNoise;
   /** Images [batch, channels, height, width]; then length is the number of patches plus one. */
   readonly pixel_values?: Float32Array;
 }
@@ -23,6 +31,11 @@ export interface ModelInput {
  */
 export interface LabelledInput extends ModelInput {
   readonly labels: Int32Array | Float32Array;
+  /**
+   * The weights of losses, in the shape of a token's or row's labels: [batch, length], [batch], or
+   * one for each pair. If left out, all are 1.
+   */
+  readonly weights?: Float32Array;
 }
 
 /**
@@ -82,6 +95,8 @@ export interface LossSum {
   readonly loss_sum: number;
   /** Number of terms of the sum: labelled tokens, rows, or rows times labels. */
   readonly labelled: number;
+  /** Sum of their weights, by which the sum is divided: `labelled` where all weights are 1. */
+  readonly weight: number;
 }
 
 export interface Evaluation extends LossSum {
@@ -109,22 +124,22 @@ export interface Model {
    */
   logits(input: ModelInput): Promise<Float32Array>;
   /**
-   * The sum of the losses; accumulates the gradient of the sum. An error discards all gradients
-   * since the last step. `dropout_seed` must differ for each batch of a run. A batch without labels
-   * adds nothing.
+   * The weighted sum of the losses; accumulates the gradient of the sum. An error discards all
+   * gradients since the last step. `dropout_seed` must differ for each batch of a run. A batch
+   * without labels adds nothing.
    */
   accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum>;
-  /** The sum of the losses, without gradients and dropout. */
+  /** The weighted sum of the losses, without gradients, dropout, noise and label smoothing. */
   evaluate(input: LabelledInput): Promise<Evaluation>;
   /**
-   * Divides the accumulated gradients by `labelled`, clips them, takes a step of AdamW and discards
+   * Divides the accumulated gradients by `weight`, clips them, takes a step of AdamW and discards
    * them. `grad_norm` is the L2 norm before clipping.
    */
-  step(labelled: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }>;
+  step(weight: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }>;
   /**
-   * The accumulated gradients divided by `labelled`, by the names of the adapter's or base's file.
+   * The accumulated gradients divided by `weight`, by the names of the adapter's or base's file.
    */
-  gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>>;
+  gradients(weight: number): Promise<ReadonlyMap<string, NamedTensor>>;
   /** The adapter with its present numbers. */
   adapter(): Promise<Adapter>;
   /**

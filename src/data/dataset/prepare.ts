@@ -51,6 +51,8 @@ export interface PreparedData {
   readonly validation: Examples;
   readonly statistics: { readonly train: DataStatistics; readonly validation: DataStatistics };
   readonly labels: LabelSet | null;
+  /** Whether rows have weights. */
+  readonly has_weights: boolean;
   /** At most two rows of the validation set, or of the training set if there is none. */
   readonly sample_rows: readonly SampleRow[];
   /** All rows of that set that can be shown. */
@@ -229,6 +231,7 @@ async function assemble(
     validation: partExamples(validation),
     statistics: { train: partStatistics(train), validation: partStatistics(validation) },
     labels,
+    has_weights: tokenized.some(({ facts }) => facts.hasWeights),
     sample_rows: await chosenSamples(shown),
     shown_rows: shownRows(shown),
     warnings: problems.filter(({ skipped }) => skipped !== true),

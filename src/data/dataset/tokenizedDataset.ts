@@ -26,6 +26,8 @@ export class RowFacts {
   private readonly labelled = NumberList.ofInts();
   private readonly flags = NumberList.ofInts();
   private readonly offsets = NumberList.ofOffsets();
+  /** Whether a row has another weight than 1. */
+  hasWeights = false;
 
   /** @param image_length Positions that an image takes. */
   constructor(private readonly image_length: number) {}
@@ -36,6 +38,7 @@ export class RowFacts {
 
   add(tokenized: TokenizedRow, offset: number): RowLengths {
     const { row, example, length } = tokenized;
+    if (row.weight !== undefined) this.hasWeights = true;
     const lengths = {
       length,
       kept: length - lostTokens(example, length),

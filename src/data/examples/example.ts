@@ -1,3 +1,5 @@
+import type { Weighted } from '../rows/row';
+
 /** A row in the form in which the model trains on it. */
 export type Example = TokensExample | PackedExample | TextExample | PairExample | ImageExample;
 
@@ -5,7 +7,7 @@ export type Example = TokensExample | PackedExample | TextExample | PairExample 
  * A sequence with a label for each token; -100 is ignored. In causal_lm labels[t] is input_ids[t]:
  * the loss at t compares the logits at t with labels[t + 1].
  */
-export interface TokensExample {
+export interface TokensExample extends Weighted {
   readonly kind: 'tokens';
   readonly line: number;
   readonly input_ids: Int32Array;
@@ -21,7 +23,7 @@ export interface PackedExample {
 /** The target of a whole row: a class index, or one number per label. */
 export type Target = Int32Array | Float32Array;
 
-export interface TextExample {
+export interface TextExample extends Weighted {
   readonly kind: 'text';
   readonly line: number;
   readonly input_ids: Int32Array;
@@ -30,7 +32,7 @@ export interface TextExample {
   readonly target: Target;
 }
 
-export interface PairExample {
+export interface PairExample extends Weighted {
   readonly kind: 'pair';
   readonly line: number;
   readonly anchor: Int32Array;

@@ -13,6 +13,8 @@ const MEMORY_NUMBERS = (64 * 2 ** 20) / BYTES;
 
 /** How a record is written, in its first number. */
 const FORM = { labelledTokens: 0, tokens: 1, text: 2, numbersText: 3, pair: 4 } as const;
+/** Added to the form of a record that ends with the bits of its weight. */
+const WEIGHTED = 8;
 
 /**
  * Examples as 32-bit numbers: a token takes 4 bytes. Small data sets are kept in memory, larger
@@ -149,8 +151,15 @@ function writeFully(file: number, numbers: Int32Array): void {
     done += writeSync(file, bytes, done, bytes.length - done);
 }
 
-/** An example as numbers: form, line, lengths, then its arrays. */
+/** An example as numbers: form, line, lengths, then its arrays, and its weight unless that is 1. */
 function encodeExample(example: StoredExample): Int32Array {
+  const record = encodeUnweighted(example);
+  if (example.weight === undefined) return record;
+  const bits = new Int32Array(Float32Array.of(example.weight).buffer);
+  return joined([record[0]! + WEIGHTED], [record.subarray(1), bits]);
+}
+
+function encodeUnweighted(example: StoredExample): Int32Array {
   switch (example.kind) {
     case 'tokens':
       return encodeTokens(example);
@@ -176,6 +185,14 @@ function encodeTokens({ line, input_ids, labels }: TokensExample): Int32Array {
 }
 
 function decodeExample(record: Int32Array): StoredExample {
+  if (record[0]! < WEIGHTED) return decodeUnweighted(record);
+  const own = record.slice(0, -1);
+  own[0]! -= WEIGHTED;
+  const weight = new Float32Array(record.slice(-1).buffer)[0]!;
+  return { ...decodeUnweighted(own), weight };
+}
+
+function decodeUnweighted(record: Int32Array): StoredExample {
   const [form, line, length] = record as unknown as [number, number, number];
   const first = record.slice(3, 3 + length);
   const second = record.slice(3 + length);

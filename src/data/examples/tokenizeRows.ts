@@ -13,7 +13,7 @@ import { JinjaError } from '../chat/jinja/template';
 import { foldSystem } from '../chat/systemMessage';
 import type { Example, TokensExample } from './example';
 import type { Tokenizer } from '../tokenizer/tokenizer';
-import type { Row, TextRow } from '../rows/row';
+import type { Row, TextRow, Weighted } from '../rows/row';
 
 export interface TokenizeSettings {
   readonly tokenizer: Tokenizer;
@@ -79,10 +79,15 @@ export function textTokenizer(
       const example = encoded && toExample(encoded, settings, problems);
       if (!example) return null;
       for (const finding of encoded.findings) problems.warn(finding, row.line);
-      return { example, row: encoded.row, length: encoded.ids.length, encoded };
+      const weighted = withWeight(example, row);
+      return { example: weighted, row: encoded.row, length: encoded.ids.length, encoded };
     },
   };
 }
+
+/** An example with the weight of its row. */
+export const withWeight = <E extends Example>(example: E, { weight }: Weighted): E =>
+  weight === undefined ? example : { ...example, weight };
 
 /**
  * Labels of an example that count in the loss; for tasks other than causal_lm, labelled rows or

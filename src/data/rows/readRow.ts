@@ -5,6 +5,7 @@ import { CHAT_COLUMNS, readChat, toChatRow } from './chatRow';
 import type { RowContext } from './settings';
 import { LoraError } from '../../shared/errors';
 import { missingKeyMessage, unknownKeyMessage } from '../../shared/misspelling';
+import { plainNumber } from '../../shared/exactValues';
 import { isObject } from '../../shared/values';
 import { loneSurrogate } from '../../shared/surrogates';
 import { kindOf, nearestKey, quote } from './describe';
@@ -143,8 +144,31 @@ function readColumns(
   const before = report.errorCount;
   checkKeys(columns, format, report);
   if (report.errorCount > before) return null;
+  const weight = weightOf(columns[WEIGHT], report);
+  if (weight === null) return null;
   const own = exact(columns);
-  return own && format.read(own, context);
+  const row = own && format.read(own, context);
+  return row && (weight === 1 ? row : { ...row, weight });
+}
+
+/** The column that rows of every format can have: what the row's losses count. */
+const WEIGHT = 'weight';
+
+/** Null: not a weight, or 0, by which a row is left out; both are reported. */
+function weightOf(value: unknown, report: RowReport): number | null {
+  if (value === undefined) return 1;
+  const plain = plainNumber(value);
+  // the cells of a CSV file are text
+  const isNumber = typeof plain === 'number' || (typeof plain === 'string' && plain.trim() !== '');
+  const weight = isNumber ? Math.fround(Number(plain)) : NaN;
+  if (!(weight >= 0 && weight < Infinity))
+    return report.error(
+      `"${WEIGHT}" must be a number of at least 0, by which the row's loss is multiplied, not ${quote(String(value))}.`,
+      WEIGHT,
+    );
+  if (weight > 0) return weight;
+  report.warn(`The row has the weight 0 and is left out.`);
+  return null;
 }
 
 /** Null: the row cannot be read as Python reads it, which is reported. */
@@ -265,7 +289,7 @@ function unknownFormat(
 
 /** Reports missing keys, with the unknown key that is probably meant, and ignored keys. */
 function checkKeys(columns: Columns, format: Format, report: RowReport): void {
-  const known = [...format.required, ...format.optional];
+  const known = [...format.required, ...format.optional, WEIGHT];
   const others = Object.keys(columns).filter((key) => !known.includes(key));
   const meant = (name: string) => others.find((key) => nearestKey(key, [name]) === name);
   for (const name of format.required.filter((key) => !(key in columns))) {

@@ -1,30 +1,38 @@
 import type { Chat } from '../chat/chat';
 
+/** What a row's losses count: they are multiplied by it, and the sum is divided by all weights. */
+export interface Weighted {
+  /** Above 0, in the precision of f32. Missing: 1. */
+  readonly weight?: number;
+}
+
 /** A class by name or index, or a number of a regression. */
 export type Label = string | number;
 
 /**
  * A row of a dataset. `line` counts from 1; images, which have no lines, are numbered.
  */
-export type Row = TextRow | LabelledRow | TaggedRow | PairRow | ImageRow;
+export type Row = TextRow | ((LabelledRow | TaggedRow | PairRow | ImageRow) & Weighted);
 
 /** A row of causal_lm. */
-export type TextRow =
-  | ChatRow
-  | {
-      readonly kind: 'completion';
-      readonly line: number;
-      readonly prompt: string;
-      readonly completion: string;
-    }
-  | { readonly kind: 'text'; readonly line: number; readonly text: string }
-  | {
-      readonly kind: 'tokenized';
-      readonly line: number;
-      readonly input_ids: readonly number[];
-      readonly labels: readonly number[];
-      readonly attention_mask: readonly number[];
-    };
+export type TextRow = Weighted &
+  (
+    | ChatRow
+    | {
+        readonly kind: 'completion';
+        readonly line: number;
+        readonly prompt: string;
+        readonly completion: string;
+      }
+    | { readonly kind: 'text'; readonly line: number; readonly text: string }
+    | {
+        readonly kind: 'tokenized';
+        readonly line: number;
+        readonly input_ids: readonly number[];
+        readonly labels: readonly number[];
+        readonly attention_mask: readonly number[];
+      }
+  );
 
 export interface ChatRow extends Chat {
   readonly kind: 'messages';

@@ -13,6 +13,7 @@ import { writeSafetensors } from '../../formats/safetensors/write';
 import type { Adapter } from '../../lora/adapter';
 import { Adapters } from '../../models/adapters';
 import type { Parameters } from '../../models/training/parameters';
+import { LoraError } from '../../shared/errors';
 import type { FileFingerprint, RunRecord } from '../../shared/run';
 import { planTraining, type TrainingPlan } from '../../shared/trainingPlan';
 import { dataToolsOf } from '../../data/dataset/dataTools';
@@ -81,6 +82,7 @@ export async function preparePlan(options: PreparePlanOptions): Promise<Prepared
       },
     });
     try {
+      if (data.has_weights) throw weightsError(recipe.dataset);
       const { adapter } = await weights.create();
       const { parameters } = new Adapters(adapter);
       return await writePlan({ base, data, adapter, parameters, tools }, options);
@@ -91,6 +93,12 @@ export async function preparePlan(options: PreparePlanOptions): Promise<Prepared
     await base.close();
   }
 }
+
+const weightsError = (file: string): LoraError =>
+  new LoraError('dataset', 'Ray Train gives all rows the same weight, but these have weights.', {
+    place: { file },
+    fix: 'Remove the column "weight", or train without "engine": "ray-train".',
+  });
 
 interface Prepared {
   readonly base: BaseModel;

@@ -61,6 +61,16 @@ const LIMITS: readonly Limit[] = [
       'Ray Train trains a single adapter. Merge the frozen adapters into the base first: lora merge.',
   },
   {
+    key: 'training.label_smoothing_factor',
+    isBeyond: ({ recipe }) => recipe.training.label_smoothing_factor > 0,
+    message: () => 'Ray Train trains without label smoothing. Set it to 0.',
+  },
+  {
+    key: 'training.neftune_noise_alpha',
+    isBeyond: ({ recipe }) => recipe.training.neftune_noise_alpha !== null,
+    message: () => 'Ray Train adds no noise to the vectors of tokens. Set it to null.',
+  },
+  {
     key: 'training.metric_for_best_model',
     isBeyond: ({ recipe }) => recipe.training.metric_for_best_model !== 'loss',
     message: () => 'Ray Train chooses the best weights by the validation loss. Use "loss".',

@@ -23,7 +23,7 @@ export interface EvaluateOptions {
 
 /** The result of evaluating examples. */
 export interface EvaluationResult {
-  /** Mean over all labels. */
+  /** Weighted mean over all labels. */
   readonly loss: number;
   /** Number of labels. */
   readonly labelled: number;
@@ -45,15 +45,17 @@ export async function evaluateExamples(
   if (task !== 'embedding') order.sort((a, b) => examples.lengthAt(a) - examples.lengthAt(b));
   let loss_sum = 0;
   let labelled = 0;
+  let weight = 0;
   for (let i = 0; i < order.length; i += size) {
     const batch = await collate(order.slice(i, i + size).map((index) => examples.at(index)));
     const part = await model.evaluate(batch);
     loss_sum += part.loss_sum;
     labelled += part.labelled;
+    weight += part.weight;
     if (part.outputs) scorer.add(batch, part.outputs);
     onProgress?.(Math.min(1, (i + size) / order.length));
     await yieldToEventLoop();
   }
-  const loss = loss_sum / labelled;
+  const loss = loss_sum / weight;
   return { loss, labelled, scores: scorer.scores(loss) };
 }

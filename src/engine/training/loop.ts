@@ -40,8 +40,9 @@ export interface TrainingLoopParts extends PreparedTraining {
 /** Sums over the batches of one step. */
 interface StepTotals {
   readonly loss_sum: number;
-  /** Labels: the loss is their mean. */
   readonly labelled: number;
+  /** Of the labels: the loss is their weighted mean. */
+  readonly weight: number;
   readonly tokens: number;
 }
 
@@ -202,9 +203,9 @@ export class TrainingLoop {
     const { training } = recipe;
     const step = this.step + 1;
     const started = this.now();
-    const { loss_sum, labelled, tokens } = await this.accumulateGradients(step);
+    const { loss_sum, labelled, weight, tokens } = await this.accumulateGradients(step);
     const learning_rate = learningRate(training, step, this.plan.total_steps);
-    const { grad_norm } = await model.step(labelled, {
+    const { grad_norm } = await model.step(weight, {
       learning_rate,
       weight_decay: training.weight_decay,
       max_grad_norm: training.max_grad_norm,
@@ -217,7 +218,7 @@ export class TrainingLoop {
     const seconds = (this.now() - started) / 1000;
     this.step = step;
     this.elapsed += seconds;
-    this.lastLoss = loss_sum / labelled;
+    this.lastLoss = loss_sum / weight;
     this.parts.emit({
       kind: 'metric',
       line: {
@@ -240,6 +241,7 @@ export class TrainingLoop {
     const { model, data, control } = this.parts;
     let loss_sum = 0;
     let labelled = 0;
+    let weight = 0;
     let tokens = 0;
     for (const { examples, dropout_seed } of this.batchesOf(step)) {
       const part = await model.accumulate(await data.collate(examples), dropout_seed);
@@ -247,10 +249,11 @@ export class TrainingLoop {
         throw await this.diverged(describeStep(step, part.loss_sum, examples));
       loss_sum += part.loss_sum;
       labelled += part.labelled;
+      weight += part.weight;
       for (const example of examples) tokens += tokensOf(example, data.image_length);
       await control.betweenOperations();
     }
-    return { loss_sum, labelled, tokens };
+    return { loss_sum, labelled, weight, tokens };
   }
 
   /** The batches of a step (from 1), with the seeds of their dropout. */

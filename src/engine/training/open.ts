@@ -35,7 +35,7 @@ export async function openForTraining(
     if (initial) refuseFrozenVocabulary(base, initial, lora.init_adapter!);
     const known = initial?.labels?.names ?? labelNamesOf(base);
     const read = await readData(recipe, known, onProgress);
-    checkBestMetric(recipe, read.labels?.problem_type ?? null);
+    checkAgainstLabels(recipe, read.labels?.problem_type ?? null);
     const names = read.labels?.names;
     if (!names) return { base, read };
     if (initial) checkLabelCount(initial.num_labels, names.length, lora.init_adapter!);
@@ -55,19 +55,25 @@ export async function openForTraining(
   }
 }
 
-/** @throws LoraError('recipe') for a metric that the kind of the rows' labels does not have */
-function checkBestMetric(
+/** @throws LoraError('recipe') for a setting that the kind of the rows' labels does not have */
+function checkAgainstLabels(
   { task, dataset, problem_type, training }: Recipe,
   found: ProblemType | null,
 ): void {
-  const { metric_for_best_model: metric } = training;
+  const { metric_for_best_model: metric, label_smoothing_factor } = training;
   const known = metricsOfTask(task, found ?? problem_type);
-  if (known.includes(metric)) return;
-  throw new LoraError(
-    'recipe',
-    `Evaluations of these rows have no "${metric}". They have ${known.join(', ')}.`,
-    { place: { file: dataset, key: 'training.metric_for_best_model' } },
-  );
+  const refuse = (key: string, message: string) =>
+    new LoraError('recipe', message, { place: { file: dataset, key: `training.${key}` } });
+  if (!known.includes(metric))
+    throw refuse(
+      'metric_for_best_model',
+      `Evaluations of these rows have no "${metric}". They have ${known.join(', ')}.`,
+    );
+  if (label_smoothing_factor > 0 && found !== null && found !== 'single_label_classification')
+    throw refuse(
+      'label_smoothing_factor',
+      'Label smoothing is for single classes, but these rows have several or numbers. Set it to 0.',
+    );
 }
 
 /** A vocabulary of the adapter's own can only be kept if it is trained with the adapter. */

@@ -85,7 +85,7 @@ async function localRows(record: RunRecord): Promise<{ steps: Row[][]; validatio
   const model = {
     accumulate: (input: LabelledInput) => {
       current.push(...rowsOf(input));
-      return Promise.resolve({ loss_sum: 1, labelled: 1 });
+      return Promise.resolve({ loss_sum: 1, labelled: 1, weight: 1 });
     },
     step: () => {
       steps.push(current);
@@ -95,7 +95,7 @@ async function localRows(record: RunRecord): Promise<{ steps: Row[][]; validatio
     },
     evaluate: (input: LabelledInput) => {
       evaluated.push(...rowsOf(input));
-      return Promise.resolve({ loss_sum: 1, labelled: 1, outputs: null });
+      return Promise.resolve({ loss_sum: 1, labelled: 1, weight: 1, outputs: null });
     },
     optimizerState: () => ({ step: 1, tensors: [] }),
   } as unknown as Model;
