@@ -1,5 +1,7 @@
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { createFolder, replaceFile } from '../../common/atomicWrite';
+import { cachedHash } from '../../common/hashCache';
 import { hashFile } from '../../common/hashFile';
 import { paddingId } from '../../data/examples/batch';
 import { selectExamples, type Examples } from '../../data/examples/examples';
@@ -115,7 +117,7 @@ async function writePlan(
   const { base, data } = prepared;
   const { training } = record.recipe;
   const steps = planTraining(data.train.length, training);
-  const base_files = await fingerprintsIn(base.path, filesToLoad(base), signal);
+  const base_files = await baseFingerprints(base, signal);
   const run: RunRecord = {
     ...record,
     base: {
@@ -237,6 +239,20 @@ const weightFingerprints = (
   files
     .map(({ file, ...others }) => ({ file: path.join(folder, file), ...others }))
     .filter(({ file }) => weight_files.includes(file));
+
+/** Of the files that are loaded, with hashes that are known from an earlier start. */
+async function baseFingerprints(
+  base: BaseModel,
+  signal: AbortSignal,
+): Promise<readonly FileFingerprint[]> {
+  const files: FileFingerprint[] = [];
+  for (const file of filesToLoad(base)) {
+    const place = path.join(base.path, file);
+    const sha256 = await cachedHash(place, { signal });
+    files.push({ file, size: (await stat(place)).size, sha256 });
+  }
+  return files;
+}
 
 async function fingerprintsIn(
   folder: string,

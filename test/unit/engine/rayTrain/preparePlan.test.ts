@@ -212,13 +212,15 @@ it('a plan has the learning rates, the adapter of the local start, and the hashe
   expect(ratios.filter(([isB]) => isB === false).every(([, ratio]) => ratio === 1)).toBe(true);
 });
 
+const { signal } = new AbortController();
+
 it('a job gets the trainer, the plan and the base, unless the target has it', async () => {
   const folder = path.join(temp(), 'plan');
   const prepared = await prepare(recordOf(temp(), { training: { max_steps: 1 } }), folder);
   const dist = temp();
   const python = path.resolve(import.meta.dirname, '../../../../engine/ray');
   cpSync(python, path.join(dist, 'ray'), { recursive: true });
-  const sent = await planBundle(prepared, { folder, dist, bases: {} });
+  const sent = await planBundle(prepared, { folder, dist, bases: {}, signal });
   expect(sent.items.map(({ label }) => label)).toEqual(['engine', 'plan', 'base']);
   const [engine, plan, own] = sent.items;
   expect(sent.engine).toBe(engine!.id);
@@ -234,7 +236,12 @@ it('a job gets the trainer, the plan and the base, unless the target has it', as
       createHash('sha256').update(bytes).digest('hex'),
     ]);
   }
-  const known = await planBundle(prepared, { folder, dist, bases: { base: '/models/base' } });
+  const known = await planBundle(prepared, {
+    folder,
+    dist,
+    bases: { base: '/models/base' },
+    signal,
+  });
   expect(known.items.map(({ label }) => label)).toEqual(['engine', 'plan']);
   expect(known.trainer.base).toBe('/models/base');
 });

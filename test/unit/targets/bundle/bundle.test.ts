@@ -85,6 +85,33 @@ describe('the files of a recipe', () => {
     }
   });
 
+  it('may be on the hub, here and there', async () => {
+    const { recipe: usual, dist, write } = workspace();
+    const cached = path.dirname(write('hub/models--lab--tiny/snapshots/0a1b/config.json'));
+    write('hub/models--lab--tiny/snapshots/0a1b/model.safetensors');
+    const recipe = { ...usual, base: cached };
+    expect((await bundleOf(recipe, dist, { 'lab/tiny': '/models/tiny' })).there).toEqual([
+      '/models/tiny',
+    ]);
+    const asked: string[] = [];
+    const on = (found: string | null) => {
+      const findModel = (name: string) => {
+        asked.push(name);
+        return Promise.resolve(found);
+      };
+      const { signal } = new AbortController();
+      const bases = { 'lab/tiny': 'lab/tiny-there' };
+      return makeBundle(recipe, { dist, bases, signal, target: { name: 'box', findModel } });
+    };
+    const bundle = await on('/hub/snapshot');
+    expect([bundle.there, asked]).toEqual([['/hub/snapshot'], ['lab/tiny-there']]);
+    expect((JSON.parse(bundle.recipe) as Recipe).base).toBe('/hub/snapshot');
+    await expect(on(null)).rejects.toThrow('box has no lab/tiny-there in its cache of the hub.');
+    await expect(bundleOf(recipe, dist, { 'lab/tiny': 'lab/tiny' })).rejects.toThrow(
+      'which this kind of target cannot look up',
+    );
+  });
+
   it('are refused by the key that names them', async () => {
     const { recipe, dist, folder } = workspace();
     const missing = { ...recipe, validation: path.join(folder, 'none.jsonl') };
