@@ -136,6 +136,7 @@ async function survives(context, here) {
   await scenario(context, 'replaceBinding', { runDir: at('updated') });
   compareLosses(`${platform}, with a newer binding`, here, path.join(folder, 'updated'));
   await scenario(context, 'files');
+  await scenario(context, 'terminal');
 }
 
 async function commandLine({ emulator, log, at, shared }) {

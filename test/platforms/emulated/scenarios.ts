@@ -9,6 +9,7 @@ import { isProcessAlive } from '../../../src/common/system';
 import { readEngineRecord } from '../../../src/formats/run/engineRecord';
 import { connectEngine, type EngineClient } from '../../../src/host/engine/engineClient';
 import { startEngine } from '../../../src/host/engine/startEngine';
+import { batchScript } from '../../../src/host/terminal/loraCommand';
 import { findRuntime } from '../../../src/runtime/findRuntime';
 import { installRuntime } from '../../../src/runtime/installRuntime';
 import { ENDED_STATES, RUN_FILES, type RunState } from '../../../src/shared/run';
@@ -224,6 +225,28 @@ async function named({ dist, home, folder }: Options): Promise<void> {
   await rm(own, { recursive: true });
 }
 
+/** The command of the editor's terminals, for cmd: 1 would mean that it finds no runtime. */
+async function terminal({ cli, home, folder }: Options): Promise<void> {
+  const bin = path.join(folder!, 'bin');
+  const variables = {
+    LORA_RUNTIME_PATH: null,
+    LORA_RUNTIME_URL: null,
+    LORA_RUNTIME_COMPANION: null,
+  };
+  await mkdir(bin);
+  const place = { node: process.execPath, cli: cli!, home: home!, variables };
+  await writeFile(path.join(bin, 'lora.cmd'), batchScript(place, bin));
+  const { exitCode } = await outputOf(
+    process.env['ComSpec']!,
+    ['/d', '/c', 'lora.cmd', 'runtime'],
+    {
+      env: process.env,
+      cwd: bin,
+    },
+  );
+  check('the command lora of the terminal finds the runtime', exitCode === 0, String(exitCode));
+}
+
 export const scenarios: Readonly<Record<string, Scenario>> = {
   install,
   train,
@@ -232,4 +255,5 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   replaceBinding,
   files,
   named,
+  terminal,
 };
