@@ -21,7 +21,7 @@ const platform = 'linux-arm64';
 
 /** Under qemu: installation, the kernels, 17 steps of the tiny llama as on this machine. */
 export async function linuxArm64() {
-  checkElf(platform);
+  for (const name of ['linux-x64', platform]) checkElf(name);
   const emulator = await emulatorOf(platform);
   const folder = workspace('arm');
   const log = path.join(folder, 'log');
