@@ -93,10 +93,14 @@ export const writeRecipe = (file: string, text: string): Promise<void> =>
 
 /** The first of lora.json, DATASET.lora.json, DATASET-2.lora.json, … that is not taken. */
 export function freeRecipeName(taken: ReadonlySet<string>, dataset: string): string {
-  if (!taken.has('lora.json')) return 'lora.json';
+  if (!isTaken(taken, 'lora.json')) return 'lora.json';
   const stem = path.basename(dataset, path.extname(dataset));
   for (let n = 1; ; n++) {
     const name = `${stem}${n === 1 ? '' : `-${n}`}.lora.json`;
-    if (!taken.has(name)) return name;
+    if (!isTaken(taken, name)) return name;
   }
 }
+
+/** Whether a folder has a name already, in any case: on most disks these are one file. */
+export const isTaken = (names: ReadonlySet<string>, name: string): boolean =>
+  [...names].some((own) => own.toLowerCase() === name.toLowerCase());

@@ -37,6 +37,8 @@ describe('paths in recipes', () => {
     expect(freeRecipeName(new Set(['lora.json']), 'C:\\Daten\\Grüße.jsonl')).toBe(
       'Grüße.lora.json',
     );
+    const taken = new Set(['Lora.json', 'GRÜSSE.lora.json', 'grüße.LORA.json']);
+    expect(freeRecipeName(taken, 'C:\\Daten\\Grüße.jsonl')).toBe('Grüße-2.lora.json');
   });
 });
 
