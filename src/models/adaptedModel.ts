@@ -7,7 +7,6 @@ import type {
   Evaluation,
   GenerateOptions,
   LabelledInput,
-  LossSum,
   Model,
   ModelInput,
   NamedTensor,
@@ -61,7 +60,7 @@ export class AdaptedModel implements Model {
     });
   }
 
-  async accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum> {
+  async accumulate(input: LabelledInput, dropout_seed: number): Promise<Evaluation> {
     const { lora_dropout: rate, neftune_noise_alpha: alpha } = this.noise;
     const dropout = rate > 0 ? { rate, seed: dropout_seed } : null;
     return this.freeingOnError(
@@ -78,6 +77,15 @@ export class AdaptedModel implements Model {
     return this.freeingOnError(() => {
       this.checkIds(input.input_ids);
       return this.parts.head.loss(input, false, null);
+    });
+  }
+
+  logProbabilities(input: LabelledInput): Promise<Float64Array> {
+    const { head } = this.parts;
+    if (!(head instanceof NextTokenHead)) return Promise.reject(this.writesNoText());
+    return this.freeingOnError(() => {
+      this.checkIds(input.input_ids);
+      return head.logProbabilities(input);
     });
   }
 
@@ -117,12 +125,16 @@ export class AdaptedModel implements Model {
         return generateTokens(transformer, head.head, input_ids, options);
       });
     }
-    const message = `A model for the task ${transformer.spec.task} writes no text.`;
-    return Promise.reject(new LoraError('base', message));
+    return Promise.reject(this.writesNoText());
   }
 
   dispose(): void {
     this.parts.loader.dispose();
+  }
+
+  private writesNoText(): LoraError {
+    const { task } = this.parts.transformer.spec;
+    return new LoraError('base', `A model for the task ${task} writes no text.`);
   }
 
   /** A lookup beyond the embedding ends in an error of the runtime that names no token. */

@@ -1,3 +1,4 @@
+import { objectiveFaults } from './objective';
 import type { Recipe, TrainingSettings } from './recipe';
 import { isGreaterBetter, metricsOfTask } from './bestMetric';
 import { parametersOf, type SchedulerParameter } from './schedulers';
@@ -13,6 +14,7 @@ export const contradictionsOf = (recipe: Recipe): Contradiction[] => [
   ...schedulerContradictions(recipe.training),
   ...bestContradictions(recipe),
   ...lossContradictions(recipe),
+  ...objectiveFaults(recipe),
 ];
 
 function schedulerContradictions(training: TrainingSettings): Contradiction[] {

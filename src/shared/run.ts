@@ -201,6 +201,8 @@ export const RUN_FILES = {
   checkpoints: 'checkpoints',
   /** The rows that skip_faulty_rows left out: their lines and errors. */
   skipped: 'skipped_rows.jsonl',
+  /** Log-probabilities under the model that training started from. */
+  references: 'references.safetensors',
   /** Where a run on a target is, and how it is followed. */
   remote: 'remote.json',
   /** The engine's log there. */

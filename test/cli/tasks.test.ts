@@ -174,6 +174,7 @@ function savedHeads(task: Task): readonly string[] | null {
       return ['classifier'];
     case 'seq_cls':
     case 'token_cls':
+    case 'reward':
       return ['classifier', 'score'];
   }
 }

@@ -4,7 +4,9 @@ import path from 'node:path';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import type { FileFingerprint } from '../../shared/run';
+import { objectiveOf, rowFormOf } from '../../shared/objective';
 import { needsLabels } from '../../shared/task';
+import { AnswerKinds } from './answerKinds';
 import { splitExamples } from '../examples/split';
 import { collate, collateImages, paddingId, type Batch } from '../examples/batch';
 import { collectorSettings, openDataset, type Dataset } from './dataset';
@@ -15,6 +17,7 @@ import { pack } from '../examples/pack';
 import { ProblemCollector, throwErrors } from './problems';
 import type { SampleRow } from '../examples/sampleRows';
 import { chosenSamples, shownRows, type Part, type ShownRows } from './shownRows';
+import { preferenceTokenizer } from '../examples/preferenceTokenizer';
 import { textTokenizer, type DataStatistics, type RowTokenizer } from '../examples/tokenizeRows';
 import { taskTokenizer } from '../tasks/tokenizeTaskRows';
 import { tokenizeDataset, type TokenizedDataset } from './tokenizedDataset';
@@ -33,6 +36,8 @@ export type DataRecipe = Pick<
   | 'chats'
   | 'unlabelled_rows'
 > & {
+  /** Missing in recipes of older versions. */
+  readonly objective?: Recipe['objective'];
   /** Missing in recipes of older versions. */
   readonly skip_faulty_rows?: boolean;
   readonly training: Pick<Recipe['training'], 'max_length' | 'seed' | 'packing'>;
@@ -114,7 +119,10 @@ export async function readData(
     const dataset = await openDataset(
       file,
       recipe,
-      (row) => own.labels.add(row),
+      (row) => {
+        own.labels.add(row);
+        own.kinds.add(row);
+      },
       (done, size) => onProgress((i + done / size) / files.length),
     );
     own.problems.useUnit(dataset.unit);
@@ -129,6 +137,8 @@ interface LabelledFile {
   readonly problems: ProblemCollector;
   /** Lines whose labels do not fit those of the others. */
   readonly faulty: ReadonlySet<number>;
+  /** Rows of kto: how many are labelled true or false, and the line of the first. */
+  readonly kinds: AnswerKinds;
 }
 
 function labelledFile(file: string, recipe: DataRecipe): LabelledFile {
@@ -137,16 +147,22 @@ function labelledFile(file: string, recipe: DataRecipe): LabelledFile {
     ...collectorSettings(recipe),
     ...(recipe.skip_faulty_rows && { onFaultyRow: (line: number) => faulty.add(line) }),
   });
-  return { labels: new RowLabels(problems), problems, faulty };
+  return { labels: new RowLabels(problems), problems, faulty, kinds: new AnswerKinds() };
 }
 
 function withLabels(
   datasets: readonly Dataset[],
   labelled: readonly LabelledFile[],
-  { task, problem_type, skip_faulty_rows: skip = false }: DataRecipe,
+  recipe: DataRecipe,
   known: readonly string[] | null,
 ): ReadData {
+  const { task, problem_type, skip_faulty_rows: skip = false } = recipe;
   const hasFaults = datasets.some(({ problems }) => problems.some((p) => p.severity === 'error'));
+  const objective = objectiveOf(recipe);
+  if (objective?.method === 'kto' && !hasFaults) {
+    labelled[0]!.kinds.check(labelled[0]!.problems, objective);
+    return { labels: null, datasets: datasets.map((own, i) => withoutFaulty(own, labelled[i]!)) };
+  }
   if (!needsLabels(task) || hasFaults) return { datasets, labels: null };
   const items = labelled.flatMap(({ labels }) => labels.items);
   const labels = labelSetOf(items, { task, problem_type, known, skip });
@@ -282,9 +298,17 @@ function packed(examples: Examples, recipe: DataRecipe): Examples {
   return packedExamples(examples, pack(examples, recipe.training.max_length));
 }
 
-/** @throws LoraError('recipe') for packing with a task other than causal_lm. */
-export function checkPacking({ task, dataset, training }: DataRecipe): void {
-  if (!training.packing || task === 'causal_lm') return;
+/** @throws LoraError('recipe') for packing with a task other than causal_lm, or comparisons. */
+export function checkPacking(recipe: DataRecipe): void {
+  const { task, dataset, training } = recipe;
+  const form = rowFormOf(recipe);
+  if (!training.packing || form === 'causal_lm') return;
+  if (form === 'preference' || form === 'unpaired')
+    throw new LoraError(
+      'recipe',
+      'training.packing is for rows that are learnt one by one: answers that are compared stay in rows of their own, whose log-probabilities are added up.',
+      { place: { file: dataset, key: 'training.packing' }, fix: 'Set it to false.' },
+    );
   throw new LoraError(
     'recipe',
     `training.packing is for the task causal_lm only, but the task is ${task}.`,
@@ -327,6 +351,16 @@ export function tokenizerFor(
 ): RowTokenizer {
   const max_length = Math.min(recipe.training.max_length, max_positions);
   const problems = new ProblemCollector(file, { ...collectorSettings(recipe), unit });
+  const form = rowFormOf(recipe);
+  if (form === 'preference' || form === 'unpaired')
+    return preferenceTokenizer(problems, {
+      tokenizer: tokenizer!,
+      max_length,
+      labels: recipe.labels,
+      rows: recipe,
+      isReward: recipe.task === 'reward',
+      ...(vocab_size !== undefined && { vocab_size }),
+    });
   if (recipe.task !== 'causal_lm')
     return taskTokenizer(problems, {
       tokenizer,

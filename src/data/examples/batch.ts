@@ -7,9 +7,12 @@ import type {
   ImageExample,
   PackedExample,
   PairExample,
+  PreferenceExample,
+  Sequence,
   Target,
   TextExample,
   TokensExample,
+  UnpairedExample,
 } from './example';
 
 /** Sequences padded on the right, row-major [batch, length]. Padding has label -100 and mask 0. */
@@ -20,7 +23,8 @@ export interface Batch {
   readonly input_ids: Int32Array;
   /**
    * [batch, length], or for targets of whole rows [batch] or [batch, num_labels]; empty for pairs,
-   * whose rows are all anchors, then all positives.
+   * whose rows are all anchors, then all positives. The rows of preferences are all chosen answers,
+   * then all rejected ones.
    */
   readonly labels: Int32Array | Float32Array;
   /** What the losses count, in the shape of a token's or row's labels, or one for each pair. */
@@ -51,17 +55,35 @@ export function collate(
 ): Batch {
   switch (examples[0]!.kind) {
     case 'tokens':
-      return ofTokens(examples as readonly TokensExample[], pad_id, max_length);
+      return ofSequences(examples as readonly TokensExample[], pad_id, max_length);
     case 'packed':
       return ofPacked(examples as readonly PackedExample[], pad_id, max_length);
     case 'text':
       return ofTexts(examples as readonly TextExample[], pad_id, max_length);
     case 'pair':
       return ofPairs(examples as readonly PairExample[], pad_id, max_length);
+    case 'preference': {
+      const own = examples as readonly PreferenceExample[];
+      const all = [...own.map(({ chosen }) => chosen), ...own.map(({ rejected }) => rejected)];
+      return ofSequences(all, pad_id, max_length);
+    }
+    case 'unpaired': {
+      const own = examples as readonly UnpairedExample[];
+      return ofSequences(
+        own.map(({ answer }) => answer),
+        pad_id,
+        max_length,
+      );
+    }
   }
 }
 
-function ofTokens(examples: readonly TokensExample[], pad_id: number, max_length: number): Batch {
+/** Sequences with labels, padded on the right as `collate` does. */
+export function ofSequences(
+  examples: readonly Sequence[],
+  pad_id: number,
+  max_length: number,
+): Batch {
   const rows = padded(
     examples.map((example) => example.input_ids),
     pad_id,
@@ -197,7 +219,7 @@ const rowWeights = (examples: readonly Weighted[]): Pick<Batch, 'weights'> =>
 /** The weights of the tokens of rows, which have one text or several; nothing where all are 1. */
 function tokenWeights(
   { batch, length }: Rows,
-  rows: readonly (readonly TokensExample[])[],
+  rows: readonly (readonly Sequence[])[],
 ): Pick<Batch, 'weights'> {
   if (rows.flat().every(({ weight }) => weight === undefined)) return {};
   const weights = new Float32Array(batch * length).fill(1);

@@ -49,7 +49,7 @@ export interface TokenizedRow<R extends Row = Row> {
   readonly row: R;
   /** Tokens of the row before truncation. */
   readonly length: number;
-  /** The row before truncation; for causal_lm only. */
+  /** The row before truncation, of preferences the chosen answer; not for labels and pairs. */
   readonly encoded?: EncodedRow;
 }
 
@@ -94,7 +94,16 @@ export const withWeight = <E extends Example>(example: E, { weight }: Weighted):
  * words.
  */
 export function labelsIn(example: Example): number {
-  return example.kind === 'tokens' ? countLabels(example.labels) : 1;
+  switch (example.kind) {
+    case 'tokens':
+      return countLabels(example.labels);
+    case 'preference':
+      return countLabels(example.chosen.labels) + countLabels(example.rejected.labels);
+    case 'unpaired':
+      return countLabels(example.answer.labels);
+    default:
+      return 1;
+  }
 }
 
 /** Labels that count in the loss: not -100, and not at the first token, which nothing predicts. */
@@ -119,7 +128,7 @@ function tryEncode(
     );
     return null;
   }
-  if (row.kind === 'completion' && !tokenizer.has_chat_template)
+  if (row.kind === 'completion' && row.plain !== true && !tokenizer.has_chat_template)
     problems.warn(`${NO_TEMPLATE}: prompt and completion are joined without one.`, row.line);
   const strange = unknownRole(row, tokenizer);
   if (strange !== undefined) {

@@ -5,7 +5,14 @@ import type { Columns } from './columns';
 
 /** Columns that templates print, with all that is in them. */
 const PRINTED: readonly string[] = ['tools', 'functions', 'documents', 'chat_template_kwargs'];
-const MESSAGES: readonly string[] = ['messages', 'conversations', 'prompt', 'completion'];
+const MESSAGES: readonly string[] = [
+  'messages',
+  'conversations',
+  'prompt',
+  'completion',
+  'chosen',
+  'rejected',
+];
 
 /**
  * The columns of a row as Python reads them, so that a template prints the same: 1.0 is not 1, and

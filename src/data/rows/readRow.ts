@@ -13,11 +13,18 @@ import { exactColumns } from './exactColumns';
 import { readMessages } from './messages';
 import type { RowReport } from './rowReport';
 import { repeatedKey } from '../../shared/repeatedKeys';
+import {
+  labelledAnswer,
+  PAIR_COLUMNS,
+  readPreference,
+  readTokenizedPreference,
+  readTokenizedUnpaired,
+} from './preference';
 import { readTokenized } from './tokenized';
 import { readLabelled, readPair, readTagged } from '../tasks/taskRows';
 import { filled, text, type Columns } from './columns';
-import type { Row } from './row';
-import type { Task } from '../../shared/task';
+import type { Row, TextRow } from './row';
+import { rowFormOf, type RowForm } from '../../shared/objective';
 
 interface Format {
   readonly required: readonly string[];
@@ -30,7 +37,7 @@ interface Format {
 const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 
 /** Where a row has the keys of several formats, the first one applies. */
-const FORMATS: Readonly<Record<Exclude<Task, 'image_cls'>, readonly Format[]>> = {
+const FORMATS: Readonly<Record<Exclude<RowForm, 'image_cls'>, readonly Format[]>> = {
   causal_lm: [
     {
       required: ['messages'],
@@ -88,16 +95,42 @@ const FORMATS: Readonly<Record<Exclude<Task, 'image_cls'>, readonly Format[]>> =
       read: readPair('sentence1', 'sentence2'),
     },
   ],
+  preference: [
+    { required: ['chosen', 'rejected'], optional: PAIR_COLUMNS, read: readPreference },
+    {
+      required: ['chosen_ids', 'rejected_ids'],
+      optional: ['prompt_ids', 'margin', 'ref_chosen_logps', 'ref_rejected_logps'],
+      read: readTokenizedPreference,
+    },
+  ],
+  unpaired: [
+    {
+      required: ['prompt', 'completion', 'label'],
+      optional: ['ref_logps', ...CHAT_COLUMNS],
+      read: (columns, context) => {
+        const answer = readCompletion(columns, context);
+        return answer && labelledAnswer(answer, columns, context);
+      },
+    },
+    {
+      required: ['prompt_ids', 'completion_ids', 'label'],
+      optional: ['ref_logps'],
+      read: readTokenizedUnpaired,
+    },
+  ],
 };
 
-/** The keys that rows of a task can have, for messages. */
-export const KNOWN_FORMATS: Readonly<Record<Task, string>> = {
+/** The keys that rows of a form can have, for messages. */
+export const KNOWN_FORMATS: Readonly<Record<RowForm, string>> = {
   causal_lm:
     'messages; conversations; prompt and completion; instruction, input and output; text; input_ids and labels',
   seq_cls: 'text and label (or labels), with text_pair where two texts belong together',
   token_cls: 'tokens and tags, one for each word',
   image_cls: 'a folder for each class, with images in it',
   embedding: 'anchor and positive',
+  preference:
+    'prompt, chosen and rejected; chosen and rejected; prompt_ids, chosen_ids and rejected_ids',
+  unpaired: 'prompt, completion and label; prompt_ids, completion_ids and label',
 };
 
 /**
@@ -133,14 +166,15 @@ function readColumns(
   exact: (columns: Columns) => Columns | null,
 ): Row | null {
   const { report, settings } = context;
-  const { task } = settings;
-  const formats = task === 'image_cls' ? [] : FORMATS[task];
+  const form = rowFormOf(settings);
+  if (form === 'causal_lm' && isPair(parsed)) return refusePair(parsed, report);
+  const formats = form === 'image_cls' ? [] : FORMATS[form];
   const format = formatOf(withoutNulls(parsed), formats) ?? nullFormat(parsed, formats);
   const columns = withoutNulls(parsed, format?.required);
   if (!format)
     return Object.keys(columns).length === 0 && Object.keys(parsed).length > 0
-      ? report.error(`All values of the row are null; known rows have: ${KNOWN_FORMATS[task]}.`)
-      : unknownFormat(columns, formats, KNOWN_FORMATS[task], report);
+      ? report.error(`All values of the row are null; known rows have: ${KNOWN_FORMATS[form]}.`)
+      : unknownFormat(columns, formats, KNOWN_FORMATS[form], report);
   const before = report.errorCount;
   checkKeys(columns, format, report);
   if (report.errorCount > before) return null;
@@ -170,6 +204,15 @@ function weightOf(value: unknown, report: RowReport): number | null {
   report.warn(`The row has the weight 0 and is left out.`);
   return null;
 }
+
+const isPair = (row: Columns): boolean =>
+  ('chosen' in row && 'rejected' in row) || ('chosen_ids' in row && 'rejected_ids' in row);
+
+const refusePair = (row: Columns, report: RowReport): null =>
+  report.error(
+    'The row has a chosen and a rejected answer: set "objective": {"method": "dpo"}, or another method that learns from such pairs.',
+    'rejected' in row ? 'rejected' : 'rejected_ids',
+  );
 
 /** Null: the row cannot be read as Python reads it, which is reported. */
 function exactly(columns: Columns, text: string, report: RowReport): Columns | null {
@@ -310,7 +353,7 @@ function checkKeys(columns: Columns, format: Format, report: RowReport): void {
  * Two texts, or two lists of messages (TRL), which are joined to one chat whose prompt is not
  * learnt.
  */
-function readCompletion(columns: Columns, context: RowContext): Row | null {
+function readCompletion(columns: Columns, context: RowContext): TextRow | null {
   const { line, report } = context;
   const { prompt, completion } = columns;
   if (Array.isArray(prompt) && Array.isArray(completion)) {

@@ -17,6 +17,7 @@ import { Adapters } from '../../models/adapters';
 import type { Parameters } from '../../models/training/parameters';
 import { LoraError } from '../../shared/errors';
 import type { FileFingerprint, RunRecord } from '../../shared/run';
+import { modelTaskOf } from '../../shared/task';
 import { planTraining, type TrainingPlan } from '../../shared/trainingPlan';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { checkOutput } from '../outputPath';
@@ -200,10 +201,10 @@ async function writeStart(
   const targets =
     recipe.lora.init_adapter === null ? recipe.lora.target_modules : config.target_modules;
   await writePeftAdapter(folder, adapter, {
-    task: recipe.task,
+    task: modelTaskOf(recipe.task),
     labels: null,
     card: modelCard({
-      task: recipe.task,
+      task: modelTaskOf(recipe.task),
       labels: [],
       frozen_adapters: [],
       base: publishedBase(base),

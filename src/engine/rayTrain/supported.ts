@@ -1,6 +1,7 @@
 import { shellQuote } from '../../common/shellQuote';
 import type { BaseModel } from '../../formats/baseModel';
 import { LoraError, type Problem } from '../../shared/errors';
+import { objectiveOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import { placeOfKey } from '../../shared/recipeFile';
 import { countOf } from '../../shared/values';
@@ -42,6 +43,12 @@ const LIMITS: readonly Limit[] = [
     isBeyond: ({ recipe }) => recipe.task !== 'causal_lm',
     message: ({ recipe }) =>
       `Ray Train trains language models only (causal_lm), not ${recipe.task}. Train it without "engine": "ray-train".`,
+  },
+  {
+    key: 'objective.method',
+    isBeyond: ({ recipe }) => objectiveOf(recipe) !== null && recipe.task === 'causal_lm',
+    message: ({ recipe }) =>
+      `Ray Train does not train by preferences (${recipe.objective.method}) yet. Train it without "engine": "ray-train".`,
   },
   {
     key: 'training.method',

@@ -5,6 +5,8 @@ import type { Examples } from '../../data/examples/examples';
 import { yieldToEventLoop } from '../../models/ops/ops';
 import type { Model } from '../../models/model';
 import type { Task } from '../../shared/task';
+import type { ComparedPart, Comparisons } from '../comparisons/comparisons';
+import { ComparisonTotals } from '../comparisons/totals';
 import { scorerOf } from './scores';
 
 /** How examples are evaluated. */
@@ -31,6 +33,28 @@ export interface EvaluationResult {
 }
 
 const ROWS_PER_BATCH = 4;
+
+/** Loss and scores of answers that are compared. `labelled`: pairs, or rows of kto. */
+export async function evaluateCompared(
+  model: Model,
+  comparisons: Comparisons,
+  part: ComparedPart,
+  onProgress?: (fraction: number) => void,
+): Promise<EvaluationResult> {
+  const totals = new ComparisonTotals();
+  let loss_sum = 0;
+  let labelled = 0;
+  for (const indices of part.batches) {
+    const input = await comparisons.batch(part, indices);
+    const result = await model.evaluate(input);
+    loss_sum += result.loss_sum;
+    labelled += result.labelled;
+    if (input.comparison && result.compared) totals.add(input.comparison, result.compared);
+    onProgress?.(labelled / part.examples.length);
+    await yieldToEventLoop();
+  }
+  return { loss: loss_sum / labelled, labelled, scores: totals.scores() };
+}
 
 /** Loss and scores of examples. Examples of similar length share a batch, except pairs. */
 export async function evaluateExamples(

@@ -1,12 +1,15 @@
 import path from 'node:path';
 import { tokensOf, type Example } from '../../data/examples/example';
-import type { Model } from '../../models/model';
+import { labelsIn } from '../../data/examples/tokenizeRows';
+import type { LabelledInput, Model } from '../../models/model';
 import type { LoraError } from '../../shared/errors';
-import type { SampleLine } from '../../shared/metrics/lines';
+import type { ComparedScores, SampleLine } from '../../shared/metrics/lines';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES, type StoppedEarly } from '../../shared/run';
-import { evaluateExamples } from '../tasks/evaluate';
+import type { ComparedTraining } from '../comparisons/comparedTraining';
+import { ComparisonTotals } from '../comparisons/totals';
+import { evaluateCompared, evaluateExamples, type EvaluationResult } from '../tasks/evaluate';
 import {
   checkpointSteps,
   pruneCheckpoints,
@@ -29,6 +32,8 @@ import { learningRate } from './schedule';
 export interface TrainingLoopParts extends PreparedTraining {
   readonly model: Model;
   readonly product: Product;
+  /** Null: the answers are learnt, not compared. */
+  readonly compared: ComparedTraining | null;
   readonly recipe: Recipe;
   readonly run_dir: string;
   readonly control: Control;
@@ -40,10 +45,11 @@ export interface TrainingLoopParts extends PreparedTraining {
 /** Sums over the batches of one step. */
 interface StepTotals {
   readonly loss_sum: number;
-  readonly labelled: number;
-  /** Of the labels: the loss is their weighted mean. */
+  /** Of the labels, pairs or rows: the loss is their weighted mean. */
   readonly weight: number;
   readonly tokens: number;
+  readonly labelled_tokens: number;
+  readonly scores: ComparedScores;
 }
 
 /**
@@ -67,7 +73,8 @@ export class TrainingLoop {
   constructor(private readonly parts: TrainingLoopParts) {
     const { data, recipe } = parts;
     this.plan = planTraining(data.train.length, recipe.training);
-    this.batches = new EpochBatches(data.train, recipe.training);
+    const isUnpaired = parts.compared?.comparisons.objective.method === 'kto';
+    this.batches = new EpochBatches(data.train, recipe.training, isUnpaired);
     this.best = new BestTracker(recipe.training);
   }
 
@@ -203,7 +210,8 @@ export class TrainingLoop {
     const { training } = recipe;
     const step = this.step + 1;
     const started = this.now();
-    const { loss_sum, labelled, weight, tokens } = await this.accumulateGradients(step);
+    const totals = await this.accumulateGradients(step);
+    const { loss_sum, weight, tokens } = totals;
     const learning_rate = learningRate(training, step, this.plan.total_steps);
     const { grad_norm } = await model.step(weight, {
       learning_rate,
@@ -229,31 +237,37 @@ export class TrainingLoop {
         grad_norm,
         learning_rate,
         tokens,
-        labelled_tokens: labelled,
+        labelled_tokens: totals.labelled_tokens,
         tokens_per_second: tokens / seconds,
         memory: process.memoryUsage.rss(),
         elapsed: this.elapsed,
+        ...totals.scores,
       },
     });
   }
 
   private async accumulateGradients(step: number): Promise<StepTotals> {
-    const { model, data, control } = this.parts;
-    let loss_sum = 0;
-    let labelled = 0;
-    let weight = 0;
-    let tokens = 0;
-    for (const { examples, dropout_seed } of this.batchesOf(step)) {
-      const part = await model.accumulate(await data.collate(examples), dropout_seed);
+    const { model, data, control, compared } = this.parts;
+    let [loss_sum, weight, tokens, labelled_tokens] = [0, 0, 0, 0];
+    const totals = new ComparisonTotals();
+    for (const { indices, examples, dropout_seed } of this.batchesOf(step)) {
+      const input: LabelledInput = compared
+        ? await compared.comparisons.batch(compared.train, indices)
+        : await data.collate(examples);
+      const part = await model.accumulate(input, dropout_seed);
       if (!Number.isFinite(part.loss_sum))
         throw await this.diverged(describeStep(step, part.loss_sum, examples));
       loss_sum += part.loss_sum;
-      labelled += part.labelled;
       weight += part.weight;
-      for (const example of examples) tokens += tokensOf(example, data.image_length);
+      if (!compared) labelled_tokens += part.labelled;
+      if (input.comparison && part.compared) totals.add(input.comparison, part.compared);
+      for (const example of examples) {
+        tokens += tokensOf(example, data.image_length);
+        if (compared) labelled_tokens += labelsIn(example);
+      }
       await control.betweenOperations();
     }
-    return { loss_sum, labelled, weight, tokens };
+    return { loss_sum, weight, tokens, labelled_tokens, scores: totals.scores() };
   }
 
   /** The batches of a step (from 1), with the seeds of their dropout. */
@@ -262,6 +276,7 @@ export class TrainingLoop {
     const { epoch, batches } = stepPosition(step, this.plan, gradient_accumulation_steps);
     const inEpoch = this.batches.of(epoch);
     return batches.map((index) => ({
+      indices: inEpoch[index]!,
       examples: this.examplesAt(inEpoch[index]!),
       dropout_seed: Math.floor(createRandom(seed, 'dropout', epoch, index)() * 2 ** 31),
     }));
@@ -278,16 +293,10 @@ export class TrainingLoop {
   }
 
   private async evaluate(): Promise<void> {
-    const { data, emit, recipe, model } = this.parts;
+    const { data, emit, recipe } = this.parts;
     if (data.validation.length === 0 || this.lastEvaluation?.step === this.step) return;
     this.reportProgress('evaluating', 0);
-    const { loss, labelled, scores } = await evaluateExamples(model, data.validation, {
-      task: recipe.task,
-      labels: data.labels,
-      collate: data.collate,
-      pairs_per_batch: recipe.training.per_device_train_batch_size,
-      onProgress: (fraction) => this.reportProgress('evaluating', fraction),
-    });
+    const { loss, labelled, scores } = await this.evaluateValidation();
     if (!Number.isFinite(loss))
       throw await this.diverged(
         `The validation loss became ${loss} after step ${this.step}`,
@@ -311,6 +320,20 @@ export class TrainingLoop {
     const { metric_for_best_model: name } = recipe.training;
     const metric = name === 'loss' ? null : { name, value: this.best.best?.value ?? NaN };
     emit({ kind: 'best', step: this.step, loss, metric });
+  }
+
+  private evaluateValidation(): Promise<EvaluationResult> {
+    const { model, data, recipe, compared } = this.parts;
+    const onProgress = (fraction: number) => this.reportProgress('evaluating', fraction);
+    if (compared)
+      return evaluateCompared(model, compared.comparisons, compared.validation, onProgress);
+    return evaluateExamples(model, data.validation, {
+      task: recipe.task,
+      labels: data.labels,
+      collate: data.collate,
+      pairs_per_batch: recipe.training.per_device_train_batch_size,
+      onProgress,
+    });
   }
 
   private async sample(): Promise<void> {

@@ -50,6 +50,12 @@ const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
     per_device_train_batch_size: BATCHES.embedding.size,
     max_length: BATCHES.embedding.length,
   },
+  reward: {
+    learning_rate: 1e-4,
+    num_train_epochs: 1,
+    per_device_train_batch_size: BATCHES.reward.size,
+    max_length: BATCHES.reward.length,
+  },
 };
 
 /**

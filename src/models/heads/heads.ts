@@ -1,11 +1,13 @@
 import { roundedUp } from '../../shared/roundedSizes';
 import { NO_LABEL } from '../../shared/task';
 import type { Dropout } from '../layers/dropout';
-import type { Evaluation, LabelledInput, LossKind, ModelInput } from '../model';
+import type { Comparison, Evaluation, LabelledInput, LossKind, ModelInput } from '../model';
 import { thenFree, type Tensor } from '../ops/ops';
 import type { ForwardPass, Transformer } from '../transformer';
 import { freeLabelSaved, labelBackward, labelForward, type LabelHead } from './labelHead';
-import { lmLogits, lmLoss, type LmHead, type LossOutputs } from './lmHead';
+import { ComparedRows } from './comparedRows';
+import { comparisonLoss, learntTokens } from './comparisonLoss';
+import { isPlainHead, lmLogits, lmLoss, timesRows, type LmHead, type LossOutputs } from './lmHead';
 import { lossOf, normalizedRows } from './loss';
 
 /** Computes outputs and losses of a transformer's vectors. */
@@ -35,6 +37,8 @@ export class NextTokenHead implements Head {
   }
 
   async loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<Evaluation> {
+    const { comparison } = input;
+    if (comparison) return this.compare({ ...input, comparison }, train, dropout);
     const { body, head } = this;
     const { ops } = body;
     const { rows, labels, weights } = labelledRows(input);
@@ -44,10 +48,59 @@ export class NextTokenHead implements Head {
     const wanted = train ? this.gradients() : 'loss';
     const targets = { h: pass.h, labels, weights, smoothing: train ? this.smoothing : 0 };
     const { loss_sum, dh } = await lmLoss({ ops, dropout }, head, targets, wanted);
-    if (dh) await body.backward(pass, this.padRows(dh, pass.h.shape[0]!));
-    else body.release(pass);
+    await this.end(pass, dh);
     const weight = weights ? weights.reduce((sum, own) => sum + own, 0) : labels.length;
     return { loss_sum, labelled: labels.length, weight, outputs: null };
+  }
+
+  /** See `Model.logProbabilities`. */
+  async logProbabilities(input: LabelledInput): Promise<Float64Array> {
+    const { body, head } = this;
+    const rows = new ComparedRows(input, 'none');
+    const selected = withRoundedCount(rows.rows, input.batch * input.length);
+    const pass = await body.forward(input, selected, false, null);
+    const computation = { ops: body.ops, dropout: null };
+    const labelled = { h: pass.h, labels: rows.labels, weights: null, smoothing: 0 };
+    const { losses } = await lmLoss(computation, head, labelled, 'loss');
+    body.release(pass);
+    return rows.scores(losses).sums;
+  }
+
+  /**
+   * The loss of answers that are compared. The weights of the tokens are known only after all of
+   * their log-probabilities are: with a plain head the gradient of each row is computed at once and
+   * weighted afterwards, else the logits are computed a second time.
+   */
+  private async compare(
+    input: LabelledInput & { readonly comparison: Comparison },
+    train: boolean,
+    dropout: Dropout | null,
+  ): Promise<Evaluation> {
+    const { body, head } = this;
+    const { ops } = body;
+    const { comparison } = input;
+    const rows = new ComparedRows(input, learntTokens(comparison.objective));
+    const selected = withRoundedCount(rows.rows, input.batch * input.length);
+    const pass = await body.forward(input, selected, train, dropout);
+    const isOnce = isPlainHead(head);
+    const computation = { ops, dropout };
+    const labelled = { h: pass.h, labels: rows.labels, weights: null, smoothing: 0 };
+    const first = train && isOnce ? this.gradients() : 'loss';
+    const { losses, dh } = await lmLoss(computation, head, labelled, first);
+    const { loss_sum, result, ...slopes } = comparisonLoss(comparison, rows.scores(losses));
+    const weights = rows.weights(slopes);
+    const weighted =
+      train && !isOnce
+        ? (await lmLoss(computation, head, { ...labelled, weights }, this.gradients())).dh
+        : dh && timesRows(ops, dh, weights);
+    await this.end(pass, weighted);
+    const terms = result.losses.length;
+    return { loss_sum, labelled: terms, weight: terms, outputs: null, compared: result };
+  }
+
+  private async end(pass: ForwardPass, dh: Tensor | null): Promise<void> {
+    if (dh) await this.body.backward(pass, this.padRows(dh, pass.h.shape[0]!));
+    else this.body.release(pass);
   }
 
   private gradients(): LossOutputs {
@@ -133,7 +186,9 @@ export class LabelsHead implements Head {
     const outputs = await ops.download(y);
     const { kind, smoothing } = this.settings;
     const targets = { ...input, smoothing: train ? smoothing : 0 };
-    const { gradient, ...sums } = lossOf(kind, outputs, y.shape[1]!, targets);
+    const { gradient, compared, ...sums } = input.comparison
+      ? rewardLoss(input.comparison, outputs)
+      : { ...lossOf(kind, outputs, y.shape[1]!, targets), compared: undefined };
     ops.free(y);
     if (train && sums.labelled > 0) {
       const dy = ops.upload(gradient, y.shape);
@@ -143,7 +198,7 @@ export class LabelsHead implements Head {
       freeLabelSaved(ops, saved);
       body.release(pass);
     }
-    return { ...sums, outputs };
+    return { ...sums, outputs, ...(compared && { compared }) };
   }
 
   /** Rows that the head reads: each sequence's first token, its last real one, or (null) all. */
@@ -159,6 +214,19 @@ export class LabelsHead implements Head {
       (_, row) => row * length + (pool === 'first' ? 0 : lastToken(row)),
     );
   }
+}
+
+/** The loss of the rewards [batch] of compared answers. */
+function rewardLoss(comparison: Comparison, outputs: Float32Array) {
+  const sums = Float64Array.from(outputs);
+  const { loss_sum, result, slopes } = comparisonLoss(comparison, {
+    sums,
+    counts: sums.map(() => 1),
+    nll: { sum: 0, count: 0 },
+  });
+  const gradient = Float32Array.from(slopes);
+  const terms = result.losses.length;
+  return { loss_sum, labelled: terms, weight: terms, gradient, compared: result };
 }
 
 async function endPass(body: Transformer, pass: ForwardPass, dh: Tensor | null): Promise<void> {

@@ -71,10 +71,17 @@ interface LabelledRows {
 }
 
 interface LmLoss {
+  /** Weighted. */
   readonly loss_sum: number;
+  /** Of each row, not weighted. */
+  readonly losses: Float64Array;
   /** Null unless all gradients are wanted. */
   readonly dh: Tensor | null; // [labels, d]
 }
+
+/** Whether nothing of the output layer trains, and no softcap changes its logits. */
+export const isPlainHead = ({ output, softcap }: LmHead): boolean =>
+  !isLinearTrained(output) && !output.lora && softcap === null;
 
 /**
  * Weighted sum of the cross-entropies of the first rows of h, which is not freed, against `labels`.
@@ -89,6 +96,7 @@ export async function lmLoss(
   wanted: LossOutputs,
 ): Promise<LmLoss> {
   const dhs: Tensor[] = [];
+  const losses = new Float64Array(labels.length);
   let loss_sum = 0;
   const step = chunkRows(head.output);
   for (let start = 0; start < labels.length; start += step) {
@@ -106,11 +114,12 @@ export async function lmLoss(
     };
     const chunk = await chunkLoss(computation, head, targets, wanted);
     loss_sum += chunk.loss_sum;
+    losses.set(chunk.losses, start);
     if (chunk.dh) dhs.push(chunk.dh);
     ops.free(rows);
     await ops.yieldPoint();
   }
-  return { loss_sum, dh: dhs.length > 0 ? concatAndFree(ops, dhs, 0) : null };
+  return { loss_sum, losses, dh: dhs.length > 0 ? concatAndFree(ops, dhs, 0) : null };
 }
 
 /** The logits of a chunk of c rows, scored against their labels. */
@@ -123,14 +132,15 @@ interface ScoredChunk extends LabelledRows {
 
 async function chunkLoss(
   computation: Computation,
-  { output, softcap }: LmHead,
+  head: LmHead,
   rows: LabelledRows,
   wanted: LossOutputs,
 ): Promise<LmLoss> {
   const { ops } = computation;
+  const { output, softcap } = head;
   const { y, saved: linear } = linearForward(computation, output, rows.h); // [c, vocab]
   // The gradient then needs no dz: see `backwardThroughWeight`.
-  const isPlain = !isLinearTrained(output) && !output.lora && softcap === null;
+  const isPlain = isPlainHead(head);
   const scores =
     ops.fused && softcap === null
       ? await fusedCrossEntropy(ops, ops.fused, { ...rows, y }, kernelOutput(wanted, isPlain))
@@ -150,7 +160,7 @@ async function chunkLoss(
   }
   ops.free(...(p ? [p] : []), ...(softcapSlope ? [softcapSlope] : []), ...savedTensors(linear));
   const loss_sum = losses.reduce((sum, loss, i) => sum + (rows.weights?.[i] ?? 1) * loss, 0);
-  return { loss_sum, dh: terms.length > 0 ? sumAndFree(ops, terms) : null };
+  return { loss_sum, losses, dh: terms.length > 0 ? sumAndFree(ops, terms) : null };
 }
 
 function kernelOutput(wanted: LossOutputs, isPlain: boolean): CrossEntropyOutput {
@@ -265,6 +275,10 @@ function backwardThroughWeight(ops: Ops, output: Linear, chunk: ScoredChunk): Te
   const kept = thenFree(ops, ops.scale(rowsOfLabels, 1 - smoothing), rowsOfLabels);
   return thenFree(ops, ops.sub(mean, kept), mean, kept);
 }
+
+/** Each row of a gradient times its weight. Frees the gradient. */
+export const timesRows = (ops: Ops, gradient: Tensor, weights: Float32Array): Tensor =>
+  thenFree(ops, weighted(ops, gradient, { weights }), gradient);
 
 /** The rows of a gradient, which is not freed, times their weights; itself without weights. */
 function weighted(ops: Ops, gradient: Tensor, { weights }: Pick<LabelledRows, 'weights'>): Tensor {

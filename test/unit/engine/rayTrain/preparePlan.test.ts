@@ -112,7 +112,15 @@ async function localRows(record: RunRecord): Promise<{ steps: Row[][]; validatio
     betweenOperations: () => Promise.resolve(),
   } as unknown as Control;
   const { recipe } = record;
-  const others = { model, product, control, recipe, run_dir: temp(), emit: () => undefined };
+  const others = {
+    model,
+    product,
+    compared: null,
+    control,
+    recipe,
+    run_dir: temp(),
+    emit: () => undefined,
+  };
   await new TrainingLoop({ ...prepared, ...others, onSave: () => Promise.resolve() }).run();
   prepared.data.close();
   await prepared.base.close();
