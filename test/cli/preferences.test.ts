@@ -23,9 +23,8 @@ import {
 } from '../support/preferences';
 
 /** A row of the fixtures as a line of a dataset. */
-function rowOf({ KL_completion_ids: _, ...row }: FixtureRow): object {
-  return row;
-}
+const rowOf = (row: FixtureRow): object =>
+  Object.fromEntries(Object.entries(row).filter(([key]) => key !== 'KL_completion_ids'));
 
 /** A recipe that repeats a trajectory of TRL from its starting adapter. */
 function trajectoryRecipe(name: string, change: object = {}): string {
