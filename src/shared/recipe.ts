@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { TemplateVariablesSchema } from './chatVariables';
+import { ColumnsSchema, DatasetSchema } from './datasetSources';
 import { LoraSchema } from './loraSettings';
 import { ObjectiveSchema } from './objective';
 import { described, int, path } from './schemaParts';
@@ -70,13 +71,15 @@ export const RecipeSchema = v.strictObject({
     "The base model: a Hugging Face model folder or a .gguf file. Relative paths start at the recipe's folder.",
   ),
   dataset: described(
-    path(),
-    'Training examples: a .jsonl file with messages, prompt and completion, text, Alpaca, ' +
-      'ShareGPT or tokenized rows; with text and label (seq_cls), tokens and tags (token_cls), ' +
-      'or anchor and positive (embedding); with prompt, chosen and rejected, or prompt, ' +
-      'completion and label (objective); or a folder with one folder of images per class ' +
-      '(image_cls).',
+    DatasetSchema,
+    'Training examples: a file (.jsonl, .json, .csv, .tsv, .parquet, also as .gz or .zst), a ' +
+      'folder of such files, or a dataset of the hub (hf://owner/name), with messages, prompt and ' +
+      'completion, text, Alpaca, ShareGPT or tokenized rows; with text and label (seq_cls), ' +
+      'tokens and tags (token_cls), or anchor and positive (embedding); with prompt, chosen and ' +
+      'rejected, or prompt, completion and label (objective); or a folder with one folder of ' +
+      'images per class (image_cls). A list of sources is mixed by their weights.',
   ),
+  columns: v.optional(ColumnsSchema, {}),
   task: v.optional(
     described(
       v.picklist(TASKS),

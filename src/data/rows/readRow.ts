@@ -3,12 +3,14 @@ import { exchange } from '../chat/chat';
 import { readAlpaca } from './alpaca';
 import { CHAT_COLUMNS, readChat, toChatRow } from './chatRow';
 import type { RowContext } from './settings';
+import type { ColumnNames } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
 import { missingKeyMessage, unknownKeyMessage } from '../../shared/misspelling';
 import { plainNumber } from '../../shared/exactValues';
 import { isObject } from '../../shared/values';
 import { loneSurrogate } from '../../shared/surrogates';
 import { kindOf, nearestKey, quote } from './describe';
+import { checkNames, knownNames, renamed } from './columnNames';
 import { exactColumns } from './exactColumns';
 import { readMessages } from './messages';
 import type { RowReport } from './rowReport';
@@ -150,7 +152,7 @@ export function readRow(text: string, context: RowContext): Row | null {
     );
   const repeated = repeatedKey(text);
   if (repeated) return report.repeated(repeated.key, repeated.path);
-  return readColumns(parsed, context, (columns) => exactly(columns, text, report));
+  return readColumns(parsed, context, (columns, names) => exactly(columns, text, names, report));
 }
 
 /**
@@ -159,16 +161,17 @@ export function readRow(text: string, context: RowContext): Row | null {
 export const readValues = (values: Columns, context: RowContext): Row | null =>
   readColumns(values, context, (columns) => columns);
 
-/** `exact`: the columns as Python reads them; null: they cannot be, which is reported. */
-function readColumns(
-  parsed: Columns,
-  context: RowContext,
-  exact: (columns: Columns) => Columns | null,
-): Row | null {
+/** The columns as Python reads them; null: they cannot be, which is reported. */
+type Exact = (columns: Columns, names: ColumnNames) => Columns | null;
+
+function readColumns(given: Columns, context: RowContext, exact: Exact): Row | null {
   const { report, settings } = context;
   const form = rowFormOf(settings);
-  if (form === 'causal_lm' && isPair(parsed)) return refusePair(parsed, report);
   const formats = form === 'image_cls' ? [] : FORMATS[form];
+  const names = namesIn(given, context, formats);
+  if (!names) return null;
+  const parsed = renamed(given, names);
+  if (form === 'causal_lm' && isPair(parsed)) return refusePair(parsed, report);
   const format = formatOf(withoutNulls(parsed), formats) ?? nullFormat(parsed, formats);
   const columns = withoutNulls(parsed, format?.required);
   if (!format)
@@ -180,7 +183,7 @@ function readColumns(
   if (report.errorCount > before) return null;
   const weight = weightOf(columns[WEIGHT], report);
   if (weight === null) return null;
-  const own = exact(columns);
+  const own = exact(columns, names);
   const row = own && format.read(own, context);
   return row && (weight === 1 ? row : { ...row, weight });
 }
@@ -197,12 +200,29 @@ function weightOf(value: unknown, report: RowReport): number | null {
   const weight = isNumber ? Math.fround(Number(plain)) : NaN;
   if (!(weight >= 0 && weight < Infinity))
     return report.error(
-      `"${WEIGHT}" must be a number of at least 0, by which the row's loss is multiplied, not ${quote(String(value))}.`,
+      `"${WEIGHT}" must be a number of at least 0, by which the row's loss is multiplied, not ${quote(typeof value === 'string' ? value : JSON.stringify(value))}.`,
       WEIGHT,
     );
   if (weight > 0) return weight;
   report.warn(`The row has the weight 0 and is left out.`);
   return null;
+}
+
+/**
+ * The names that were asked for, or those that are known where a row has no format. Null: the row
+ * lacks one, which is reported.
+ */
+function namesIn(
+  given: Columns,
+  { report, settings }: RowContext,
+  formats: readonly Format[],
+): ColumnNames | null {
+  const { columns: asked = {} } = settings;
+  if (Object.keys(asked).length > 0) return checkNames(given, asked, report) ? asked : null;
+  const present = withoutNulls(given);
+  const has = ({ required }: Format) => required.every((key) => key in present);
+  if (formats.some(has)) return asked;
+  return knownNames(Object.keys(present), rowFormOf(settings)) ?? asked;
 }
 
 const isPair = (row: Columns): boolean =>
@@ -215,9 +235,14 @@ const refusePair = (row: Columns, report: RowReport): null =>
   );
 
 /** Null: the row cannot be read as Python reads it, which is reported. */
-function exactly(columns: Columns, text: string, report: RowReport): Columns | null {
+function exactly(
+  columns: Columns,
+  text: string,
+  names: ColumnNames,
+  report: RowReport,
+): Columns | null {
   try {
-    return exactColumns(columns, text);
+    return exactColumns(columns, text, names);
   } catch (error) {
     return report.error(
       error instanceof RangeError

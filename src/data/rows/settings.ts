@@ -1,3 +1,4 @@
+import type { ColumnNames } from '../../shared/datasetSources';
 import type { Recipe } from '../../shared/recipe';
 import type { RowReport } from './rowReport';
 
@@ -5,6 +6,8 @@ import type { RowReport } from './rowReport';
 export type RowSettings = Pick<Recipe, 'task' | 'chats' | 'unlabelled_rows'> & {
   /** Missing in recipes of older versions. */
   readonly objective?: Recipe['objective'];
+  /** The names of columns in the data. */
+  readonly columns?: ColumnNames | undefined;
 };
 
 /** The recipe's defaults. */

@@ -7,7 +7,7 @@ import { openDataset, type Dataset } from '../../data/dataset/dataset';
 import { collate, paddingId } from '../../data/examples/batch';
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
 import { ProblemCollector, throwErrors } from '../../data/dataset/problems';
-import { tokenizeDataset } from '../../data/dataset/tokenizedDataset';
+import { tokenizeRows } from '../../data/dataset/tokenizedDataset';
 import { textTokenizer, type RowTokenizer } from '../../data/examples/tokenizeRows';
 import type { Examples } from '../../data/examples/examples';
 import { ROW_SETTINGS } from '../../data/rows/settings';
@@ -167,7 +167,8 @@ async function tokenizeTexts(
   };
   const scratch = path.join(tmpdir(), `evaluate.${randomUUID()}.${process.pid}.tmp`);
   const settings = { scratch, image_length: 1 };
-  const { examples, problems, close } = await tokenizeDataset(dataset, collecting, settings);
+  const rows = [{ dataset, tokenizer: collecting }];
+  const { examples, problems, close } = await tokenizeRows(rows, settings);
   throwErrors(problems);
   warnOfProblems([...dataset.problems, ...problems], warn);
   return { examples, exchanges, close };

@@ -1,3 +1,4 @@
+import { describeDataset, sourcesOf } from '../../shared/datasetSources';
 import type { Model } from '../../models/model';
 import { hasReference, objectiveOf, type Objective } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
@@ -37,14 +38,20 @@ export function planComparisons(
   if (!objective) return null;
   const { training, lora, labels, validation_split, chats, chat_template_kwargs } = recipe;
   const { per_device_train_batch_size: size, seed, max_length, shuffle, method } = training;
-  const rows = [labels, validation_split, chats, chat_template_kwargs, recipe.unlabelled_rows];
+  const sources = sourcesOf(recipe.dataset, recipe.columns).map(
+    ({ weight, rows: most, columns }) => [weight, most, columns],
+  );
+  const rows = [
+    [labels, validation_split, chats, chat_template_kwargs, recipe.unlabelled_rows],
+    sources,
+  ];
   return {
     objective,
     train: {
       examples: data.train,
       batches:
         objective.method === 'kto'
-          ? new EpochBatches(data.train, training, true).of(0)
+          ? new EpochBatches(data.trainIn, training, true).of(0)
           : fixedBatches(data.train, objective, size),
     },
     validation: {
@@ -112,8 +119,12 @@ export async function measureReferences(
       onProgress(share + done * (1 - share)),
     ),
   };
-  checkStated(train.examples, measured.train, recipe.dataset);
-  checkStated(validation.examples, measured.validation, recipe.validation ?? recipe.dataset);
+  checkStated(train.examples, measured.train, describeDataset(recipe.dataset));
+  checkStated(
+    validation.examples,
+    measured.validation,
+    recipe.validation ?? describeDataset(recipe.dataset),
+  );
   await writeReferences(run_dir, measured, fingerprint);
   return measured;
 }

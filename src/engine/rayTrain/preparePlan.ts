@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { firstPathOf, isHubSource, pathsOf } from '../../shared/datasetSources';
 import path from 'node:path';
 import { createFolder, replaceFile } from '../../common/atomicWrite';
 import { cachedHash } from '../../common/hashCache';
@@ -66,7 +67,10 @@ export interface PreparedPlan {
 export async function preparePlan(options: PreparePlanOptions): Promise<PreparedPlan> {
   const { record, output, onProgress } = options;
   const { recipe } = record;
-  await checkOutput(output, [recipe.base, recipe.dataset]);
+  await checkOutput(output, [
+    recipe.base,
+    ...pathsOf(recipe.dataset).filter((file) => !isHubSource(file)),
+  ]);
   const { base, read } = await openForTraining(recipe, readPart(onProgress));
   try {
     refuseUnsupported(
@@ -85,7 +89,7 @@ export async function preparePlan(options: PreparePlanOptions): Promise<Prepared
       },
     });
     try {
-      if (data.has_weights) throw weightsError(recipe.dataset);
+      if (data.has_weights) throw weightsError(firstPathOf(recipe.dataset));
       const { adapter } = await weights.create();
       const { parameters } = new Adapters(adapter);
       return await writePlan({ base, data, adapter, parameters, tools }, options);
@@ -173,7 +177,7 @@ function trainingFacts(
   { recipe: { task, training } }: RunRecord,
   { steps_per_epoch }: TrainingPlan,
 ): Omit<TrainingPlanFile, 'version' | 'run' | 'files' | 'base'> {
-  const [first] = new EpochBatches(data.train, training).of(0);
+  const [first] = new EpochBatches(data.trainIn, training).of(0);
   return {
     texts: [CONFIG_FILE, CARD_FILE],
     first_batch: firstBatchLine(

@@ -1,3 +1,4 @@
+import { sourcesOf } from '../../shared/datasetSources';
 import { shellQuote } from '../../common/shellQuote';
 import type { BaseModel } from '../../formats/baseModel';
 import { LoraError, type Problem } from '../../shared/errors';
@@ -86,6 +87,13 @@ const LIMITS: readonly Limit[] = [
     key: 'training.early_stopping_patience',
     isBeyond: ({ recipe }) => recipe.training.early_stopping_patience !== null,
     message: () => 'Ray Train trains to the last step. Set early_stopping_patience to null.',
+  },
+  {
+    key: 'dataset',
+    isBeyond: ({ recipe }) =>
+      sourcesOf(recipe.dataset).some(({ weight }) => !Number.isInteger(weight)),
+    message: () =>
+      'Ray Train draws the same examples in each epoch. Give each source a whole weight and a number of rows.',
   },
   {
     key: 'samples.prompts',

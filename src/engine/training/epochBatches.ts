@@ -11,7 +11,7 @@ export class EpochBatches {
   private cached: { readonly epoch: number; readonly batches: readonly number[][] } | null = null;
 
   constructor(
-    private readonly examples: Examples,
+    private readonly examplesIn: (epoch: number) => Examples,
     private readonly settings: Pick<
       TrainingSettings,
       'per_device_train_batch_size' | 'shuffle' | 'seed'
@@ -23,12 +23,8 @@ export class EpochBatches {
   of(epoch: number): readonly number[][] {
     if (this.cached?.epoch !== epoch) {
       const { per_device_train_batch_size: batch_size, shuffle, seed } = this.settings;
-      const made = batchesOf(this.examples, {
-        batch_size,
-        shuffle,
-        seed,
-        epoch: this.isFixed ? 0 : epoch,
-      });
+      const own = this.isFixed ? 0 : epoch;
+      const made = batchesOf(this.examplesIn(own), { batch_size, shuffle, seed, epoch: own });
       const random = createRandom(seed, 'order of fixed batches', epoch);
       const isMixed = this.isFixed && shuffle && epoch > 0;
       this.cached = { epoch, batches: isMixed ? shuffled(made, random) : made };

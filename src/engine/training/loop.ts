@@ -2,8 +2,9 @@ import path from 'node:path';
 import { tokensOf, type Example } from '../../data/examples/example';
 import { labelsIn } from '../../data/examples/tokenizeRows';
 import type { LabelledInput, Model } from '../../models/model';
+import { describeDataset } from '../../shared/datasetSources';
 import type { LoraError } from '../../shared/errors';
-import type { ComparedScores, SampleLine } from '../../shared/metrics/lines';
+import type { ComparedScores, SampleLine, SourceLoss } from '../../shared/metrics/lines';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES, type StoppedEarly } from '../../shared/run';
@@ -74,7 +75,7 @@ export class TrainingLoop {
     const { data, recipe } = parts;
     this.plan = planTraining(data.train.length, recipe.training);
     const isUnpaired = parts.compared?.comparisons.objective.method === 'kto';
-    this.batches = new EpochBatches(data.train, recipe.training, isUnpaired);
+    this.batches = new EpochBatches(data.trainIn, recipe.training, isUnpaired);
     this.best = new BestTracker(recipe.training);
   }
 
@@ -277,14 +278,14 @@ export class TrainingLoop {
     const inEpoch = this.batches.of(epoch);
     return batches.map((index) => ({
       indices: inEpoch[index]!,
-      examples: this.examplesAt(inEpoch[index]!),
+      examples: this.examplesAt(inEpoch[index]!, epoch),
       dropout_seed: Math.floor(createRandom(seed, 'dropout', epoch, index)() * 2 ** 31),
     }));
   }
 
-  private examplesAt(indices: readonly number[]): Example[] {
-    const { train } = this.parts.data;
-    return indices.map((index) => train.at(index));
+  private examplesAt(indices: readonly number[], epoch: number): Example[] {
+    const examples = this.parts.data.trainIn(epoch);
+    return indices.map((index) => examples.at(index));
   }
 
   /** Milliseconds, without those of pauses. */
@@ -300,7 +301,7 @@ export class TrainingLoop {
     if (!Number.isFinite(loss))
       throw await this.diverged(
         `The validation loss became ${loss} after step ${this.step}`,
-        recipe.validation ?? recipe.dataset,
+        recipe.validation ?? describeDataset(recipe.dataset),
       );
     this.lastEvaluation = { step: this.step, loss };
     emit({
@@ -311,6 +312,7 @@ export class TrainingLoop {
         loss,
         labelled_tokens: labelled,
         scores,
+        ...(await this.sourceLosses()),
         elapsed: this.elapsed,
       },
     });
@@ -334,6 +336,24 @@ export class TrainingLoop {
       pairs_per_batch: recipe.training.per_device_train_batch_size,
       onProgress,
     });
+  }
+
+  /** The losses of several sources, each on its own part of the validation set. */
+  private async sourceLosses(): Promise<{ readonly sources?: readonly SourceLoss[] }> {
+    const { data, recipe, model, compared } = this.parts;
+    if (compared || data.sources.length < 2 || data.sources.some((own) => own.validation === null))
+      return {};
+    const sources: SourceLoss[] = [];
+    for (const { name, validation } of data.sources) {
+      const { loss, labelled } = await evaluateExamples(model, validation!, {
+        task: recipe.task,
+        labels: data.labels,
+        collate: data.collate,
+        pairs_per_batch: recipe.training.per_device_train_batch_size,
+      });
+      sources.push({ name, loss, labelled_tokens: labelled });
+    }
+    return { sources };
   }
 
   private async sample(): Promise<void> {
@@ -366,7 +386,7 @@ export class TrainingLoop {
   /** `what`: a clause without a full stop. `file`: the rows in question. */
   private async diverged(
     what: string,
-    file: string = this.parts.recipe.dataset,
+    file: string = describeDataset(this.parts.recipe.dataset),
   ): Promise<LoraError> {
     const { recipe, run_dir } = this.parts;
     const saved = (await checkpointSteps(run_dir)).find((step) => step <= this.step);
@@ -384,7 +404,11 @@ export class TrainingLoop {
 
   private showFirstBatch(): void {
     const { recipe, emit } = this.parts;
-    const line = firstBatchLine(this.examplesAt(this.batches.of(0)[0]!), recipe.task, this.parts);
+    const line = firstBatchLine(
+      this.examplesAt(this.batches.of(0)[0]!, 0),
+      recipe.task,
+      this.parts,
+    );
     emit({ kind: 'metric', line });
   }
 

@@ -1,3 +1,4 @@
+import { firstPathOf } from '../../shared/datasetSources';
 import { readData, type ReadData } from '../../data/dataset/prepare';
 import { tasksOf } from '../../formats/architecture/readSpec';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
@@ -35,7 +36,7 @@ export async function openForTraining(
     const initial = lora.init_adapter === null ? null : await readAdapterTask(lora.init_adapter);
     if (initial) refuseFrozenVocabulary(base, initial, lora.init_adapter!);
     const known = initial?.labels?.names ?? labelNamesOf(base);
-    const read = await readData(recipe, known, onProgress);
+    const read = await readData(recipe, known, { onProgress });
     checkAgainstLabels(recipe, read.labels?.problem_type ?? null);
     const names = wantedLabels(task, base, read);
     if (!names) return { base, read };
@@ -64,7 +65,9 @@ function checkAgainstLabels(
   const { metric_for_best_model: metric, label_smoothing_factor } = training;
   const known = metricsOfTask(task, found ?? problem_type);
   const refuse = (key: string, message: string) =>
-    new LoraError('recipe', message, { place: { file: dataset, key: `training.${key}` } });
+    new LoraError('recipe', message, {
+      place: { file: firstPathOf(dataset), key: `training.${key}` },
+    });
   if (!known.includes(metric))
     throw refuse(
       'metric_for_best_model',

@@ -1,3 +1,4 @@
+import { pathsOf } from '../../shared/datasetSources';
 import { createHash } from 'node:crypto';
 import { copyFile, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -248,7 +249,9 @@ const recipeText = (recipe: string): Promise<string> =>
 async function datasetsOf(recipe: string): Promise<readonly string[]> {
   const { checkRecipe } = await import('../../shared/recipeFile');
   const { recipe: read } = checkRecipe(await recipeText(recipe), recipe);
-  return read ? [read.dataset, ...(read.validation === null ? [] : [read.validation])] : [];
+  return read
+    ? [...pathsOf(read.dataset), ...(read.validation === null ? [] : [read.validation])]
+    : [];
 }
 
 /** A recipe that is merely open must not make anything connect to a server. */

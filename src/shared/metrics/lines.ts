@@ -32,7 +32,16 @@ export interface EvalLine {
   readonly labelled_tokens: number;
   /** Absent in runs of older versions. */
   readonly scores?: Scores;
+  /** The part of each source, where several are trained on and hold out examples. */
+  readonly sources?: readonly SourceLoss[];
   readonly elapsed: number;
+}
+
+/** The loss on the examples of one source that are held out; NaN where it has none. */
+export interface SourceLoss {
+  readonly name: string;
+  readonly loss: number;
+  readonly labelled_tokens: number;
 }
 
 /** The model's greedy answer to a prompt, or its prediction for a row; step 0: before training. */

@@ -6,6 +6,7 @@ import type {
   SampleLine,
   SampleMessage,
   Scores,
+  SourceLoss,
   StepLine,
 } from './lines';
 import { isObject } from '../values';
@@ -51,6 +52,7 @@ export function asMetricLine(value: unknown): MetricLine | undefined {
         loss: orNaN(value['loss']),
         labelled_tokens: orNaN(value['labelled_tokens']),
         ...(isObject(value['scores']) && { scores: asScores(value['scores']) }),
+        ...(Array.isArray(value['sources']) && { sources: sourceLosses(value['sources']) }),
         elapsed: orNaN(value['elapsed']),
       };
     case 'sample':
@@ -119,6 +121,20 @@ function asScores(value: Readonly<Record<string, unknown>>): Scores {
 function comparedScores(value: Readonly<Record<string, unknown>>): ComparedScores {
   const known = COMPARED_FIELDS.filter((name) => typeof value[name] === 'number');
   return Object.fromEntries(known.map((name) => [name, value[name]]));
+}
+
+function sourceLosses(values: readonly unknown[]): SourceLoss[] {
+  return values.flatMap((value) =>
+    isObject(value) && typeof value['name'] === 'string'
+      ? [
+          {
+            name: value['name'],
+            loss: orNaN(value['loss']),
+            labelled_tokens: orNaN(value['labelled_tokens']),
+          },
+        ]
+      : [],
+  );
 }
 
 function isBatchRows(value: unknown): value is BatchLine['rows'] {

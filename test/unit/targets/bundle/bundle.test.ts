@@ -18,8 +18,16 @@ function pathKeys(schema: unknown, prefix = ''): string[] {
   const pipe = Array.isArray(schema['pipe']) ? (schema['pipe'] as unknown[]) : [];
   if (pipe.some((part) => isObject(part) && part['message'] === 'must not be empty'))
     return [prefix];
-  const inner = [schema['wrapped'], schema['item'], ...pipe.filter((part) => part !== schema)];
-  return [...new Set(inner.flatMap((part) => pathKeys(part, prefix)))];
+  const options = Array.isArray(schema['options']) ? (schema['options'] as unknown[]) : [];
+  const inner = [
+    schema['wrapped'],
+    schema['item'],
+    ...options,
+    ...pipe.filter((part) => part !== schema),
+  ];
+  // a source is a path, or an object with one
+  const keys = inner.flatMap((part) => pathKeys(part, prefix));
+  return [...new Set(keys.map((key) => key.replace(/^dataset\.path$/, 'dataset')))];
 }
 
 function workspace() {
