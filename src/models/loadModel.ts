@@ -9,7 +9,6 @@ import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import { PatchEmbedding } from './embeddings/patchEmbedding';
 import { TokenEmbedding } from './embeddings/tokenEmbedding';
 import { LabelsHead, NextTokenHead, PooledHead, type Head } from './heads/heads';
-import type { LmHead } from './heads/lmHead';
 import type { LayerWeights } from './layers/layer';
 import type { LossKind, Model } from './model';
 import type { Ops } from './ops/ops';
@@ -34,10 +33,6 @@ export interface LoadOptions {
   readonly below?: readonly Adapter[];
   /** The loss of a head for rows. Default: single_label. */
   readonly loss?: Exclude<LossKind, 'next_token' | 'token' | 'pairs'>;
-  /** Label smoothing of `accumulate`, from 0 to 1. Default: 0. */
-  readonly label_smoothing?: number;
-  /** NEFTune: alpha of the noise that `accumulate` adds to the vectors of tokens. Default: none. */
-  readonly neftune_noise_alpha?: number | null;
   /** Called with the fraction that has been loaded, from 0 to 1. */
   readonly onProgress?: (fraction: number) => void;
 }
@@ -54,7 +49,7 @@ export async function loadModel(
   adapter: Adapter,
   options: LoadOptions,
 ): Promise<Model> {
-  const { ops, lora_dropout = 0, neftune_noise_alpha = null, below = [] } = options;
+  const { ops, lora_dropout = 0, below = [] } = options;
   const modules = modulesOf(base.spec);
   for (const each of [...below, adapter]) checkAdapter(each, modules, base.name);
   const adapters = new Adapters(adapter, below);
@@ -63,8 +58,7 @@ export async function loadModel(
   const loader = new WeightLoader({ ops, adapters }, base, { bf16, full });
   try {
     const parts = await loadParts(loader, base.spec, options);
-    const noise = { lora_dropout, neftune_noise_alpha };
-    return new AdaptedModel({ ...parts, adapters, loader }, modules, noise);
+    return new AdaptedModel({ ...parts, adapters, loader }, modules, lora_dropout);
   } catch (error) {
     loader.dispose();
     throw error;
@@ -79,9 +73,8 @@ interface LoadedParts {
 async function loadParts(
   loader: WeightLoader,
   spec: Spec,
-  options: LoadOptions,
+  { recomputed_layers, loss, onProgress }: LoadOptions,
 ): Promise<LoadedParts> {
-  const { recomputed_layers, onProgress } = options;
   const { ops } = loader.context;
   const { embedding, tokens } = await loadEmbedding(loader, spec);
   const layers: LayerWeights[] = [];
@@ -93,7 +86,7 @@ async function loadParts(
   const norm = await loader.normOrNull(spec.final_norm);
   const body = { embedding, layers, norm };
   const transformer = new Transformer(ops, spec, body, recomputed_layers);
-  const head = await loadHead(loader, transformer, tokens, options);
+  const head = await loadHead(loader, transformer, tokens, loss);
   onProgress?.(1);
   return { transformer, head };
 }
@@ -140,16 +133,12 @@ async function loadHead(
   loader: WeightLoader,
   transformer: Transformer,
   tokens: WeightTensor | null,
-  { loss = 'single_label', label_smoothing = 0 }: LoadOptions,
+  loss: LoadOptions['loss'] = 'single_label',
 ): Promise<Head> {
   const { head } = transformer.spec;
   switch (head.kind) {
     case 'lm':
-      return new NextTokenHead(
-        transformer,
-        await loadLmHead(loader, transformer, head, tokens),
-        label_smoothing,
-      );
+      return loadNextTokenHead(loader, transformer, head, tokens);
     case 'labels': {
       const dense = head.dense && {
         linear: await loader.linear([{ spec: head.dense.linear, order: null }]),
@@ -157,29 +146,25 @@ async function loadHead(
       };
       const output = await loader.linear([{ spec: head.output, order: null }]);
       const kind = head.pool === 'none' ? 'token' : loss;
-      return new LabelsHead(
-        transformer,
-        { dense, output },
-        { pool: head.pool, kind, smoothing: label_smoothing },
-      );
+      return new LabelsHead(transformer, { dense, output }, head.pool, kind);
     }
     case 'pooled':
       return new PooledHead(transformer, head.normalise);
   }
 }
 
-async function loadLmHead(
+async function loadNextTokenHead(
   loader: WeightLoader,
   transformer: Transformer,
   { output, tied, softcap }: Extract<HeadSpec, { kind: 'lm' }>,
   tokens: WeightTensor | null,
-): Promise<LmHead> {
+): Promise<NextTokenHead> {
   const { embedding } = transformer.spec;
   if (!tokens || embedding.kind !== 'tokens') {
     throw new LoraError('base', 'A language model needs tokens.');
   }
   const linear = await loader.lmOutput(output, tied, tokens, embedding.tokens.path);
-  return { output: linear, softcap };
+  return new NextTokenHead(transformer, { output: linear, softcap });
 }
 
 /** @throws LoraError('adapter') unless every module is one of the base's, of the same shape. */

@@ -43,7 +43,6 @@ const SCORES_OF_TASKS: Readonly<Record<Task, readonly ScoreName[]>> = {
   token_cls: CLASSIFICATION,
   image_cls: CLASSIFICATION,
   embedding: ['cosine', 'retrieval'],
-  reward: [],
 };
 
 /**

@@ -50,7 +50,6 @@ export interface EngineProgress {
     | 'reading data'
     | 'loading model'
     | 'training'
-    | 'reference'
     | 'evaluating'
     | 'sampling'
     | 'saving'

@@ -1,4 +1,3 @@
-import { firstPathOf } from '../../src/shared/datasetSources';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { encode } from 'fast-png';
@@ -175,7 +174,6 @@ function savedHeads(task: Task): readonly string[] | null {
       return ['classifier'];
     case 'seq_cls':
     case 'token_cls':
-    case 'reward':
       return ['classifier', 'score'];
   }
 }
@@ -215,7 +213,7 @@ describe.each(Object.entries(CASES))('%s', (_, own) => {
       '--adapter',
       adapter,
       '--dataset',
-      firstPathOf(recipe.dataset),
+      recipe.dataset,
       '--json',
     );
     expect(measured.stderr).toBe('');

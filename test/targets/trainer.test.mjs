@@ -25,7 +25,6 @@ import {
   SocketMessageReader,
   SocketMessageWriter,
 } from 'vscode-jsonrpc/node';
-import { RayCluster } from './rayCluster.mjs';
 import { trainerPython } from './trainer.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -45,11 +44,10 @@ const PACKED = {
   training: { packing: true, max_length: 128 },
 };
 
-let python, cluster;
+let python;
 
-before(async () => {
+before(() => {
   python = trainerPython();
-  cluster = await RayCluster.start({ home: path.resolve(python, '../..'), cpus: 2 });
   const rows = Array.from({ length: 40 }, (_, i) => ({
     prompt: `question ${i} `.repeat(1 + (i % 4)),
     completion: `answer ${i * 7}`,
@@ -57,10 +55,7 @@ before(async () => {
   writeFileSync(path.join(folder, 'rows.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
 });
 
-after(async () => {
-  await cluster?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
+after(() => rmSync(folder, { recursive: true, force: true }));
 
 const lora = (...args) => execFileSync(process.execPath, [cli, ...args], { encoding: 'utf8' });
 
@@ -98,16 +93,19 @@ function prepared(name, changes) {
   return { ...training, local };
 }
 
-/** Starts train.py on the cluster. */
+/** Starts train.py. Ray starts a cluster of its own for it, which ends with it. */
 function start({ plan, sha256, base, run }, ...options) {
   const args = [program, plan, '--sha256', sha256, '--base', base, '--run-dir', run, ...options];
+  const bin = path.dirname(python);
+  const temp = mkdtempSync(path.join(tmpdir(), 'ray-'));
   const child = spawn(python, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       ...process.env,
-      ...cluster.env,
-      PATH: `${path.dirname(python)}:${process.env.PATH}`,
-      RAY_ADDRESS: `127.0.0.1:${cluster.port}`,
+      PATH: `${bin}:${process.env.PATH}`,
+      RAY_ADDRESS: 'local',
+      RAY_worker_niceness: '0',
+      RAY_TMPDIR: temp,
       RAY_USAGE_STATS_ENABLED: '0',
     },
   });
@@ -115,18 +113,12 @@ function start({ plan, sha256, base, run }, ...options) {
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text) => (output += text));
   const ended = new Promise((resolve) => {
-    child.on('close', (code) => resolve({ code, output }));
+    child.on('close', (code) => {
+      rmSync(temp, { recursive: true, force: true, maxRetries: 5 });
+      resolve({ code, output });
+    });
   });
-  let end = null;
-  void ended.then((result) => (end = result));
-  /** Waits for what is to happen before the program ends. */
-  const until = async (holds) => {
-    while (!holds()) {
-      assert.equal(end, null, end?.output);
-      await wait(20);
-    }
-  };
-  return { ended, until };
+  return { temp, ended };
 }
 
 const record = (run) => JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8'));
@@ -198,8 +190,8 @@ for (const [name, recipe, options] of [
     assertComplete(training.run, training.local);
   });
 
-/** The processes of the workers: they write their logs into the folder of the cluster. */
-const workers = () =>
+/** The processes of the workers that write their logs below a folder. */
+const workersIn = (temp) =>
   readdirSync('/proc').filter((pid) => {
     if (!/^\d+$/.test(pid)) return false;
     try {
@@ -208,7 +200,7 @@ const workers = () =>
       const files = readdirSync(`/proc/${pid}/fd`).map((fd) =>
         readlinkSync(`/proc/${pid}/fd/${fd}`),
       );
-      return files.some((file) => file.startsWith(`${cluster.folder}/`));
+      return files.some((file) => file.startsWith(`${temp}/`));
     } catch {
       return false;
     }
@@ -216,7 +208,7 @@ const workers = () =>
 
 test('a killed worker is replaced, and the run goes on from its last checkpoint', async () => {
   const training = prepared('killed', RECIPE);
-  const { ended, until } = start(training, '--workers', '2');
+  const { temp, ended } = start(training, '--workers', '2');
   const hasCheckpoint = () => {
     try {
       return linesOf(training.run).some(({ kind }) => kind === 'checkpoint');
@@ -224,25 +216,31 @@ test('a killed worker is replaced, and the run goes on from its last checkpoint'
       return false;
     }
   };
-  await until(hasCheckpoint);
-  process.kill(Number(workers()[0]), 'SIGKILL');
+  while (!hasCheckpoint()) await wait(20);
+  process.kill(Number(workersIn(temp)[0]), 'SIGKILL');
   const { code, output } = await ended;
   assert.equal(code, 0, output);
   assert.ok(linesOf(training.run).some(({ kind, step }) => kind === 'resume' && step >= 4));
   assertSameLosses(training.run, training.local);
 });
 
-/** Connects to the pipe of a run that trains. */
+/** Connects to the pipe of a run. */
 async function client(run) {
-  const { pipe } = JSON.parse(readFileSync(path.join(run, 'engine.json'), 'utf8'));
-  const socket = connect(pipe);
-  await once(socket, 'connect');
-  const connection = createMessageConnection(
-    new SocketMessageReader(socket),
-    new SocketMessageWriter(socket),
-  );
-  connection.listen();
-  return connection;
+  for (;;) {
+    try {
+      const { pipe } = JSON.parse(readFileSync(path.join(run, 'engine.json'), 'utf8'));
+      const socket = connect(pipe);
+      await once(socket, 'connect');
+      const connection = createMessageConnection(
+        new SocketMessageReader(socket),
+        new SocketMessageWriter(socket),
+      );
+      connection.listen();
+      return connection;
+    } catch {
+      await wait(100);
+    }
+  }
 }
 
 test('two workers pause, save, go on and stop together, and the run is resumed', async () => {
@@ -250,10 +248,13 @@ test('two workers pause, save, go on and stop together, and the run is resumed',
     ...RECIPE,
     training: { max_steps: 2_000, save_steps: 1_000, eval_steps: 1_000 },
   });
-  const { ended, until } = start(training, '--workers', '2');
-  const steps = () => linesOf(training.run).filter(({ kind }) => kind === 'step').length;
-  await until(() => existsSync(path.join(training.run, 'metrics.jsonl')) && steps() > 0);
+  const { ended } = start(training, '--workers', '2');
   const pipe = await client(training.run);
+  const steps = () => linesOf(training.run).filter(({ kind }) => kind === 'step').length;
+  const until = async (holds) => {
+    while (!holds()) await wait(20);
+  };
+  await until(() => existsSync(path.join(training.run, 'metrics.jsonl')) && steps() > 0);
   await pipe.sendRequest('pause');
   await until(() => record(training.run).state === 'paused');
   const paused = steps();
@@ -278,10 +279,11 @@ test('two workers pause, save, go on and stop together, and the run is resumed',
   assert.ok(existsSync(path.join(training.run, 'adapter', 'adapter_model.safetensors')));
 
   const resumed = start(training, '--workers', '2');
-  await resumed.until(() => steps() > last);
+  await until(() => linesOf(training.run).some(({ kind }) => kind === 'resume'));
+  await until(() => steps() > last);
   const again = await client(training.run);
   await again.sendRequest('pause');
-  await resumed.until(() => record(training.run).state === 'paused');
+  await until(() => record(training.run).state === 'paused');
   await again.sendRequest('stop');
   assert.equal((await resumed.ended).code, 130);
   assert.equal(linesOf(training.run).find(({ kind }) => kind === 'resume').step, last);

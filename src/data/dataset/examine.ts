@@ -6,7 +6,6 @@ import type { Dataset } from './dataset';
 import { DuplicateFinder } from './duplicates';
 import {
   fileProgress,
-  sourcesIn,
   tokenizerFor,
   type DataRecipe,
   type DataTools,
@@ -43,13 +42,11 @@ export async function examineData(
 ): Promise<readonly CheckedDataset[]> {
   const usable = needsLabels(recipe.task) && !read.labels ? null : tools;
   const checked: CheckedDataset[] = [];
-  const sources = sourcesIn(read);
   for (const [i, dataset] of read.datasets.entries()) {
     const onBytes = fileProgress({ ...(onProgress && { onProgress }) }, i, read.datasets.length);
     const examined = new Examination(dataset, read, recipe, { tools: usable, cache });
     await dataset.forEachRow((row, offset) => examined.add(row, offset), onBytes);
-    const own = sources.find(({ from, to }) => from <= i && i < to);
-    checked.push({ ...examined.result(), ...(read.sources && own && { set: own.set }) });
+    checked.push(examined.result());
   }
   return checked;
 }

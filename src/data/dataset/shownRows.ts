@@ -1,11 +1,11 @@
 import { linesOf } from '../examples/example';
 import { sampleAnswer, sampleText, selectSampleRows, type SampleRow } from '../examples/sampleRows';
 import { changedWhileRead } from '../../formats/tables/faults';
-import { fileOf, type TokenizedSet } from './tokenizedDataset';
+import type { TokenizedDataset } from './tokenizedDataset';
 
-/** Some of the examples of a set. */
+/** Some of the examples of a file. */
 export interface Part {
-  readonly tokenized: TokenizedSet;
+  readonly tokenized: TokenizedDataset;
   readonly indices: Int32Array;
 }
 
@@ -39,9 +39,10 @@ export async function chosenSamples({ tokenized, indices }: Part): Promise<Sampl
   return samples;
 }
 
-async function sampleRow(tokenized: TokenizedSet, index: number): Promise<SampleRow> {
-  const { facts, examples } = tokenized;
-  const { dataset, tokenizer } = fileOf(tokenized, index);
+async function sampleRow(
+  { facts, examples, dataset, tokenizer }: TokenizedDataset,
+  index: number,
+): Promise<SampleRow> {
   const example = examples.at(index);
   const line = linesOf(example)[0]!;
   const row = await dataset.rowAt(line, facts.offsetAt(index));

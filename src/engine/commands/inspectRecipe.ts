@@ -11,8 +11,7 @@ import { openForTraining } from '../training/open';
 import { planWeights } from '../training/prepare';
 import { readRecipeText } from '../training/readRecipe';
 import { batchPieces } from '../tasks/batchPieces';
-import { sourceRecord } from '../training/dataFacts';
-import { describeExcluded, describeProblem, describeSkipped, describeSources } from '../report';
+import { describeExcluded, describeProblem, describeSkipped } from '../report';
 import { readPart, tokenizePart } from '../training/readProgress';
 import { countOf } from '../../shared/values';
 
@@ -57,7 +56,7 @@ export async function inspectRecipe(
 
 function reportOf(
   recipe: Recipe,
-  { train, statistics, sources, warnings, labels, skipped, excluded }: PreparedData,
+  { train, statistics, warnings, labels, skipped, excluded }: PreparedData,
   tokenizer: Tokenizer | null,
   hints: readonly string[],
 ): Report {
@@ -77,7 +76,6 @@ function reportOf(
       base: recipe.base,
       dataset: recipe.dataset,
       statistics,
-      sources: sources.map(sourceRecord),
       warnings,
       excluded_rows: excluded.reduce((sum, { rows }) => sum + rows, 0),
       skipped_rows: skipped.rows,
@@ -87,7 +85,6 @@ function reportOf(
     },
     lines: [
       describeStatistics(statistics, task, labels),
-      ...describeSources(sources.map(sourceRecord)),
       ...hints,
       ...describeExcluded(excluded),
       ...describeSkipped(skipped),

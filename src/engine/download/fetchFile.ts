@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { lstat, rename, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
-import { withRetries } from '../../common/atomicWrite';
 import { throwIfCancelled } from '../../common/cancellation';
 import { writeErrorReason } from '../../common/fileStatus';
 import { hashFile } from '../../common/hashFile';
@@ -66,7 +65,7 @@ export async function fetchFile(
       { place: { file: target }, fix: 'Download it again.' },
     );
   }
-  await withRetries(() => rename(partial, target));
+  await rename(partial, target);
 }
 
 async function append(

@@ -43,7 +43,6 @@ const ProgressSchema = v.object({
     'reading data',
     'loading model',
     'training',
-    'reference',
     'evaluating',
     'sampling',
     'saving',

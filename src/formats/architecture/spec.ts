@@ -1,4 +1,4 @@
-import type { ModelTask } from '../../shared/task';
+import type { Task } from '../../shared/task';
 
 /**
  * A transformer as its config.json describes it, as plain data. Paths are those of the modules in
@@ -7,7 +7,7 @@ import type { ModelTask } from '../../shared/task';
 export interface Spec {
   /** model_type */
   readonly family: string;
-  readonly task: ModelTask;
+  readonly task: Task;
   readonly hidden_size: number;
   readonly vocab_size: number;
   readonly num_layers: number;

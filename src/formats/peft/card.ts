@@ -1,10 +1,10 @@
 import { markdownText } from '../../shared/plainText';
-import type { ModelTask } from '../../shared/task';
+import type { Task } from '../../shared/task';
 import type { PublishedBase } from '../hub/publishedBase';
 
 /** What loading an adapter in Python depends on. */
 export interface LoadingFacts {
-  readonly task: ModelTask;
+  readonly task: Task;
   /** Null: the base is not known. */
   readonly base: PublishedBase | null;
   /** Outputs of a trained classifier; 0: it has none. */
@@ -35,10 +35,7 @@ export interface CardFacts extends Omit<LoadingFacts, 'base' | 'num_labels'> {
  * it has one.
  */
 const KINDS: Readonly<
-  Record<
-    ModelTask,
-    { readonly pipeline: string; readonly model: string; readonly auto: string | null }
-  >
+  Record<Task, { readonly pipeline: string; readonly model: string; readonly auto: string | null }>
 > = {
   causal_lm: {
     pipeline: 'text-generation',
@@ -104,7 +101,7 @@ export function loadingCode({
 /** A text as a literal of Python: JSON's escapes are also Python's. */
 const pythonText = (text: string) => JSON.stringify(text);
 
-function frontMatter(base: PublishedBase | null, task: ModelTask | null): string[] {
+function frontMatter(base: PublishedBase | null, task: Task | null): string[] {
   const hub = base?.hub ?? null;
   return [
     '---',
@@ -163,7 +160,7 @@ export function modelCard(facts: CardFacts): string {
 /** What the card of an adapter says that was made from others. */
 export interface DerivedFacts {
   /** Null: unknown. */
-  readonly task: ModelTask | null;
+  readonly task: Task | null;
   readonly base: PublishedBase | null;
   readonly num_labels: number;
   /** How it was made. */

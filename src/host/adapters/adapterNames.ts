@@ -1,5 +1,4 @@
 import path from 'node:path';
-import { isInFolder, isSamePath } from '../../common/samePath';
 import type { RunSummary } from '../runs/run';
 import { distinctNames, runDetails } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
@@ -12,7 +11,7 @@ export function adapterName(adapter: string): string {
 
 /** The run whose folder contains the adapter. */
 export const runOfAdapter = (store: RunStore, adapter: string): RunSummary | undefined =>
-  store.runs.find(({ dir }) => isInFolder(adapter, dir));
+  store.runs.find(({ dir }) => adapter.startsWith(dir + path.sep));
 
 /**
  * What an adapter is called in the UI: the name of its run, followed by the checkpoint's unless it
@@ -21,9 +20,7 @@ export const runOfAdapter = (store: RunStore, adapter: string): RunSummary | und
 export function adapterLabel(store: RunStore, adapter: string): string {
   const run = runOfAdapter(store, adapter);
   if (!run) return adapterName(adapter);
-  return run.adapter !== null && isSamePath(adapter, run.adapter)
-    ? run.name
-    : `${run.name}, ${path.basename(adapter)}`;
+  return adapter === run.adapter ? run.name : `${run.name}, ${path.basename(adapter)}`;
 }
 
 /** The labels of adapters, equal ones told apart. */

@@ -1,4 +1,3 @@
-import { pathsOf } from '../../shared/datasetSources';
 import { stat } from 'node:fs/promises';
 import type { CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError, type Problem } from '../../shared/errors';
@@ -24,7 +23,8 @@ export async function checkData(
   jobs: Pick<Jobs, 'ask'>,
 ): Promise<readonly Problem[]> {
   const dataset = checkRecipe(text, file).recipe?.dataset;
-  if (dataset === undefined || (await sizeOf(pathsOf(dataset))) > MAX_DATASET_BYTES) return [];
+  const info = dataset === undefined ? null : await stat(dataset).catch(() => null);
+  if (!info || info.size > MAX_DATASET_BYTES) return [];
   try {
     const { problems, datasets } = await withStatus(t('Checking the recipe…'), () =>
       jobs.ask<CheckedRecipe>(['check', file], AbortSignal.timeout(TIMEOUT_MS)),
@@ -37,15 +37,4 @@ export async function checkData(
     if (error instanceof LoraError && error.area === 'cancelled') return [];
     throw error;
   }
-}
-
-/** The bytes of files together; Infinity where one is not on this machine, or no file. */
-async function sizeOf(files: readonly string[]): Promise<number> {
-  const sizes = files.map((file) =>
-    stat(file).then(
-      (info) => (info.isFile() || info.isDirectory() ? info.size : Infinity),
-      () => Infinity,
-    ),
-  );
-  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }

@@ -1,5 +1,4 @@
 import * as vscode from 'vscode';
-import { isSamePath } from '../../common/samePath';
 import type { Problem } from '../../shared/errors';
 import { diagnosticAt } from '../ui/diagnostic';
 import { markedColumns } from './markedColumns';
@@ -11,9 +10,7 @@ export function toDiagnostic({ message, place, severity }: Problem): vscode.Diag
 }
 
 function wordFrom(start: vscode.Position, file: string | undefined): vscode.Range {
-  const document = vscode.workspace.textDocuments.find(
-    ({ fileName }) => file !== undefined && isSamePath(fileName, file),
-  );
+  const document = vscode.workspace.textDocuments.find((d) => d.fileName === file);
   const line = document && start.line < document.lineCount ? document.lineAt(start.line).text : '';
   const { from, to } = markedColumns(line, start.character);
   return new vscode.Range(start.with({ character: from }), start.with({ character: to }));

@@ -1,4 +1,3 @@
-import { describeDataset } from '../../shared/datasetSources';
 import path from 'node:path';
 import type { StepLine } from '../../shared/metrics/lines';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
@@ -109,7 +108,7 @@ function fromRecord(
     model: typeof result.model === 'string' ? path.join(dir, result.model) : null,
     recipePath: record.recipe_path,
     base: recipe.base,
-    dataset: describeDataset(recipe.dataset),
+    dataset: recipe.dataset,
     templateVariables: asTemplateVariables(recipe.chat_template_kwargs) ?? null,
     problem: record.error?.message ?? null,
     notes,

@@ -168,8 +168,6 @@ export function stepText(run: RunSummary): string {
       return t('reading data');
     case 'loading model':
       return t('loading the model');
-    case 'reference':
-      return t('measuring the reference');
     case 'evaluating':
       return t('evaluating');
     case 'sampling':

@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os';
 import { multipliesBf16 } from '../../runtime/processor';
-import { rowFormOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import { roundedUp } from '../../shared/roundedSizes';
 import { planTraining } from '../../shared/trainingPlan';
@@ -8,8 +7,7 @@ import type { BaseFacts, Batch } from './costs';
 import type { DatasetFacts } from './datasetFacts';
 
 /** The settings of a recipe that decide how long its training takes. */
-type TimedRecipe = Pick<Recipe, 'task' | 'validation' | 'validation_split' | 'training'> &
-  Partial<Pick<Recipe, 'objective'>>;
+type TimedRecipe = Pick<Recipe, 'task' | 'validation' | 'validation_split' | 'training'>;
 
 /**
  * The largest batch of a training: its rows are as long as the longest of the dataset, or as
@@ -17,15 +15,13 @@ type TimedRecipe = Pick<Recipe, 'task' | 'validation' | 'validation_split' | 'tr
  */
 export function batchOf(
   { batch }: Pick<BaseFacts, 'batch'>,
-  recipe: Pick<Recipe, 'task' | 'training'> & Partial<Pick<Recipe, 'objective'>>,
+  { task, training }: Pick<Recipe, 'task' | 'training'>,
   facts: Pick<DatasetFacts, 'longest'> | null,
 ): Batch {
-  const { task, training } = recipe;
   const size = training.per_device_train_batch_size;
-  const isPair = task === 'embedding' || rowFormOf(recipe) === 'preference';
   return {
     size,
-    rows: size * (isPair ? 2 : 1),
+    rows: size * (task === 'embedding' ? 2 : 1),
     length: task === 'image_cls' ? batch.length : lengthOf(training, facts),
   };
 }

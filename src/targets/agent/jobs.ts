@@ -168,9 +168,7 @@ export class Jobs {
   private async runOf(job: string): Promise<{ hasEnded: boolean; isAlive: boolean }> {
     const record: unknown = await readTextFile(path.join(this.places.run(job), RUN_FILES.record), {
       maxBytes: MAX_BYTES.runRecord,
-    })
-      .then(JSON.parse)
-      .catch(() => null);
+    }).then(JSON.parse, () => null);
     return {
       hasEnded: isObject(record) && ENDED_STATES.has(record['state'] as RunState),
       isAlive: isEngineAlive(await readEngineRecord(this.places.run(job)), Date.now()),
@@ -200,9 +198,7 @@ async function markBegun(file: string): Promise<() => Promise<void>> {
   const record: unknown = await readTextFile(file, {
     maxBytes: MAX_BYTES.runRecord,
     links: 'refused',
-  })
-    .then(JSON.parse)
-    .catch(() => null);
+  }).then(JSON.parse, () => null);
   const hasEnded = isObject(record) && ENDED_STATES.has(record['state'] as RunState);
   if (!hasEnded || record['state'] === 'completed') return () => Promise.resolve();
   await writeJson(file, { ...record, state: 'preparing', ended: null, error: null });

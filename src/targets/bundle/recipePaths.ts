@@ -1,4 +1,3 @@
-import { pathsOf, withPaths } from '../../shared/datasetSources';
 import type { Recipe } from '../../shared/recipe';
 
 /** What a key of a recipe names. */
@@ -26,8 +25,8 @@ export const PATH_KEYS: readonly PathKey[] = [
   {
     key: 'dataset',
     kind: 'dataset',
-    read: ({ dataset }) => pathsOf(dataset),
-    write: (recipe, paths) => ({ ...recipe, dataset: withPaths(recipe.dataset, paths) }),
+    read: ({ dataset }) => [dataset],
+    write: (recipe, [dataset = recipe.dataset]) => ({ ...recipe, dataset }),
   },
   {
     key: 'validation',

@@ -1,4 +1,3 @@
-import { firstPathOf } from '../../../src/shared/datasetSources';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -73,7 +72,7 @@ describe('an exported job', () => {
     const job = path.join('jobs', id);
     expect(readdirSync(path.join(output, job))).toEqual(['lora.json']);
     const recipe = JSON.parse(read(path.join(job, 'lora.json'))) as Recipe;
-    for (const name of [path.join(recipe.base, 'config.json'), firstPathOf(recipe.dataset)])
+    for (const name of [path.join(recipe.base, 'config.json'), recipe.dataset])
       expect(read(path.join(job, name))).toBe(
         path.basename(name) === DATASET ? DATASET : 'base/config.json',
       );
