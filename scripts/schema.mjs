@@ -76,13 +76,13 @@ export function writeRecipeDocs() {
     Object.entries(properties)
       .filter(([key]) => !key.startsWith('$'))
       .flatMap(([key, value]) =>
-        value.properties
+        value.properties && key !== 'columns'
           ? [
               `| **\`${prefix}${key}\`** | | ${value.description} |`,
               ...rows(value.properties, `${prefix}${key}.`),
             ]
           : [
-              `| \`${prefix}${key}\` | ${schema.required.includes(prefix + key) ? 'required' : `\`${JSON.stringify(value.default)}\``} | ${value.description} |`,
+              `| \`${prefix}${key}\` | ${schema.required.includes(prefix + key) ? 'required' : `\`${JSON.stringify(value.default === undefined ? {} : value.default)}\``} | ${value.description} |`,
             ],
       );
   writeFileSync(

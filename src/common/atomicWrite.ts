@@ -105,7 +105,7 @@ async function moveToNew(temp: string, file: string): Promise<void> {
       return false;
     },
   );
-  if (isLinked) return rm(temp);
+  if (isLinked) return withRetries(() => rm(temp));
   await takeName(file);
   try {
     await withRetries(() => rename(temp, file));
@@ -185,7 +185,7 @@ export async function createFolder(
 /** @throws LoraError('usage') when something but an empty folder has that name. */
 async function moveFolderToNew(temp: string, folder: string): Promise<void> {
   try {
-    await rmdir(folder).catch((error: unknown) => {
+    await withRetries(() => rmdir(folder)).catch((error: unknown) => {
       if (codeOf(error) !== 'ENOENT') throw error;
     });
     await withRetries(() => rename(temp, folder));

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { lstat, rm, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { withRetries } from './atomicWrite';
 import { listFolder, MAX_BYTES, readTextFile } from './regularFile';
 import { refuseLinks, removeWithin } from './withoutLinks';
 import { isRunning, thisMachine, thisProcess, type ProcessIdentity } from './processIdentity';
@@ -72,7 +73,7 @@ export class FolderLock {
   /** Gives the folder back. */
   async release(): Promise<void> {
     clearInterval(this.timer);
-    await rm(this.file, { force: true });
+    await withRetries(() => rm(this.file, { force: true }));
   }
 }
 
@@ -91,7 +92,7 @@ async function tryToLock(folder: string, owner: string): Promise<string | null> 
   if (!createExclusively(file, owner)) return null;
   const others = (await locksOf(folder)).filter((lock) => lock.file !== file);
   if (others.some(({ isHeld }) => isHeld)) {
-    await rm(file, { force: true });
+    await withRetries(() => rm(file, { force: true }));
     return null;
   }
   for (const { file: ended } of others) await removeWithin(ended);

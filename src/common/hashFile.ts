@@ -4,7 +4,8 @@ import { openRegularFile } from './regularFile';
 
 const CHUNK_BYTES = 2 ** 20;
 
-interface HashFileOptions {
+/** How a file is hashed. */
+export interface HashFileOptions {
   /** A hash that the file's bytes are added to; sha256 by default. */
   readonly hash?: Hash;
   /** Called with the length of each chunk; what it throws ends the reading. */

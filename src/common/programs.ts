@@ -141,8 +141,8 @@ function loadedFiles(options: string): readonly string[] {
   return words.flatMap((word, i) => {
     const [, option = word, value] = /^(--[\w-]+)=(.*)$/s.exec(word) ?? [];
     if (!LOADS_FILE.test(option.replaceAll('_', '-'))) return [];
-    const file = (value ?? words[i + 1] ?? '').replace(/^file:\/\//i, '');
-    // --import takes a URL, the others do not
+    // --import takes a URL, the others do not; on Windows file:///C:/x, elsewhere file:///x
+    const file = (value ?? words[i + 1] ?? '').replace(/^file:\/\/(?:\/(?=[a-z]:))?/i, '');
     return [file, unescapedUrl(file)];
   });
 }

@@ -1,15 +1,22 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { formatSize } from '../common/formatSize';
+import { isInFolder, isSamePath } from '../common/samePath';
 import { freeDiskBytes } from '../common/system';
+import { isTroubleOnWindows } from '../common/windowsNames';
 import { LoraError } from '../shared/errors';
 
 /**
  * Checks that a job can write its output without changing what it reads.
  * @throws LoraError('usage') when the output is inside an input, contains one, or exists already
- * (an empty folder is allowed).
+ * (an empty folder is allowed), or has a name that Windows does not take.
  */
-export async function checkOutput(output: string, inputs: readonly string[]): Promise<void> {
+export async function checkOutput(
+  output: string,
+  inputs: readonly string[],
+  platform = process.platform,
+): Promise<void> {
+  if (platform === 'win32') checkNames(output);
   const realOutput = await resolveLinks(output);
   for (const input of inputs) {
     const realInput = await resolveLinks(input);
@@ -32,6 +39,16 @@ export async function checkOutput(output: string, inputs: readonly string[]): Pr
   }
 }
 
+/** @throws LoraError('usage') for a name that Node can create on Windows, but nobody can remove. */
+function checkNames(output: string): void {
+  const name = path.win32.basename(output);
+  if (!isTroubleOnWindows(name)) return;
+  throw new LoraError('usage', `Windows takes no file or folder of the name ${name}.`, {
+    place: { file: output },
+    fix: 'Choose another name.',
+  });
+}
+
 async function isTaken(output: string): Promise<boolean> {
   const found = await stat(output).catch(() => null);
   if (!found) {
@@ -50,7 +67,7 @@ async function resolveLinks(file: string): Promise<string> {
 }
 
 const isWithin = (inner: string, outer: string) =>
-  inner === outer || inner.startsWith(outer.endsWith(path.sep) ? outer : outer + path.sep);
+  isSamePath(inner, outer) || isInFolder(inner, outer);
 
 /**
  * Checks that the output's disk has enough free space.

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { PreparedData } from '../data/dataset/prepare';
 import type { Problem } from '../shared/errors';
+import type { SourceRecord } from '../shared/run';
 import { indentedLines, oneLine } from '../shared/plainText';
 import { listProblems } from '../shared/problemKinds';
 import { countOf } from '../shared/values';
@@ -52,4 +53,13 @@ export function describeSkipped({
     `${countOf(rows, 'row')} with errors ${rows === 1 ? 'is' : 'are'} left out (skip_faulty_rows):`,
     ...listProblems(lines),
   ];
+}
+
+/** The sources of a training set, where there are several or they have weights. */
+export function describeSources(sources: readonly SourceRecord[]): string[] {
+  if (sources.length < 2 && sources.every(({ weight }) => weight === 1)) return [];
+  return sources.map(
+    ({ name, weight, examples, tokens, labelled_tokens, drawn, share }) =>
+      `${(100 * share).toFixed(1).padStart(5)} % ${name}: ${countOf(examples, 'example')}, ${countOf(tokens, 'token')}, ${labelled_tokens} with a loss; weight ${weight}, ${drawn} drawn in each epoch`,
+  );
 }

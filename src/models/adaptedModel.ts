@@ -7,7 +7,6 @@ import type {
   Evaluation,
   GenerateOptions,
   LabelledInput,
-  LossSum,
   Model,
   ModelInput,
   NamedTensor,
@@ -29,6 +28,13 @@ interface ModelParts {
   readonly loader: WeightLoader;
 }
 
+/** What `accumulate` changes at random; the seed of a batch decides how. */
+interface TrainingNoise {
+  readonly lora_dropout: number;
+  /** NEFTune; null: none. */
+  readonly neftune_noise_alpha: number | null;
+}
+
 /** The model that `loadModel` returns. */
 export class AdaptedModel implements Model {
   readonly architecture: string;
@@ -38,7 +44,7 @@ export class AdaptedModel implements Model {
   constructor(
     private readonly parts: ModelParts,
     readonly modules: readonly TargetableModule[],
-    private readonly lora_dropout: number,
+    private readonly noise: TrainingNoise,
   ) {
     this.architecture = parts.transformer.spec.family;
     this.optimizer = parts.loader.fullOptimizer ?? new AdapterOptimizer(parts.adapters);
@@ -54,13 +60,14 @@ export class AdaptedModel implements Model {
     });
   }
 
-  async accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum> {
-    const rate = this.lora_dropout;
+  async accumulate(input: LabelledInput, dropout_seed: number): Promise<Evaluation> {
+    const { lora_dropout: rate, neftune_noise_alpha: alpha } = this.noise;
     const dropout = rate > 0 ? { rate, seed: dropout_seed } : null;
     return this.freeingOnError(
       () => {
         this.checkIds(input.input_ids);
-        return this.parts.head.loss(input, true, dropout);
+        const noise = alpha === null ? null : { noise: { alpha, seed: dropout_seed } };
+        return this.parts.head.loss({ ...input, ...noise }, true, dropout);
       },
       () => this.optimizer.discardGradients(),
     );
@@ -73,15 +80,21 @@ export class AdaptedModel implements Model {
     });
   }
 
-  async step(
-    labelled: number,
-    settings: OptimizerSettings,
-  ): Promise<{ readonly grad_norm: number }> {
-    return { grad_norm: await this.optimizer.step(labelled, settings) };
+  logProbabilities(input: LabelledInput): Promise<Float64Array> {
+    const { head } = this.parts;
+    if (!(head instanceof NextTokenHead)) return Promise.reject(this.writesNoText());
+    return this.freeingOnError(() => {
+      this.checkIds(input.input_ids);
+      return head.logProbabilities(input);
+    });
   }
 
-  gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>> {
-    return this.optimizer.gradients(labelled);
+  async step(weight: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }> {
+    return { grad_norm: await this.optimizer.step(weight, settings) };
+  }
+
+  gradients(weight: number): Promise<ReadonlyMap<string, NamedTensor>> {
+    return this.optimizer.gradients(weight);
   }
 
   adapter(): Promise<Adapter> {
@@ -112,12 +125,16 @@ export class AdaptedModel implements Model {
         return generateTokens(transformer, head.head, input_ids, options);
       });
     }
-    const message = `A model for the task ${transformer.spec.task} writes no text.`;
-    return Promise.reject(new LoraError('base', message));
+    return Promise.reject(this.writesNoText());
   }
 
   dispose(): void {
     this.parts.loader.dispose();
+  }
+
+  private writesNoText(): LoraError {
+    const { task } = this.parts.transformer.spec;
+    return new LoraError('base', `A model for the task ${task} writes no text.`);
   }
 
   /** A lookup beyond the embedding ends in an error of the runtime that names no token. */

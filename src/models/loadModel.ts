@@ -9,6 +9,7 @@ import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import { PatchEmbedding } from './embeddings/patchEmbedding';
 import { TokenEmbedding } from './embeddings/tokenEmbedding';
 import { LabelsHead, NextTokenHead, PooledHead, type Head } from './heads/heads';
+import type { LmHead } from './heads/lmHead';
 import type { LayerWeights } from './layers/layer';
 import type { LossKind, Model } from './model';
 import type { Ops } from './ops/ops';
@@ -33,6 +34,10 @@ export interface LoadOptions {
   readonly below?: readonly Adapter[];
   /** The loss of a head for rows. Default: single_label. */
   readonly loss?: Exclude<LossKind, 'next_token' | 'token' | 'pairs'>;
+  /** Label smoothing of `accumulate`, from 0 to 1. Default: 0. */
+  readonly label_smoothing?: number;
+  /** NEFTune: alpha of the noise that `accumulate` adds to the vectors of tokens. Default: none. */
+  readonly neftune_noise_alpha?: number | null;
   /** Called with the fraction that has been loaded, from 0 to 1. */
   readonly onProgress?: (fraction: number) => void;
 }
@@ -49,7 +54,7 @@ export async function loadModel(
   adapter: Adapter,
   options: LoadOptions,
 ): Promise<Model> {
-  const { ops, lora_dropout = 0, below = [] } = options;
+  const { ops, lora_dropout = 0, neftune_noise_alpha = null, below = [] } = options;
   const modules = modulesOf(base.spec);
   for (const each of [...below, adapter]) checkAdapter(each, modules, base.name);
   const adapters = new Adapters(adapter, below);
@@ -58,7 +63,8 @@ export async function loadModel(
   const loader = new WeightLoader({ ops, adapters }, base, { bf16, full });
   try {
     const parts = await loadParts(loader, base.spec, options);
-    return new AdaptedModel({ ...parts, adapters, loader }, modules, lora_dropout);
+    const noise = { lora_dropout, neftune_noise_alpha };
+    return new AdaptedModel({ ...parts, adapters, loader }, modules, noise);
   } catch (error) {
     loader.dispose();
     throw error;
@@ -73,8 +79,9 @@ interface LoadedParts {
 async function loadParts(
   loader: WeightLoader,
   spec: Spec,
-  { recomputed_layers, loss, onProgress }: LoadOptions,
+  options: LoadOptions,
 ): Promise<LoadedParts> {
+  const { recomputed_layers, onProgress } = options;
   const { ops } = loader.context;
   const { embedding, tokens } = await loadEmbedding(loader, spec);
   const layers: LayerWeights[] = [];
@@ -86,7 +93,7 @@ async function loadParts(
   const norm = await loader.normOrNull(spec.final_norm);
   const body = { embedding, layers, norm };
   const transformer = new Transformer(ops, spec, body, recomputed_layers);
-  const head = await loadHead(loader, transformer, tokens, loss);
+  const head = await loadHead(loader, transformer, tokens, options);
   onProgress?.(1);
   return { transformer, head };
 }
@@ -133,12 +140,16 @@ async function loadHead(
   loader: WeightLoader,
   transformer: Transformer,
   tokens: WeightTensor | null,
-  loss: LoadOptions['loss'] = 'single_label',
+  { loss = 'single_label', label_smoothing = 0 }: LoadOptions,
 ): Promise<Head> {
   const { head } = transformer.spec;
   switch (head.kind) {
     case 'lm':
-      return loadNextTokenHead(loader, transformer, head, tokens);
+      return new NextTokenHead(
+        transformer,
+        await loadLmHead(loader, transformer, head, tokens),
+        label_smoothing,
+      );
     case 'labels': {
       const dense = head.dense && {
         linear: await loader.linear([{ spec: head.dense.linear, order: null }]),
@@ -146,25 +157,29 @@ async function loadHead(
       };
       const output = await loader.linear([{ spec: head.output, order: null }]);
       const kind = head.pool === 'none' ? 'token' : loss;
-      return new LabelsHead(transformer, { dense, output }, head.pool, kind);
+      return new LabelsHead(
+        transformer,
+        { dense, output },
+        { pool: head.pool, kind, smoothing: label_smoothing },
+      );
     }
     case 'pooled':
       return new PooledHead(transformer, head.normalise);
   }
 }
 
-async function loadNextTokenHead(
+async function loadLmHead(
   loader: WeightLoader,
   transformer: Transformer,
   { output, tied, softcap }: Extract<HeadSpec, { kind: 'lm' }>,
   tokens: WeightTensor | null,
-): Promise<NextTokenHead> {
+): Promise<LmHead> {
   const { embedding } = transformer.spec;
   if (!tokens || embedding.kind !== 'tokens') {
     throw new LoraError('base', 'A language model needs tokens.');
   }
   const linear = await loader.lmOutput(output, tied, tokens, embedding.tokens.path);
-  return new NextTokenHead(transformer, { output: linear, softcap });
+  return { output: linear, softcap };
 }
 
 /** @throws LoraError('adapter') unless every module is one of the base's, of the same shape. */

@@ -1,4 +1,11 @@
 import type { Adapter, TargetableModule } from '../lora/adapter';
+import type { Objective } from '../shared/objective';
+
+/** NEFTune (Jain et al. 2023): alpha, and the seed of a batch's noise. */
+export interface EmbeddingNoise {
+  readonly alpha: number;
+  readonly seed: number;
+}
 
 /** Sequences [batch, length], row-major, padded on the right or on the left. */
 export interface ModelInput {
@@ -13,6 +20,8 @@ export interface ModelInput {
   readonly position_ids?: Int32Array;
   /** Packed rows: a token sees only those of its own segment. */
   readonly segment_ids?: Int32Array;
+  /** NEFTune: noise on the vectors of the tokens, in training. */
+  readonly noise?: EmbeddingNoise;
   /** Images [batch, channels, height, width]; then length is the number of patches plus one. */
   readonly pixel_values?: Float32Array;
 }
@@ -23,6 +32,47 @@ export interface ModelInput {
  */
 export interface LabelledInput extends ModelInput {
   readonly labels: Int32Array | Float32Array;
+  /**
+   * The weights of losses, in the shape of a token's or row's labels: [batch, length], [batch], or
+   * one for each pair. If left out, all are 1.
+   */
+  readonly weights?: Float32Array;
+  /** Answers that are compared instead of learnt: the labels say which tokens they have. */
+  readonly comparison?: Comparison;
+}
+
+/** Objectives with pairs of a chosen and a rejected answer. */
+export type PairObjective = Exclude<Objective, { readonly method: 'kto' }>;
+
+/** What the loss of compared answers depends on beside the model. */
+export type Comparison =
+  | {
+      readonly kind: 'pairs';
+      /** Rows i and i + batch / 2 are the chosen and the rejected answer of a pair. */
+      readonly objective: PairObjective;
+      /** Log-probabilities of the answers under the reference [batch]; null: it needs none. */
+      readonly reference: Float64Array | null;
+      /** By how much the reward of each chosen answer should exceed the other [batch / 2]. */
+      readonly margins: Float64Array | null;
+    }
+  | {
+      readonly kind: 'unpaired';
+      readonly objective: Extract<Objective, { readonly method: 'kto' }>;
+      readonly reference: Float64Array; // [batch]
+      readonly desirable: readonly boolean[]; // [batch]
+      /** Estimate of the KL divergence of the model from the reference, at least 0. */
+      readonly kl: number;
+    };
+
+/** Of each pair or row, without what is added for all of them. */
+export interface ComparisonResult {
+  readonly losses: Float64Array; // [pairs or rows]
+  /** Log-probabilities of the answers, or their means per token where the loss takes those. */
+  readonly logps: Float64Array; // [batch]
+  /** What the answers are compared by, as TRL defines it. */
+  readonly rewards: Float64Array; // [batch]
+  /** Mean cross-entropy that is added to the loss with a weight; null: none. */
+  readonly nll: number | null;
 }
 
 /**
@@ -82,11 +132,15 @@ export interface LossSum {
   readonly loss_sum: number;
   /** Number of terms of the sum: labelled tokens, rows, or rows times labels. */
   readonly labelled: number;
+  /** Sum of their weights, by which the sum is divided: `labelled` where all weights are 1. */
+  readonly weight: number;
 }
 
 export interface Evaluation extends LossSum {
   /** As `Model.logits` returns them, but embeddings are not normalized; null for next_token. */
   readonly outputs: Float32Array | null;
+  /** Only where answers are compared; then the sum has a term for each pair or row. */
+  readonly compared?: ComparisonResult;
 }
 
 /**
@@ -109,22 +163,28 @@ export interface Model {
    */
   logits(input: ModelInput): Promise<Float32Array>;
   /**
-   * The sum of the losses; accumulates the gradient of the sum. An error discards all gradients
-   * since the last step. `dropout_seed` must differ for each batch of a run. A batch without labels
-   * adds nothing.
+   * The weighted sum of the losses; accumulates the gradient of the sum. An error discards all
+   * gradients since the last step. `dropout_seed` must differ for each batch of a run. A batch
+   * without labels adds nothing.
    */
-  accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum>;
-  /** The sum of the losses, without gradients and dropout. */
+  accumulate(input: LabelledInput, dropout_seed: number): Promise<Evaluation>;
+  /** The weighted sum of the losses, without gradients, dropout, noise and label smoothing. */
   evaluate(input: LabelledInput): Promise<Evaluation>;
   /**
-   * Divides the accumulated gradients by `labelled`, clips them, takes a step of AdamW and discards
+   * The sum of the log-probabilities of the labelled tokens of each row [batch].
+   *
+   * @throws LoraError('base') unless it is a causal language model.
+   */
+  logProbabilities(input: LabelledInput): Promise<Float64Array>;
+  /**
+   * Divides the accumulated gradients by `weight`, clips them, takes a step of AdamW and discards
    * them. `grad_norm` is the L2 norm before clipping.
    */
-  step(labelled: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }>;
+  step(weight: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }>;
   /**
-   * The accumulated gradients divided by `labelled`, by the names of the adapter's or base's file.
+   * The accumulated gradients divided by `weight`, by the names of the adapter's or base's file.
    */
-  gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>>;
+  gradients(weight: number): Promise<ReadonlyMap<string, NamedTensor>>;
   /** The adapter with its present numbers. */
   adapter(): Promise<Adapter>;
   /**

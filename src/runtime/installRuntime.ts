@@ -111,12 +111,32 @@ async function fillFolder(
     files.push(await describeLibrary(temp, name, signal));
   await requirePinned(temp, files, source);
   const binding = await putBinding(temp, runtime.dist, machine.platform);
-  const probed = await machine.probe(binding, runtime.dist, { signal });
+  const probed = await saying(
+    (seconds) =>
+      onProgress({
+        message: `Checking libtensorflow: a virus scanner may read it first (${seconds} s so far)`,
+        fraction: null,
+      }),
+    () => machine.probe(binding, runtime.dist, { signal }),
+  );
   const { multiplies_bf16, ...found } = probed;
   const bf16 = { [processorName()]: multiplies_bf16 };
   const manifest = { source: source.name, ...found, why, bf16, files };
   await writeManifest(temp, manifest);
   return manifest;
+}
+
+const SAY_SECONDS = 10;
+
+/** Does what may take minutes, and says meanwhile for how long it has been going on. */
+async function saying<T>(say: (seconds: number) => void, work: () => Promise<T>): Promise<T> {
+  let seconds = 0;
+  const timer = setInterval(() => say((seconds += SAY_SECONDS)), SAY_SECONDS * 1000);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /** @throws WrongFileError that names the library which is not the pinned one: it is not loaded. */

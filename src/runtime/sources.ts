@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { withRetries } from '../common/atomicWrite';
 import { LoraError } from '../shared/errors';
 import type { Env } from './exec';
 import { requireSpaceForRuntime } from './installFolder';
@@ -137,7 +138,7 @@ async function fillFromWheels(folder: string, { pin, home, fetch, options }: Dow
     const target = (entry: string) =>
       pin.libraries[entry] === undefined ? null : path.join(folder, pin.libraries[entry]);
     unpacked.push(...(await unzip(wheel.file, target, options.signal)));
-    if (wheel.isOwn) await rm(wheel.file);
+    if (wheel.isOwn) await withRetries(() => rm(wheel.file));
     await rm(place, { recursive: true });
   }
   const missing = Object.keys(pin.libraries).filter((name) => !unpacked.includes(name));

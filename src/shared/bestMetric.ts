@@ -43,6 +43,7 @@ const SCORES_OF_TASKS: Readonly<Record<Task, readonly ScoreName[]>> = {
   token_cls: CLASSIFICATION,
   image_cls: CLASSIFICATION,
   embedding: ['cosine', 'retrieval'],
+  reward: [],
 };
 
 /**

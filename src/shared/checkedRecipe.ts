@@ -1,3 +1,4 @@
+import type { SourceRecord } from './run';
 import type { Problem } from './errors';
 
 /** The result of `lora check --json`: a report on a recipe and its rows. Lengths are in tokens. */
@@ -10,13 +11,17 @@ export interface CheckedRecipe {
   readonly limit: number;
   /** What a training would refuse or warn of, apart from rows. */
   readonly problems: readonly Problem[];
-  /** The training set, and the validation set if the recipe names one. */
+  /** The files of the training set, then those of the validation set if the recipe names one. */
   readonly datasets: readonly CheckedDataset[];
+  /** The sources of the training set, before any of it is held out; empty without a base. */
+  readonly sources?: readonly SourceRecord[];
 }
 
 /** The report on one dataset. */
 export interface CheckedDataset {
   readonly path: string;
+  /** Without it, the first is trained on, and the others are held out. */
+  readonly set?: 'train' | 'validation';
   readonly problems: readonly Problem[];
   /** Rows that are left out because they have errors (skip_faulty_rows). */
   readonly skipped_rows: number;
@@ -58,3 +63,7 @@ export interface LengthBin {
   readonly to: number;
   readonly rows: number;
 }
+
+/** The files that are trained on. */
+export const trainedOn = <D extends Pick<CheckedDataset, 'set'>>(datasets: readonly D[]): D[] =>
+  datasets.filter(({ set }, i) => (set ?? (i === 0 ? 'train' : 'validation')) === 'train');

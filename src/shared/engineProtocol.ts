@@ -50,6 +50,7 @@ export interface EngineProgress {
     | 'reading data'
     | 'loading model'
     | 'training'
+    | 'reference'
     | 'evaluating'
     | 'sampling'
     | 'saving'

@@ -2,7 +2,7 @@ import { findNodeAtLocation, printParseErrorCode, type Node, type ParseError } f
 import type * as v from 'valibot';
 import type { Place, Problem } from './errors';
 import { nearestName } from './nearest';
-import { entriesOf } from './schemaParts';
+import { entriesOfAny, itemOf } from './schemaParts';
 import { ruleOf } from './schemaRule';
 
 // Problems of JSON files that people write (recipes, targets), at their lines and keys.
@@ -39,9 +39,9 @@ export function keyProblems(node: Node, schema: unknown, at: Locate, path = ''):
   const inner = (child: Node, own: unknown, name: string) =>
     keyProblems(child, own, at, `${path}${name}.`);
   if (node.type === 'array')
-    return (node.children ?? []).flatMap((child, i) => inner(child, undefined, String(i)));
+    return (node.children ?? []).flatMap((child, i) => inner(child, itemOf(schema), String(i)));
   if (node.type !== 'object') return [];
-  const entries = entriesOf(schema);
+  const entries = entriesOfAny(schema);
   const seen = new Set<string>();
   return (node.children ?? []).flatMap(({ children: [key, value] = [] }) => {
     if (!key) return [];

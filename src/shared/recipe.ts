@@ -1,6 +1,8 @@
 import * as v from 'valibot';
 import { TemplateVariablesSchema } from './chatVariables';
+import { ColumnsSchema, DatasetSchema } from './datasetSources';
 import { LoraSchema } from './loraSettings';
+import { ObjectiveSchema } from './objective';
 import { described, int, path } from './schemaParts';
 import { PROBLEM_TYPES, TASKS } from './task';
 import { TrainingSchema } from './trainingSettings';
@@ -69,20 +71,27 @@ export const RecipeSchema = v.strictObject({
     "The base model: a Hugging Face model folder or a .gguf file. Relative paths start at the recipe's folder.",
   ),
   dataset: described(
-    path(),
-    'Training examples: a .jsonl file with messages, prompt and completion, text, Alpaca, ' +
-      'ShareGPT or tokenized rows; with text and label (seq_cls), tokens and tags (token_cls), ' +
-      'or anchor and positive (embedding); or a folder with one folder of images per class ' +
-      '(image_cls).',
+    DatasetSchema,
+    'Training examples: a file (.jsonl, .json, .csv, .tsv, .parquet, also as .gz or .zst), a ' +
+      'folder of such files, or a dataset of the hub (hf://owner/name), with messages, prompt and ' +
+      'completion, text, Alpaca, ShareGPT or tokenized rows; with text and label (seq_cls), ' +
+      'tokens and tags (token_cls), or anchor and positive (embedding); with prompt, chosen and ' +
+      'rejected, or prompt, completion and label (objective); or a folder with one folder of ' +
+      'images per class (image_cls). A list of sources is mixed by their weights.',
   ),
+  columns: v.optional(ColumnsSchema, {}),
   task: v.optional(
     described(
       v.picklist(TASKS),
       'The task to train for. causal_lm: write text; seq_cls: classify texts; token_cls: ' +
         'classify words; image_cls: classify images; embedding: find texts that belong ' +
-        'together.',
+        'together; reward: rate answers, learnt from pairs of a better and a worse one.',
     ),
     'causal_lm',
+  ),
+  objective: v.optional(
+    described(ObjectiveSchema, 'What is learnt from the rows: their answers, or preferences.'),
+    {},
   ),
   problem_type: v.optional(
     described(

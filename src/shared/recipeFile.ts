@@ -1,6 +1,7 @@
 import { isAbsolute, resolve, dirname } from 'node:path';
 import { findNodeAtLocation, type Node, type ParseError } from 'jsonc-parser';
 import * as v from 'valibot';
+import { isHubSource, pathsOf, withPaths } from './datasetSources';
 import { LoraError, type Place, type Problem } from './errors';
 import { mayChange, textOfNode } from './exactJson';
 import {
@@ -114,12 +115,13 @@ function valueOf(root: Node, text: string): unknown {
 
 function withAbsolutePaths(recipe: Recipe, folder: string): Recipe {
   const absolute = (p: string) => (isAbsolute(p) ? p : resolve(folder, p));
+  const source = (p: string) => (isHubSource(p) ? p : absolute(p));
   const orNull = (p: string | null) => (p === null ? null : absolute(p));
   return {
     ...recipe,
     base: absolute(recipe.base),
-    dataset: absolute(recipe.dataset),
-    validation: orNull(recipe.validation),
+    dataset: withPaths(recipe.dataset, pathsOf(recipe.dataset).map(source)),
+    validation: recipe.validation === null ? null : source(recipe.validation),
     lora: {
       ...recipe.lora,
       frozen_adapters: recipe.lora.frozen_adapters.map(absolute),

@@ -1,3 +1,4 @@
+import { objectiveFaults } from './objective';
 import type { Recipe, TrainingSettings } from './recipe';
 import { isGreaterBetter, metricsOfTask } from './bestMetric';
 import { parametersOf, type SchedulerParameter } from './schedulers';
@@ -12,6 +13,8 @@ export interface Contradiction {
 export const contradictionsOf = (recipe: Recipe): Contradiction[] => [
   ...schedulerContradictions(recipe.training),
   ...bestContradictions(recipe),
+  ...lossContradictions(recipe),
+  ...objectiveFaults(recipe),
 ];
 
 function schedulerContradictions(training: TrainingSettings): Contradiction[] {
@@ -70,6 +73,25 @@ function bestContradictions(recipe: Recipe): Contradiction[] {
     problems.push({
       key: 'training.early_stopping_patience',
       message: 'Early stopping needs a validation set: set validation or validation_split.',
+    });
+  return problems;
+}
+
+function lossContradictions({ task, problem_type, training }: Recipe): Contradiction[] {
+  const problems: Contradiction[] = [];
+  const { label_smoothing_factor, neftune_noise_alpha } = training;
+  const hasClasses =
+    task !== 'embedding' &&
+    (problem_type === null || problem_type === 'single_label_classification');
+  if (label_smoothing_factor > 0 && !hasClasses)
+    problems.push({
+      key: 'training.label_smoothing_factor',
+      message: 'Label smoothing is for tokens and single classes only. Set it to 0.',
+    });
+  if (neftune_noise_alpha !== null && task === 'image_cls')
+    problems.push({
+      key: 'training.neftune_noise_alpha',
+      message: 'NEFTune adds noise to the vectors of tokens, which images do not have.',
     });
   return problems;
 }

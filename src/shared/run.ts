@@ -41,6 +41,18 @@ export interface StoppedEarly {
   readonly metric: string;
 }
 
+/** A source of a training set. */
+export interface SourceRecord {
+  readonly name: string;
+  readonly weight: number;
+  readonly examples: number;
+  readonly tokens: number;
+  readonly labelled_tokens: number;
+  /** How many of its examples are drawn in an epoch, and their share of all that are. */
+  readonly drawn: number;
+  readonly share: number;
+}
+
 /** What a run has achieved so far. */
 export interface RunResult {
   readonly steps: number;
@@ -103,6 +115,8 @@ export interface RunRecord {
     readonly skipped_rows?: number;
     /** Rows that lists beside the datasets left out. Missing in records of older versions. */
     readonly excluded_rows?: number;
+    /** Of the training set; missing in records of older versions. */
+    readonly sources?: readonly SourceRecord[];
     readonly fingerprint: readonly FileFingerprint[];
   } | null;
   /** Null until it is chosen. Missing in records of older versions. */
@@ -201,6 +215,8 @@ export const RUN_FILES = {
   checkpoints: 'checkpoints',
   /** The rows that skip_faulty_rows left out: their lines and errors. */
   skipped: 'skipped_rows.jsonl',
+  /** Log-probabilities under the model that training started from. */
+  references: 'references.safetensors',
   /** Where a run on a target is, and how it is followed. */
   remote: 'remote.json',
   /** The engine's log there. */

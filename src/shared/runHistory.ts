@@ -1,5 +1,5 @@
 import type { MetricLine, OtherLine, StepColumns, StepLine } from './metrics/lines';
-import { STEP_FIELDS, type StepField } from './metrics/table';
+import { COMPARED_FIELDS, STEP_FIELDS, type ComparedField, type StepField } from './metrics/table';
 
 /**
  * A run's metrics in memory: the steps as growing columns, everything else as lines. Step numbers
@@ -8,6 +8,8 @@ import { STEP_FIELDS, type StepField } from './metrics/table';
 export class RunHistory {
   private capacity: number;
   private columns: Record<StepField, Float64Array>;
+  /** Only of runs that compare answers. */
+  private readonly compared = new Map<ComparedField, Float64Array>();
   private others: OtherLine[];
   private count: number;
   private removals = 0;
@@ -23,6 +25,10 @@ export class RunHistory {
     this.columns = mapColumns((field) =>
       grown(steps?.[field] ?? new Float64Array(0), this.capacity),
     );
+    for (const field of COMPARED_FIELDS) {
+      const column = steps?.[field];
+      if (column) this.compared.set(field, grown(column, this.capacity));
+    }
     this.others = [...lines];
   }
 
@@ -49,14 +55,27 @@ export class RunHistory {
     return this.count === 0 ? 0 : this.columns.step[this.count - 1]!;
   }
 
-  /** The values of a field for all steps: a view, valid until the next append. */
-  column(field: StepField): Float64Array {
-    return this.columns[field].subarray(0, this.count);
+  /**
+   * The values of a field for all steps: a view, valid until the next append. Empty for a field of
+   * compared answers that no step has.
+   */
+  column(field: StepField | ComparedField): Float64Array {
+    const column = isCompared(field) ? this.compared.get(field) : this.columns[field];
+    return (column ?? NONE).subarray(0, this.count);
+  }
+
+  /** The fields of compared answers that the steps have. */
+  get comparedFields(): readonly ComparedField[] {
+    return COMPARED_FIELDS.filter((field) => this.compared.has(field));
   }
 
   /** Copies of all columns. */
   snapshot(): StepColumns {
-    return mapColumns((field) => this.columns[field].slice(0, this.count));
+    const compared = this.comparedFields.map((field) => [field, this.column(field).slice()]);
+    return {
+      ...mapColumns((field) => this.columns[field].slice(0, this.count)),
+      ...(Object.fromEntries(compared) as Partial<Record<ComparedField, Float64Array>>),
+    };
   }
 
   /** Adds a line. A step or resume line removes what came after that step before. */
@@ -85,11 +104,35 @@ export class RunHistory {
     if (this.count === this.capacity) {
       this.capacity *= 2;
       this.columns = mapColumns((field) => grown(this.columns[field], this.capacity));
+      for (const [field, column] of this.compared)
+        this.compared.set(field, grown(column, this.capacity));
     }
     for (const field of STEP_FIELDS) this.columns[field][this.count] = line[field];
+    this.pushCompared(line);
     this.count++;
   }
+
+  private pushCompared(line: StepLine): void {
+    if (
+      this.compared.size === 0 &&
+      line.rewards_chosen === undefined &&
+      line.rewards_rejected === undefined
+    )
+      return;
+    for (const field of COMPARED_FIELDS) {
+      const value = line[field];
+      if (value !== undefined && !this.compared.has(field))
+        this.compared.set(field, new Float64Array(this.capacity).fill(NaN));
+      const column = this.compared.get(field);
+      if (column) column[this.count] = value ?? NaN;
+    }
+  }
 }
+
+const NONE = new Float64Array(0);
+
+const isCompared = (field: StepField | ComparedField): field is ComparedField =>
+  (COMPARED_FIELDS as readonly string[]).includes(field);
 
 function mapColumns(make: (field: StepField) => Float64Array): Record<StepField, Float64Array> {
   return Object.fromEntries(STEP_FIELDS.map((field) => [field, make(field)])) as Record<

@@ -27,3 +27,28 @@ export function entriesOf(schema: unknown): Record<string, unknown> | undefined 
   if ('pipe' in schema) return entriesOf((schema['pipe'] as unknown[])[0]);
   return undefined;
 }
+
+/** The keys of an object schema that may be one of several, inside union(…). */
+export function entriesOfAny(schema: unknown): Record<string, unknown> | undefined {
+  const own = entriesOf(schema);
+  if (own || !isObject(schema)) return own;
+  if ('wrapped' in schema) return entriesOfAny(schema['wrapped']);
+  if ('pipe' in schema) return entriesOfAny((schema['pipe'] as unknown[])[0]);
+  return optionsOf(schema)
+    .map(entriesOfAny)
+    .find((entries) => entries !== undefined);
+}
+
+/** The schema of the items of a list, also inside optional(…), pipe(…) and union(…). */
+export function itemOf(schema: unknown): unknown {
+  if (!isObject(schema)) return undefined;
+  if ('item' in schema) return schema['item'];
+  if ('wrapped' in schema) return itemOf(schema['wrapped']);
+  if ('pipe' in schema) return itemOf((schema['pipe'] as unknown[])[0]);
+  return optionsOf(schema)
+    .map(itemOf)
+    .find((item) => item !== undefined);
+}
+
+const optionsOf = (schema: Record<string, unknown>): readonly unknown[] =>
+  schema['type'] === 'union' && Array.isArray(schema['options']) ? schema['options'] : [];

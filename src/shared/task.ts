@@ -1,6 +1,26 @@
 /** The tasks that a model can be trained for. */
-export const TASKS = ['causal_lm', 'seq_cls', 'token_cls', 'image_cls', 'embedding'] as const;
+export const TASKS = [
+  'causal_lm',
+  'seq_cls',
+  'token_cls',
+  'image_cls',
+  'embedding',
+  'reward',
+] as const;
 export type Task = (typeof TASKS)[number];
+
+/** What models are made for: one that gives rewards is a classifier with one output. */
+export const MODEL_TASKS = [
+  'causal_lm',
+  'seq_cls',
+  'token_cls',
+  'image_cls',
+  'embedding',
+] as const satisfies readonly Task[];
+export type ModelTask = (typeof MODEL_TASKS)[number];
+
+/** The kind of model that a task needs. */
+export const modelTaskOf = (task: Task): ModelTask => (task === 'reward' ? 'seq_cls' : task);
 
 /** Guesses the task of a dataset from the keys of its first row. */
 export function taskOfKeys(keys: readonly string[]): Task {
@@ -25,7 +45,8 @@ export const PROBLEM_TYPES = [
 export type ProblemType = (typeof PROBLEM_TYPES)[number];
 
 /** Whether a task's rows have labels for a classification or regression head. */
-export const needsLabels = (task: Task): boolean => task !== 'causal_lm' && task !== 'embedding';
+export const needsLabels = (task: Task): boolean =>
+  task !== 'causal_lm' && task !== 'embedding' && task !== 'reward';
 
 /** The label of tokens and rows that do not count in a loss (ignore_index of torch). */
 export const NO_LABEL = -100;

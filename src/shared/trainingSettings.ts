@@ -118,6 +118,22 @@ export const TrainingSchema = v.strictObject({
     ),
     null,
   ),
+  label_smoothing_factor: v.optional(
+    described(
+      share(),
+      'Label smoothing ε: the target of a label is 1 - ε, and ε is shared by all tokens or ' +
+        'classes. Evaluations measure the loss without it.',
+    ),
+    0,
+  ),
+  neftune_noise_alpha: v.optional(
+    described(
+      v.nullable(positive()),
+      'NEFTune: in training, uniform noise of up to alpha / √(length · width) is added to the ' +
+        'vectors of the tokens. 5 is usual. null: none.',
+    ),
+    null,
+  ),
   shuffle: v.optional(described(v.boolean(), 'Shuffle the examples in each epoch.'), true),
   seed: v.optional(
     described(

@@ -19,8 +19,9 @@ const common = {
   bases: v.optional(
     described(
       v.record(v.string(), path()),
-      'Base models that the target has: the name of the file or folder here, or the SHA-256 of ' +
-        'its weights, and the absolute path there. They are not sent.',
+      'Base models that the target has, which are not sent. Here: the name of the file or folder, ' +
+        'its name on the hub (owner/name), or the SHA-256 of its weights. There: the absolute ' +
+        "path, or owner/name, which is in the hub's cache there (not on Ray).",
     ),
     {},
   ),

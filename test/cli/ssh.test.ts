@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findProgram } from '../../src/common/programs';
@@ -9,6 +9,7 @@ import { readTargets } from '../../src/targets/targetList';
 import {
   chats,
   filesIn,
+  fixtures,
   makeRecipe,
   metricsOf,
   recordOf,
@@ -114,6 +115,22 @@ describe.skipIf(process.platform === 'win32')('over SSH', () => {
     expect(second.text).toContain('Nothing is sent to box. It has already: engine, base, dataset');
     expect(weightsOf(again).equals(weightsOf(dir))).toBe(true);
     expect(filesIn(folder).some((name) => path.basename(name) === 'injected')).toBe(false);
+  });
+
+  it('finds a base in the cache of the hub there', async () => {
+    const hub = path.join(folder, 'hub');
+    const snapshot = path.join(hub, 'models--lab--tiny', 'snapshots', '0a1b');
+    cpSync(path.join(fixtures, 'llama/base'), snapshot, { recursive: true });
+    const file = path.join(folder, 'hub targets.json');
+    const [box] = JSON.parse(readFileSync(targets, 'utf8')) as [object];
+    writeFileSync(file, JSON.stringify([{ ...box, bases: { 'lab/tiny': 'lab/tiny' } }]));
+    const recipe = makeRecipe({ top: { base: snapshot }, training: { max_steps: 2 } });
+    const plan = () => startCli(['targets', 'plan', 'box', recipe], { LORA_TARGETS: file }).end;
+    expect((await plan()).stderr).toContain('box has no lab/tiny in its cache of the hub.');
+    process.env['HF_HUB_CACHE'] = hub;
+    const { stdout } = await plan().finally(() => delete process.env['HF_HUB_CACHE']);
+    expect(stdout).toContain(`${snapshot} is there already`);
+    expect(stdout).not.toMatch(/^base:/m);
   });
 
   it('refuses a host whose key is not known, or another one', async () => {

@@ -1,3 +1,4 @@
+import { firstPathOf } from '../../src/shared/datasetSources';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { encode } from 'fast-png';
@@ -174,6 +175,7 @@ function savedHeads(task: Task): readonly string[] | null {
       return ['classifier'];
     case 'seq_cls':
     case 'token_cls':
+    case 'reward':
       return ['classifier', 'score'];
   }
 }
@@ -213,7 +215,7 @@ describe.each(Object.entries(CASES))('%s', (_, own) => {
       '--adapter',
       adapter,
       '--dataset',
-      recipe.dataset,
+      firstPathOf(recipe.dataset),
       '--json',
     );
     expect(measured.stderr).toBe('');

@@ -1,3 +1,4 @@
+import { firstPathOf } from '../../src/shared/datasetSources';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -103,7 +104,8 @@ describe.each(Object.entries(VARIANTS))('%s', (_, variant) => {
     expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss);
     expect(steps.every((s) => s.grad_norm > 0)).toBe(true);
     const base = path.join(fixtures, variant.base, 'base');
-    const { dataset } = recordOf(runDir).recipe;
+    const { dataset: named } = recordOf(runDir).recipe;
+    const dataset = firstPathOf(named);
     const measured = await cli(
       'evaluate',
       '--base',
@@ -249,7 +251,8 @@ describe('adapters on top of each other', () => {
       }),
       /made for fixtures\/llama-tiny/,
     );
-    const { dataset } = recordOf(runDir).recipe;
+    const { dataset: named } = recordOf(runDir).recipe;
+    const dataset = firstPathOf(named);
     const steps = stepsOf(runDir);
     expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss);
     const [below, all, alone, none] = [

@@ -30,7 +30,13 @@ const EMULATORS = {
     programs: ['qemu-aarch64-static'],
     folder: '/usr/aarch64-linux-gnu/lib',
     packages: 'qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross libgcc-s1-arm64-cross',
-    command: ([qemu], node) => [qemu, '-L', '/usr/aarch64-linux-gnu', node],
+    command: ([qemu], program, options = []) => [
+      qemu,
+      ...options,
+      '-L',
+      '/usr/aarch64-linux-gnu',
+      program,
+    ],
     env: {},
     pathOf: (file) => file,
   },
@@ -40,7 +46,7 @@ const EMULATORS = {
     programs: ['wine'],
     folder: '/usr/lib/wine',
     packages: 'wine wine64',
-    command: ([wine], node) => [wine, node],
+    command: ([wine], program) => [wine, program],
     env: { WINEPREFIX: path.join(cache, 'wine'), WINEARCH: 'win64', WINEDEBUG: '-all' },
     pathOf: (file) => `Z:${file.replaceAll('/', '\\')}`,
     // Wine 8 stands for Windows 7 otherwise, which Node refuses
@@ -53,8 +59,9 @@ const EMULATORS = {
 };
 
 /**
- * What runs Node of another platform: `run(args, env, log)` writes its output to a file, since
- * pipes lose some under Wine, and resolves to the exit code. `start` gives the process.
+ * What runs programs of another platform: `run(args, env, log)` runs Node, writes its output to a
+ * file, since pipes lose some under Wine, and resolves to the exit code. `runProgram` runs another
+ * program, which is named first, with options of the emulator.
  * @throws {Error} that names what is missing.
  */
 export async function emulatorOf(platform) {
@@ -62,25 +69,25 @@ export async function emulatorOf(platform) {
   if (emulator.programs.some((name) => !findProgram(name)) || !existsSync(emulator.folder))
     throw new Error(`An emulator of ${platform} is missing: apt install ${emulator.packages}`);
   const programs = emulator.programs.map((name) => programPath(name));
-  const [command, ...first] = emulator.command(programs, fetchNode(platform, emulator));
+  const node = fetchNode(platform, emulator);
   mkdirSync(cache, { recursive: true });
   emulator.prepare?.(programs, emulator.env);
-  const start = (args, env, log) => {
+  const start = ([program, ...args], env, log, options) => {
+    const [command, ...first] = emulator.command(programs, program, options);
     const output = openSync(log, 'w');
     const child = spawn(command, [...first, ...args], {
       stdio: ['ignore', output, output],
       env: { ...programEnvironment(), ...emulator.env, ...env },
     });
     closeSync(output);
-    const end = new Promise((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       child.once('error', reject);
       child.once('exit', (code, signal) => resolve(code ?? signal));
     });
-    return { child, end };
   };
   return {
-    start,
-    run: (args, env, log) => start(args, env, log).end,
+    run: (args, env, log) => start([node, ...args], env, log),
+    runProgram: start,
     pathOf: emulator.pathOf,
   };
 }

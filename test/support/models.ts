@@ -103,15 +103,17 @@ export function inputOf(
 
 export { EMPTY_ADAPTER as NO_ADAPTER } from '../../src/engine/model/backend';
 
+type LoadFixtureOptions = ReadSpecOptions &
+  Pick<
+    LoadOptions,
+    'lora_dropout' | 'base_dtype' | 'recomputed_layers' | 'label_smoothing' | 'neftune_noise_alpha'
+  >;
+
 export async function loadFixture(
   ops: Ops,
   base: string,
   adapter: string | null,
-  {
-    task,
-    num_labels,
-    ...options
-  }: Pick<LoadOptions, 'lora_dropout' | 'base_dtype' | 'recomputed_layers'> & ReadSpecOptions = {},
+  { task, num_labels, ...options }: LoadFixtureOptions = {},
 ): Promise<Model> {
   return withBase(
     path.join(fixtures, base),

@@ -96,7 +96,13 @@ export class RayCluster {
     cluster.home = home;
     cluster.folder = mkdtempSync(path.join(tmpdir(), 'lora-ray-'));
     cluster.token = randomBytes(32).toString('hex');
-    cluster.env = { RAY_AUTH_MODE: 'token', RAY_AUTH_TOKEN: cluster.token, ...env };
+    cluster.env = {
+      RAY_AUTH_MODE: 'token',
+      RAY_AUTH_TOKEN: cluster.token,
+      // workers get no less of a busy machine than others
+      RAY_worker_niceness: '0',
+      ...env,
+    };
     cluster.port = await freePort();
     const dashboard = await freePort();
     cluster.address = `http://127.0.0.1:${dashboard}`;

@@ -25,6 +25,7 @@ import {
   SocketMessageReader,
   SocketMessageWriter,
 } from 'vscode-jsonrpc/node';
+import { RayCluster } from './rayCluster.mjs';
 import { trainerPython } from './trainer.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -44,10 +45,11 @@ const PACKED = {
   training: { packing: true, max_length: 128 },
 };
 
-let python;
+let python, cluster;
 
-before(() => {
+before(async () => {
   python = trainerPython();
+  cluster = await RayCluster.start({ home: path.resolve(python, '../..'), cpus: 2 });
   const rows = Array.from({ length: 40 }, (_, i) => ({
     prompt: `question ${i} `.repeat(1 + (i % 4)),
     completion: `answer ${i * 7}`,
@@ -55,7 +57,10 @@ before(() => {
   writeFileSync(path.join(folder, 'rows.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
 });
 
-after(() => rmSync(folder, { recursive: true, force: true }));
+after(async () => {
+  await cluster?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const lora = (...args) => execFileSync(process.execPath, [cli, ...args], { encoding: 'utf8' });
 
@@ -93,19 +98,16 @@ function prepared(name, changes) {
   return { ...training, local };
 }
 
-/** Starts train.py. Ray starts a cluster of its own for it, which ends with it. */
+/** Starts train.py on the cluster. */
 function start({ plan, sha256, base, run }, ...options) {
   const args = [program, plan, '--sha256', sha256, '--base', base, '--run-dir', run, ...options];
-  const bin = path.dirname(python);
-  const temp = mkdtempSync(path.join(tmpdir(), 'ray-'));
   const child = spawn(python, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       ...process.env,
-      PATH: `${bin}:${process.env.PATH}`,
-      RAY_ADDRESS: 'local',
-      RAY_worker_niceness: '0',
-      RAY_TMPDIR: temp,
+      ...cluster.env,
+      PATH: `${path.dirname(python)}:${process.env.PATH}`,
+      RAY_ADDRESS: `127.0.0.1:${cluster.port}`,
       RAY_USAGE_STATS_ENABLED: '0',
     },
   });
@@ -113,12 +115,18 @@ function start({ plan, sha256, base, run }, ...options) {
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text) => (output += text));
   const ended = new Promise((resolve) => {
-    child.on('close', (code) => {
-      rmSync(temp, { recursive: true, force: true, maxRetries: 5 });
-      resolve({ code, output });
-    });
+    child.on('close', (code) => resolve({ code, output }));
   });
-  return { temp, ended };
+  let end = null;
+  void ended.then((result) => (end = result));
+  /** Waits for what is to happen before the program ends. */
+  const until = async (holds) => {
+    while (!holds()) {
+      assert.equal(end, null, end?.output);
+      await wait(20);
+    }
+  };
+  return { ended, until };
 }
 
 const record = (run) => JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8'));
@@ -190,8 +198,8 @@ for (const [name, recipe, options] of [
     assertComplete(training.run, training.local);
   });
 
-/** The processes of the workers that write their logs below a folder. */
-const workersIn = (temp) =>
+/** The processes of the workers: they write their logs into the folder of the cluster. */
+const workers = () =>
   readdirSync('/proc').filter((pid) => {
     if (!/^\d+$/.test(pid)) return false;
     try {
@@ -200,7 +208,7 @@ const workersIn = (temp) =>
       const files = readdirSync(`/proc/${pid}/fd`).map((fd) =>
         readlinkSync(`/proc/${pid}/fd/${fd}`),
       );
-      return files.some((file) => file.startsWith(`${temp}/`));
+      return files.some((file) => file.startsWith(`${cluster.folder}/`));
     } catch {
       return false;
     }
@@ -208,7 +216,7 @@ const workersIn = (temp) =>
 
 test('a killed worker is replaced, and the run goes on from its last checkpoint', async () => {
   const training = prepared('killed', RECIPE);
-  const { temp, ended } = start(training, '--workers', '2');
+  const { ended, until } = start(training, '--workers', '2');
   const hasCheckpoint = () => {
     try {
       return linesOf(training.run).some(({ kind }) => kind === 'checkpoint');
@@ -216,31 +224,25 @@ test('a killed worker is replaced, and the run goes on from its last checkpoint'
       return false;
     }
   };
-  while (!hasCheckpoint()) await wait(20);
-  process.kill(Number(workersIn(temp)[0]), 'SIGKILL');
+  await until(hasCheckpoint);
+  process.kill(Number(workers()[0]), 'SIGKILL');
   const { code, output } = await ended;
   assert.equal(code, 0, output);
   assert.ok(linesOf(training.run).some(({ kind, step }) => kind === 'resume' && step >= 4));
   assertSameLosses(training.run, training.local);
 });
 
-/** Connects to the pipe of a run. */
+/** Connects to the pipe of a run that trains. */
 async function client(run) {
-  for (;;) {
-    try {
-      const { pipe } = JSON.parse(readFileSync(path.join(run, 'engine.json'), 'utf8'));
-      const socket = connect(pipe);
-      await once(socket, 'connect');
-      const connection = createMessageConnection(
-        new SocketMessageReader(socket),
-        new SocketMessageWriter(socket),
-      );
-      connection.listen();
-      return connection;
-    } catch {
-      await wait(100);
-    }
-  }
+  const { pipe } = JSON.parse(readFileSync(path.join(run, 'engine.json'), 'utf8'));
+  const socket = connect(pipe);
+  await once(socket, 'connect');
+  const connection = createMessageConnection(
+    new SocketMessageReader(socket),
+    new SocketMessageWriter(socket),
+  );
+  connection.listen();
+  return connection;
 }
 
 test('two workers pause, save, go on and stop together, and the run is resumed', async () => {
@@ -248,13 +250,10 @@ test('two workers pause, save, go on and stop together, and the run is resumed',
     ...RECIPE,
     training: { max_steps: 2_000, save_steps: 1_000, eval_steps: 1_000 },
   });
-  const { ended } = start(training, '--workers', '2');
-  const pipe = await client(training.run);
+  const { ended, until } = start(training, '--workers', '2');
   const steps = () => linesOf(training.run).filter(({ kind }) => kind === 'step').length;
-  const until = async (holds) => {
-    while (!holds()) await wait(20);
-  };
   await until(() => existsSync(path.join(training.run, 'metrics.jsonl')) && steps() > 0);
+  const pipe = await client(training.run);
   await pipe.sendRequest('pause');
   await until(() => record(training.run).state === 'paused');
   const paused = steps();
@@ -279,11 +278,10 @@ test('two workers pause, save, go on and stop together, and the run is resumed',
   assert.ok(existsSync(path.join(training.run, 'adapter', 'adapter_model.safetensors')));
 
   const resumed = start(training, '--workers', '2');
-  await until(() => linesOf(training.run).some(({ kind }) => kind === 'resume'));
-  await until(() => steps() > last);
+  await resumed.until(() => steps() > last);
   const again = await client(training.run);
   await again.sendRequest('pause');
-  await until(() => record(training.run).state === 'paused');
+  await resumed.until(() => record(training.run).state === 'paused');
   await again.sendRequest('stop');
   assert.equal((await resumed.ended).code, 130);
   assert.equal(linesOf(training.run).find(({ kind }) => kind === 'resume').step, last);

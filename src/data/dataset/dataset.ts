@@ -50,6 +50,8 @@ export interface Dataset {
 /** How a dataset is read. */
 export interface ReadSettings extends RowSettings {
   readonly skip_faulty_rows?: boolean;
+  /** The first rows only; null: all. */
+  readonly limit?: number | null;
 }
 
 /**
@@ -68,7 +70,8 @@ export async function openDataset(
   if (recipe.task === 'image_cls') return imageDataset(file, onRow);
   let rows = 0;
   const problems = collectorSettings(recipe);
-  const scanned = await scanRows(file, { rows: recipe, problems, onBytes }, (row) => {
+  const { limit = null } = recipe;
+  const scanned = await scanRows(file, { rows: recipe, limit, problems, onBytes }, (row) => {
     rows++;
     onRow(row);
   });
@@ -78,7 +81,7 @@ export async function openDataset(
     rows,
     forEachRow: async (visit, onVisit) => {
       if (!scanned.fingerprint) return;
-      const settings = { rows: recipe, ...(onVisit && { onBytes: onVisit }) };
+      const settings = { rows: recipe, limit, ...(onVisit && { onBytes: onVisit }) };
       await rescanRows(file, settings, scanned, visit);
     },
     rowAt: (number, offset) => rowAtPlace(file, recipe, { number, offset }),
@@ -125,6 +128,8 @@ export interface ScannedFile {
 /** How a file is scanned. */
 export interface ScanSettings {
   readonly rows: RowSettings;
+  /** The first rows only. */
+  readonly limit?: number | null;
   readonly problems?: CollectorSettings;
   readonly onBytes?: OnBytes;
 }
@@ -137,14 +142,14 @@ export interface ScanSettings {
  */
 export async function scanRows(
   path: string,
-  { rows, problems, onBytes }: ScanSettings,
+  { rows, limit = null, problems, onBytes }: ScanSettings,
   onRow: OnRow,
 ): Promise<ScannedFile> {
   try {
     const list = await readExcluded(path);
     return await withTable(path, async (table) => {
       const collector = new ProblemCollector(path, { ...problems, unit: table.unit });
-      const scan = new Scan(collector, rows, onRow, list);
+      const scan = new Scan(collector, { rows, limit }, onRow, list);
       const fingerprint = await table.readAll((row) => scan.row(row), onBytes);
       return { ...scan.finish(), fingerprint, excludedList: list?.fingerprint ?? null };
     });
@@ -183,7 +188,7 @@ export async function rescanRows(
   const list = await readExcluded(path);
   if (list?.fingerprint.sha256 !== before.excludedList?.sha256)
     throw changedWhileRead(excludedFileOf(path));
-  const scan = new Scan(new ProblemCollector(path, { listed: 0 }), settings.rows, onRow, list);
+  const scan = new Scan(new ProblemCollector(path, { listed: 0 }), settings, onRow, list);
   const now = await withTable(path, (table) =>
     table.readAll((row) => scan.row(row), settings.onBytes),
   );
@@ -198,9 +203,8 @@ export async function rowAtPlace(
 ): Promise<Row | null> {
   const raw = await withTable(path, (table) => table.at(place));
   const rows: Row[] = [];
-  const scan = new Scan(new ProblemCollector(path, { listed: 0 }), settings, (row) =>
-    rows.push(row),
-  );
+  const problems = new ProblemCollector(path, { listed: 0 });
+  const scan = new Scan(problems, { rows: settings }, (row) => rows.push(row));
   if (raw) scan.row(raw);
   return rows[0] ?? null;
 }
@@ -210,12 +214,14 @@ const NO_ENTRIES: ReadonlySet<string> = new Set();
 /** Turns what a file holds into rows. */
 class Scan {
   private seen = 0;
+  /** Rows without errors. */
+  private read = 0;
   private notLines = false;
   private readonly excluded: ExcludedRows;
 
   constructor(
     private readonly problems: ProblemCollector,
-    private readonly settings: RowSettings,
+    private readonly settings: Pick<ScanSettings, 'rows' | 'limit'>,
     private readonly onRow: OnRow,
     list: ExcludedList | null = null,
   ) {
@@ -223,14 +229,18 @@ class Scan {
   }
 
   row(raw: RawRow): void {
-    if (this.notLines || this.isExcluded(raw)) return;
+    const { rows: settings, limit = null } = this.settings;
+    const isOver = limit !== null && this.read >= limit;
+    if (this.notLines || isOver || this.isExcluded(raw)) return;
     const report = new RowReport(this.problems, raw.number);
-    const context = { line: raw.number, report, settings: this.settings };
+    const context = { line: raw.number, report, settings };
     const { unit } = this.problems;
     const row =
       raw.kind === 'json' ? this.parsed(raw.bytes, context) : readRawRow(raw, context, unit);
     if (raw.kind !== 'json') this.seen++;
-    if (row) this.onRow(row, raw.offset);
+    if (!row) return;
+    this.read++;
+    this.onRow(row, raw.offset);
   }
 
   private isExcluded(raw: RawRow): boolean {

@@ -40,8 +40,10 @@ export class DuplicateFinder {
    */
   find(row: Row): { readonly hash: Buffer; readonly first: number } | null {
     if (row.kind === 'image') return null;
-    const { line, ...content } = row;
-    const hash = createHash('sha256').update(contentKey(content)).digest();
+    const { line } = row;
+    const hash = createHash('sha256')
+      .update(contentKey(contentOf(row)))
+      .digest();
     return { hash, first: this.firstLine(hash.readUInt32LE(0), hash.readUInt32LE(4), line) };
   }
 
@@ -64,6 +66,23 @@ export class DuplicateFinder {
       const slot = slotFor(this.slots, old[i]!, old[i + 1]!);
       this.slots.set(old.subarray(i, i + SLOT), slot);
     }
+  }
+}
+
+/** A row without its line, which its answers have too. */
+function contentOf(row: Row): object {
+  const content: Row = { ...row, line: 0 };
+  switch (content.kind) {
+    case 'preference':
+      return {
+        ...content,
+        chosen: contentOf(content.chosen),
+        rejected: contentOf(content.rejected),
+      };
+    case 'unpaired':
+      return { ...content, answer: contentOf(content.answer) };
+    default:
+      return content;
   }
 }
 

@@ -6,6 +6,7 @@ import type { Dataset } from './dataset';
 import { DuplicateFinder } from './duplicates';
 import {
   fileProgress,
+  sourcesIn,
   tokenizerFor,
   type DataRecipe,
   type DataTools,
@@ -42,11 +43,13 @@ export async function examineData(
 ): Promise<readonly CheckedDataset[]> {
   const usable = needsLabels(recipe.task) && !read.labels ? null : tools;
   const checked: CheckedDataset[] = [];
+  const sources = sourcesIn(read);
   for (const [i, dataset] of read.datasets.entries()) {
     const onBytes = fileProgress({ ...(onProgress && { onProgress }) }, i, read.datasets.length);
     const examined = new Examination(dataset, read, recipe, { tools: usable, cache });
     await dataset.forEachRow((row, offset) => examined.add(row, offset), onBytes);
-    checked.push(examined.result());
+    const own = sources.find(({ from, to }) => from <= i && i < to);
+    checked.push({ ...examined.result(), ...(read.sources && own && { set: own.set }) });
   }
   return checked;
 }

@@ -2,123 +2,85 @@ import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { LoraError, type Problem } from '../../shared/errors';
-import type { Recipe } from '../../shared/recipe';
-import type { FileFingerprint } from '../../shared/run';
+import { objectiveOf, rowFormOf } from '../../shared/objective';
+import { sourcesOf } from '../../shared/datasetSources';
+import { filesBySource, mixOf } from './mix';
+import { listSources, type HubFiles } from './sources';
 import { needsLabels } from '../../shared/task';
+import { AnswerKinds } from './answerKinds';
 import { splitExamples } from '../examples/split';
-import { collate, collateImages, paddingId, type Batch } from '../examples/batch';
+import { collate, collateImages, paddingId } from '../examples/batch';
 import { collectorSettings, openDataset, type Dataset } from './dataset';
 import type { OnBytes } from '../../formats/tables/table';
-import type { ImageReader } from '../images/reader';
 import { labelSetOf, RowLabels, type LabelSet } from '../tasks/labelSet';
-import { pack } from '../examples/pack';
 import { ProblemCollector, throwErrors } from './problems';
-import type { SampleRow } from '../examples/sampleRows';
-import { chosenSamples, shownRows, type Part, type ShownRows } from './shownRows';
+import type { Row } from '../rows/row';
+import { chosenSamples, shownRows, type Part } from './shownRows';
+import { preferenceTokenizer } from '../examples/preferenceTokenizer';
 import { textTokenizer, type DataStatistics, type RowTokenizer } from '../examples/tokenizeRows';
 import { taskTokenizer } from '../tasks/tokenizeTaskRows';
-import { tokenizeDataset, type TokenizedDataset } from './tokenizedDataset';
-import type { Tokenizer } from '../tokenizer/tokenizer';
-import { packedExamples, selectExamples, type Examples } from '../examples/examples';
+import { tokenizeRows, type TokenizedFile, type TokenizedSet } from './tokenizedDataset';
+import { selectExamples, type Examples } from '../examples/examples';
 import type { Example, ImageExample } from '../examples/example';
 
-export type DataRecipe = Pick<
-  Recipe,
-  | 'task'
-  | 'problem_type'
-  | 'dataset'
-  | 'validation'
-  | 'validation_split'
-  | 'labels'
-  | 'chats'
-  | 'unlabelled_rows'
-> & {
-  /** Missing in recipes of older versions. */
-  readonly skip_faulty_rows?: boolean;
-  readonly training: Pick<Recipe['training'], 'max_length' | 'seed' | 'packing'>;
-};
+import type { DataRecipe, DataTools, PreparedData, ReadData, ReadSource } from './dataTypes';
 
-/** The rows of a recipe's datasets, checked as far as possible without the base. */
-export interface ReadData {
-  /** The training set, and the validation set where the recipe names one. */
-  readonly datasets: readonly Dataset[];
-  /** Null for tasks without labels, and where rows have errors. */
-  readonly labels: LabelSet | null;
-}
+export type {
+  DataRecipe,
+  DataTools,
+  PreparedData,
+  PreparedSource,
+  ReadData,
+  ReadSource,
+} from './dataTypes';
 
-export interface PreparedData {
-  readonly train: Examples;
-  readonly validation: Examples;
-  readonly statistics: { readonly train: DataStatistics; readonly validation: DataStatistics };
-  readonly labels: LabelSet | null;
-  /** At most two rows of the validation set, or of the training set if there is none. */
-  readonly sample_rows: readonly SampleRow[];
-  /** All rows of that set that can be shown. */
-  readonly shown_rows: ShownRows;
-  readonly warnings: readonly Problem[];
-  /** The rows that are left out because they have errors (skip_faulty_rows), and the errors. */
-  readonly skipped: { readonly rows: number; readonly problems: readonly Problem[] };
-  /** Rows that the lists beside the datasets leave out, by the file of the list. */
-  readonly excluded: readonly ExcludedCount[];
-  /** Of the datasets, each followed by that of its list of excluded rows. */
-  readonly fingerprint: readonly FileFingerprint[];
-  /** Pads examples to a batch. Rejects with LoraError('dataset') for an unreadable image. */
-  readonly collate: (examples: readonly Example[]) => Promise<Batch>;
-  /** Positions that an image takes. */
-  readonly image_length: number;
-  /** Deletes the temporary file of the examples, which cannot be read any more then. */
-  readonly close: () => void;
-}
-
-/** How many rows a list leaves out. */
-export interface ExcludedCount {
-  readonly file: string;
-  readonly rows: number;
-}
-
-/** What turns rows into the inputs of a base model. */
-export interface DataTools {
-  readonly tokenizer: Tokenizer | null;
-  readonly images: ImageReader | null;
-  /** Rows of the model's embedding. Default: the tokenizer's vocabulary. */
-  readonly vocab_size?: number;
-  /** Whether the model has token types, which mark the second of two texts. */
-  readonly has_types: boolean;
-  /** The most tokens that the model has positions for. */
-  readonly max_positions: number;
-  /** Folder for temporary files of large data sets. Default: the system's. */
-  readonly scratch_folder?: string;
-  /** From 0 to 1, several times a second. What it throws ends the reading. */
-  readonly onProgress?: (fraction: number) => void;
+/** How a recipe's datasets are read. */
+export interface ReadOptions {
+  /** From 0 to 1; what it throws ends the reading. */
+  readonly onProgress?: ((fraction: number) => void) | undefined;
+  /** Finds the files of datasets of the hub. */
+  readonly hub?: HubFiles | undefined;
 }
 
 /**
  * Reads a recipe's datasets (absolute paths).
  *
  * @param known Labels of the base's head, if it has one.
- * @param onProgress From 0 to 1; what it throws ends the reading.
+ * @throws LoraError('dataset') where a source has no files
  */
 export async function readData(
   recipe: DataRecipe,
   known: readonly string[] | null,
-  onProgress: (fraction: number) => void = () => undefined,
+  { onProgress, hub }: ReadOptions = {},
 ): Promise<ReadData> {
-  const files = recipe.validation === null ? [recipe.dataset] : [recipe.dataset, recipe.validation];
+  const listed = await listSources(recipe, hub);
+  const total = listed.reduce((sum, { files }) => sum + files.length, 0);
   const datasets: Dataset[] = [];
   const labelled: LabelledFile[] = [];
-  for (const [i, file] of files.entries()) {
-    const own = labelledFile(file, recipe);
-    labelled.push(own);
-    const dataset = await openDataset(
-      file,
-      recipe,
-      (row) => own.labels.add(row),
-      (done, size) => onProgress((i + done / size) / files.length),
-    );
-    own.problems.useUnit(dataset.unit);
-    datasets.push(dataset);
+  const sources: ReadSource[] = [];
+  const kinds = { train: new AnswerKinds(), validation: new AnswerKinds() };
+  for (const { source, set, files } of listed) {
+    const from = datasets.length;
+    let left = source.rows ?? Infinity;
+    for (const file of files) {
+      if (left === 0) break;
+      const own = labelledFile(file, recipe, kinds[set]);
+      const settings = { ...recipe, columns: source.columns, limit: left };
+      const i = datasets.length;
+      const onBytes: OnBytes = (done, size) => onProgress?.((i + done / size) / total);
+      const add = (row: Row) => {
+        own.labels.add(row);
+        own.kinds.add(row);
+      };
+      const dataset = await openDataset(file, settings, add, onBytes);
+      own.problems.useUnit(dataset.unit);
+      labelled.push(own);
+      datasets.push(dataset);
+      left -= dataset.rows;
+    }
+    sources.push({ source, set, from, to: datasets.length });
   }
-  return withLabels(datasets, labelled, recipe, known);
+  return { ...withLabels(datasets, labelled, recipe, known), sources };
 }
 
 /** The labels of a dataset's rows. */
@@ -127,24 +89,32 @@ interface LabelledFile {
   readonly problems: ProblemCollector;
   /** Lines whose labels do not fit those of the others. */
   readonly faulty: ReadonlySet<number>;
+  /** Rows of kto: how many are labelled true or false, and the line of the first. */
+  readonly kinds: AnswerKinds;
 }
 
-function labelledFile(file: string, recipe: DataRecipe): LabelledFile {
+function labelledFile(file: string, recipe: DataRecipe, kinds: AnswerKinds): LabelledFile {
   const faulty = new Set<number>();
   const problems = new ProblemCollector(file, {
     ...collectorSettings(recipe),
     ...(recipe.skip_faulty_rows && { onFaultyRow: (line: number) => faulty.add(line) }),
   });
-  return { labels: new RowLabels(problems), problems, faulty };
+  return { labels: new RowLabels(problems), problems, faulty, kinds };
 }
 
 function withLabels(
   datasets: readonly Dataset[],
   labelled: readonly LabelledFile[],
-  { task, problem_type, skip_faulty_rows: skip = false }: DataRecipe,
+  recipe: DataRecipe,
   known: readonly string[] | null,
 ): ReadData {
+  const { task, problem_type, skip_faulty_rows: skip = false } = recipe;
   const hasFaults = datasets.some(({ problems }) => problems.some((p) => p.severity === 'error'));
+  const objective = objectiveOf(recipe);
+  if (objective?.method === 'kto' && !hasFaults) {
+    labelled[0]!.kinds.check(labelled[0]!.problems, objective);
+    return { labels: null, datasets: datasets.map((own, i) => withoutFaulty(own, labelled[i]!)) };
+  }
   if (!needsLabels(task) || hasFaults) return { datasets, labels: null };
   const items = labelled.flatMap(({ labels }) => labels.items);
   const labels = labelSetOf(items, { task, problem_type, known, skip });
@@ -175,31 +145,46 @@ function withoutFaulty(dataset: Dataset, { problems, faulty }: LabelledFile): Da
  *   causal_lm; LoraError('disk') where the examples cannot be stored.
  */
 export async function prepareData(
-  { datasets, labels }: ReadData,
+  read: ReadData,
   recipe: DataRecipe,
   tools: DataTools,
 ): Promise<PreparedData> {
+  const { datasets, labels } = read;
   if (needsLabels(recipe.task) && !labels)
     throwErrors(datasets.flatMap(({ problems }) => problems));
-  const tokenized: TokenizedDataset[] = [];
-  const close = () => tokenized.forEach((own) => own.close());
+  const sources = sourcesIn(read);
+  const sets: TokenizedSet[] = [];
+  const close = () => sets.forEach((own) => own.close());
   try {
-    const tokenizers = datasets.map((dataset) => tokenizerFor(dataset, labels, recipe, tools));
-    for (const [i, dataset] of datasets.entries()) {
-      const settings = {
-        scratch: scratchFile(tools, i),
-        image_length: tools.images?.length ?? 1,
-      };
-      const onBytes = fileProgress(tools, i, datasets.length);
-      tokenized.push(await tokenizeDataset(dataset, tokenizers[i]!, settings, onBytes));
-      tools.onProgress?.((i + 1) / datasets.length);
+    const rows = datasets.map((dataset, i) => ({
+      dataset,
+      tokenizer: tokenizerFor(dataset, labels, recipe, tools),
+      onBytes: fileProgress(tools, i, datasets.length),
+    }));
+    for (const [i, set] of (['train', 'validation'] as const).entries()) {
+      const own = sources.filter((source) => source.set === set);
+      const files = own.flatMap(({ from, to }) => rows.slice(from, to));
+      if (files.length === 0) continue;
+      const image_length = tools.images?.length ?? 1;
+      sets.push(await tokenizeRows(files, { scratch: scratchFile(tools, i), image_length }));
+      tools.onProgress?.((own.at(-1)?.to ?? 0) / datasets.length);
     }
-    return await assemble(tokenized, labels, recipe, { tools, close });
+    return await assemble({ sets, sources, labels }, recipe, { tools, close });
   } catch (error) {
     close();
     throw error;
   }
 }
+
+/** What the datasets belong to. */
+export const sourcesIn = ({ datasets, sources }: ReadData): readonly ReadSource[] =>
+  sources ??
+  datasets.map(({ path: file }, i) => ({
+    source: sourcesOf(file)[0]!,
+    set: i === 0 ? ('train' as const) : ('validation' as const),
+    from: i,
+    to: i + 1,
+  }));
 
 /** The progress of one of several files. */
 export const fileProgress =
@@ -211,35 +196,47 @@ export const fileProgress =
 const scratchFile = ({ scratch_folder = tmpdir() }: DataTools, index: number): string =>
   path.join(scratch_folder, `examples-${index}.${randomUUID()}.${process.pid}.tmp`);
 
+interface Tokenized {
+  /** The training set, and the validation set if there is one of its own. */
+  readonly sets: readonly TokenizedSet[];
+  readonly sources: readonly ReadSource[];
+  readonly labels: LabelSet | null;
+}
+
 async function assemble(
-  tokenized: readonly TokenizedDataset[],
-  labels: LabelSet | null,
+  { sets, sources, labels }: Tokenized,
   recipe: DataRecipe,
   { tools, close }: { readonly tools: DataTools; readonly close: () => void },
 ): Promise<PreparedData> {
-  const problems = tokenized.flatMap((own) => [...own.dataset.problems, ...own.problems]);
+  const files = sets.flatMap((own) => own.files);
+  const problems = files.flatMap(({ dataset, tokenizer }) => [
+    ...dataset.problems,
+    ...tokenizer.problems.problems(),
+  ]);
   throwErrors(problems);
-  for (const { dataset, facts } of tokenized)
-    if (facts.length === 0) throw noneLeft(dataset.path, problems);
-  const [train, validation] = partsOf(tokenized, recipe);
-  const trained = partExamples(train);
+  for (const { source, files: own } of filesBySource(sets, sources))
+    if (own.every(({ from, to }) => from === to))
+      throw noneLeft(own[0]?.dataset.path ?? source.path, problems);
+  const [train, validation] = partsOf(sets, recipe);
+  const mixed = mixOf({ train, validation, sets, sources }, recipe);
   const shown = validation.indices.length > 0 ? validation : train;
   return {
-    train: recipe.training.packing ? packed(trained, recipe) : trained,
+    ...mixed,
     validation: partExamples(validation),
     statistics: { train: partStatistics(train), validation: partStatistics(validation) },
     labels,
+    has_weights: sets.some(({ facts }) => facts.hasWeights),
     sample_rows: await chosenSamples(shown),
     shown_rows: shownRows(shown),
     warnings: problems.filter(({ skipped }) => skipped !== true),
     skipped: {
-      rows: tokenized.reduce((sum, own) => sum + skippedIn(own), 0),
+      rows: files.reduce((sum, own) => sum + skippedIn(own), 0),
       problems: problems.filter(({ skipped }) => skipped === true),
     },
-    excluded: tokenized.flatMap(({ dataset: { excludedList, excludedRows: rows } }) =>
+    excluded: files.flatMap(({ dataset: { excludedList, excludedRows: rows } }) =>
       excludedList ? [{ file: excludedList.file, rows }] : [],
     ),
-    fingerprint: tokenized.flatMap(({ dataset: { fingerprint, excludedList } }) =>
+    fingerprint: files.flatMap(({ dataset: { fingerprint, excludedList } }) =>
       [fingerprint, excludedList].filter((print) => print !== null),
     ),
     collate: collator(tools),
@@ -248,7 +245,7 @@ async function assemble(
   };
 }
 
-const skippedIn = ({ dataset, tokenizer }: TokenizedDataset): number =>
+const skippedIn = ({ dataset, tokenizer }: TokenizedFile): number =>
   dataset.skippedRows + tokenizer.problems.skippedRows;
 
 const partExamples = ({ tokenized, indices }: Part): Examples =>
@@ -258,35 +255,20 @@ const partStatistics = ({ tokenized, indices }: Part): DataStatistics =>
 
 /** The training set and the validation set. */
 function partsOf(
-  [dataset, validation]: readonly TokenizedDataset[],
+  [train, validation]: readonly TokenizedSet[],
   { validation_split, training }: DataRecipe,
 ): readonly [Part, Part] {
-  const all = (tokenized: TokenizedDataset): Part => ({
+  const all = (tokenized: TokenizedSet): Part => ({
     tokenized,
     indices: Int32Array.from({ length: tokenized.facts.length }, (_, i) => i),
   });
-  if (validation) return [all(dataset!), all(validation)];
-  const { indices } = all(dataset!);
+  if (validation) return [all(train!), all(validation)];
+  const { indices } = all(train!);
   const drawn = splitExamples(indices, validation_split, training.seed);
   return [
-    { tokenized: dataset!, indices: drawn.train },
-    { tokenized: dataset!, indices: drawn.validation },
+    { tokenized: train!, indices: drawn.train },
+    { tokenized: train!, indices: drawn.validation },
   ];
-}
-
-function packed(examples: Examples, recipe: DataRecipe): Examples {
-  checkPacking(recipe);
-  return packedExamples(examples, pack(examples, recipe.training.max_length));
-}
-
-/** @throws LoraError('recipe') for packing with a task other than causal_lm. */
-export function checkPacking({ task, dataset, training }: DataRecipe): void {
-  if (!training.packing || task === 'causal_lm') return;
-  throw new LoraError(
-    'recipe',
-    `training.packing is for the task causal_lm only, but the task is ${task}.`,
-    { place: { file: dataset, key: 'training.packing' }, fix: 'Set it to false.' },
-  );
 }
 
 function collator(tools: DataTools): PreparedData['collate'] {
@@ -324,6 +306,16 @@ export function tokenizerFor(
 ): RowTokenizer {
   const max_length = Math.min(recipe.training.max_length, max_positions);
   const problems = new ProblemCollector(file, { ...collectorSettings(recipe), unit });
+  const form = rowFormOf(recipe);
+  if (form === 'preference' || form === 'unpaired')
+    return preferenceTokenizer(problems, {
+      tokenizer: tokenizer!,
+      max_length,
+      labels: recipe.labels,
+      rows: recipe,
+      isReward: recipe.task === 'reward',
+      ...(vocab_size !== undefined && { vocab_size }),
+    });
   if (recipe.task !== 'causal_lm')
     return taskTokenizer(problems, {
       tokenizer,

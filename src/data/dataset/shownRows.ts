@@ -1,11 +1,11 @@
 import { linesOf } from '../examples/example';
 import { sampleAnswer, sampleText, selectSampleRows, type SampleRow } from '../examples/sampleRows';
 import { changedWhileRead } from '../../formats/tables/faults';
-import type { TokenizedDataset } from './tokenizedDataset';
+import { fileOf, type TokenizedSet } from './tokenizedDataset';
 
-/** Some of the examples of a file. */
+/** Some of the examples of a set. */
 export interface Part {
-  readonly tokenized: TokenizedDataset;
+  readonly tokenized: TokenizedSet;
   readonly indices: Int32Array;
 }
 
@@ -39,10 +39,9 @@ export async function chosenSamples({ tokenized, indices }: Part): Promise<Sampl
   return samples;
 }
 
-async function sampleRow(
-  { facts, examples, dataset, tokenizer }: TokenizedDataset,
-  index: number,
-): Promise<SampleRow> {
+async function sampleRow(tokenized: TokenizedSet, index: number): Promise<SampleRow> {
+  const { facts, examples } = tokenized;
+  const { dataset, tokenizer } = fileOf(tokenized, index);
   const example = examples.at(index);
   const line = linesOf(example)[0]!;
   const row = await dataset.rowAt(line, facts.offsetAt(index));

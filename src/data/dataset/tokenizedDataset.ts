@@ -26,6 +26,8 @@ export class RowFacts {
   private readonly labelled = NumberList.ofInts();
   private readonly flags = NumberList.ofInts();
   private readonly offsets = NumberList.ofOffsets();
+  /** Whether a row has another weight than 1. */
+  hasWeights = false;
 
   /** @param image_length Positions that an image takes. */
   constructor(private readonly image_length: number) {}
@@ -36,6 +38,7 @@ export class RowFacts {
 
   add(tokenized: TokenizedRow, offset: number): RowLengths {
     const { row, example, length } = tokenized;
+    if (row.weight !== undefined) this.hasWeights = true;
     const lengths = {
       length,
       kept: length - lostTokens(example, length),
@@ -85,51 +88,80 @@ export class RowFacts {
 export const lostTokens = (example: Example, length: number): number =>
   example.kind === 'image' ? 0 : length - lengthOf(example);
 
-/** The examples of a dataset. */
-export interface TokenizedDataset {
+/** The examples of one file among those of a set. */
+export interface TokenizedFile {
   readonly dataset: Dataset;
   readonly tokenizer: RowTokenizer;
+  /** Its first example, and the one behind its last. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The examples of files, one after the other. */
+export interface TokenizedSet {
+  readonly files: readonly TokenizedFile[];
   readonly facts: RowFacts;
   readonly examples: Examples;
+  /** Of the examples; those of the files' rows are in their datasets. */
   readonly problems: readonly Problem[];
   /** Deletes the temporary file of the examples. */
   readonly close: () => void;
 }
 
+/** The file that an example of a set is from. */
+export function fileOf({ files }: Pick<TokenizedSet, 'files'>, index: number): TokenizedFile {
+  let [low, high] = [0, files.length - 1];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (files[middle]!.to <= index) low = middle + 1;
+    else high = middle;
+  }
+  return files[low]!;
+}
+
+/** A file whose rows become examples. */
+export interface TokenizedRows {
+  readonly dataset: Dataset;
+  readonly tokenizer: RowTokenizer;
+  readonly onBytes?: OnBytes | undefined;
+}
+
 /**
- * Tokenizes a dataset. The examples stay in memory, or in the temporary file `scratch` if they are
+ * Tokenizes files. The examples stay in memory, or in the temporary file `scratch` if they are
  * large.
  *
- * @throws LoraError('dataset') where the file has changed; what `onBytes` throws
+ * @throws LoraError('dataset') where a file has changed; what `onBytes` throws
  */
-export async function tokenizeDataset(
-  dataset: Dataset,
-  tokenizer: RowTokenizer,
+export async function tokenizeRows(
+  rows: readonly TokenizedRows[],
   { scratch, image_length }: { readonly scratch: string; readonly image_length: number },
-  onBytes?: OnBytes,
-): Promise<TokenizedDataset> {
+): Promise<TokenizedSet> {
   const facts = new RowFacts(image_length);
   const store = new ExampleStore(scratch);
   const images: ImageExample[] = [];
+  const files: TokenizedFile[] = [];
   try {
-    await dataset.forEachRow((row, offset) => {
-      const tokenized = tokenizer.add(row);
-      if (!tokenized) return;
-      const { example } = tokenized;
-      if (example.kind === 'image') images.push(example);
-      else if (example.kind !== 'packed') store.add(example);
-      facts.add(tokenized, offset);
-    }, onBytes);
+    for (const { dataset, tokenizer, onBytes } of rows) {
+      const from = facts.length;
+      await dataset.forEachRow((row, offset) => {
+        const tokenized = tokenizer.add(row);
+        if (!tokenized) return;
+        const { example } = tokenized;
+        if (example.kind === 'image') images.push(example);
+        else if (example.kind !== 'packed') store.add(example);
+        facts.add(tokenized, offset);
+      }, onBytes);
+      files.push({ dataset, tokenizer, from, to: facts.length });
+    }
   } catch (error) {
     store.close();
     throw error;
   }
   return {
-    dataset,
-    tokenizer,
+    files,
     facts,
     examples: images.length > 0 ? examplesOf(images) : store,
-    problems: tokenizer.problems.problems(),
+    problems: rows.flatMap(({ tokenizer }) => tokenizer.problems.problems()),
     close: () => store.close(),
   };
 }

@@ -1,14 +1,18 @@
 import { roundedUp } from '../../shared/roundedSizes';
 import { NO_LABEL } from '../../shared/task';
+import type { Weighted } from '../rows/row';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import type {
   Example,
   ImageExample,
   PackedExample,
   PairExample,
+  PreferenceExample,
+  Sequence,
   Target,
   TextExample,
   TokensExample,
+  UnpairedExample,
 } from './example';
 
 /** Sequences padded on the right, row-major [batch, length]. Padding has label -100 and mask 0. */
@@ -19,9 +23,12 @@ export interface Batch {
   readonly input_ids: Int32Array;
   /**
    * [batch, length], or for targets of whole rows [batch] or [batch, num_labels]; empty for pairs,
-   * whose rows are all anchors, then all positives.
+   * whose rows are all anchors, then all positives. The rows of preferences are all chosen answers,
+   * then all rejected ones.
    */
   readonly labels: Int32Array | Float32Array;
+  /** What the losses count, in the shape of a token's or row's labels, or one for each pair. */
+  readonly weights?: Float32Array;
   readonly attention_mask: Int32Array;
   readonly token_type_ids?: Int32Array;
   /** Packed rows only: positions from 0 within a segment, segments from 1; 0 is padding. */
@@ -48,17 +55,35 @@ export function collate(
 ): Batch {
   switch (examples[0]!.kind) {
     case 'tokens':
-      return ofTokens(examples as readonly TokensExample[], pad_id, max_length);
+      return ofSequences(examples as readonly TokensExample[], pad_id, max_length);
     case 'packed':
       return ofPacked(examples as readonly PackedExample[], pad_id, max_length);
     case 'text':
       return ofTexts(examples as readonly TextExample[], pad_id, max_length);
     case 'pair':
       return ofPairs(examples as readonly PairExample[], pad_id, max_length);
+    case 'preference': {
+      const own = examples as readonly PreferenceExample[];
+      const all = [...own.map(({ chosen }) => chosen), ...own.map(({ rejected }) => rejected)];
+      return ofSequences(all, pad_id, max_length);
+    }
+    case 'unpaired': {
+      const own = examples as readonly UnpairedExample[];
+      return ofSequences(
+        own.map(({ answer }) => answer),
+        pad_id,
+        max_length,
+      );
+    }
   }
 }
 
-function ofTokens(examples: readonly TokensExample[], pad_id: number, max_length: number): Batch {
+/** Sequences with labels, padded on the right as `collate` does. */
+export function ofSequences(
+  examples: readonly Sequence[],
+  pad_id: number,
+  max_length: number,
+): Batch {
   const rows = padded(
     examples.map((example) => example.input_ids),
     pad_id,
@@ -70,6 +95,10 @@ function ofTokens(examples: readonly TokensExample[], pad_id: number, max_length
       rows,
       examples.map((example) => example.labels),
       NO_LABEL,
+    ),
+    ...tokenWeights(
+      rows,
+      examples.map((example) => [example]),
     ),
   };
 }
@@ -98,6 +127,7 @@ function ofPacked(examples: readonly PackedExample[], pad_id: number, max_length
       parts.map((own) => joined(own.map((part, i) => part.input_ids.map(() => i + 1)))),
       0,
     ),
+    ...tokenWeights(rows, parts),
   };
 }
 
@@ -115,6 +145,7 @@ function ofTexts(examples: readonly TextExample[], pad_id: number, max_length: n
       0,
     ),
     labels: targets(examples.map((example) => example.target)),
+    ...rowWeights(examples),
   };
 }
 
@@ -130,6 +161,7 @@ function ofPairs(examples: readonly PairExample[], pad_id: number, max_length: n
       max_length,
     ),
     labels: new Int32Array(0),
+    ...rowWeights(examples),
   };
 }
 
@@ -176,6 +208,29 @@ function filled(
   const all = new Int32Array(batch * length).fill(padding);
   rows.forEach((own, row) => all.set(own, row * length));
   return all;
+}
+
+/** The weights of rows; nothing where all are 1. */
+const rowWeights = (examples: readonly Weighted[]): Pick<Batch, 'weights'> =>
+  examples.some(({ weight }) => weight !== undefined)
+    ? { weights: Float32Array.from(examples, ({ weight }) => weight ?? 1) }
+    : {};
+
+/** The weights of the tokens of rows, which have one text or several; nothing where all are 1. */
+function tokenWeights(
+  { batch, length }: Rows,
+  rows: readonly (readonly Sequence[])[],
+): Pick<Batch, 'weights'> {
+  if (rows.flat().every(({ weight }) => weight === undefined)) return {};
+  const weights = new Float32Array(batch * length).fill(1);
+  rows.forEach((texts, row) => {
+    let at = row * length;
+    for (const { input_ids, weight = 1 } of texts) {
+      weights.fill(weight, at, at + input_ids.length);
+      at += input_ids.length;
+    }
+  });
+  return { weights };
 }
 
 function joined(parts: readonly Int32Array[]): Int32Array {

@@ -28,7 +28,7 @@ export function encodeRow(row: TextRow, tokenizer: Tokenizer): EncodedRow {
     case 'messages':
       return encodeChat(row, tokenizer);
     case 'completion':
-      return tokenizer.has_chat_template
+      return tokenizer.has_chat_template && row.plain !== true
         ? encodeChat({ messages: asChat(row) }, tokenizer)
         : encodeCompletion(row.prompt, row.completion, tokenizer);
     case 'text':

@@ -1,11 +1,20 @@
+import type { Weighted } from '../rows/row';
+
 /** A row in the form in which the model trains on it. */
-export type Example = TokensExample | PackedExample | TextExample | PairExample | ImageExample;
+export type Example =
+  | TokensExample
+  | PackedExample
+  | TextExample
+  | PairExample
+  | ImageExample
+  | PreferenceExample
+  | UnpairedExample;
 
 /**
  * A sequence with a label for each token; -100 is ignored. In causal_lm labels[t] is input_ids[t]:
  * the loss at t compares the logits at t with labels[t + 1].
  */
-export interface TokensExample {
+export interface TokensExample extends Weighted {
   readonly kind: 'tokens';
   readonly line: number;
   readonly input_ids: Int32Array;
@@ -21,7 +30,7 @@ export interface PackedExample {
 /** The target of a whole row: a class index, or one number per label. */
 export type Target = Int32Array | Float32Array;
 
-export interface TextExample {
+export interface TextExample extends Weighted {
   readonly kind: 'text';
   readonly line: number;
   readonly input_ids: Int32Array;
@@ -30,11 +39,36 @@ export interface TextExample {
   readonly target: Target;
 }
 
-export interface PairExample {
+export interface PairExample extends Weighted {
   readonly kind: 'pair';
   readonly line: number;
   readonly anchor: Int32Array;
   readonly positive: Int32Array;
+}
+
+/** A prompt and an answer, whose tokens have labels. */
+export interface Sequence extends Weighted {
+  readonly input_ids: Int32Array;
+  readonly labels: Int32Array;
+}
+
+export interface PreferenceExample {
+  readonly kind: 'preference';
+  readonly line: number;
+  readonly chosen: Sequence;
+  readonly rejected: Sequence;
+  readonly margin: number | null;
+  /** See `PreferenceRow`. */
+  readonly stated: readonly [chosen: number, rejected: number] | null;
+}
+
+export interface UnpairedExample {
+  readonly kind: 'unpaired';
+  readonly line: number;
+  readonly answer: Sequence;
+  readonly desirable: boolean;
+  /** See `UnpairedRow`. */
+  readonly stated: number | null;
 }
 
 export interface ImageExample {
@@ -54,6 +88,10 @@ export function lengthOf(example: Example): number {
       return example.parts.reduce((sum, part) => sum + part.input_ids.length, 0);
     case 'pair':
       return Math.max(example.anchor.length, example.positive.length);
+    case 'preference':
+      return Math.max(example.chosen.input_ids.length, example.rejected.input_ids.length);
+    case 'unpaired':
+      return example.answer.input_ids.length;
     case 'image':
       return 1;
   }
@@ -62,6 +100,8 @@ export function lengthOf(example: Example): number {
 /** Tokens that the model processes, without padding. */
 export function tokensOf(example: Example, image_length: number): number {
   if (example.kind === 'pair') return example.anchor.length + example.positive.length;
+  if (example.kind === 'preference')
+    return example.chosen.input_ids.length + example.rejected.input_ids.length;
   return example.kind === 'image' ? image_length : lengthOf(example);
 }
 

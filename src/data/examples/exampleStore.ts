@@ -2,7 +2,15 @@ import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { LoraError } from '../../shared/errors';
 import { NumberList } from '../../common/numberList';
 import { NO_LABEL } from '../../shared/task';
-import { lengthOf, type Example, type ImageExample, type TokensExample } from './example';
+import {
+  lengthOf,
+  type Example,
+  type ImageExample,
+  type PreferenceExample,
+  type Sequence,
+  type TokensExample,
+  type UnpairedExample,
+} from './example';
 import type { Examples } from './examples';
 
 type StoredExample = Exclude<Example, ImageExample | { readonly kind: 'packed' }>;
@@ -12,7 +20,17 @@ const BYTES = Int32Array.BYTES_PER_ELEMENT;
 const MEMORY_NUMBERS = (64 * 2 ** 20) / BYTES;
 
 /** How a record is written, in its first number. */
-const FORM = { labelledTokens: 0, tokens: 1, text: 2, numbersText: 3, pair: 4 } as const;
+const FORM = {
+  labelledTokens: 0,
+  tokens: 1,
+  text: 2,
+  numbersText: 3,
+  pair: 4,
+  preference: 5,
+  unpaired: 6,
+} as const;
+/** Added to the form of a record that ends with the bits of its weight. */
+const WEIGHTED = 8;
 
 /**
  * Examples as 32-bit numbers: a token takes 4 bytes. Small data sets are kept in memory, larger
@@ -149,8 +167,16 @@ function writeFully(file: number, numbers: Int32Array): void {
     done += writeSync(file, bytes, done, bytes.length - done);
 }
 
-/** An example as numbers: form, line, lengths, then its arrays. */
+/** An example as numbers: form, line, lengths, then its arrays, and its weight unless that is 1. */
 function encodeExample(example: StoredExample): Int32Array {
+  const record = encodeUnweighted(example);
+  const weight = 'weight' in example ? example.weight : undefined;
+  if (weight === undefined) return record;
+  const bits = new Int32Array(Float32Array.of(weight).buffer);
+  return joined([record[0]! + WEIGHTED], [record.subarray(1), bits]);
+}
+
+function encodeUnweighted(example: StoredExample): Int32Array {
   switch (example.kind) {
     case 'tokens':
       return encodeTokens(example);
@@ -164,29 +190,88 @@ function encodeExample(example: StoredExample): Int32Array {
       const { line, anchor, positive } = example;
       return joined([FORM.pair, line, anchor.length], [anchor, positive]);
     }
+    case 'preference': {
+      const { line, chosen, rejected, margin, stated } = example;
+      const numbers = numberBits([margin, stated?.[0] ?? null, stated?.[1] ?? null]);
+      const head = [FORM.preference, line, chosen.input_ids.length, ...numbers];
+      return joined(head, [signed(chosen), signed(rejected)]);
+    }
+    case 'unpaired': {
+      const { line, answer, desirable, stated } = example;
+      const head = [FORM.unpaired, line, answer.input_ids.length, Number(desirable)];
+      return joined([...head, ...numberBits([stated])], [signed(answer)]);
+    }
   }
+}
+
+/** Numbers that may be missing, as the bits of f32; NaN: missing. */
+const numberBits = (numbers: readonly (number | null)[]): Int32Array =>
+  new Int32Array(Float32Array.from(numbers, (n) => n ?? NaN).buffer);
+
+function numbersOf(bits: Int32Array): (number | null)[] {
+  const numbers = new Float32Array(bits.slice().buffer);
+  return Array.from(numbers, (n) => (Number.isNaN(n) ? null : n));
 }
 
 /** Where a label can only be its token's id, the sign of the number says whether it is one. */
 function encodeTokens({ line, input_ids, labels }: TokensExample): Int32Array {
   const isOwn = labels.every((label, i) => label === NO_LABEL || label === input_ids[i]);
   if (!isOwn) return joined([FORM.tokens, line, input_ids.length], [input_ids, labels]);
-  const signed = input_ids.map((id, i) => (labels[i] === NO_LABEL ? ~id : id));
-  return joined([FORM.labelledTokens, line, input_ids.length], [signed]);
+  const form = FORM.labelledTokens;
+  return joined([form, line, input_ids.length], [signed({ input_ids, labels })]);
+}
+
+/** Tokens without a label as negative numbers. */
+const signed = ({ input_ids, labels }: Sequence): Int32Array =>
+  input_ids.map((id, i) => (labels[i] === NO_LABEL ? ~id : id));
+
+const sequenceOf = (numbers: Int32Array): Sequence => ({
+  input_ids: numbers.map((id) => (id < 0 ? ~id : id)),
+  labels: numbers.map((id) => (id < 0 ? NO_LABEL : id)),
+});
+
+function preferenceOf(line: number, length: number, rest: Int32Array): PreferenceExample {
+  const [margin = null, chosen = null, rejected = null] = numbersOf(rest.subarray(0, 3));
+  return {
+    kind: 'preference',
+    line,
+    chosen: sequenceOf(rest.subarray(3, 3 + length)),
+    rejected: sequenceOf(rest.subarray(3 + length)),
+    margin,
+    stated: chosen === null || rejected === null ? null : [chosen, rejected],
+  };
+}
+
+function unpairedOf(line: number, rest: Int32Array): UnpairedExample {
+  const [stated = null] = numbersOf(rest.subarray(1, 2));
+  const answer = sequenceOf(rest.subarray(2));
+  return { kind: 'unpaired', line, answer, desirable: rest[0] === 1, stated };
 }
 
 function decodeExample(record: Int32Array): StoredExample {
+  if (record[0]! < WEIGHTED) return decodeUnweighted(record);
+  const own = record.slice(0, -1);
+  own[0]! -= WEIGHTED;
+  const weight = new Float32Array(record.slice(-1).buffer)[0]!;
+  const example = decodeUnweighted(own);
+  return isCompared(example) ? example : { ...example, weight };
+}
+
+/** Answers that are compared have no weights. */
+const isCompared = (example: StoredExample): example is PreferenceExample | UnpairedExample =>
+  example.kind === 'preference' || example.kind === 'unpaired';
+
+function decodeUnweighted(record: Int32Array): StoredExample {
   const [form, line, length] = record as unknown as [number, number, number];
   const first = record.slice(3, 3 + length);
   const second = record.slice(3 + length);
   switch (form) {
     case FORM.labelledTokens:
-      return {
-        kind: 'tokens',
-        line,
-        input_ids: first.map((id) => (id < 0 ? ~id : id)),
-        labels: first.map((id) => (id < 0 ? NO_LABEL : id)),
-      };
+      return { kind: 'tokens', line, ...sequenceOf(first) };
+    case FORM.preference:
+      return preferenceOf(line, length, record.subarray(3));
+    case FORM.unpaired:
+      return unpairedOf(line, record.subarray(3));
     case FORM.tokens:
       return { kind: 'tokens', line, input_ids: first, labels: second };
     case FORM.pair:

@@ -1,5 +1,5 @@
 import { NO_LABEL } from '../../shared/task';
-import type { TokensExample } from './example';
+import type { Sequence, TokensExample } from './example';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 
 /** Consecutive tokens that all have a label, or all have none. */
@@ -13,7 +13,7 @@ export interface LabelPiece {
  * An example as text, split into labelled and unlabelled pieces, which together are the whole text
  * including special tokens.
  */
-export function labelPieces(example: TokensExample, tokenizer: Tokenizer): LabelPiece[] {
+export function labelPieces(example: Sequence | TokensExample, tokenizer: Tokenizer): LabelPiece[] {
   const { input_ids, labels } = example;
   const pieces: LabelPiece[] = [];
   for (let start = 0, end = 1; start < input_ids.length; end++) {

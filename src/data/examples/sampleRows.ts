@@ -63,19 +63,30 @@ export const maybeSorted = (first: Row['kind']): boolean =>
 /** Whether a row has a text to show, and an answer to that if it is a chat or a completion. */
 export const isShown = (tokenized: TokenizedRow): boolean =>
   tokenized.encoded
-    ? isAnswered(tokenized.row) && sampledSpan(tokenized.encoded, tokenized.example) !== undefined
+    ? isAnswered(shownText(tokenized.row)) &&
+      sampledSpan(tokenized.encoded, tokenized.example) !== undefined
     : sampleText(tokenized.row) !== '';
 
-const isAnswered = ({ kind }: Row): boolean => kind === 'messages' || kind === 'completion';
+const isAnswered = (row: Row | null): boolean =>
+  row?.kind === 'messages' || row?.kind === 'completion';
+
+/** The row itself, or the answer that a preference teaches; null: it teaches none. */
+function shownText(row: Row): Row | null {
+  if (row.kind === 'preference') return row.chosen;
+  if (row.kind !== 'unpaired') return row;
+  return row.desirable ? row.answer : null;
+}
 
 /** The last answer that the example contains, unless the row starts with it. */
 const sampledSpan = ({ labelled }: EncodedRow, example: Example) =>
   labelled.findLast(({ start, end }) => start > 0 && end > start && start < lengthOf(example));
 
 /** The last answer of a row, and what comes before it. Null: it has none. */
-export function sampleAnswer({ row, encoded, example }: TokenizedRow): SampleAnswer | null {
+export function sampleAnswer(tokenized: TokenizedRow): SampleAnswer | null {
+  const { encoded, example } = tokenized;
+  const row = shownText(tokenized.row);
   const span = encoded && sampledSpan(encoded, example);
-  if (!span || !isAnswered(row)) return null;
+  if (!span || !row || !isAnswered(row)) return null;
   const messages = askedMessages(row, encoded, span.start);
   return {
     prompt_ids: encoded.ids.slice(0, span.start),
@@ -120,6 +131,10 @@ function textOf(row: Row): string | undefined {
       return `${row.anchor}\n${row.positive}`;
     case 'image':
       return path.join(path.basename(path.dirname(row.file)), path.basename(row.file));
+    case 'preference':
+      return textOf(row.chosen);
+    case 'unpaired':
+      return textOf(row.answer);
     default:
       return undefined;
   }

@@ -13,7 +13,7 @@ import { JinjaError } from '../chat/jinja/template';
 import { foldSystem } from '../chat/systemMessage';
 import type { Example, TokensExample } from './example';
 import type { Tokenizer } from '../tokenizer/tokenizer';
-import type { Row, TextRow } from '../rows/row';
+import type { Row, TextRow, Weighted } from '../rows/row';
 
 export interface TokenizeSettings {
   readonly tokenizer: Tokenizer;
@@ -49,7 +49,7 @@ export interface TokenizedRow<R extends Row = Row> {
   readonly row: R;
   /** Tokens of the row before truncation. */
   readonly length: number;
-  /** The row before truncation; for causal_lm only. */
+  /** The row before truncation, of preferences the chosen answer; not for labels and pairs. */
   readonly encoded?: EncodedRow;
 }
 
@@ -79,17 +79,31 @@ export function textTokenizer(
       const example = encoded && toExample(encoded, settings, problems);
       if (!example) return null;
       for (const finding of encoded.findings) problems.warn(finding, row.line);
-      return { example, row: encoded.row, length: encoded.ids.length, encoded };
+      const weighted = withWeight(example, row);
+      return { example: weighted, row: encoded.row, length: encoded.ids.length, encoded };
     },
   };
 }
+
+/** An example with the weight of its row. */
+export const withWeight = <E extends Example>(example: E, { weight }: Weighted): E =>
+  weight === undefined ? example : { ...example, weight };
 
 /**
  * Labels of an example that count in the loss; for tasks other than causal_lm, labelled rows or
  * words.
  */
 export function labelsIn(example: Example): number {
-  return example.kind === 'tokens' ? countLabels(example.labels) : 1;
+  switch (example.kind) {
+    case 'tokens':
+      return countLabels(example.labels);
+    case 'preference':
+      return countLabels(example.chosen.labels) + countLabels(example.rejected.labels);
+    case 'unpaired':
+      return countLabels(example.answer.labels);
+    default:
+      return 1;
+  }
 }
 
 /** Labels that count in the loss: not -100, and not at the first token, which nothing predicts. */
@@ -114,7 +128,7 @@ function tryEncode(
     );
     return null;
   }
-  if (row.kind === 'completion' && !tokenizer.has_chat_template)
+  if (row.kind === 'completion' && row.plain !== true && !tokenizer.has_chat_template)
     problems.warn(`${NO_TEMPLATE}: prompt and completion are joined without one.`, row.line);
   const strange = unknownRole(row, tokenizer);
   if (strange !== undefined) {

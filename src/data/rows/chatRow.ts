@@ -8,7 +8,7 @@ import type { RowReport } from './rowReport';
 import type { Columns } from './columns';
 import { asFunction, parsed, repeatsKey } from './toolCalls';
 import type { RowContext } from './settings';
-import type { Row } from './row';
+import type { ChatRow, Row } from './row';
 import type { ChatVariables, Message } from '../chat/chat';
 
 /** Columns that a chat may have beside its messages. */
@@ -41,7 +41,7 @@ export function toChatRow(
   key: string,
   columns: Columns,
   { line, report, settings }: RowContext,
-): Row | null {
+): ChatRow | null {
   const before = report.errorCount;
   const system = readSystem(columns, report);
   const variables = readVariables(columns, report);

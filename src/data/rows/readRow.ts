@@ -3,20 +3,30 @@ import { exchange } from '../chat/chat';
 import { readAlpaca } from './alpaca';
 import { CHAT_COLUMNS, readChat, toChatRow } from './chatRow';
 import type { RowContext } from './settings';
+import type { ColumnNames } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
 import { missingKeyMessage, unknownKeyMessage } from '../../shared/misspelling';
+import { plainNumber } from '../../shared/exactValues';
 import { isObject } from '../../shared/values';
 import { loneSurrogate } from '../../shared/surrogates';
 import { kindOf, nearestKey, quote } from './describe';
+import { checkNames, knownNames, renamed } from './columnNames';
 import { exactColumns } from './exactColumns';
 import { readMessages } from './messages';
 import type { RowReport } from './rowReport';
 import { repeatedKey } from '../../shared/repeatedKeys';
+import {
+  labelledAnswer,
+  PAIR_COLUMNS,
+  readPreference,
+  readTokenizedPreference,
+  readTokenizedUnpaired,
+} from './preference';
 import { readTokenized } from './tokenized';
 import { readLabelled, readPair, readTagged } from '../tasks/taskRows';
 import { filled, text, type Columns } from './columns';
-import type { Row } from './row';
-import type { Task } from '../../shared/task';
+import type { Row, TextRow } from './row';
+import { rowFormOf, type RowForm } from '../../shared/objective';
 
 interface Format {
   readonly required: readonly string[];
@@ -29,7 +39,7 @@ interface Format {
 const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 
 /** Where a row has the keys of several formats, the first one applies. */
-const FORMATS: Readonly<Record<Exclude<Task, 'image_cls'>, readonly Format[]>> = {
+const FORMATS: Readonly<Record<Exclude<RowForm, 'image_cls'>, readonly Format[]>> = {
   causal_lm: [
     {
       required: ['messages'],
@@ -87,16 +97,42 @@ const FORMATS: Readonly<Record<Exclude<Task, 'image_cls'>, readonly Format[]>> =
       read: readPair('sentence1', 'sentence2'),
     },
   ],
+  preference: [
+    { required: ['chosen', 'rejected'], optional: PAIR_COLUMNS, read: readPreference },
+    {
+      required: ['chosen_ids', 'rejected_ids'],
+      optional: ['prompt_ids', 'margin', 'ref_chosen_logps', 'ref_rejected_logps'],
+      read: readTokenizedPreference,
+    },
+  ],
+  unpaired: [
+    {
+      required: ['prompt', 'completion', 'label'],
+      optional: ['ref_logps', ...CHAT_COLUMNS],
+      read: (columns, context) => {
+        const answer = readCompletion(columns, context);
+        return answer && labelledAnswer(answer, columns, context);
+      },
+    },
+    {
+      required: ['prompt_ids', 'completion_ids', 'label'],
+      optional: ['ref_logps'],
+      read: readTokenizedUnpaired,
+    },
+  ],
 };
 
-/** The keys that rows of a task can have, for messages. */
-export const KNOWN_FORMATS: Readonly<Record<Task, string>> = {
+/** The keys that rows of a form can have, for messages. */
+export const KNOWN_FORMATS: Readonly<Record<RowForm, string>> = {
   causal_lm:
     'messages; conversations; prompt and completion; instruction, input and output; text; input_ids and labels',
   seq_cls: 'text and label (or labels), with text_pair where two texts belong together',
   token_cls: 'tokens and tags, one for each word',
   image_cls: 'a folder for each class, with images in it',
   embedding: 'anchor and positive',
+  preference:
+    'prompt, chosen and rejected; chosen and rejected; prompt_ids, chosen_ids and rejected_ids',
+  unpaired: 'prompt, completion and label; prompt_ids, completion_ids and label',
 };
 
 /**
@@ -116,7 +152,7 @@ export function readRow(text: string, context: RowContext): Row | null {
     );
   const repeated = repeatedKey(text);
   if (repeated) return report.repeated(repeated.key, repeated.path);
-  return readColumns(parsed, context, (columns) => exactly(columns, text, report));
+  return readColumns(parsed, context, (columns, names) => exactly(columns, text, names, report));
 }
 
 /**
@@ -125,32 +161,88 @@ export function readRow(text: string, context: RowContext): Row | null {
 export const readValues = (values: Columns, context: RowContext): Row | null =>
   readColumns(values, context, (columns) => columns);
 
-/** `exact`: the columns as Python reads them; null: they cannot be, which is reported. */
-function readColumns(
-  parsed: Columns,
-  context: RowContext,
-  exact: (columns: Columns) => Columns | null,
-): Row | null {
+/** The columns as Python reads them; null: they cannot be, which is reported. */
+type Exact = (columns: Columns, names: ColumnNames) => Columns | null;
+
+function readColumns(given: Columns, context: RowContext, exact: Exact): Row | null {
   const { report, settings } = context;
-  const { task } = settings;
-  const formats = task === 'image_cls' ? [] : FORMATS[task];
+  const form = rowFormOf(settings);
+  const formats = form === 'image_cls' ? [] : FORMATS[form];
+  const names = namesIn(given, context, formats);
+  if (!names) return null;
+  const parsed = renamed(given, names);
+  if (form === 'causal_lm' && isPair(parsed)) return refusePair(parsed, report);
   const format = formatOf(withoutNulls(parsed), formats) ?? nullFormat(parsed, formats);
   const columns = withoutNulls(parsed, format?.required);
   if (!format)
     return Object.keys(columns).length === 0 && Object.keys(parsed).length > 0
-      ? report.error(`All values of the row are null; known rows have: ${KNOWN_FORMATS[task]}.`)
-      : unknownFormat(columns, formats, KNOWN_FORMATS[task], report);
+      ? report.error(`All values of the row are null; known rows have: ${KNOWN_FORMATS[form]}.`)
+      : unknownFormat(columns, formats, KNOWN_FORMATS[form], report);
   const before = report.errorCount;
   checkKeys(columns, format, report);
   if (report.errorCount > before) return null;
-  const own = exact(columns);
-  return own && format.read(own, context);
+  const weight = weightOf(columns[WEIGHT], report);
+  if (weight === null) return null;
+  const own = exact(columns, names);
+  const row = own && format.read(own, context);
+  return row && (weight === 1 ? row : { ...row, weight });
 }
 
+/** The column that rows of every format can have: what the row's losses count. */
+const WEIGHT = 'weight';
+
+/** Null: not a weight, or 0, by which a row is left out; both are reported. */
+function weightOf(value: unknown, report: RowReport): number | null {
+  if (value === undefined) return 1;
+  const plain = plainNumber(value);
+  // the cells of a CSV file are text
+  const isNumber = typeof plain === 'number' || (typeof plain === 'string' && plain.trim() !== '');
+  const weight = isNumber ? Math.fround(Number(plain)) : NaN;
+  if (!(weight >= 0 && weight < Infinity))
+    return report.error(
+      `"${WEIGHT}" must be a number of at least 0, by which the row's loss is multiplied, not ${quote(typeof value === 'string' ? value : JSON.stringify(value))}.`,
+      WEIGHT,
+    );
+  if (weight > 0) return weight;
+  report.warn(`The row has the weight 0 and is left out.`);
+  return null;
+}
+
+/**
+ * The names that were asked for, or those that are known where a row has no format. Null: the row
+ * lacks one, which is reported.
+ */
+function namesIn(
+  given: Columns,
+  { report, settings }: RowContext,
+  formats: readonly Format[],
+): ColumnNames | null {
+  const { columns: asked = {} } = settings;
+  if (Object.keys(asked).length > 0) return checkNames(given, asked, report) ? asked : null;
+  const present = withoutNulls(given);
+  const has = ({ required }: Format) => required.every((key) => key in present);
+  if (formats.some(has)) return asked;
+  return knownNames(Object.keys(present), rowFormOf(settings)) ?? asked;
+}
+
+const isPair = (row: Columns): boolean =>
+  ('chosen' in row && 'rejected' in row) || ('chosen_ids' in row && 'rejected_ids' in row);
+
+const refusePair = (row: Columns, report: RowReport): null =>
+  report.error(
+    'The row has a chosen and a rejected answer: set "objective": {"method": "dpo"}, or another method that learns from such pairs.',
+    'rejected' in row ? 'rejected' : 'rejected_ids',
+  );
+
 /** Null: the row cannot be read as Python reads it, which is reported. */
-function exactly(columns: Columns, text: string, report: RowReport): Columns | null {
+function exactly(
+  columns: Columns,
+  text: string,
+  names: ColumnNames,
+  report: RowReport,
+): Columns | null {
   try {
-    return exactColumns(columns, text);
+    return exactColumns(columns, text, names);
   } catch (error) {
     return report.error(
       error instanceof RangeError
@@ -265,7 +357,7 @@ function unknownFormat(
 
 /** Reports missing keys, with the unknown key that is probably meant, and ignored keys. */
 function checkKeys(columns: Columns, format: Format, report: RowReport): void {
-  const known = [...format.required, ...format.optional];
+  const known = [...format.required, ...format.optional, WEIGHT];
   const others = Object.keys(columns).filter((key) => !known.includes(key));
   const meant = (name: string) => others.find((key) => nearestKey(key, [name]) === name);
   for (const name of format.required.filter((key) => !(key in columns))) {
@@ -286,7 +378,7 @@ function checkKeys(columns: Columns, format: Format, report: RowReport): void {
  * Two texts, or two lists of messages (TRL), which are joined to one chat whose prompt is not
  * learnt.
  */
-function readCompletion(columns: Columns, context: RowContext): Row | null {
+function readCompletion(columns: Columns, context: RowContext): TextRow | null {
   const { line, report } = context;
   const { prompt, completion } = columns;
   if (Array.isArray(prompt) && Array.isArray(completion)) {

@@ -1,30 +1,42 @@
 import type { Chat } from '../chat/chat';
 
+/** What a row's losses count: they are multiplied by it, and the sum is divided by all weights. */
+export interface Weighted {
+  /** Above 0, in the precision of f32. Missing: 1. */
+  readonly weight?: number;
+}
+
 /** A class by name or index, or a number of a regression. */
 export type Label = string | number;
 
 /**
  * A row of a dataset. `line` counts from 1; images, which have no lines, are numbered.
  */
-export type Row = TextRow | LabelledRow | TaggedRow | PairRow | ImageRow;
+export type Row =
+  | TextRow
+  | ((LabelledRow | TaggedRow | PairRow | ImageRow | PreferenceRow | UnpairedRow) & Weighted);
 
 /** A row of causal_lm. */
-export type TextRow =
-  | ChatRow
-  | {
-      readonly kind: 'completion';
-      readonly line: number;
-      readonly prompt: string;
-      readonly completion: string;
-    }
-  | { readonly kind: 'text'; readonly line: number; readonly text: string }
-  | {
-      readonly kind: 'tokenized';
-      readonly line: number;
-      readonly input_ids: readonly number[];
-      readonly labels: readonly number[];
-      readonly attention_mask: readonly number[];
-    };
+export type TextRow = Weighted &
+  (
+    | ChatRow
+    | {
+        readonly kind: 'completion';
+        readonly line: number;
+        readonly prompt: string;
+        readonly completion: string;
+        /** The prompt is no message of its own: it gets no chat template. */
+        readonly plain?: true;
+      }
+    | { readonly kind: 'text'; readonly line: number; readonly text: string }
+    | {
+        readonly kind: 'tokenized';
+        readonly line: number;
+        readonly input_ids: readonly number[];
+        readonly labels: readonly number[];
+        readonly attention_mask: readonly number[];
+      }
+  );
 
 export interface ChatRow extends Chat {
   readonly kind: 'messages';
@@ -54,6 +66,29 @@ export interface PairRow {
   readonly line: number;
   readonly anchor: string;
   readonly positive: string;
+}
+
+/** A prompt with two answers, of which one is better. */
+export interface PreferenceRow {
+  readonly kind: 'preference';
+  readonly line: number;
+  /** The prompt with each answer; the prompt has no labels. */
+  readonly chosen: TextRow;
+  readonly rejected: TextRow;
+  /** By how much the reward of the chosen answer should exceed the other. */
+  readonly margin: number | null;
+  /** Log-probabilities of the answers that another program computed for the reference. */
+  readonly stated: readonly [chosen: number, rejected: number] | null;
+}
+
+/** A prompt with an answer that is good or not. */
+export interface UnpairedRow {
+  readonly kind: 'unpaired';
+  readonly line: number;
+  readonly answer: TextRow;
+  readonly desirable: boolean;
+  /** The log-probability of the answer that another program computed for the reference. */
+  readonly stated: number | null;
 }
 
 /** An image with its class. */

@@ -38,6 +38,15 @@ export function rowTexts(row: Row): readonly RowText[] {
         { role: 'anchor', text: row.anchor },
         { role: 'positive', text: row.positive },
       ];
+    case 'preference':
+      return [
+        ...rowTexts(row.chosen),
+        ...rowTexts(row.rejected)
+          .slice(-1)
+          .map(({ text }) => ({ role: 'rejected', text })),
+      ];
+    case 'unpaired':
+      return [...rowTexts(row.answer), { role: 'label', text: String(row.desirable) }];
     case 'image':
       return [
         { role: 'image', text: row.file },

@@ -1,8 +1,14 @@
+import type { ColumnNames } from '../../shared/datasetSources';
 import type { Recipe } from '../../shared/recipe';
 import type { RowReport } from './rowReport';
 
 /** The task of the rows, and what happens to those that cannot be trained on as they are. */
-export type RowSettings = Pick<Recipe, 'task' | 'chats' | 'unlabelled_rows'>;
+export type RowSettings = Pick<Recipe, 'task' | 'chats' | 'unlabelled_rows'> & {
+  /** Missing in recipes of older versions. */
+  readonly objective?: Recipe['objective'];
+  /** The names of columns in the data. */
+  readonly columns?: ColumnNames | undefined;
+};
 
 /** The recipe's defaults. */
 export const ROW_SETTINGS: RowSettings = {

@@ -18,7 +18,7 @@ export function readTokenized(columns: Columns, { line, report }: RowContext): R
   if (!ids || !labels || !mask) return null;
   if (ids.length === 0) return report.error('"input_ids" is empty.', 'input_ids');
   const before = report.errorCount;
-  checkIds(ids, report);
+  checkIds(ids, 'input_ids', report);
   checkLabels(ids, labels, report);
   const kept = unpadded(mask, ids.length, report);
   if (report.errorCount > before || !kept) return null;
@@ -32,7 +32,8 @@ export function readTokenized(columns: Columns, { line, report }: RowContext): R
   };
 }
 
-function integers(columns: Columns, key: string, report: RowReport): number[] | null {
+/** A column that must be a list of whole numbers. Null: it is not, which is reported. */
+export function integers(columns: Columns, key: string, report: RowReport): number[] | null {
   const value = columns[key];
   if (!Array.isArray(value))
     return report.error(`"${key}" must be a list of whole numbers, not ${kindOf(value)}.`, key);
@@ -49,9 +50,10 @@ function describeItem(item: unknown): string {
   return typeof item === 'string' ? quote(item) : String(item);
 }
 
-function checkIds(ids: readonly number[], report: RowReport): void {
+/** Reports a token id below 0. */
+export function checkIds(ids: readonly number[], key: string, report: RowReport): void {
   const wrong = ids.findIndex((id) => id < 0);
-  if (wrong >= 0) report.error(`A token id cannot be ${ids[wrong]!}.`, `input_ids[${wrong}]`);
+  if (wrong >= 0) report.error(`A token id cannot be ${ids[wrong]!}.`, `${key}[${wrong}]`);
 }
 
 function checkLabels(ids: readonly number[], labels: readonly number[], report: RowReport): void {

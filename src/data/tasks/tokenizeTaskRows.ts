@@ -1,7 +1,7 @@
 import { tagLabels, targetOf, type LabelSet } from './labelSet';
 import type { ProblemCollector } from '../dataset/problems';
 import { outsideFault } from '../tokenizer/vocabulary';
-import type { RowTokenizer } from '../examples/tokenizeRows';
+import { withWeight, type RowTokenizer } from '../examples/tokenizeRows';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import type { LabelledRow, PairRow, Row, TaggedRow } from '../rows/row';
 import type { Example } from '../examples/example';
@@ -39,7 +39,7 @@ export function taskTokenizer(problems: ProblemCollector, settings: TaskSettings
       try {
         const own = encode(row, encoder, settings);
         checkVocabulary(own.example, settings);
-        return { row, ...own };
+        return { row, ...own, example: withWeight(own.example, row) };
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
         problems.error(error.message, row.line);

@@ -4,6 +4,7 @@ import { excludedFileOf } from '../../formats/excludedRows';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { formatPlace, type Problem } from '../../shared/errors';
 import { listProblems, type Listed } from '../../shared/problemKinds';
+import { pathsOf, withPaths } from '../../shared/datasetSources';
 import { parseRecipe } from '../../shared/recipeFile';
 import { examineRecipe, type ExamineSettings } from '../training/examine';
 import { readRecipeText } from '../training/readRecipe';
@@ -12,7 +13,7 @@ import { printResult } from './context';
 import { list, optional } from './options';
 import { withQuietProgress } from './progress';
 import { countOf } from '../../shared/values';
-import { joinLines } from '../report';
+import { describeSources, joinLines } from '../report';
 
 interface Replacement {
   readonly file: string;
@@ -86,7 +87,7 @@ async function checkDatasets(
   const { problems, datasets, ...others } = await examineRecipe(
     {
       ...recipe,
-      dataset: read(recipe.dataset),
+      dataset: withPaths(recipe.dataset, pathsOf(recipe.dataset).map(read)),
       validation: recipe.validation === null ? null : read(recipe.validation),
     },
     file,
@@ -110,7 +111,13 @@ function withShownFile(problem: Problem, shown: (file: string) => string): Probl
   return place ? { ...problem, place: { ...place, file: shown(place.file) } } : problem;
 }
 
-function describeChecked({ datasets, max_length, limit, problems }: CheckedRecipe): string {
+function describeChecked({
+  datasets,
+  sources,
+  max_length,
+  limit,
+  problems,
+}: CheckedRecipe): string {
   const shown =
     limit < max_length
       ? `${countOf(limit, 'token')}, the most that the model supports`
@@ -118,6 +125,7 @@ function describeChecked({ datasets, max_length, limit, problems }: CheckedRecip
   return joinLines([
     ...problems.map((problem) => `${problem.severity}: ${describeWithPlace(problem)}`),
     ...datasets.flatMap((dataset) => datasetLines(dataset, shown)),
+    ...describeSources(sources ?? []),
   ]);
 }
 

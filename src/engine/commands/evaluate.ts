@@ -7,7 +7,7 @@ import { openDataset, type Dataset } from '../../data/dataset/dataset';
 import { collate, paddingId } from '../../data/examples/batch';
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
 import { ProblemCollector, throwErrors } from '../../data/dataset/problems';
-import { tokenizeDataset } from '../../data/dataset/tokenizedDataset';
+import { tokenizeRows } from '../../data/dataset/tokenizedDataset';
 import { textTokenizer, type RowTokenizer } from '../../data/examples/tokenizeRows';
 import type { Examples } from '../../data/examples/examples';
 import { ROW_SETTINGS } from '../../data/rows/settings';
@@ -35,6 +35,8 @@ import {
 import { printResult, type CommandContext } from './context';
 import { flag, required, withDefault } from './options';
 import { anyText, wholeNumber } from './optionValues';
+import type { ObjectiveMethod } from '../../shared/objective';
+import { comparedBy, evaluatePreferences } from './evaluatePreferences';
 import { countOf } from '../../shared/values';
 
 interface Answer {
@@ -47,10 +49,13 @@ interface Answer {
 interface Settings {
   readonly file: string;
   readonly exact: boolean;
+  readonly objective: ObjectiveMethod;
   readonly max_length: number;
   readonly max_new_tokens: number;
   readonly chat_template_kwargs: ChatVariables;
 }
+
+const objectiveMethod = v.picklist(['dpo', 'orpo', 'cpo', 'simpo']);
 
 /** lora evaluate. */
 export const evaluateCommand = defineCommand({
@@ -67,18 +72,31 @@ export const evaluateCommand = defineCommand({
         'chat-template-kwargs': templateVariablesOption,
         exact: flag('language models: also count the answers that match exactly'),
         'max-length': withDefault('2048', wholeNumber, 'N', 'longest row, in tokens'),
+        objective: withDefault(
+          'dpo',
+          objectiveMethod,
+          'METHOD',
+          'rows of preferences: dpo, orpo, cpo or simpo; rows with a label are compared by kto',
+        ),
         'max-new-tokens': withDefault('64', wholeNumber, 'N', '--exact: longest answer, in tokens'),
       },
       run: async ({ options }, context) => {
         const settings: Settings = {
           file: options.dataset,
           exact: options.exact,
+          objective: options.objective,
           max_length: options['max-length'],
           max_new_tokens: options['max-new-tokens'],
           chat_template_kwargs: options['chat-template-kwargs'],
         };
         const paths = { base: options.base, adapters: options.adapter };
-        await withModel(paths, context, { partial: options.partial }, (loaded) =>
+        const opening = { partial: options.partial };
+        const compared = await comparedBy(options.dataset, options.adapter, settings.objective);
+        if (compared) {
+          await evaluatePreferences({ paths, opening, compared }, settings, context);
+          return 0;
+        }
+        await withModel(paths, context, opening, (loaded) =>
           loaded.base.spec.head.kind === 'lm'
             ? evaluateText(loaded, settings, context)
             : evaluateTask(loaded, settings, context),
@@ -149,7 +167,8 @@ async function tokenizeTexts(
   };
   const scratch = path.join(tmpdir(), `evaluate.${randomUUID()}.${process.pid}.tmp`);
   const settings = { scratch, image_length: 1 };
-  const { examples, problems, close } = await tokenizeDataset(dataset, collecting, settings);
+  const rows = [{ dataset, tokenizer: collecting }];
+  const { examples, problems, close } = await tokenizeRows(rows, settings);
   throwErrors(problems);
   warnOfProblems([...dataset.problems, ...problems], warn);
   return { examples, exchanges, close };

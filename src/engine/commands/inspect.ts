@@ -1,3 +1,4 @@
+import { describeDataset } from '../../shared/datasetSources';
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { openDataset } from '../../data/dataset/dataset';
@@ -200,7 +201,7 @@ async function inspectRun(folder: string): Promise<Report> {
   const method = methodOf(recipe) === 'full' ? 'full fine-tuning' : `r = ${recipe.lora.r}`;
   const lines = [
     `Run ${name}: ${state}, step ${result.steps}${total_steps === null ? '' : ` of ${total_steps}`}`,
-    `base ${recipe.base}, dataset ${recipe.dataset}, ${method}`,
+    `base ${recipe.base}, dataset ${describeDataset(recipe.dataset)}, ${method}`,
     ...(remote === null
       ? []
       : [`on ${remote.target.name} (${remote.target.kind}, ${remote.target.place})`]),

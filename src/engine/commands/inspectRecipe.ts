@@ -11,7 +11,8 @@ import { openForTraining } from '../training/open';
 import { planWeights } from '../training/prepare';
 import { readRecipeText } from '../training/readRecipe';
 import { batchPieces } from '../tasks/batchPieces';
-import { describeExcluded, describeProblem, describeSkipped } from '../report';
+import { sourceRecord } from '../training/dataFacts';
+import { describeExcluded, describeProblem, describeSkipped, describeSources } from '../report';
 import { readPart, tokenizePart } from '../training/readProgress';
 import { countOf } from '../../shared/values';
 
@@ -56,7 +57,7 @@ export async function inspectRecipe(
 
 function reportOf(
   recipe: Recipe,
-  { train, statistics, warnings, labels, skipped, excluded }: PreparedData,
+  { train, statistics, sources, warnings, labels, skipped, excluded }: PreparedData,
   tokenizer: Tokenizer | null,
   hints: readonly string[],
 ): Report {
@@ -76,6 +77,7 @@ function reportOf(
       base: recipe.base,
       dataset: recipe.dataset,
       statistics,
+      sources: sources.map(sourceRecord),
       warnings,
       excluded_rows: excluded.reduce((sum, { rows }) => sum + rows, 0),
       skipped_rows: skipped.rows,
@@ -85,6 +87,7 @@ function reportOf(
     },
     lines: [
       describeStatistics(statistics, task, labels),
+      ...describeSources(sources.map(sourceRecord)),
       ...hints,
       ...describeExcluded(excluded),
       ...describeSkipped(skipped),

@@ -31,7 +31,7 @@ export async function planSending(
   const recipe = parseRecipe(await readRecipeText(file), file);
   return withTarget(entry, context, async (target) => {
     const report = await target.check(signal);
-    const bundle = await makeBundle(recipe, { dist, bases: entry.bases, signal });
+    const bundle = await makeBundle(recipe, { dist, bases: entry.bases, target, signal });
     const present = await target.present(bundle.items, signal);
     const items = bundle.items.map((item) => ({
       label: item.label,

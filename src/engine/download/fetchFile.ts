@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lstat, rename, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
+import { withRetries } from '../../common/atomicWrite';
 import { throwIfCancelled } from '../../common/cancellation';
 import { writeErrorReason } from '../../common/fileStatus';
 import { hashFile } from '../../common/hashFile';
@@ -65,7 +66,7 @@ export async function fetchFile(
       { place: { file: target }, fix: 'Download it again.' },
     );
   }
-  await rename(partial, target);
+  await withRetries(() => rename(partial, target));
 }
 
 async function append(

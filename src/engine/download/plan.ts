@@ -1,3 +1,4 @@
+import { isDeviceOfWindows } from '../../common/windowsNames';
 import { ggufParts, isLaterPart } from '../../formats/gguf/partNames';
 import { LoraError } from '../../shared/errors';
 
@@ -114,12 +115,9 @@ function verifiable(files: readonly HubFile[]): readonly HubFile[] {
   return files;
 }
 
-/** Names that open a device on Windows, with any ending. */
-const DEVICE = /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
-
 /** A name from the Hub must not lead to another folder, to a device, or to another name. */
 const isSafeName = (path: string) =>
-  /^\w[\w.-]{0,199}$/.test(path) && !/\.\.|\.$/.test(path) && !DEVICE.test(path);
+  /^\w[\w.-]{0,199}$/.test(path) && !/\.\.|\.$/.test(path) && !isDeviceOfWindows(path);
 
 const MAX_SUGGESTIONS = 12;
 

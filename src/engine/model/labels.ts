@@ -9,6 +9,13 @@ const LOSSES = {
   regression: 'regression',
 } as const;
 
+/** The output of a head that rates answers. */
+export const REWARD_LABELS: LabelSet = { problem_type: 'regression', names: ['reward'] };
+
+/** Whether a head has one output, called reward. */
+export const isReward = (labels: LabelSet | null): boolean =>
+  labels?.names.length === 1 && labels.names[0] === REWARD_LABELS.names[0];
+
 /** The loss of a classification or regression head, as options of loadModel. */
 export const lossOptionsOf = (labels: LabelSet | null): Pick<LoadOptions, 'loss'> =>
   labels ? { loss: LOSSES[labels.problem_type] } : {};

@@ -38,7 +38,7 @@ export function stepTensors(
   settings: TrainingSettings,
   plan: TrainingPlan,
 ): TensorToWrite[] {
-  const batches = new EpochBatches(examples, settings);
+  const batches = new EpochBatches(() => examples, settings);
   const rowsOf = (step: number): Int32Array => {
     const position = stepPosition(step, plan, settings.gradient_accumulation_steps);
     const inEpoch = batches.of(position.epoch);

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { hashFile } from '../../common/hashFile';
 import type { FileFingerprint, RunRecord } from '../../shared/run';
 import type { Bundle } from '../../targets/bundle/bundle';
+import { baseThere, namesOfBase, type KnownBases } from '../../targets/bundle/knownBases';
 import type { BundleFile, BundleItem, TrainerJob } from '../../targets/target';
 import { PLAN_FILES } from './plan';
 import { readRecipeText } from '../training/readRecipe';
@@ -47,19 +48,18 @@ export async function withPlanBundle<T>(
       warn: say,
       onProgress: () => undefined,
     });
-    return await use(await planBundle(prepared, { folder, dist, bases }));
+    return await use(await planBundle(prepared, { folder, dist, bases, signal }));
   } finally {
     await rm(temp, { recursive: true, force: true });
   }
 }
 
-interface BundleOptions {
+interface BundleOptions extends KnownBases {
   /** The folder of the plan. */
   readonly folder: string;
   /** The folder of the bundles. */
   readonly dist: string;
-  /** Bases that the target has: name or SHA-256 of the weights here, path there. */
-  readonly bases: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
 }
 
 /** In the folder `ray` of the bundles. */
@@ -69,7 +69,7 @@ const ID_LENGTH = 40;
 /** Collects what a prepared training needs: train.py, the plan, and the base. */
 export async function planBundle(
   { plan, sha256 }: PreparedPlan,
-  { folder, dist, bases }: BundleOptions,
+  { folder, dist, signal, ...known }: BundleOptions,
 ): Promise<PlanBundle> {
   const engine = itemOf('engine', await hashed(path.join(dist, 'ray'), TRAINER_FILES));
   const prepared = itemOf('plan', [
@@ -77,19 +77,18 @@ export async function planBundle(
     ...placed(folder, plan.files),
   ]);
   const base = itemOf('base', placed(plan.run.recipe.base, plan.base));
-  const names = [plan.run.recipe.base, path.basename(plan.run.recipe.base)];
-  const keys = [...names, ...plan.base.map((file) => file.sha256)];
-  const known = keys.find((key) => Object.hasOwn(bases, key));
+  const names = [...namesOfBase(plan.run.recipe.base), ...plan.base.map(({ sha256 }) => sha256)];
+  const there = await baseThere(names, known, signal);
   return {
-    items: [engine, prepared, ...(known === undefined ? [base] : [])],
+    items: [engine, prepared, ...(there === null ? [base] : [])],
     engine: engine.id,
     recipe: `${JSON.stringify(plan.run.recipe, null, 2)}\n`,
     trainer: {
       plan: prepared.id,
       sha256,
-      base: known === undefined ? `../../items/${base.id}` : bases[known]!,
+      base: there ?? `../../items/${base.id}`,
     },
-    there: known === undefined ? [] : [bases[known]!],
+    there: there === null ? [] : [there],
   };
 }
 

@@ -1,5 +1,8 @@
+import { stat } from 'node:fs/promises';
+import { firstPathOf, isHubSource, pathsOf } from '../../shared/datasetSources';
 import path from 'node:path';
 import { createFolder, replaceFile } from '../../common/atomicWrite';
+import { cachedHash } from '../../common/hashCache';
 import { hashFile } from '../../common/hashFile';
 import { paddingId } from '../../data/examples/batch';
 import { selectExamples, type Examples } from '../../data/examples/examples';
@@ -13,7 +16,9 @@ import { writeSafetensors } from '../../formats/safetensors/write';
 import type { Adapter } from '../../lora/adapter';
 import { Adapters } from '../../models/adapters';
 import type { Parameters } from '../../models/training/parameters';
+import { LoraError } from '../../shared/errors';
 import type { FileFingerprint, RunRecord } from '../../shared/run';
+import { modelTaskOf } from '../../shared/task';
 import { planTraining, type TrainingPlan } from '../../shared/trainingPlan';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { checkOutput } from '../outputPath';
@@ -62,7 +67,10 @@ export interface PreparedPlan {
 export async function preparePlan(options: PreparePlanOptions): Promise<PreparedPlan> {
   const { record, output, onProgress } = options;
   const { recipe } = record;
-  await checkOutput(output, [recipe.base, recipe.dataset]);
+  await checkOutput(output, [
+    recipe.base,
+    ...pathsOf(recipe.dataset).filter((file) => !isHubSource(file)),
+  ]);
   const { base, read } = await openForTraining(recipe, readPart(onProgress));
   try {
     refuseUnsupported(
@@ -81,6 +89,7 @@ export async function preparePlan(options: PreparePlanOptions): Promise<Prepared
       },
     });
     try {
+      if (data.has_weights) throw weightsError(firstPathOf(recipe.dataset));
       const { adapter } = await weights.create();
       const { parameters } = new Adapters(adapter);
       return await writePlan({ base, data, adapter, parameters, tools }, options);
@@ -91,6 +100,12 @@ export async function preparePlan(options: PreparePlanOptions): Promise<Prepared
     await base.close();
   }
 }
+
+const weightsError = (file: string): LoraError =>
+  new LoraError('dataset', 'Ray Train gives all rows the same weight, but these have weights.', {
+    place: { file },
+    fix: 'Remove the column "weight", or train without "engine": "ray-train".',
+  });
 
 interface Prepared {
   readonly base: BaseModel;
@@ -107,7 +122,7 @@ async function writePlan(
   const { base, data } = prepared;
   const { training } = record.recipe;
   const steps = planTraining(data.train.length, training);
-  const base_files = await fingerprintsIn(base.path, filesToLoad(base), signal);
+  const base_files = await baseFingerprints(base, signal);
   const run: RunRecord = {
     ...record,
     base: {
@@ -162,7 +177,7 @@ function trainingFacts(
   { recipe: { task, training } }: RunRecord,
   { steps_per_epoch }: TrainingPlan,
 ): Omit<TrainingPlanFile, 'version' | 'run' | 'files' | 'base'> {
-  const [first] = new EpochBatches(data.train, training).of(0);
+  const [first] = new EpochBatches(data.trainIn, training).of(0);
   return {
     texts: [CONFIG_FILE, CARD_FILE],
     first_batch: firstBatchLine(
@@ -190,10 +205,10 @@ async function writeStart(
   const targets =
     recipe.lora.init_adapter === null ? recipe.lora.target_modules : config.target_modules;
   await writePeftAdapter(folder, adapter, {
-    task: recipe.task,
+    task: modelTaskOf(recipe.task),
     labels: null,
     card: modelCard({
-      task: recipe.task,
+      task: modelTaskOf(recipe.task),
       labels: [],
       frozen_adapters: [],
       base: publishedBase(base),
@@ -229,6 +244,20 @@ const weightFingerprints = (
   files
     .map(({ file, ...others }) => ({ file: path.join(folder, file), ...others }))
     .filter(({ file }) => weight_files.includes(file));
+
+/** Of the files that are loaded, with hashes that are known from an earlier start. */
+async function baseFingerprints(
+  base: BaseModel,
+  signal: AbortSignal,
+): Promise<readonly FileFingerprint[]> {
+  const files: FileFingerprint[] = [];
+  for (const file of filesToLoad(base)) {
+    const place = path.join(base.path, file);
+    const sha256 = await cachedHash(place, { signal });
+    files.push({ file, size: (await stat(place)).size, sha256 });
+  }
+  return files;
+}
 
 async function fingerprintsIn(
   folder: string,

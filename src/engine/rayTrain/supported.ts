@@ -1,6 +1,8 @@
+import { sourcesOf } from '../../shared/datasetSources';
 import { shellQuote } from '../../common/shellQuote';
 import type { BaseModel } from '../../formats/baseModel';
 import { LoraError, type Problem } from '../../shared/errors';
+import { objectiveOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import { placeOfKey } from '../../shared/recipeFile';
 import { countOf } from '../../shared/values';
@@ -44,6 +46,12 @@ const LIMITS: readonly Limit[] = [
       `Ray Train trains language models only (causal_lm), not ${recipe.task}. Train it without "engine": "ray-train".`,
   },
   {
+    key: 'objective.method',
+    isBeyond: ({ recipe }) => objectiveOf(recipe) !== null && recipe.task === 'causal_lm',
+    message: ({ recipe }) =>
+      `Ray Train does not train by preferences (${recipe.objective.method}) yet. Train it without "engine": "ray-train".`,
+  },
+  {
     key: 'training.method',
     isBeyond: ({ recipe }) => recipe.training.method !== 'lora',
     message: () => 'Ray Train trains adapters only. Set training.method to "lora".',
@@ -61,6 +69,16 @@ const LIMITS: readonly Limit[] = [
       'Ray Train trains a single adapter. Merge the frozen adapters into the base first: lora merge.',
   },
   {
+    key: 'training.label_smoothing_factor',
+    isBeyond: ({ recipe }) => recipe.training.label_smoothing_factor > 0,
+    message: () => 'Ray Train trains without label smoothing. Set it to 0.',
+  },
+  {
+    key: 'training.neftune_noise_alpha',
+    isBeyond: ({ recipe }) => recipe.training.neftune_noise_alpha !== null,
+    message: () => 'Ray Train adds no noise to the vectors of tokens. Set it to null.',
+  },
+  {
     key: 'training.metric_for_best_model',
     isBeyond: ({ recipe }) => recipe.training.metric_for_best_model !== 'loss',
     message: () => 'Ray Train chooses the best weights by the validation loss. Use "loss".',
@@ -69,6 +87,13 @@ const LIMITS: readonly Limit[] = [
     key: 'training.early_stopping_patience',
     isBeyond: ({ recipe }) => recipe.training.early_stopping_patience !== null,
     message: () => 'Ray Train trains to the last step. Set early_stopping_patience to null.',
+  },
+  {
+    key: 'dataset',
+    isBeyond: ({ recipe }) =>
+      sourcesOf(recipe.dataset).some(({ weight }) => !Number.isInteger(weight)),
+    message: () =>
+      'Ray Train draws the same examples in each epoch. Give each source a whole weight and a number of rows.',
   },
   {
     key: 'samples.prompts',

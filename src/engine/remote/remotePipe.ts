@@ -43,6 +43,7 @@ const ProgressSchema = v.object({
     'reading data',
     'loading model',
     'training',
+    'reference',
     'evaluating',
     'sampling',
     'saving',

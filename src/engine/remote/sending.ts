@@ -34,11 +34,11 @@ export interface SentRun {
  * @throws LoraError('target' | 'cancelled' | 'disk')
  */
 export async function sendAndStart(run: SentRun): Promise<JobHandle> {
-  const { record, dist, bases, workers, signal, onStage } = run;
+  const { record, dist, bases, target, workers, signal, onStage } = run;
   onStage({ kind: 'checking' });
   if (workers !== null)
     return withPlanBundle({ ...run, workers }, (bundle) => startBundle(bundle, run));
-  return startBundle(await makeBundle(record.recipe, { dist, bases, signal }), run);
+  return startBundle(await makeBundle(record.recipe, { dist, bases, target, signal }), run);
 }
 
 /** What a job is started with; `trainer` where Ray Train trains it. */

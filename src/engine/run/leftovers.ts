@@ -1,5 +1,6 @@
 import { readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { withRetries } from '../../common/atomicWrite';
 import { pathExists } from '../../common/fileStatus';
 import { refuseLinks, removeWithin } from '../../common/withoutLinks';
 import { RUN_FILES } from '../../shared/run';
@@ -22,7 +23,7 @@ export async function clearLeftovers(runDir: string): Promise<void> {
       const file = path.join(folder, name);
       const replaced = REPLACED.exec(name)?.[1];
       if (replaced !== undefined && !(await pathExists(path.join(folder, replaced))))
-        await rename(file, path.join(folder, replaced)).catch(() => undefined);
+        await withRetries(() => rename(file, path.join(folder, replaced))).catch(() => undefined);
       else if (replaced !== undefined || UNFINISHED.test(name))
         await removeWithin(file, runDir).catch(() => undefined);
     }

@@ -1,3 +1,4 @@
+import { isHubSource, pathsOf } from '../../shared/datasetSources';
 import type { FileHandle } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -181,7 +182,10 @@ function runName({ base, dataset }: Recipe): string {
     .basename(base)
     .replace(/\.gguf$/i, '')
     .replace(/\.[QF]\d[\w]*$/, '');
-  return `${path.basename(dataset, path.extname(dataset))} on ${model}`;
+  const [first = '', ...others] = pathsOf(dataset).map((file) =>
+    path.basename(file, isHubSource(file) ? '' : path.extname(file)),
+  );
+  return `${first}${others.length > 0 ? ` and ${others.length} more` : ''} on ${model}`;
 }
 
 /** Reads the record of a run, to resume it. @throws LoraError('run') */

@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { BatchPiece } from '../../shared/metrics/lines';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import { labelPieces } from '../../data/examples/labelPieces';
-import type { Example } from '../../data/examples/example';
+import type { Example, Sequence } from '../../data/examples/example';
 import { NO_LABEL } from '../../shared/task';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 
@@ -21,8 +21,7 @@ export function batchPieces(
 ): readonly BatchPiece[] {
   switch (example.kind) {
     case 'tokens': {
-      if (task === 'causal_lm')
-        return labelPieces(example, tokenizer!).map(({ text, labelled }) => ({ text, labelled }));
+      if (task === 'causal_lm') return sequencePieces(example, tokenizer!);
       return [...example.input_ids].flatMap((id, i) => [
         inputPiece(`${i === 0 ? '' : ' '}${tokenizer!.decode([id])}`),
         ...(example.labels[i] === NO_LABEL
@@ -42,6 +41,17 @@ export function batchPieces(
         inputPiece(`${tokenizer!.decode([...example.anchor])} ↔ `),
         labelPiece(tokenizer!.decode([...example.positive])),
       ];
+    case 'preference':
+      return [
+        ...sequencePieces(example.chosen, tokenizer!),
+        inputPiece(' ✗ '),
+        ...sequencePieces(example.rejected, tokenizer!).filter(({ labelled }) => labelled),
+      ];
+    case 'unpaired':
+      return [
+        inputPiece(example.desirable ? '✓ ' : '✗ '),
+        ...sequencePieces(example.answer, tokenizer!),
+      ];
     case 'image': {
       const folder = path.basename(path.dirname(example.file));
       return [
@@ -51,6 +61,9 @@ export function batchPieces(
     }
   }
 }
+
+const sequencePieces = (sequence: Sequence, tokenizer: Tokenizer): BatchPiece[] =>
+  labelPieces(sequence, tokenizer).map(({ text, labelled }) => ({ text, labelled }));
 
 function targetText(target: readonly number[], { problem_type, names }: LabelSet): string {
   switch (problem_type) {

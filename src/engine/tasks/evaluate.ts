@@ -5,6 +5,8 @@ import type { Examples } from '../../data/examples/examples';
 import { yieldToEventLoop } from '../../models/ops/ops';
 import type { Model } from '../../models/model';
 import type { Task } from '../../shared/task';
+import type { ComparedPart, Comparisons } from '../comparisons/comparisons';
+import { ComparisonTotals } from '../comparisons/totals';
 import { scorerOf } from './scores';
 
 /** How examples are evaluated. */
@@ -23,7 +25,7 @@ export interface EvaluateOptions {
 
 /** The result of evaluating examples. */
 export interface EvaluationResult {
-  /** Mean over all labels. */
+  /** Weighted mean over all labels. */
   readonly loss: number;
   /** Number of labels. */
   readonly labelled: number;
@@ -31,6 +33,28 @@ export interface EvaluationResult {
 }
 
 const ROWS_PER_BATCH = 4;
+
+/** Loss and scores of answers that are compared. `labelled`: pairs, or rows of kto. */
+export async function evaluateCompared(
+  model: Model,
+  comparisons: Comparisons,
+  part: ComparedPart,
+  onProgress?: (fraction: number) => void,
+): Promise<EvaluationResult> {
+  const totals = new ComparisonTotals();
+  let loss_sum = 0;
+  let labelled = 0;
+  for (const indices of part.batches) {
+    const input = await comparisons.batch(part, indices);
+    const result = await model.evaluate(input);
+    loss_sum += result.loss_sum;
+    labelled += result.labelled;
+    if (input.comparison && result.compared) totals.add(input.comparison, result.compared);
+    onProgress?.(labelled / part.examples.length);
+    await yieldToEventLoop();
+  }
+  return { loss: loss_sum / labelled, labelled, scores: totals.scores() };
+}
 
 /** Loss and scores of examples. Examples of similar length share a batch, except pairs. */
 export async function evaluateExamples(
@@ -45,15 +69,17 @@ export async function evaluateExamples(
   if (task !== 'embedding') order.sort((a, b) => examples.lengthAt(a) - examples.lengthAt(b));
   let loss_sum = 0;
   let labelled = 0;
+  let weight = 0;
   for (let i = 0; i < order.length; i += size) {
     const batch = await collate(order.slice(i, i + size).map((index) => examples.at(index)));
     const part = await model.evaluate(batch);
     loss_sum += part.loss_sum;
     labelled += part.labelled;
+    weight += part.weight;
     if (part.outputs) scorer.add(batch, part.outputs);
     onProgress?.(Math.min(1, (i + size) / order.length));
     await yieldToEventLoop();
   }
-  const loss = loss_sum / labelled;
+  const loss = loss_sum / weight;
   return { loss, labelled, scores: scorer.scores(loss) };
 }

@@ -18,7 +18,7 @@ export interface Scorer {
 /** The scorer of a task. `labels`: null for causal_lm and embedding. */
 export function scorerOf(task: Task, labels: LabelSet | null): Scorer {
   if (task === 'embedding') return new PairScorer();
-  if (task === 'causal_lm' || !labels) return new PerplexityScorer();
+  if (task === 'causal_lm' || task === 'reward' || !labels) return new PerplexityScorer();
   if (task === 'token_cls') return new TagScorer(labels);
   switch (labels.problem_type) {
     case 'single_label_classification':

@@ -1,15 +1,17 @@
-import type { PreparedData } from '../../data/dataset/prepare';
-import type { RunRecord } from '../../shared/run';
+import type { PreparedData, PreparedSource } from '../../data/dataset/prepare';
+import type { RunRecord, SourceRecord } from '../../shared/run';
 
 /** What run.json says of a training's data. */
 export function dataFactsOf({
   statistics: { train, validation },
+  sources,
   skipped,
   excluded,
   fingerprint,
-}: Pick<PreparedData, 'statistics' | 'skipped' | 'excluded' | 'fingerprint'>): NonNullable<
-  RunRecord['data']
-> {
+}: Pick<
+  PreparedData,
+  'statistics' | 'sources' | 'skipped' | 'excluded' | 'fingerprint'
+>): NonNullable<RunRecord['data']> {
   return {
     examples: train.examples,
     validation_examples: validation.examples,
@@ -17,6 +19,24 @@ export function dataFactsOf({
     labelled_tokens: train.labelled_tokens,
     skipped_rows: skipped.rows,
     excluded_rows: excluded.reduce((sum, { rows }) => sum + rows, 0),
+    sources: sources.map(sourceRecord),
     fingerprint,
   };
 }
+
+/** What run.json and reports say of a source. */
+export const sourceRecord = ({
+  name,
+  weight,
+  statistics: { examples, tokens, labelled_tokens },
+  drawn,
+  share,
+}: PreparedSource): SourceRecord => ({
+  name,
+  weight,
+  examples,
+  tokens,
+  labelled_tokens,
+  drawn,
+  share,
+});

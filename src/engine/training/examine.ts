@@ -3,7 +3,9 @@ import { examineData } from '../../data/dataset/examine';
 import { RowCache } from '../../data/dataset/rowCache';
 import { positionsOf } from '../../formats/architecture/positions';
 import type { BaseModel } from '../../formats/baseModel';
-import { checkPacking, readData } from '../../data/dataset/prepare';
+import { sourceFacts } from '../../data/dataset/sourceFacts';
+import { checkPacking } from '../../data/dataset/packing';
+import { readData } from '../../data/dataset/prepare';
 import { availableMemory } from '../../common/system';
 import { multipliesBf16 } from '../../runtime/processor';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
@@ -19,7 +21,7 @@ import { readPart, tokenizePart } from './readProgress';
 import { readRecipeText } from './readRecipe';
 import { planResources } from './resources';
 
-type Examined = Pick<CheckedRecipe, 'base' | 'limit' | 'datasets' | 'problems'>;
+type Examined = Pick<CheckedRecipe, 'base' | 'limit' | 'datasets' | 'sources' | 'problems'>;
 
 export interface ExamineSettings {
   /** Progress from 0 to 1. What it throws ends the check. */
@@ -63,6 +65,7 @@ export async function examineRecipe(
       datasets: await examineData(await readData(recipe, null), recipe, null, {
         onProgress: report,
       }),
+      sources: [],
       problems,
     };
   };
@@ -78,13 +81,14 @@ export async function examineRecipe(
     });
     await cache?.save();
     await examinePlan(recipe, opened, {
+      runDir: path.dirname(file),
       warn,
       datasets,
       info: info ?? (() => undefined),
       available: available ?? availableMemory(),
     }).catch(refuse);
     const limit = Math.min(recipe.training.max_length, tools.max_positions);
-    return { base: base.name, limit, datasets, problems };
+    return { base: base.name, limit, datasets, sources: sourceFacts(read, datasets), problems };
   } catch (error) {
     return await rowsAlone(error);
   } finally {
@@ -101,18 +105,21 @@ async function rowCacheFor(
   if (file === null || recipe.task !== 'causal_lm') return undefined;
   const files = await base.readTokenizer();
   if (files.chat_template?.includes('strftime_now') === true) return undefined;
-  const { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs } = recipe;
+  const { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs, objective } =
+    recipe;
   return RowCache.open(
     file,
     JSON.stringify([
       files,
-      { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs },
+      { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs, objective },
       [recipe.training.max_length, positionsOf(base.spec), base.spec.vocab_size],
     ]),
   );
 }
 
 interface PlanInputs {
+  /** Where runs of the recipe are written below. */
+  readonly runDir: string;
   readonly datasets: readonly CheckedDataset[];
   readonly warn: (message: string, key?: string) => void;
   readonly info: (text: string) => void;
@@ -122,8 +129,8 @@ interface PlanInputs {
 /** Plans the adapter, and the memory where the rows are without errors. */
 async function examinePlan(
   recipe: Recipe,
-  { base: opened }: OpenedForTraining,
-  { warn, datasets, info, available }: PlanInputs,
+  { base: opened, read }: OpenedForTraining,
+  { runDir, warn, datasets, info, available }: PlanInputs,
 ): Promise<void> {
   const { method, seed } = recipe.training;
   const base = method === 'full' ? withInitialHead(opened, seed) : opened;
@@ -131,6 +138,7 @@ async function examinePlan(
   const plan = await planWeights(recipe, base, hooks);
   checkPacking(recipe);
   const facts = datasets.map(({ statistics }) => statistics);
+  const drawn = sourceFacts(read, datasets).reduce((sum, own) => sum + own.drawn, 0);
   if (facts.includes(null)) return;
   const longest = facts.reduce((most, own) => Math.max(most, own!.longest), 0);
   await planResources(
@@ -138,9 +146,9 @@ async function examinePlan(
       recipe,
       base,
       plan,
-      runDir: path.dirname(recipe.dataset),
+      runDir,
       data: {
-        train: { length: facts[0]!.examples },
+        train: { length: drawn },
         statistics: { train: { longest }, validation: { longest } },
       },
     },

@@ -1,12 +1,16 @@
 import path from 'node:path';
 import { tokensOf, type Example } from '../../data/examples/example';
-import type { Model } from '../../models/model';
+import { labelsIn } from '../../data/examples/tokenizeRows';
+import type { LabelledInput, Model } from '../../models/model';
+import { describeDataset } from '../../shared/datasetSources';
 import type { LoraError } from '../../shared/errors';
-import type { SampleLine } from '../../shared/metrics/lines';
+import type { ComparedScores, SampleLine, SourceLoss } from '../../shared/metrics/lines';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES, type StoppedEarly } from '../../shared/run';
-import { evaluateExamples } from '../tasks/evaluate';
+import type { ComparedTraining } from '../comparisons/comparedTraining';
+import { ComparisonTotals } from '../comparisons/totals';
+import { evaluateCompared, evaluateExamples, type EvaluationResult } from '../tasks/evaluate';
 import {
   checkpointSteps,
   pruneCheckpoints,
@@ -29,6 +33,8 @@ import { learningRate } from './schedule';
 export interface TrainingLoopParts extends PreparedTraining {
   readonly model: Model;
   readonly product: Product;
+  /** Null: the answers are learnt, not compared. */
+  readonly compared: ComparedTraining | null;
   readonly recipe: Recipe;
   readonly run_dir: string;
   readonly control: Control;
@@ -40,9 +46,11 @@ export interface TrainingLoopParts extends PreparedTraining {
 /** Sums over the batches of one step. */
 interface StepTotals {
   readonly loss_sum: number;
-  /** Labels: the loss is their mean. */
-  readonly labelled: number;
+  /** Of the labels, pairs or rows: the loss is their weighted mean. */
+  readonly weight: number;
   readonly tokens: number;
+  readonly labelled_tokens: number;
+  readonly scores: ComparedScores;
 }
 
 /**
@@ -66,7 +74,8 @@ export class TrainingLoop {
   constructor(private readonly parts: TrainingLoopParts) {
     const { data, recipe } = parts;
     this.plan = planTraining(data.train.length, recipe.training);
-    this.batches = new EpochBatches(data.train, recipe.training);
+    const isUnpaired = parts.compared?.comparisons.objective.method === 'kto';
+    this.batches = new EpochBatches(data.trainIn, recipe.training, isUnpaired);
     this.best = new BestTracker(recipe.training);
   }
 
@@ -202,9 +211,10 @@ export class TrainingLoop {
     const { training } = recipe;
     const step = this.step + 1;
     const started = this.now();
-    const { loss_sum, labelled, tokens } = await this.accumulateGradients(step);
+    const totals = await this.accumulateGradients(step);
+    const { loss_sum, weight, tokens } = totals;
     const learning_rate = learningRate(training, step, this.plan.total_steps);
-    const { grad_norm } = await model.step(labelled, {
+    const { grad_norm } = await model.step(weight, {
       learning_rate,
       weight_decay: training.weight_decay,
       max_grad_norm: training.max_grad_norm,
@@ -217,7 +227,7 @@ export class TrainingLoop {
     const seconds = (this.now() - started) / 1000;
     this.step = step;
     this.elapsed += seconds;
-    this.lastLoss = loss_sum / labelled;
+    this.lastLoss = loss_sum / weight;
     this.parts.emit({
       kind: 'metric',
       line: {
@@ -228,29 +238,37 @@ export class TrainingLoop {
         grad_norm,
         learning_rate,
         tokens,
-        labelled_tokens: labelled,
+        labelled_tokens: totals.labelled_tokens,
         tokens_per_second: tokens / seconds,
         memory: process.memoryUsage.rss(),
         elapsed: this.elapsed,
+        ...totals.scores,
       },
     });
   }
 
   private async accumulateGradients(step: number): Promise<StepTotals> {
-    const { model, data, control } = this.parts;
-    let loss_sum = 0;
-    let labelled = 0;
-    let tokens = 0;
-    for (const { examples, dropout_seed } of this.batchesOf(step)) {
-      const part = await model.accumulate(await data.collate(examples), dropout_seed);
+    const { model, data, control, compared } = this.parts;
+    let [loss_sum, weight, tokens, labelled_tokens] = [0, 0, 0, 0];
+    const totals = new ComparisonTotals();
+    for (const { indices, examples, dropout_seed } of this.batchesOf(step)) {
+      const input: LabelledInput = compared
+        ? await compared.comparisons.batch(compared.train, indices)
+        : await data.collate(examples);
+      const part = await model.accumulate(input, dropout_seed);
       if (!Number.isFinite(part.loss_sum))
         throw await this.diverged(describeStep(step, part.loss_sum, examples));
       loss_sum += part.loss_sum;
-      labelled += part.labelled;
-      for (const example of examples) tokens += tokensOf(example, data.image_length);
+      weight += part.weight;
+      if (!compared) labelled_tokens += part.labelled;
+      if (input.comparison && part.compared) totals.add(input.comparison, part.compared);
+      for (const example of examples) {
+        tokens += tokensOf(example, data.image_length);
+        if (compared) labelled_tokens += labelsIn(example);
+      }
       await control.betweenOperations();
     }
-    return { loss_sum, labelled, tokens };
+    return { loss_sum, weight, tokens, labelled_tokens, scores: totals.scores() };
   }
 
   /** The batches of a step (from 1), with the seeds of their dropout. */
@@ -259,14 +277,15 @@ export class TrainingLoop {
     const { epoch, batches } = stepPosition(step, this.plan, gradient_accumulation_steps);
     const inEpoch = this.batches.of(epoch);
     return batches.map((index) => ({
-      examples: this.examplesAt(inEpoch[index]!),
+      indices: inEpoch[index]!,
+      examples: this.examplesAt(inEpoch[index]!, epoch),
       dropout_seed: Math.floor(createRandom(seed, 'dropout', epoch, index)() * 2 ** 31),
     }));
   }
 
-  private examplesAt(indices: readonly number[]): Example[] {
-    const { train } = this.parts.data;
-    return indices.map((index) => train.at(index));
+  private examplesAt(indices: readonly number[], epoch: number): Example[] {
+    const examples = this.parts.data.trainIn(epoch);
+    return indices.map((index) => examples.at(index));
   }
 
   /** Milliseconds, without those of pauses. */
@@ -275,20 +294,14 @@ export class TrainingLoop {
   }
 
   private async evaluate(): Promise<void> {
-    const { data, emit, recipe, model } = this.parts;
+    const { data, emit, recipe } = this.parts;
     if (data.validation.length === 0 || this.lastEvaluation?.step === this.step) return;
     this.reportProgress('evaluating', 0);
-    const { loss, labelled, scores } = await evaluateExamples(model, data.validation, {
-      task: recipe.task,
-      labels: data.labels,
-      collate: data.collate,
-      pairs_per_batch: recipe.training.per_device_train_batch_size,
-      onProgress: (fraction) => this.reportProgress('evaluating', fraction),
-    });
+    const { loss, labelled, scores } = await this.evaluateValidation();
     if (!Number.isFinite(loss))
       throw await this.diverged(
         `The validation loss became ${loss} after step ${this.step}`,
-        recipe.validation ?? recipe.dataset,
+        recipe.validation ?? describeDataset(recipe.dataset),
       );
     this.lastEvaluation = { step: this.step, loss };
     emit({
@@ -299,6 +312,7 @@ export class TrainingLoop {
         loss,
         labelled_tokens: labelled,
         scores,
+        ...(await this.sourceLosses()),
         elapsed: this.elapsed,
       },
     });
@@ -308,6 +322,38 @@ export class TrainingLoop {
     const { metric_for_best_model: name } = recipe.training;
     const metric = name === 'loss' ? null : { name, value: this.best.best?.value ?? NaN };
     emit({ kind: 'best', step: this.step, loss, metric });
+  }
+
+  private evaluateValidation(): Promise<EvaluationResult> {
+    const { model, data, recipe, compared } = this.parts;
+    const onProgress = (fraction: number) => this.reportProgress('evaluating', fraction);
+    if (compared)
+      return evaluateCompared(model, compared.comparisons, compared.validation, onProgress);
+    return evaluateExamples(model, data.validation, {
+      task: recipe.task,
+      labels: data.labels,
+      collate: data.collate,
+      pairs_per_batch: recipe.training.per_device_train_batch_size,
+      onProgress,
+    });
+  }
+
+  /** The losses of several sources, each on its own part of the validation set. */
+  private async sourceLosses(): Promise<{ readonly sources?: readonly SourceLoss[] }> {
+    const { data, recipe, model, compared } = this.parts;
+    if (compared || data.sources.length < 2 || data.sources.some((own) => own.validation === null))
+      return {};
+    const sources: SourceLoss[] = [];
+    for (const { name, validation } of data.sources) {
+      const { loss, labelled } = await evaluateExamples(model, validation!, {
+        task: recipe.task,
+        labels: data.labels,
+        collate: data.collate,
+        pairs_per_batch: recipe.training.per_device_train_batch_size,
+      });
+      sources.push({ name, loss, labelled_tokens: labelled });
+    }
+    return { sources };
   }
 
   private async sample(): Promise<void> {
@@ -340,7 +386,7 @@ export class TrainingLoop {
   /** `what`: a clause without a full stop. `file`: the rows in question. */
   private async diverged(
     what: string,
-    file: string = this.parts.recipe.dataset,
+    file: string = describeDataset(this.parts.recipe.dataset),
   ): Promise<LoraError> {
     const { recipe, run_dir } = this.parts;
     const saved = (await checkpointSteps(run_dir)).find((step) => step <= this.step);
@@ -358,7 +404,11 @@ export class TrainingLoop {
 
   private showFirstBatch(): void {
     const { recipe, emit } = this.parts;
-    const line = firstBatchLine(this.examplesAt(this.batches.of(0)[0]!), recipe.task, this.parts);
+    const line = firstBatchLine(
+      this.examplesAt(this.batches.of(0)[0]!, 0),
+      recipe.task,
+      this.parts,
+    );
     emit({ kind: 'metric', line });
   }
 

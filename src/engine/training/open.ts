@@ -1,4 +1,6 @@
+import { firstPathOf } from '../../shared/datasetSources';
 import { readData, type ReadData } from '../../data/dataset/prepare';
+import { tasksOf } from '../../formats/architecture/readSpec';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import type { BaseModel } from '../../formats/baseModel';
@@ -6,8 +8,8 @@ import { isModuleToSave } from '../../lora/modulesToSave';
 import { metricsOfTask } from '../../shared/bestMetric';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
-import { labelNamesOf } from '../model/labels';
-import type { ProblemType } from '../../shared/task';
+import { modelTaskOf, type ProblemType, type Task } from '../../shared/task';
+import { labelNamesOf, REWARD_LABELS } from '../model/labels';
 import { countOf } from '../../shared/values';
 
 /** A base and the rows to train it on. */
@@ -29,21 +31,21 @@ export async function openForTraining(
   onProgress?: (fraction: number) => void,
 ): Promise<OpenedForTraining> {
   const { task, base: file, lora } = recipe;
-  const base = await openBaseUnder(file, lora.init_adapter, { task });
+  const base = await openBaseUnder(file, lora.init_adapter, { task: modelTaskOf(task) });
   try {
     const initial = lora.init_adapter === null ? null : await readAdapterTask(lora.init_adapter);
     if (initial) refuseFrozenVocabulary(base, initial, lora.init_adapter!);
     const known = initial?.labels?.names ?? labelNamesOf(base);
-    const read = await readData(recipe, known, onProgress);
-    checkBestMetric(recipe, read.labels?.problem_type ?? null);
-    const names = read.labels?.names;
+    const read = await readData(recipe, known, { onProgress });
+    checkAgainstLabels(recipe, read.labels?.problem_type ?? null);
+    const names = wantedLabels(task, base, read);
     if (!names) return { base, read };
     if (initial) checkLabelCount(initial.num_labels, names.length, lora.init_adapter!);
-    else if (haveSameNames(names, labelNamesOf(base))) return { base, read };
+    else if (hasHead(base, task, names)) return { base, read };
     await base.close();
     return {
       base: await openBaseUnder(file, lora.init_adapter, {
-        task,
+        task: modelTaskOf(task),
         num_labels: names.length,
         new_head: true,
       }),
@@ -55,19 +57,53 @@ export async function openForTraining(
   }
 }
 
-/** @throws LoraError('recipe') for a metric that the kind of the rows' labels does not have */
-function checkBestMetric(
+/** @throws LoraError('recipe') for a setting that the kind of the rows' labels does not have */
+function checkAgainstLabels(
   { task, dataset, problem_type, training }: Recipe,
   found: ProblemType | null,
 ): void {
-  const { metric_for_best_model: metric } = training;
+  const { metric_for_best_model: metric, label_smoothing_factor } = training;
   const known = metricsOfTask(task, found ?? problem_type);
-  if (known.includes(metric)) return;
-  throw new LoraError(
-    'recipe',
-    `Evaluations of these rows have no "${metric}". They have ${known.join(', ')}.`,
-    { place: { file: dataset, key: 'training.metric_for_best_model' } },
-  );
+  const refuse = (key: string, message: string) =>
+    new LoraError('recipe', message, {
+      place: { file: firstPathOf(dataset), key: `training.${key}` },
+    });
+  if (!known.includes(metric))
+    throw refuse(
+      'metric_for_best_model',
+      `Evaluations of these rows have no "${metric}". They have ${known.join(', ')}.`,
+    );
+  if (label_smoothing_factor > 0 && found !== null && found !== 'single_label_classification')
+    throw refuse(
+      'label_smoothing_factor',
+      'Label smoothing is for single classes, but these rows have several or numbers. Set it to 0.',
+    );
+}
+
+/** The outputs of the head that is trained; undefined: the model has no head for labels. */
+function wantedLabels(
+  task: Task,
+  base: BaseModel,
+  { labels }: ReadData,
+): readonly string[] | undefined {
+  if (task !== 'reward') return labels?.names;
+  refuseEncoder(base);
+  return REWARD_LABELS.names;
+}
+
+/** Whether the base has the head already. The name of its only output does not matter. */
+function hasHead(base: BaseModel, task: Task, names: readonly string[]): boolean {
+  const own = labelNamesOf(base);
+  return task === 'reward' ? own?.length === 1 : haveSameNames(names, own);
+}
+
+/** Answers are texts that a language model continues a prompt with. */
+function refuseEncoder({ spec, path: file }: BaseModel): void {
+  if (tasksOf(spec.family).includes('causal_lm')) return;
+  throw new LoraError('base', `A ${spec.family} model reads no answers to prompts.`, {
+    place: { file },
+    fix: 'Choose a language model as the base of a reward model.',
+  });
 }
 
 /** A vocabulary of the adapter's own can only be kept if it is trained with the adapter. */

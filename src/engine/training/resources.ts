@@ -8,6 +8,7 @@ import {
   type MemoryEstimate,
 } from '../../lora/memory';
 import { planStep, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
+import { rowFormOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/run';
 import { checkDisk, checkMemory, describeStepPlan } from './memoryCheck';
@@ -92,7 +93,8 @@ function largestBatch({ recipe, data }: ResourceInputs): BatchShape {
   const { task, training } = recipe;
   const examples = Math.min(training.per_device_train_batch_size, data.train.length);
   // a pair of texts is two rows
-  const rows = task === 'embedding' ? 2 * examples : examples;
+  const isPair = task === 'embedding' || rowFormOf(recipe) === 'preference';
+  const rows = isPair ? 2 * examples : examples;
   const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
   if (task === 'image_cls') return { rows, length: longest };
   if (training.packing) return { rows, length: training.max_length };

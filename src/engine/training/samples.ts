@@ -154,6 +154,7 @@ export function sampleJobs(
   model: Model,
   { prompts, data, tokenizer }: SampleSource,
 ): readonly SampleJob[] {
+  if (recipe.task === 'reward') return data.sample_rows.map((row) => rewardJob(row, model, data));
   if (recipe.task !== 'causal_lm') return data.sample_rows.map((row) => rowJob(row, model, data));
   return prompts.map(({ facts, ...prompt }) => ({
     facts,
@@ -180,6 +181,18 @@ function rowJob(row: SampleRow, model: Model, data: PreparedData): SampleJob {
         completion: text,
         ...(isNumber ? {} : compared(plain, expected ?? undefined, true)),
       };
+    },
+  };
+}
+
+/** The rewards of a pair. */
+function rewardJob(row: SampleRow, model: Model, data: PreparedData): SampleJob {
+  const { text: prompt, line } = row;
+  return {
+    facts: { prompt, line },
+    complete: async () => {
+      const [chosen, rejected] = await model.logits(await data.collate([row.example]));
+      return { completion: `chosen ${chosen!.toFixed(3)}, rejected ${rejected!.toFixed(3)}` };
     },
   };
 }

@@ -7,6 +7,15 @@ import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import type { GenerateParams } from '../../shared/engineProtocol';
 import type { Recipe } from '../../shared/recipe';
+import { positionsOf } from '../../formats/architecture/positions';
+import { hasReference } from '../../shared/objective';
+import {
+  comparedTraining,
+  keptReferences,
+  measureReferences,
+  planComparisons,
+  type ComparedTraining,
+} from '../comparisons/comparedTraining';
 import { answerPrompt } from '../model/answer';
 import { createOps } from '../model/backend';
 import { machineOf } from '../model/machine';
@@ -32,10 +41,11 @@ if (!port) throw new Error("This file is the engine's worker thread; cli.js star
 const control = new Control(port);
 const emit = (event: WorkerEvent) => port.postMessage(event);
 /** Reports the progress of what precedes the first step, and interrupts it when it is stopped. */
-const reportProgress = (phase: 'reading data' | 'loading model') => (fraction: number) => {
-  emit({ kind: 'progress', progress: { phase, fraction } });
-  control.throwIfStopped();
-};
+const reportProgress =
+  (phase: 'reading data' | 'loading model' | 'reference') => (fraction: number) => {
+    emit({ kind: 'progress', progress: { phase, fraction } });
+    control.throwIfStopped();
+  };
 
 async function runJob(job: TrainJob): Promise<void> {
   reportProgress('reading data')(0);
@@ -62,10 +72,12 @@ async function train(job: TrainJob, prepared: PreparedTraining): Promise<void> {
   const { recipe, run_dir, resume_from } = job;
   const checkpoint = resume_from === null ? null : checkpointFolder(run_dir, resume_from);
   const ops = await createOps(job.runtime, job.dist);
-  const model = await loadForTraining(prepared, recipe, checkpoint, {
-    ops,
-    onProgress: reportProgress('loading model'),
-  });
+  const load = (from: string | null) =>
+    loadForTraining(prepared, recipe, from, {
+      ops,
+      onProgress: reportProgress('loading model'),
+    });
+  const { model, compared } = await loadCompared(job, prepared, { checkpoint, load });
   ops.yieldPoint = () => control.betweenOperations();
   const product =
     recipe.training.method === 'full'
@@ -76,6 +88,7 @@ async function train(job: TrainJob, prepared: PreparedTraining): Promise<void> {
     ...prepared,
     model,
     product,
+    compared,
     recipe,
     run_dir,
     control,
@@ -96,6 +109,45 @@ async function train(job: TrainJob, prepared: PreparedTraining): Promise<void> {
   model.dispose();
   const { stopped_early } = loop;
   emit({ kind: 'done', state, product: loop.hasTrained ? product.kind : null, stopped_early });
+}
+
+interface Loading {
+  /** The folder to continue from; null: the start. */
+  readonly checkpoint: string | null;
+  readonly load: (checkpoint: string | null) => Promise<Model>;
+}
+
+/**
+ * Loads the model. Where answers are compared with a reference, that is the model before the first
+ * step: a resumed run that does not keep its measures takes them again from there.
+ */
+async function loadCompared(
+  { recipe, run_dir }: TrainJob,
+  prepared: PreparedTraining,
+  { checkpoint, load }: Loading,
+): Promise<{ readonly model: Model; readonly compared: ComparedTraining | null }> {
+  const planned = planComparisons(prepared, recipe);
+  if (!planned) return { model: await load(checkpoint), compared: null };
+  const { data, base } = prepared;
+  const max_length = Math.min(recipe.training.max_length, positionsOf(base.spec));
+  const measure = (model: Model) =>
+    measureReferences(planned, model, {
+      data,
+      max_length,
+      recipe,
+      run_dir,
+      onProgress: reportProgress('reference'),
+    });
+  let references = await keptReferences(planned, run_dir);
+  const isMeasured = hasReference(planned.objective) && !references;
+  if (isMeasured && checkpoint !== null) {
+    const start = await load(null);
+    references = await measure(start).finally(() => start.dispose());
+  }
+  const model = await load(checkpoint);
+  if (isMeasured && checkpoint === null) references = await measure(model);
+  const parts = { model, collate: data.collate, max_length };
+  return { model, compared: comparedTraining(planned, references, parts) };
 }
 
 async function generate(

@@ -1,11 +1,11 @@
-import type { Task } from '../../shared/task';
+import type { ModelTask } from '../../shared/task';
 import type { GgufFamily } from '../gguf/family';
 import type { ConfigReader } from './config';
 import type { Spec } from './spec';
 
 /** What a model is used for, when the config leaves it open. */
 export interface SpecOptions {
-  readonly task: Task;
+  readonly task: ModelTask;
   /** Outputs of a head for labels. */
   readonly num_labels: number;
 }
@@ -22,7 +22,7 @@ export type Rename = readonly [from: RegExp, to: string | null];
  */
 export interface Family {
   /** What its models can be trained for. */
-  readonly tasks: readonly Task[];
+  readonly tasks: readonly ModelTask[];
   /**
    * The model that a config.json describes.
    *
@@ -33,7 +33,7 @@ export interface Family {
   /** The start of transformers' class names: `Llama` of LlamaForCausalLM. */
   readonly transformersClass: string;
   /** Its classes for tasks whose names do not follow from `transformersClass`. */
-  readonly taskClasses?: Readonly<Partial<Record<Task, string>>>;
+  readonly taskClasses?: Readonly<Partial<Record<ModelTask, string>>>;
   /** Whether mlx-lm has models of this family. */
   readonly mlx: boolean;
   /** The family in GGUF files; null when such files of it are not supported. */

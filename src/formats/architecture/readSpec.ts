@@ -1,5 +1,5 @@
 import { LoraError } from '../../shared/errors';
-import { TASKS, type Task } from '../../shared/task';
+import { MODEL_TASKS, type ModelTask } from '../../shared/task';
 import { isObject } from '../../shared/values';
 import type { ReplacedTensor } from '../weightSource';
 import { ConfigReader, type Config } from './config';
@@ -11,7 +11,7 @@ import { taskOfClass } from './transformersClass';
 /** How a model is opened. */
 export interface ReadSpecOptions {
   /** By default what the checkpoint was made for. */
-  readonly task?: Task;
+  readonly task?: ModelTask;
   /** Labels of a new head; by default those of the config. */
   readonly num_labels?: number;
   /** Initialize the classifier's last layer newly, even when the checkpoint has one. */
@@ -51,7 +51,7 @@ const languageModelOf = ({ model_type }: Config): string =>
   WITH_TEXT_MODEL.includes(model_type) ? 'model.text_model' : 'model.language_model';
 
 /** What models of a family can be trained for. */
-export const tasksOf = (family: string): readonly Task[] => FAMILIES[family]?.tasks ?? [];
+export const tasksOf = (family: string): readonly ModelTask[] => FAMILIES[family]?.tasks ?? [];
 
 /** The config of the language model within that of a model for text and images; else the config. */
 export function textConfig(config: Config): Config {
@@ -69,7 +69,12 @@ export function textConfig(config: Config): Config {
 const typeOf = ({ model_type }: Config): string =>
   typeof model_type === 'string' ? model_type : JSON.stringify(model_type ?? null);
 
-function taskOf(config: Config, family: Family, file: string, wanted: Task | undefined): Task {
+function taskOf(
+  config: Config,
+  family: Family,
+  file: string,
+  wanted: ModelTask | undefined,
+): ModelTask {
   const task =
     wanted ??
     madeFor(config) ??
@@ -82,12 +87,12 @@ function taskOf(config: Config, family: Family, file: string, wanted: Task | und
     `A ${typeOf(config)} model does not support the task "${task}", only: ${family.tasks.join(', ')}.`,
     {
       place: { file, key: 'model_type' },
-      fix: `Choose another task or another model. Tasks: ${TASKS.join(', ')}.`,
+      fix: `Choose another task or another model. Tasks: ${MODEL_TASKS.join(', ')}.`,
     },
   );
 }
 
-function madeFor({ architectures }: Config): Task | undefined {
+function madeFor({ architectures }: Config): ModelTask | undefined {
   const name: unknown = Array.isArray(architectures) ? architectures[0] : null;
   return typeof name === 'string' ? taskOfClass(name) : undefined;
 }

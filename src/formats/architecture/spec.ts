@@ -1,4 +1,4 @@
-import type { Task } from '../../shared/task';
+import type { ModelTask } from '../../shared/task';
 
 /**
  * A transformer as its config.json describes it, as plain data. Paths are those of the modules in
@@ -7,7 +7,7 @@ import type { Task } from '../../shared/task';
 export interface Spec {
   /** model_type */
   readonly family: string;
-  readonly task: Task;
+  readonly task: ModelTask;
   readonly hidden_size: number;
   readonly vocab_size: number;
   readonly num_layers: number;

@@ -1,8 +1,8 @@
-import type { Task } from '../../shared/task';
+import type { ModelTask } from '../../shared/task';
 import { familyOf } from './families';
 import type { Spec } from './spec';
 
-const CLASS_ENDS: readonly (readonly [RegExp, Task])[] = [
+const CLASS_ENDS: readonly (readonly [RegExp, ModelTask])[] = [
   [/For(?:CausalLM|ConditionalGeneration)$|LMHeadModel$/, 'causal_lm'],
   [/ForSequenceClassification$/, 'seq_cls'],
   [/ForTokenClassification$/, 'token_cls'],
@@ -10,7 +10,7 @@ const CLASS_ENDS: readonly (readonly [RegExp, Task])[] = [
 ];
 
 /** The task that a class of transformers is for; undefined for a model without a head. */
-export const taskOfClass = (name: string): Task | undefined =>
+export const taskOfClass = (name: string): ModelTask | undefined =>
   CLASS_ENDS.find(([pattern]) => pattern.test(name))?.[1];
 
 /** The class of transformers that loads a model for its task: LlamaForCausalLM. */

@@ -1,10 +1,10 @@
 import { markdownText } from '../../shared/plainText';
-import type { Task } from '../../shared/task';
+import type { ModelTask } from '../../shared/task';
 import type { PublishedBase } from '../hub/publishedBase';
 
 /** What loading an adapter in Python depends on. */
 export interface LoadingFacts {
-  readonly task: Task;
+  readonly task: ModelTask;
   /** Null: the base is not known. */
   readonly base: PublishedBase | null;
   /** Outputs of a trained classifier; 0: it has none. */
@@ -35,7 +35,10 @@ export interface CardFacts extends Omit<LoadingFacts, 'base' | 'num_labels'> {
  * it has one.
  */
 const KINDS: Readonly<
-  Record<Task, { readonly pipeline: string; readonly model: string; readonly auto: string | null }>
+  Record<
+    ModelTask,
+    { readonly pipeline: string; readonly model: string; readonly auto: string | null }
+  >
 > = {
   causal_lm: {
     pipeline: 'text-generation',
@@ -101,7 +104,7 @@ export function loadingCode({
 /** A text as a literal of Python: JSON's escapes are also Python's. */
 const pythonText = (text: string) => JSON.stringify(text);
 
-function frontMatter(base: PublishedBase | null, task: Task | null): string[] {
+function frontMatter(base: PublishedBase | null, task: ModelTask | null): string[] {
   const hub = base?.hub ?? null;
   return [
     '---',
@@ -160,7 +163,7 @@ export function modelCard(facts: CardFacts): string {
 /** What the card of an adapter says that was made from others. */
 export interface DerivedFacts {
   /** Null: unknown. */
-  readonly task: Task | null;
+  readonly task: ModelTask | null;
   readonly base: PublishedBase | null;
   readonly num_labels: number;
   /** How it was made. */

@@ -3,7 +3,7 @@ import path from 'node:path';
 import * as v from 'valibot';
 import { LoraError } from '../../shared/errors';
 import { ruleOf } from '../../shared/schemaRule';
-import { PROBLEM_TYPES, type ProblemType, type Task } from '../../shared/task';
+import { PROBLEM_TYPES, type ProblemType, type ModelTask } from '../../shared/task';
 import { isFile } from '../../common/fileStatus';
 import { readJsonObject } from '../json';
 import { roleOf } from './names';
@@ -11,7 +11,7 @@ import { CONFIG_FILE, peftFolder } from './fileNames';
 import { hasWeights, withAdapterWeights } from './files';
 
 /** PEFT's TaskType; null: it has none for images. */
-export const TASK_TYPES: Readonly<Record<Task, string | null>> = {
+export const TASK_TYPES: Readonly<Record<ModelTask, string | null>> = {
   causal_lm: 'CAUSAL_LM',
   seq_cls: 'SEQ_CLS',
   token_cls: 'TOKEN_CLS',
@@ -28,7 +28,7 @@ export interface HeadLabels {
 /** What an adapter was trained for, as far as its files say. */
 export interface AdapterTask {
   /** Null: unknown. */
-  readonly task: Task | null;
+  readonly task: ModelTask | null;
   /** Null: it has no trained classifier. */
   readonly num_labels: number | null;
   /** Null: unknown. */
@@ -78,7 +78,7 @@ export async function readAdapterTask(given: string): Promise<AdapterTask> {
   const labels = await readLabels(path.join(folder, LABELS_FILE));
   const num_labels = await headRows(folder);
   return {
-    task: task as Task | null,
+    task: task as ModelTask | null,
     num_labels,
     labels: labels?.names.length === num_labels ? labels : null,
     modules_to_save: Array.isArray(modules_to_save) ? modules_to_save.map(String) : [],

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Adapter, AdapterConfig } from '../../lora/adapter';
-import type { Task } from '../../shared/task';
+import type { ModelTask } from '../../shared/task';
 import { replaceFolder, type WriteFolder } from '../../common/atomicWrite';
 import { DOTTED_NAMES } from '../kohya/names';
 import { writeSafetensors } from '../safetensors/write';
@@ -14,7 +14,7 @@ import { TASK_TYPES, writeLabels, type HeadLabels } from './task';
 
 /** What an adapter's folder says besides its weights. */
 export interface AdapterFacts {
-  readonly task: Task;
+  readonly task: ModelTask;
   /** The labels of its classifier; null: none. */
   readonly labels: HeadLabels | null;
   /** Text of README.md, the model card. */

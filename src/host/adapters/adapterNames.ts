@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { isInFolder, isSamePath } from '../../common/samePath';
 import type { RunSummary } from '../runs/run';
 import { distinctNames, runDetails } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
@@ -11,7 +12,7 @@ export function adapterName(adapter: string): string {
 
 /** The run whose folder contains the adapter. */
 export const runOfAdapter = (store: RunStore, adapter: string): RunSummary | undefined =>
-  store.runs.find(({ dir }) => adapter.startsWith(dir + path.sep));
+  store.runs.find(({ dir }) => isInFolder(adapter, dir));
 
 /**
  * What an adapter is called in the UI: the name of its run, followed by the checkpoint's unless it
@@ -20,7 +21,9 @@ export const runOfAdapter = (store: RunStore, adapter: string): RunSummary | und
 export function adapterLabel(store: RunStore, adapter: string): string {
   const run = runOfAdapter(store, adapter);
   if (!run) return adapterName(adapter);
-  return adapter === run.adapter ? run.name : `${run.name}, ${path.basename(adapter)}`;
+  return run.adapter !== null && isSamePath(adapter, run.adapter)
+    ? run.name
+    : `${run.name}, ${path.basename(adapter)}`;
 }
 
 /** The labels of adapters, equal ones told apart. */

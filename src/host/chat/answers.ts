@@ -1,3 +1,4 @@
+import { describeDataset } from '../../shared/datasetSources';
 import path from 'node:path';
 import { readTail } from '../../common/regularFile';
 import type { MetricLine } from '../../shared/metrics/lines';
@@ -103,7 +104,7 @@ function recordLines({
       ? 'full fine-tuning'
       : `lora: r ${lora.r}, lora_alpha ${lora.lora_alpha}, target_modules ${JSON.stringify(lora.target_modules)}`;
   return [
-    `base ${base?.name ?? recipe.base}${baseFacts}, dataset ${recipe.dataset}${dataFacts}`,
+    `base ${base?.name ?? recipe.base}${baseFacts}, dataset ${describeDataset(recipe.dataset)}${dataFacts}`,
     `${method}, trainable parameters ${number(trainable_parameters)}`,
     `training: learning_rate ${training.learning_rate}, ${training.lr_scheduler_type}, batch ${training.per_device_train_batch_size} x ${training.gradient_accumulation_steps}, max_length ${training.max_length}`,
     `best validation loss ${number(result.best_validation_loss)} at step ${number(result.best_step)}, ${number(result.first_validation_loss ?? null)} before the training, device ${versions.device ?? 'unknown'}`,

@@ -1,4 +1,3 @@
-import path from 'node:path';
 import * as vscode from 'vscode';
 import { asComparison, type ComparisonData } from '../../shared/pages/compare/protocol';
 import { LoraError } from '../../shared/errors';
@@ -10,6 +9,7 @@ import { t } from '../text/l10n';
 import type { RunStore } from '../runs/runStore';
 import type { PanelHost } from '../webview/panelHost';
 import { ComparePanels, type Pair } from './comparePanels';
+import { documentPath } from './documentPath';
 
 interface Compared {
   readonly data: ComparisonData;
@@ -154,7 +154,7 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
   }
 
   private document(place: string, text: string): vscode.Uri {
-    const uri = vscode.Uri.from({ scheme: SCHEME, path: `${place.split(path.sep).join('/')}.txt` });
+    const uri = vscode.Uri.from({ scheme: SCHEME, path: documentPath(place) });
     this.texts.set(uri.toString(), text);
     return uri;
   }

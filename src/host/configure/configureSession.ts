@@ -1,3 +1,4 @@
+import { rowsOf } from '../setup/rowCount';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
@@ -268,11 +269,9 @@ export class ConfigureSession implements vscode.Disposable {
     const recipe = parseRecipe(document.getText(), this.recipe.fsPath);
     const { inspections } = this.parts;
     if (this.base?.path !== recipe.base) this.base = await readBase(inspections, recipe.base);
-    if (this.rows?.dataset !== recipe.dataset) {
-      const asked = { file: recipe.dataset, siblings: [] };
-      const { rows } = await inspections.ask('dataset', asked);
-      this.rows = { dataset: recipe.dataset, rows };
-    }
+    const dataset = JSON.stringify(recipe.dataset);
+    if (this.rows?.dataset !== dataset)
+      this.rows = { dataset, rows: await rowsOf(inspections, recipe.dataset) };
     const { matched, unmatched } = matchTargets(this.base.modules, recipe.lora);
     const [unknown] = unmatched;
     if (unknown) {

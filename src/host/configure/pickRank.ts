@@ -1,3 +1,4 @@
+import { rowsOf } from '../setup/rowCount';
 import * as vscode from 'vscode';
 import { targetsFor } from '../../lora/selection';
 import { matchTargets } from '../../lora/targets';
@@ -28,10 +29,7 @@ export async function pickRank(
   const read = parseRecipe(document.getText(), recipe.fsPath);
   const { lora } = read;
   const base = await readBaseFacts(inspections, read.base);
-  const rows = await inspections.ask('dataset', { file: read.dataset, siblings: [] }).then(
-    (dataset) => dataset.rows,
-    () => null,
-  );
+  const rows = await rowsOf(inspections, read.dataset).catch(() => null);
   const before = {
     base: { ...base, batch: batchOf(base, read, null) },
     dataset: null,

@@ -1,4 +1,4 @@
-import { SCORE_NAMES, STEP_FIELDS } from '../../shared/metrics/table';
+import { COMPARED_FIELDS, SCORE_NAMES, STEP_FIELDS } from '../../shared/metrics/table';
 import type { RunHistory } from '../../shared/runHistory';
 
 /**
@@ -7,7 +7,7 @@ import type { RunHistory } from '../../shared/runHistory';
  */
 export function metricsCsv(history: RunHistory): string {
   const evals = history.lines.filter((line) => line.kind === 'eval');
-  const scores = SCORE_NAMES.filter((name) =>
+  const scores = [...SCORE_NAMES, ...COMPARED_FIELDS].filter((name) =>
     evals.some((line) => line.scores?.[name] !== undefined),
   );
   const validation = new Map(
@@ -17,7 +17,8 @@ export function metricsCsv(history: RunHistory): string {
     ]),
   );
   const noValidation = [NaN, ...scores.map(() => NaN)];
-  const columns = STEP_FIELDS.map((field) => history.column(field));
+  const fields = [...STEP_FIELDS, ...history.comparedFields];
+  const columns = fields.map((field) => history.column(field));
   const rows = Array.from(history.column('step'), (step, i) => ({
     step,
     cells: columns.map((column) => column[i]!),
@@ -25,14 +26,17 @@ export function metricsCsv(history: RunHistory): string {
   const known = new Set(rows.map(({ step }) => step));
   const evalOnly = [...validation.keys()]
     .filter((step) => !known.has(step))
-    .map((step) => ({ step, cells: STEP_FIELDS.map((field) => (field === 'step' ? step : NaN)) }));
+    .map((step) => ({ step, cells: fields.map((field) => (field === 'step' ? step : NaN)) }));
   const lines = [...rows, ...evalOnly]
     .sort((a, b) => a.step - b.step)
     .map(({ step, cells }) => [...cells, ...(validation.get(step) ?? noValidation)])
     .map((values) => values.map(cell).join(','));
-  const head = [...STEP_FIELDS, 'validation_loss', ...scores].join(',');
+  const scoreNames = scores.map((name) => (isCompared(name) ? `validation_${name}` : name));
+  const head = [...fields, 'validation_loss', ...scoreNames].join(',');
   return [head, ...lines, ''].join('\n');
 }
+
+const isCompared = (name: string): boolean => (COMPARED_FIELDS as readonly string[]).includes(name);
 
 function cell(value: number): string {
   return Number.isFinite(value) ? String(value) : '';

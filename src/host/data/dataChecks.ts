@@ -1,3 +1,4 @@
+import { pathsOf } from '../../shared/datasetSources';
 import { createHash } from 'node:crypto';
 import { copyFile, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -5,6 +6,8 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { pathExists } from '../../common/fileStatus';
 import { excludedFileOf } from '../../formats/excludedRows';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
+import { isSamePath } from '../../common/samePath';
 import type { CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError, type Problem } from '../../shared/errors';
 import { onFilesDeleted } from '../files/deletions';
@@ -13,9 +16,8 @@ import { isRecipe } from '../recipe/isRecipe';
 import { toDiagnostic as problemDiagnostic } from '../recipe/recipeDiagnostic';
 import { missingFiles, namesRemoteFiles } from '../recipe/recipeFiles';
 import { recipeProblems } from '../recipe/recipeProblems';
-import { datasetsOf, recipesNaming, recipeText } from '../recipe/recipeDatasets';
+import { findRecipes } from '../recipe/chooseRecipe';
 import type { Jobs } from '../jobs/jobs';
-import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
 import { diagnosticAt, DIAGNOSTIC_SOURCE } from '../ui/diagnostic';
 import { StatusItem } from '../ui/statusItem';
@@ -82,7 +84,8 @@ export class DataChecks implements vscode.Disposable {
   findingsFor(file: string): RecipeFindings | undefined {
     return [...this.found.values()].find(
       ({ recipe, checked }) =>
-        recipe === file || checked.datasets.some((dataset) => dataset.path === file),
+        isSamePath(recipe, file) ||
+        checked.datasets.some((dataset) => isSamePath(dataset.path, file)),
     );
   }
 
@@ -214,11 +217,6 @@ export class DataChecks implements vscode.Disposable {
       this.status.hide();
       return;
     }
-    this.status.onClick({
-      command: COMMANDS.openDataset.id,
-      title: t('Open Dataset'),
-      arguments: [file === found.recipe ? found.checked.datasets[0]?.path : file],
-    });
     this.status.show({ icon: 'database', text, tooltip: dataSummary(found.checked) });
   }
 }
@@ -235,13 +233,25 @@ async function copyList(dataset: string, copy: string): Promise<void> {
 }
 
 const isOpen = (file: string): boolean =>
-  vscode.workspace.textDocuments.some(({ fileName }) => fileName === file);
+  vscode.workspace.textDocuments.some(({ fileName }) => isSamePath(fileName, file));
 
 /** The problems of a recipe at its lines, without those of files that are not there. */
 async function placedProblems(recipe: string, found: readonly Problem[]): Promise<Problem[]> {
   const text = await recipeText(recipe);
   const missing = await missingFiles(text, recipe);
   return recipeProblems(found, text, recipe, new Set(missing.map(({ place }) => place!.key!)));
+}
+
+const recipeText = (recipe: string): Promise<string> =>
+  readTextFile(recipe, { maxBytes: MAX_BYTES.writtenByPeople }).catch(() => '');
+
+/** The datasets that a recipe names; none when it cannot be read. */
+async function datasetsOf(recipe: string): Promise<readonly string[]> {
+  const { checkRecipe } = await import('../../shared/recipeFile');
+  const { recipe: read } = checkRecipe(await recipeText(recipe), recipe);
+  return read
+    ? [...pathsOf(read.dataset), ...(read.validation === null ? [] : [read.validation])]
+    : [];
 }
 
 /** A recipe that is merely open must not make anything connect to a server. */
@@ -274,10 +284,18 @@ async function copyText(
   }
 }
 
+async function recipesNaming(file: string): Promise<readonly string[]> {
+  const recipes = (await findRecipes()).map((uri) => uri.fsPath).sort();
+  const named = await Promise.all(recipes.map((recipe) => datasetsOf(recipe)));
+  return recipes.filter((_, i) => named[i]!.some((dataset) => isSamePath(dataset, file)));
+}
+
 const toDiagnostic =
   (file: string) =>
   ({ line, severity, code, message }: ReturnType<typeof rowMarksOf>[number]): vscode.Diagnostic => {
-    const document = vscode.workspace.textDocuments.find((other) => other.fileName === file);
+    const document = vscode.workspace.textDocuments.find((other) =>
+      isSamePath(other.fileName, file),
+    );
     const length =
       document && line <= document.lineCount ? document.lineAt(line - 1).text.length : 1;
     const range = new vscode.Range(line - 1, 0, line - 1, length);

@@ -1,4 +1,9 @@
-import type { CheckedDataset, CheckedRecipe, CutRow } from '../../shared/checkedRecipe';
+import {
+  trainedOn,
+  type CheckedDataset,
+  type CheckedRecipe,
+  type CutRow,
+} from '../../shared/checkedRecipe';
 import { countProblems } from '../../shared/problemKinds';
 import { t } from '../text/l10n';
 import { Tooltip } from '../ui/tooltip';
@@ -40,7 +45,7 @@ export function rowMarksOf(
 ): RowMark[] {
   const marks: RowMark[] = [
     ...problems.map(({ place, severity, message }): RowMark => ({
-      line: place?.line ?? 1,
+      line: place?.line ?? place?.row ?? 1,
       severity,
       code: 'row',
       message,
@@ -77,20 +82,28 @@ export function rowMarksOf(
       ];
 }
 
+/** Files of a folder or a dataset of the hub that the tooltip has room for. */
+const MOST_FILES_SHOWN = 6;
 /** Length of the longest bar, in characters. */
 const BAR = 24;
 
 /** One line for the status bar: the number of errors, else the amount of data. */
 export function dataStatus(datasets: readonly CheckedDataset[], task: string): string {
-  const [train] = datasets;
+  const train = trainedOn(datasets).map(({ statistics }) => statistics);
   const errors = datasets.reduce(
     (sum, { problems }) =>
       sum + countProblems(problems.filter(({ severity }) => severity === 'error')),
     0,
   );
   if (errors > 0) return t('{0} {0|error|errors} in the data', errors);
-  if (!train?.statistics) return '';
-  const { examples, tokens, labelled_tokens } = train.statistics;
+  if (train.length === 0 || train.includes(null)) return '';
+  const sum = (key: 'examples' | 'tokens' | 'labelled_tokens') =>
+    train.reduce((total, own) => total + own![key], 0);
+  const [examples, tokens, labelled_tokens] = [
+    sum('examples'),
+    sum('tokens'),
+    sum('labelled_tokens'),
+  ];
   const rows = t('{0} {0|example|examples}', examples.toLocaleString());
   return task === 'causal_lm'
     ? t(
@@ -105,9 +118,10 @@ export function dataStatus(datasets: readonly CheckedDataset[], task: string): s
 /** The same in detail. */
 export function dataSummary({ datasets, base, max_length, task }: CheckedRecipe): Tooltip {
   const tooltip = new Tooltip();
-  for (const [i, dataset] of datasets.entries()) {
+  const train = new Set(trainedOn(datasets));
+  for (const dataset of datasets.slice(0, MOST_FILES_SHOWN)) {
     const name = dataset.path.split(/[/\\]/).at(-1)!;
-    tooltip.facts([[i === 0 ? t('Training data') : t('Validation data'), name]]);
+    tooltip.facts([[train.has(dataset) ? t('Training data') : t('Validation data'), name]]);
     if (!dataset.statistics) continue;
     tooltip
       .list(countsOf(dataset, dataset.statistics, { max_length, task }))

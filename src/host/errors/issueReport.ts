@@ -1,3 +1,4 @@
+import { escapeRegExp } from '../../shared/values';
 import type { Runtime } from '../../runtime/runtime';
 
 /** What an issue report says about the machine and the extension. */
@@ -54,8 +55,19 @@ export function runtimeFact(runtime: Runtime | null): string {
   return `TensorFlow ${runtime.tensorflow_version} (${runtime.source}) on the ${runtime.device.toUpperCase()}`;
 }
 
-/** Replaces the home folder by ~, also where its path is written with forward slashes. */
+/** Replaces the home folder by ~, which on Windows is written in many ways. */
 function withoutHome(text: string, home: string): string {
   if (home === '' || home === '/') return text;
-  return text.replaceAll(home, '~').replaceAll(home.replaceAll('\\', '/'), '~');
+  return /^[a-z]:[\\/]/i.test(home)
+    ? text.replace(pathOfWindows(home), '~')
+    : text.replaceAll(home, '~');
+}
+
+/** Finds a path in any case, with any slashes (in JSON double ones), and in the URL of a file. */
+function pathOfWindows(file: string): RegExp {
+  const [drive = '', ...names] = file.split(/[\\/]+/).filter(Boolean);
+  const either = names.map(
+    (name) => `(?:${[name, encodeURIComponent(name)].map(escapeRegExp).join('|')})`,
+  );
+  return new RegExp([`${drive[0]}(?::|%3A)`, ...either].join('[\\\\/]+'), 'gi');
 }

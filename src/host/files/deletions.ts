@@ -1,5 +1,5 @@
-import path from 'node:path';
 import * as vscode from 'vscode';
+import { isInFolder, isSamePath } from '../../common/samePath';
 
 /** Tells which files have been deleted, also with a folder above them, in or outside of VS Code. */
 export function onFilesDeleted(
@@ -7,7 +7,7 @@ export function onFilesDeleted(
 ): vscode.Disposable {
   const tell = (uris: readonly vscode.Uri[]) =>
     listener((file) =>
-      uris.some(({ fsPath }) => file === fsPath || file.startsWith(fsPath + path.sep)),
+      uris.some(({ fsPath }) => isSamePath(file, fsPath) || isInFolder(file, fsPath)),
     );
   const watcher = vscode.workspace.createFileSystemWatcher('**', true, true, false);
   return vscode.Disposable.from(

@@ -11,7 +11,6 @@ export const VIEWS = {
   compare: 'lora.compare',
   playground: 'lora.playground',
   configure: 'lora.configure',
-  data: 'lora.data',
   inspector: 'lora.inspector',
   certificate: 'lora.certificate',
 } as const;

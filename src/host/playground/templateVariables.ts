@@ -1,4 +1,4 @@
-import path from 'node:path';
+import { isInFolder } from '../../common/samePath';
 import type { TemplateVariables } from '../../shared/chatVariables';
 import type { RunSummary } from '../runs/run';
 
@@ -6,7 +6,7 @@ import type { RunSummary } from '../runs/run';
 export const runOf = <Run extends { readonly dir: string }>(
   place: string,
   runs: readonly Run[],
-): Run | undefined => runs.find(({ dir }) => place.startsWith(dir + path.sep));
+): Run | undefined => runs.find(({ dir }) => isInFolder(place, dir));
 
 /**
  * What the chat template gets where a model answers: the variables of the run that has trained it,

@@ -1,3 +1,4 @@
+import { pathsOf } from '../../shared/datasetSources';
 import { stat } from 'node:fs/promises';
 import type { CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError, type Problem } from '../../shared/errors';
@@ -23,8 +24,7 @@ export async function checkData(
   jobs: Pick<Jobs, 'ask'>,
 ): Promise<readonly Problem[]> {
   const dataset = checkRecipe(text, file).recipe?.dataset;
-  const info = dataset === undefined ? null : await stat(dataset).catch(() => null);
-  if (!info || info.size > MAX_DATASET_BYTES) return [];
+  if (dataset === undefined || (await sizeOf(pathsOf(dataset))) > MAX_DATASET_BYTES) return [];
   try {
     const { problems, datasets } = await withStatus(t('Checking the recipe…'), () =>
       jobs.ask<CheckedRecipe>(['check', file], AbortSignal.timeout(TIMEOUT_MS)),
@@ -37,4 +37,15 @@ export async function checkData(
     if (error instanceof LoraError && error.area === 'cancelled') return [];
     throw error;
   }
+}
+
+/** The bytes of files together; Infinity where one is not on this machine, or no file. */
+async function sizeOf(files: readonly string[]): Promise<number> {
+  const sizes = files.map((file) =>
+    stat(file).then(
+      (info) => (info.isFile() || info.isDirectory() ? info.size : Infinity),
+      () => Infinity,
+    ),
+  );
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }

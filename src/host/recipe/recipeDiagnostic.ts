@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { isSamePath } from '../../common/samePath';
 import type { Problem } from '../../shared/errors';
 import { diagnosticAt } from '../ui/diagnostic';
 import { markedColumns } from './markedColumns';
@@ -10,7 +11,9 @@ export function toDiagnostic({ message, place, severity }: Problem): vscode.Diag
 }
 
 function wordFrom(start: vscode.Position, file: string | undefined): vscode.Range {
-  const document = vscode.workspace.textDocuments.find((d) => d.fileName === file);
+  const document = vscode.workspace.textDocuments.find(
+    ({ fileName }) => file !== undefined && isSamePath(fileName, file),
+  );
   const line = document && start.line < document.lineCount ? document.lineAt(start.line).text : '';
   const { from, to } = markedColumns(line, start.character);
   return new vscode.Range(start.with({ character: from }), start.with({ character: to }));

@@ -1,5 +1,6 @@
-import { dirname, isAbsolute, resolve, sep } from 'node:path';
+import { dirname, isAbsolute, resolve } from 'node:path';
 import { findNodeAtLocation, type JSONPath } from 'jsonc-parser';
+import { isInFolder, isSamePath } from '../../common/samePath';
 import { formatPlace, type Place, type Problem } from '../../shared/errors';
 import { placeOfKey } from '../../shared/recipeFile';
 import { recipeRoot } from '../../shared/recipeTree';
@@ -28,8 +29,9 @@ export function recipeProblems(
   const named = namedFiles(text, file);
   return problems.flatMap((problem): Problem[] => {
     const { place } = problem;
-    if (place?.file === file && place.line !== undefined) return [problem];
-    const key = place?.file === file ? place.key : keyOf(place, named);
+    const isHere = place !== undefined && isSamePath(place.file, file);
+    if (isHere && place.line !== undefined) return [problem];
+    const key = isHere ? place.key : keyOf(place, named);
     if (key !== undefined && shown.has(key)) return [];
     return [
       {
@@ -68,9 +70,11 @@ function namedFiles(text: string, file: string): NamedFile[] {
 function keyOf(place: Place | undefined, named: readonly NamedFile[]): string | undefined {
   if (!place) return undefined;
   return named
-    .filter(({ path }) => place.file === path || place.file.startsWith(path + sep))
+    .filter(({ path }) => isSamePath(place.file, path) || isInFolder(place.file, path))
     .sort((a, b) => b.path.length - a.path.length)[0]?.key;
 }
 
 const withOtherFile = ({ message, place }: Problem, file: string): string =>
-  place === undefined || place.file === file ? message : `${formatPlace(place)}: ${message}`;
+  place === undefined || isSamePath(place.file, file)
+    ? message
+    : `${formatPlace(place)}: ${message}`;

@@ -1,3 +1,4 @@
+import { DatasetSchema } from '../../shared/datasetSources';
 import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
@@ -82,7 +83,7 @@ const RecordSchema = v.looseObject({
   ),
   recipe: v.looseObject({
     base: v.string(),
-    dataset: v.string(),
+    dataset: DatasetSchema,
     lora: v.looseObject({ r: v.number() }),
     training: v.optional(v.looseObject({ method: v.optional(v.picklist(TRAINING_METHODS)) })),
   }),

@@ -1,3 +1,4 @@
+import { describeDataset } from '../../shared/datasetSources';
 import path from 'node:path';
 import type { StepLine } from '../../shared/metrics/lines';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
@@ -108,7 +109,7 @@ function fromRecord(
     model: typeof result.model === 'string' ? path.join(dir, result.model) : null,
     recipePath: record.recipe_path,
     base: recipe.base,
-    dataset: recipe.dataset,
+    dataset: describeDataset(recipe.dataset),
     templateVariables: asTemplateVariables(recipe.chat_template_kwargs) ?? null,
     problem: record.error?.message ?? null,
     notes,

@@ -168,6 +168,8 @@ export function stepText(run: RunSummary): string {
       return t('reading data');
     case 'loading model':
       return t('loading the model');
+    case 'reference':
+      return t('measuring the reference');
     case 'evaluating':
       return t('evaluating');
     case 'sampling':

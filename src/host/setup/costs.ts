@@ -61,6 +61,7 @@ export const BATCHES: Readonly<Record<Task, Batch>> = {
   token_cls: batch(16, 128),
   image_cls: batch(8, 197),
   embedding: { size: 32, rows: 64, length: 128 },
+  reward: { size: 4, rows: 8, length: 512 },
 };
 
 const AUTO: StepSettings = { base_dtype: 'auto', gradient_checkpointing: 'auto' };

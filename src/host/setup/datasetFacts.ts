@@ -2,7 +2,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { removeWithin } from '../../common/withoutLinks';
-import type { CheckedRecipe } from '../../shared/checkedRecipe';
+import { trainedOn, type CheckedRecipe } from '../../shared/checkedRecipe';
 import type { RecipeInput } from '../../shared/recipe';
 import type { Jobs } from '../jobs/jobs';
 
@@ -42,12 +42,25 @@ export async function readDatasetFacts(
 }
 
 /** Null unless the rows of every dataset were counted. */
-export function countedFacts({ datasets }: Pick<CheckedRecipe, 'datasets'>): DatasetFacts | null {
-  const [train, ...others] = datasets.map(({ statistics }) => statistics);
-  if (!train || train.examples === 0 || others.includes(null)) return null;
+export function countedFacts({
+  datasets,
+  sources = [],
+}: Pick<CheckedRecipe, 'datasets' | 'sources'>): DatasetFacts | null {
+  const all = datasets.flatMap(({ statistics }) => statistics ?? []);
+  const trained = trainedOn(datasets).flatMap(({ statistics }) => statistics ?? []);
+  const examples = sumOf(trained, ({ examples: own }) => own);
+  if (examples === 0 || all.length < datasets.length) return null;
+  const mixed = sources.filter((source) => source.examples > 0);
   return {
-    examples: train.examples,
-    tokens: train.tokens,
-    longest: Math.max(train.longest, ...others.map((own) => own!.longest)),
+    examples: mixed.length > 0 ? sumOf(mixed, ({ drawn }) => drawn) : examples,
+    tokens: Math.round(
+      mixed.length > 0
+        ? sumOf(mixed, (own) => (own.tokens * own.drawn) / own.examples)
+        : sumOf(trained, ({ tokens }) => tokens),
+    ),
+    longest: Math.max(...all.map(({ longest }) => longest)),
   };
 }
+
+const sumOf = <T>(items: readonly T[], numberOf: (item: T) => number): number =>
+  items.reduce((sum, item) => sum + numberOf(item), 0);

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { multipliesBf16 } from '../../runtime/processor';
+import { rowFormOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import { roundedUp } from '../../shared/roundedSizes';
 import { planTraining } from '../../shared/trainingPlan';
@@ -7,7 +8,8 @@ import type { BaseFacts, Batch } from './costs';
 import type { DatasetFacts } from './datasetFacts';
 
 /** The settings of a recipe that decide how long its training takes. */
-type TimedRecipe = Pick<Recipe, 'task' | 'validation' | 'validation_split' | 'training'>;
+type TimedRecipe = Pick<Recipe, 'task' | 'validation' | 'validation_split' | 'training'> &
+  Partial<Pick<Recipe, 'objective'>>;
 
 /**
  * The largest batch of a training: its rows are as long as the longest of the dataset, or as
@@ -15,13 +17,15 @@ type TimedRecipe = Pick<Recipe, 'task' | 'validation' | 'validation_split' | 'tr
  */
 export function batchOf(
   { batch }: Pick<BaseFacts, 'batch'>,
-  { task, training }: Pick<Recipe, 'task' | 'training'>,
+  recipe: Pick<Recipe, 'task' | 'training'> & Partial<Pick<Recipe, 'objective'>>,
   facts: Pick<DatasetFacts, 'longest'> | null,
 ): Batch {
+  const { task, training } = recipe;
   const size = training.per_device_train_batch_size;
+  const isPair = task === 'embedding' || rowFormOf(recipe) === 'preference';
   return {
     size,
-    rows: size * (task === 'embedding' ? 2 : 1),
+    rows: size * (isPair ? 2 : 1),
     length: task === 'image_cls' ? batch.length : lengthOf(training, facts),
   };
 }

@@ -50,6 +50,12 @@ const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
     per_device_train_batch_size: BATCHES.embedding.size,
     max_length: BATCHES.embedding.length,
   },
+  reward: {
+    learning_rate: 1e-4,
+    num_train_epochs: 1,
+    per_device_train_batch_size: BATCHES.reward.size,
+    max_length: BATCHES.reward.length,
+  },
 };
 
 /**
@@ -75,7 +81,8 @@ export function recipeText(answers: TrainAnswers, folder: string): string {
 /** Inside the folder, a relative path with slashes, so that the recipe works on other machines. */
 export function relativeTo(folder: string, file: string): string {
   const relative = path.relative(folder, file);
-  const inside = relative !== '' && !relative.startsWith('..') && !path.isAbsolute(relative);
+  const leaves = path.isAbsolute(relative) || relative.split(path.sep)[0] === '..';
+  const inside = relative !== '' && !leaves;
   return inside ? relative.split(path.sep).join('/') : file;
 }
 
@@ -92,10 +99,14 @@ export const writeRecipe = (file: string, text: string): Promise<void> =>
 
 /** The first of lora.json, DATASET.lora.json, DATASET-2.lora.json, … that is not taken. */
 export function freeRecipeName(taken: ReadonlySet<string>, dataset: string): string {
-  if (!taken.has('lora.json')) return 'lora.json';
+  if (!isTaken(taken, 'lora.json')) return 'lora.json';
   const stem = path.basename(dataset, path.extname(dataset));
   for (let n = 1; ; n++) {
     const name = `${stem}${n === 1 ? '' : `-${n}`}.lora.json`;
-    if (!taken.has(name)) return name;
+    if (!isTaken(taken, name)) return name;
   }
 }
+
+/** Whether a folder has a name already, in any case: on most disks these are one file. */
+export const isTaken = (names: ReadonlySet<string>, name: string): boolean =>
+  [...names].some((own) => own.toLowerCase() === name.toLowerCase());

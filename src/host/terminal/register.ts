@@ -17,7 +17,7 @@ export function registerTerminal({ cli, context, log }: Services): vscode.Dispos
     const place = { node: process.execPath, cli, home, variables: runtimeVariables() };
     await makeFolder(folder);
     if (process.platform === 'win32')
-      await replaceFile(path.join(folder, 'lora.cmd'), batchScript(place));
+      await replaceFile(path.join(folder, 'lora.cmd'), batchScript(place, folder));
     else {
       await replaceFile(path.join(folder, 'lora'), shellScript(place));
       await chmod(path.join(folder, 'lora'), 0o755);

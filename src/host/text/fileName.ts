@@ -1,5 +1,5 @@
-/** Names that Windows reserves for devices, with any extension. */
-const RESERVED = /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
+import { isDeviceOfWindows } from '../../common/windowsNames';
+
 /** File systems accept 255 bytes; this leaves room for an ending. */
 const MAX_BYTES = 200;
 
@@ -13,7 +13,7 @@ export function fileName(title: string, otherwise = 'lora'): string {
     .replace(/^[.-]+/, '')
     .replace(/[.-]+$/, '');
   if (name === '') return otherwise;
-  return RESERVED.test(name) ? `_${name}` : name;
+  return isDeviceOfWindows(name) ? `_${name}` : name;
 }
 
 /** As many whole characters from the start as fit. */

@@ -66,6 +66,7 @@ const taskContents = (): Readonly<Record<Task, string>> => ({
   token_cls: t('word labels'),
   image_cls: t('image labels'),
   embedding: t('pairs of related texts'),
+  reward: t('pairs of a better and a worse answer'),
 });
 
 /** Why a base model cannot be trained on a dataset; null when it can. */

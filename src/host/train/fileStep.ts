@@ -7,7 +7,7 @@ import { askText } from '../ui/inputs';
 import { pick } from '../ui/picker';
 import type { Outcome } from '../setup/steps';
 import type { TrainState } from '../setup/trainState';
-import { freeRecipeName } from '../setup/writeRecipe';
+import { freeRecipeName, isTaken } from '../setup/writeRecipe';
 
 /** The folder of a new recipe: the workspace folder of the dataset, else the first one. */
 export function recipeFolder(dataset: string): string {
@@ -50,6 +50,6 @@ const askName = (value: string, taken: ReadonlySet<string>) =>
     validate: (name) => {
       if (!isRecipeName(name) || path.basename(name) !== name)
         return t('The name must end in .lora.json.');
-      return taken.has(name) ? t('{0} already exists.', name) : undefined;
+      return isTaken(taken, name) ? t('{0} already exists.', name) : undefined;
     },
   });

@@ -16,7 +16,6 @@ import type {
   RowsAnswer,
   RowsAsked,
 } from './questions';
-import type { OpenedDataset } from './opened';
 import { RowFacts } from './rowFacts';
 import { readOne, type ReadRow, type RowReading } from './rowReader';
 import { Scan } from './scan';
@@ -32,12 +31,8 @@ import { tokensJob } from './work/tokens';
 /** How long visible rows are tokenized before an answer, in ms. */
 const MEASURED_MS = 150;
 
-/** Different also from those of a dataset that was open before. */
-let views = 0;
-let versions = 0;
-
 /** The dataset of a page: its file is open, and what is known of its rows grows. */
-export class DatasetSession implements OpenedDataset {
+export class DatasetSession {
   readonly jobs = new DataJobs();
   facts = new RowFacts();
   reading: RowReading;
@@ -46,7 +41,8 @@ export class DatasetSession implements OpenedDataset {
   private scan: Scan;
   private entries: Set<string>;
   private view: View;
-  private version = ++versions;
+  private views = 0;
+  private version = 0;
   private nearGroups: Int32Array | null = null;
 
   private constructor(
@@ -58,7 +54,7 @@ export class DatasetSession implements OpenedDataset {
     this.reading = { file, unit: table.unit, settings };
     this.entries = new Set(entries);
     this.scan = new Scan(this.reading);
-    this.view = { id: ++views, wanted: NO_FILTER, rows: null };
+    this.view = { id: ++this.views, wanted: NO_FILTER, rows: null };
   }
 
   /** @throws LoraError('dataset') when the file or its list of excluded rows cannot be read */
@@ -118,7 +114,7 @@ export class DatasetSession implements OpenedDataset {
     this.counter = tools && new TokenCounter(tools, this.reading);
     this.jobs.stop('tokens');
     this.facts.forgetTokens();
-    this.version = ++versions;
+    this.version++;
   }
 
   async rows({ view, from, count, measure }: RowsAsked): Promise<RowsAnswer> {
@@ -229,12 +225,12 @@ export class DatasetSession implements OpenedDataset {
       case 'tokens':
         void this.jobs
           .start('tokens', (control) => tokensJob(this, this.table, control))
-          .then(() => (this.version = ++versions));
+          .then(() => this.version++);
         break;
       case 'near':
         void this.jobs
           .start('near', (control) => nearJob(this, this.table, control))
-          .then(() => (this.version = ++versions));
+          .then(() => this.version++);
         break;
       case 'leaks':
         void this.jobs.start('leaks', (control) => leaksJob(this, this.table, work, control));
@@ -248,7 +244,7 @@ export class DatasetSession implements OpenedDataset {
   /** Shows the rows that are wanted, which are found one after the other. */
   private find(wanted: WantedRows): void {
     this.jobs.stop('find');
-    this.view = viewOf(++views, wanted);
+    this.view = viewOf(++this.views, wanted);
     const { view } = this;
     if (view.rows)
       void this.jobs.start('find', (control) => findJob(this, this.table, view, control));
@@ -274,7 +270,7 @@ export class DatasetSession implements OpenedDataset {
     if (changed.length > 0) await writeExcluded(this.reading.file, entries);
     this.entries = entries;
     for (const row of changed) facts.setExcluded(row, isExcluded);
-    this.version = ++versions;
+    this.version++;
     return changed;
   }
 
@@ -304,7 +300,7 @@ export class DatasetSession implements OpenedDataset {
     for (const { job } of this.jobs.list) this.jobs.stop(job);
     this.table = await openTable(this.reading.file);
     this.facts.shiftBehind(row, bytes);
-    this.version = ++versions;
+    this.version++;
     const counted = this.countRows();
     const facts = new RowFacts();
     const scan = new Scan(this.reading);
@@ -315,7 +311,7 @@ export class DatasetSession implements OpenedDataset {
       facts.takeTokens(this.facts);
       this.nearGroups = null;
       [this.facts, this.scan] = [facts, scan];
-      this.version = ++versions;
+      this.version++;
       return null;
     });
   }
@@ -328,7 +324,7 @@ export class DatasetSession implements OpenedDataset {
         await counted;
         return this.scan.run(this.table, this.facts, excluded, control);
       })
-      .then(() => (this.version = ++versions));
+      .then(() => this.version++);
   }
 
   /** Quickly, so that the grid can go anywhere. */

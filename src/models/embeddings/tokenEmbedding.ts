@@ -8,10 +8,11 @@ import {
   type NormSaved,
 } from '../layers/norm';
 import type { ModelInput } from '../model';
-import { castAndFree, thenFree, type Tensor } from '../ops/ops';
+import { castAndFree, thenFree, type Shape, type Tensor } from '../ops/ops';
 import type { WeightTensor } from '../weightTensor';
 import { AdaptedTable } from './adaptedTable';
 import type { EmbeddingLayer } from './embeddingLayer';
+import { neftuneNoise } from './neftune';
 
 export interface TokenTables {
   readonly tokens: WeightTensor; // [vocab, d]
@@ -95,12 +96,18 @@ export class TokenEmbedding implements EmbeddingLayer<TokenSaved> {
     const { spec, tables } = this;
     const { x: tokens, z } = this.lookUpTokens(input.input_ids);
     const scaled = spec.scale === 1 ? tokens : thenFree(ops, ops.scale(tokens, spec.scale), tokens);
-    const terms = [scaled];
+    const terms = [scaled, ...this.noiseOf(input, tokens.shape)];
     if (tables.positions && spec.positions) {
       terms.push(this.lookUp(tables.positions, positionRows(input, spec.positions.offset)));
     }
     if (tables.types) terms.push(this.lookUp(tables.types, typeRows(input)));
     return { x: terms.length === 1 ? scaled : thenFree(ops, ops.addN(terms), ...terms), z };
+  }
+
+  /** NEFTune's noise [n, d], which transformers adds to the scaled vectors. */
+  private noiseOf(input: ModelInput, shape: Shape): Tensor[] {
+    if (!input.noise) return [];
+    return [this.context.ops.upload(neftuneNoise(input, shape[1]!, input.noise), shape)];
   }
 
   /** E[id] with LoRA [n, d]. */

@@ -1,11 +1,13 @@
 import { roundedUp } from '../../shared/roundedSizes';
 import { NO_LABEL } from '../../shared/task';
 import type { Dropout } from '../layers/dropout';
-import type { Evaluation, LabelledInput, LossKind, ModelInput } from '../model';
+import type { Comparison, Evaluation, LabelledInput, LossKind, ModelInput } from '../model';
 import { thenFree, type Tensor } from '../ops/ops';
 import type { ForwardPass, Transformer } from '../transformer';
 import { freeLabelSaved, labelBackward, labelForward, type LabelHead } from './labelHead';
-import { lmLogits, lmLoss, type LmHead, type LossOutputs } from './lmHead';
+import { ComparedRows } from './comparedRows';
+import { comparisonLoss, learntTokens } from './comparisonLoss';
+import { isPlainHead, lmLogits, lmLoss, timesRows, type LmHead, type LossOutputs } from './lmHead';
 import { lossOf, normalizedRows } from './loss';
 
 /** Computes outputs and losses of a transformer's vectors. */
@@ -16,13 +18,15 @@ export interface Head {
   loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<Evaluation>;
 }
 
-const NO_LABELS: Evaluation = { loss_sum: 0, labelled: 0, outputs: null };
+const NO_LABELS: Evaluation = { loss_sum: 0, labelled: 0, weight: 0, outputs: null };
 
 /** Logits of the next token. Rows without a label never reach the output layer. */
 export class NextTokenHead implements Head {
   constructor(
     private readonly body: Transformer,
     readonly head: LmHead,
+    /** Label smoothing in training, from 0 to 1. */
+    private readonly smoothing = 0,
   ) {}
 
   async logits(input: ModelInput): Promise<Float32Array> {
@@ -33,17 +37,70 @@ export class NextTokenHead implements Head {
   }
 
   async loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<Evaluation> {
+    const { comparison } = input;
+    if (comparison) return this.compare({ ...input, comparison }, train, dropout);
     const { body, head } = this;
     const { ops } = body;
-    const { rows, labels } = labelledRows(input);
+    const { rows, labels, weights } = labelledRows(input);
     if (labels.length === 0) return NO_LABELS;
     const selected = withRoundedCount(rows, input.batch * input.length);
     const pass = await body.forward(input, selected, train, dropout);
     const wanted = train ? this.gradients() : 'loss';
-    const { loss_sum, dh } = await lmLoss({ ops, dropout }, head, { h: pass.h, labels }, wanted);
-    if (dh) await body.backward(pass, this.padRows(dh, pass.h.shape[0]!));
-    else body.release(pass);
-    return { loss_sum, labelled: labels.length, outputs: null };
+    const targets = { h: pass.h, labels, weights, smoothing: train ? this.smoothing : 0 };
+    const { loss_sum, dh } = await lmLoss({ ops, dropout }, head, targets, wanted);
+    await this.end(pass, dh);
+    const weight = weights ? weights.reduce((sum, own) => sum + own, 0) : labels.length;
+    return { loss_sum, labelled: labels.length, weight, outputs: null };
+  }
+
+  /** See `Model.logProbabilities`. */
+  async logProbabilities(input: LabelledInput): Promise<Float64Array> {
+    const { body, head } = this;
+    const rows = new ComparedRows(input, 'none');
+    const selected = withRoundedCount(rows.rows, input.batch * input.length);
+    const pass = await body.forward(input, selected, false, null);
+    const computation = { ops: body.ops, dropout: null };
+    const labelled = { h: pass.h, labels: rows.labels, weights: null, smoothing: 0 };
+    const { losses } = await lmLoss(computation, head, labelled, 'loss');
+    body.release(pass);
+    return rows.scores(losses).sums;
+  }
+
+  /**
+   * The loss of answers that are compared. The weights of the tokens are known only after all of
+   * their log-probabilities are: with a plain head the gradient of each row is computed at once and
+   * weighted afterwards, else the logits are computed a second time.
+   */
+  private async compare(
+    input: LabelledInput & { readonly comparison: Comparison },
+    train: boolean,
+    dropout: Dropout | null,
+  ): Promise<Evaluation> {
+    const { body, head } = this;
+    const { ops } = body;
+    const { comparison } = input;
+    const rows = new ComparedRows(input, learntTokens(comparison.objective));
+    const selected = withRoundedCount(rows.rows, input.batch * input.length);
+    const pass = await body.forward(input, selected, train, dropout);
+    const isOnce = isPlainHead(head);
+    const computation = { ops, dropout };
+    const labelled = { h: pass.h, labels: rows.labels, weights: null, smoothing: 0 };
+    const first = train && isOnce ? this.gradients() : 'loss';
+    const { losses, dh } = await lmLoss(computation, head, labelled, first);
+    const { loss_sum, result, ...slopes } = comparisonLoss(comparison, rows.scores(losses));
+    const weights = rows.weights(slopes);
+    const weighted =
+      train && !isOnce
+        ? (await lmLoss(computation, head, { ...labelled, weights }, this.gradients())).dh
+        : dh && timesRows(ops, dh, weights);
+    await this.end(pass, weighted);
+    const terms = result.losses.length;
+    return { loss_sum, labelled: terms, weight: terms, outputs: null, compared: result };
+  }
+
+  private async end(pass: ForwardPass, dh: Tensor | null): Promise<void> {
+    if (dh) await this.body.backward(pass, this.padRows(dh, pass.h.shape[0]!));
+    else this.body.release(pass);
   }
 
   private gradients(): LossOutputs {
@@ -73,9 +130,10 @@ function withRoundedCount(rows: Int32Array, n: number): Int32Array {
  * Positions whose next token has a label, and those labels. The last token of a packed example has
  * no next one.
  */
-function labelledRows({ batch, length, labels, segment_ids }: LabelledInput): {
+function labelledRows({ batch, length, labels, weights, segment_ids }: LabelledInput): {
   readonly rows: Int32Array;
   readonly labels: Int32Array;
+  readonly weights: Float32Array | null;
 } {
   const rows: number[] = [];
   for (let b = 0; b < batch; b++) {
@@ -84,7 +142,19 @@ function labelledRows({ batch, length, labels, segment_ids }: LabelledInput): {
       if (labels[i + 1] !== NO_LABEL && isSameSegment) rows.push(i);
     }
   }
-  return { rows: Int32Array.from(rows), labels: Int32Array.from(rows, (row) => labels[row + 1]!) };
+  return {
+    rows: Int32Array.from(rows),
+    labels: Int32Array.from(rows, (row) => labels[row + 1]!),
+    weights: weights ? Float32Array.from(rows, (row) => weights[row + 1]!) : null,
+  };
+}
+
+interface LabelsSettings {
+  /** What the head reads: all tokens, or one of each sequence. */
+  readonly pool: 'none' | 'first' | 'last';
+  readonly kind: Exclude<LossKind, 'next_token'>;
+  /** Label smoothing in training, from 0 to 1. */
+  readonly smoothing: number;
 }
 
 /** Labels of rows or of tokens. Only the vectors that the head reads leave the last layer. */
@@ -92,8 +162,7 @@ export class LabelsHead implements Head {
   constructor(
     private readonly body: Transformer,
     private readonly head: LabelHead,
-    private readonly pool: 'none' | 'first' | 'last',
-    private readonly kind: Exclude<LossKind, 'next_token'>,
+    private readonly settings: LabelsSettings,
   ) {}
 
   async logits(input: ModelInput): Promise<Float32Array> {
@@ -115,9 +184,13 @@ export class LabelsHead implements Head {
     const pass = await body.forward(input, this.selectedRows(input), train, dropout);
     const { y, saved } = labelForward(computation, head, pass.h);
     const outputs = await ops.download(y);
-    const { loss_sum, labelled, gradient } = lossOf(this.kind, outputs, y.shape[1]!, input.labels);
+    const { kind, smoothing } = this.settings;
+    const targets = { ...input, smoothing: train ? smoothing : 0 };
+    const { gradient, compared, ...sums } = input.comparison
+      ? rewardLoss(input.comparison, outputs)
+      : { ...lossOf(kind, outputs, y.shape[1]!, targets), compared: undefined };
     ops.free(y);
-    if (train && labelled > 0) {
+    if (train && sums.labelled > 0) {
       const dy = ops.upload(gradient, y.shape);
       const wantsInput = body.trains;
       await endPass(body, pass, await labelBackward(computation, head, saved, { dy, wantsInput }));
@@ -125,21 +198,35 @@ export class LabelsHead implements Head {
       freeLabelSaved(ops, saved);
       body.release(pass);
     }
-    return { loss_sum, labelled, outputs };
+    return { ...sums, outputs, ...(compared && { compared }) };
   }
 
   /** Rows that the head reads: each sequence's first token, its last real one, or (null) all. */
   private selectedRows({ batch, length, attention_mask }: ModelInput): Int32Array | null {
-    if (this.pool === 'none') return null;
+    const { pool } = this.settings;
+    if (pool === 'none') return null;
     const lastToken = (row: number) => {
       const mask = attention_mask.subarray(row * length, (row + 1) * length);
       return Math.max(0, mask.lastIndexOf(1));
     };
     return Int32Array.from(
       { length: batch },
-      (_, row) => row * length + (this.pool === 'first' ? 0 : lastToken(row)),
+      (_, row) => row * length + (pool === 'first' ? 0 : lastToken(row)),
     );
   }
+}
+
+/** The loss of the rewards [batch] of compared answers. */
+function rewardLoss(comparison: Comparison, outputs: Float32Array) {
+  const sums = Float64Array.from(outputs);
+  const { loss_sum, result, slopes } = comparisonLoss(comparison, {
+    sums,
+    counts: sums.map(() => 1),
+    nll: { sum: 0, count: 0 },
+  });
+  const gradient = Float32Array.from(slopes);
+  const terms = result.losses.length;
+  return { loss_sum, labelled: terms, weight: terms, gradient, compared: result };
 }
 
 async function endPass(body: Transformer, pass: ForwardPass, dh: Tensor | null): Promise<void> {
@@ -170,13 +257,13 @@ export class PooledHead implements Head {
     const pass = await body.forward(input, null, train, dropout);
     const { y, weights } = this.pool(pass.h, input);
     const outputs = await ops.download(y);
-    const { loss_sum, labelled, gradient } = lossOf('pairs', outputs, y.shape[1]!, input.labels);
+    const { gradient, ...sums } = lossOf('pairs', outputs, y.shape[1]!, input);
     if (train && body.trains) {
       const dy = ops.upload(gradient, y.shape);
       await body.backward(pass, thenFree(ops, ops.matMul(weights, dy, true), dy));
     } else body.release(pass);
     ops.free(y, weights);
-    return { loss_sum, labelled, outputs };
+    return { ...sums, outputs };
   }
 
   /** y = weights [batch, n] · h [n, d] */

@@ -64,26 +64,39 @@ export type LossOutputs = 'loss' | 'head' | 'all';
 interface LabelledRows {
   readonly h: Tensor; // [at least as many as labels, d]
   readonly labels: Int32Array;
+  /** Null: all are 1. */
+  readonly weights: Float32Array | null;
+  /** Label smoothing, from 0 to 1. */
+  readonly smoothing: number;
 }
 
 interface LmLoss {
+  /** Weighted. */
   readonly loss_sum: number;
+  /** Of each row, not weighted. */
+  readonly losses: Float64Array;
   /** Null unless all gradients are wanted. */
   readonly dh: Tensor | null; // [labels, d]
 }
 
+/** Whether nothing of the output layer trains, and no softcap changes its logits. */
+export const isPlainHead = ({ output, softcap }: LmHead): boolean =>
+  !isLinearTrained(output) && !output.lora && softcap === null;
+
 /**
- * Sum of the cross-entropies of the first rows of h, which is not freed, against `labels`.
- * d(logits) = softmax(logits) - onehot(label), so dh = softmax(logits) E - E[label]. Computes some
- * rows at a time.
+ * Weighted sum of the cross-entropies of the first rows of h, which is not freed, against `labels`.
+ * d(logits) = softmax(logits) - onehot(label), so dh = softmax(logits) E - E[label]. Smoothed by ε,
+ * a row's loss gains ε (logit of the label - mean of the logits), and d(logits) gains
+ * ε (onehot(label) - 1 / vocab) (LabelSmoother of transformers). Computes some rows at a time.
  */
 export async function lmLoss(
   { ops, dropout }: Computation,
   head: LmHead,
-  { h, labels }: LabelledRows,
+  { h, labels, weights, smoothing }: LabelledRows,
   wanted: LossOutputs,
 ): Promise<LmLoss> {
   const dhs: Tensor[] = [];
+  const losses = new Float64Array(labels.length);
   let loss_sum = 0;
   const step = chunkRows(head.output);
   for (let start = 0; start < labels.length; start += step) {
@@ -93,13 +106,20 @@ export async function lmLoss(
       ops,
       dropout: dropout && { ...dropout, seed: dropout.seed + start },
     };
-    const chunk = await chunkLoss(computation, head, { h: rows, labels: chunkLabels }, wanted);
+    const targets = {
+      h: rows,
+      labels: chunkLabels,
+      weights: weights && weights.subarray(start, start + step),
+      smoothing,
+    };
+    const chunk = await chunkLoss(computation, head, targets, wanted);
     loss_sum += chunk.loss_sum;
+    losses.set(chunk.losses, start);
     if (chunk.dh) dhs.push(chunk.dh);
     ops.free(rows);
     await ops.yieldPoint();
   }
-  return { loss_sum, dh: dhs.length > 0 ? concatAndFree(ops, dhs, 0) : null };
+  return { loss_sum, losses, dh: dhs.length > 0 ? concatAndFree(ops, dhs, 0) : null };
 }
 
 /** The logits of a chunk of c rows, scored against their labels. */
@@ -112,30 +132,35 @@ interface ScoredChunk extends LabelledRows {
 
 async function chunkLoss(
   computation: Computation,
-  { output, softcap }: LmHead,
+  head: LmHead,
   rows: LabelledRows,
   wanted: LossOutputs,
 ): Promise<LmLoss> {
   const { ops } = computation;
-  const { labels } = rows;
+  const { output, softcap } = head;
   const { y, saved: linear } = linearForward(computation, output, rows.h); // [c, vocab]
   // The gradient then needs no dz: see `backwardThroughWeight`.
-  const isPlain = !isLinearTrained(output) && !output.lora && softcap === null;
+  const isPlain = isPlainHead(head);
   const scores =
     ops.fused && softcap === null
-      ? await fusedCrossEntropy(ops, ops.fused, { y, labels }, kernelOutput(wanted, isPlain))
-      : await plainCrossEntropy(ops, { y, labels }, softcap);
-  const { p, softcapSlope, loss_sum } = scores;
+      ? await fusedCrossEntropy(ops, ops.fused, { ...rows, y }, kernelOutput(wanted, isPlain))
+      : await plainCrossEntropy(ops, { ...rows, y }, softcap);
+  const { p, softcapSlope, losses } = scores;
   const terms: Tensor[] = [];
   if (wanted !== 'loss' && p) {
     const chunk = { ...rows, linear, p, softcapSlope };
     const wantsInput = wanted === 'all';
     if (!isPlain) {
       terms.push(...(await backwardThroughLogits(computation, output, chunk, wantsInput)));
-    } else if (wantsInput) terms.push(backwardThroughWeight(ops, output, chunk));
+    } else if (wantsInput) {
+      const dh = backwardThroughWeight(ops, output, chunk);
+      terms.push(weighted(ops, dh, chunk));
+      if (rows.weights) ops.free(dh);
+    }
   }
   ops.free(...(p ? [p] : []), ...(softcapSlope ? [softcapSlope] : []), ...savedTensors(linear));
-  return { loss_sum, dh: terms.length > 0 ? sumAndFree(ops, terms) : null };
+  const loss_sum = losses.reduce((sum, loss, i) => sum + (rows.weights?.[i] ?? 1) * loss, 0);
+  return { loss_sum, losses, dh: terms.length > 0 ? sumAndFree(ops, terms) : null };
 }
 
 function kernelOutput(wanted: LossOutputs, isPlain: boolean): CrossEntropyOutput {
@@ -147,32 +172,56 @@ interface Scores {
   /** softmax(z), or what the kernel was asked for. */
   readonly p: Tensor | null; // [c, vocab]
   readonly softcapSlope: Tensor | null; // [c, vocab]
-  readonly loss_sum: number;
+  /** Of each row. */
+  readonly losses: Float64Array;
 }
 
 interface LabelledLogits {
   readonly y: Tensor; // [c, vocab], before the softcap
   readonly labels: Int32Array;
+  readonly smoothing: number;
 }
 
 /** Frees y. */
 async function fusedCrossEntropy(
   ops: Ops,
   fused: FusedOps,
-  { y, labels }: LabelledLogits,
+  { y, labels, smoothing }: LabelledLogits,
   wanted: CrossEntropyOutput,
 ): Promise<Scores> {
+  const gains = smoothing === 0 ? null : await smoothingGains(ops, y, { labels, smoothing });
   const indices = ops.upload(labels.slice(), [labels.length]);
   const { p, loss } = fused.crossEntropy(y, indices, wanted);
   const losses = await ops.download(loss);
   ops.free(y, indices, loss);
-  return { p, softcapSlope: null, loss_sum: losses.reduce((sum, one) => sum + one, 0) };
+  return { p, softcapSlope: null, losses: withGains(losses, gains) };
 }
+
+/** ε (logit of the label - mean of the logits) of each row of z [c, vocab], which is not freed. */
+async function smoothingGains(
+  ops: Ops,
+  z: Tensor,
+  { labels, smoothing }: Pick<LabelledLogits, 'labels' | 'smoothing'>,
+): Promise<Float64Array> {
+  const vocab = z.shape[1]!;
+  const places = ops.upload(placesOf(labels), [labels.length, 2]);
+  const [ofLabel, sums] = [ops.gatherElements(z, places), ops.sum(z)];
+  const [zOfLabel, zSum] = [await ops.download(ofLabel), await ops.download(sums)];
+  ops.free(places, ofLabel, sums);
+  return Float64Array.from(zOfLabel, (own, i) => smoothing * (own - zSum[i]! / vocab));
+}
+
+const withGains = (losses: ArrayLike<number>, gains: Float64Array | null): Float64Array =>
+  Float64Array.from(losses, (loss, i) => loss + (gains?.[i] ?? 0));
+
+/** (row, label) of each row. */
+const placesOf = (labels: Int32Array): Int32Array =>
+  Int32Array.from(Array.from(labels, (label, row) => [row, label]).flat());
 
 /** Frees y. */
 async function plainCrossEntropy(
   ops: Ops,
-  { y, labels }: LabelledLogits,
+  { y, labels, smoothing }: LabelledLogits,
   softcap: number | null,
 ): Promise<Scores> {
   const { y: z, slope: softcapSlope } =
@@ -180,23 +229,23 @@ async function plainCrossEntropy(
       ? { y: castAndFree(ops, y, 'f32'), slope: null }
       : applySoftcapWithSlope(ops, y, softcap);
   const p = ops.softmax(z);
-  const loss_sum = await crossEntropySum(ops, z, p, labels);
+  const losses = await crossEntropies(ops, z, p, labels);
+  const gains = smoothing === 0 ? null : await smoothingGains(ops, z, { labels, smoothing });
   ops.free(z);
-  return { p, softcapSlope, loss_sum };
+  return { p, softcapSlope, losses: withGains(losses, gains) };
 }
 
 /**
- * Sum of log(sum(exp z)) - z[label], with log(sum(exp z)) = max z - log(max p), which is exact even
- * if p[label] underflows. p = softmax(z). Frees neither.
+ * log(sum(exp z)) - z[label] of each row, with log(sum(exp z)) = max z - log(max p), which is exact
+ * even if p[label] underflows. p = softmax(z). Frees neither.
  */
-async function crossEntropySum(
+async function crossEntropies(
   ops: Ops,
   z: Tensor,
   p: Tensor,
   labels: Int32Array,
-): Promise<number> {
-  const rowAndLabel = Array.from(labels, (label, row) => [row, label]).flat();
-  const places = ops.upload(Int32Array.from(rowAndLabel), [labels.length, 2]);
+): Promise<Float64Array> {
+  const places = ops.upload(placesOf(labels), [labels.length, 2]);
   const parts = [ops.max(z), ops.max(p), ops.gatherElements(z, places)];
   const [maxZ, maxP, zOfLabel] = (await Promise.all(parts.map((t) => ops.download(t)))) as [
     Float32Array,
@@ -204,16 +253,38 @@ async function crossEntropySum(
     Float32Array,
   ];
   ops.free(places, ...parts);
-  return labels.reduce((sum, _, i) => sum + maxZ[i]! - Math.log(maxP[i]!) - zOfLabel[i]!, 0);
+  return Float64Array.from(maxZ, (z, i) => z - Math.log(maxP[i]!) - zOfLabel[i]!);
 }
 
-/** dh = p E - E[label] [c, d], for an output layer of which nothing trains. */
-function backwardThroughWeight(ops: Ops, output: Linear, { p, labels }: ScoredChunk): Tensor {
+/**
+ * dh = p E - E[label] [c, d], for an output layer of which nothing trains; smoothed by ε,
+ * (p - ε / vocab) E - (1 - ε) E[label].
+ */
+function backwardThroughWeight(ops: Ops, output: Linear, chunk: ScoredChunk): Tensor {
+  const { p, labels, smoothing } = chunk;
   const indices = ops.upload(labels.slice(), [labels.length]);
   const weight = output.weight.tensor;
   const rowsOfLabels = thenFree(ops, ops.gather(weight, indices), indices);
-  const mean = matMulWeight(ops, p, weight, false);
-  return thenFree(ops, ops.sub(mean, rowsOfLabels), mean, rowsOfLabels);
+  if (smoothing === 0) {
+    const mean = matMulWeight(ops, p, weight, false);
+    return thenFree(ops, ops.sub(mean, rowsOfLabels), mean, rowsOfLabels);
+  }
+  const share = ops.upload(Float32Array.of(smoothing / p.shape[1]!), [1]);
+  const apart = thenFree(ops, ops.sub(p, share), share);
+  const mean = thenFree(ops, matMulWeight(ops, apart, weight, false), apart);
+  const kept = thenFree(ops, ops.scale(rowsOfLabels, 1 - smoothing), rowsOfLabels);
+  return thenFree(ops, ops.sub(mean, kept), mean, kept);
+}
+
+/** Each row of a gradient times its weight. Frees the gradient. */
+export const timesRows = (ops: Ops, gradient: Tensor, weights: Float32Array): Tensor =>
+  thenFree(ops, weighted(ops, gradient, { weights }), gradient);
+
+/** The rows of a gradient, which is not freed, times their weights; itself without weights. */
+function weighted(ops: Ops, gradient: Tensor, { weights }: Pick<LabelledRows, 'weights'>): Tensor {
+  if (!weights) return gradient;
+  const factors = ops.upload(weights.slice(), [weights.length, 1]);
+  return thenFree(ops, ops.mul(gradient, factors), factors);
 }
 
 /**
@@ -223,23 +294,37 @@ function backwardThroughWeight(ops: Ops, output: Linear, { p, labels }: ScoredCh
 async function backwardThroughLogits(
   computation: Computation,
   output: Linear,
-  { h, labels, linear, p, softcapSlope }: ScoredChunk,
+  chunk: ScoredChunk,
   wantsInput: boolean,
 ): Promise<Tensor[]> {
   const { ops } = computation;
-  const dz = ops.fused && !softcapSlope ? p : subtractOneHot(ops, p, labels);
-  const dy = softcapSlope ? thenFree(ops, ops.mul(dz, softcapSlope), dz) : dz;
+  const { h, linear, p, softcapSlope } = chunk;
+  const isDone = ops.fused !== null && !softcapSlope;
+  const dz = isDone && chunk.smoothing === 0 ? p : subtractTargets(ops, chunk, isDone);
+  const scaled = weighted(ops, dz, chunk);
+  const dy = softcapSlope ? ops.mul(scaled, softcapSlope) : scaled;
+  // p itself is freed by the caller
+  for (const inner of new Set([dz, scaled])) if (inner !== p && inner !== dy) ops.free(inner);
   const terms = await linearBackward(computation, output, { dy, x: h, saved: linear }, wantsInput);
   if (dy !== p) ops.free(dy);
   return terms;
 }
 
-function subtractOneHot(ops: Ops, p: Tensor, labels: Int32Array): Tensor {
+/**
+ * p less the targets [c, vocab], which is not freed. `isDone`: the kernel has subtracted
+ * onehot(label) already.
+ */
+function subtractTargets(
+  ops: Ops,
+  { p, labels, smoothing }: Pick<ScoredChunk, 'p' | 'labels' | 'smoothing'>,
+  isDone: boolean,
+): Tensor {
   const vocab = p.shape[1]!;
-  const numbers = new Float32Array(labels.length * vocab);
-  labels.forEach((label, i) => (numbers[i * vocab + label] = -1));
-  const minusOneHot = ops.upload(numbers, p.shape);
-  return thenFree(ops, ops.add(p, minusOneHot), minusOneHot);
+  const numbers = new Float32Array(labels.length * vocab).fill(-smoothing / vocab);
+  const ofLabel = smoothing - smoothing / vocab - (isDone ? 0 : 1);
+  labels.forEach((label, i) => (numbers[i * vocab + label] = ofLabel));
+  const less = ops.upload(numbers, p.shape);
+  return thenFree(ops, ops.add(p, less), less);
 }
 
 /** Up to `count` rows of h from `start` on. */

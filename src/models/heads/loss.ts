@@ -9,23 +9,33 @@ export interface Loss extends LossSum {
 /** The cosines' factor for in-batch negatives, as in sentence-transformers. */
 const PAIR_SCALE = 20;
 
+/** What the outputs of a head are compared with. */
+export interface Targets {
+  /** Empty for pairs. */
+  readonly labels: Int32Array | Float32Array;
+  /** See `LabelledInput.weights`. */
+  readonly weights?: Float32Array | undefined;
+  /** Label smoothing of classes (Szegedy et al. 2016), from 0 to 1. Default: 0. */
+  readonly smoothing?: number;
+}
+
 /** The loss of a head's outputs [rows, width], and its gradient. Sums in f64. */
 export function lossOf(
   kind: Exclude<LossKind, 'next_token'>,
   outputs: Float32Array,
   width: number,
-  labels: Int32Array | Float32Array,
+  targets: Targets,
 ): Loss {
   switch (kind) {
     case 'token':
     case 'single_label':
-      return crossEntropy(outputs, width, labels);
+      return crossEntropy(outputs, width, targets);
     case 'multi_label':
-      return elementwiseLoss(outputs, labels, BINARY_CROSS_ENTROPY);
+      return elementwiseLoss(outputs, width, targets, BINARY_CROSS_ENTROPY);
     case 'regression':
-      return elementwiseLoss(outputs, labels, SQUARED_ERROR);
+      return elementwiseLoss(outputs, width, targets, SQUARED_ERROR);
     case 'pairs':
-      return pairLoss(outputs, width);
+      return pairLoss(outputs, width, targets.weights);
   }
 }
 
@@ -48,32 +58,53 @@ const SQUARED_ERROR: ElementLoss = {
 
 function elementwiseLoss(
   outputs: Float32Array,
-  labels: ArrayLike<number>,
+  width: number,
+  { labels, weights }: Targets,
   { loss, slope }: ElementLoss,
 ): Loss {
   let loss_sum = 0;
+  let weight = 0;
   const gradient = outputs.map((z, i) => {
-    loss_sum += loss(z, labels[i]!);
-    return slope(z, labels[i]!);
+    const own = weights?.[Math.floor(i / width)] ?? 1;
+    loss_sum += own * loss(z, labels[i]!);
+    weight += own;
+    return own * slope(z, labels[i]!);
   });
-  return { loss_sum, labelled: outputs.length, gradient };
+  return { loss_sum, labelled: outputs.length, weight, gradient };
 }
 
-function crossEntropy(outputs: Float32Array, width: number, labels: ArrayLike<number>): Loss {
+/**
+ * Smoothed by ε: (1 - ε) · -log p[label] + ε · the mean of -log p over all classes
+ * (LabelSmoother of transformers).
+ */
+function crossEntropy(
+  outputs: Float32Array,
+  width: number,
+  { labels, weights, smoothing = 0 }: Targets,
+): Loss {
   const gradient = new Float32Array(outputs.length);
   let loss_sum = 0;
   let labelled = 0;
+  let weight = 0;
   for (let row = 0; row * width < outputs.length; row++) {
     const label = labels[row]!;
     if (label === NO_LABEL) continue;
     const z = outputs.subarray(row * width, (row + 1) * width);
     const p = softmax(z);
-    loss_sum -= Math.log(p[label]!);
+    const own = weights?.[row] ?? 1;
+    loss_sum -= own * (Math.log(p[label]!) - smoothing * (z[label]! - mean(z)));
     labelled++;
-    p.forEach((value, i) => (gradient[row * width + i] = value - (i === label ? 1 : 0)));
+    weight += own;
+    const others = smoothing / width;
+    p.forEach((value, i) => {
+      const target = others + (i === label ? 1 - smoothing : 0);
+      gradient[row * width + i] = own * (value - target);
+    });
   }
-  return { loss_sum, labelled, gradient };
+  return { loss_sum, labelled, weight, gradient };
 }
+
+const mean = (z: Float32Array): number => z.reduce((sum, value) => sum + value, 0) / z.length;
 
 function softmax(z: Float32Array): Float64Array {
   const top = z.reduce((most, value) => Math.max(most, value), -Infinity);
@@ -86,7 +117,7 @@ function softmax(z: Float32Array): Float64Array {
  * Multiple negatives ranking (Henderson et al. 2017): among the second halves of all pairs, that of
  * a row's own pair must be the nearest. `vectors` [2 pairs, width] need not have length 1.
  */
-function pairLoss(vectors: Float32Array, width: number): Loss {
+function pairLoss(vectors: Float32Array, width: number, weights: Targets['weights']): Loss {
   const pairs = vectors.length / width / 2;
   const units = unitRows(vectors, width);
   const scores = new Float32Array(pairs * pairs);
@@ -97,7 +128,8 @@ function pairLoss(vectors: Float32Array, width: number): Loss {
     }
   }
   const ownPairs = Int32Array.from({ length: pairs }, (_, i) => i);
-  const { loss_sum, labelled, gradient: dScores } = crossEntropy(scores, pairs, ownPairs);
+  const targets = { labels: ownPairs, weights };
+  const { gradient: dScores, ...sums } = crossEntropy(scores, pairs, targets);
   const dUnits = new Float64Array(vectors.length);
   for (let i = 0; i < pairs; i++) {
     for (let j = 0; j < pairs; j++) {
@@ -110,7 +142,7 @@ function pairLoss(vectors: Float32Array, width: number): Loss {
       }
     }
   }
-  return { loss_sum, labelled, gradient: unitRowsBackward(units, dUnits) };
+  return { ...sums, gradient: unitRowsBackward(units, dUnits) };
 }
 
 /** Rows of length 1, and the lengths that they had. */

@@ -135,4 +135,4 @@ async function hashOf({ pin, zigPin, sources }: Build, platform: string): Promis
 }
 
 /** Also the code of this folder, which has the compiler's options. */
-const SOURCE = /\.(cc|h|ts|txt)$/;
+const SOURCE = /\.(cc?|h|ts|txt)$/;

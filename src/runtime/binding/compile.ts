@@ -28,7 +28,7 @@ export interface BindingSources {
 }
 
 /** glibc 2.17 is that of the wheels (manylinux2014), macOS 12 too. */
-const TRIPLES: Readonly<Record<string, string>> = {
+export const TRIPLES: Readonly<Record<string, string>> = {
   'linux-x64': 'x86_64-linux-gnu.2.17',
   'linux-arm64': 'aarch64-linux-gnu.2.17',
   'darwin-arm64': 'aarch64-macos.12.0',
@@ -42,17 +42,14 @@ export const COMPILED_PLATFORMS: readonly string[] = Object.keys(TRIPLES);
  * Without -fno-math-errno and -fno-trapping-math, loops over square roots and comparisons are not
  * vectorised. They change no result.
  */
-const FLAGS = [
+export const CODE_FLAGS: readonly string[] = [
   '-O3',
   '-fno-math-errno',
   '-fno-trapping-math',
   '-fvisibility=hidden',
   '-fvisibility-inlines-hidden',
   '-std=c++17',
-  '-DNAPI_VERSION=8',
   '-w',
-  '-shared',
-  '-s',
 ];
 
 /** One call of the compiler. */
@@ -89,7 +86,9 @@ export async function compileBinding(compilation: Compilation): Promise<void> {
     ...linked.commands,
     [
       'c++',
-      ...['-target', TRIPLES[platform]!, ...FLAGS, ...includes, ...files],
+      ...['-target', TRIPLES[platform]!, ...CODE_FLAGS, '-DNAPI_VERSION=8', '-shared', '-s'],
+      ...includes,
+      ...files,
       ...[path.join(sources.own, 'keepLoaded.cc'), ...linked.options],
       ...['-o', path.join(output, BINDING_FILE)],
     ],
@@ -189,6 +188,7 @@ async function prepareWindows(
         '-shared',
         '-s',
         at('python.c'),
+        path.join(sources.own, 'environment.c'),
         '-o',
         path.join(output, PYTHON_STUB),
       ],

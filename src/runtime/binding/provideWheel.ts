@@ -1,5 +1,6 @@
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { withRetries } from '../../common/atomicWrite';
 import { requireSpaceForRuntime } from '../installFolder';
 import { fetchWheel } from '../mirror';
 import type { WheelPin } from '../pins';
@@ -33,7 +34,7 @@ export async function provideWheel(pin: WheelPin, request: WheelRequest): Promis
     const wheel = await getWheel(pin, temp, request);
     if (!wheel.isOwn) return wheel.file;
     const place = path.join(folder, path.basename(wheel.file));
-    await rename(wheel.file, place);
+    await withRetries(() => rename(wheel.file, place));
     return place;
   } finally {
     await rm(temp, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 import { chmod, mkdir, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
-import { writeJson } from '../../common/atomicWrite';
+import { withRetries, writeJson } from '../../common/atomicWrite';
 import { hashFile } from '../../common/hashFile';
 import { keepPrivate } from '../../common/privateFiles';
 import { inTemporaryFolder, requireSpaceForRuntime } from '../installFolder';
@@ -92,8 +92,8 @@ export async function provideZig(
       program: await hashFile(path.join(unpacked, program), { signal: options.signal }),
     };
     await writeJson(path.join(unpacked, RECORD), record);
-    await rename(folder, path.join(temp, 'replaced')).catch(() => undefined);
-    await rename(unpacked, folder);
+    await withRetries(() => rename(folder, path.join(temp, 'replaced'))).catch(() => undefined);
+    await withRetries(() => rename(unpacked, folder));
   });
   return found;
 }

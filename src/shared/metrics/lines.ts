@@ -1,4 +1,4 @@
-import type { ScoreName, StepField } from './table';
+import type { ComparedField, ScoreName, StepField } from './table';
 
 /**
  * One line of a run's metrics.jsonl. Losses are in nats per labelled token, times in seconds of
@@ -10,13 +10,19 @@ export type MetricLine = StepLine | OtherLine;
 export type OtherLine = EvalLine | SampleLine | CheckpointLine | ResumeLine | BatchLine;
 
 /** Written after each optimizer step; METRICS describes its fields. */
-export type StepLine = { readonly kind: 'step' } & { readonly [Field in StepField]: number };
+export type StepLine = { readonly kind: 'step' } & {
+  readonly [Field in StepField]: number;
+} & ComparedScores;
+
+/** Metrics of compared answers; those that a run's objective does not have are left out. */
+export type ComparedScores = Readonly<Partial<Record<ComparedField, number>>>;
 
 /** Step lines as columns of one length, steps rising; NaN where a line had no number. */
-export type StepColumns = Readonly<Record<StepField, Float64Array>>;
+export type StepColumns = Readonly<Record<StepField, Float64Array>> &
+  Readonly<Partial<Record<ComparedField, Float64Array>>>;
 
 /** How well a model does its task; METRICS gives the range of each score. */
-export type Scores = Readonly<Partial<Record<ScoreName, number>>>;
+export type Scores = Readonly<Partial<Record<ScoreName, number>>> & ComparedScores;
 
 /** Loss on the validation set; step 0 is before training. */
 export interface EvalLine {
@@ -26,7 +32,16 @@ export interface EvalLine {
   readonly labelled_tokens: number;
   /** Absent in runs of older versions. */
   readonly scores?: Scores;
+  /** The part of each source, where several are trained on and hold out examples. */
+  readonly sources?: readonly SourceLoss[];
   readonly elapsed: number;
+}
+
+/** The loss on the examples of one source that are held out; NaN where it has none. */
+export interface SourceLoss {
+  readonly name: string;
+  readonly loss: number;
+  readonly labelled_tokens: number;
 }
 
 /** The model's greedy answer to a prompt, or its prediction for a row; step 0: before training. */

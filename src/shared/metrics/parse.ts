@@ -1,14 +1,16 @@
 import type {
   BatchLine,
   BatchPiece,
+  ComparedScores,
   MetricLine,
   SampleLine,
   SampleMessage,
   Scores,
+  SourceLoss,
   StepLine,
 } from './lines';
 import { isObject } from '../values';
-import { SCORE_NAMES, STEP_FIELDS, type StepField } from './table';
+import { COMPARED_FIELDS, SCORE_NAMES, STEP_FIELDS, type StepField } from './table';
 
 /**
  * Reads the text of metrics.jsonl. Skips lines that are not metric lines and an
@@ -50,6 +52,7 @@ export function asMetricLine(value: unknown): MetricLine | undefined {
         loss: orNaN(value['loss']),
         labelled_tokens: orNaN(value['labelled_tokens']),
         ...(isObject(value['scores']) && { scores: asScores(value['scores']) }),
+        ...(Array.isArray(value['sources']) && { sources: sourceLosses(value['sources']) }),
         elapsed: orNaN(value['elapsed']),
       };
     case 'sample':
@@ -77,7 +80,9 @@ function appendLine(history: MetricLine[], line: MetricLine): void {
 function stepLine(value: Readonly<Record<string, unknown>>): StepLine {
   const line = { kind: 'step' } as { kind: 'step' } & Record<StepField, number>;
   for (const field of STEP_FIELDS) line[field] = orNaN(value[field]);
-  return line;
+  return value['rewards_chosen'] === undefined && value['rewards_rejected'] === undefined
+    ? line
+    : { ...line, ...comparedScores(value) };
 }
 
 function sampleLine(
@@ -107,7 +112,29 @@ const isMessages = (value: unknown): value is readonly SampleMessage[] =>
 
 function asScores(value: Readonly<Record<string, unknown>>): Scores {
   const known = SCORE_NAMES.filter((name) => typeof value[name] === 'number');
+  return {
+    ...Object.fromEntries(known.map((name) => [name, value[name]])),
+    ...comparedScores(value),
+  };
+}
+
+function comparedScores(value: Readonly<Record<string, unknown>>): ComparedScores {
+  const known = COMPARED_FIELDS.filter((name) => typeof value[name] === 'number');
   return Object.fromEntries(known.map((name) => [name, value[name]]));
+}
+
+function sourceLosses(values: readonly unknown[]): SourceLoss[] {
+  return values.flatMap((value) =>
+    isObject(value) && typeof value['name'] === 'string'
+      ? [
+          {
+            name: value['name'],
+            loss: orNaN(value['loss']),
+            labelled_tokens: orNaN(value['labelled_tokens']),
+          },
+        ]
+      : [],
+  );
 }
 
 function isBatchRows(value: unknown): value is BatchLine['rows'] {

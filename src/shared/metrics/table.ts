@@ -19,6 +19,11 @@ export const CHARTS = {
   grad_norm: { fromZero: true },
   tokens_per_second: { fromZero: true },
   memory: { fromZero: true },
+  rewards: { fromZero: false },
+  reward_margin: { fromZero: false },
+  reward_accuracy: { fromZero: true },
+  logps: { fromZero: false },
+  kl: { fromZero: false },
 } as const satisfies Readonly<Record<string, { readonly fromZero: boolean }>>;
 export type ChartId = keyof typeof CHARTS;
 /** The charts in the order in which pages show them. */
@@ -46,7 +51,26 @@ type MetricRow =
       readonly number: NumberKind;
       readonly max: number | null;
       readonly lower?: true;
+    }
+  /** A field of the step lines of runs that compare answers, in a chart that only they have. */
+  | { readonly source: 'compared'; readonly number: NumberKind; readonly drawn: Curve }
+  /** The same of the validation set: the field `of` among the scores of an eval line. */
+  | {
+      readonly source: 'compared_eval';
+      readonly of: string;
+      readonly number: NumberKind;
+      readonly drawn: Curve;
     };
+
+const compared = (chart: ChartId, color: ChartColor) =>
+  ({ source: 'compared', number: 'value', drawn: { chart, color, line: 'single' } }) as const;
+const comparedEval = <Of extends string>(of: Of, chart: ChartId, color: ChartColor) =>
+  ({
+    source: 'compared_eval',
+    of,
+    number: 'value',
+    drawn: { chart, color, line: 'evaluated' },
+  }) as const;
 
 /**
  * Every metric of a run: columns, charts, key numbers, CSV heads and tables derive from this table.
@@ -118,6 +142,26 @@ export const METRICS = {
   cosine: { source: 'score', number: 'value', max: 1 },
   /** Fraction of texts whose nearest neighbor is their own partner. */
   retrieval: { source: 'score', number: 'value', max: 1 },
+
+  /** Mean reward of the chosen or desirable answers, as TRL defines it. */
+  rewards_chosen: compared('rewards', 'green'),
+  validation_rewards_chosen: comparedEval('rewards_chosen', 'rewards', 'green'),
+  rewards_rejected: compared('rewards', 'red'),
+  validation_rewards_rejected: comparedEval('rewards_rejected', 'rewards', 'red'),
+  /** The difference of the two. */
+  reward_margin: compared('reward_margin', 'blue'),
+  validation_reward_margin: comparedEval('reward_margin', 'reward_margin', 'red'),
+  /** Share of pairs whose chosen answer has the higher reward. */
+  reward_accuracy: compared('reward_accuracy', 'blue'),
+  validation_reward_accuracy: comparedEval('reward_accuracy', 'reward_accuracy', 'red'),
+  /** Mean log-probability of the chosen or desirable answers, in nats. */
+  logps_chosen: compared('logps', 'green'),
+  validation_logps_chosen: comparedEval('logps_chosen', 'logps', 'green'),
+  logps_rejected: compared('logps', 'red'),
+  validation_logps_rejected: comparedEval('logps_rejected', 'logps', 'red'),
+  /** Estimate of the KL divergence from the model that training started from, in nats an answer. */
+  kl: compared('kl', 'blue'),
+  validation_kl: comparedEval('kl', 'kl', 'red'),
 } as const satisfies Readonly<Record<string, MetricRow>>;
 
 export type MetricId = keyof typeof METRICS;
@@ -131,10 +175,14 @@ type MetricsWhere<Shape> = {
 export type StepField = MetricsWhere<{ readonly source: 'step' }>;
 /** A score of an eval line. */
 export type ScoreName = MetricsWhere<{ readonly source: 'score' }>;
+/** A number of the step lines of runs that compare answers. */
+export type ComparedField = MetricsWhere<{ readonly source: 'compared' }>;
+/** Its counterpart of the validation set. */
+export type ComparedEvalId = MetricsWhere<{ readonly source: 'compared_eval' }>;
 /** Metrics with a line in a chart that every run has. */
 export type CurveId = MetricsWhere<{ readonly curve: Curve }>;
 /** Everything that a chart can draw. */
-export type SeriesId = CurveId | ScoreName;
+export type SeriesId = CurveId | ScoreName | ComparedField | ComparedEvalId;
 /** Metrics shown as a single number: their newest value. */
 export type KeyNumberId = Exclude<CurveId, MetricsWhere<{ readonly source: 'smoothing' }>>;
 
@@ -144,12 +192,24 @@ const isStepField = (id: MetricId): id is StepField => METRICS[id].source === 's
 /** Whether a metric is a score of an eval line. */
 export const isScoreName = (id: MetricId): id is ScoreName => METRICS[id].source === 'score';
 const hasCurve = (id: MetricId): id is CurveId => curveOf(METRICS[id]) !== null;
-const curveOf = (row: MetricRow): Curve | null => (row.source === 'score' ? null : row.curve);
+const curveOf = (row: MetricRow): Curve | null => ('curve' in row ? row.curve : null);
+const isComparedField = (id: MetricId): id is ComparedField => METRICS[id].source === 'compared';
+/** Whether a metric is one of the validation set in runs that compare answers. */
+export const isComparedEval = (id: MetricId): id is ComparedEvalId =>
+  METRICS[id].source === 'compared_eval';
 
 /** Fields of a step line, in the order of the CSV's columns. */
 export const STEP_FIELDS = METRIC_IDS.filter(isStepField);
 /** The scores of an eval line. */
 export const SCORE_NAMES = METRIC_IDS.filter(isScoreName);
+/** Numbers of the step lines of runs that compare answers, and of their eval lines. */
+export const COMPARED_FIELDS = METRIC_IDS.filter(isComparedField);
+
+/** Lines of a chart that only runs have which compare answers; none of other charts. */
+export const comparedIn = (chart: ChartId): readonly (ComparedField | ComparedEvalId)[] =>
+  METRIC_IDS.filter((id) => isComparedField(id) || isComparedEval(id)).filter(
+    (id) => METRICS[id].drawn.chart === chart,
+  );
 
 /** Lines of a chart, later ones drawn over earlier ones; none for scores, which differ by run. */
 export const curvesIn = (chart: ChartId): readonly CurveId[] =>

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { lstat, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
+import { withRetries } from '../../common/atomicWrite';
 import { FolderIsOwned, FolderLock } from '../../common/folderLock';
 import { hashFile } from '../../common/hashFile';
 import { makeFolder } from '../../common/makeFolder';
@@ -80,7 +81,7 @@ export class Items {
       await rm(folder, { recursive: true, force: true });
       throw new Error('there were files of another transfer');
     }
-    await rename(folder, this.places.item(item));
+    await withRetries(() => rename(folder, this.places.item(item)));
     await this.drop(item);
   }
 

@@ -168,7 +168,9 @@ export class Jobs {
   private async runOf(job: string): Promise<{ hasEnded: boolean; isAlive: boolean }> {
     const record: unknown = await readTextFile(path.join(this.places.run(job), RUN_FILES.record), {
       maxBytes: MAX_BYTES.runRecord,
-    }).then(JSON.parse, () => null);
+    })
+      .then(JSON.parse)
+      .catch(() => null);
     return {
       hasEnded: isObject(record) && ENDED_STATES.has(record['state'] as RunState),
       isAlive: isEngineAlive(await readEngineRecord(this.places.run(job)), Date.now()),
@@ -198,7 +200,9 @@ async function markBegun(file: string): Promise<() => Promise<void>> {
   const record: unknown = await readTextFile(file, {
     maxBytes: MAX_BYTES.runRecord,
     links: 'refused',
-  }).then(JSON.parse, () => null);
+  })
+    .then(JSON.parse)
+    .catch(() => null);
   const hasEnded = isObject(record) && ENDED_STATES.has(record['state'] as RunState);
   if (!hasEnded || record['state'] === 'completed') return () => Promise.resolve();
   await writeJson(file, { ...record, state: 'preparing', ended: null, error: null });

@@ -4,6 +4,8 @@
  */
 import path from 'node:path';
 import { writeErrorReason } from '../../common/fileStatus';
+import { namedBasePath } from '../../formats/hub/hubCache';
+import { isHubName } from '../../formats/hub/hubName';
 import { LoraError } from '../../shared/errors';
 import { FrameReader, writeFrame, type Frame } from './frames';
 import { Items } from './items';
@@ -32,6 +34,7 @@ function handlersOf(places: Places, items: Items, jobs: Jobs): Handlers {
     machine: () => describeMachine(places),
     cluster: () => jobs.slurm.describe(),
     present: async (params) => ({ present: await items.present(params.items) }),
+    model: async ({ name }) => ({ path: isHubName(name) ? await namedBasePath(name) : null }),
     begin: ({ item }) => items.begin(item),
     write: (params, { body }) => items.write(params, body),
     finish: async ({ item, files }) => {

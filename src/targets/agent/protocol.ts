@@ -53,6 +53,8 @@ export const ANSWERS = {
     groups: v.pipe(v.array(NodeGroupSchema), v.maxLength(MAX_GROUPS)),
   }),
   present: v.object({ present: names() }),
+  /** Where the hub's cache has a model; null: it has not. */
+  model: v.object({ path: v.nullable(text(4_096)) }),
   begin: v.variant('state', [
     v.object({ state: v.literal('present') }),
     /** Another connection is sending it. */
@@ -97,6 +99,8 @@ export interface Questions {
   readonly machine: Nothing;
   readonly cluster: Nothing;
   readonly present: { readonly items: readonly string[] };
+  /** owner/name. */
+  readonly model: { readonly name: string };
   readonly begin: { readonly item: string };
   /** The bytes of the message belong at the offset. */
   readonly write: { readonly item: string; readonly file: string; readonly offset: number };

@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileErrorReason } from '../../common/fileStatus';
-import { hashFile } from '../../common/hashFile';
+import { cachedHash } from '../../common/hashCache';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import type { BundleFile, BundleItem } from '../target';
 import { engineFiles } from './engineFiles';
 import { sourcesOf, type Named, type SentSource } from './itemFiles';
+import { baseThere, namesOfBase, type KnownBases } from './knownBases';
 import { PATH_KEYS } from './recipePaths';
 
 /** What a job needs on a target. */
@@ -22,11 +23,9 @@ export interface Bundle {
 }
 
 /** What a bundle is made of. */
-export interface BundleOptions {
+export interface BundleOptions extends KnownBases {
   /** The folder of the bundles. */
   readonly dist: string;
-  /** Bases that the target has: name or SHA-256 of the weights here, path there. */
-  readonly bases: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
   /** Bytes that have been read so far, to be hashed. */
   readonly onBytes?: (bytes: number) => void;
@@ -52,14 +51,16 @@ export async function makeBundle(recipe: Recipe, options: BundleOptions): Promis
     const paths: string[] = [];
     for (const file of read(recipe)) {
       const named = { key, kind, file };
-      const known = kind === 'base' ? baseThere(named, options.bases) : null;
+      const known =
+        kind === 'base' ? await baseThere(namesOfBase(file), options, options.signal) : null;
       if (known !== null) {
         there.push(known);
         paths.push(known);
         continue;
       }
       const { item, place } = await sentItem(named, hash);
-      const own = kind === 'base' ? baseByHash(item, options.bases) : null;
+      const hashes = item.files.map(({ sha256 }) => sha256);
+      const own = kind === 'base' ? await baseThere(hashes, options, options.signal) : null;
       if (own === null) items.set(item.id, item);
       else there.push(own);
       paths.push(own ?? place);
@@ -77,16 +78,6 @@ export async function makeBundle(recipe: Recipe, options: BundleOptions): Promis
 /** The bytes of items. */
 export const bytesOf = (items: readonly BundleItem[]): number =>
   items.flatMap(({ files }) => files).reduce((sum, { size }) => sum + size, 0);
-
-function baseThere({ file }: Named, bases: BundleOptions['bases']): string | null {
-  const name = [file, path.basename(file)].find((each) => Object.hasOwn(bases, each));
-  return name === undefined ? null : bases[name]!;
-}
-
-function baseByHash({ files }: BundleItem, bases: BundleOptions['bases']): string | null {
-  const known = files.find(({ sha256 }) => Object.hasOwn(bases, sha256));
-  return known === undefined ? null : bases[known.sha256]!;
-}
 
 async function sentItem(
   named: Named,
@@ -117,7 +108,7 @@ function hasher({ signal, onBytes }: BundleOptions): Hash {
   let total = 0;
   return async ({ path: name, source }) => {
     let read = 0;
-    const sha256 = await hashFile(source, {
+    const sha256 = await cachedHash(source, {
       signal,
       onBytes: (count) => {
         read += count;

@@ -1,3 +1,4 @@
+import { pathsOf, withPaths } from '../../shared/datasetSources';
 import type { Recipe } from '../../shared/recipe';
 
 /** What a key of a recipe names. */
@@ -25,8 +26,8 @@ export const PATH_KEYS: readonly PathKey[] = [
   {
     key: 'dataset',
     kind: 'dataset',
-    read: ({ dataset }) => [dataset],
-    write: (recipe, [dataset = recipe.dataset]) => ({ ...recipe, dataset }),
+    read: ({ dataset }) => pathsOf(dataset),
+    write: (recipe, paths) => ({ ...recipe, dataset: withPaths(recipe.dataset, paths) }),
   },
   {
     key: 'validation',

@@ -79,6 +79,10 @@ export class SshTarget implements Target {
     return new Set(present);
   }
 
+  async findModel(name: string, signal: AbortSignal): Promise<string | null> {
+    return (await this.ask('model', { name }, { signal })).path;
+  }
+
   async put(items: readonly BundleItem[], { signal, onProgress }: PutOptions): Promise<void> {
     let sent = 0;
     for (const item of items) {

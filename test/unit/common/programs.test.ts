@@ -147,3 +147,14 @@ describe('the environment of a program', () => {
     });
   });
 });
+
+it.each([
+  ['file:///C:/tools/loader.mjs', true],
+  ['file:///D:/work/evil.mjs', false],
+  ['file:///d:/Work/evil.mjs', false],
+  ['./evil.mjs', false],
+])('on Windows, NODE_OPTIONS that load %s are kept: %s', (url, isKept) => {
+  const NODE_OPTIONS = `--import ${url}`;
+  const safe = safeEnvironment({ NODE_OPTIONS }, [String.raw`D:\work`], 'win32');
+  expect(safe).toEqual(isKept ? { NODE_OPTIONS } : {});
+});

@@ -92,7 +92,7 @@ describe('a recipe', () => {
     );
     const text = problems.map((p) => p.message).join('\n');
     expect(text).toContain('"base" is missing');
-    expect(text).toMatch(/"dataset" must be .*string, not 3/);
+    expect(text).toMatch(/"dataset" must be a path, .*, not 3/);
     expect(text).toContain('"lora.r" must be a whole number, not 2.7');
     expect(text).toContain('"lora.lora_alpha" must be above 0, not 0');
     expect(text).toContain('"cosin"');

@@ -35,6 +35,20 @@ describe('what best/ is chosen by', () => {
   ])('is refused at %s: %j', (key, recipe) => expect(keysOf(recipe)).toEqual([`training.${key}`]));
 });
 
+it.each<[string, object]>([
+  ['label_smoothing_factor', { task: 'embedding', training: { label_smoothing_factor: 0.1 } }],
+  [
+    'label_smoothing_factor',
+    { task: 'seq_cls', problem_type: 'regression', training: { label_smoothing_factor: 0.1 } },
+  ],
+  ['neftune_noise_alpha', { task: 'image_cls', training: { neftune_noise_alpha: 5 } }],
+])('the loss of the task has no %s: %j', (key, recipe) => {
+  const text = JSON.stringify({ base: 'm', dataset: 'd', ...recipe });
+  expect(checkRecipe(text, file).problems.map(({ place }) => place?.key)).toEqual([
+    `training.${key}`,
+  ]);
+});
+
 describe('the parameters of a scheduler', () => {
   it.each([
     [{ lr_scheduler_type: 'cosine', lr_scheduler_kwargs: { num_cycles: 1, power: null } }],

@@ -1,3 +1,4 @@
+import { firstPathOf } from '../../../src/shared/datasetSources';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -72,7 +73,7 @@ describe('an exported job', () => {
     const job = path.join('jobs', id);
     expect(readdirSync(path.join(output, job))).toEqual(['lora.json']);
     const recipe = JSON.parse(read(path.join(job, 'lora.json'))) as Recipe;
-    for (const name of [path.join(recipe.base, 'config.json'), recipe.dataset])
+    for (const name of [path.join(recipe.base, 'config.json'), firstPathOf(recipe.dataset)])
       expect(read(path.join(job, name))).toBe(
         path.basename(name) === DATASET ? DATASET : 'base/config.json',
       );

@@ -11,7 +11,7 @@ import { clipped, firstAbove0, nearest, panned, zoomed } from '../../shared/char
 import { Paced } from '../../shared/paced';
 import { secondaryButton } from '../../shared/templates';
 import { onThemeChange, readTheme } from '../../shared/theme';
-import { RUN_CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
+import { comparedCharts, RUN_CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
 import { runMarks } from '../model/summary';
 import { choose } from '../../shared/page';
 import {
@@ -67,6 +67,7 @@ export class ChartBoard {
     const { t, post } = this.page;
     if (state.choices.runDir !== this.runDir) this.beginRun(state.choices.runDir);
     this.addScores(state);
+    this.addCompared(state);
     this.drawIfChanged(state);
     const { pinned } = state.choices;
     const isOnTop = ({ spec: { id } }: ChartCard) => id === 'loss' || pinned.includes(id);
@@ -110,9 +111,9 @@ export class ChartBoard {
     this.runDir = runDir;
     this.cursor = null;
     this.drawn = { choices: '', values: '' };
-    const scores = this.cards.filter(({ spec }) => spec.id === 'score');
-    this.cards = this.cards.filter((card) => !scores.includes(card));
-    for (const card of scores) card.dispose();
+    const own = this.cards.filter(({ spec }) => !RUN_CHARTS.includes(spec));
+    this.cards = this.cards.filter((card) => !own.includes(card));
+    for (const card of own) card.dispose();
   }
 
   /** Which scores a run has is known from its first evaluation. */
@@ -122,6 +123,17 @@ export class ChartBoard {
     if (!spec) return;
     const [loss, ...others] = this.cards;
     this.cards = [loss!, this.newCard(spec), ...others];
+  }
+
+  /** Whether a run compares answers is known from its first step. */
+  private addCompared({ history }: DashboardState): void {
+    const missing = comparedCharts(history).filter(
+      ({ id }) => !this.cards.some((card) => card.spec.id === id),
+    );
+    if (missing.length === 0) return;
+    const first = this.cards.filter(({ spec }) => spec.id === 'loss' || spec.id === 'score');
+    const others = this.cards.filter((card) => !first.includes(card));
+    this.cards = [...first, ...missing.map((spec) => this.newCard(spec)), ...others];
   }
 
   private drawIfChanged(state: DashboardState): void {

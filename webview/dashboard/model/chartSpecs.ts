@@ -1,10 +1,14 @@
 import {
   CHART_IDS,
   CHARTS,
+  comparedIn,
   curvesIn,
+  isComparedEval,
   METRICS,
   SCORE_NAMES,
   type ChartId,
+  type ComparedEvalId,
+  type ComparedField,
   type SeriesId,
 } from '../../../src/shared/metrics/table';
 import type { RunHistory } from '../../../src/shared/runHistory';
@@ -16,20 +20,20 @@ export interface ChartSpec extends Curves<SeriesId> {
 }
 
 /** Charts that every run has; that of the scores comes with the first evaluation. */
-export const RUN_CHARTS: readonly ChartSpec[] = CHART_IDS.filter((id) => id !== 'score').map(
-  (id) => {
-    const curves = curvesIn(id);
-    return {
-      id,
-      fromZero: CHARTS[id].fromZero,
-      ...curvesFormat(METRICS[curves[0]!].number),
-      series: curves.map((metric) => {
-        const { color, line } = METRICS[metric].curve;
-        return { id: metric, color, ...LINE_STYLES[line] };
-      }),
-    };
-  },
-);
+export const RUN_CHARTS: readonly ChartSpec[] = CHART_IDS.filter(
+  (id) => curvesIn(id).length > 0,
+).map((id) => {
+  const curves = curvesIn(id);
+  return {
+    id,
+    fromZero: CHARTS[id].fromZero,
+    ...curvesFormat(METRICS[curves[0]!].number),
+    series: curves.map((metric) => {
+      const { color, line } = METRICS[metric].curve;
+      return { id: metric, color, ...LINE_STYLES[line] };
+    }),
+  };
+});
 
 /** The chart of the scores that a run's evaluations have; null before the first evaluation. */
 export function scoreChart(history: RunHistory): ChartSpec | null {
@@ -44,6 +48,22 @@ export function scoreChart(history: RunHistory): ChartSpec | null {
     ...(names.every((name) => METRICS[name].max === 1) && { most: 1 }),
     series: names.map((id, index): SeriesSpec<SeriesId> => ({ id, ...scoreLook(index) })),
   };
+}
+
+/** The charts of a run that compares answers, with the curves that it has; none of other runs. */
+export function comparedCharts(history: RunHistory): readonly ChartSpec[] {
+  const known: readonly string[] = history.comparedFields;
+  const isKnown = (id: ComparedField | ComparedEvalId) =>
+    known.includes(isComparedEval(id) ? METRICS[id].of : id);
+  return CHART_IDS.flatMap((id) => {
+    const curves = comparedIn(id).filter(isKnown);
+    if (curves.length === 0) return [];
+    const series = curves.map((metric) => {
+      const { color, line } = METRICS[metric].drawn;
+      return { id: metric, color, ...LINE_STYLES[line] };
+    });
+    return [{ id, fromZero: CHARTS[id].fromZero, ...curvesFormat('value'), series }];
+  });
 }
 
 /** The first score differs from the others in colour and dashes. */

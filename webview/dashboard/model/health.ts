@@ -21,6 +21,11 @@ export type HealthNote =
   | { readonly kind: 'unlabelled'; readonly step: number; readonly steps: number }
   | { readonly kind: 'rising'; readonly step: number }
   | { readonly kind: 'worse'; readonly loss: number; readonly base: number }
+  | {
+      readonly kind: 'bothFall';
+      readonly chosen: readonly [from: number, to: number];
+      readonly rejected: readonly [from: number, to: number];
+    }
   | { readonly kind: 'clipped'; readonly steps: number; readonly limit: number }
   | { readonly kind: 'skippedRows'; readonly rows: number }
   | { readonly kind: 'noValidation' };
@@ -40,6 +45,7 @@ export function healthNotes(history: RunHistory, run: RunRecord | null): HealthN
     ...unlabelled(history),
     ...risingValidation(evals),
     ...worseThanBase(evals),
+    ...bothFall(history),
     ...alwaysClipped(history, run),
     ...noValidation(run),
   ];
@@ -131,6 +137,31 @@ function risingValidation(evals: readonly EvalLine[]): HealthNote[] {
   while (start > 0 && evals[start]!.loss > evals[start - 1]!.loss) start--;
   return evals.length - 1 - start >= RISES ? [{ kind: 'rising', step: evals[start]!.step }] : [];
 }
+
+const [FALL_WINDOW, LEAST_FALL, FALL_SHARE] = [10, 0.1, 0.1];
+
+/**
+ * The mean log-probabilities of both the chosen and the rejected answers, in the last steps, are
+ * well below those of the first ones.
+ */
+function bothFall(history: RunHistory): HealthNote[] {
+  const sides = [history.column('logps_chosen'), history.column('logps_rejected')].map(
+    (column): readonly [number, number] => {
+      const known = column.filter(Number.isFinite);
+      if (known.length < 3 * FALL_WINDOW) return [NaN, NaN];
+      return [meanOf(known.subarray(0, FALL_WINDOW)), meanOf(known.subarray(-FALL_WINDOW))];
+    },
+  );
+  const [chosen, rejected] = sides;
+  const falls = ([from, to]: readonly [number, number]) =>
+    from - to > Math.max(LEAST_FALL, FALL_SHARE * Math.abs(from));
+  return falls(chosen!) && falls(rejected!)
+    ? [{ kind: 'bothFall', chosen: chosen!, rejected: rejected! }]
+    : [];
+}
+
+const meanOf = (values: Float64Array): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function worseThanBase(evals: readonly EvalLine[]): HealthNote[] {
   const base = evals[0];

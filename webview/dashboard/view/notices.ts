@@ -158,6 +158,11 @@ function healthText({ t, format }: DashboardPage, note: HealthNote): string {
       return t('health.unlabelled', format.count(note.steps), format.count(note.step));
     case 'worse':
       return t('health.worse', format.value(note.loss), format.value(note.base));
+    case 'bothFall':
+      return t(
+        'health.bothFall',
+        ...[...note.chosen, ...note.rejected].map((value) => format.value(value)),
+      );
     case 'clipped':
       return t('health.clipped', note.steps, format.value(note.limit));
     case 'skippedRows':

@@ -1,4 +1,11 @@
-import { isScoreName, type ScoreName, type SeriesId } from '../../../src/shared/metrics/table';
+import {
+  isComparedEval,
+  isScoreName,
+  METRICS,
+  type ComparedEvalId,
+  type ScoreName,
+  type SeriesId,
+} from '../../../src/shared/metrics/table';
 import type { RunHistory } from '../../../src/shared/runHistory';
 import { AXES, type Axis } from '../../../src/shared/pages/dashboard/protocol';
 import { firstAtLeast, type Range, type SeriesPoints } from './decimate';
@@ -87,12 +94,13 @@ export class RunLines implements LineSource<SeriesId> {
     return index < 0 ? 0 : this.stepPlaces()[index]!;
   }
 
-  private evaluated(id: 'validation' | ScoreName): SeriesPoints {
+  private evaluated(id: EvaluatedId): SeriesPoints {
     const evals = this.history.lines.filter((line) => line.kind === 'eval');
+    const score = isComparedEval(id) ? METRICS[id].of : id;
     return {
       xs: Float64Array.from(evals, (line) => this.placeOf(line.step)),
       ys: Float64Array.from(evals, (line) =>
-        id === 'validation' ? line.loss : (line.scores?.[id] ?? NaN),
+        score === 'validation' ? line.loss : (line.scores?.[score] ?? NaN),
       ),
     };
   }
@@ -100,5 +108,7 @@ export class RunLines implements LineSource<SeriesId> {
 
 const NO_POINTS: SeriesPoints = { xs: new Float64Array(0), ys: new Float64Array(0) };
 
-const isEvaluated = (id: SeriesId): id is 'validation' | ScoreName =>
-  id === 'validation' || isScoreName(id);
+type EvaluatedId = 'validation' | ScoreName | ComparedEvalId;
+
+const isEvaluated = (id: SeriesId): id is EvaluatedId =>
+  id === 'validation' || isScoreName(id) || isComparedEval(id);

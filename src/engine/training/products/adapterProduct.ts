@@ -12,6 +12,8 @@ import {
 import { convertToPlain } from '../../../lora/startFromWeight';
 import type { Model } from '../../../models/model';
 import type { Recipe } from '../../../shared/recipe';
+import { modelTaskOf } from '../../../shared/task';
+import { REWARD_LABELS } from '../../model/labels';
 import type { PreparedTraining } from '../prepare';
 import type { Product, ProductFacts } from './product';
 
@@ -63,12 +65,13 @@ export class AdapterProduct implements Product {
     } = this;
     const target_modules =
       recipe.lora.init_adapter === null ? recipe.lora.target_modules : config.target_modules;
+    const labels = recipe.task === 'reward' ? REWARD_LABELS : data.labels;
     return {
-      task: recipe.task,
-      labels: data.labels,
+      task: modelTaskOf(recipe.task),
+      labels,
       card: modelCard({
-        task: recipe.task,
-        labels: data.labels?.names ?? [],
+        task: modelTaskOf(recipe.task),
+        labels: labels?.names ?? [],
         frozen_adapters: recipe.lora.frozen_adapters.map((frozen) =>
           path.relative(folder, frozen).replaceAll('\\', '/'),
         ),

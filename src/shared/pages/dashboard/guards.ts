@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { MetricLine, StepColumns } from '../../metrics/lines';
 import { asMetricLine } from '../../metrics/parse';
-import { STEP_FIELDS } from '../../metrics/table';
+import { COMPARED_FIELDS, STEP_FIELDS } from '../../metrics/table';
 import { checked } from '../../parsed';
 import { isInRun, type RunRecord } from '../../run';
 import {
@@ -29,6 +29,7 @@ const PHASES = [
   'reading data',
   'loading model',
   'training',
+  'reference',
   'evaluating',
   'sampling',
   'saving',
@@ -155,8 +156,11 @@ const otherLineSchema = v.pipe(
 const columnsSchema = v.custom<StepColumns>((value) => {
   if (!isObject(value)) return false;
   const length = value['step'] instanceof Float64Array ? value['step'].length : -1;
-  return STEP_FIELDS.every(
-    (field) => value[field] instanceof Float64Array && value[field].length === length,
+  const isColumn = (field: string) =>
+    value[field] instanceof Float64Array && value[field].length === length;
+  return (
+    STEP_FIELDS.every(isColumn) &&
+    COMPARED_FIELDS.every((field) => value[field] === undefined || isColumn(field))
   );
 });
 

@@ -1,3 +1,4 @@
+import { firstPathOf } from '../../../../src/shared/datasetSources';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -213,7 +214,7 @@ describe('data with errors', () => {
   it('that changes between two readings ends with one message', async () => {
     const recipe = recipeOf({ dataset: fileOf(...texts(3)) });
     const read = await readData(recipe, null);
-    writeFileSync(recipe.dataset, '{"text": "another"}\n');
+    writeFileSync(firstPathOf(recipe.dataset), '{"text": "another"}\n');
     await expect(prepareData(read, recipe, TOOLS)).rejects.toMatchObject({
       area: 'dataset',
       message: 'The file was changed while it was read.',

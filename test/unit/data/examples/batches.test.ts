@@ -237,3 +237,26 @@ describe('sample rows', () => {
     expect(shown([{ kind: 'text', line: 1, text: 'a' }])).toEqual([]);
   });
 });
+
+describe('the weights of a batch', () => {
+  const weighted = (weight: number) => ({ ...tokens(1, 2), weight });
+
+  it('are left out where all are 1', () => {
+    for (const examples of [[tokens(1, 2)], [packed], [text], [pair]])
+      expect(collate(examples, 0)).not.toHaveProperty('weights');
+  });
+  it('are those of the rows of their tokens', () => {
+    const { weights, length } = collate([weighted(3), tokens(2, 3)], 0);
+    expect([...weights!.subarray(0, 2)]).toEqual([3, 3]);
+    expect(weights!.subarray(length, length + 3)).toEqual(Float32Array.of(1, 1, 1));
+  });
+  it('are those of the texts in packed rows', () => {
+    const row = { kind: 'packed', parts: [tokens(5, 2), weighted(0.5), weighted(2)] } as const;
+    const { weights } = collate([row], 0);
+    expect([...weights!.subarray(0, 6)]).toEqual([1, 1, 0.5, 0.5, 2, 2]);
+  });
+  it('are one for each row or pair otherwise', () => {
+    expect(collate([{ ...text, weight: 2 }, text], 0).weights).toEqual(Float32Array.of(2, 1));
+    expect(collate([pair, { ...pair, weight: 4 }], 0).weights).toEqual(Float32Array.of(1, 4));
+  });
+});

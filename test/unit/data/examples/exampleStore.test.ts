@@ -25,7 +25,15 @@ const EXAMPLES = [
   },
   { kind: 'pair', line: 5, anchor: ints(1), positive: ints(2, 3, 4) },
   { kind: 'pair', line: 6, anchor: ints(), positive: ints() },
+  { kind: 'tokens', line: 7, input_ids: ints(5), labels: ints(-100), weight: 0.5 },
+  { kind: 'tokens', line: 8, input_ids: ints(5), labels: ints(3), weight: 1e-30 },
+  { kind: 'text', line: 9, input_ids: ints(), token_type_ids: ints(), target: ints(4), weight: 2 },
+  { kind: 'pair', line: 10, anchor: ints(1), positive: ints(2), weight: Math.fround(0.1) },
 ] as const satisfies readonly Example[];
+
+/** Weights are kept in f32. */
+const rounded = (example: Example): Example =>
+  'weight' in example ? { ...example, weight: Math.fround(example.weight!) } : example;
 
 describe.each([
   ['in memory', 2 ** 20],
@@ -38,7 +46,8 @@ describe.each([
 
   it('gives back what was added, in any order', () => {
     expect(store.length).toBe(50);
-    for (const i of [49, 0, 17, 30, 3, 48, 1, 2, 4, 5]) expect(store.at(i)).toEqual(many[i]);
+    for (const i of [49, 0, 17, 30, 3, 48, 1, 2, 4, 5, 6, 7, 8, 9])
+      expect(store.at(i)).toEqual(rounded(many[i]!));
     expect([0, 1, 2, 3, 4, 5].map((i) => store.lengthAt(i))).toEqual([3, 2, 3, 1, 3, 0]);
   });
 

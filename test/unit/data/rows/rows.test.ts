@@ -22,6 +22,39 @@ function read(row: unknown, task: Task = 'causal_lm') {
   };
 }
 
+describe('the weight of a row', () => {
+  it('is part of it unless it is 1, in every format', () => {
+    expect(read({ text: 'a', weight: 2.5 })).toMatchObject({ row: { weight: 2.5 }, problems: [] });
+    expect(read({ text: 'a', label: 'x', weight: 0.1 }, 'seq_cls').row).toMatchObject({
+      weight: Math.fround(0.1),
+    });
+    expect(read({ anchor: 'a', positive: 'b', weight: 3 }, 'embedding').row).toMatchObject({
+      weight: 3,
+    });
+    // as in a CSV file
+    expect(read({ text: 'a', weight: ' 2.5' }).row).toMatchObject({ weight: 2.5 });
+    for (const weight of [1, null])
+      expect(read({ text: 'a', weight })).toEqual({
+        row: { kind: 'text', line: 1, text: 'a' },
+        problems: [],
+      });
+  });
+
+  it('of 0 leaves it out, which is said', () =>
+    expect(read({ text: 'a', weight: 0 })).toEqual({
+      row: null,
+      problems: ['The row has the weight 0 and is left out.'],
+    }));
+
+  it.each([-1, 'two', '', true, [], 1e39])('is refused: %j', (weight) => {
+    const { row, problems } = read({ text: 'a', weight });
+    expect(row).toBeNull();
+    expect(problems).toEqual([
+      expect.stringMatching(/^"weight" must be a number of at least 0.* @ weight$/),
+    ]);
+  });
+});
+
 describe('rows of each format', () => {
   it.each<[Task, object, object]>([
     ['causal_lm', { text: 'a' }, { kind: 'text', text: 'a' }],

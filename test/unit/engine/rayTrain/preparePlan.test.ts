@@ -85,7 +85,7 @@ async function localRows(record: RunRecord): Promise<{ steps: Row[][]; validatio
   const model = {
     accumulate: (input: LabelledInput) => {
       current.push(...rowsOf(input));
-      return Promise.resolve({ loss_sum: 1, labelled: 1 });
+      return Promise.resolve({ loss_sum: 1, labelled: 1, weight: 1 });
     },
     step: () => {
       steps.push(current);
@@ -95,7 +95,7 @@ async function localRows(record: RunRecord): Promise<{ steps: Row[][]; validatio
     },
     evaluate: (input: LabelledInput) => {
       evaluated.push(...rowsOf(input));
-      return Promise.resolve({ loss_sum: 1, labelled: 1, outputs: null });
+      return Promise.resolve({ loss_sum: 1, labelled: 1, weight: 1, outputs: null });
     },
     optimizerState: () => ({ step: 1, tensors: [] }),
   } as unknown as Model;
@@ -112,7 +112,15 @@ async function localRows(record: RunRecord): Promise<{ steps: Row[][]; validatio
     betweenOperations: () => Promise.resolve(),
   } as unknown as Control;
   const { recipe } = record;
-  const others = { model, product, control, recipe, run_dir: temp(), emit: () => undefined };
+  const others = {
+    model,
+    product,
+    compared: null,
+    control,
+    recipe,
+    run_dir: temp(),
+    emit: () => undefined,
+  };
   await new TrainingLoop({ ...prepared, ...others, onSave: () => Promise.resolve() }).run();
   prepared.data.close();
   await prepared.base.close();
@@ -212,13 +220,15 @@ it('a plan has the learning rates, the adapter of the local start, and the hashe
   expect(ratios.filter(([isB]) => isB === false).every(([, ratio]) => ratio === 1)).toBe(true);
 });
 
+const { signal } = new AbortController();
+
 it('a job gets the trainer, the plan and the base, unless the target has it', async () => {
   const folder = path.join(temp(), 'plan');
   const prepared = await prepare(recordOf(temp(), { training: { max_steps: 1 } }), folder);
   const dist = temp();
   const python = path.resolve(import.meta.dirname, '../../../../engine/ray');
   cpSync(python, path.join(dist, 'ray'), { recursive: true });
-  const sent = await planBundle(prepared, { folder, dist, bases: {} });
+  const sent = await planBundle(prepared, { folder, dist, bases: {}, signal });
   expect(sent.items.map(({ label }) => label)).toEqual(['engine', 'plan', 'base']);
   const [engine, plan, own] = sent.items;
   expect(sent.engine).toBe(engine!.id);
@@ -234,7 +244,12 @@ it('a job gets the trainer, the plan and the base, unless the target has it', as
       createHash('sha256').update(bytes).digest('hex'),
     ]);
   }
-  const known = await planBundle(prepared, { folder, dist, bases: { base: '/models/base' } });
+  const known = await planBundle(prepared, {
+    folder,
+    dist,
+    bases: { base: '/models/base' },
+    signal,
+  });
   expect(known.items.map(({ label }) => label)).toEqual(['engine', 'plan']);
   expect(known.trainer.base).toBe('/models/base');
 });

@@ -49,6 +49,8 @@ describe('refused by its key', () => {
     ['lora.init_lora_weights', { recipe: { lora: { init_lora_weights: 'pissa' } } }],
     ['lora.init_lora_weights', { recipe: { lora: { init_lora_weights: 'olora' } } }],
     ['lora.frozen_adapters', { recipe: { lora: { frozen_adapters: ['/adapter'] } } }],
+    ['training.label_smoothing_factor', { recipe: best({ label_smoothing_factor: 0.1 }) }],
+    ['training.neftune_noise_alpha', { recipe: best({ neftune_noise_alpha: 5 }) }],
     ['training.metric_for_best_model', { recipe: best({ metric_for_best_model: 'perplexity' }) }],
     ['training.early_stopping_patience', { recipe: best({ early_stopping_patience: 2 }) }],
     ['samples.prompts', { recipe: { samples: { prompts: ['Hello'] } } }],

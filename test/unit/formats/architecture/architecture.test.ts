@@ -7,7 +7,7 @@ import { modulesOf, tensorsOf } from '../../../../src/formats/architecture/modul
 import { canonicalNames, canonicalPath } from '../../../../src/formats/architecture/names';
 import { readSpec } from '../../../../src/formats/architecture/readSpec';
 import { LoraError } from '../../../../src/shared/errors';
-import { TASKS } from '../../../../src/shared/task';
+import { MODEL_TASKS } from '../../../../src/shared/task';
 
 const fixtures = path.resolve(import.meta.dirname, '../../../fixtures');
 const configs = readdirSync(fixtures).flatMap((name) => {
@@ -80,7 +80,7 @@ describe('the architecture table', () => {
       at: fc.integer({ min: 0, max: configs.length - 1 }),
       changes: fc.dictionary(fc.string(), value, { maxKeys: 3 }),
       pick: fc.array(fc.tuple(fc.nat(), value), { maxLength: 4 }),
-      task: fc.option(fc.constantFrom(...TASKS), { nil: undefined }),
+      task: fc.option(fc.constantFrom(...MODEL_TASKS), { nil: undefined }),
     });
     fc.assert(
       fc.property(hostile, ({ at, changes, pick, task }) => {

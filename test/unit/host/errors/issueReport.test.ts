@@ -34,6 +34,17 @@ describe('an issue report', () => {
     expect(issueReport({ ...facts, ...windows })).toContain('~\\a and ~/b');
   });
 
+  it.each([
+    'c:\\users\\Ann Müller\\a', // VS Code writes the drive with a small letter
+    'C:\\\\Users\\\\Ann Müller\\\\a', // in JSON
+    'file:///c%3A/Users/Ann%20M%C3%BCller/a',
+    'C:/Users/Ann Müller/a',
+  ])('finds the home folder of Windows in %s', (line) => {
+    const report = issueReport({ ...facts, home: 'C:\\Users\\Ann Müller', log: [line] });
+    expect(report).toContain('~');
+    expect(report).not.toMatch(/ann|m(?:ü|%C3%BC)ller/i);
+  });
+
   it('keeps the end of a long log', () => {
     const log = Array.from({ length: 5_000 }, (_, i) => `message ${i}`);
     const report = issueReport({ ...facts, log });

@@ -64,15 +64,38 @@ describe.skipIf(process.platform === 'win32')('the command in a shell of Unix', 
 });
 
 it('escapes the mark of variables in a batch file', () => {
-  const script = batchScript({
-    node: 'C:\\n.exe',
-    cli: 'C:\\100%\\cli.js',
-    home: 'C:\\h',
-    variables: { ...nothingChosen, LORA_RUNTIME_URL: 'https://mirror.example/50%25' },
-  });
+  const script = batchScript(
+    {
+      node: 'C:\\n.exe',
+      cli: 'C:\\100%\\cli.js',
+      home: 'C:\\h',
+      variables: { ...nothingChosen, LORA_RUNTIME_URL: 'https://mirror.example/50%25' },
+    },
+    'C:\\bin',
+  );
   expect(script).toContain(
     'if not defined LORA_RUNTIME_URL set "LORA_RUNTIME_URL=https://mirror.example/50%%25"\r\n',
   );
   expect(script).not.toContain('LORA_RUNTIME_PATH');
   expect(script).toContain('"C:\\n.exe" "C:\\100%%\\cli.js" %*\r\n');
+  // before the first path, which may have umlauts
+  expect(script.indexOf('chcp 65001')).toBeLessThan(script.indexOf('C:\\'));
+  expect(script.trimEnd().split('\r\n').at(-1)).toBe('exit /b %LORA_EXIT%');
+});
+
+it("a batch file does not write out the user's name, which cmd may not read", () => {
+  const user = 'C:\\Users\\Jürgen';
+  const script = batchScript(
+    {
+      node: `${user}\\AppData\\Local\\Programs\\Code\\Code.exe`,
+      cli: `${user}\\.vscode\\extensions\\lora\\dist\\cli.js`,
+      home: 'D:\\Läufe\\runtime',
+      variables: nothingChosen,
+    },
+    `${user.toUpperCase()}\\AppData\\Roaming\\Code\\lora`,
+  );
+  expect(script).toContain(
+    '"%~dp0..\\..\\..\\Local\\Programs\\Code\\Code.exe" "%~dp0..\\..\\..\\..\\.vscode\\extensions\\lora\\dist\\cli.js" %*\r\n',
+  );
+  expect(script).toContain('"LORA_RUNTIME_HOME=D:\\Läufe\\runtime"');
 });

@@ -43,6 +43,7 @@ function makeCheckout(program = WRITES_ARGUMENTS) {
     'X NAPI_CDECL\nnapi_typeof(int); Y NAPI_CDECL napi_unused(int);',
   );
   write(path.join(sources.own, 'keepLoaded.cc'), 'one');
+  write(path.join(sources.own, 'environment.c'), 'renew_environment');
   write(path.join(sources.own, 'python311.txt'), 'PyList_New\n_Py_NoneStruct\n');
   const calls = at('compiled');
   const compiler = storedZip({
@@ -125,7 +126,7 @@ describe('a build from source', () => {
     expect(compiled()).toBe(2);
     write(path.join(sources.kernels, 'rows.h'), 'two');
     await buildRuntime(request);
-    write(path.join(sources.own, 'keepLoaded.cc'), 'two');
+    write(path.join(sources.own, 'environment.c'), 'two');
     await buildRuntime(request);
     expect(compiled()).toBe(4);
   });
@@ -222,7 +223,7 @@ describe('a build from source', () => {
 
 describe('the bindings of other platforms', () => {
   it('are linked against stubs with the names that the sources use', async () => {
-    const { place, request } = makeCheckout();
+    const { place, request, sources } = makeCheckout();
     await buildBindings(request, ['darwin-arm64', 'win32-x64']);
     const mac = shipped(place, 'darwin-arm64');
     expect(mac).toContain('aarch64-macos.12.0');
@@ -231,7 +232,9 @@ describe('the bindings of other platforms', () => {
     const windows = shipped(place, 'win32-x64');
     expect(windows).toContain('jmp *lora_napi_typeof(%rip)');
     expect(windows).not.toContain('napi_unused');
-    expect(shipped(place, 'win32-x64', 'python311.dll')).toContain('void _Py_NoneStruct(void) {}');
+    const python = shipped(place, 'win32-x64', 'python311.dll');
+    expect(python).toContain('void _Py_NoneStruct(void) {}');
+    expect(python.split('\n')).toContain(path.join(sources.own, 'environment.c'));
   });
 
   it('are not compiled where the compiler does not run', async () => {

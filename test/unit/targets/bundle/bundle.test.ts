@@ -18,8 +18,16 @@ function pathKeys(schema: unknown, prefix = ''): string[] {
   const pipe = Array.isArray(schema['pipe']) ? (schema['pipe'] as unknown[]) : [];
   if (pipe.some((part) => isObject(part) && part['message'] === 'must not be empty'))
     return [prefix];
-  const inner = [schema['wrapped'], schema['item'], ...pipe.filter((part) => part !== schema)];
-  return [...new Set(inner.flatMap((part) => pathKeys(part, prefix)))];
+  const options = Array.isArray(schema['options']) ? (schema['options'] as unknown[]) : [];
+  const inner = [
+    schema['wrapped'],
+    schema['item'],
+    ...options,
+    ...pipe.filter((part) => part !== schema),
+  ];
+  // a source is a path, or an object with one
+  const keys = inner.flatMap((part) => pathKeys(part, prefix));
+  return [...new Set(keys.map((key) => key.replace(/^dataset\.path$/, 'dataset')))];
 }
 
 function workspace() {
@@ -83,6 +91,33 @@ describe('the files of a recipe', () => {
       expect(bundle.items.map(({ label }) => label)).toEqual(['engine', 'dataset']);
       expect((JSON.parse(bundle.recipe) as Recipe).base).toBe('/models/base');
     }
+  });
+
+  it('may be on the hub, here and there', async () => {
+    const { recipe: usual, dist, write } = workspace();
+    const cached = path.dirname(write('hub/models--lab--tiny/snapshots/0a1b/config.json'));
+    write('hub/models--lab--tiny/snapshots/0a1b/model.safetensors');
+    const recipe = { ...usual, base: cached };
+    expect((await bundleOf(recipe, dist, { 'lab/tiny': '/models/tiny' })).there).toEqual([
+      '/models/tiny',
+    ]);
+    const asked: string[] = [];
+    const on = (found: string | null) => {
+      const findModel = (name: string) => {
+        asked.push(name);
+        return Promise.resolve(found);
+      };
+      const { signal } = new AbortController();
+      const bases = { 'lab/tiny': 'lab/tiny-there' };
+      return makeBundle(recipe, { dist, bases, signal, target: { name: 'box', findModel } });
+    };
+    const bundle = await on('/hub/snapshot');
+    expect([bundle.there, asked]).toEqual([['/hub/snapshot'], ['lab/tiny-there']]);
+    expect((JSON.parse(bundle.recipe) as Recipe).base).toBe('/hub/snapshot');
+    await expect(on(null)).rejects.toThrow('box has no lab/tiny-there in its cache of the hub.');
+    await expect(bundleOf(recipe, dist, { 'lab/tiny': 'lab/tiny' })).rejects.toThrow(
+      'which this kind of target cannot look up',
+    );
   });
 
   it('are refused by the key that names them', async () => {

@@ -1,0 +1,2 @@
+/** What the extension's code that runs in an emulator takes from VS Code. */
+export const workspace = { workspaceFolders: [] };
