@@ -207,6 +207,14 @@ export function rowFormOf(source: ObjectiveSource): RowForm {
   return source.task === 'reward' ? 'preference' : source.task;
 }
 
+/** Guesses from the keys of a dataset's first row what a language model should learn from it. */
+export function methodOfKeys(keys: readonly string[]): 'sft' | 'dpo' | 'kto' {
+  const has = (...names: string[]) => names.every((name) => keys.includes(name));
+  if (has('chosen', 'rejected') || has('chosen_ids', 'rejected_ids')) return 'dpo';
+  const isLabelled = has('prompt', 'completion', 'label');
+  return isLabelled || has('prompt_ids', 'completion_ids', 'label') ? 'kto' : 'sft';
+}
+
 /** The keys that the methods use. */
 const USED: Readonly<Record<ObjectiveMethod, readonly ObjectiveKey[]>> = {
   sft: [],

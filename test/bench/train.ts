@@ -18,7 +18,8 @@ import { readSpec } from '../../src/formats/architecture/readSpec';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { TfBinding } from '../../src/models/ops/tfBinding';
 import { elementCount } from '../../src/models/ops/ops';
-import type { Model } from '../../src/models/model';
+import type { LabelledInput, Model } from '../../src/models/model';
+import { objectiveOf } from '../../src/shared/objective';
 
 const { values: args } = parseArgs({
   options: {
@@ -36,6 +37,7 @@ const { values: args } = parseArgs({
     geometry: { type: 'string', default: 'smollm2-135m' },
     generate: { type: 'string', default: '0' },
     method: { type: 'string', default: 'lora' },
+    objective: { type: 'string', default: 'sft' },
   },
 });
 const [steps, warmup, batch, length, r, supervised] = [
@@ -235,7 +237,15 @@ function randomBatch() {
   const firstLabel = Math.round(length * (1 - supervised));
   const labels = input_ids.map((id, i) => (i % length < firstLabel ? -100 : id));
   const attention_mask = new Int32Array(batch * length).fill(1);
-  return { batch, length, input_ids, labels, attention_mask };
+  return { batch, length, input_ids, labels, attention_mask, ...comparison() };
+}
+
+/** dpo: the first half of the batch is preferred to the second. */
+function comparison(): Pick<LabelledInput, 'comparison'> {
+  const objective = objectiveOf({ task: 'causal_lm', objective: { method: 'dpo' } });
+  if (args.objective !== 'dpo' || objective?.method !== 'dpo') return {};
+  const reference = new Float64Array(batch).fill(-1000);
+  return { comparison: { kind: 'pairs', objective, reference, margins: null } };
 }
 
 /** Trains, and returns the seconds of each step after the warm-up, and the last loss. */

@@ -64,6 +64,9 @@ export const BATCHES: Readonly<Record<Task, Batch>> = {
   reward: { size: 4, rows: 8, length: 512 },
 };
 
+/** The batch where answers are compared: a pair makes two sequences. */
+export const PREFERENCE_BATCH: Batch = { size: 2, rows: 4, length: 512 };
+
 const AUTO: StepSettings = { base_dtype: 'auto', gradient_checkpointing: 'auto' };
 
 /**

@@ -3,12 +3,15 @@ import type { RecipeInput } from '../../shared/recipe';
 import { replaceFile } from '../../common/atomicWrite';
 import { t } from '../text/l10n';
 import type { Task } from '../../shared/task';
-import { BATCHES } from './costs';
+import type { ObjectiveMethod } from '../../shared/objective';
+import { BATCHES, PREFERENCE_BATCH } from './costs';
 import type { TargetModules } from './targets';
 
 /** What a new recipe is made from. */
 export interface TrainAnswers {
   readonly task: Task;
+  /** What a language model learns from the rows; answers by default. */
+  readonly method?: ObjectiveMethod;
   readonly base: string;
   readonly dataset: string;
   readonly validation: string | null;
@@ -58,6 +61,17 @@ const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
   },
 };
 
+/** Preferences need a low learning rate and few passes; a pair is two rows. */
+const PREFERENCES: RecipeInput['training'] = {
+  learning_rate: 5e-5,
+  num_train_epochs: 1,
+  per_device_train_batch_size: PREFERENCE_BATCH.size,
+  max_length: PREFERENCE_BATCH.length,
+};
+
+const comparesRows = ({ task, method = 'sft' }: TrainAnswers): boolean =>
+  task === 'causal_lm' && method !== 'sft';
+
 /**
  * The text of a new recipe with the answers and the settings that are changed most often. Paths are
  * relative to `folder` where they are inside it.
@@ -65,6 +79,7 @@ const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
 export function recipeText(answers: TrainAnswers, folder: string): string {
   const recipe: RecipeInput = {
     ...(answers.task === 'causal_lm' ? {} : { task: answers.task }),
+    ...(comparesRows(answers) && { objective: { method: answers.method } }),
     base: relativeTo(folder, answers.base),
     dataset: relativeTo(folder, answers.dataset),
     ...(answers.validation === null ? {} : { validation: relativeTo(folder, answers.validation) }),
@@ -73,7 +88,7 @@ export function recipeText(answers: TrainAnswers, folder: string): string {
       lora_alpha: 2 * answers.r,
       target_modules: answers.target_modules as string | string[],
     },
-    training: TRAINING[answers.task],
+    training: comparesRows(answers) ? PREFERENCES : TRAINING[answers.task],
   };
   return `${JSON.stringify(recipe, null, 2)}\n`;
 }

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { methodOfKeys } from '../../shared/objective';
 import { parseRecipe } from '../../shared/recipeFile';
 import { readDatasetFacts } from '../setup/datasetFacts';
 import { batchOf } from '../setup/forecast';
@@ -14,6 +15,7 @@ export const recipeTextOf = (
   recipeText(
     {
       task: dataset!.task,
+      method: methodOfKeys(dataset!.keys),
       base: base!.path,
       dataset: dataset!.path,
       validation: dataset!.validation,

@@ -6,7 +6,8 @@ import { formatNumber, t } from '../text/l10n';
 import type { DatasetCandidate } from '../../inspect/questions';
 import type { AskInspections } from '../inspection/inspections';
 import type { Task } from '../../shared/task';
-import { BATCHES, type BaseFacts } from '../setup/costs';
+import { methodOfKeys } from '../../shared/objective';
+import { BATCHES, PREFERENCE_BATCH, type BaseFacts } from '../setup/costs';
 import { browse } from '../ui/inputs';
 import { notify } from '../ui/messages';
 import { pick, type PickItem } from '../ui/picker';
@@ -55,7 +56,9 @@ export async function askDataset(
 function withDataset(state: TrainState, dataset: DatasetCandidate): Outcome<TrainState> {
   const recommended = usualRank(dataset.rows);
   const r = state.r === state.recommended ? recommended : state.r;
-  const base = { ...state.base!, batch: BATCHES[dataset.task] };
+  const isCompared = dataset.task === 'causal_lm' && methodOfKeys(dataset.keys) !== 'sft';
+  const batch = isCompared ? PREFERENCE_BATCH : BATCHES[dataset.task];
+  const base = { ...state.base!, batch };
   return { kind: 'next', state: { ...state, dataset, base, r, recommended } };
 }
 
@@ -68,6 +71,15 @@ const taskContents = (): Readonly<Record<Task, string>> => ({
   embedding: t('pairs of related texts'),
   reward: t('pairs of a better and a worse answer'),
 });
+
+/** What a dataset contains; preferences are trained by dpo, labelled answers by kto. */
+function contentsOf({ task, keys }: DatasetCandidate): string {
+  const method = task === 'causal_lm' ? methodOfKeys(keys) : 'sft';
+  if (method === 'sft') return taskContents()[task];
+  return method === 'dpo'
+    ? t('chosen and rejected answers (DPO)')
+    : t('answers labelled good or bad (KTO)');
+}
 
 /** Why a base model cannot be trained on a dataset; null when it can. */
 function misfit({ task, name }: DatasetCandidate, base: BaseFacts): string | null {
@@ -85,7 +97,7 @@ function misfit({ task, name }: DatasetCandidate, base: BaseFacts): string | nul
 function choiceOf(dataset: DatasetCandidate): PickItem<DatasetChoice> {
   const { name, bytes, keys, validation } = dataset;
   const facts = [
-    taskContents()[dataset.task],
+    contentsOf(dataset),
     countText(dataset),
     bytes > 0 ? formatBytes(bytes) : '',
     keys.slice(0, 4).join(', '),

@@ -44,6 +44,10 @@ describe('recipeText', () => {
     const of = (task: Task) =>
       parseRecipe(recipeText({ ...answers, task }, folder), path.join(folder, 'lora.json'));
     for (const task of TASKS) expect(of(task).task).toBe(task);
+    const preferences = { ...answers, task: 'causal_lm' as const, method: 'dpo' as const };
+    const dpo = parseRecipe(recipeText(preferences, folder), path.join(folder, 'lora.json'));
+    expect(dpo.objective.method).toBe('dpo');
+    expect(dpo.training.learning_rate).toBeLessThan(of('causal_lm').training.learning_rate);
     expect(of('embedding').training.per_device_train_batch_size).toBeGreaterThan(
       of('causal_lm').training.per_device_train_batch_size,
     );
