@@ -32,7 +32,7 @@ const scoresOf = (sums: readonly number[], nll: number): SequenceScores => ({
   nll: { sum: nll, count: 8 },
 });
 
-const CASES: readonly (readonly [string, ObjectiveSettings, boolean?])[] = [
+const CASES: readonly (readonly [string, ObjectiveSettings, isReward?: boolean])[] = [
   ['dpo', { method: 'dpo' }],
   ['dpo, smoothed', { method: 'dpo', label_smoothing: 0.1, beta: 0.5 }],
   ['dpo, ipo', { method: 'dpo', loss_type: 'ipo' }],
@@ -48,30 +48,33 @@ const CASES: readonly (readonly [string, ObjectiveSettings, boolean?])[] = [
   ['reward', { method: 'sft', center_rewards_coefficient: 0.05 }, true],
 ];
 
-describe.each(CASES)('%s', (_, settings, isReward) => {
-  const comparison = comparisonOf(settings, isReward);
-  const lossAt = (sums: readonly number[], nll = 12.4) =>
-    comparisonLoss(comparison, scoresOf(sums, nll)).loss_sum;
+describe.each(CASES.map(([name, settings, isReward = false]) => ({ name, settings, isReward })))(
+  '$name',
+  ({ settings, isReward }) => {
+    const comparison = comparisonOf(settings, isReward);
+    const lossAt = (sums: readonly number[], nll = 12.4) =>
+      comparisonLoss(comparison, scoresOf(sums, nll)).loss_sum;
 
-  it('has the slopes of its loss', () => {
-    const { slopes, nll_slope } = comparisonLoss(comparison, scoresOf(SUMS, 12.4));
-    const step = 1e-5;
-    SUMS.forEach((_, i) => {
-      const moved = (by: number) => SUMS.map((sum, j) => (i === j ? sum + by : sum));
-      const want = (lossAt(moved(step)) - lossAt(moved(-step))) / (2 * step);
-      expect(slopes[i], `slope ${i}`).toBeCloseTo(want, 6);
+    it('has the slopes of its loss', () => {
+      const { slopes, nll_slope } = comparisonLoss(comparison, scoresOf(SUMS, 12.4));
+      const step = 1e-5;
+      SUMS.forEach((_, i) => {
+        const moved = (by: number) => SUMS.map((sum, j) => (i === j ? sum + by : sum));
+        const want = (lossAt(moved(step)) - lossAt(moved(-step))) / (2 * step);
+        expect(slopes[i], `slope ${i}`).toBeCloseTo(want, 6);
+      });
+      const want = (lossAt(SUMS, 12.4 + step) - lossAt(SUMS, 12.4 - step)) / (2 * step);
+      expect(nll_slope).toBeCloseTo(want, 6);
     });
-    const want = (lossAt(SUMS, 12.4 + step) - lossAt(SUMS, 12.4 - step)) / (2 * step);
-    expect(nll_slope).toBeCloseTo(want, 6);
-  });
 
-  it('stays finite far from the reference', () => {
-    const far = scoresOf([-1e-9, -4000, -3000, -1e-9], 12.4);
-    const { loss_sum, slopes } = comparisonLoss(comparison, far);
-    expect(loss_sum).toBeGreaterThan(-Infinity);
-    expect([loss_sum, ...slopes].every(Number.isFinite)).toBe(true);
-  });
-});
+    it('stays finite far from the reference', () => {
+      const far = scoresOf([-1e-9, -4000, -3000, -1e-9], 12.4);
+      const { loss_sum, slopes } = comparisonLoss(comparison, far);
+      expect(loss_sum).toBeGreaterThan(-Infinity);
+      expect([loss_sum, ...slopes].every(Number.isFinite)).toBe(true);
+    });
+  },
+);
 
 it('is log 2 for dpo where the model is the reference', () => {
   const scores = scoresOf([...reference], 0);
