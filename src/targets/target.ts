@@ -24,6 +24,10 @@ export interface Target {
   findModel?(name: string, signal: AbortSignal): Promise<string | null>;
   /** Sends items. Nothing of an item is left under its id when sending fails. */
   put(items: readonly BundleItem[], options: PutOptions): Promise<void>;
+  /** What it keeps. Missing, as `clean` is: it removes by itself what no job uses. */
+  usage?(signal: AbortSignal): Promise<TargetUsage>;
+  /** Removes items that no job uses. Gives the ids of those that are gone. */
+  clean?(items: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
   /**
    * Starts a job, which goes on without this process. Starting the same job again is an error.
    * `onStep` is told what is brought first, in words: 'Downloading tensorflow-cpu 40%'.
@@ -56,6 +60,33 @@ export interface Target {
 export const MAX_FILES = 10_000;
 /** The largest number of jobs that are listed. */
 export const MAX_JOBS = 1_000;
+
+/** What a target keeps. */
+export interface TargetUsage {
+  readonly items: readonly StoredItem[];
+  /** The newest first. */
+  readonly jobs: readonly StoredJob[];
+}
+
+/** Bytes, and when it was put there, by the target's clock. */
+interface Stored {
+  readonly bytes: number;
+  readonly changed: number;
+}
+
+/** An item that was sent. */
+export interface StoredItem extends Stored {
+  readonly id: string;
+  readonly isComplete: boolean;
+  /** Jobs that need it. */
+  readonly usedBy: readonly string[];
+}
+
+/** The folder of a job. */
+export interface StoredJob extends Stored {
+  readonly job: string;
+  readonly state: JobState['kind'];
+}
 
 /** What `check` finds. Null: unknown. */
 export interface TargetReport {

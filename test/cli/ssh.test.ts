@@ -1,4 +1,4 @@
-import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findProgram } from '../../src/common/programs';
@@ -212,6 +212,43 @@ describe.skipIf(process.platform === 'win32')('over SSH', () => {
     await until(() => stepCount(dir) > steps, 'more steps');
     expect((await lora('stop', dir)).code).toBe(0);
     expect((await again.end).code).toBe(130);
+  });
+
+  it('removes what no run there uses, and nothing else', async () => {
+    const rows = [{ prompt: 'not used', completion: 'by another run' }];
+    const [dir, going] = [newRun(), newRun()];
+    expect((await trainThere(makeRecipe({ training: { max_steps: 2 } }, rows), dir).end).code).toBe(
+      0,
+    );
+    const run = trainThere(makeRecipe({ training: { max_steps: MANY } }), going);
+    await until(() => stepCount(going) > 0, 'steps');
+    const part = path.join(remote, 'items', `.${'0'.repeat(40)}.part`);
+    mkdirSync(path.join(part, 'files'), { recursive: true });
+    writeFileSync(path.join(part, 'files', 'a'), 'a');
+    const before = itemsThere();
+    // what is new may belong to a run that is being sent
+    expect((await lora('targets', 'clean', 'box', '--yes')).text).toContain('or is new.');
+    expect(itemsThere()).toEqual(before);
+    expect((await lora('stop', '--remove', dir)).code).toBe(0);
+    const listed = await lora('targets', 'clean', 'box', '--older', '0');
+    expect(listed.code, listed.text).toBe(1);
+    expect(listed.text).toContain('remove them with lora targets clean box --yes');
+    expect(itemsThere()).toEqual(before);
+    const cleaned = await lora('targets', 'clean', 'box', '--older', '0', '--yes');
+    expect(cleaned.code, cleaned.text).toBe(0);
+    expect(cleaned.text).toContain(`run ${path.basename(going)}  running`);
+    const left = itemsThere();
+    expect(left.length).toBeLessThan(before.length - 1);
+    expect(left).not.toContain(path.basename(part));
+    expect((await lora('stop', going)).code).toBe(0);
+    expect((await run.end).code).toBe(130);
+    // all that a run needs is still there, but for the engine it is sent again if it is not
+    const again = start('train', '--resume', going);
+    const steps = stepCount(going);
+    await until(() => stepCount(going) > steps, 'more steps');
+    expect(again.said.text).toContain('Nothing is sent to box.');
+    expect((await lora('stop', going)).code).toBe(0);
+    await again.end;
   });
 
   it('reaches an engine whose first words arrive with the answer', async () => {

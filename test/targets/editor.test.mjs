@@ -135,6 +135,48 @@ describe('a run on a target', { timeout: LIMIT }, () => {
     assert.equal(adapter.base_model_name_or_path, path.join(workspace, 'models/tiny'));
   });
 
+  it('goes on after its end where the user resumes it', async () => {
+    const before = step();
+    await chooseInMenu(page, runRow(), 'Resume');
+    await until(() => run().record.state === 'running' && step() > before, 'more steps');
+    await d.screenshot(page, path.join(shots, 'target-resumed.png'));
+    await chooseInMenu(page, runRow(), 'Stop');
+    await until(() => run().record.state === 'stopped', 'the second stop');
+    assert.ok(run().metrics.some(({ kind }) => kind === 'resume'));
+  });
+
+  it('is on a target that can be asked what it has', async () => {
+    await d.runCommand(page, 'LoRA: Check Target');
+    await row(NAME)
+      .filter({ hasText: /\d cores/ })
+      .click();
+    await page.locator('.tab.active', { hasText: NAME }).waitFor();
+    const editor = page.locator('.editor-instance .view-lines');
+    await until(
+      async () =>
+        /Runs can be sent to it/.test((await editor.innerText()).replaceAll('\u00a0', ' ')),
+      'the report',
+    );
+    await d.screenshot(page, path.join(shots, 'target-check.png'));
+  });
+
+  it('is followed from a workspace that does not have it', async () => {
+    const { dir, metrics } = run();
+    rmSync(dir, { recursive: true });
+    await until(async () => (await d.treeItems(page, 'Runs')).length === 0, 'the end of its row');
+    await d.runCommand(page, 'LoRA: Follow Remote Run');
+    await row(NAME)
+      .filter({ hasText: /\d cores/ })
+      .click();
+    await row(path.basename(dir)).waitFor();
+    await d.screenshot(page, path.join(shots, 'target-follow.png'));
+    await row(path.basename(dir)).click();
+    await until(() => run()?.record?.state === 'stopped', 'the run');
+    assert.deepEqual(run().metrics, metrics);
+    assert.equal(readJson(path.join(run().dir, 'adapter', 'adapter_config.json')).r, 2);
+    await until(async () => (await description()).includes(NAME), 'its row');
+  });
+
   it('is deleted there, too, where the user wants that', async () => {
     const { dir } = run();
     const id = path.basename(dir);
@@ -150,6 +192,35 @@ describe('a run on a target', { timeout: LIMIT }, () => {
       if (await again.isVisible()) await d.dialog(page, 'Delete Permanently');
       return !existsSync(dir);
     }, 'the end of its folder here');
+  });
+
+  it('can be one of a sweep, whose runs train there side by side', async () => {
+    const recipe = readJson(path.join(workspace, 'lora.json'));
+    const training = { max_steps: 4, save_steps: 4, eval_steps: 2 };
+    const short = { ...recipe, dataset: 'data/train.jsonl', training };
+    writeFileSync(path.join(workspace, 'short.lora.json'), JSON.stringify(short));
+    await openFile(page, 'short.lora.json');
+    await d.runCommand(page, 'LoRA: Sweep Ranks');
+    await page.locator('.quick-input-title', { hasText: 'Sweep Ranks' }).waitFor();
+    await d.typeInput(page, '1, 2');
+    await row(NAME)
+      .filter({ hasText: /\d cores/ })
+      .click();
+    await page.locator('.quick-input-title', { hasText: `Sweep on ${NAME}` }).waitFor();
+    await d.typeInput(page, '2');
+    await page.locator('.tab.active', { hasText: 'Ranks of short' }).waitFor();
+    const isComplete = ({ record }) => record?.state === 'completed';
+    await until(
+      () => runsOf(workspace).length === 2 && runsOf(workspace).every(isComplete),
+      'both runs of the sweep',
+    );
+    for (const { dir } of runsOf(workspace))
+      assert.equal(readJson(path.join(dir, 'remote.json')).target.name, NAME);
+    await until(
+      async () => /r = \d is enough|Higher ranks still help/.test(await body().innerText()),
+      'the conclusion',
+    );
+    await d.screenshot(page, path.join(shots, 'target-sweep.png'));
   });
 
   it('of the workspace is asked about before anything reaches it', async () => {

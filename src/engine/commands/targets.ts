@@ -2,11 +2,12 @@ import { EXPORT_FORMS } from '../../targets/export/exportJob';
 import { readTargets, findTarget, targetsFile } from '../../targets/targetList';
 import { joinLines } from '../report';
 import { describeReport } from '../remote/targetCheck';
+import { cleanTarget } from './cleanTarget';
 import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
 import { exportTraining } from './exportTraining';
-import { required, withDefault } from './options';
-import { byteSize, folderPath, oneOf, positiveWholeNumber } from './optionValues';
+import { flag, optional, required, withDefault } from './options';
+import { byteSize, folderPath, oneOf, positiveWholeNumber, wholeNumber } from './optionValues';
 import { placeOf, withTarget } from './remoteTraining';
 import { listRunsThere, planSending } from './targetQuestions';
 
@@ -36,16 +37,24 @@ export const targetsCommand = defineCommand({
     form({
       positionals: {
         action: {
-          valueName: 'check|runs',
-          help: 'connect to a target and show what it has, or its runs',
+          valueName: 'check|runs|clean',
+          help: 'show what a target has, or its runs, or remove what no run there uses',
         },
         name: { valueName: 'NAME', help: 'name of the target' },
       },
-      options: {},
-      check: ({ positionals: { action } }) =>
-        Object.hasOwn(ACTIONS, action) ? null : unknown(action),
-      run: async ({ positionals: { action, name } }, context) =>
-        ACTIONS[action as keyof typeof ACTIONS](name, context),
+      options: {
+        older: optional(wholeNumber, 'HOURS', 'clean: keep what is newer than this (default: 24)'),
+        yes: flag('clean: remove without a question'),
+      },
+      check: ({ positionals: { action }, options: { older, yes } }) => {
+        if (action !== 'clean' && (yes || older !== null))
+          return '--older and --yes belong to lora targets clean.';
+        return action === 'clean' || Object.hasOwn(ACTIONS, action) ? null : unknown(action);
+      },
+      run: async ({ positionals: { action, name }, options: { older, yes } }, context) =>
+        action === 'clean'
+          ? cleanTarget(name, { hours: older ?? 24, isAgreed: yes }, context)
+          : ACTIONS[action as keyof typeof ACTIONS](name, context),
     }),
     form({
       positionals: {

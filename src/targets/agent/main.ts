@@ -7,6 +7,7 @@ import { writeErrorReason } from '../../common/fileStatus';
 import { namedBasePath } from '../../formats/hub/hubCache';
 import { isHubName } from '../../formats/hub/hubName';
 import { LoraError } from '../../shared/errors';
+import { Cleaning } from './cleaning';
 import { FrameReader, writeFrame, type Frame } from './frames';
 import { Items } from './items';
 import { Jobs } from './jobs';
@@ -29,12 +30,15 @@ type Handler<M extends Method> = (
 type Handlers = { readonly [M in Exclude<Method, 'hello' | 'join'>]: Handler<M> };
 
 function handlersOf(places: Places, items: Items, jobs: Jobs): Handlers {
+  const cleaning = new Cleaning(places, jobs);
   return {
     clock: () => Promise.resolve({ now: Date.now() }),
     machine: () => describeMachine(places),
     cluster: () => jobs.slurm.describe(),
     present: async (params) => ({ present: await items.present(params.items) }),
     model: async ({ name }) => ({ path: isHubName(name) ? await namedBasePath(name) : null }),
+    usage: () => cleaning.usage(),
+    clean: async (params) => ({ removed: await cleaning.clean(params.items) }),
     begin: ({ item }) => items.begin(item),
     write: (params, { body }) => items.write(params, body),
     finish: async ({ item, files }) => {

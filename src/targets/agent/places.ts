@@ -10,6 +10,9 @@ const JOB_ID = /^\d{8}-\d{6}-[0-9a-f]{4}$/;
 /** Whether a text has the form of `newRunId`. */
 export const isJobId = (text: string): boolean => JOB_ID.test(text);
 
+/** Whether a text has the form of an item's id. */
+export const isItemId = (text: string): boolean => ITEM_ID.test(text);
+
 /** The folders and files under the root of a target. */
 export class Places {
   readonly root: string;

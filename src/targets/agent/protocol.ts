@@ -8,6 +8,8 @@ const text = (most: number) => v.pipe(v.string(), v.maxLength(most));
 const size = () => v.pipe(v.number(), v.integer(), v.minValue(0));
 const names = () => v.pipe(v.array(text(4_096)), v.maxLength(MAX_FILES));
 
+const takes = () => ({ bytes: size(), changed: size() });
+
 const MachineSchema = v.object({
   name: text(255),
   platform: v.nullable(text(64)),
@@ -55,6 +57,32 @@ export const ANSWERS = {
   present: v.object({ present: names() }),
   /** Where the hub's cache has a model; null: it has not. */
   model: v.object({ path: v.nullable(text(4_096)) }),
+  /** What is kept here. `changed`: by the clock of this machine. */
+  usage: v.object({
+    items: v.pipe(
+      v.array(
+        v.object({
+          id: text(64),
+          isComplete: v.boolean(),
+          usedBy: v.pipe(v.array(text(64)), v.maxLength(MAX_JOBS)),
+          ...takes(),
+        }),
+      ),
+      v.maxLength(MAX_FILES),
+    ),
+    jobs: v.pipe(
+      v.array(
+        v.object({
+          job: text(64),
+          state: v.picklist(['queued', 'running', 'ended', 'unknown']),
+          ...takes(),
+        }),
+      ),
+      v.maxLength(MAX_JOBS),
+    ),
+  }),
+  /** The items that are gone. */
+  clean: v.object({ removed: names() }),
   begin: v.variant('state', [
     v.object({ state: v.literal('present') }),
     /** Another connection is sending it. */
@@ -101,6 +129,8 @@ export interface Questions {
   readonly present: { readonly items: readonly string[] };
   /** owner/name. */
   readonly model: { readonly name: string };
+  readonly usage: Nothing;
+  readonly clean: { readonly items: readonly string[] };
   readonly begin: { readonly item: string };
   /** The bytes of the message belong at the offset. */
   readonly write: { readonly item: string; readonly file: string; readonly offset: number };

@@ -16,6 +16,7 @@ import {
   type Target,
   type TargetKind,
   type TargetReport,
+  type TargetUsage,
 } from '../target';
 import type { Answer, Method, Questions } from '../agent/protocol';
 import { cancelled, throwIfAborted } from '../targetError';
@@ -81,6 +82,14 @@ export class SshTarget implements Target {
 
   async findModel(name: string, signal: AbortSignal): Promise<string | null> {
     return (await this.ask('model', { name }, { signal })).path;
+  }
+
+  usage(signal: AbortSignal): Promise<TargetUsage> {
+    return this.ask('usage', {}, { signal });
+  }
+
+  async clean(items: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
+    return (await this.ask('clean', { items }, { signal })).removed;
   }
 
   async put(items: readonly BundleItem[], { signal, onProgress }: PutOptions): Promise<void> {
