@@ -75,7 +75,15 @@ const RaySchema = v.strictObject({
   ),
   storage: v.optional(
     described(
-      v.nullable(path()),
+      v.nullable(
+        v.pipe(
+          v.string(),
+          v.startsWith(
+            '/',
+            'must be the absolute path of a folder; a bucket has to be mounted there',
+          ),
+        ),
+      ),
       'A folder that all nodes see. null: everything goes through the dashboard.',
     ),
     null,

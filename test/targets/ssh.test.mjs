@@ -64,12 +64,16 @@ const steps = (dir) =>
 const recordOf = (dir) => JSON.parse(readFileSync(path.join(dir, 'run.json'), 'utf8'));
 
 function assertEqualFolders(dir) {
-  for (const name of [
-    'metrics.jsonl',
-    'adapter/adapter_model.safetensors',
-    'adapter/adapter_config.json',
-  ])
+  for (const name of ['metrics.jsonl', 'adapter/adapter_model.safetensors'])
     assert.deepEqual(metrics(path.join(dir, name)), metrics(there(dir, name)), name);
+  // it names the base by its path here
+  const config = 'adapter/adapter_config.json';
+  const json = (file) => JSON.parse(readFileSync(file, 'utf8'));
+  const base_model_name_or_path = recordOf(dir).recipe.base;
+  assert.deepEqual(json(path.join(dir, config)), {
+    ...json(there(dir, config)),
+    base_model_name_or_path,
+  });
   assert.ok(steps(dir) > 0);
 }
 

@@ -47,6 +47,14 @@ describe('targets.json', () => {
     expect(messagesOf(JSON.stringify([{ name, kind: 'ssh', host: 'a' }]))).toHaveLength(1);
   });
 
+  it.each(['s3://bucket/prefix', 'runs', ''])('refuses the storage %j', (storage) => {
+    const entry = { name: 'a', kind: 'ray', address: 'http://head:8265', storage };
+    expect(messagesOf(JSON.stringify([entry]))[0]).toContain(
+      'must be the absolute path of a folder',
+    );
+    expect(messagesOf(JSON.stringify([{ ...entry, storage: '/mnt/runs' }]))).toEqual([]);
+  });
+
   it('refuses two targets of one name', () => {
     const target = { name: 'a', kind: 'ssh', host: 'a' };
     expect(messagesOf(JSON.stringify([target, target]))).toEqual([
