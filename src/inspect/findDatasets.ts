@@ -1,17 +1,20 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { readHead } from '../common/regularFile';
+import { openTable } from '../formats/tables/openTable';
+import type { Table } from '../formats/tables/table';
+import { kindByName } from '../formats/tables/tableKind';
 import { taskOfKeys } from '../shared/task';
 import { isObject } from '../shared/values';
 import type { DatasetCandidate } from './questions';
 import { walkFolders } from '../common/walkFolders';
 
 const VALIDATION_NAMES = ['validation', 'valid', 'val', 'dev', 'eval'];
-const HELD_OUT = new RegExp(`^(${VALIDATION_NAMES.join('|')}|test)\\.jsonl$`, 'i');
+const HELD_OUT = new RegExp(`^(${VALIDATION_NAMES.join('|')}|test)(?:\\.\\w+)+$`, 'i');
 
 /**
- * Finds all .jsonl files and image folders of the workspace; those for validation or test by their
- * names come last.
+ * Finds all files with rows and image folders of the workspace; those for validation or test by
+ * their names come last.
  */
 export async function findDatasets(
   workspaceFolders: readonly string[],
@@ -21,7 +24,7 @@ export async function findDatasets(
     const images = new ImageFolders();
     for await (const { dir, entries } of walkFolders(root)) {
       const names = entries
-        .filter((e) => !e.isDirectory() && e.name.toLowerCase().endsWith('.jsonl'))
+        .filter((e) => !e.isDirectory() && isDatasetName(e.name))
         .map((e) => e.name);
       for (const name of names) found.push(await datasetAt(path.join(dir, name), names, root));
       images.add(dir, entries.filter((e) => !e.isDirectory() && IMAGE.test(e.name)).length);
@@ -65,9 +68,15 @@ class ImageFolders {
   }
 }
 
+/** A name of a file with rows. One that ends in .json is mostly something else. */
+function isDatasetName(name: string): boolean {
+  const kind = kindByName(name);
+  return kind !== null && kind.format !== 'json';
+}
+
 const isHeldOut = (file: string) => HELD_OUT.test(path.basename(file));
 
-/** Describes a .jsonl file. `siblings`: the names of the files beside it. */
+/** Describes a file with rows. `siblings`: the names of the files beside it. */
 export async function datasetAt(
   file: string,
   siblings: readonly string[],
@@ -77,8 +86,9 @@ export async function datasetAt(
     (info) => info.size,
     () => 0,
   );
-  const row = await readRows(file, bytes);
-  const sibling = isHeldOut(file) ? undefined : validationAmong(siblings);
+  const isLines = path.extname(file).toLowerCase() === '.jsonl';
+  const row = isLines ? await readRows(file, bytes) : await readTable(file, bytes);
+  const sibling = isHeldOut(file) ? undefined : validationAmong(siblings, path.extname(file));
   return {
     path: file,
     name: path.relative(root, file),
@@ -90,9 +100,9 @@ export async function datasetAt(
 }
 
 /** The most specific name wins: validation.jsonl before dev.jsonl. */
-function validationAmong(names: readonly string[]): string | undefined {
+function validationAmong(names: readonly string[], ending: string): string | undefined {
   for (const stem of VALIDATION_NAMES) {
-    const name = names.find((n) => n.toLowerCase() === `${stem}.jsonl`);
+    const name = names.find((n) => n.toLowerCase() === `${stem}${ending.toLowerCase()}`);
     if (name !== undefined) return name;
   }
   return undefined;
@@ -112,6 +122,34 @@ async function readRows(
     .split('\n')
     .filter((line) => line.trim());
   return { keys: keysOf(lines[0]), rows: bytes > COUNTED_BYTES ? null : lines.length };
+}
+
+/** The first row and the number of rows of a table of any format. */
+async function readTable(
+  file: string,
+  bytes: number,
+): Promise<Pick<DatasetCandidate, 'keys' | 'rows'>> {
+  const table = await openTable(file).catch(() => null);
+  if (!table) return { keys: [], rows: null };
+  try {
+    const isQuick = table.count !== null || bytes <= COUNTED_BYTES;
+    const rows = isQuick ? await table.countRows() : null;
+    return { keys: await firstKeys(table), rows };
+  } catch {
+    return { keys: [], rows: null };
+  } finally {
+    await table.close();
+  }
+}
+
+async function firstKeys(table: Table): Promise<string[]> {
+  for await (const [row] of table.rows()) {
+    if (row?.kind === 'json') return keysOf(row.bytes?.toString('utf8'));
+    if (row?.kind !== 'values') return [];
+    const { values } = row;
+    return Object.keys(values).filter((key) => values[key] !== null);
+  }
+  return [...(table.columns ?? [])];
 }
 
 function keysOf(line: string | undefined): string[] {

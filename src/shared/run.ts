@@ -44,6 +44,8 @@ export interface StoppedEarly {
 /** A source of a training set. */
 export interface SourceRecord {
   readonly name: string;
+  /** The commit of a dataset of the hub. */
+  readonly revision?: string;
   readonly weight: number;
   readonly examples: number;
   readonly tokens: number;

@@ -1,9 +1,14 @@
 export interface HubOptions {
   readonly files: Readonly<Record<string, Buffer>>;
+  /** The Parquet files of the dataset owner/rows, by their paths, and their commit. */
+  readonly dataset?: {
+    readonly commit: string;
+    readonly files: Readonly<Record<string, Buffer>>;
+  };
   /** The token that is needed to read; null: the model is public. */
   readonly token?: string | null;
   /** Breaks the connection after this many bytes of each answer. */
-  readonly breakAfter?: number;
+  readonly breakAfter?: number | undefined;
   /** Changes the bytes that are sent, but not those of the listing. */
   readonly tamper?: (bytes: Buffer) => Buffer;
 }
@@ -17,7 +22,7 @@ export interface FakeHub {
 }
 
 /**
- * A local hub with one model, owner/tiny: lists its files with checksums and serves them, also from
- * an offset.
+ * A local hub with one model, owner/tiny, and maybe one dataset, owner/rows: lists their files with
+ * checksums and serves them, also from an offset.
  */
 export function startHub(options: HubOptions): Promise<FakeHub>;

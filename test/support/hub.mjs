@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 
-const LARGE = /\.(?:safetensors|gguf)$/;
+const LARGE = /\.(?:safetensors|gguf|parquet)$/;
+const CONVERTED = '/api/datasets/owner/rows/revision/refs%2Fconvert%2Fparquet';
 
 /**
- * A local hub with one model, owner/tiny: lists its files with checksums and serves them, also from
- * an offset.
+ * A local hub with one model, owner/tiny, and maybe one dataset, owner/rows: lists their files with
+ * checksums and serves them, also from an offset.
  */
 export async function startHub(options) {
   let settings = options;
@@ -23,6 +24,7 @@ export async function startHub(options) {
       response.end(JSON.stringify(entries));
       return;
     }
+    if (settings.dataset && sendDataset(request, response, settings, starts)) return;
     const [, name] = /^\/owner\/tiny\/resolve\/main\/(.+)$/.exec(pathname) ?? [];
     if (name === undefined || !files[name]) {
       response.writeHead(404).end();
@@ -45,6 +47,25 @@ export async function startHub(options) {
         server.close(() => done());
       }),
   };
+}
+
+/** Answers what is asked of the dataset owner/rows. Returns whether anything was. */
+function sendDataset(request, response, settings, starts) {
+  const { commit, files } = settings.dataset;
+  const { pathname } = new URL(request.url, 'http://hub');
+  const json = (value) => {
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify(value));
+    return true;
+  };
+  if (pathname === CONVERTED) return json({ sha: commit });
+  if (pathname === `/api/datasets/owner/rows/tree/${commit}`)
+    return json(Object.entries(files).map(([path, bytes]) => entryOf(path, bytes)));
+  const prefix = `/datasets/owner/rows/resolve/${commit}/`;
+  const name = pathname.startsWith(prefix) ? pathname.slice(prefix.length) : '';
+  if (!files[name]) return false;
+  starts.push([name, sendFile(request, response, files[name], settings)]);
+  return true;
 }
 
 /** Sends a file, or only its beginning if the connection breaks. Returns its first offset. */

@@ -37,6 +37,8 @@ export type DataRecipe = Pick<
 export interface ReadSource {
   readonly source: DatasetSource;
   readonly set: SourceFiles['set'];
+  /** The commit of a dataset of the hub. */
+  readonly revision?: string | null;
   /** The first of its datasets, and the one behind the last. */
   readonly from: number;
   readonly to: number;
@@ -92,6 +94,8 @@ export interface ExcludedCount {
 /** What is known of a source. */
 export interface PreparedSource {
   readonly name: string;
+  /** The commit of a dataset of the hub; null: it is none. */
+  readonly revision: string | null;
   readonly weight: number;
   /** Of its examples, without those that are held out. */
   readonly statistics: DataStatistics;

@@ -12,6 +12,7 @@ import type { TokenizedFile, TokenizedSet } from './tokenizedDataset';
 interface SourceOfSet {
   readonly source: DatasetSource;
   readonly set: ReadSource['set'];
+  readonly revision: string | null;
   readonly files: readonly TokenizedFile[];
 }
 
@@ -21,9 +22,10 @@ export function filesBySource(
   sources: readonly ReadSource[],
 ): SourceOfSet[] {
   const files = sets.flatMap((own) => own.files);
-  return sources.map(({ source, set, from, to }) => ({
+  return sources.map(({ source, set, revision = null, from, to }) => ({
     source,
     set,
+    revision,
     files: files.slice(from, to),
   }));
 }
@@ -51,8 +53,9 @@ export function mixOf(
     indices: within(train.indices, files),
     weight: source.weight,
   }));
-  const sources = own.map(({ source, files }, i) =>
+  const sources = own.map(({ source, files, revision }, i) =>
     factsOf(source, weighted[i]!, {
+      revision,
       train,
       total: weighted.reduce((sum, each) => sum + drawnOf(each), 0),
       validation:
@@ -119,6 +122,7 @@ function within(indices: Int32Array, files: readonly TokenizedFile[]): Int32Arra
 }
 
 interface SourceInputs {
+  readonly revision: string | null;
   readonly train: Part;
   /** Examples of all sources that are drawn in an epoch. */
   readonly total: number;
@@ -128,11 +132,12 @@ interface SourceInputs {
 function factsOf(
   source: DatasetSource,
   weighted: WeightedExamples,
-  { train, total, validation }: SourceInputs,
+  { revision, train, total, validation }: SourceInputs,
 ): PreparedSource {
   const drawn = drawnOf(weighted);
   return {
     name: sourceName(source),
+    revision,
     weight: source.weight,
     statistics: train.tokenized.facts.statisticsOf(weighted.indices),
     drawn,

@@ -59,7 +59,7 @@ export async function readData(
   const labelled: LabelledFile[] = [];
   const sources: ReadSource[] = [];
   const kinds = { train: new AnswerKinds(), validation: new AnswerKinds() };
-  for (const { source, set, files } of listed) {
+  for (const { source, set, files, revision } of listed) {
     const from = datasets.length;
     let left = source.rows ?? Infinity;
     for (const file of files) {
@@ -78,7 +78,7 @@ export async function readData(
       datasets.push(dataset);
       left -= dataset.rows;
     }
-    sources.push({ source, set, from, to: datasets.length });
+    sources.push({ source, set, revision, from, to: datasets.length });
   }
   return { ...withLabels(datasets, labelled, recipe, known), sources };
 }

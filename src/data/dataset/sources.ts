@@ -17,10 +17,14 @@ export interface SourceFiles {
   readonly source: DatasetSource;
   readonly set: 'train' | 'validation';
   readonly files: readonly string[];
+  /** The commit of a dataset of the hub; null: it is none. */
+  readonly revision: string | null;
 }
 
-/** The local files of a dataset of the hub. */
-export type HubFiles = (source: DatasetSource) => Promise<readonly string[]>;
+/** The local files of a dataset of the hub, and the commit that they are from. */
+export type HubFiles = (
+  source: DatasetSource,
+) => Promise<{ readonly files: readonly string[]; readonly revision: string }>;
 
 /** The part of a recipe that names rows. */
 export interface NamedSources {
@@ -48,7 +52,7 @@ export async function listSources(
   const all = [...train, ...own.map((source) => ({ source, set: 'validation' as const }))];
   const listed: SourceFiles[] = [];
   for (const { source, set } of all)
-    listed.push({ source, set, files: await filesOf(source, task, hub) });
+    listed.push({ source, set, ...(await filesOf(source, task, hub)) });
   return listed;
 }
 
@@ -56,14 +60,15 @@ async function filesOf(
   source: DatasetSource,
   task: Task,
   hub: HubFiles | undefined,
-): Promise<readonly string[]> {
+): Promise<Pick<SourceFiles, 'files' | 'revision'>> {
   const { path: file } = source;
   if (isHubSource(file)) {
     if (hub) return hub(source);
     throw tableFault(file, 'A dataset of the hub cannot be read here.', 'Name a file or a folder.');
   }
   const info = await stat(file).catch(() => null);
-  return info?.isDirectory() === true && task !== 'image_cls' ? filesIn(file) : [file];
+  const isFolder = info?.isDirectory() === true && task !== 'image_cls';
+  return { files: isFolder ? await filesIn(file) : [file], revision: null };
 }
 
 const HELD_OUT = /^(?:validation|valid|val|dev|eval|test)(?![a-z])/i;

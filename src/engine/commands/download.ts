@@ -1,4 +1,4 @@
-import { LoraError } from '../../shared/errors';
+import { hubEndpoint, hubToken } from '../download/hubEnvironment';
 import { downloadBaseModel } from '../download/downloadBaseModel';
 import { parseHubName } from '../download/plan';
 import { defineCommand, form } from './command';
@@ -44,22 +44,6 @@ export const downloadCommand = defineCommand({
     }),
   ],
 });
-
-const hubEndpoint = (): string =>
-  (process.env['HF_ENDPOINT'] ?? 'https://huggingface.co').replace(/\/+$/, '');
-
-function hubToken(): string | null {
-  const token = process.env['HF_TOKEN'] ?? '';
-  if (token === '') {
-    return null;
-  }
-  if (!token.startsWith('hf_')) {
-    throw new LoraError('usage', 'HF_TOKEN is not an access token of the Hub.', {
-      fix: 'Use a token from your Hub settings; it begins with hf_.',
-    });
-  }
-  return token;
-}
 
 /** Prints every percent as JSON, or every tenth percent as text. */
 function showPercentage({ json, print, note }: CommandContext): (fraction: number) => void {

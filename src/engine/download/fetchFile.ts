@@ -12,12 +12,15 @@ import { bodyOf, type Hub } from './hubFetch';
 import { hubFileSize, type HubFile } from './plan';
 import { Stalled } from '../../common/steadyBody';
 
+/** Its name in the folder that it is written to, which is its own one of the repository. */
+const nameOf = (file: HubFile): string => path.posix.basename(file.path);
+
 /** The bytes of a file that an interrupted download left. */
 export const partialBytes = (file: HubFile, folder: string): Promise<number> =>
   bytesIn(partialFile(file, folder));
 
 const partialFile = (file: HubFile, folder: string): string =>
-  path.join(folder, `.${file.path}.part`);
+  path.join(folder, `.${nameOf(file)}.part`);
 
 const bytesIn = (file: string): Promise<number> =>
   lstat(file).then(
@@ -30,7 +33,7 @@ const bytesIn = (file: string): Promise<number> =>
  * @throws LoraError('base') when the folder has a different file of this name, which stays.
  */
 export async function isDownloaded(file: HubFile, folder: string): Promise<boolean> {
-  const target = path.join(folder, file.path);
+  const target = path.join(folder, nameOf(file));
   if (await matchesHub(target, file)) {
     return true;
   }
@@ -55,7 +58,7 @@ export async function fetchFile(
   folder: string,
   onBytes: (count: number) => void,
 ): Promise<void> {
-  const target = path.join(folder, file.path);
+  const target = path.join(folder, nameOf(file));
   const partial = partialFile(file, folder);
   await append(hub, file, partial, onBytes);
   if (!(await matchesHub(partial, file))) {

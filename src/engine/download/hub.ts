@@ -1,4 +1,4 @@
-import { listFiles } from '@huggingface/hub';
+import { listFiles, type RepoDesignation } from '@huggingface/hub';
 import * as v from 'valibot';
 import { throwIfCancelled } from '../../common/cancellation';
 import { LoraError } from '../../shared/errors';
@@ -15,7 +15,8 @@ export async function listHubFiles(hub: Hub): Promise<HubFile[]> {
   const files: HubFile[] = [];
   try {
     const entries = listFiles({
-      repo: repository,
+      repo: repoOf(repository),
+      recursive: isDataset(repository),
       revision,
       hubUrl: endpoint,
       fetch: listFetch(hub),
@@ -33,6 +34,33 @@ export async function listHubFiles(hub: Hub): Promise<HubFile[]> {
     throw typeof status === 'number' ? refusal(hub, status) : connectionError(hub, cause);
   }
   return files;
+}
+
+/** The repositories of datasets begin so. */
+const DATASETS = 'datasets/';
+const isDataset = (repository: string): boolean => repository.startsWith(DATASETS);
+const kindOf = (repository: string) => (isDataset(repository) ? 'dataset' : 'model');
+const repoOf = (repository: string): RepoDesignation =>
+  isDataset(repository) ? { type: 'dataset', name: repository.slice(DATASETS.length) } : repository;
+
+const CommitSchema = v.object({ sha: v.pipe(v.string(), v.regex(/^[0-9a-f]{40}$/)) });
+
+/**
+ * The commit that a branch or tag of a dataset is at.
+ *
+ * @throws LoraError('base') when the Hub refuses, cannot be reached, or has no such revision
+ */
+export async function revisionOf(hub: Hub): Promise<string> {
+  const { endpoint, repository, revision } = hub;
+  const url = `${endpoint}/api/${repository}/revision/${encodeURIComponent(revision)}`;
+  const response = await listFetch(hub)(url).catch((cause: unknown) => {
+    throw cause instanceof LoraError ? cause : connectionError(hub, cause);
+  });
+  if (!response.ok) throw refusal(hub, response.status);
+  const parsed = v.safeParse(CommitSchema, await response.json().catch(() => null));
+  if (parsed.success) return parsed.output.sha;
+  const message = `The Hub does not say which commit ${revision} of ${repository} is.`;
+  throw new LoraError('base', message, { fix: 'Try again later.', cause: parsed.issues });
 }
 
 const Size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -59,7 +87,7 @@ function checkedFile(entry: unknown, repository: string): HubFile {
  */
 export async function requestHubFile(hub: Hub, file: HubFile, start: number): Promise<Response> {
   const { endpoint, repository, revision } = hub;
-  const url = `${endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encodeURIComponent(file.path)}`;
+  const url = `${endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${file.path.split('/').map(encodeURIComponent).join('/')}`;
   const range = start > 0 ? { Range: `bytes=${start}-` } : {};
   const response = await fetchFromHub(url, hub, range).catch((cause: unknown) => {
     throw cause instanceof LoraError ? cause : connectionError(hub, cause);
@@ -97,9 +125,13 @@ function refusal({ repository, token }: Hub, status: number): LoraError {
     });
   }
   if (status === 404) {
-    return new LoraError('base', `The Hub has no model ${repository}.`, {
-      fix: 'Write owner/model as on its page.',
-    });
+    return new LoraError(
+      'base',
+      `The Hub has no ${kindOf(repository)} ${repository.replace(DATASETS, '')}.`,
+      {
+        fix: `Write owner/${isDataset(repository) ? 'name' : 'model'} as on its page.`,
+      },
+    );
   }
   return new LoraError('base', `The Hub answered with status ${status}.`, {
     fix: 'Try again later.',

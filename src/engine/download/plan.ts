@@ -119,6 +119,9 @@ function verifiable(files: readonly HubFile[]): readonly HubFile[] {
 const isSafeName = (path: string) =>
   /^\w[\w.-]{0,199}$/.test(path) && !/\.\.|\.$/.test(path) && !isDeviceOfWindows(path);
 
+/** Whether each part of a path is a name that may be used here. */
+export const isSafeFile = (path: string): boolean => path.split('/').every(isSafeName);
+
 const MAX_SUGGESTIONS = 12;
 
 function suggestGguf(files: readonly HubFile[], repository: string): string {

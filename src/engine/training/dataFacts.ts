@@ -27,12 +27,14 @@ export function dataFactsOf({
 /** What run.json and reports say of a source. */
 export const sourceRecord = ({
   name,
+  revision,
   weight,
   statistics: { examples, tokens, labelled_tokens },
   drawn,
   share,
 }: PreparedSource): SourceRecord => ({
   name,
+  ...(revision !== null && { revision }),
   weight,
   examples,
   tokens,

@@ -1,3 +1,4 @@
+import { hubFiles } from '../download/datasetHub';
 import path from 'node:path';
 import { examineData } from '../../data/dataset/examine';
 import { RowCache } from '../../data/dataset/rowCache';
@@ -62,7 +63,7 @@ export async function examineRecipe(
     return {
       base: null,
       limit: recipe.training.max_length,
-      datasets: await examineData(await readData(recipe, null), recipe, null, {
+      datasets: await examineData(await readData(recipe, null, { hub: hubFiles() }), recipe, null, {
         onProgress: report,
       }),
       sources: [],

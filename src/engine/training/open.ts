@@ -1,3 +1,4 @@
+import { hubFiles } from '../download/datasetHub';
 import { firstPathOf } from '../../shared/datasetSources';
 import { readData, type ReadData } from '../../data/dataset/prepare';
 import { tasksOf } from '../../formats/architecture/readSpec';
@@ -36,7 +37,7 @@ export async function openForTraining(
     const initial = lora.init_adapter === null ? null : await readAdapterTask(lora.init_adapter);
     if (initial) refuseFrozenVocabulary(base, initial, lora.init_adapter!);
     const known = initial?.labels?.names ?? labelNamesOf(base);
-    const read = await readData(recipe, known, { onProgress });
+    const read = await readData(recipe, known, { onProgress, hub: hubFiles() });
     checkAgainstLabels(recipe, read.labels?.problem_type ?? null);
     const names = wantedLabels(task, base, read);
     if (!names) return { base, read };

@@ -123,14 +123,14 @@ function countText({ rows, task }: DatasetCandidate): string {
 
 const BROWSE = (): PickItem<DatasetChoice> => ({
   icon: 'file',
-  label: t('Browse for a .jsonl file…'),
+  label: t('Browse for a file with rows…'),
   value: 'browse',
   alwaysShow: true,
 });
 
 async function browseDataset(inspections: AskInspections): Promise<DatasetCandidate | undefined> {
   const file = await browse('file', t('Dataset'), {
-    JSONL: ['jsonl', 'json'],
+    [t('Files with Rows')]: ['jsonl', 'json', 'csv', 'tsv', 'parquet', 'gz', 'zst'],
     [t('All Files')]: ['*'],
   });
   return file === undefined ? undefined : datasetAt(file, inspections);

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileErrorReason } from '../../common/fileStatus';
 import { cachedHash } from '../../common/hashCache';
+import { isHubSource } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import type { BundleFile, BundleItem } from '../target';
@@ -50,6 +51,11 @@ export async function makeBundle(recipe: Recipe, options: BundleOptions): Promis
   for (const { key, kind, read, write } of PATH_KEYS) {
     const paths: string[] = [];
     for (const file of read(recipe)) {
+      if (isHubSource(file)) {
+        // the target downloads it itself
+        paths.push(file);
+        continue;
+      }
       const named = { key, kind, file };
       const known =
         kind === 'base' ? await baseThere(namesOfBase(file), options, options.signal) : null;

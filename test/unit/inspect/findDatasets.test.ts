@@ -68,3 +68,22 @@ it('detects the task by the first row, and image folders by their classes', asyn
     rows: 2,
   });
 });
+
+it('finds tables of other formats with their rows, but no .json', async () => {
+  await writeFile(path.join(root, 'faq.csv'), 'question,answer\n"a\nb",c\nd,e\n');
+  await writeFile(path.join(root, 'valid.csv'), 'question,answer\na,b\n');
+  await writeFile(path.join(root, 'package.json'), '[{"text":"a"}]');
+  await writeFile(path.join(root, 'broken.parquet'), 'PAR1');
+  expect(
+    (await findDatasets([root])).map(({ name, rows, keys, validation }) => [
+      name,
+      rows,
+      keys,
+      validation,
+    ]),
+  ).toEqual([
+    ['broken.parquet', null, [], null],
+    ['faq.csv', 2, ['question', 'answer'], path.join(root, 'valid.csv')],
+    ['valid.csv', 1, ['question', 'answer'], null],
+  ]);
+});
