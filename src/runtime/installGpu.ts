@@ -31,7 +31,7 @@ export async function installGpuRuntime(
     });
   }
   const installed = await installFrom({
-    source: cudaWheels(pin.gpu, runtime.home, env),
+    source: cudaWheels(pin.gpu, runtime, env),
     pin: pin.gpu,
     runtime,
     options,

@@ -71,11 +71,13 @@ function folderOf(mirror: string): string {
   });
 }
 
+const RANGE_REFUSED = 416;
+
 const withSlash = (address: string) => (address.endsWith('/') ? address : `${address}/`);
 
 function fileNameOf({ file, package: name }: WheelPin): string {
   if (file !== undefined) return file;
-  throw new LoraError('runtime', `${name} is installed through pip alone.`);
+  throw new LoraError('runtime', `${name} has no name in a mirror.`);
 }
 
 async function download(
@@ -90,10 +92,11 @@ async function download(
   await requireSpaceForRuntime(path.dirname(partial), pin.wheel_size - present);
   const message = `Downloading ${pin.package} ${pin.version} (${formatSize(pin.wheel_size)})`;
   const response = await request(address, present, signal);
-  const start = response.status === 206 ? present : 0;
+  const start = startOf(response, present);
   const handle = await openForAppending(partial);
   try {
-    if (start === 0) await handle.truncate(0);
+    if (start > present) throw mirrorError(`${address.href} leaves out a part of the file`);
+    await handle.truncate(start); // what follows is sent again
     let written = start;
     for await (const chunk of steadyBody(response.body!, USUAL_PATIENCE)) {
       throwIfCancelled(signal, INSTALLATION_CANCELLED);
@@ -112,6 +115,13 @@ async function download(
   }
 }
 
+/** The first byte of an answer's body: a server may ignore which part it was asked for. */
+function startOf({ status, headers }: Response, asked: number): number {
+  if (status !== 206) return 0;
+  const [, start] = /^bytes (\d+)-/i.exec(headers.get('content-range') ?? '') ?? [];
+  return start === undefined ? asked : Number(start);
+}
+
 /** Through the proxy and with the certificates of `fetch`, which are VS Code's in the editor. */
 async function request(address: URL, start: number, signal: AbortSignal): Promise<Response> {
   try {
@@ -121,6 +131,7 @@ async function request(address: URL, start: number, signal: AbortSignal): Promis
     });
     if (response.ok && response.body) return response;
     await response.body?.cancel();
+    if (response.status === RANGE_REFUSED && start > 0) return await request(address, 0, signal);
     throw mirrorError(`${address.href} answers with ${response.status}`);
   } catch (cause) {
     if (cause instanceof LoraError) throw cause;

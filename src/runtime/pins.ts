@@ -77,6 +77,7 @@ const cuda = (name: string, version: string, wheel_size: number, sha256: string)
   wheel_platform: 'manylinux2014_x86_64',
   wheel_size,
   sha256,
+  file: `nvidia_${name.replace('-', '_')}_cu12-${version}-py3-none-manylinux2014_x86_64.whl`,
 });
 const cudaLibraries = (folder: string, ...names: readonly string[]) =>
   Object.fromEntries(names.map((name) => [`nvidia/${folder}/lib/${name}`, name]));

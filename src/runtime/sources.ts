@@ -50,13 +50,17 @@ export const sourcesFor = (
   pinnedWheel(pin, home, env),
 ];
 
+const fromMirror =
+  (mirror: string, home: string): GetWheel =>
+  async (pin, _, options) =>
+    fetchWheel(pin, { mirror, home, options });
+
 function mirrored(pin: PlatformPin, home: string, mirror: string): Source {
-  const fetch: GetWheel = async (own, _, options) => fetchWheel(own, { mirror, home, options });
   return {
     name: 'mirror',
     id: `tensorflow-${TENSORFLOW_VERSION}`,
     fill: async (folder, options) => {
-      await fillFromWheels(folder, { pin, home, fetch, options });
+      await fillFromWheels(folder, { pin, home, fetch: fromMirror(mirror, home), options });
       return `The pinned TensorFlow ${TENSORFLOW_VERSION}, from ${mirror}, which the setting lora.runtime.url names.`;
     },
   };
@@ -95,14 +99,25 @@ function pinnedWheel(pin: PlatformPin, home: string, env: Env): Source {
   };
 }
 
-/** TensorFlow with CUDA. Gigabytes, and for NVIDIA's GPUs only: installed on request. */
-export function cudaWheels(gpu: WheelsPin, home: string, env: Env): Source {
+/**
+ * TensorFlow with CUDA. Gigabytes, and for NVIDIA's GPUs only: installed on request, from the
+ * mirror if the user names one, else through pip.
+ */
+export function cudaWheels(
+  gpu: WheelsPin,
+  { home, url }: Pick<RuntimeOptions, 'home' | 'url'>,
+  env: Env,
+): Source {
+  const fetch = url ? fromMirror(url, home) : throughPip(env);
+  const origin = url
+    ? `from ${url}, which the setting lora.runtime.url names`
+    : 'installed through pip';
   return {
     name: 'cuda',
     id: `tensorflow-${TENSORFLOW_VERSION}-cuda`,
     fill: async (folder, options) => {
-      await fillFromWheels(folder, { pin: gpu, home, fetch: throughPip(env), options });
-      return `The pinned TensorFlow ${TENSORFLOW_VERSION} with CUDA, installed through pip.`;
+      await fillFromWheels(folder, { pin: gpu, home, fetch, options });
+      return `The pinned TensorFlow ${TENSORFLOW_VERSION} with CUDA, ${origin}.`;
     },
   };
 }

@@ -157,6 +157,7 @@ export function withGpu(place: Place, device: 'cpu' | 'gpu' = 'gpu'): TargetMach
       wheel_platform: 'manylinux2014_x86_64',
       wheel_size: wheel.length,
       sha256: createHash('sha256').update(wheel).digest('hex'),
+      file: `${name}.whl`,
     };
   });
   const libraries = {

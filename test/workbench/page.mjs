@@ -10,20 +10,20 @@ import { installWorkbench, root, runtimeFolder } from './workspace.mjs';
 
 export { LIMIT, until } from './until.mjs';
 
+/** The extension's own packages; its companion's are left alone. */
+const packages = () =>
+  readdirSync(root).filter((file) => /^lora-workbench-(?!runtime-).*\.vsix$/.test(file));
+
 /** Builds the extension's package, and returns its path. */
 export function packageVsix() {
-  for (const name of readdirSync(root).filter((file) => file.endsWith('.vsix')))
-    rmSync(path.join(root, name));
+  for (const name of packages()) rmSync(path.join(root, name));
   const { status, stderr } = spawnSync(
     process.execPath,
     [path.join(root, 'scripts', 'package.mjs')],
     { cwd: root, encoding: 'utf8' },
   );
   assert.equal(status, 0, stderr);
-  return path.join(
-    root,
-    readdirSync(root).find((file) => file.endsWith('.vsix')),
-  );
+  return path.join(root, packages()[0]);
 }
 
 /** A loss as the dashboard formats it. */

@@ -55,6 +55,26 @@ describe('TensorFlow with CUDA', () => {
     ).toEqual(['tensorflow-cpu==2.18.1', 'tensorflow==1.0', 'nvidia-cublas-cu12==1.0']);
   });
 
+  it('comes from the mirror that the user names, without Python', async () => {
+    const place = makePlace();
+    const machine = withGpu(place); // its wheels are in the place's folder
+    const runtime = { ...place.runtime, url: place.root };
+    expect(await installGpuRuntime(runtime, place.options(), machine)).toMatchObject({
+      source: 'cuda',
+      why: `The pinned TensorFlow 2.18.1 with CUDA, from ${place.root}, which the setting lora.runtime.url names.`,
+    });
+  });
+
+  it('is not fetched from elsewhere if the mirror does not have it', async () => {
+    const place = makePlace();
+    const machine = withGpu(place);
+    place.python({ pip: 'wheel' });
+    const url = path.join(place.root, 'bin');
+    const installation = installGpuRuntime({ ...place.runtime, url }, place.options(), machine);
+    await expect(installation).rejects.toThrow('tensorflow.whl does not exist');
+    expect(place.inHome()).toEqual([]);
+  });
+
   it('is not downloaded without a GPU or a matching TensorFlow', async () => {
     const place = makePlace();
     const gpu = withGpu(place);

@@ -67,6 +67,44 @@ describe('a mirror of the runtime', () => {
     expect(await install(machine, address)).toMatchObject({ source: 'mirror' });
   });
 
+  it('begins again if the server refuses to continue', async () => {
+    const machine = machineWithoutPython();
+    write(partial(machine.place), machine.bytes.subarray(0, 100));
+    const { address, ranges } = await serve(({ headers }, response) => {
+      if (headers.range === undefined) response.end(machine.bytes);
+      else response.writeHead(416).end();
+    });
+    expect(await install(machine, address)).toMatchObject({ source: 'mirror' });
+    expect(ranges).toEqual(['bytes=100-', undefined]);
+  });
+
+  it('goes on where the server begins, and refuses one that leaves out a part', async () => {
+    const machine = machineWithoutPython();
+    const total = machine.bytes.length;
+    let start = 150;
+    const { address } = await serve((_, response) => {
+      const headers = { 'content-range': `bytes ${start}-${total - 1}/${total}` };
+      response.writeHead(206, headers).end(machine.bytes.subarray(start));
+    });
+    write(partial(machine.place), machine.bytes.subarray(0, 100));
+    await expect(install(machine, address)).rejects.toThrow(/leaves out a part of the file/);
+    expect(readFileSync(partial(machine.place))).toHaveLength(100);
+    start = 50;
+    expect(await install(machine, address)).toMatchObject({ source: 'mirror' });
+  });
+
+  it('does not use a file that changed between two downloads, and then begins again', async () => {
+    const machine = machineWithoutPython();
+    write(partial(machine.place), Buffer.alloc(100, 'of another file'));
+    const { address, ranges } = await serve(({ headers }, response) => {
+      const start = headers.range === undefined ? 0 : 100;
+      response.writeHead(start > 0 ? 206 : 200).end(machine.bytes.subarray(start));
+    });
+    await expect(install(machine, address)).rejects.toThrow(/is damaged or not the expected/);
+    expect(await install(machine, address)).toMatchObject({ source: 'mirror' });
+    expect(ranges).toEqual(['bytes=100-', undefined]);
+  });
+
   it('keeps what it has if the connection breaks', async () => {
     const machine = machineWithoutPython();
     const { address } = await serve(({ socket }, response) => {
@@ -118,11 +156,21 @@ describe('a mirror of the runtime', () => {
   });
 
   it('can have the wheels of every platform, by the names in an index', () => {
-    const names = Object.values(PLATFORM_PINS).flatMap(({ wheels }) =>
-      wheels.map(({ file }) => file),
+    const names = Object.values(PLATFORM_PINS).flatMap(({ wheels, gpu }) =>
+      [...wheels, ...(gpu?.wheels ?? [])].map(({ file }) => file),
     );
     expect(names).toEqual([
       'tensorflow_cpu-2.18.1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl',
+      'tensorflow-2.18.1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl',
+      ...[
+        'cuda_runtime_cu12-12.5.82',
+        'cublas_cu12-12.5.3.2',
+        'cudnn_cu12-9.3.0.75',
+        'cufft_cu12-11.2.3.61',
+        'cusolver_cu12-11.6.3.83',
+        'cusparse_cu12-12.5.1.3',
+        'nvjitlink_cu12-12.5.82',
+      ].map((name) => `nvidia_${name}-py3-none-manylinux2014_x86_64.whl`),
       'tensorflow-2.18.1-cp311-cp311-manylinux_2_17_aarch64.manylinux2014_aarch64.whl',
       'tensorflow-2.18.1-cp311-cp311-macosx_12_0_arm64.whl',
       'tensorflow_cpu-2.18.1-cp311-cp311-win_amd64.whl',
