@@ -1,5 +1,5 @@
-// On a machine without a runtime and without Python: what comes from a mirror goes through VS Code's
-// proxy, and the companion extension is enough to train.
+// On a machine without a runtime and without Python: what comes from a mirror goes through VS
+// Code's proxy, and the companion extension is enough to train.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

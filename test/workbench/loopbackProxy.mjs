@@ -14,7 +14,7 @@ export const CA_FILE = path.join(tls, 'ca.pem');
 const listen = (server) =>
   new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)));
 
-/** Starts them. `answer` is a request listener for both; `requests` lists what the proxy was asked. */
+/** Starts them. `answer` listens to requests of both; `requests`: what the proxy was asked. */
 export async function startProxy(answer) {
   const read = (name) => readFileSync(path.join(tls, name));
   const secure = (name) =>
