@@ -2,6 +2,8 @@ import { findRuntime } from '../../runtime/findRuntime';
 import { installGpuRuntime } from '../../runtime/installGpu';
 import { installRuntime } from '../../runtime/installRuntime';
 import type { Runtime } from '../../runtime/runtime';
+import { COMPANION_NAME } from '../../runtime/pins';
+import { searchOrder, type Place, type PlaceState } from '../../runtime/searchOrder';
 import { measureRuntime } from '../../runtime/probe';
 import { thisMachine } from '../../runtime/targetMachine';
 import { MEASURED_SIZE } from '../../runtime/speed';
@@ -34,7 +36,10 @@ export const runtimeCommand = defineCommand({
             ? await installWith(gpu ? installGpuRuntime : installRuntime, context)
             : installed;
         const gflops = runtime && (await measureRuntime(runtime, context.dist, context));
-        printResult(context, { runtime, gflops }, () => describeRuntime(runtime, gflops));
+        const order = searchOrder(runtime, runtimeOptions(context.dist));
+        printResult(context, { runtime, gflops, order }, () =>
+          joinLines([describeRuntime(runtime, gflops), ...describeOrder(order)]),
+        );
         return runtime ? 0 : 1;
       },
     }),
@@ -81,4 +86,40 @@ function describeRuntime(runtime: Runtime | null, gflops: number | null): string
   const { tensorflow_version, device, folder, why } = runtime;
   const title = `libtensorflow ${tensorflow_version} on ${device.toUpperCase()}`;
   return joinLines([title, folder, why, ...speed]);
+}
+
+type Order = ReturnType<typeof searchOrder>;
+
+function describeOrder(order: Order): readonly string[] {
+  if (order.length === 0) {
+    return [];
+  }
+  const lines = order.map(([place, state], i) => {
+    const note = noteOf(place, state);
+    return `  ${i + 1}. ${PLACE_NAMES[place]}${note === null ? '' : `: ${note}`}`;
+  });
+  return ['Looked for in this order:', ...lines];
+}
+
+const PLACE_NAMES: Readonly<Record<Place, string>> = {
+  setting: 'LORA_RUNTIME_PATH (lora.runtime.path)',
+  cuda: 'TensorFlow with CUDA',
+  companion: `LORA_RUNTIME_COMPANION (the extension ${COMPANION_NAME})`,
+  installed: 'an installed runtime',
+  mirror: 'LORA_RUNTIME_URL (lora.runtime.url)',
+  python: 'the TensorFlow of a local Python',
+  pip: 'a download by pip',
+};
+
+function noteOf(place: Place, state: PlaceState): string | null {
+  switch (state) {
+    case 'used':
+      return 'used';
+    case 'chosen':
+      return 'set';
+    case 'absent':
+      return place === 'cuda' || place === 'installed' ? 'not installed' : 'not set';
+    case 'not asked':
+      return null;
+  }
 }

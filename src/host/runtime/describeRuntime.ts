@@ -1,5 +1,8 @@
 import type { Gpu } from '../../runtime/gpu';
+import { COMPANION_NAME } from '../../runtime/pins';
 import type { Runtime } from '../../runtime/runtime';
+import type { Place, PlaceState, searchOrder } from '../../runtime/searchOrder';
+import { SETTINGS } from '../manifest/ids';
 import { formatBytes } from '../text/format';
 import { t } from '../text/l10n';
 
@@ -14,11 +17,66 @@ export interface Machine {
   readonly cpu: Processor;
   readonly gpu: Gpu | null;
   readonly gflops: number | null;
+  /** Where it was looked for. */
+  readonly order: ReturnType<typeof searchOrder>;
 }
 
-/** Describes a runtime in one paragraph: its version, its device and why it was chosen. */
-export function describeRuntime(runtime: Runtime | null, { cpu, gpu, gflops }: Machine): string {
-  if (!runtime) return t('No runtime is installed. Training needs libtensorflow.');
+/**
+ * Describes a runtime in one paragraph: its version, its device, why it was chosen, its speed and
+ * the order in which it was looked for.
+ */
+export function describeRuntime(runtime: Runtime | null, machine: Machine): string {
+  const { order } = machine;
+  const found = runtime
+    ? describeFound(runtime, machine)
+    : t('No runtime is installed. Training needs libtensorflow.');
+  return order.length === 0 ? found : `${found} ${describeOrder(order)}`;
+}
+
+const describeOrder = (order: Machine['order']): string =>
+  t(
+    'Looked for in this order: {0}.',
+    order
+      .map(([place, state]) => {
+        const note = noteOf(place, state);
+        return note === null ? nameOf(place) : `${nameOf(place)} (${note})`;
+      })
+      .join(', '),
+  );
+
+function nameOf(place: Place): string {
+  switch (place) {
+    case 'setting':
+      return SETTINGS.runtimePath;
+    case 'cuda':
+      return t('TensorFlow with CUDA');
+    case 'companion':
+      return t('the extension {0}', COMPANION_NAME);
+    case 'installed':
+      return t('an installed runtime');
+    case 'mirror':
+      return SETTINGS.runtimeUrl;
+    case 'python':
+      return t('a local Python');
+    case 'pip':
+      return t('a download by pip');
+  }
+}
+
+function noteOf(place: Place, state: PlaceState): string | null {
+  switch (state) {
+    case 'used':
+      return t('used');
+    case 'chosen':
+      return t('set');
+    case 'absent':
+      return place === 'setting' || place === 'mirror' ? t('not set') : t('not installed');
+    case 'not asked':
+      return null;
+  }
+}
+
+function describeFound(runtime: Runtime, { cpu, gpu, gflops }: Machine): string {
   const text =
     runtime.kind === 'wasm'
       ? runtime.why

@@ -121,10 +121,12 @@ export class RuntimeService {
   /** With the speed of a product of matrices, which takes a second. */
   private async describe(runtime: Runtime | null): Promise<string> {
     const { measureRuntime } = await import('../../runtime/probe');
+    const { searchOrder } = await import('../../runtime/searchOrder');
     const gflops =
       runtime && (await measureRuntime(runtime, this.dist, { env: hostEnvironment() }));
     const gpu = await findGpu(hostEnvironment());
-    return describeRuntime(runtime, { cpu: processor(), gpu, gflops });
+    const order = searchOrder(runtime, this.optionsFor(this.home));
+    return describeRuntime(runtime, { cpu: processor(), gpu, gflops, order });
   }
 
   /** Shows which runtime is used, with buttons to install another or to change the setting. */
