@@ -64,7 +64,8 @@ describe('without Python', { timeout: LIMIT }, () => {
       dir: installWorkbench(),
       workspace,
       vsix: [packageVsix()],
-      env: { LORA_RUNTIME_HOME: home, PATH, NODE_EXTRA_CA_CERTS: CA_FILE },
+      // as from a terminal: otherwise VS Code asks the user's shell for another PATH
+      env: { LORA_RUNTIME_HOME: home, PATH, VSCODE_CLI: '1', NODE_EXTRA_CA_CERTS: CA_FILE },
     });
     ({ browser, page } = await d.openPage(server));
     await d.openView(page, 'LoRA');
