@@ -60,13 +60,21 @@ describe('without Python', { timeout: LIMIT }, () => {
     };
     writeFileSync(path.join(workspace, 'lora.json'), JSON.stringify(recipe, null, 2));
     proxy = await startProxy((_, response) => response.end('not a wheel'));
+    const settings = {
+      'http.proxy': proxy.address,
+      'http.proxySupport': 'override',
+      'http.proxyAuthorization': 'Basic dXNlcjpwYXNz',
+    };
     server = await d.launchServer({
+      settings,
       dir: installWorkbench(),
       workspace,
       vsix: [packageVsix()],
       // as from a terminal: otherwise VS Code asks the user's shell for another PATH
       env: { LORA_RUNTIME_HOME: home, PATH, VSCODE_CLI: '1', NODE_EXTRA_CA_CERTS: CA_FILE },
     });
+    // those of this machine, where the extension runs, not of the one with the browser
+    d.setSettings(server, { ...settings, 'http.useLocalProxyConfiguration': false });
     ({ browser, page } = await d.openPage(server));
     await d.openView(page, 'LoRA');
     await d.treeRow(page, 'Runs', 'Train Adapter…').waitFor();
@@ -80,14 +88,7 @@ describe('without Python', { timeout: LIMIT }, () => {
   const clear = () => d.runCommand(page, 'Notifications: Clear All Notifications');
   /** Installs the runtime from an address, through the proxy; returns the requests of the proxy. */
   async function installFrom(url, isStrict, expected) {
-    const settings = {
-      'lora.runtime.url': url,
-      'http.proxy': proxy.address,
-      'http.proxySupport': 'override',
-      'http.proxyAuthorization': 'Basic dXNlcjpwYXNz',
-      'http.proxyStrictSSL': isStrict,
-    };
-    d.setSettings(server, settings);
+    d.setSettings(server, { 'lora.runtime.url': url, 'http.proxyStrictSSL': isStrict });
     // the settings reach the extension host a moment later
     await until(async () => {
       proxy.requests.length = 0;
