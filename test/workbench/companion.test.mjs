@@ -70,8 +70,12 @@ describe('without Python', { timeout: LIMIT }, () => {
       dir: installWorkbench(),
       workspace,
       vsix: [packageVsix()],
-      // as from a terminal: otherwise VS Code asks the user's shell for another PATH
-      env: { LORA_RUNTIME_HOME: home, PATH, VSCODE_CLI: '1', NODE_EXTRA_CA_CERTS: CA_FILE },
+      env: {
+        LORA_RUNTIME_HOME: home,
+        PATH,
+        VSCODE_CLI: '1', // as from a terminal: otherwise the user's shell is asked for a PATH
+        SSL_CERT_FILE: CA_FILE, // stands for the certificates of the system
+      },
     });
     // those of this machine, where the extension runs, not of the one with the browser
     d.setSettings(server, { ...settings, 'http.useLocalProxyConfiguration': false });
