@@ -61,9 +61,8 @@ describe('without Python', { timeout: LIMIT }, () => {
     writeFileSync(path.join(workspace, 'lora.json'), JSON.stringify(recipe, null, 2));
     proxy = await startProxy((_, response) => response.end('not a wheel'));
     const settings = {
-      'http.proxy': proxy.address,
+      'http.proxy': proxy.address.replace('//', '//user:pass@'),
       'http.proxySupport': 'override',
-      'http.proxyAuthorization': 'Basic dXNlcjpwYXNz',
     };
     server = await d.launchServer({
       settings,
