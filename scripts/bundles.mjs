@@ -1,7 +1,8 @@
 // The bundles in dist/: the extension, the engine with its worker, the process that
 // inspects files, tfjs, and the pages.
 import { build, context } from 'esbuild';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pageBuild } from './pageBundle.mjs';
 import { tfjsNode, TFJS_WASM } from './tfjsBundles.mjs';
@@ -10,7 +11,10 @@ const root = path.resolve(import.meta.dirname, '..');
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 /** Programs in Python that run on the nodes of a Ray cluster. */
 const clusterPrograms = path.join(root, 'engine', 'ray');
-const wasmPackage = path.join(root, 'node_modules', '@tensorflow', 'tfjs-backend-wasm', 'dist');
+const wasmRoot = path.join(root, 'node_modules', '@tensorflow', 'tfjs-backend-wasm');
+const wasmPackage = path.join(wasmRoot, 'dist');
+/** The threads' script and what it loads; src/runtime/wasmThreads.ts names them to tfjs. */
+const THREADED = 'tfjs-backend-wasm-threaded-simd';
 
 /** What all bundles for Node have in common. */
 const nodeBuild = {
@@ -92,6 +96,12 @@ function copyOthers(outdir) {
     copyFileSync(path.join(clusterPrograms, name), path.join(outdir, 'ray', name));
   for (const name of readdirSync(wasmPackage).filter((file) => file.endsWith('.wasm')))
     copyFileSync(path.join(wasmPackage, name), path.join(outdir, name));
+  const threaded = path.join(wasmRoot, 'wasm-out', THREADED);
+  copyFileSync(`${threaded}.js`, path.join(outdir, `${THREADED}.js`));
+  // a template whose escapes were resolved once too often, as tfjs knows
+  const { wasmWorkerContents } = createRequire(import.meta.url)(`${threaded}.worker.js`);
+  const script = wasmWorkerContents.replaceAll('\n', '\\n');
+  writeFileSync(path.join(outdir, `${THREADED}.worker.js`), script);
 }
 
 /** Writes all bundles into a folder: minified, or for the debugger. Gives esbuild's metafiles. */

@@ -31,7 +31,8 @@ module.exports = require('@tensorflow/tfjs-node');`;
 export const TFJS_WASM = `
 const tf = require('@tensorflow/tfjs');
 const wasm = require('@tensorflow/tfjs-backend-wasm');
-module.exports = Object.assign({}, tf, { setWasmPaths: wasm.setWasmPaths });`;
+const { setWasmPaths, setThreadsCount, getThreadsCount } = wasm;
+module.exports = Object.assign({}, tf, { setWasmPaths, setThreadsCount, getThreadsCount });`;
 
 /** Bundles the entry point lora:tfjs-node. */
 export const tfjsNode = {

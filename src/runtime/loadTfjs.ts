@@ -4,9 +4,18 @@ import type * as tfjs from '@tensorflow/tfjs';
 import type * as tfjsNode from '@tensorflow/tfjs-node';
 import { LoraError } from '../shared/errors';
 import type { Runtime } from './runtime';
+import { startWithThreads, wasmThreads } from './wasmThreads';
 
 export type Tfjs = typeof tfjs;
 export type TfjsNode = typeof tfjsNode;
+
+/** tfjs with the functions of its WebAssembly backend. */
+export type TfjsWasm = Tfjs & {
+  setWasmPaths(folder: string): void;
+  setThreadsCount(count: number): void;
+  /** Those that are used. */
+  getThreadsCount(): number;
+};
 
 /**
  * Sets libtensorflow's environment variables where the user has not: no log messages on standard
@@ -53,13 +62,19 @@ export async function loadTfjs(runtime: Runtime, dist: string): Promise<Tfjs> {
   }
 }
 
-/** tfjs over WebAssembly. */
-export async function loadWasm(dist: string): Promise<Tfjs> {
-  const tf = createRequire(path.join(dist, 'index.js'))('./tfjs-wasm.js') as Tfjs & {
-    setWasmPaths(folder: string): void;
-  };
+/** tfjs over WebAssembly, with SIMD and threads where this program has them. */
+export async function loadWasm(dist: string, threads = wasmThreads()): Promise<TfjsWasm> {
+  const tf = createRequire(path.join(dist, 'index.js'))('./tfjs-wasm.js') as TfjsWasm;
   tf.setWasmPaths(dist + path.sep);
-  await tf.setBackend('wasm');
-  await tf.ready();
+  const start = async () => {
+    if (!(await tf.setBackend('wasm'))) throw new Error('tfjs could not start WebAssembly.');
+    await tf.ready();
+  };
+  if (threads < 2) await start();
+  else {
+    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', true);
+    tf.setThreadsCount(threads);
+    await startWithThreads(dist, start);
+  }
   return tf;
 }

@@ -1,7 +1,8 @@
 /**
  * The process that `probe` and `measureRuntime` start. `probe.js` multiplies two matrices with the
  * binding in LORA_TFJS_BINDING and prints its version, its device and whether bf16 is fast there.
- * `probe.js speed` prints the speed of a product, without a binding that of WebAssembly.
+ * `probe.js speed` prints the speed of a product, without a binding that of WebAssembly, and its
+ * number of threads.
  */
 import { loadTensorflow, loadWasm } from './loadTfjs';
 import { measureBf16, measureGflops } from './speed';
@@ -23,8 +24,9 @@ function check(binding: string): object {
 async function main(): Promise<object> {
   const binding = process.env['LORA_TFJS_BINDING'] ?? '';
   if (process.argv[2] !== 'speed') return check(binding);
-  const tf = binding ? loadTensorflow(binding, __dirname) : await loadWasm(__dirname);
-  return { gflops: measureGflops(tf) };
+  if (binding) return { gflops: measureGflops(loadTensorflow(binding, __dirname)) };
+  const tf = await loadWasm(__dirname);
+  return { gflops: measureGflops(tf), threads: tf.getThreadsCount() };
 }
 
 main().then(

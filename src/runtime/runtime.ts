@@ -46,7 +46,7 @@ export interface InstallOptions {
 }
 
 /** As measured; see docs/runtime.md. */
-export const WASM_SLOWNESS = '20 to 40 times slower';
+export const WASM_SLOWNESS = 'at least 10 times slower';
 
 /** The fallback that needs no installation, and is far slower. */
 export const wasmRuntime = (reason: string, advice = ''): Runtime => ({

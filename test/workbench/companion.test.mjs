@@ -2,7 +2,15 @@
 // Code's proxy, and the companion extension is enough to train.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -90,8 +98,8 @@ describe('without Python', { timeout: LIMIT }, () => {
 
   const clear = () => d.runCommand(page, 'Notifications: Clear All Notifications');
   /** Installs the runtime from an address, through the proxy; returns the requests of the proxy. */
-  async function installFrom(url, isStrict, expected) {
-    d.setSettings(server, { 'lora.runtime.url': url, 'http.proxyStrictSSL': isStrict });
+  async function installFrom(url, expected) {
+    d.setSettings(server, { 'lora.runtime.url': url });
     // the settings reach the extension host a moment later
     await until(async () => {
       proxy.requests.length = 0;
@@ -109,23 +117,22 @@ describe('without Python', { timeout: LIMIT }, () => {
   it("fetches from a mirror through VS Code's proxy, and trusts the certificates that it trusts", async () => {
     const requests = await installFrom(
       'https://mirror.test/wheels',
-      true,
       /is damaged or not the expected file/,
     );
     assert.deepEqual(requests, throughProxy('mirror.test:443'));
   });
 
-  it('refuses a certificate of a stranger unless http.proxyStrictSSL is off', async () => {
-    const url = 'https://stranger.test/wheels';
-    await installFrom(url, true, /stranger\.test cannot be reached: self-signed certificate/);
-    const requests = await installFrom(url, false, /is damaged or not the expected file/);
+  it('refuses a certificate that nobody has signed', async () => {
+    const requests = await installFrom(
+      'https://stranger.test/wheels',
+      /stranger\.test cannot be reached: self-signed certificate/,
+    );
     assert.deepEqual(requests, throughProxy('stranger.test:443'));
   });
 
   it('fetches plain HTTP through the proxy, too', async () => {
     const requests = await installFrom(
       'http://mirror.test/wheels',
-      true,
       /is damaged or not the expected file/,
     );
     assert.equal(requests.length, 1);
@@ -170,7 +177,7 @@ describe('without Python', { timeout: LIMIT }, () => {
     await d.screenshot(page, path.join(shots, 'show-companion.png'));
   });
 
-  it('is used by the command lora of a terminal', () => {
+  it('is used by the command lora of a terminal', async () => {
     const bin = path.join(
       server.profile,
       'ud/User/globalStorage/lora-workbench.lora-workbench/bin',

@@ -81,7 +81,7 @@ function describeFound(runtime: Runtime, { cpu, gpu, gflops }: Machine): string 
     runtime.kind === 'wasm'
       ? runtime.why
       : t(
-          'libtensorflow {0} on {1}. {2} Folder: {3}',
+          'libtensorflow {0} on {1}. {2} Folder: {3}.',
           runtime.tensorflow_version,
           runtime.device === 'gpu' ? describeGpu(gpu) : describeCpu(cpu),
           runtime.why,

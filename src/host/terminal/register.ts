@@ -23,8 +23,13 @@ export function registerTerminal({ cli, context, log }: Services): vscode.Dispos
       await chmod(path.join(folder, 'lora'), 0o755);
     }
   };
-  const writeAgain = () =>
-    void write().catch((error: unknown) => log.warn(`The command lora: ${String(error)}`));
+  // one after the other: the last one says what is chosen now
+  let written = Promise.resolve();
+  const writeAgain = () => {
+    written = written
+      .then(write)
+      .catch((error: unknown) => log.warn(`The command lora: ${String(error)}`));
+  };
   writeAgain();
   const variables = context.environmentVariableCollection;
   describeVariables(variables, t('Adds the command “lora”'));

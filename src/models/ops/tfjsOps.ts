@@ -64,12 +64,16 @@ export class TfjsOps implements Ops {
     }
   }
 
-  matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor {
-    return this.make((tf) => tf.matMul(unwrap(a), unwrap(b), transposeA, transposeB));
+  /** Transposes first: WebAssembly's fast product is that of two matrices as they are. */
+  matMul(a: Tensor, b: Tensor, transposeA = false, transposeB = false): Tensor {
+    return this.make((tf) => {
+      const [x, y] = [unwrap(a), unwrap(b)];
+      return tf.matMul(transposeA ? tf.transpose(x) : x, transposeB ? tf.transpose(y) : y);
+    });
   }
 
-  batchMatMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor {
-    return this.matMul(a, b, transposeA, transposeB);
+  batchMatMul(a: Tensor, b: Tensor, transposeA = false, transposeB = false): Tensor {
+    return this.make((tf) => tf.matMul(unwrap(a), unwrap(b), transposeA, transposeB));
   }
 
   add(a: Tensor, b: Tensor): Tensor {

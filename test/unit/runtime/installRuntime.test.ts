@@ -83,7 +83,7 @@ describe('the order of sources', () => {
     expect(runtime).toEqual({
       kind: 'wasm',
       source: 'wasm',
-      why: 'WebAssembly, which needs no installation but trains 20 to 40 times slower than libtensorflow, because there is no libtensorflow for win32-arm64. Open the folder in WSL (WSL: Reopen Folder in WSL), which has one.',
+      why: 'WebAssembly, which needs no installation but trains at least 10 times slower than libtensorflow, because there is no libtensorflow for win32-arm64. Open the folder in WSL (WSL: Reopen Folder in WSL), which has one.',
     });
   });
 });
