@@ -178,11 +178,13 @@ describe('without Python', { timeout: LIMIT }, () => {
   });
 
   it('is used by the command lora of a terminal', async () => {
-    const bin = path.join(
-      server.profile,
-      'ud/User/globalStorage/lora-workbench.lora-workbench/bin',
+    const storage = path.join(server.profile, 'ud/User/globalStorage');
+    const script = path.join(storage, 'lora-workbench.lora-workbench', 'bin', 'lora');
+    await until(
+      () => readFileSync(script, 'utf8').includes('LORA_RUNTIME_COMPANION='),
+      'the companion in the command lora',
     );
-    const { stdout, stderr } = spawnSync('/bin/sh', [path.join(bin, 'lora'), 'runtime'], {
+    const { stdout, stderr } = spawnSync('/bin/sh', [script, 'runtime'], {
       encoding: 'utf8',
       env: { PATH, HOME: home },
     });
