@@ -7,7 +7,8 @@ const root = path.resolve(import.meta.dirname, '../..');
 const sha256 = (data) => createHash('sha256').update(data).digest('hex');
 
 /** What an engine on Linux needs of dist/. */
-const ENGINE = /^(?:(?:cli|worker|probe|tfjs-node|tfjs-wasm|tfjs-backend-wasm.*)\.js|.*\.wasm|lib\/.*|binding\/.*)$/;
+const ENGINE =
+  /^(?:(?:cli|worker|probe|tfjs-node|tfjs-wasm|tfjs-backend-wasm.*)\.js|.*\.wasm|lib\/.*|binding\/.*)$/;
 
 /** All files of a folder that fit, as one item. */
 export function itemOf(label, folder, fits = /./) {
