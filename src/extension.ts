@@ -7,6 +7,7 @@ import { registerCompare } from './host/compare/register';
 import { registerConfigure } from './host/configure/register';
 import { registerDashboard } from './host/dashboard/register';
 import { registerData } from './host/data/register';
+import { registerDataPage } from './host/dataPage/register';
 import { registerEngine } from './host/engine/register';
 import { registerErrors } from './host/errors/register';
 import { registerHub } from './host/hub/register';
@@ -45,6 +46,7 @@ const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
   registerInspector,
   registerCertificate,
   registerData,
+  registerDataPage,
   registerTasks,
   registerTerminal,
   registerTargets,

@@ -6,8 +6,8 @@ import { connectEngine } from './engine/engineClient';
 import { Launcher } from './engine/launcher';
 import type { ExtensionLog } from './errors/extensionLog';
 import { ErrorReporter } from './errors/reporter';
-import { hostEnvironment } from './engine/hostEnvironment';
-import { Inspections, type InspectionOptions } from './inspection/inspections';
+import { inspectionOptions } from './inspection/inspectionOptions';
+import { Inspections } from './inspection/inspections';
 import { Jobs } from './jobs/jobs';
 import { overlayPanels, type OverlayPanels } from './overlay/overlayPanels';
 import { continueQueued } from './queue/continueQueued';
@@ -135,12 +135,6 @@ const targetServices = ({ globalState, globalStorageUri }: vscode.ExtensionConte
   isTrusted: () => vscode.workspace.isTrusted,
   memory: globalState,
   storage: vscode.Uri.joinPath(globalStorageUri, 'targets').fsPath,
-});
-
-const inspectionOptions = (context: vscode.ExtensionContext): InspectionOptions => ({
-  node: process.execPath,
-  script: context.asAbsolutePath('dist/inspect.js'),
-  env: hostEnvironment,
 });
 
 /** In an untrusted workspace a run is followed through its files alone. */

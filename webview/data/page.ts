@@ -1,4 +1,4 @@
-import { nothing, type TemplateResult } from 'lit-html';
+import type { TemplateResult } from 'lit-html';
 import { guard } from 'lit-html/directives/guard.js';
 import {
   DataHostMessageSchema,
@@ -8,7 +8,7 @@ import {
 import type { DataStringKey } from '../../src/shared/pages/data/strings';
 import { html } from '../shared/html';
 import { startPage } from '../shared/startPage';
-import { failedView, secondaryButton } from '../shared/templates';
+import { failedView } from '../shared/templates';
 import { button, defineElements } from '../shared/toolkit';
 import './data.css';
 import { close, detailView } from './parts/detail';
@@ -55,6 +55,7 @@ function datasetView(page: DataPage, state: DataState, dataset: DatasetMessage):
       ${gridView(page, state, dataset)}
       <aside
         class="side"
+        tabindex="0"
         aria-label=${detail ? page.t('detail.raw') : page.t('statistics')}
         @keydown=${(event: KeyboardEvent) => {
           if (event.key === 'Escape' && page.state.detail && !page.state.editing) close(page);
@@ -63,7 +64,6 @@ function datasetView(page: DataPage, state: DataState, dataset: DatasetMessage):
         ${guard([detail, editing, dataset, statistics, leaks, drafts, isWriting], () => [
           draftsView(page, state),
           detail ? detailView(page, state, dataset) : statisticsView(page, state),
-          detail ? secondaryButton(page.t('statistics.back'), () => close(page)) : nothing,
         ])}
       </aside>
     </div>`;

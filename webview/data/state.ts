@@ -80,7 +80,7 @@ export const initialData = (kept: DataPageState): DataState => ({
 export function reduceData(state: DataState, message: DataHostMessage): DataState {
   switch (message.kind) {
     case 'dataset':
-      return { ...initialData(state.kept), visible: state.visible, dataset: message };
+      return { ...state, dataset: message, fault: null };
     case 'progress':
       return withProgress(state, message);
     case 'rows':

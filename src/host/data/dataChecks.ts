@@ -1,4 +1,3 @@
-import { pathsOf } from '../../shared/datasetSources';
 import { createHash } from 'node:crypto';
 import { copyFile, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,7 +5,6 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { pathExists } from '../../common/fileStatus';
 import { excludedFileOf } from '../../formats/excludedRows';
-import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { isSamePath } from '../../common/samePath';
 import type { CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError, type Problem } from '../../shared/errors';
@@ -16,8 +14,9 @@ import { isRecipe } from '../recipe/isRecipe';
 import { toDiagnostic as problemDiagnostic } from '../recipe/recipeDiagnostic';
 import { missingFiles, namesRemoteFiles } from '../recipe/recipeFiles';
 import { recipeProblems } from '../recipe/recipeProblems';
-import { findRecipes } from '../recipe/chooseRecipe';
+import { datasetsOf, recipesNaming, recipeText } from '../recipe/recipeDatasets';
 import type { Jobs } from '../jobs/jobs';
+import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
 import { diagnosticAt, DIAGNOSTIC_SOURCE } from '../ui/diagnostic';
 import { StatusItem } from '../ui/statusItem';
@@ -217,6 +216,11 @@ export class DataChecks implements vscode.Disposable {
       this.status.hide();
       return;
     }
+    this.status.onClick({
+      command: COMMANDS.openDataset.id,
+      title: t('Open Dataset'),
+      arguments: [file === found.recipe ? found.checked.datasets[0]?.path : file],
+    });
     this.status.show({ icon: 'database', text, tooltip: dataSummary(found.checked) });
   }
 }
@@ -240,18 +244,6 @@ async function placedProblems(recipe: string, found: readonly Problem[]): Promis
   const text = await recipeText(recipe);
   const missing = await missingFiles(text, recipe);
   return recipeProblems(found, text, recipe, new Set(missing.map(({ place }) => place!.key!)));
-}
-
-const recipeText = (recipe: string): Promise<string> =>
-  readTextFile(recipe, { maxBytes: MAX_BYTES.writtenByPeople }).catch(() => '');
-
-/** The datasets that a recipe names; none when it cannot be read. */
-async function datasetsOf(recipe: string): Promise<readonly string[]> {
-  const { checkRecipe } = await import('../../shared/recipeFile');
-  const { recipe: read } = checkRecipe(await recipeText(recipe), recipe);
-  return read
-    ? [...pathsOf(read.dataset), ...(read.validation === null ? [] : [read.validation])]
-    : [];
 }
 
 /** A recipe that is merely open must not make anything connect to a server. */
@@ -282,12 +274,6 @@ async function copyText(
     }
     if (document.version === version) return;
   }
-}
-
-async function recipesNaming(file: string): Promise<readonly string[]> {
-  const recipes = (await findRecipes()).map((uri) => uri.fsPath).sort();
-  const named = await Promise.all(recipes.map((recipe) => datasetsOf(recipe)));
-  return recipes.filter((_, i) => named[i]!.some((dataset) => isSamePath(dataset, file)));
 }
 
 const toDiagnostic =

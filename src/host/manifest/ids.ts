@@ -11,6 +11,7 @@ export const VIEWS = {
   compare: 'lora.compare',
   playground: 'lora.playground',
   configure: 'lora.configure',
+  data: 'lora.data',
   inspector: 'lora.inspector',
   certificate: 'lora.certificate',
 } as const;

@@ -16,6 +16,7 @@ import type {
   RowsAnswer,
   RowsAsked,
 } from './questions';
+import type { OpenedDataset } from './opened';
 import { RowFacts } from './rowFacts';
 import { readOne, type ReadRow, type RowReading } from './rowReader';
 import { Scan } from './scan';
@@ -31,8 +32,12 @@ import { tokensJob } from './work/tokens';
 /** How long visible rows are tokenized before an answer, in ms. */
 const MEASURED_MS = 150;
 
+/** Different also from those of a dataset that was open before. */
+let views = 0;
+let versions = 0;
+
 /** The dataset of a page: its file is open, and what is known of its rows grows. */
-export class DatasetSession {
+export class DatasetSession implements OpenedDataset {
   readonly jobs = new DataJobs();
   facts = new RowFacts();
   reading: RowReading;
@@ -41,8 +46,7 @@ export class DatasetSession {
   private scan: Scan;
   private entries: Set<string>;
   private view: View;
-  private views = 0;
-  private version = 0;
+  private version = ++versions;
   private nearGroups: Int32Array | null = null;
 
   private constructor(
@@ -54,7 +58,7 @@ export class DatasetSession {
     this.reading = { file, unit: table.unit, settings };
     this.entries = new Set(entries);
     this.scan = new Scan(this.reading);
-    this.view = { id: ++this.views, wanted: NO_FILTER, rows: null };
+    this.view = { id: ++views, wanted: NO_FILTER, rows: null };
   }
 
   /** @throws LoraError('dataset') when the file or its list of excluded rows cannot be read */
@@ -114,7 +118,7 @@ export class DatasetSession {
     this.counter = tools && new TokenCounter(tools, this.reading);
     this.jobs.stop('tokens');
     this.facts.forgetTokens();
-    this.version++;
+    this.version = ++versions;
   }
 
   async rows({ view, from, count, measure }: RowsAsked): Promise<RowsAnswer> {
@@ -225,12 +229,12 @@ export class DatasetSession {
       case 'tokens':
         void this.jobs
           .start('tokens', (control) => tokensJob(this, this.table, control))
-          .then(() => this.version++);
+          .then(() => (this.version = ++versions));
         break;
       case 'near':
         void this.jobs
           .start('near', (control) => nearJob(this, this.table, control))
-          .then(() => this.version++);
+          .then(() => (this.version = ++versions));
         break;
       case 'leaks':
         void this.jobs.start('leaks', (control) => leaksJob(this, this.table, work, control));
@@ -244,7 +248,7 @@ export class DatasetSession {
   /** Shows the rows that are wanted, which are found one after the other. */
   private find(wanted: WantedRows): void {
     this.jobs.stop('find');
-    this.view = viewOf(++this.views, wanted);
+    this.view = viewOf(++views, wanted);
     const { view } = this;
     if (view.rows)
       void this.jobs.start('find', (control) => findJob(this, this.table, view, control));
@@ -270,7 +274,7 @@ export class DatasetSession {
     if (changed.length > 0) await writeExcluded(this.reading.file, entries);
     this.entries = entries;
     for (const row of changed) facts.setExcluded(row, isExcluded);
-    this.version++;
+    this.version = ++versions;
     return changed;
   }
 
@@ -300,7 +304,7 @@ export class DatasetSession {
     for (const { job } of this.jobs.list) this.jobs.stop(job);
     this.table = await openTable(this.reading.file);
     this.facts.shiftBehind(row, bytes);
-    this.version++;
+    this.version = ++versions;
     const counted = this.countRows();
     const facts = new RowFacts();
     const scan = new Scan(this.reading);
@@ -311,7 +315,7 @@ export class DatasetSession {
       facts.takeTokens(this.facts);
       this.nearGroups = null;
       [this.facts, this.scan] = [facts, scan];
-      this.version++;
+      this.version = ++versions;
       return null;
     });
   }
@@ -324,7 +328,7 @@ export class DatasetSession {
         await counted;
         return this.scan.run(this.table, this.facts, excluded, control);
       })
-      .then(() => this.version++);
+      .then(() => (this.version = ++versions));
   }
 
   /** Quickly, so that the grid can go anywhere. */

@@ -1,4 +1,5 @@
 import type { RowText } from '../../data/rows/rowTexts';
+import type { TokensExample } from '../../data/examples/example';
 import { labelPieces } from '../../data/examples/labelPieces';
 import { textTokenizer, type TokenizeSettings } from '../../data/examples/tokenizeRows';
 import { ProblemCollector } from '../../data/dataset/problems';
@@ -105,21 +106,30 @@ interface DetailContext {
 function encodedPieces({ row }: ReadRow, tools: RowTools, { file, unit, settings }: RowReading) {
   if (!row || !isTextRow(row)) return null;
   const problems = new ProblemCollector(file, { unit });
-  const tokenized = textTokenizer(problems, { ...tools, rows: settings }).add(row);
-  const example = tokenized?.example;
-  const ids = tokenized?.encoded?.ids ?? [];
-  if (example?.kind !== 'tokens') return { pieces: null, problems: problems.problems() };
-  const pieces: Piece[] = labelPieces(example, tools.tokenizer).map(
-    ({ text, labelled, tokens }) => ({
-      kind: labelled ? 'learnt' : 'context',
-      text,
-      tokens,
-    }),
-  );
-  const cut = ids.slice(example.input_ids.length);
-  if (cut.length > 0)
-    pieces.push({ kind: 'cut', text: tools.tokenizer.decode(cut), tokens: cut.length });
+  textTokenizer(problems, { ...tools, rows: settings }).add(row);
+  // a row of which no label is left is shown, too
+  const whole = { ...tools, max_length: Infinity, rows: settings };
+  const example = textTokenizer(new ProblemCollector(file), whole).add(row)?.example;
+  const pieces = example?.kind === 'tokens' ? cutPieces(example, tools) : null;
   return { pieces, problems: problems.problems() };
+}
+
+function cutPieces(example: TokensExample, { max_length, tokenizer }: RowTools): Piece[] {
+  const { input_ids, labels } = example;
+  const kept = {
+    ...example,
+    input_ids: input_ids.slice(0, max_length),
+    labels: labels.slice(0, max_length),
+  };
+  const pieces: Piece[] = labelPieces(kept, tokenizer).map(({ text, labelled, tokens }) => ({
+    kind: labelled ? 'learnt' : 'context',
+    text,
+    tokens,
+  }));
+  const cut = [...input_ids.slice(max_length)];
+  return cut.length === 0
+    ? pieces
+    : [...pieces, { kind: 'cut', text: tokenizer.decode(cut), tokens: cut.length }];
 }
 
 export const isTextRow = (row: { readonly kind: string }): row is TextRow =>

@@ -6,13 +6,13 @@ import { LoraError } from '../../shared/errors';
 import { isObject } from '../../shared/values';
 import type { DataEdit, DataWrite, PlannedEdit } from './questions';
 import { hashOf, jsonOf } from './rowReader';
-import type { DatasetSession } from './session';
+import type { OpenedDataset } from './opened';
 
 /** Bytes that are copied at once. */
 const COPIED_BYTES = 2 ** 22;
 
 /** What an edit would write. @throws LoraError('dataset') for what is no row, or has changed */
-export async function planEdit(session: DatasetSession, edit: DataEdit): Promise<PlannedEdit> {
+export async function planEdit(session: OpenedDataset, edit: DataEdit): Promise<PlannedEdit> {
   const { raw } = await session.readRow(edit.row);
   if (hashOf(raw) !== edit.hash) throw changed(session, raw);
   const before = jsonOf(raw);
@@ -21,7 +21,7 @@ export async function planEdit(session: DatasetSession, edit: DataEdit): Promise
   return { number: raw.number, before, after };
 }
 
-function checkRow(text: string, session: DatasetSession, raw: RawRow): void {
+function checkRow(text: string, session: OpenedDataset, raw: RawRow): void {
   const refuse = (message: string) => {
     throw new LoraError('dataset', message, placeOf(session, raw));
   };
@@ -31,11 +31,11 @@ function checkRow(text: string, session: DatasetSession, raw: RawRow): void {
   if (Buffer.byteLength(text) > MAX_ROW_BYTES) refuse('The row was not written: it is too long.');
 }
 
-const placeOf = ({ reading: { file, unit } }: DatasetSession, { number }: RawRow) => ({
+const placeOf = ({ reading: { file, unit } }: OpenedDataset, { number }: RawRow) => ({
   place: { file, [unit]: number },
 });
 
-const changed = (session: DatasetSession, raw: RawRow): LoraError =>
+const changed = (session: OpenedDataset, raw: RawRow): LoraError =>
   new LoraError('dataset', 'The row was not written: it has changed since it was shown.', {
     ...placeOf(session, raw),
     fix: 'Close the row and open it again.',
@@ -47,7 +47,7 @@ const changed = (session: DatasetSession, raw: RawRow): LoraError =>
  *
  * @throws LoraError('dataset') where the file does not hold the row any more
  */
-export async function writeRow(session: DatasetSession, write: DataWrite): Promise<void> {
+export async function writeRow(session: OpenedDataset, write: DataWrite): Promise<void> {
   const { file } = session.reading;
   const { before, after, row } = write;
   const [raw] = write.isWritten ? [null] : await session.rawRows([row]);
@@ -68,7 +68,7 @@ export async function writeRow(session: DatasetSession, write: DataWrite): Promi
 }
 
 /** Writes a row behind the last one. @throws LoraError('dataset') */
-export async function appendRow(session: DatasetSession, text: string): Promise<void> {
+export async function appendRow(session: OpenedDataset, text: string): Promise<void> {
   const { file } = session.reading;
   const line = onOneLine(text);
   checkRow(line, session, { kind: 'fault', number: session.total + 1, offset: 0, message: '' });

@@ -39,29 +39,31 @@ export function gridView(page: DataPage, state: DataState, dataset: DatasetMessa
   const range = visibleRows(state);
   const total = state.progress?.total ?? 0;
   const isTokens = dataset.base !== null;
-  return html`<div
-    class="grid"
-    id="grid"
-    role="grid"
-    tabindex="0"
-    aria-label=${t('grid', dataset.name)}
-    aria-rowcount=${state.progress?.isComplete ? total + 1 : -1}
-    aria-colcount="4"
-    aria-activedescendant=${isDrawn(state.place, range) ? `row-${state.place}` : nothing}
-    @scroll=${(event: Event) => scrolled(page, event.currentTarget)}
-    @scrollend=${() => settle(page)}
-    @keydown=${(event: KeyboardEvent) => keyPressed(page, event)}
-    ${ref((element) => follow(page, element))}
-  >
-    <div class="head" role="row" aria-rowindex="1">
-      <span role="columnheader">${t(`column.${dataset.unit}`)}</span>
-      <span role="columnheader">${t('column.chat')}</span>
-      <span role="columnheader">${t(isTokens ? 'column.tokens' : 'column.characters')}</span>
-      <span role="columnheader">${t('column.marks')}</span>
-    </div>
-    <div class="body" role="rowgroup" ${ref((element) => setHeight(element, page.state))}>
-      <div class="window" role="none" ${ref((element) => setPlace(element, page.state))}>
-        ${Array.from({ length: range.count }, (_, i) => rowView(page, state, range.from + i))}
+  return html`<div class="rows">
+    <div
+      class="grid"
+      id="grid"
+      role="grid"
+      tabindex="0"
+      aria-label=${t('grid', dataset.name)}
+      aria-rowcount=${state.progress?.isComplete ? total + 1 : -1}
+      aria-colcount="4"
+      aria-activedescendant=${isDrawn(state.place, range) ? `row-${state.place}` : nothing}
+      @scroll=${(event: Event) => scrolled(page, event.currentTarget)}
+      @scrollend=${() => settle(page)}
+      @keydown=${(event: KeyboardEvent) => keyPressed(page, event)}
+      ${ref((element) => follow(page, element))}
+    >
+      <div class="head" role="row" aria-rowindex="1">
+        <span role="columnheader">${t(`column.${dataset.unit}`)}</span>
+        <span role="columnheader">${t('column.chat')}</span>
+        <span role="columnheader">${t(isTokens ? 'column.tokens' : 'column.characters')}</span>
+        <span role="columnheader">${t('column.marks')}</span>
+      </div>
+      <div class="body" role="rowgroup" ${ref((element) => setHeight(element, page.state))}>
+        <div class="window" role="none" ${ref((element) => setPlace(element, page.state))}>
+          ${Array.from({ length: range.count }, (_, i) => rowView(page, state, range.from + i))}
+        </div>
       </div>
     </div>
     <p class="empty" ?hidden=${total > 0 || !state.progress?.isComplete}>${t('rows.none')}</p>
@@ -105,10 +107,16 @@ function cells(page: DataPage, row: DataRow): TemplateResult {
           html`<span class="turn"><b>${role}</b> <span dir="auto">${text}</span></span>`,
       )}
     </span>
-    <span role="gridcell" class="length"
-      >${format.count(row.tokens ?? row.length)}<small>${more}</small></span
-    >
+    <span role="gridcell" class="length">${lengthText(page, row)}<small>${more}</small></span>
     <span role="gridcell" class="marks">${marks(page, row)}</span>`;
+}
+
+/** In tokens where there is a model: one that is not counted yet is no number of characters. */
+function lengthText({ t, format, state }: DataPage, { tokens, length, fault }: DataRow): string {
+  const isCounted = typeof state.dataset?.base === 'string';
+  if (!isCounted) return format.count(length);
+  if (tokens !== null) return format.count(tokens);
+  return fault === null ? '…' : t('none');
 }
 
 function marks({ t, format }: DataPage, row: DataRow): TemplateResult[] {

@@ -3,7 +3,7 @@ import type { RowFilter } from '../../../shared/pages/data/protocol';
 import type { JobControl } from '../jobs';
 import { matcherOf, TESTED_AT_ONCE } from '../matcher';
 import { readOne, searchedText } from '../rowReader';
-import type { DatasetSession } from '../session';
+import type { OpenedDataset } from '../opened';
 import type { View } from '../view';
 
 /** Rows that are looked at between two pauses, where nothing is read. */
@@ -11,7 +11,7 @@ const ROWS_AT_ONCE = 50_000;
 
 /** Fills a view with the rows that fit, in order. */
 export async function findJob(
-  session: DatasetSession,
+  session: OpenedDataset,
   table: Table,
   { wanted, rows }: View,
   control: JobControl,
@@ -48,11 +48,11 @@ export async function findJob(
 }
 
 /** Filters need what the first reading finds. */
-export async function allRead(session: DatasetSession, control: JobControl): Promise<void> {
+export async function allRead(session: OpenedDataset, control: JobControl): Promise<void> {
   while (session.jobs.isRunning('facts')) await control.pause();
 }
 
-function passes({ facts, limit }: DatasetSession, filter: RowFilter, row: number): boolean {
+function passes({ facts, limit }: OpenedDataset, filter: RowFilter, row: number): boolean {
   switch (filter) {
     case 'all':
       return true;

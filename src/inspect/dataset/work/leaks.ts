@@ -6,7 +6,7 @@ import type { Leak } from '../../../shared/pages/data/protocol';
 import type { JobControl } from '../jobs';
 import type { DataResult } from '../questions';
 import { readOne, type RowReading } from '../rowReader';
-import type { DatasetSession } from '../session';
+import type { OpenedDataset } from '../opened';
 import { allRead } from './find';
 import { addRows, part } from './near';
 
@@ -14,7 +14,7 @@ const MOST_LISTED = 200;
 
 /** Finds the rows of another file that equal or resemble a row of the dataset. */
 export async function leaksJob(
-  session: DatasetSession,
+  session: OpenedDataset,
   table: Table,
   { other }: { readonly other: string },
   control: JobControl,
@@ -55,7 +55,7 @@ type Both = readonly [Table, Table];
 
 /** Rows of the other file with the content of a row of the dataset, by their places. */
 async function equalRows(
-  session: DatasetSession,
+  session: OpenedDataset,
   [table, held]: Both,
   reading: RowReading,
   control: JobControl,

@@ -6,7 +6,7 @@ import { LoraError } from '../../../shared/errors';
 import type { JobControl } from '../jobs';
 import type { DataResult } from '../questions';
 import { readOne, type RowReading } from '../rowReader';
-import type { DatasetSession } from '../session';
+import type { OpenedDataset } from '../opened';
 import { allRead } from './find';
 
 /** The part of a comparison that is reading. */
@@ -14,7 +14,7 @@ const READING = 0.7;
 
 /** Marks the rows that resemble an earlier one. */
 export async function nearJob(
-  session: DatasetSession,
+  session: OpenedDataset,
   table: Table,
   control: JobControl,
 ): Promise<DataResult> {
@@ -26,7 +26,7 @@ export async function nearJob(
 
 /** Of each row, the first of those that it resembles, or itself. */
 export async function nearRows(
-  { reading, facts }: DatasetSession,
+  { reading, facts }: OpenedDataset,
   table: Table,
   control: JobControl,
 ): Promise<Int32Array> {

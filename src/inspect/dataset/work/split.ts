@@ -10,7 +10,7 @@ import { LoraError } from '../../../shared/errors';
 import type { JobControl } from '../jobs';
 import type { DataResult, DataWork } from '../questions';
 import { jsonOf } from '../rowReader';
-import type { DatasetSession } from '../session';
+import type { OpenedDataset } from '../opened';
 import { allRead } from './find';
 import { nearRows, part } from './near';
 
@@ -26,7 +26,7 @@ type SplitWork = Extract<DataWork, { job: 'split' }>;
  * @throws LoraError('usage') where one of the files exists
  */
 export async function splitJob(
-  session: DatasetSession,
+  session: OpenedDataset,
   table: Table,
   work: SplitWork,
   control: JobControl,
@@ -65,7 +65,7 @@ export async function splitJob(
 }
 
 /** Rows that belong together: those with the same content, and near-duplicates. */
-async function rowGroups(session: DatasetSession, table: Table, control: JobControl) {
+async function rowGroups(session: OpenedDataset, table: Table, control: JobControl) {
   const { facts } = session;
   const likes = session.groups ?? (await nearRows(session, table, control));
   const groups = new Groups(facts.length);
@@ -114,13 +114,13 @@ async function refuseExisting(file: string): Promise<void> {
   });
 }
 
-const faulty = (session: DatasetSession): LoraError =>
+const faulty = (session: OpenedDataset): LoraError =>
   new LoraError('dataset', 'Rows with errors cannot be divided.', {
     ...session.placed(),
     fix: 'Correct them, or exclude them.',
   });
 
-const inseparable = (session: DatasetSession): LoraError =>
+const inseparable = (session: OpenedDataset): LoraError =>
   new LoraError('dataset', 'All rows resemble each other, so that any split would leak.', {
     ...session.placed(),
     fix: 'Add other rows.',

@@ -1,7 +1,7 @@
 import type { Table } from '../../../formats/tables/table';
 import type { JobControl } from '../jobs';
 import { readOne } from '../rowReader';
-import type { DatasetSession } from '../session';
+import type { OpenedDataset } from '../opened';
 import { allRead } from './find';
 
 /** Rows that are tokenized between two pauses. */
@@ -9,7 +9,7 @@ const ROWS_AT_ONCE = 16;
 
 /** Counts the tokens of all rows. */
 export async function tokensJob(
-  session: DatasetSession,
+  session: OpenedDataset,
   table: Table,
   control: JobControl,
 ): Promise<null> {

@@ -57,7 +57,6 @@ export const DATA_STRINGS = {
   'job.split': 'Splitting',
   'job.stop': 'Stop',
   statistics: 'Statistics',
-  'statistics.back': 'Statistics',
   'statistics.reading': 'The rows are still being read.',
   'statistics.lengths.characters': 'Length in characters',
   'statistics.lengths.tokens': 'Length in tokens',
