@@ -44,17 +44,21 @@ const runs = {
 };
 const measured = Object.fromEntries(Object.keys(runs).map((name) => [name, []]));
 for (let round = 0; round < Number(args.rounds); round++)
-  for (const [name, run] of Object.entries(runs)) measured[name].push(run());
+  for (const [name, run] of Object.entries(runs)) {
+    measured[name].push(run());
+    console.error(name, JSON.stringify(measured[name].at(-1)));
+  }
 
 const of = (name, key) => median(measured[name].map((run) => run[key]));
 console.log(`load ${loadavg()[0].toFixed(1)} at the end`);
 for (const name of Object.keys(runs))
   console.log(
-    `${name.padEnd(12)} ${of(name, 'step_s').toFixed(2)} s a step, peak ${of(name, 'peak_rss_mb').toFixed(0)} MB`,
+    `${name.padEnd(12)} ${of(name, 'step_s').toFixed(2)} s a step (${of(name, 'step_cpu_s').toFixed(2)} s of the processor), peak ${of(name, 'peak_rss_mb').toFixed(0)} MB`,
   );
 for (const name of ['trl', 'precomputed'])
   console.log(
-    `beside ${name}: ${(of(name, 'step_s') / of('ours', 'step_s')).toFixed(2)} times its steps a second, ` +
+    `beside ${name}: ${(of(name, 'step_s') / of('ours', 'step_s')).toFixed(2)} times its steps a second ` +
+      `(${(of(name, 'step_cpu_s') / of('ours', 'step_cpu_s')).toFixed(2)} by processor time), ` +
       `${(of('ours', 'peak_rss_mb') / of(name, 'peak_rss_mb')).toFixed(2)} of its memory`,
   );
 console.log(

@@ -252,16 +252,20 @@ function comparison(): Pick<LabelledInput, 'comparison'> {
 async function timeSteps(model: Awaited<ReturnType<typeof loadModel>>) {
   const input = randomBatch();
   const times: number[] = [];
+  const processorTimes: number[] = [];
   let loss = 0;
   for (let i = 0; i < warmup + steps; i++) {
     if (i === warmup) spent.clear();
     const t0 = performance.now();
+    const cpu = process.cpuUsage();
     const { loss_sum, labelled } = await model.accumulate(input, i);
     await model.step(labelled, { learning_rate: 1e-4, weight_decay: 0.01, max_grad_norm: 1 });
+    const { user, system } = process.cpuUsage(cpu);
     if (i >= warmup) times.push((performance.now() - t0) / 1e3);
+    if (i >= warmup) processorTimes.push((user + system) / 1e6);
     loss = loss_sum / labelled;
   }
-  return { times, loss };
+  return { times, processorTimes, loss };
 }
 
 async function main(): Promise<void> {
@@ -285,7 +289,7 @@ async function main(): Promise<void> {
   }
   const rss_model_mb = memoryMb('VmRSS');
   const start_s = performance.now() / 1e3;
-  const { times, loss } = await timeSteps(model);
+  const { times, processorTimes, loss } = await timeSteps(model);
   const tokens = batch * length;
   const size = modelSize(geometry());
   const shape = { rows: batch, length };
@@ -298,6 +302,8 @@ async function main(): Promise<void> {
     trainable: model.trainable_parameters,
     step_s: median(times),
     step_s_min: Math.min(...times),
+    /** Seconds of the processor, of all threads. */
+    step_cpu_s: median(processorTimes),
     tokens_per_s: tokens / median(times),
     tokens_per_s_best: tokens / Math.min(...times),
     start_s,

@@ -67,9 +67,9 @@ def main():
     model.train()
     params = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=1e-4)
-    times = []
+    times, processor_times = [], []
     for step in range(args.warmup + args.steps):
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         loss = trainer.compute_loss(model, batch_of(args, model.config.vocab_size))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(params, 1.0)
@@ -77,7 +77,9 @@ def main():
         optimizer.zero_grad()
         if step >= args.warmup:
             times.append(time.perf_counter() - start)
-    print(json.dumps({"step_s": statistics.median(times), "step_s_min": min(times), "peak_rss_mb": rss_peak_mb(),
+            processor_times.append(time.process_time() - cpu)
+    print(json.dumps({"step_s": statistics.median(times), "step_s_min": min(times),
+                      "step_cpu_s": statistics.median(processor_times), "peak_rss_mb": rss_peak_mb(),
                       "loss": loss.item()}))
 
 

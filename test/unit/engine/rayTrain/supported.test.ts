@@ -42,6 +42,7 @@ const best = (training: object) => ({ training });
 
 describe('refused by its key', () => {
   it.each<[string, Asked]>([
+    ['objective.method', { recipe: { objective: { method: 'dpo' } } }],
     ['base', { base: { ...FOLDER, format: 'gguf' } }],
     ['base', { base: { ...FOLDER, spec: { language_model: 'model.language_model' } } }],
     ['task', { recipe: { task: 'seq_cls' } }],
