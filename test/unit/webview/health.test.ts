@@ -126,3 +126,25 @@ test('reports a learning rate of 0 and steps without labels', () => {
     kinds(historyOf(...steps.slice(0, 8).map((line) => ({ ...line, labelled_tokens: 1 }))), null),
   ).toEqual([]);
 });
+
+const answers = (chosen: (step: number) => number, rejected: (step: number) => number) =>
+  historyOf(
+    ...Array.from({ length: 40 }, (_, i) =>
+      stepLine(i + 1, {
+        rewards_chosen: 0,
+        rewards_rejected: 0,
+        logps_chosen: chosen(i),
+        logps_rejected: rejected(i),
+      }),
+    ),
+  );
+
+test('reports that the log-probabilities of both answers fall, not of one of them', () => {
+  const falling = (step: number) => -50 - step;
+  const steady = () => -50;
+  expect(healthNotes(answers(falling, falling), null)).toEqual([
+    { kind: 'bothFall', chosen: [-54.5, -84.5], rejected: [-54.5, -84.5] },
+  ]);
+  expect(healthNotes(answers(steady, falling), null)).toEqual([]);
+  expect(healthNotes(answers(falling, steady), null)).toEqual([]);
+});
