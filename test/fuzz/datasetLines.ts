@@ -95,6 +95,9 @@ export function otherKinds(original: Buffer, random: Random): Buffer {
   return Buffer.concat(kind < 0.8 ? [head, original] : [original, head]);
 }
 
+/** Each opens the file, and unpacks a packed one from its start. */
+const MOST_LOOKED_UP = 100;
+
 /**
  * Reads a data set in all ways, which must agree: each row again by its place, the rows without the
  * faulty ones, and the problems by lines that the file has.
@@ -110,7 +113,7 @@ export async function readInAllWays(file: string): Promise<void> {
     again.push(row);
     places.push(offset);
   });
-  for (const [i, row] of again.entries())
+  for (const [i, row] of again.slice(0, MOST_LOOKED_UP).entries())
     expectSame(await dataset.rowAt(row.line, places[i]!), row, `row at line ${row.line}`);
   expectSame(again, dataset.fingerprint ? first : [], 'the rows when they are read again');
   const skipping = await openDataset(file, { ...ROW_SETTINGS, skip_faulty_rows: true });

@@ -14,7 +14,7 @@ export interface ByteSource {
 }
 
 /** Text that unpacks to more than this, and to this many times its size, is no text of rows. */
-const LEAST_BOMB_BYTES = 2 ** 30;
+const LEAST_BOMB_BYTES = 2 ** 25;
 const MOST_TIMES = 250;
 
 /** The text of a file. */
