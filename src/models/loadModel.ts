@@ -2,6 +2,7 @@ import { modulesOf } from '../formats/architecture/modules';
 import type { HeadSpec, PatchEmbeddingSpec, Spec } from '../formats/architecture/spec';
 import type { BaseModel } from '../formats/baseModel';
 import type { Adapter, TargetableModule } from '../lora/adapter';
+import { DEFAULT_EMBEDDING, type EmbeddingSettings } from '../shared/embeddingSettings';
 import { LoraError, type Problem } from '../shared/errors';
 import { AdaptedModel } from './adaptedModel';
 import { Adapters } from './adapters';
@@ -34,6 +35,8 @@ export interface LoadOptions {
   readonly below?: readonly Adapter[];
   /** The loss of a head for rows. Default: single_label. */
   readonly loss?: Exclude<LossKind, 'next_token' | 'token' | 'pairs'>;
+  /** The loss of embeddings. Default: the recipe's defaults. */
+  readonly embedding?: EmbeddingSettings;
   /** Label smoothing of `accumulate`, from 0 to 1. Default: 0. */
   readonly label_smoothing?: number;
   /** NEFTune: alpha of the noise that `accumulate` adds to the vectors of tokens. Default: none. */
@@ -140,7 +143,7 @@ async function loadHead(
   loader: WeightLoader,
   transformer: Transformer,
   tokens: WeightTensor | null,
-  { loss = 'single_label', label_smoothing = 0 }: LoadOptions,
+  { loss = 'single_label', label_smoothing = 0, embedding = DEFAULT_EMBEDDING }: LoadOptions,
 ): Promise<Head> {
   const { head } = transformer.spec;
   switch (head.kind) {
@@ -164,7 +167,7 @@ async function loadHead(
       );
     }
     case 'pooled':
-      return new PooledHead(transformer, head.normalise);
+      return new PooledHead(transformer, head.normalise, embedding);
   }
 }
 

@@ -28,10 +28,13 @@ export interface ModelInput {
 
 /**
  * Labels: a token's [batch, length] or a row's class [batch], -100 if it has none; or real numbers
- * [batch, num_labels]. Pairs need none: rows i and i + batch / 2 belong together.
+ * [batch, num_labels]. Pairs have scores or none: rows i, i + batch / columns and so on belong
+ * together.
  */
 export interface LabelledInput extends ModelInput {
   readonly labels: Int32Array | Float32Array;
+  /** Of pairs: texts per row, the negatives included. Default: 2. */
+  readonly columns?: number;
   /**
    * The weights of losses, in the shape of a token's or row's labels: [batch, length], [batch], or
    * one for each pair. If left out, all are 1.
@@ -77,8 +80,7 @@ export interface ComparisonResult {
 
 /**
  * next_token and token: cross-entropy of the labelled tokens; single_label: cross-entropy of each
- * row; multi_label: binary cross-entropy; regression: squared error; pairs: cross-entropy of the
- * rows' cosines (in-batch negatives).
+ * row; multi_label: binary cross-entropy; regression: squared error; pairs: see `embeddingLoss`.
  */
 export type LossKind =
   'next_token' | 'token' | 'single_label' | 'multi_label' | 'regression' | 'pairs';

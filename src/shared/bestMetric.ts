@@ -42,7 +42,15 @@ const SCORES_OF_TASKS: Readonly<Record<Task, readonly ScoreName[]>> = {
   seq_cls: [...CLASSIFICATION, 'rmse', 'pearson'],
   token_cls: CLASSIFICATION,
   image_cls: CLASSIFICATION,
-  embedding: ['cosine', 'retrieval'],
+  embedding: [
+    'cosine',
+    'retrieval',
+    'ndcg_at_10',
+    'mrr_at_10',
+    'recall_at_10',
+    'pearson',
+    'spearman',
+  ],
   reward: [],
 };
 

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { TemplateVariablesSchema } from './chatVariables';
 import { ColumnsSchema, DatasetSchema } from './datasetSources';
+import { EmbeddingSchema } from './embeddingSettings';
 import { LoraSchema } from './loraSettings';
 import { ObjectiveSchema } from './objective';
 import { described, int, path } from './schemaParts';
@@ -149,6 +150,7 @@ export const RecipeSchema = v.strictObject({
     ),
     false,
   ),
+  embedding: v.optional(described(EmbeddingSchema, 'The loss of the task embedding.'), {}),
   lora: v.optional(described(LoraSchema, 'The adapter.'), {}),
   training: v.optional(described(TrainingSchema, 'The training run.'), {}),
   samples: v.optional(described(SamplesSchema, 'Sample answers during training.'), {}),

@@ -15,6 +15,7 @@ export const contradictionsOf = (recipe: Recipe): Contradiction[] => [
   ...bestContradictions(recipe),
   ...lossContradictions(recipe),
   ...objectiveFaults(recipe),
+  ...embeddingContradictions(recipe),
 ];
 
 function schedulerContradictions(training: TrainingSettings): Contradiction[] {
@@ -92,6 +93,22 @@ function lossContradictions({ task, problem_type, training }: Recipe): Contradic
     problems.push({
       key: 'training.neftune_noise_alpha',
       message: 'NEFTune adds noise to the vectors of tokens, which images do not have.',
+    });
+  return problems;
+}
+
+function embeddingContradictions({ task, embedding }: Recipe): Contradiction[] {
+  const problems: Contradiction[] = [];
+  const { loss, matryoshka_dims: dims, matryoshka_weights: weights } = embedding;
+  if (task !== 'embedding' && (loss !== null || dims !== null))
+    problems.push({
+      key: 'embedding',
+      message: `These settings are for the task embedding, but the task is ${task}.`,
+    });
+  if (weights !== null && weights.length !== dims?.length)
+    problems.push({
+      key: 'embedding.matryoshka_weights',
+      message: 'matryoshka_weights needs one number for each of matryoshka_dims.',
     });
   return problems;
 }

@@ -29,6 +29,7 @@ export type DataRecipe = Pick<
   readonly objective?: Recipe['objective'];
   /** Missing in recipes of older versions. */
   readonly skip_faulty_rows?: boolean;
+  readonly embedding?: Pick<Recipe['embedding'], 'loss'>;
   readonly columns?: ColumnNames | undefined;
   readonly training: Pick<Recipe['training'], 'max_length' | 'seed' | 'packing'>;
 };

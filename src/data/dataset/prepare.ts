@@ -323,6 +323,7 @@ export function tokenizerFor(
       labels,
       has_types,
       image_length: images?.length ?? 1,
+      pair_loss: recipe.embedding?.loss ?? null,
       ...(vocab_size !== undefined && { vocab_size }),
     });
   return textTokenizer(problems, {

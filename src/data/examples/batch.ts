@@ -2,6 +2,7 @@ import { roundedUp } from '../../shared/roundedSizes';
 import { NO_LABEL } from '../../shared/task';
 import type { Weighted } from '../rows/row';
 import type { Tokenizer } from '../tokenizer/tokenizer';
+import { textsOf } from './example';
 import type {
   Example,
   ImageExample,
@@ -22,11 +23,13 @@ export interface Batch {
   /** Empty for images. */
   readonly input_ids: Int32Array;
   /**
-   * [batch, length], or for targets of whole rows [batch] or [batch, num_labels]; empty for pairs,
-   * whose rows are all anchors, then all positives. The rows of preferences are all chosen answers,
-   * then all rejected ones.
+   * [batch, length], or for targets of whole rows [batch] or [batch, num_labels]; for pairs, whose
+   * rows are all anchors, then all positives, then negatives, their scores, or empty. The rows of
+   * preferences are all chosen answers, then all rejected ones.
    */
   readonly labels: Int32Array | Float32Array;
+  /** Of pairs: texts per row, if they have negatives. */
+  readonly columns?: number;
   /** What the losses count, in the shape of a token's or row's labels, or one for each pair. */
   readonly weights?: Float32Array;
   readonly attention_mask: Int32Array;
@@ -149,18 +152,16 @@ function ofTexts(examples: readonly TextExample[], pad_id: number, max_length: n
   };
 }
 
-/** All anchors, then all positives. */
+/** All anchors, then all positives, then each column of negatives. */
 function ofPairs(examples: readonly PairExample[], pad_id: number, max_length: number): Batch {
+  const rows = examples.map(textsOf);
+  const columns = rows[0]!.length;
+  const byColumn = Array.from({ length: columns }, (_, column) => rows.map((own) => own[column]!));
+  const hasScores = examples[0]!.score !== undefined;
   return {
-    ...padded(
-      [
-        ...examples.map((example) => example.anchor),
-        ...examples.map((example) => example.positive),
-      ],
-      pad_id,
-      max_length,
-    ),
-    labels: new Int32Array(0),
+    ...padded(byColumn.flat(), pad_id, max_length),
+    ...(columns > 2 && { columns }),
+    labels: hasScores ? Float32Array.from(examples, ({ score = 0 }) => score) : new Int32Array(0),
     ...rowWeights(examples),
   };
 }

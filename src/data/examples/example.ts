@@ -44,6 +44,10 @@ export interface PairExample extends Weighted {
   readonly line: number;
   readonly anchor: Int32Array;
   readonly positive: Int32Array;
+  /** As many in all rows of a dataset. Missing: none. */
+  readonly negatives?: readonly Int32Array[];
+  /** In the precision of f32. All rows of a dataset have one, or none. */
+  readonly score?: number;
 }
 
 /** A prompt and an answer, whose tokens have labels. */
@@ -78,6 +82,13 @@ export interface ImageExample {
   readonly target: Int32Array;
 }
 
+/** The texts of a pair: anchor, positive, negatives. */
+export const textsOf = ({ anchor, positive, negatives = [] }: PairExample): Int32Array[] => [
+  anchor,
+  positive,
+  ...negatives,
+];
+
 /** Length by which examples are padded and sorted; 1 for images, which all have the same size. */
 export function lengthOf(example: Example): number {
   switch (example.kind) {
@@ -87,7 +98,7 @@ export function lengthOf(example: Example): number {
     case 'packed':
       return example.parts.reduce((sum, part) => sum + part.input_ids.length, 0);
     case 'pair':
-      return Math.max(example.anchor.length, example.positive.length);
+      return Math.max(...textsOf(example).map(({ length }) => length));
     case 'preference':
       return Math.max(example.chosen.input_ids.length, example.rejected.input_ids.length);
     case 'unpaired':
@@ -99,7 +110,7 @@ export function lengthOf(example: Example): number {
 
 /** Tokens that the model processes, without padding. */
 export function tokensOf(example: Example, image_length: number): number {
-  if (example.kind === 'pair') return example.anchor.length + example.positive.length;
+  if (example.kind === 'pair') return textsOf(example).reduce((sum, { length }) => sum + length, 0);
   if (example.kind === 'preference')
     return example.chosen.input_ids.length + example.rejected.input_ids.length;
   return example.kind === 'image' ? image_length : lengthOf(example);

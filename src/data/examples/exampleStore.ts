@@ -4,8 +4,10 @@ import { NumberList } from '../../common/numberList';
 import { NO_LABEL } from '../../shared/task';
 import {
   lengthOf,
+  textsOf,
   type Example,
   type ImageExample,
+  type PairExample,
   type PreferenceExample,
   type Sequence,
   type TokensExample,
@@ -28,6 +30,7 @@ const FORM = {
   pair: 4,
   preference: 5,
   unpaired: 6,
+  group: 7,
 } as const;
 /** Added to the form of a record that ends with the bits of its weight. */
 const WEIGHTED = 8;
@@ -188,7 +191,10 @@ function encodeUnweighted(example: StoredExample): Int32Array {
     }
     case 'pair': {
       const { line, anchor, positive } = example;
-      return joined([FORM.pair, line, anchor.length], [anchor, positive]);
+      const isPlain = !example.negatives && example.score === undefined;
+      return isPlain
+        ? joined([FORM.pair, line, anchor.length], [anchor, positive])
+        : encodeGroup(example);
     }
     case 'preference': {
       const { line, chosen, rejected, margin, stated } = example;
@@ -211,6 +217,31 @@ const numberBits = (numbers: readonly (number | null)[]): Int32Array =>
 function numbersOf(bits: Int32Array): (number | null)[] {
   const numbers = new Float32Array(bits.slice().buffer);
   return Array.from(numbers, (n) => (Number.isNaN(n) ? null : n));
+}
+
+/** Form, line, number of texts, the bits of the score (NaN: none), the lengths, the texts. */
+function encodeGroup(example: PairExample): Int32Array {
+  const texts = textsOf(example);
+  const score = new Int32Array(Float32Array.of(example.score ?? NaN).buffer);
+  const lengths = texts.map(({ length }) => length);
+  return joined([FORM.group, example.line, texts.length, score[0]!, ...lengths], texts);
+}
+
+function decodeGroup(record: Int32Array): PairExample {
+  const [, line, count] = record as unknown as [number, number, number];
+  const score = new Float32Array(record.slice(3, 4).buffer)[0]!;
+  let at = 4 + count;
+  const [anchor, positive, ...negatives] = Array.from(record.subarray(4, 4 + count), (length) =>
+    record.slice(at, (at += length)),
+  ) as [Int32Array, Int32Array, ...Int32Array[]];
+  return {
+    kind: 'pair',
+    line,
+    anchor,
+    positive,
+    ...(negatives.length > 0 && { negatives }),
+    ...(!Number.isNaN(score) && { score }),
+  };
 }
 
 /** Where a label can only be its token's id, the sign of the number says whether it is one. */
@@ -274,6 +305,8 @@ function decodeUnweighted(record: Int32Array): StoredExample {
       return unpairedOf(line, record.subarray(3));
     case FORM.tokens:
       return { kind: 'tokens', line, input_ids: first, labels: second };
+    case FORM.group:
+      return decodeGroup(record);
     case FORM.pair:
       return { kind: 'pair', line, anchor: first, positive: second };
     default: {

@@ -23,7 +23,13 @@ import {
   readTokenizedUnpaired,
 } from './preference';
 import { readTokenized } from './tokenized';
-import { readLabelled, readPair, readTagged } from '../tasks/taskRows';
+import {
+  NEGATIVE_COLUMNS,
+  readLabelled,
+  readPair,
+  readTagged,
+  SCORE_COLUMNS,
+} from '../tasks/taskRows';
 import { filled, text, type Columns } from './columns';
 import type { Row, TextRow } from './row';
 import { rowFormOf, type RowForm } from '../../shared/objective';
@@ -89,11 +95,19 @@ const FORMATS: Readonly<Record<Exclude<RowForm, 'image_cls'>, readonly Format[]>
     { required: ['tokens', 'labels'], optional: [], read: readTagged('labels') },
   ],
   embedding: [
-    { required: ['anchor', 'positive'], optional: [], read: readPair('anchor', 'positive') },
-    { required: ['query', 'positive'], optional: [], read: readPair('query', 'positive') },
+    {
+      required: ['anchor', 'positive'],
+      optional: [...NEGATIVE_COLUMNS, ...SCORE_COLUMNS],
+      read: readPair('anchor', 'positive'),
+    },
+    {
+      required: ['query', 'positive'],
+      optional: [...NEGATIVE_COLUMNS, ...SCORE_COLUMNS],
+      read: readPair('query', 'positive'),
+    },
     {
       required: ['sentence1', 'sentence2'],
-      optional: [],
+      optional: SCORE_COLUMNS,
       read: readPair('sentence1', 'sentence2'),
     },
   ],
@@ -129,7 +143,8 @@ export const KNOWN_FORMATS: Readonly<Record<RowForm, string>> = {
   seq_cls: 'text and label (or labels), with text_pair where two texts belong together',
   token_cls: 'tokens and tags, one for each word',
   image_cls: 'a folder for each class, with images in it',
-  embedding: 'anchor and positive',
+  embedding:
+    'anchor and positive, with negative, negative_1 … or negatives; or sentence1, sentence2 and score',
   preference:
     'prompt, chosen and rejected; chosen and rejected; prompt_ids, chosen_ids and rejected_ids',
   unpaired: 'prompt, completion and label; prompt_ids, completion_ids and label',

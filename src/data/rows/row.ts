@@ -66,6 +66,10 @@ export interface PairRow {
   readonly line: number;
   readonly anchor: string;
   readonly positive: string;
+  /** Texts that do not belong to the anchor, though they look like it. Missing: none. */
+  readonly negatives?: readonly string[];
+  /** How similar the two are. Missing: not known. */
+  readonly score?: number;
 }
 
 /** A prompt with two answers, of which one is better. */

@@ -37,6 +37,8 @@ export function rowTexts(row: Row): readonly RowText[] {
       return [
         { role: 'anchor', text: row.anchor },
         { role: 'positive', text: row.positive },
+        ...(row.negatives ?? []).map((text) => ({ role: 'negative', text })),
+        ...(row.score === undefined ? [] : [{ role: 'label', text: String(row.score) }]),
       ];
     case 'preference':
       return [

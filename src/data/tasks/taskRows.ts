@@ -3,6 +3,7 @@ import { kindOf } from '../rows/describe';
 import type { RowReport } from '../rows/rowReport';
 import type { RowContext } from '../rows/settings';
 import type { Label, LabelledRow, PairRow, TaggedRow } from '../rows/row';
+import { plainNumber } from '../../shared/exactValues';
 import { countOf } from '../../shared/values';
 
 type Read<R> = (columns: Columns, context: RowContext) => R | null;
@@ -50,8 +51,57 @@ export const readPair =
   (first: string, second: string): Read<PairRow> =>
   (columns, { line, report }) => {
     const [anchor, positive] = [filled(columns, first, report), filled(columns, second, report)];
-    return anchor === null || positive === null ? null : { kind: 'pair', line, anchor, positive };
+    const negatives = negativesOf(columns, report);
+    const score = scoreOf(columns, report);
+    if (anchor === null || positive === null || negatives === null || score === null) return null;
+    return {
+      kind: 'pair',
+      line,
+      anchor,
+      positive,
+      ...(negatives.length > 0 && { negatives }),
+      ...(score !== undefined && { score }),
+    };
   };
+
+/** The most columns of negatives that a row can have. */
+const MOST_NEGATIVES = 16;
+const NUMBERED = Array.from({ length: MOST_NEGATIVES }, (_, i) => `negative_${i + 1}`);
+/** The columns of texts that do not belong to an anchor, as sentence-transformers names them. */
+export const NEGATIVE_COLUMNS: readonly string[] = ['negative', ...NUMBERED, 'negatives'];
+/** The columns of a pair's score. */
+export const SCORE_COLUMNS: readonly string[] = ['score', 'label'];
+
+/** Null where one has an error. */
+function negativesOf(columns: Columns, report: RowReport): string[] | null {
+  const list = columns['negatives'];
+  if (list !== undefined && !Array.isArray(list))
+    return report.error(`"negatives" must be a list of texts, not ${kindOf(list)}.`, 'negatives');
+  const listed = (list ?? []) as readonly unknown[];
+  const odd = listed.findIndex((text) => typeof text !== 'string' || text.trim() === '');
+  if (odd >= 0)
+    return report.error(
+      `"negatives" must hold texts only, not ${kindOf(listed[odd])}.`,
+      `negatives[${odd}]`,
+    );
+  if (listed.length > MOST_NEGATIVES)
+    return report.error(`A row can have at most ${MOST_NEGATIVES} negatives.`, 'negatives');
+  const named = ['negative', ...NUMBERED]
+    .filter((key) => columns[key] !== undefined && columns[key] !== null)
+    .map((key) => filled(columns, key, report));
+  return named.includes(null) ? null : [...(named as string[]), ...(listed as string[])];
+}
+
+/** Undefined without a score; null where it is not one. */
+function scoreOf(columns: Columns, report: RowReport): number | undefined | null {
+  const key = SCORE_COLUMNS.find((name) => columns[name] !== undefined && columns[name] !== null);
+  if (key === undefined) return undefined;
+  const plain = plainNumber(columns[key]);
+  const isNumber = typeof plain === 'number' || (typeof plain === 'string' && plain.trim() !== '');
+  const score = isNumber ? Math.fround(Number(plain)) : NaN;
+  if (Number.isFinite(score)) return score;
+  return report.error(`"${key}" must be a number, how similar the two texts are.`, key);
+}
 
 function labels(values: readonly unknown[], key: string, report: RowReport): Label[] | null {
   const read = values.map((value, i) => labelOf(value, `${key}[${i}]`, report));

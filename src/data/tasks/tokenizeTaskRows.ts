@@ -3,8 +3,10 @@ import type { ProblemCollector } from '../dataset/problems';
 import { outsideFault } from '../tokenizer/vocabulary';
 import { withWeight, type RowTokenizer } from '../examples/tokenizeRows';
 import type { Tokenizer } from '../tokenizer/tokenizer';
-import type { LabelledRow, PairRow, Row, TaggedRow } from '../rows/row';
-import type { Example } from '../examples/example';
+import type { LabelledRow, PairRow, Row, TaggedRow, Weighted } from '../rows/row';
+import { textsOf, type Example } from '../examples/example';
+import { needsScores, type EmbeddingLoss } from '../../shared/embeddingSettings';
+import { countOf } from '../../shared/values';
 
 export interface TaskSettings {
   /** Null: the rows are images. */
@@ -16,6 +18,8 @@ export interface TaskSettings {
   readonly has_types: boolean;
   /** Positions that an image takes: its patches and the class token. */
   readonly image_length: number;
+  /** The loss of pairs, which decides what they must have. Default: that which fits them. */
+  readonly pair_loss?: EmbeddingLoss | null;
   /** Rows of the model's embedding. Default: no limit. */
   readonly vocab_size?: number;
 }
@@ -33,10 +37,12 @@ interface Encoded {
 export function taskTokenizer(problems: ProblemCollector, settings: TaskSettings): RowTokenizer {
   const { tokenizer } = settings;
   const encoder = tokenizer && new Encoder(tokenizer, settings);
+  let shape: PairShape | null = null;
   return {
     problems,
     add: (row) => {
       try {
+        if (row.kind === 'pair') shape = checkedShape(row, shape, settings);
         const own = encode(row, encoder, settings);
         checkVocabulary(own.example, settings);
         return { row, ...own, example: withWeight(own.example, row) };
@@ -47,6 +53,46 @@ export function taskTokenizer(problems: ProblemCollector, settings: TaskSettings
       }
     },
   };
+}
+
+/** What all pairs of a dataset have alike. */
+interface PairShape {
+  readonly negatives: number;
+  readonly hasScore: boolean;
+}
+
+/** @throws RangeError for a pair that the loss cannot use */
+function refuseForLoss(hasScore: boolean, hasWeight: boolean, loss: EmbeddingLoss): void {
+  const wantsScore = needsScores(loss);
+  if (wantsScore && !hasScore) throw new RangeError(`${loss} needs a "score" in each row.`);
+  if (!wantsScore && hasScore)
+    throw new RangeError(`${loss} uses no "score": choose another embedding.loss.`);
+  if (hasWeight && (loss === 'CoSENTLoss' || loss === 'OnlineContrastiveLoss'))
+    throw new RangeError(`${loss} compares the rows of a batch, which can have no "weight".`);
+}
+
+/**
+ * The shape of a dataset's pairs, given that of its first one.
+ *
+ * @throws RangeError for a pair of another shape, or of one that the loss cannot use
+ */
+function checkedShape(
+  { negatives = [], score, weight }: PairRow & Weighted,
+  first: PairShape | null,
+  { pair_loss = null }: TaskSettings,
+): PairShape {
+  const own = { negatives: negatives.length, hasScore: score !== undefined };
+  if (pair_loss) refuseForLoss(own.hasScore, weight !== undefined, pair_loss);
+  if (own.hasScore && own.negatives > 0)
+    throw new RangeError('A row has either a "score" or negatives.');
+  if (!first) return own;
+  if (own.negatives !== first.negatives)
+    throw new RangeError(
+      `The row has ${countOf(own.negatives, 'negative')}, but the first row has ${first.negatives}: all rows need as many.`,
+    );
+  if (own.hasScore !== first.hasScore)
+    throw new RangeError('Either all rows have a "score", or none.');
+  return first;
 }
 
 /** @throws RangeError for a token that the embedding has no row for. */
@@ -64,7 +110,7 @@ function idsOf(example: Example): Int32Array {
     case 'text':
       return example.input_ids;
     case 'pair':
-      return Int32Array.of(...example.anchor, ...example.positive);
+      return Int32Array.from(textsOf(example).flatMap((ids) => [...ids]));
     default:
       return new Int32Array(0);
   }
@@ -143,14 +189,19 @@ class Encoder {
     return { example: { kind: 'tokens', line, input_ids: ids, labels: ownLabels }, length };
   }
 
-  pair({ line, anchor, positive }: PairRow): Encoded {
-    const [a, b] = [anchor, positive].map((text) => this.single(this.start(text))) as [
-      Single,
-      Single,
-    ];
+  pair({ line, anchor, positive, negatives = [], score }: PairRow): Encoded {
+    const texts = [anchor, positive, ...negatives].map((text) => this.single(this.start(text)));
+    const [a, b, ...others] = texts.map(({ ids }) => ids) as [Int32Array, Int32Array];
     return {
-      example: { kind: 'pair', line, anchor: a.ids, positive: b.ids },
-      length: Math.max(a.length, b.length),
+      example: {
+        kind: 'pair',
+        line,
+        anchor: a,
+        positive: b,
+        ...(others.length > 0 && { negatives: others }),
+        ...(score !== undefined && { score }),
+      },
+      length: Math.max(...texts.map(({ length }) => length)),
     };
   }
 

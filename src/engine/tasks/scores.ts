@@ -1,7 +1,7 @@
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { Batch } from '../../data/examples/batch';
 import { dotProduct } from '../../lora/linalg/vectors';
-import { normalizedRows } from '../../models/heads/loss';
+import { normalizedRows } from '../../models/heads/unitRows';
 import { NO_LABEL } from '../../shared/task';
 import type { Scores } from '../../shared/metrics/lines';
 import type { Task } from '../../shared/task';
@@ -210,32 +210,104 @@ function correlation(a: readonly number[], b: readonly number[]): number {
   return covariance / Math.sqrt(varianceA * varianceB);
 }
 
-/** Number of texts among which the partner of a text is searched for. */
+/** Number of rows whose texts are searched for the partner of a text. */
 const CANDIDATES = 256;
+const CUTOFF = 10;
 
-/** Mean cosine of the pairs, and how often the partner is the nearest of up to 256 texts. */
+interface EmbeddedRow {
+  readonly anchor: Float32Array;
+  readonly positive: Float32Array;
+  readonly negatives: readonly Float32Array[];
+  /** NaN without one. */
+  readonly score: number;
+}
+
+/**
+ * Mean cosine of the pairs; for rows with scores, how these and the cosines correlate; for others,
+ * how well the partner is found among the positives and negatives of up to 256 rows.
+ */
 class PairScorer implements Scorer {
-  private readonly pairs: { readonly anchor: Float32Array; readonly positive: Float32Array }[] = [];
+  private readonly rows: EmbeddedRow[] = [];
 
-  add({ batch }: Batch, outputs: Float32Array): void {
+  add({ batch, columns = 2, labels }: Batch, outputs: Float32Array): void {
     const width = outputs.length / batch;
-    const rows = normalizedRows(outputs, width);
-    const row = (i: number) => rows.slice(i * width, (i + 1) * width);
-    for (let i = 0; i < batch / 2; i++)
-      this.pairs.push({ anchor: row(i), positive: row(batch / 2 + i) });
+    const vectors = normalizedRows(outputs, width);
+    const count = batch / columns;
+    const vector = (i: number, column: number) => {
+      const at = (column * count + i) * width;
+      return vectors.slice(at, at + width);
+    };
+    for (let i = 0; i < count; i++)
+      this.rows.push({
+        anchor: vector(i, 0),
+        positive: vector(i, 1),
+        negatives: Array.from({ length: columns - 2 }, (_, n) => vector(i, n + 2)),
+        score: labels[i] ?? NaN,
+      });
   }
 
   scores(): Scores {
-    let cosineSum = 0;
-    let found = 0;
-    for (let start = 0; start < this.pairs.length; start += CANDIDATES) {
-      const candidates = this.pairs.slice(start, start + CANDIDATES);
-      for (const [i, { anchor }] of candidates.entries()) {
-        const cosines = candidates.map(({ positive }) => dotProduct(anchor, positive));
-        cosineSum += cosines[i]!;
-        found += Number(cosines.every((cosine, j) => j === i || cosine < cosines[i]!));
-      }
-    }
-    return { cosine: cosineSum / this.pairs.length, retrieval: found / this.pairs.length };
+    const cosines = this.rows.map(({ anchor, positive }) => dotProduct(anchor, positive));
+    const cosine = cosines.reduce((sum, own) => sum + own, 0) / cosines.length;
+    const truth = this.rows.map(({ score }) => score);
+    return truth.some(Number.isNaN)
+      ? { cosine, ...retrievalScores(this.rows) }
+      : { cosine, ...correlations(truth, cosines) };
   }
+}
+
+function correlations(truth: readonly number[], found: readonly number[]): Scores {
+  const pearson = correlation(truth, found);
+  const spearman = correlation(ranksOf(truth), ranksOf(found));
+  return {
+    ...(Number.isFinite(pearson) && { pearson }),
+    ...(Number.isFinite(spearman) && { spearman }),
+  };
+}
+
+/** Ranks from 1; equal values share the mean of theirs. */
+export function ranksOf(values: readonly number[]): number[] {
+  const order = values.map((_, i) => i).sort((a, b) => values[a]! - values[b]!);
+  const ranks = new Array<number>(values.length);
+  for (let start = 0; start < order.length;) {
+    let end = start;
+    while (end < order.length && values[order[end]!] === values[order[start]!]) end++;
+    for (let at = start; at < end; at++) ranks[order[at]!] = (start + 1 + end) / 2;
+    start = end;
+  }
+  return ranks;
+}
+
+/**
+ * Of one relevant text per anchor (InformationRetrievalEvaluator of sentence-transformers): the
+ * share of anchors with it among the first ten (recall), 1 / its rank there (MRR), and 1 / log2(1 +
+ * rank) (NDCG). A text that is as near as the partner comes before it, so that equal vectors, which
+ * tell nothing apart, rank last.
+ */
+function retrievalScores(rows: readonly EmbeddedRow[]): Scores {
+  let [nearest, recall, mrr, ndcg] = [0, 0, 0, 0];
+  for (let start = 0; start < rows.length; start += CANDIDATES) {
+    const own = rows.slice(start, start + CANDIDATES);
+    const others = own.flatMap(({ negatives }) => negatives);
+    for (const [i, { anchor, positive }] of own.entries()) {
+      const partner = dotProduct(anchor, positive);
+      const isBefore = (text: Float32Array) => dotProduct(anchor, text) >= partner;
+      const rank =
+        1 +
+        own.filter((row, j) => j !== i && isBefore(row.positive)).length +
+        others.filter(isBefore).length;
+      nearest += Number(rank === 1);
+      if (rank > CUTOFF) continue;
+      recall++;
+      mrr += 1 / rank;
+      ndcg += 1 / Math.log2(1 + rank);
+    }
+  }
+  const n = rows.length;
+  return {
+    retrieval: nearest / n,
+    ndcg_at_10: ndcg / n,
+    mrr_at_10: mrr / n,
+    recall_at_10: recall / n,
+  };
 }

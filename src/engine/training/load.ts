@@ -19,7 +19,7 @@ import type { PreparedTraining } from './prepare';
  */
 export async function loadForTraining(
   prepared: PreparedTraining,
-  { lora, training: { method, ...training } }: Recipe,
+  { lora, embedding, training: { method, ...training } }: Recipe,
   checkpoint: string | null,
   options: Pick<LoadOptions, 'ops' | 'onProgress'>,
 ): Promise<Model> {
@@ -29,6 +29,7 @@ export async function loadForTraining(
     ...step_plan,
     method,
     lora_dropout: lora.lora_dropout,
+    embedding,
     label_smoothing: training.label_smoothing_factor,
     neftune_noise_alpha: training.neftune_noise_alpha,
     below: [...frozen, ...(baseCorrection ? [baseCorrection] : [])],

@@ -39,6 +39,7 @@ export async function openForTraining(
     const known = initial?.labels?.names ?? labelNamesOf(base);
     const read = await readData(recipe, known, { onProgress, hub: hubFiles() });
     checkAgainstLabels(recipe, read.labels?.problem_type ?? null);
+    checkSizes(recipe, base);
     const names = wantedLabels(task, base, read);
     if (!names) return { base, read };
     if (initial) checkLabelCount(initial.num_labels, names.length, lora.init_adapter!);
@@ -105,6 +106,17 @@ function refuseEncoder({ spec, path: file }: BaseModel): void {
     place: { file },
     fix: 'Choose a language model as the base of a reward model.',
   });
+}
+
+/** @throws LoraError('recipe') for shortened embeddings that are longer than the base's */
+function checkSizes({ embedding, dataset }: Recipe, { spec: { hidden_size } }: BaseModel): void {
+  const longest = Math.max(0, ...(embedding.matryoshka_dims ?? []));
+  if (longest <= hidden_size) return;
+  throw new LoraError(
+    'recipe',
+    `matryoshka_dims names ${longest}, but the embeddings of this base have ${countOf(hidden_size, 'number')}.`,
+    { place: { file: firstPathOf(dataset), key: 'embedding.matryoshka_dims' } },
+  );
 }
 
 /** A vocabulary of the adapter's own can only be kept if it is trained with the adapter. */

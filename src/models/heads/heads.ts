@@ -1,3 +1,4 @@
+import type { EmbeddingSettings } from '../../shared/embeddingSettings';
 import { roundedUp } from '../../shared/roundedSizes';
 import { NO_LABEL } from '../../shared/task';
 import type { Dropout } from '../layers/dropout';
@@ -7,8 +8,10 @@ import type { ForwardPass, Transformer } from '../transformer';
 import { freeLabelSaved, labelBackward, labelForward, type LabelHead } from './labelHead';
 import { ComparedRows } from './comparedRows';
 import { comparisonLoss, learntTokens } from './comparisonLoss';
+import { embeddingLoss } from './embeddingLoss';
 import { isPlainHead, lmLogits, lmLoss, timesRows, type LmHead, type LossOutputs } from './lmHead';
-import { lossOf, normalizedRows } from './loss';
+import { lossOf } from './loss';
+import { normalizedRows } from './unitRows';
 
 /** Computes outputs and losses of a transformer's vectors. */
 export interface Head {
@@ -152,7 +155,7 @@ function labelledRows({ batch, length, labels, weights, segment_ids }: LabelledI
 interface LabelsSettings {
   /** What the head reads: all tokens, or one of each sequence. */
   readonly pool: 'none' | 'first' | 'last';
-  readonly kind: Exclude<LossKind, 'next_token'>;
+  readonly kind: Exclude<LossKind, 'next_token' | 'pairs'>;
   /** Label smoothing in training, from 0 to 1. */
   readonly smoothing: number;
 }
@@ -239,6 +242,7 @@ export class PooledHead implements Head {
   constructor(
     private readonly body: Transformer,
     private readonly normalize: boolean,
+    private readonly settings: EmbeddingSettings,
   ) {}
 
   async logits(input: ModelInput): Promise<Float32Array> {
@@ -257,7 +261,10 @@ export class PooledHead implements Head {
     const pass = await body.forward(input, null, train, dropout);
     const { y, weights } = this.pool(pass.h, input);
     const outputs = await ops.download(y);
-    const { gradient, ...sums } = lossOf('pairs', outputs, y.shape[1]!, input);
+    const { gradient, ...sums } = embeddingLoss(
+      { ...input, columns: input.columns ?? 2, vectors: outputs, width: y.shape[1]! },
+      this.settings,
+    );
     if (train && body.trains) {
       const dy = ops.upload(gradient, y.shape);
       await body.backward(pass, thenFree(ops, ops.matMul(weights, dy, true), dy));

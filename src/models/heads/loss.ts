@@ -6,12 +6,9 @@ export interface Loss extends LossSum {
   readonly gradient: Float32Array;
 }
 
-/** The cosines' factor for in-batch negatives, as in sentence-transformers. */
-const PAIR_SCALE = 20;
-
 /** What the outputs of a head are compared with. */
 export interface Targets {
-  /** Empty for pairs. */
+  /** Of pairs: their scores; empty without them. */
   readonly labels: Int32Array | Float32Array;
   /** See `LabelledInput.weights`. */
   readonly weights?: Float32Array | undefined;
@@ -21,7 +18,7 @@ export interface Targets {
 
 /** The loss of a head's outputs [rows, width], and its gradient. Sums in f64. */
 export function lossOf(
-  kind: Exclude<LossKind, 'next_token'>,
+  kind: Exclude<LossKind, 'next_token' | 'pairs'>,
   outputs: Float32Array,
   width: number,
   targets: Targets,
@@ -34,8 +31,6 @@ export function lossOf(
       return elementwiseLoss(outputs, width, targets, BINARY_CROSS_ENTROPY);
     case 'regression':
       return elementwiseLoss(outputs, width, targets, SQUARED_ERROR);
-    case 'pairs':
-      return pairLoss(outputs, width, targets.weights);
   }
 }
 
@@ -77,7 +72,7 @@ function elementwiseLoss(
  * Smoothed by ε: (1 - ε) · -log p[label] + ε · the mean of -log p over all classes
  * (LabelSmoother of transformers).
  */
-function crossEntropy(
+export function crossEntropy(
   outputs: Float32Array,
   width: number,
   { labels, weights, smoothing = 0 }: Targets,
@@ -111,81 +106,4 @@ function softmax(z: Float32Array): Float64Array {
   const e = Float64Array.from(z, (value) => Math.exp(value - top));
   const sum = e.reduce((a, b) => a + b, 0);
   return e.map((value) => value / sum);
-}
-
-/**
- * Multiple negatives ranking (Henderson et al. 2017): among the second halves of all pairs, that of
- * a row's own pair must be the nearest. `vectors` [2 pairs, width] need not have length 1.
- */
-function pairLoss(vectors: Float32Array, width: number, weights: Targets['weights']): Loss {
-  const pairs = vectors.length / width / 2;
-  const units = unitRows(vectors, width);
-  const scores = new Float32Array(pairs * pairs);
-  for (let i = 0; i < pairs; i++) {
-    for (let j = 0; j < pairs; j++) {
-      const cosine = dotOfRows(units, i, pairs + j);
-      scores[i * pairs + j] = PAIR_SCALE * cosine;
-    }
-  }
-  const ownPairs = Int32Array.from({ length: pairs }, (_, i) => i);
-  const targets = { labels: ownPairs, weights };
-  const { gradient: dScores, ...sums } = crossEntropy(scores, pairs, targets);
-  const dUnits = new Float64Array(vectors.length);
-  for (let i = 0; i < pairs; i++) {
-    for (let j = 0; j < pairs; j++) {
-      const d = PAIR_SCALE * dScores[i * pairs + j]!;
-      const first = i * width;
-      const second = (pairs + j) * width;
-      for (let k = 0; k < width; k++) {
-        dUnits[first + k]! += d * units.rows[second + k]!;
-        dUnits[second + k]! += d * units.rows[first + k]!;
-      }
-    }
-  }
-  return { ...sums, gradient: unitRowsBackward(units, dUnits) };
-}
-
-/** Rows of length 1, and the lengths that they had. */
-interface UnitRows {
-  readonly rows: Float64Array;
-  readonly lengths: Float64Array;
-  readonly width: number;
-}
-
-function unitRows(vectors: Float32Array, width: number): UnitRows {
-  const rows = Float64Array.from(vectors);
-  const lengths = Float64Array.from({ length: vectors.length / width }, (_, index) => {
-    const row = rows.subarray(index * width, (index + 1) * width);
-    const square = row.reduce((sum, x) => sum + x * x, 0);
-    const length = Math.max(1e-12, Math.sqrt(square));
-    row.forEach((x, i) => (row[i] = x / length));
-    return length;
-  });
-  return { rows, lengths, width };
-}
-
-/** Gradient of v for u = v / ‖v‖: (du - u (u · du)) / ‖v‖ */
-function unitRowsBackward({ rows, lengths, width }: UnitRows, dUnits: Float64Array): Float32Array {
-  const gradient = new Float32Array(rows.length);
-  lengths.forEach((length, row) => {
-    const start = row * width;
-    const end = start + width;
-    let projection = 0;
-    for (let k = start; k < end; k++) projection += rows[k]! * dUnits[k]!;
-    for (let k = start; k < end; k++) {
-      gradient[k] = (dUnits[k]! - rows[k]! * projection) / length;
-    }
-  });
-  return gradient;
-}
-
-function dotOfRows({ rows, width }: UnitRows, i: number, j: number): number {
-  let sum = 0;
-  for (let k = 0; k < width; k++) sum += rows[i * width + k]! * rows[j * width + k]!;
-  return sum;
-}
-
-/** Scales rows of `width` elements to length 1. */
-export function normalizedRows(vectors: Float32Array, width: number): Float32Array {
-  return Float32Array.from(unitRows(vectors, width).rows);
 }

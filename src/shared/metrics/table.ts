@@ -142,6 +142,12 @@ export const METRICS = {
   cosine: { source: 'score', number: 'value', max: 1 },
   /** Fraction of texts whose nearest neighbor is their own partner. */
   retrieval: { source: 'score', number: 'value', max: 1 },
+  /** -1 to 1; of cosines and scores, by their ranks. */
+  spearman: { source: 'score', number: 'value', max: 1 },
+  /** Of the partner of a text, among up to 256 rows (InformationRetrievalEvaluator). */
+  ndcg_at_10: { source: 'score', number: 'value', max: 1 },
+  mrr_at_10: { source: 'score', number: 'value', max: 1 },
+  recall_at_10: { source: 'score', number: 'value', max: 1 },
 
   /** Mean reward of the chosen or desirable answers, as TRL defines it. */
   rewards_chosen: compared('rewards', 'green'),

@@ -260,3 +260,19 @@ describe('the weights of a batch', () => {
     expect(collate([pair, { ...pair, weight: 4 }], 0).weights).toEqual(Float32Array.of(1, 4));
   });
 });
+
+it('a batch of pairs has all anchors, all positives and each column of negatives, or scores', () => {
+  const triple = { ...pair, negatives: [ints(6), ints(7)] };
+  const batch = collate([triple, { ...triple, anchor: ints(9) }], 0);
+  const firsts = Array.from(
+    { length: batch.batch },
+    (_, row) => batch.input_ids[row * batch.length],
+  );
+  expect(firsts).toEqual([1, 9, 3, 3, 6, 6, 7, 7]);
+  expect(batch.columns).toBe(4);
+  expect(batch.labels).toHaveLength(0);
+  expect([lengthOf(triple), tokensOf(triple, 1)]).toEqual([3, 7]);
+  const scored = collate([{ ...pair, score: 0.5 }], 0);
+  expect(scored.labels).toEqual(Float32Array.of(0.5));
+  expect(scored).not.toHaveProperty('columns');
+});

@@ -25,6 +25,15 @@ const EXAMPLES = [
   },
   { kind: 'pair', line: 5, anchor: ints(1), positive: ints(2, 3, 4) },
   { kind: 'pair', line: 6, anchor: ints(), positive: ints() },
+  { kind: 'pair', line: 11, anchor: ints(1), positive: ints(2), score: 0 },
+  {
+    kind: 'pair',
+    line: 12,
+    anchor: ints(1),
+    positive: ints(2, 3),
+    negatives: [ints(), ints(4, 5, 6)],
+    weight: 2,
+  },
   { kind: 'tokens', line: 7, input_ids: ints(5), labels: ints(-100), weight: 0.5 },
   { kind: 'tokens', line: 8, input_ids: ints(5), labels: ints(3), weight: 1e-30 },
   { kind: 'text', line: 9, input_ids: ints(), token_type_ids: ints(), target: ints(4), weight: 2 },
@@ -46,7 +55,7 @@ describe.each([
 
   it('gives back what was added, in any order', () => {
     expect(store.length).toBe(50);
-    for (const i of [49, 0, 17, 30, 3, 48, 1, 2, 4, 5, 6, 7, 8, 9])
+    for (const i of [49, 0, 17, 30, 3, 48, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11])
       expect(store.at(i)).toEqual(rounded(many[i]!));
     expect([0, 1, 2, 3, 4, 5].map((i) => store.lengthAt(i))).toEqual([3, 2, 3, 1, 3, 0]);
   });

@@ -55,6 +55,19 @@ describe('the weight of a row', () => {
   });
 });
 
+it.each([
+  [{ negative: '' }, '"negative" is empty. @ negative'],
+  [{ negatives: 'c' }, '"negatives" must be a list of texts, not text. @ negatives'],
+  [{ negatives: ['c', 1] }, '"negatives" must hold texts only, not a number. @ negatives[1]'],
+  [{ negatives: new Array(17).fill('c') }, 'A row can have at most 16 negatives. @ negatives'],
+  [{ score: 'high' }, '"score" must be a number, how similar the two texts are. @ score'],
+])('a pair with %j is refused', (columns, problem) =>
+  expect(read({ anchor: 'a', positive: 'b', ...columns }, 'embedding')).toEqual({
+    row: null,
+    problems: [problem],
+  }),
+);
+
 describe('rows of each format', () => {
   it.each<[Task, object, object]>([
     ['causal_lm', { text: 'a' }, { kind: 'text', text: 'a' }],
@@ -85,6 +98,13 @@ describe('rows of each format', () => {
     ['token_cls', { tokens: ['a'], labels: [3] }, { tags: [3] }],
     ['embedding', { anchor: 'a', positive: 'b' }, { kind: 'pair', anchor: 'a', positive: 'b' }],
     ['embedding', { query: 'a', positive: 'b' }, { anchor: 'a', positive: 'b' }],
+    [
+      'embedding',
+      { anchor: 'a', positive: 'b', negative: 'c', negative_2: 'd', negatives: ['e'] },
+      { negatives: ['c', 'd', 'e'] },
+    ],
+    ['embedding', { sentence1: 'a', sentence2: 'b', score: 0.25 }, { score: 0.25 }],
+    ['embedding', { sentence1: 'a', sentence2: 'b', label: '1' }, { score: 1 }],
     ['embedding', { sentence1: 'a', sentence2: 'b' }, { anchor: 'a', positive: 'b' }],
   ])('%s: %j', (task, columns, want) => {
     const { row, problems } = read(columns, task);

@@ -3,6 +3,7 @@ import { ProblemCollector } from '../../../../src/data/dataset/problems';
 import { classOf, labelSetOf, tagLabels, targetOf } from '../../../../src/data/tasks/labelSet';
 import { labelsOf, tokenizeTaskRows } from '../../../support/scannedRows';
 import type { Row } from '../../../../src/data/rows/row';
+import type { EmbeddingLoss } from '../../../../src/shared/embeddingSettings';
 import type { ProblemType } from '../../../../src/shared/task';
 import type { Tokenizer } from '../../../../src/data/tokenizer/tokenizer';
 
@@ -193,6 +194,30 @@ describe('two texts', () => {
       { kind: 'image', line: 2, file: 'x.png', target: Int32Array.of(1) },
     ]);
     expect([lengths, rows.length]).toEqual([[6, 9], 2]);
+  });
+
+  it.each<[string, EmbeddingLoss | null, object, object]>([
+    ['has 0 negatives, but the first row has 1', null, { negatives: ['c'] }, {}],
+    ['Either all rows have a "score", or none', null, {}, { score: 1 }],
+    ['either a "score" or negatives', null, { score: 1, negatives: ['c'] }, {}],
+    ['CoSENTLoss needs a "score"', 'CoSENTLoss', {}, {}],
+    ['uses no "score"', 'MultipleNegativesRankingLoss', { score: 1 }, {}],
+    ['can have no "weight"', 'CoSENTLoss', { score: 1, weight: 2 }, {}],
+  ])('of a pair must be like those of the others: %s', (message, pair_loss, first, second) => {
+    const rows = [first, second].map((own, i): Row => ({
+      kind: 'pair',
+      line: i + 1,
+      anchor: 'a',
+      positive: 'b',
+      ...own,
+    }));
+    const settings = { max_length: 9, labels: null, has_types: true, image_length: 1 };
+    const { problems } = tokenizeTaskRows('f', rows, {
+      ...settings,
+      tokenizer: letters,
+      pair_loss,
+    });
+    expect(problems.map((own) => own.message).join()).toContain(message);
   });
 
   it('of words lose the tags of words that are cut, and of words without tokens', () => {

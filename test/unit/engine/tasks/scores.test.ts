@@ -3,7 +3,7 @@ import type { LabelSet } from '../../../../src/data/tasks/labelSet';
 import type { Batch } from '../../../../src/data/examples/batch';
 import { entitiesOf, isEntityScheme } from '../../../../src/engine/tasks/entities';
 import { labelText } from '../../../../src/engine/tasks/predict';
-import { scorerOf } from '../../../../src/engine/tasks/scores';
+import { scorerOf, ranksOf } from '../../../../src/engine/tasks/scores';
 import type { Task } from '../../../../src/shared/task';
 
 const batch = (labels: readonly number[], rows: number, length = 1): Batch => ({
@@ -95,12 +95,54 @@ describe('the scores of a validation set', () => {
     expect(scores('embedding', null, batch([], 4), [1, 0, 0, 2, 3, 0, 1, 0])).toEqual({
       cosine: 0.5,
       retrieval: 0,
+      // the other text is as near
+      ndcg_at_10: 1 / Math.log2(3),
+      mrr_at_10: 0.5,
+      recall_at_10: 1,
     });
     expect(scores('embedding', null, batch([], 4), [1, 0, 0, 2, 3, 0, 0, 1])).toEqual({
       cosine: 1,
       retrieval: 1,
+      ndcg_at_10: 1,
+      mrr_at_10: 1,
+      recall_at_10: 1,
     });
   });
+});
+
+describe('the scores of pairs', () => {
+  const found = (input: object, outputs: number[]) => {
+    const scorer = scorerOf('embedding', null);
+    scorer.add(
+      { ...batch([], 0), ...input } as Parameters<typeof scorer.add>[0],
+      Float32Array.from(outputs),
+    );
+    return scorer.scores(0);
+  };
+
+  it('rank a partner behind hard negatives that are nearer', () => {
+    // one row: its anchor, its positive, and eleven negatives of which `nearer` are nearer
+    const at = (nearer: number) => {
+      const negatives = Array.from({ length: 11 }, (_, i) => (i < nearer ? [1, 0.1] : [0, 1]));
+      return found({ batch: 13, columns: 13 }, [1, 0, 1, 0.5, ...negatives.flat()]);
+    };
+    expect(at(0)).toMatchObject({ mrr_at_10: 1, ndcg_at_10: 1, recall_at_10: 1 });
+    expect(at(2)).toMatchObject({ mrr_at_10: 1 / 3, ndcg_at_10: 0.5, recall_at_10: 1 });
+    expect(at(10)).toMatchObject({ mrr_at_10: 0, ndcg_at_10: 0, recall_at_10: 0 });
+  });
+
+  it('are correlations where the rows have scores', () => {
+    const vectors = [1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 0, 1];
+    const labels = Float32Array.of(0.9, 0.5, 0.1);
+    const { cosine, pearson, spearman, ...others } = found({ batch: 6, labels }, vectors);
+    expect(cosine).toBeCloseTo((1 + Math.SQRT1_2) / 3, 6);
+    expect(spearman).toBeCloseTo(1, 10);
+    expect(pearson).toBeGreaterThan(0.9);
+    expect(others).toEqual({});
+  });
+
+  it('share the rank of equal values', () =>
+    expect(ranksOf([3, 1, 3, 2])).toEqual([3.5, 1, 3.5, 2]));
 });
 
 it('predictions are shown as text', () => {

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { lossOf, normalizedRows, type Targets } from '../../../../src/models/heads/loss';
+import { lossOf, type Targets } from '../../../../src/models/heads/loss';
+import { normalizedRows } from '../../../../src/models/heads/unitRows';
 
 const WIDTH = 3;
-const NO_TARGETS: Targets = { labels: new Int32Array(0) };
 const numbers = (rows: number) =>
   fc
     .array(fc.double({ min: -3, max: 3, noNaN: true }), {
@@ -79,40 +79,6 @@ describe('the loss', () => {
       { numRuns: 40 },
     );
   });
-
-  it('of pairs is lowest if each anchor is nearest to its positive, and does not depend on vector norms', () => {
-    const matched = Float32Array.of(1, 0, 0, 0, 1, 0, 2, 0, 0, 0, 3, 0);
-    const crossed = Float32Array.of(1, 0, 0, 0, 1, 0, 0, 2, 0, 3, 0, 0);
-    expect(lossOf('pairs', matched, WIDTH, NO_TARGETS).loss_sum).toBeLessThan(1e-6);
-    expect(lossOf('pairs', crossed, WIDTH, NO_TARGETS).loss_sum).toBeCloseTo(40, 3);
-    expect(
-      lossOf(
-        'pairs',
-        crossed.map((x) => 7 * x),
-        WIDTH,
-        NO_TARGETS,
-      ).loss_sum,
-    ).toBeCloseTo(40, 3);
-    const notShort = numbers(6).filter((z) =>
-      [0, 1, 2, 3, 4, 5].every(
-        (row) => Math.hypot(...z.subarray(row * WIDTH, (row + 1) * WIDTH)) > 1.5,
-      ),
-    );
-    fc.assert(
-      fc.property(notShort, (z) => {
-        const { gradient } = lossOf('pairs', z, WIDTH, NO_TARGETS);
-        const projections = [0, 1, 2, 3, 4, 5].map((row) =>
-          z
-            .subarray(row * WIDTH, (row + 1) * WIDTH)
-            .reduce((sum, x, k) => sum + x * gradient[row * WIDTH + k]!, 0),
-        );
-        // Scaling a vector does not change the loss.
-        for (const value of projections) expect(Math.abs(value)).toBeLessThan(1e-3);
-        expectSlopes('pairs', z, NO_TARGETS);
-      }),
-      { numRuns: 30 },
-    );
-  });
 });
 
 describe('weights', () => {
@@ -140,12 +106,10 @@ describe('weights', () => {
     found.gradient.forEach((value, i) => expect(value).toBeCloseTo(gradients[i]!, 6));
   });
 
-  it('have the gradients of the weighted sums, also smoothed, and of pairs', () => {
+  it('have the gradients of the weighted sums, also smoothed', () => {
     const weights = Float32Array.of(0.5, 3, 1);
     const labels = Int32Array.of(1, -100, 2);
     expectSlopes('token', z, { labels, weights, smoothing: 0.2 });
-    const pairs = Float32Array.from([...z, 1, -2, 2, 2, 0.5, 1, -1, 2, 1.5]);
-    expectSlopes('pairs', pairs, { ...NO_TARGETS, weights });
   });
 });
 

@@ -29,6 +29,10 @@ test('the columns of files and pages are in the order of the table', () => {
     'pearson',
     'cosine',
     'retrieval',
+    'spearman',
+    'ndcg_at_10',
+    'mrr_at_10',
+    'recall_at_10',
   ]);
 });
 
