@@ -15,6 +15,16 @@ export function plainNumber(value: unknown): unknown {
 export const asPlainObject = (value: unknown): unknown =>
   value instanceof Map ? Object.fromEntries(value as Map<string, unknown>) : value;
 
+/** A value of `parseExactly` with JavaScript's own values, as JSON.stringify writes them. */
+export function plainJson(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plainJson);
+  if (value instanceof Float || typeof value === 'bigint') return plainNumber(value);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries: Iterable<readonly [unknown, unknown]> =
+    value instanceof Map ? (value as ReadonlyMap<unknown, unknown>) : Object.entries(value);
+  return Object.fromEntries(Array.from(entries, ([key, item]) => [String(key), plainJson(item)]));
+}
+
 /** A text that differs between values of `parseExactly` that differ. */
 export const contentKey = (value: object): string => JSON.stringify(value, keyValue);
 

@@ -91,8 +91,13 @@ function valueMessage(issue: v.BaseIssue<unknown>, key: string, what: string): s
     (issue.type === 'strict_object' && issue.input === undefined)
   )
     return `"${key}" is missing.`;
-  return `"${key}" ${ruleOf(issue)}, not ${JSON.stringify(issue.input)}.`;
+  return `"${key}" ${ruleOf(issue)}, not ${shortened(JSON.stringify(issue.input))}.`;
 }
+
+const LONGEST_SHOWN = 200;
+
+const shortened = (text: string): string =>
+  text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text;
 
 /** The node at a path, or at the longest part of it that exists. */
 export function nearestNode(root: Node, path: readonly (string | number)[]): Node {

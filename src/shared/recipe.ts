@@ -6,6 +6,7 @@ import { LoraSchema } from './loraSettings';
 import { ObjectiveSchema } from './objective';
 import { described, int, path } from './schemaParts';
 import { PROBLEM_TYPES, TASKS } from './task';
+import { ToolsSchema } from './tools';
 import { TrainingSchema } from './trainingSettings';
 
 const LABEL_CHOICES = ['assistant', 'all'] as const;
@@ -132,6 +133,7 @@ export const RecipeSchema = v.strictObject({
     ),
     {},
   ),
+  tools: v.optional(ToolsSchema, null),
   chat_template_kwargs: v.optional(TemplateVariablesSchema, {}),
   unlabelled_rows: v.optional(
     described(

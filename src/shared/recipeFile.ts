@@ -15,6 +15,7 @@ import {
   type Locate,
 } from './jsonProblems';
 import { variablesIn } from './chatVariables';
+import { toolsIn } from './tools';
 import { RecipeSchema, type Recipe } from './recipe';
 import { contradictionsOf } from './recipeRules';
 import { repeatedKey } from './repeatedKeys';
@@ -92,25 +93,34 @@ function unreadable(errors: readonly ParseError[], at: Locate): Problem[] {
   return syntaxProblems(errors, at);
 }
 
-/** A key that stands twice in chat_template_kwargs given as text. */
-function repeatedVariables(root: Node, at: Locate): Problem[] {
-  const key = 'chat_template_kwargs';
-  const node = findNodeAtLocation(root, [key]);
-  const text: unknown = node?.value;
-  if (!node || typeof text !== 'string' || !variablesIn(text)) return [];
-  const repeated = repeatedKey(text);
-  if (!repeated) return [];
-  const message = `The key "${repeated.key}" is duplicated.`;
-  return [{ severity: 'error', message, place: { ...at(node.offset), key } }];
-}
+/** What templates print, which a recipe may hold as JSON text, too. */
+const PRINTED = [
+  { key: 'chat_template_kwargs', type: 'object', read: variablesIn },
+  { key: 'tools', type: 'array', read: toolsIn },
+] as const;
 
-/** The value of a recipe. Variables that JSON would change are kept as text. */
+/** A key that stands twice in what is given as JSON text. */
+const repeatedVariables = (root: Node, at: Locate): Problem[] =>
+  PRINTED.flatMap(({ key, read }) => {
+    const node = findNodeAtLocation(root, [key]);
+    const text: unknown = node?.value;
+    if (!node || typeof text !== 'string' || !read(text)) return [];
+    const repeated = repeatedKey(text);
+    if (!repeated) return [];
+    const message = `The key "${repeated.key}" is duplicated.`;
+    return [{ severity: 'error', message, place: { ...at(node.offset), key } }];
+  });
+
+/** The value of a recipe. What templates print and JSON would change is kept as text. */
 function valueOf(root: Node, text: string): unknown {
   const value = toValue(root);
-  const node = findNodeAtLocation(root, ['chat_template_kwargs']);
-  if (!isObject(value) || node?.type !== 'object') return value;
-  const exact = textOfNode(node, text);
-  return mayChange(exact) ? { ...value, chat_template_kwargs: exact } : value;
+  if (!isObject(value)) return value;
+  const kept = PRINTED.flatMap(({ key, type }) => {
+    const node = findNodeAtLocation(root, [key]);
+    const exact = node?.type === type ? textOfNode(node, text) : '';
+    return mayChange(exact) ? [[key, exact] as const] : [];
+  });
+  return { ...value, ...Object.fromEntries(kept) };
 }
 
 function withAbsolutePaths(recipe: Recipe, folder: string): Recipe {

@@ -23,8 +23,47 @@ export const AnswerSettingsSchema = v.object({
    * The row of the run whose earlier turns and variables stand before a chat's prompt; null: none.
    */
   row: v.optional(v.nullable(v.pipe(number, v.integer(), v.minValue(0))), null),
+  /** The tools that a chat may use, as JSON; empty: none. Null: those of the row. */
+  tools: v.optional(v.nullable(v.string()), null),
 });
 export type AnswerSettings = v.InferOutput<typeof AnswerSettingsSchema>;
+
+const CallSchema = v.object({
+  id: v.string(),
+  name: v.string(),
+  /** A JSON object. */
+  arguments: v.string(),
+});
+/** A call of a tool, with its arguments as JSON. */
+export type AskedCall = v.InferOutput<typeof CallSchema>;
+
+/** The parts of an answer: its text without calls and reasoning. */
+export const AnswerPartsSchema = v.object({
+  content: v.string(),
+  reasoning: v.string(),
+  calls: v.array(CallSchema),
+  /** Whether a call begins that cannot be read. */
+  faulty: v.boolean(),
+});
+export type AnswerParts = v.InferOutput<typeof AnswerPartsSchema>;
+
+/** What was said since the prompt: an answer, the result of a call, a further question. */
+export const TurnSchema = v.variant('role', [
+  v.object({
+    role: v.literal('assistant'),
+    content: v.string(),
+    reasoning: v.string(),
+    calls: v.array(CallSchema),
+  }),
+  v.object({
+    role: v.literal('tool'),
+    tool_call_id: v.string(),
+    name: v.string(),
+    content: v.string(),
+  }),
+  v.object({ role: v.literal('user'), content: v.string() }),
+]);
+export type AskedTurn = v.InferOutput<typeof TurnSchema>;
 
 const RequestSchema = v.variant('kind', [
   v.object({
@@ -37,6 +76,8 @@ const RequestSchema = v.variant('kind', [
     scale: v.pipe(number, v.minValue(0)),
     /** Variables for the chat template, over those of the command line. */
     chat_template_kwargs: v.optional(TemplateVariablesSchema, {}),
+    /** Of a chat, since its prompt. */
+    turns: v.optional(v.array(TurnSchema), []),
   }),
   /** Asks for a row of the run (--run), counted from 0. */
   v.object({ kind: v.literal('row'), index: v.pipe(number, v.integer(), v.minValue(0)) }),
@@ -68,6 +109,8 @@ export const RowQuestionSchema = v.object({
   before: v.array(v.object({ role: v.string(), text: v.string() })),
   prompt: v.string(),
   expected: v.string(),
+  /** The tools of the row, as JSON; empty: none. */
+  tools: v.optional(v.string(), ''),
   /** Whether the dataset has changed since the run. */
   changed: v.boolean(),
 });
@@ -97,6 +140,10 @@ export type ServeEvent =
       readonly tokens: number;
       readonly seconds: number;
       readonly stopped: boolean;
+      /** Null for what is no chat, and for an answer that was stopped before its first token. */
+      readonly parts: AnswerParts | null;
+      /** The prompt with the answer, as a row of a dataset: JSON. Empty without an answer. */
+      readonly example: string;
     }
   /** `id`: null if the error does not belong to a request. */
   | { readonly kind: 'error'; readonly id: string | null; readonly error: SerializedError };

@@ -8,6 +8,8 @@ import {
   editJson,
   fixtures,
   makeRecipe,
+  metricsOf,
+  recordOf,
   tempFolder,
   train,
 } from '../support/commandLine';
@@ -219,5 +221,53 @@ describe("a token beyond the embedding's rows", () => {
     const lone = await evaluate('{"text": "a\\ud800"}', path.join(fixtures, 'llama', 'base'));
     expect(lone.code).not.toBe(0);
     expect(lone.stderr).toMatch(/data\.jsonl:2.*half of a surrogate pair/s);
+  });
+});
+
+describe('a model that has learnt to call a tool', () => {
+  const rows = [{ messages: [ask, { role: 'assistant', content: null, tool_calls: [call] }] }];
+  const tools = [{ type: 'function', function: { name: 'look', parameters: { type: 'object' } } }];
+
+  it('is counted in evaluations, and answers with calls', async () => {
+    const data = path.join(tempFolder(), 'rows.jsonl');
+    writeFileSync(data, `${JSON.stringify(rows[0])}\n`);
+    const training = { max_length: 64, max_steps: 80, eval_steps: 80, learning_rate: 0.02 };
+    const recipe = makeRecipe(
+      { top: { base: base(), validation: data, tools, samples: { sample_steps: 80 } }, training },
+      rows,
+    );
+    const runDir = await train(recipe);
+    const evaluations = metricsOf(runDir).filter((line) => line.kind === 'eval');
+    expect(evaluations.map(({ scores }) => scores?.calls_right)).toEqual([0, 1]);
+    const model = [
+      '--base',
+      recordOf(runDir).recipe.base,
+      '--adapter',
+      path.join(runDir, 'adapter'),
+    ];
+    const file = path.join(tempFolder(), 'tools.json');
+    writeFileSync(file, JSON.stringify(tools));
+    const asked = [...model, '--prompt', 'q', '--tools', file];
+    const { stdout } = await cli('generate', ...asked, '--json');
+    expect(JSON.parse(stdout.trim().split('\n').at(-1)!)).toMatchObject({
+      content: '',
+      calls: [{ name: 'look', arguments: { at: 'x' } }],
+    });
+    const shown = await cli('generate', ...asked);
+    expect(shown.stdout.trimEnd().split('\n').at(-1)).toBe('call look {"at": "x"}');
+    const counted = await cli('evaluate', ...model, '--dataset', data, '--tools', file, '--calls');
+    expect(counted.stdout).toContain(
+      '1 of 1 answer with tools all right (parsed 1, right tools 1, equal arguments 1)',
+    );
+  });
+
+  it('is not counted on rows without tools and calls', async () => {
+    const data = path.join(tempFolder(), 'rows.jsonl');
+    writeFileSync(data, JSON.stringify({ messages: [ask, { role: 'assistant', content: 'a' }] }));
+    const refused = await cli('evaluate', '--base', base(), '--dataset', data, '--calls');
+    expect([refused.code, refused.stderr]).toEqual([
+      2,
+      expect.stringContaining('No row has tools or an answer that calls one') as string,
+    ]);
   });
 });

@@ -14,6 +14,7 @@ export const settings: AnswerSettings = {
   seed: 0,
   max_new_tokens: 8,
   row: null,
+  tools: null,
 };
 
 /** A running `lora serve`, and what it has said. */

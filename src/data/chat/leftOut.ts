@@ -82,7 +82,8 @@ function leftOutVariables(probed: ProbedChat, variables: ChatVariables): string[
   const { tools } = variables;
   const kwargs = Object.keys(variables).filter((name) => !['tools', 'documents'].includes(name));
   const source = tokenizer.chat_template ?? '';
-  const isUnread = (name: string) => variables[name] !== undefined && probed.without(name) === text;
+  const isUnread = (name: string) =>
+    (variables[name] ?? null) !== null && probed.without(name) === text;
   const unread = kwargs.filter((name) => !source.includes(name));
   const isMissing = [tools]
     .flat()

@@ -5,7 +5,7 @@ import type { FileFingerprint } from '../../shared/run';
 import type { Batch } from '../examples/batch';
 import type { Example } from '../examples/example';
 import type { Examples } from '../examples/examples';
-import type { SampleRow } from '../examples/sampleRows';
+import type { SampleAnswer, SampleRow } from '../examples/sampleRows';
 import type { DataStatistics } from '../examples/tokenizeRows';
 import type { ImageReader } from '../images/reader';
 import type { LabelSet } from '../tasks/labelSet';
@@ -31,6 +31,7 @@ export type DataRecipe = Pick<
   readonly skip_faulty_rows?: boolean;
   readonly embedding?: Pick<Recipe['embedding'], 'loss'>;
   readonly columns?: ColumnNames | undefined;
+  readonly tools?: Recipe['tools'];
   readonly training: Pick<Recipe['training'], 'max_length' | 'seed' | 'packing'>;
 };
 
@@ -69,6 +70,8 @@ export interface PreparedData {
   readonly has_weights: boolean;
   /** At most two rows of the validation set, or of the training set if there is none. */
   readonly sample_rows: readonly SampleRow[];
+  /** Answers of some rows of the validation set, where they call tools. */
+  readonly call_answers: readonly SampleAnswer[];
   /** All rows of that set that can be shown. */
   readonly shown_rows: ShownRows;
   readonly warnings: readonly Problem[];

@@ -15,7 +15,7 @@ import type { OnBytes } from '../../formats/tables/table';
 import { labelSetOf, RowLabels, type LabelSet } from '../tasks/labelSet';
 import { ProblemCollector, throwErrors } from './problems';
 import type { Row } from '../rows/row';
-import { chosenSamples, shownRows, type Part } from './shownRows';
+import { callAnswers, chosenSamples, shownRows, type Part } from './shownRows';
 import { preferenceTokenizer } from '../examples/preferenceTokenizer';
 import { textTokenizer, type DataStatistics, type RowTokenizer } from '../examples/tokenizeRows';
 import { taskTokenizer } from '../tasks/tokenizeTaskRows';
@@ -227,6 +227,7 @@ async function assemble(
     labels,
     has_weights: sets.some(({ facts }) => facts.hasWeights),
     sample_rows: await chosenSamples(shown),
+    call_answers: await callAnswers(validation),
     shown_rows: shownRows(shown),
     warnings: problems.filter(({ skipped }) => skipped !== true),
     skipped: {

@@ -1,5 +1,13 @@
 import { linesOf } from '../examples/example';
-import { sampleAnswer, sampleText, selectSampleRows, type SampleRow } from '../examples/sampleRows';
+import {
+  sampleAnswer,
+  sampleAnswers,
+  sampleText,
+  selectSampleRows,
+  type SampleAnswer,
+  type SampleRow,
+} from '../examples/sampleRows';
+import type { TokenizedRow } from '../examples/tokenizeRows';
 import { changedWhileRead } from '../../formats/tables/faults';
 import { fileOf, type TokenizedSet } from './tokenizedDataset';
 
@@ -39,16 +47,51 @@ export async function chosenSamples({ tokenized, indices }: Part): Promise<Sampl
   return samples;
 }
 
+/** Rows whose answers are checked for their calls at each evaluation: with calls, and without. */
+const CALLING_ROWS = 6;
+const OTHER_ROWS = 2;
+/** Rows of long conversations have many answers. */
+const MOST_ANSWERS = 12;
+
+/**
+ * The answers of some rows, spread over a part, for how the model calls tools. Empty where no row
+ * holds a call.
+ */
+export async function callAnswers({ tokenized, indices }: Part): Promise<SampleAnswer[]> {
+  const { facts } = tokenized;
+  const shown = [...indices].filter((index) => facts.isShownAt(index));
+  const calling = shown.filter((index) => facts.holdsCallsAt(index));
+  if (calling.length === 0) return [];
+  const others = shown.filter((index) => !facts.holdsCallsAt(index));
+  const chosen = [...spread(calling, CALLING_ROWS), ...spread(others, OTHER_ROWS)];
+  const answers: SampleAnswer[] = [];
+  for (const index of chosen.sort((a, b) => a - b))
+    answers.push(...sampleAnswers(await encodedRow(tokenized, index)));
+  return answers.slice(0, MOST_ANSWERS);
+}
+
+/** At most so many of the items, at equal distances. */
+function spread(items: readonly number[], most: number): number[] {
+  const count = Math.min(most, items.length);
+  return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]!);
+}
+
 async function sampleRow(tokenized: TokenizedSet, index: number): Promise<SampleRow> {
-  const { facts, examples } = tokenized;
-  const { dataset, tokenizer } = fileOf(tokenized, index);
-  const example = examples.at(index);
-  const line = linesOf(example)[0]!;
-  const row = await dataset.rowAt(line, facts.offsetAt(index));
-  // as it was encoded, with the system message where the template accepts it
-  const encoded = row && tokenizer.add(row);
-  if (!encoded) throw changedWhileRead(dataset.path);
+  const encoded = await encodedRow(tokenized, index);
+  const example = tokenized.examples.at(index);
   const answer = sampleAnswer(encoded);
   const words = encoded.row.kind === 'tagged' ? encoded.row.tokens : [];
+  const line = linesOf(example)[0]!;
   return { text: sampleText(encoded.row, answer), line, example, words, answer };
+}
+
+/** A row as it was encoded, with the system message where the template accepts it. */
+async function encodedRow(tokenized: TokenizedSet, index: number): Promise<TokenizedRow> {
+  const { facts, examples } = tokenized;
+  const { dataset, tokenizer } = fileOf(tokenized, index);
+  const line = linesOf(examples.at(index))[0]!;
+  const row = await dataset.rowAt(line, facts.offsetAt(index));
+  const encoded = row && tokenizer.add(row);
+  if (!encoded) throw changedWhileRead(dataset.path);
+  return encoded;
 }

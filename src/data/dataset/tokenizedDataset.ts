@@ -3,7 +3,7 @@ import { NumberList } from '../../common/numberList';
 import { lengthOf, tokensOf, type Example, type ImageExample } from '../examples/example';
 import { examplesOf, type Examples } from '../examples/examples';
 import { ExampleStore } from '../examples/exampleStore';
-import { isShown, maybeSorted } from '../examples/sampleRows';
+import { holdsCalls, isShown, maybeSorted } from '../examples/sampleRows';
 import {
   labelsIn,
   type DataStatistics,
@@ -17,6 +17,7 @@ import type { RowLengths } from './rowCache';
 const TRUNCATED = 1;
 const IS_SHOWN = 2;
 const MAYBE_SORTED = 4;
+const HOLDS_CALLS = 8;
 
 /** What is known of each example without reading it: 24 bytes for each. */
 export class RowFacts {
@@ -45,7 +46,10 @@ export class RowFacts {
       tokens: tokensOf(example, this.image_length),
       labelled: labelsIn(example),
     };
-    const flags = (isShown(tokenized) ? IS_SHOWN : 0) | (maybeSorted(row.kind) ? MAYBE_SORTED : 0);
+    const flags =
+      (isShown(tokenized) ? IS_SHOWN : 0) |
+      (maybeSorted(row.kind) ? MAYBE_SORTED : 0) |
+      (holdsCalls(row) ? HOLDS_CALLS : 0);
     this.addLengths(lengths, offset, flags);
     return lengths;
   }
@@ -65,6 +69,11 @@ export class RowFacts {
 
   maybeSortedAt(index: number): boolean {
     return (this.flags.at(index) & MAYBE_SORTED) !== 0;
+  }
+
+  /** Whether an answer of the row calls a tool. */
+  holdsCallsAt(index: number): boolean {
+    return (this.flags.at(index) & HOLDS_CALLS) !== 0;
   }
 
   /** For `Dataset.rowAt`. */

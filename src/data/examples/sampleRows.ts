@@ -1,5 +1,7 @@
 import path from 'node:path';
-import { contentOf, type ChatVariables, type Message } from '../chat/chat';
+import { contentOf, type ChatVariables, type Message, type Span } from '../chat/chat';
+import type { AnswerForm } from '../chat/calls/form';
+import { parseAnswer } from '../chat/calls/parseAnswer';
 import type { Row } from '../rows/row';
 import type { EncodedRow } from './encodeRow';
 import { lengthOf, type Example } from './example';
@@ -77,24 +79,47 @@ function shownText(row: Row): Row | null {
   return row.desirable ? row.answer : null;
 }
 
+/** How answers are written by templates that write no calls: the data may hold them as text. */
+const PLAIN: AnswerForm = { calls: null, reasoning: null, contentOpen: '' };
+
+/** Whether an answer of a row calls a tool, also in its text. */
+export function holdsCalls(row: Row): boolean {
+  if (row.kind === 'completion') return parseAnswer(row.completion, PLAIN).calls.length > 0;
+  if (row.kind !== 'messages') return false;
+  return row.messages.some(
+    (message) =>
+      message.role === 'assistant' &&
+      ((message.tool_calls ?? []).length > 0 ||
+        parseAnswer(contentOf(message), PLAIN).calls.length > 0),
+  );
+}
+
 /** The last answer that the example contains, unless the row starts with it. */
-const sampledSpan = ({ labelled }: EncodedRow, example: Example) =>
-  labelled.findLast(({ start, end }) => start > 0 && end > start && start < lengthOf(example));
+const sampledSpan = (encoded: EncodedRow, example: Example) =>
+  sampledSpans(encoded, example).at(-1);
+
+const sampledSpans = ({ labelled }: EncodedRow, example: Example): readonly Span[] =>
+  labelled.filter(({ start, end }) => start > 0 && end > start && start < lengthOf(example));
 
 /** The last answer of a row, and what comes before it. Null: it has none. */
-export function sampleAnswer(tokenized: TokenizedRow): SampleAnswer | null {
+export const sampleAnswer = (tokenized: TokenizedRow): SampleAnswer | null =>
+  sampleAnswers(tokenized).at(-1) ?? null;
+
+/** The answers of a row, each with what comes before it. */
+export function sampleAnswers(tokenized: TokenizedRow): SampleAnswer[] {
   const { encoded, example } = tokenized;
   const row = shownText(tokenized.row);
-  const span = encoded && sampledSpan(encoded, example);
-  if (!span || !row || !isAnswered(row)) return null;
-  const messages = askedMessages(row, encoded, span.start);
-  return {
-    prompt_ids: encoded.ids.slice(0, span.start),
-    answer_ids: encoded.ids.slice(span.start, span.end),
-    before: messages.slice(0, -1),
-    asked: messages.at(-1) ?? null,
-    variables: row.kind === 'messages' ? (row.variables ?? {}) : {},
-  };
+  if (!encoded || !row || !isAnswered(row)) return [];
+  return sampledSpans(encoded, example).map((span) => {
+    const messages = askedMessages(row, encoded, span.start);
+    return {
+      prompt_ids: encoded.ids.slice(0, span.start),
+      answer_ids: encoded.ids.slice(span.start, span.end),
+      before: messages.slice(0, -1),
+      asked: messages.at(-1) ?? null,
+      variables: row.kind === 'messages' ? (row.variables ?? {}) : {},
+    };
+  });
 }
 
 /** The messages of a chat up to the answer that begins at a token. */

@@ -7,7 +7,8 @@ import { readMessages } from './messages';
 import type { RowReport } from './rowReport';
 import type { Columns } from './columns';
 import { asFunction, parsed, repeatsKey } from './toolCalls';
-import type { RowContext } from './settings';
+import { toolsIn } from '../../shared/tools';
+import type { RowContext, RowSettings } from './settings';
 import type { ChatRow, Row } from './row';
 import type { ChatVariables, Message } from '../chat/chat';
 
@@ -44,7 +45,7 @@ export function toChatRow(
 ): ChatRow | null {
   const before = report.errorCount;
   const system = readSystem(columns, report);
-  const variables = readVariables(columns, report);
+  const variables = { ...sharedTools(settings, columns), ...readVariables(columns, report) };
   if (report.errorCount > before) return null;
   const messages = orderChat(withSystem(written, system, report), key, settings, report);
   return (
@@ -76,6 +77,25 @@ function withSystem(
   if (messages[0].content !== system)
     report.warn('"system" is not used, because the messages begin with another system message.');
   return messages;
+}
+
+/**
+ * The tools of the recipe, for a row without a list of its own. An empty list of its own stands for
+ * no tools.
+ */
+function sharedTools({ tools }: RowSettings, columns: Columns): ChatVariables {
+  if (tools === undefined || tools === null) return {};
+  const isOwn = ['tools', 'functions'].some((key) => (columns[key] ?? '') !== '');
+  return { tools: isOwn ? null : listOf(tools) };
+}
+
+/** The list that was read last: all rows have the same. */
+let last: { readonly text: string; readonly list: readonly object[] | null } | null = null;
+
+function listOf(tools: NonNullable<RowSettings['tools']>): readonly object[] | null {
+  if (typeof tools !== 'string') return tools;
+  if (last?.text !== tools) last = { text: tools, list: toolsIn(tools) ?? null };
+  return last.list;
 }
 
 /** `tools`, `documents`, and the variables of `chat_template_kwargs`. */

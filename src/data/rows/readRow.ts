@@ -408,7 +408,9 @@ function readCompletion(columns: Columns, context: RowContext): TextRow | null {
   }
   const texts = [text(columns, 'prompt', report), filled(columns, 'completion', report)] as const;
   if (texts[0] === null || texts[1] === null) return null;
-  const beside = CHAT_COLUMNS.some((key) => columns[key] !== undefined && columns[key] !== null);
+  const beside =
+    (context.settings.tools ?? null) !== null ||
+    CHAT_COLUMNS.some((key) => columns[key] !== undefined && columns[key] !== null);
   return beside
     ? toChatRow(exchange(texts[0], texts[1]), 'prompt+completion', columns, context)
     : { kind: 'completion', line, prompt: texts[0], completion: texts[1] };

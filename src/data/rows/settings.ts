@@ -8,6 +8,8 @@ export type RowSettings = Pick<Recipe, 'task' | 'chats' | 'unlabelled_rows'> & {
   readonly objective?: Recipe['objective'];
   /** The names of columns in the data. */
   readonly columns?: ColumnNames | undefined;
+  /** The tools of chats that have none of their own. Missing in recipes of older versions. */
+  readonly tools?: Recipe['tools'];
 };
 
 /** The recipe's defaults. */

@@ -47,6 +47,13 @@ export const templateVariablesOption = withDefault(
   'variables for the chat template, as in the recipe',
 );
 
+/** The tools of chats that have none of their own. */
+export const toolsOption = optional(
+  anyText,
+  'FILE',
+  'JSON array of the tools that a chat may use, as in the recipe',
+);
+
 /** The folder of a new adapter. */
 export const outputFolderOption = required(folderPath, 'DIR', 'folder to write the adapter to');
 

@@ -8,6 +8,7 @@ import { ProblemCollector } from '../../data/dataset/problems';
 import { LoraError, type Problem } from '../../shared/errors';
 import { parseExactly } from '../../shared/exactJson';
 import { repeatedKey } from '../../shared/repeatedKeys';
+import { toolsIn } from '../../shared/tools';
 
 /** The name of the list in messages about it. */
 const LIST = 'messages';
@@ -21,7 +22,8 @@ const LIST = 'messages';
  */
 export async function readConversation(file: string): Promise<readonly Message[]> {
   const problems = new ProblemCollector(file);
-  const messages = readMessages(await readJson(file), LIST, new RowReport(problems, 1));
+  const value = await readJson(file, { what: LIST, example: '[{"role": "user", "content": "…"}]' });
+  const messages = readMessages(value, LIST, new RowReport(problems, 1));
   if (!messages) throw asOne(file, problems.problems());
   const last = messages.at(-1);
   if (last === undefined) throw fault(file, 'The list of messages is empty.');
@@ -47,28 +49,42 @@ export function withSystem(
   return [{ role: 'system', content: system }, ...messages];
 }
 
-async function readJson(file: string): Promise<unknown> {
+/** The tools of a file: a JSON array of functions with JSON schemas. @throws LoraError('usage') */
+export async function readTools(file: string): Promise<readonly object[]> {
+  const example = '[{"type": "function", "function": {"name": "…", "parameters": {…}}}]';
+  const tools = toolsIn(await readJson(file, { what: 'tools', example }));
+  if (tools) return tools;
+  throw fault(file, 'The file is not a list of tools.', `Write a list such as ${example}.`);
+}
+
+/** What a JSON file holds, and what it looks like. */
+interface Wanted {
+  readonly what: string;
+  readonly example: string;
+}
+
+async function readJson(file: string, wanted: Wanted): Promise<unknown> {
   const text = await readTextFile(file, { maxBytes: MAX_BYTES.writtenByPeople }).catch(
     (cause: unknown) => {
-      throw fault(file, `The messages cannot be read: ${fileErrorReason(cause)}.`);
+      throw fault(file, `The ${wanted.what} cannot be read: ${fileErrorReason(cause)}.`);
     },
   );
   const json = text.replace(/^\ufeff/, '');
-  const value = parseJson(json, file);
+  const value = parseJson(json, file, wanted);
   const repeated = repeatedKey(json);
   if (repeated) throw fault(file, `The key "${repeated.path}" is duplicated.`, 'Remove one.');
   return value;
 }
 
-function parseJson(json: string, file: string): unknown {
+function parseJson(json: string, file: string, { what, example }: Wanted): unknown {
   try {
     return parseExactly(json);
   } catch (cause) {
     const why = cause instanceof RangeError ? 'it is nested too deeply' : (cause as Error).message;
     throw fault(
       file,
-      `The messages are not valid JSON: ${why}.`,
-      'Write a list such as [{"role": "user", "content": "…"}].',
+      `The ${what} are not valid JSON: ${why}.`,
+      `Write a list such as ${example}.`,
     );
   }
 }

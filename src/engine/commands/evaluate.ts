@@ -10,6 +10,8 @@ import { ProblemCollector, throwErrors } from '../../data/dataset/problems';
 import { tokenizeRows } from '../../data/dataset/tokenizedDataset';
 import { textTokenizer, type RowTokenizer } from '../../data/examples/tokenizeRows';
 import type { Examples } from '../../data/examples/examples';
+import { sampleAnswers, type SampleAnswer } from '../../data/examples/sampleRows';
+import { plainJson } from '../../shared/exactValues';
 import { ROW_SETTINGS } from '../../data/rows/settings';
 import { contentOf, type Chat, type ChatVariables, type Message } from '../../data/chat/chat';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
@@ -24,6 +26,8 @@ import { answerPrompt } from '../model/answer';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { loadTokenizer, withModel, type LoadedModel } from '../model/openModel';
 import { warnOfProblems } from '../report';
+import { answerCalls, callQuestions, type AnsweredCalls } from '../tasks/callRows';
+import { callShares, type CheckedCalls } from '../tasks/callScores';
 import { evaluateExamples } from '../tasks/evaluate';
 import { defineCommand, form } from './command';
 import {
@@ -31,8 +35,10 @@ import {
   baseOption,
   partialOption,
   templateVariablesOption,
+  toolsOption,
 } from './commonOptions';
 import { printResult, type CommandContext } from './context';
+import { readTools } from './conversation';
 import { flag, required, withDefault } from './options';
 import { anyText, wholeNumber } from './optionValues';
 import type { ObjectiveMethod } from '../../shared/objective';
@@ -50,6 +56,9 @@ interface Settings {
   readonly file: string;
   readonly exact: boolean;
   readonly objective: ObjectiveMethod;
+  readonly calls: boolean;
+  /** Null: none but those of the rows. */
+  readonly tools: readonly object[] | null;
   readonly max_length: number;
   readonly max_new_tokens: number;
   readonly chat_template_kwargs: ChatVariables;
@@ -71,6 +80,8 @@ export const evaluateCommand = defineCommand({
         dataset: required(anyText, 'FILE', 'dataset to evaluate on'),
         'chat-template-kwargs': templateVariablesOption,
         exact: flag('language models: also count the answers that match exactly'),
+        calls: flag('language models: also count the answers whose tool calls are right'),
+        tools: toolsOption,
         'max-length': withDefault('2048', wholeNumber, 'N', 'longest row, in tokens'),
         objective: withDefault(
           'dpo',
@@ -85,6 +96,8 @@ export const evaluateCommand = defineCommand({
           file: options.dataset,
           exact: options.exact,
           objective: options.objective,
+          calls: options.calls,
+          tools: options.tools === null ? null : await readTools(options.tools),
           max_length: options['max-length'],
           max_new_tokens: options['max-new-tokens'],
           chat_template_kwargs: options['chat-template-kwargs'],
@@ -112,15 +125,17 @@ async function evaluateText(
   settings: Settings,
   context: CommandContext,
 ): Promise<void> {
-  const { file, exact, max_length } = settings;
-  const dataset = await openDataset(file, ROW_SETTINGS);
+  const { file, exact, calls, tools, max_length } = settings;
+  const rows = { ...ROW_SETTINGS, tools };
+  const dataset = await openDataset(file, rows);
   throwErrors(dataset.problems);
   const { vocab_size } = base.spec;
   const tokenizer = await loadTokenizer(base, settings);
-  const { examples, exchanges, close } = await tokenizeTexts(dataset, {
+  const { examples, exchanges, called, close } = await tokenizeTexts(dataset, {
     exact,
+    calls,
     tokenizer: (problems) =>
-      textTokenizer(problems, { tokenizer, max_length, vocab_size, labels: 'assistant' }),
+      textTokenizer(problems, { tokenizer, max_length, vocab_size, labels: 'assistant', rows }),
     warn: context.warn,
   });
   try {
@@ -133,7 +148,16 @@ async function evaluateText(
         Promise.resolve(collate(own as readonly Exclude<Example, ImageExample>[], padId)),
     });
     const answers = exact ? await answerRows(exchanges, { model, tokenizer, settings }) : null;
-    printText(context, { loss, labelled, examples: examples.length, answers });
+    const questions = callQuestions(called, tokenizer);
+    if (calls && questions.length === 0)
+      throw new LoraError('usage', 'No row has tools or an answer that calls one.', {
+        place: { file },
+        fix: 'Leave out --calls, or give the tools with --tools.',
+      });
+    const checked: AnsweredCalls[] = [];
+    for (const question of questions) checked.push(await answerCalls(model, tokenizer, question));
+    const counted = calls ? checked : null;
+    printText(context, { loss, labelled, examples: examples.length, answers, calls: counted });
   } finally {
     close();
   }
@@ -142,6 +166,8 @@ async function evaluateText(
 interface TextSource {
   /** Keep the last exchange of each row. */
   readonly exact: boolean;
+  /** Keep the answers of each row, which may call tools. */
+  readonly calls: boolean;
   readonly tokenizer: (problems: ProblemCollector) => RowTokenizer<TextRow>;
   readonly warn: (message: string) => void;
 }
@@ -149,19 +175,22 @@ interface TextSource {
 /** The examples of a dataset of texts, and the exchanges to answer. The caller closes them. */
 async function tokenizeTexts(
   dataset: Dataset,
-  { exact, tokenizer, warn }: TextSource,
+  { exact, calls, tokenizer, warn }: TextSource,
 ): Promise<{
   readonly examples: Examples;
   readonly exchanges: readonly Exchange[];
+  readonly called: readonly SampleAnswer[];
   readonly close: () => void;
 }> {
   const exchanges: Exchange[] = [];
+  const called: SampleAnswer[] = [];
   const texts = tokenizer(new ProblemCollector(dataset.path));
   const collecting: RowTokenizer = {
     problems: texts.problems,
     add: (row) => {
       const tokenized = texts.add(row as TextRow);
       if (tokenized && exact) exchanges.push(...lastExchange(tokenized.row));
+      if (tokenized && calls) called.push(...sampleAnswers(tokenized));
       return tokenized;
     },
   };
@@ -171,7 +200,7 @@ async function tokenizeTexts(
   const { examples, problems, close } = await tokenizeRows(rows, settings);
   throwErrors(problems);
   warnOfProblems([...dataset.problems, ...problems], warn);
-  return { examples, exchanges, close };
+  return { examples, exchanges, called, close };
 }
 
 interface TextResult {
@@ -179,18 +208,23 @@ interface TextResult {
   readonly labelled: number;
   readonly examples: number;
   readonly answers: readonly Answer[] | null;
+  /** Null: not asked for. */
+  readonly calls: readonly AnsweredCalls[] | null;
 }
 
 function printText(context: CommandContext, result: TextResult): void {
-  const { loss, labelled, examples, answers } = result;
+  const { loss, labelled, examples, answers, calls } = result;
   const facts = {
     examples,
     labelled_tokens: labelled,
     loss,
     perplexity: Math.exp(loss),
     ...(answers && { exact: countRight(answers), answers }),
+    ...(calls && { ...callShares(calls), calls: calls.map((own) => plainJson(own)) }),
   };
-  printResult(context, facts, () => describeText(loss, labelled, answers));
+  printResult(context, facts, () =>
+    [...describeText(loss, labelled, answers), ...(calls ? [describeCalls(calls)] : [])].join('\n'),
+  );
 }
 
 /** Answers the last exchange of each row, and stops an answer that can no longer be right. */
@@ -208,14 +242,14 @@ async function answerRows(
 ): Promise<Answer[]> {
   const answers: Answer[] = [];
   for (const { chat, expected } of exchanges) {
-    const written = await answerPrompt(model, tokenizer, chat, {
+    const { text } = await answerPrompt(model, tokenizer, chat, {
       chat: true,
       max_new_tokens: settings.max_new_tokens,
       temperature: 0,
       seed: 0,
-      onText: (text) => canBecome(text, expected),
+      onText: (written) => canBecome(written, expected),
     });
-    const completion = written.trim();
+    const completion = text.trim();
     answers.push({
       prompt: contentOf(chat.messages.at(-1)!),
       expected,
@@ -260,12 +294,17 @@ const PAIRS_PER_BATCH = 16;
 
 async function evaluateTask(
   { base, model, labels }: LoadedModel,
-  { file, exact, max_length }: Settings,
+  { file, exact, calls, max_length }: Settings,
   context: CommandContext,
 ): Promise<void> {
-  if (exact) {
-    throw new LoraError('usage', '--exact is for language models.', { fix: 'Leave out --exact.' });
-  }
+  for (const [option, isGiven] of [
+    ['--exact', exact],
+    ['--calls', calls],
+  ] as const)
+    if (isGiven)
+      throw new LoraError('usage', `${option} is for language models.`, {
+        fix: `Leave out ${option}.`,
+      });
   const { task } = base.spec;
   const recipe = v.parse(RecipeSchema, {
     base: base.path,
@@ -313,7 +352,7 @@ async function evaluatePrepared(
 
 const countRight = (answers: readonly Answer[]) => answers.filter(({ right }) => right).length;
 
-function describeText(loss: number, labelled: number, answers: readonly Answer[] | null): string {
+function describeText(loss: number, labelled: number, answers: readonly Answer[] | null): string[] {
   const perplexity = Math.exp(loss).toFixed(2);
   const lines = [
     `loss ${loss.toFixed(4)} on ${countOf(labelled, 'labelled token')} (perplexity ${perplexity})`,
@@ -323,7 +362,17 @@ function describeText(loss: number, labelled: number, answers: readonly Answer[]
       `${countRight(answers)} of ${countOf(answers.length, 'answer')} ${countRight(answers) === 1 ? 'matches' : 'match'} exactly`,
     );
   }
-  return lines.join('\n');
+  return lines;
+}
+
+function describeCalls(calls: readonly AnsweredCalls[]): string {
+  const count = (key: keyof CheckedCalls) => calls.filter((own) => own[key]).length;
+  const calling = calls.filter(({ expected }) => expected.length > 0).length;
+  return (
+    `${count('right')} of ${countOf(calls.length, 'answer')} with tools all right ` +
+    `(parsed ${count('parsed')}, right tools ${count('named')}, equal arguments ${count('arguments')}); ` +
+    `${countOf(calling, 'answer')} should call tools`
+  );
 }
 
 const describeScores = (loss: number, rows: number, scores: Scores): string =>

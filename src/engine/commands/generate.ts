@@ -1,17 +1,21 @@
 import type { Chat } from '../../data/chat/chat';
 import { LoraError } from '../../shared/errors';
-import { answerPrompt } from '../model/answer';
+import { exactText } from '../../shared/exactText';
+import type { ParsedAnswer } from '../../data/chat/calls/parseAnswer';
+import { plainJson } from '../../shared/exactValues';
+import { answerPrompt, partsOf } from '../model/answer';
 import { loadTokenizer, withModel } from '../model/openModel';
 import { EXIT_STOPPED, listenToStopSignals, REQUESTS_TO_END, type StopSignal } from '../stopSignal';
 import { streamText } from '../terminal';
 import { defineCommand, form } from './command';
-import { readConversation, withSystem } from './conversation';
+import { readConversation, readTools, withSystem } from './conversation';
 import {
   adaptersOption,
   baseDtypeOption,
   baseOption,
   partialOption,
   templateVariablesOption,
+  toolsOption,
 } from './commonOptions';
 import { printResult } from './context';
 import { exactlyOne, flag, optional, withDefault } from './options';
@@ -33,6 +37,7 @@ export const generateCommand = defineCommand({
         }),
         chat: flag('format the prompt with the chat template and answer it'),
         system: optional(anyText, 'TEXT', 'system message of the chat; implies --chat'),
+        tools: { ...toolsOption, help: `${toolsOption.help}; implies --chat` },
         'max-new-tokens': withDefault('256', wholeNumber, 'N', 'longest answer, in tokens'),
         temperature: withDefault('0', nonNegativeNumber, 'T', '0 takes the most likely token'),
         seed: withDefault('0', wholeNumber, 'N', 'seed for sampling'),
@@ -43,17 +48,17 @@ export const generateCommand = defineCommand({
       run: async ({ options }, context) => {
         const { base: basePath, adapter, temperature, seed } = options;
         const asked = await askedOf(options);
-        const chat = options.chat || options.system !== null;
+        const chat = options.chat || typeof asked !== 'string';
         const writer = new StreamedText(!context.json);
         const stop = new LateStop(context.note);
-        const text = await withModel(
+        const { text, parts } = await withModel(
           { base: basePath, adapters: adapter },
           context,
           { base_dtype: options['base-dtype'], partial: options.partial },
           async ({ base, model }) => {
             const chat_template_kwargs = options['chat-template-kwargs'];
             const tokenizer = await loadTokenizer(base, { chat_template_kwargs });
-            return answerPrompt(model, tokenizer, asked, {
+            const answer = await answerPrompt(model, tokenizer, asked, {
               chat,
               temperature,
               seed,
@@ -64,12 +69,21 @@ export const generateCommand = defineCommand({
                 return !stop.isAsked;
               },
             });
+            const variables = typeof asked === 'string' ? {} : asked.variables;
+            return {
+              text: answer.text,
+              parts: chat ? partsOf(tokenizer, answer.raw, variables) : null,
+            };
           },
         );
         const stopped = stop.isAsked;
         const { prompt, messages } = options;
         const given = messages === null ? { prompt } : { messages };
-        printResult(context, { ...given, text, stopped }, () => writer.rest(text));
+        printResult(
+          context,
+          { ...given, text, stopped, ...(parts && factsOf(parts)) },
+          () => writer.rest(text) + describeCalls(parts),
+        );
         return stopped ? EXIT_STOPPED : 0;
       },
     }),
@@ -80,15 +94,40 @@ interface Question {
   readonly prompt: string | null;
   readonly messages: string | null;
   readonly system: string | null;
+  readonly tools: string | null;
 }
 
 /** What is answered: a prompt, or a conversation. @throws LoraError */
-async function askedOf({ prompt, messages, system }: Question): Promise<string | Chat> {
-  if (messages !== null) return { messages: withSystem(await readConversation(messages), system) };
+async function askedOf(question: Question): Promise<string | Chat> {
+  const { prompt, messages, system, tools } = question;
+  const variables = tools === null ? {} : { tools: await readTools(tools) };
+  if (messages !== null)
+    return { messages: withSystem(await readConversation(messages), system), variables };
   if (!prompt) throw new LoraError('usage', '--prompt is empty.');
-  return system === null
+  return system === null && tools === null
     ? prompt
-    : { messages: withSystem([{ role: 'user', content: prompt }], system) };
+    : { messages: withSystem([{ role: 'user', content: prompt }], system), variables };
+}
+
+/** The parts of an answer that has more than text. */
+function factsOf({ reasoning, content, calls, isFaulty }: ParsedAnswer): object {
+  if (reasoning === '' && calls.length === 0 && !isFaulty) return {};
+  return {
+    ...(reasoning !== '' && { reasoning }),
+    content,
+    calls: calls.map((call) => plainJson(call)),
+    ...(isFaulty && { faulty_call: true }),
+  };
+}
+
+/** The calls of an answer, one a line. */
+function describeCalls(parts: ParsedAnswer | null): string {
+  if (!parts || (parts.calls.length === 0 && !parts.isFaulty)) return '';
+  return [
+    '',
+    ...parts.calls.map((call) => `call ${call.name} ${exactText(call.arguments)}`),
+    ...(parts.isFaulty ? ['a call that cannot be read'] : []),
+  ].join('\n');
 }
 
 /**

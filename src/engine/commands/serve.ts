@@ -7,15 +7,16 @@ import { mayChange, parseExactly } from '../../shared/exactJson';
 import { asPlainObject } from '../../shared/exactValues';
 import {
   asServeRequest,
+  type AnswerParts,
   type AnswerRequest,
-  type AnswerSettings,
   type RowRequest,
   type ServeEvent,
   type ServeMessage,
 } from '../../shared/serveProtocol';
 import { repeatedKey } from '../../shared/repeatedKeys';
 import { isObject } from '../../shared/values';
-import { answerPrompt } from '../model/answer';
+import { answerPrompt, partsOf } from '../model/answer';
+import { exampleOf, partsForPage, promptOf, withTools, withTurns } from '../serve/conversation';
 import { RunRows } from '../serve/runRows';
 import { ServedModels } from '../serve/servedModels';
 import { defineCommand, form } from './command';
@@ -169,11 +170,11 @@ class RequestQueue {
     const started = performance.now();
     this.currentId = id;
     try {
-      const tokens = this.isStopped(id) ? 0 : await this.writeAnswer(request);
+      const written = this.isStopped(id) ? NOTHING : await this.writeAnswer(request);
       this.emit({
         kind: 'done',
         id,
-        tokens,
+        ...written,
         seconds: (performance.now() - started) / 1000,
         stopped: this.isStopped(id),
       });
@@ -185,9 +186,9 @@ class RequestQueue {
     }
   }
 
-  /** Emits an answer while it grows. Returns the number of its tokens. */
-  private async writeAnswer(request: AnswerRequest): Promise<number> {
-    const { id, adapter, scale, settings, chat_template_kwargs } = request;
+  /** Emits an answer while it grows. */
+  private async writeAnswer(request: AnswerRequest): Promise<Written> {
+    const { id, adapter, scale, settings } = request;
     let tokens = 0;
     let sentLength = 0;
     const send = (text: string) => {
@@ -196,14 +197,8 @@ class RequestQueue {
         sentLength = text.length;
       }
     };
-    const { models, rows } = this.served;
-    const variables = checkedVariables(chat_template_kwargs);
-    const { row } = settings;
-    const prompt =
-      rows && row !== null && settings.chat
-        ? await rows.chat(row, settings, variables)
-        : promptOf(settings, variables);
-    const { model, tokenizer } = await models.with(adapter, scale);
+    const prompt = await this.promptOf(request);
+    const { model, tokenizer } = await this.served.models.with(adapter, scale);
     const answer = await answerPrompt(model, tokenizer, prompt, {
       ...settings,
       isStopped: () => this.isStopped(id),
@@ -213,25 +208,42 @@ class RequestQueue {
         return !this.isStopped(id);
       },
     });
-    send(answer);
-    return tokens;
+    send(answer.text);
+    if (tokens === 0) return NOTHING;
+    const isChat = typeof prompt !== 'string';
+    const parts = isChat ? partsForPage(partsOf(tokenizer, answer.raw, prompt.variables)) : null;
+    return { tokens, parts, example: exampleOf(prompt, { text: answer.text, parts }) };
+  }
+
+  private async promptOf({
+    settings,
+    turns,
+    chat_template_kwargs,
+  }: AnswerRequest): Promise<string | Chat> {
+    const { rows } = this.served;
+    const variables = withTools(checkedVariables(chat_template_kwargs), settings.tools);
+    const { row } = settings;
+    const prompt =
+      rows && row !== null && settings.chat
+        ? await rows.chat(row, settings, variables)
+        : promptOf(settings, variables);
+    return typeof prompt === 'string' ? prompt : withTurns(prompt, turns);
   }
 }
+
+/** What is told of an answer at its end. */
+interface Written {
+  readonly tokens: number;
+  readonly parts: AnswerParts | null;
+  readonly example: string;
+}
+
+const NOTHING: Written = { tokens: 0, parts: null, example: '' };
 
 const invalidRequest = (): LoraError =>
   new LoraError('usage', 'The request is not valid.', {
     fix: 'Send one JSON object per line, of the kind "answer" or "stop".',
   });
-
-function promptOf(
-  { prompt, system, chat }: AnswerSettings,
-  variables: ChatVariables,
-): string | Chat {
-  if (!chat) return prompt;
-  const user = { role: 'user', content: prompt };
-  const messages = system.trim() === '' ? [user] : [{ role: 'system', content: system }, user];
-  return { messages, variables };
-}
 
 /** @throws LoraError('usage') for what a renderer sets itself, and for a key that stands twice. */
 function checkedVariables(given: TemplateVariables): ChatVariables {

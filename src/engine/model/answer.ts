@@ -1,4 +1,6 @@
 import { answerEnds } from '../../data/chat/answerEnds';
+import { answerForm } from '../../data/chat/calls/learnForm';
+import { parseAnswer, type ParsedAnswer } from '../../data/chat/calls/parseAnswer';
 import type { Chat, ChatVariables } from '../../data/chat/chat';
 import { encodeOnce } from '../../data/tokenizer/encodeOnce';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
@@ -20,17 +22,41 @@ export interface AnswerOptions {
   readonly onText?: (text: string) => boolean | undefined;
 }
 
+/** What a model has answered. */
+export interface Answer {
+  /** Without special tokens. */
+  readonly text: string;
+  /** With special tokens, which may mark calls and reasoning; without the one that ends it. */
+  readonly raw: string;
+  /** Whether it ended by itself. */
+  readonly ended: boolean;
+}
+
 /** The model's answer to a prompt or a conversation. @throws LoraError */
 export async function answerPrompt(
   model: Model,
   tokenizer: Tokenizer,
   prompt: string | Chat,
   options: AnswerOptions,
-): Promise<string> {
+): Promise<Answer> {
   const input_ids = promptIds(tokenizer, prompt, options.chat);
   const stop_ids = stopIds(tokenizer, typeof prompt === 'string' ? {} : prompt.variables);
-  const { text } = await answerTokens(model, tokenizer, { input_ids, stop_ids }, options);
-  return text;
+  return answerTokens(model, tokenizer, { input_ids, stop_ids }, options);
+}
+
+/** The reasoning, the text and the calls of an answer, without special tokens. */
+export function partsOf(
+  tokenizer: Tokenizer,
+  raw: string,
+  variables: ChatVariables = {},
+): ParsedAnswer {
+  const form = answerForm(tokenizer, variables);
+  const parts = parseAnswer(raw, form, variables['tools']);
+  const plain = (text: string) =>
+    [...tokenizer.special_tokens.keys()]
+      .reduce((rest, token) => (token === '' ? rest : rest.replaceAll(token, '')), text)
+      .trim();
+  return { ...parts, reasoning: plain(parts.reasoning), content: plain(parts.content) };
 }
 
 /** The tokens of a prompt, and those that end an answer to it. */
@@ -39,13 +65,13 @@ export interface PromptTokens {
   readonly stop_ids: readonly number[];
 }
 
-/** The model's answer to tokens, and whether it ended by itself. */
+/** The model's answer to tokens. */
 export async function answerTokens(
   model: Model,
   tokenizer: Tokenizer,
   { input_ids, stop_ids }: PromptTokens,
   options: Omit<AnswerOptions, 'chat'>,
-): Promise<{ readonly text: string; readonly ended: boolean }> {
+): Promise<Answer> {
   const ids: number[] = [];
   const { max_new_tokens, temperature, seed } = options;
   await model.generate(input_ids, {
@@ -59,7 +85,11 @@ export async function answerTokens(
       return options.onText?.(tokenizer.decode(ids, true));
     },
   });
-  return { text: tokenizer.decode(ids, true), ended: ids.length < max_new_tokens };
+  return {
+    text: tokenizer.decode(ids, true),
+    raw: tokenizer.decode(ids, false),
+    ended: ids.length < max_new_tokens,
+  };
 }
 
 /**

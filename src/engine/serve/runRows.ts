@@ -4,6 +4,7 @@ import type { Chat, ChatVariables, Message } from '../../data/chat/chat';
 import type { SampleAnswer, SampleRow } from '../../data/examples/sampleRows';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { LoraError } from '../../shared/errors';
+import { exactText } from '../../shared/exactText';
 import { variablesIn } from '../../shared/chatVariables';
 import type { FileFingerprint, RunRecord } from '../../shared/run';
 import type { RowQuestion } from '../../shared/serveProtocol';
@@ -47,15 +48,19 @@ export class RunRows {
       before: before.filter(({ role }) => role !== 'system'),
       prompt: row.text,
       expected,
+      tools: toolsText(answer.variables),
       changed,
     };
   }
 
-  /** The conversation of a row with another system message ('': none) and question. */
+  /**
+   * The conversation of a row with another system message ('': none) and question. `given`: further
+   * variables, and other tools.
+   */
   async chat(
     index: number,
     { system, prompt }: { readonly system: string; readonly prompt: string },
-    variables: ChatVariables,
+    given: ChatVariables,
   ): Promise<Chat> {
     const { data } = await this.open();
     const { answer } = await rowAt(data, index);
@@ -64,7 +69,11 @@ export class RunRows {
       system.trim() === '' ? [] : [{ role: 'system', content: system }];
     return {
       messages: [...head, ...turns, { role: 'user', ...answer.asked, content: prompt }],
-      variables: { ...variables, ...answer.variables },
+      variables: {
+        ...given,
+        ...answer.variables,
+        ...('tools' in given && { tools: given['tools'] }),
+      },
     };
   }
 
@@ -78,6 +87,10 @@ export class RunRows {
     return this.opened;
   }
 }
+
+/** The tools of a row as JSON; '' for none. */
+const toolsText = ({ tools }: ChatVariables): string =>
+  Array.isArray(tools) ? exactText(tools, 2) : '';
 
 interface OpenedRows {
   readonly data: PreparedData;

@@ -106,13 +106,13 @@ async function rowCacheFor(
   if (file === null || recipe.task !== 'causal_lm') return undefined;
   const files = await base.readTokenizer();
   if (files.chat_template?.includes('strftime_now') === true) return undefined;
-  const { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs, objective } =
-    recipe;
+  const { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs } = recipe;
+  const { objective, tools } = recipe;
   return RowCache.open(
     file,
     JSON.stringify([
       files,
-      { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs, objective },
+      { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs, objective, tools },
       [recipe.training.max_length, positionsOf(base.spec), base.spec.vocab_size],
     ]),
   );

@@ -10,6 +10,7 @@ import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES, type StoppedEarly } from '../../shared/run';
 import type { ComparedTraining } from '../comparisons/comparedTraining';
 import { ComparisonTotals } from '../comparisons/totals';
+import { callSharesOf } from '../tasks/callRows';
 import { evaluateCompared, evaluateExamples, type EvaluationResult } from '../tasks/evaluate';
 import {
   checkpointSteps,
@@ -297,12 +298,16 @@ export class TrainingLoop {
     const { data, emit, recipe } = this.parts;
     if (data.validation.length === 0 || this.lastEvaluation?.step === this.step) return;
     this.reportProgress('evaluating', 0);
-    const { loss, labelled, scores } = await this.evaluateValidation();
+    const { loss, labelled, scores: own } = await this.evaluateValidation();
     if (!Number.isFinite(loss))
       throw await this.diverged(
         `The validation loss became ${loss} after step ${this.step}`,
         recipe.validation ?? describeDataset(recipe.dataset),
       );
+    const { questions, tokenizer, model } = this.parts;
+    const onAnswer = (fraction: number) => this.reportProgress('sampling', fraction);
+    const calls = await callSharesOf(questions, { model, tokenizer, onAnswer });
+    const scores = { ...own, ...calls };
     this.lastEvaluation = { step: this.step, loss };
     emit({
       kind: 'metric',

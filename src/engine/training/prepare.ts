@@ -18,6 +18,7 @@ import { planAdapter, type AdapterPlan } from './plans/adapterPlan';
 import { planFullFineTuning, withInitialHead } from './plans/fullFineTuningPlan';
 import { planResources, type ResourceHooks } from './resources';
 import { readPart, tokenizePart } from './readProgress';
+import { callQuestions, type CallQuestion } from '../tasks/callRows';
 import { samplePrompts, type SamplePrompt } from './samples';
 import type { StartingAdapters } from './startAdapter';
 
@@ -33,6 +34,8 @@ export interface PreparedTraining extends StartingAdapters {
   readonly step_plan: StepPlan;
   /** Prompts that a language model answers during training; empty for other tasks. */
   readonly prompts: readonly SamplePrompt[];
+  /** Rows whose answers are checked for their calls at each evaluation; empty without calls. */
+  readonly questions: readonly CallQuestion[];
 }
 
 /** What `prepareTraining` reports to, and the machine that it plans for. */
@@ -82,6 +85,10 @@ export async function prepareTraining(
       frozen: plan.frozen,
       ...(await plan.create()),
       prompts: isSampled ? samplePrompts(recipe, data, tokenizer, hooks.warn) : [],
+      questions:
+        isSampled && recipe.samples.sample_steps > 0
+          ? callQuestions(data.call_answers, tokenizer)
+          : [],
     };
   } catch (error) {
     closing.forEach((close) => close());

@@ -7,6 +7,7 @@ import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import type { SampleLine, SampleMessage } from '../../shared/metrics/lines';
 import type { Recipe } from '../../shared/recipe';
+import { toolsIn } from '../../shared/tools';
 import { countOf, isObject } from '../../shared/values';
 import { answerTokens, promptIds, stopIds, type PromptTokens } from '../model/answer';
 import { expectedText, predictionText } from '../tasks/predict';
@@ -19,6 +20,9 @@ export interface SamplePrompt extends PromptTokens {
   readonly facts: SampleFacts;
 }
 
+/** What prompts depend on. `tools` is missing in recipes of older versions. */
+type SampleRecipe = Pick<Recipe, 'samples' | 'training'> & { readonly tools?: Recipe['tools'] };
+
 /**
  * The prompts that a language model answers while it trains: those of the recipe, else rows of the
  * dataset as the model trains on them, up to their answer. Prompts that the chat template rejects
@@ -26,7 +30,7 @@ export interface SamplePrompt extends PromptTokens {
  * cannot end the run later.
  */
 export function samplePrompts(
-  { samples, training: { max_length } }: Recipe,
+  { samples, tools, training: { max_length } }: SampleRecipe,
   data: PreparedData,
   tokenizer: Tokenizer,
   warn: (message: string) => void,
@@ -37,8 +41,9 @@ export function samplePrompts(
       row.answer ? [rowPrompt(row, row.answer, tokenizer)] : [],
     );
   const system = sharedSystem(data.sample_rows);
+  const offered = toolsIn(tools);
   return samples.prompts.flatMap((prompt) => {
-    const made = writtenPrompt(prompt, system, tokenizer);
+    const made = writtenPrompt(prompt, { system, tools: offered }, tokenizer);
     const problem = promptProblem(made, max_length);
     if (typeof made !== 'string' && problem === null) return [made];
     warn(`The sample prompt ${quote(prompt)} is left out: ${problem}`);
@@ -99,20 +104,24 @@ function sharedSystem(rows: readonly SampleRow[]): Message | null {
 /** A prompt of the recipe, under the system message of the rows. A text: why it cannot be asked. */
 function writtenPrompt(
   prompt: string,
-  system: Message | null,
+  { system, tools }: { readonly system: Message | null; readonly tools: unknown },
   tokenizer: Tokenizer,
 ): SamplePrompt | string {
+  const variables: ChatVariables = tools === undefined ? {} : { tools };
   const chat: Chat = {
     messages: [...(system ? [system] : []), { role: 'user', content: prompt }],
+    variables,
   };
   try {
     const input_ids = tokenizer.has_chat_template
       ? promptIds(tokenizer, chat, true)
       : promptIds(tokenizer, prompt, false);
-    const before = system && tokenizer.has_chat_template ? [shownMessage(system)] : [];
+    const before = tokenizer.has_chat_template
+      ? [...toolNames(variables), ...(system ? [shownMessage(system)] : [])]
+      : [];
     return {
       input_ids,
-      stop_ids: stopIds(tokenizer),
+      stop_ids: stopIds(tokenizer, variables),
       facts: { prompt, ...(before.length > 0 && { before }) },
     };
   } catch (error) {

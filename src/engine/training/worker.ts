@@ -158,7 +158,7 @@ async function generate(
 ): Promise<{ readonly text: string }> {
   if (!tokenizer || base.spec.head.kind !== 'lm')
     throw new LoraError('usage', `A model for the task ${base.spec.task} cannot generate text.`);
-  const text = await answerPrompt(model, tokenizer, params.prompt, {
+  const { text } = await answerPrompt(model, tokenizer, params.prompt, {
     ...params,
     seed,
     onText: () => !control.stopped,

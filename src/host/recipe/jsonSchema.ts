@@ -1,5 +1,6 @@
 import { toJsonSchema } from '@valibot/to-json-schema';
 import { RecipeSchema } from '../../shared/recipe';
+import { TOOLS_VALUE } from '../../shared/tools';
 
 interface JsonSchema {
   properties?: Record<string, JsonSchema>;
@@ -14,7 +15,9 @@ export function recipeJsonSchema(): JsonSchema {
     typeMode: 'input',
     target: 'draft-07',
     overrideSchema: ({ valibotSchema }) =>
-      valibotSchema.type === 'custom' ? { type: ['object', 'string'] } : undefined,
+      valibotSchema.type === 'custom'
+        ? { type: [valibotSchema === TOOLS_VALUE ? 'array' : 'object', 'string'] }
+        : undefined,
   }) as JsonSchema;
   delete schema.properties?.['$schema'];
   return {

@@ -132,6 +132,11 @@ export const METRICS = {
 
   /** exp(loss) */
   perplexity: { source: 'score', number: 'value', max: null, lower: true },
+  /** Shares of answers to rows with tools: all right, or one thing about their calls. */
+  calls_right: { source: 'score', number: 'value', max: 1 },
+  calls_parsed: { source: 'score', number: 'value', max: 1 },
+  calls_named: { source: 'score', number: 'value', max: 1 },
+  calls_arguments: { source: 'score', number: 'value', max: 1 },
   accuracy: { source: 'score', number: 'value', max: 1 },
   f1: { source: 'score', number: 'value', max: 1 },
   /** In the unit of the labels. */

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { variablesIn, type TemplateVariables } from '../../../src/shared/chatVariables';
 import { Float } from '../../../src/shared/exactValues';
 import { LoraError, type Problem } from '../../../src/shared/errors';
+import { toolsIn } from '../../../src/shared/tools';
 import { checkRecipe, parseRecipe, placeOfKey } from '../../../src/shared/recipeFile';
 
 const file = resolve('folder/lora.json');
@@ -58,6 +59,29 @@ describe('a recipe', () => {
     expect(kwargs('"{\\"x\\": 1.0}"')).toBe('{"x": 1.0}');
     for (const wrong of ['1', '"x"', '"[1]"', '[]'])
       expect(() => kwargs(wrong)).toThrow(/"chat_template_kwargs" must be an? (JSON )?object/);
+  });
+
+  it('keeps tools as Python reads them, and refuses what is no list of them', () => {
+    const tools = (text: string) =>
+      parseRecipe(`{"base": "b", "dataset": "d", "tools": ${text}}`, file).tools;
+    const plain = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }];
+    expect(parseRecipe('{"base": "b", "dataset": "d"}', file).tools).toBeNull();
+    expect(tools(JSON.stringify(plain))).toEqual(plain);
+    const exact = tools('[{"name": "f", "parameters": {"maximum": 1.0, /* m */ "2": 1,}}]');
+    const again = JSON.parse(JSON.stringify(exact)) as unknown;
+    expect(toolsIn(again)).toEqual([
+      {
+        name: 'f',
+        parameters: new Map<string, unknown>([
+          ['maximum', new Float(1)],
+          ['2', 1],
+        ]),
+      },
+    ]);
+    for (const wrong of ['{}', '"x"', '[1]', '[{}]', '[{"name": ""}]', '[{"function": {}}]'])
+      expect(() => tools(wrong)).toThrow(/"tools" must be a list of tools/);
+    expect(() => tools('[{"name": "f", "parameters": []}]')).toThrow(/"tools" must be/);
+    expect(() => tools('"[{\\"name\\": \\"f\\", \\"name\\": \\"g\\"}]"')).toThrow(/duplicated/);
   });
 
   it('that is nested too deeply is refused, with the place of the first level too many', () => {

@@ -13,6 +13,7 @@ import {
   type ProbeCall,
   type Prober,
 } from './probe';
+import { readCalls } from './readCalls';
 import { entriesOf, sameJson } from './sameJson';
 
 /** Longer texts around calls are no marks of calls, and longer answers no calls of probes. */
@@ -38,7 +39,7 @@ export function learnCalls(probe: Prober, ends: readonly string[]): CallForm | n
         ? null
         : (learnJson(one, two) ??
           learnParameters(one, two, bareRegions(probe, style, plain, ends)));
-    if (form && isShort(form)) return form;
+    if (form && isShort(form) && isRead(one!, form)) return form;
   }
   return null;
 }
@@ -56,6 +57,17 @@ function regionIn(text: string | null, plain: string, ends: readonly string[]): 
   if (last < 0) return null;
   const found = ends.map((end) => region.indexOf(end, last)).filter((at) => at >= 0);
   return found.length > 0 ? region.slice(0, Math.min(...found)) : region;
+}
+
+/** Whether what was learnt from an answer gives its call again. */
+function isRead(answer: string, form: CallForm): boolean {
+  const calls = readCalls(answer, form, undefined)?.calls ?? [];
+  const [call] = calls;
+  return (
+    calls.length === 1 &&
+    call?.name === FIRST_CALL.name &&
+    sameJson(call.arguments, FIRST_CALL.arguments)
+  );
 }
 
 const IDS = [FIRST_CALL.id, SECOND_CALL.id];

@@ -113,11 +113,17 @@ function callOf(name: unknown, given: unknown): ToolCall | null {
 }
 
 function readNamed(text: string, offset: number, { middle }: NamedForm): Step {
-  const found = findPattern(text, offset, middle);
+  const found = isBlank(middle) ? spaceBehindName(text, offset) : findPattern(text, offset, middle);
   const name = found && nameIn(text, offset, found);
   const json = name !== null && found ? jsonAt(text, found.end) : null;
   const call = json && callOf(name, json.value);
   return call && { calls: [call], end: json.end };
+}
+
+/** What stands between a name and its arguments where that is nothing or white space. */
+function spaceBehindName(text: string, offset: number): Found {
+  const length = text.slice(offset).search(/(?<=\S)\s|[{[]|$/);
+  return { start: offset + length, end: offset + length };
 }
 
 function nameIn(text: string, offset: number, { start }: Found): string | null {

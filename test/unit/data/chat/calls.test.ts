@@ -78,6 +78,11 @@ describe('calls in an answer', () => {
       '[CALL]find[ID]k1[ARGS]{"q": "a \\"b\\"", "n": 2}[CALL]add[ID]k2[ARGS]{"x": [1, {"y": null}]}',
     ],
     [
+      'names in the text with nothing but a space behind',
+      templateOf(each('<call>{{ c.name }} {{ c.arguments | tojson }}</call>')),
+      '<call>find {"q": "a \\"b\\"", "n": 2}</call><call>add{"x": [1, {"y": null}]}</call>',
+    ],
+    [
       'arguments one by one',
       templateOf(
         each(

@@ -2,15 +2,19 @@ import { describe, expect, it } from 'vitest';
 import { ProblemCollector } from '../../../../src/data/dataset/problems';
 import { readRow } from '../../../../src/data/rows/readRow';
 import { RowReport } from '../../../../src/data/rows/rowReport';
-import { ROW_SETTINGS } from '../../../../src/data/rows/settings';
+import { ROW_SETTINGS, type RowSettings } from '../../../../src/data/rows/settings';
 
 const ROLES = ['system', 'user', 'assistant', 'user', 'assistant'];
 
 /** What a row becomes, with the messages of its problems. */
-function read(row: unknown) {
+function read(row: unknown, tools: RowSettings['tools'] = null) {
   const problems = new ProblemCollector('f');
   const report = new RowReport(problems, 1);
-  const result = readRow(JSON.stringify(row), { line: 1, report, settings: ROW_SETTINGS });
+  const result = readRow(JSON.stringify(row), {
+    line: 1,
+    report,
+    settings: { ...ROW_SETTINGS, tools },
+  });
   return { row: result, problems: problems.problems().map(({ message }) => message) };
 }
 
@@ -47,6 +51,27 @@ describe('rows', () => {
     expect(read({ messages: chat, functions: [{ name: 'f' }] }).row).toMatchObject({
       variables: { tools },
     });
+  });
+
+  it('get the tools of the recipe, unless they have a list of their own', () => {
+    const messages = [
+      { role: 'user', content: 'q' },
+      { role: 'assistant', content: 'a' },
+    ];
+    const shared = [{ name: 'f' }];
+    const toolsOf = (row: object, tools: RowSettings['tools'] = shared) => {
+      const { row: result } = read(row, tools);
+      return result?.kind === 'messages' ? result.variables?.['tools'] : result?.kind;
+    };
+    expect(toolsOf({ messages })).toEqual(shared);
+    expect(toolsOf({ messages }, JSON.stringify(shared))).toEqual(shared);
+    expect(toolsOf({ prompt: 'q', completion: 'a' })).toEqual(shared);
+    expect(toolsOf({ instruction: 'q', output: 'a' })).toEqual(shared);
+    expect(toolsOf({ messages, tools: null })).toEqual(shared);
+    expect(toolsOf({ messages, tools: [{ name: 'g' }] })).toEqual([{ name: 'g' }]);
+    expect(toolsOf({ messages, tools: [] })).toBeNull();
+    expect(toolsOf({ prompt: 'q', completion: 'a' }, null)).toBe('completion');
+    expect(toolsOf({ text: 'q' })).toBe('text');
   });
 
   it('of ShareGPT join calls of tools that follow each other', () => {

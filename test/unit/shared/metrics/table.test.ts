@@ -23,6 +23,10 @@ test('the columns of files and pages are in the order of the table', () => {
   ]);
   expect(SCORE_NAMES).toEqual([
     'perplexity',
+    'calls_right',
+    'calls_parsed',
+    'calls_named',
+    'calls_arguments',
     'accuracy',
     'f1',
     'rmse',
