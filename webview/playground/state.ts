@@ -6,9 +6,17 @@ import {
   type PlaygroundServerState,
 } from '../../src/shared/pages/playground/protocol';
 import type { PlaygroundStringKey } from '../../src/shared/pages/playground/strings';
-import type { RowQuestion } from '../../src/shared/serveProtocol';
+import type { AnswerSettings, AskedTurn, RowQuestion } from '../../src/shared/serveProtocol';
 import type { Page } from '../shared/page';
-import { emptyColumn, isBusy, withMessage, type AnswerColumn } from './model/columns';
+import {
+  emptyColumn,
+  exampleOf,
+  isBusy,
+  turnsAfter,
+  withMessage,
+  worseThan,
+  type AnswerColumn,
+} from './model/columns';
 
 export interface PlaygroundState {
   /** What answers and how far it is loaded; null before the host's first message. */
@@ -25,6 +33,10 @@ export interface PlaygroundState {
     readonly index: number;
     readonly replaces: 'any' | 'empty' | 'none';
   } | null;
+  /** The adapter that has a second answer, by its path ('': the base model); null: none has. */
+  readonly second: string | null;
+  /** The rows that were appended last; null before. */
+  readonly appended: { readonly rows: number; readonly file: string } | null;
   /** Number of requests so far. */
   readonly asked: number;
   /** Name of the base model's column. */
@@ -42,6 +54,8 @@ export function initialPlayground(kept: unknown, base: string, baseName: string)
     row: null,
     rowFault: '',
     rowWanted: null,
+    second: null,
+    appended: null,
     kept: stored?.base === base ? stored : fresh,
     asked: 0,
     baseName,
@@ -55,12 +69,26 @@ export function reducePlayground(
   if (message.kind === 'row') return withRow(state, message.row);
   if (message.kind === 'rowFailed')
     return { ...state, rowFault: message.message, rowWanted: null, row: null };
+  if (message.kind === 'tools') return withTools(state, message.tools);
+  if (message.kind === 'appended') return { ...state, appended: message };
   if (message.kind !== 'state') return { ...state, columns: withMessage(state.columns, message) };
+  return withServer(state, message);
+}
+
+const withTools = (state: PlaygroundState, tools: string): PlaygroundState => ({
+  ...state,
+  kept: { ...state.kept, settings: { ...state.kept.settings, tools } },
+});
+
+/** The tools of the run's recipe stand in the field until it is changed. */
+function withServer(state: PlaygroundState, message: PlaygroundServerState): PlaygroundState {
+  const isUntouched = state.kept.settings.tools === null && message.tools !== '';
+  const { kept } = isUntouched ? withTools(state, message.tools) : state;
   return {
     ...state,
     server: message,
     columns: columnsFor(state, message),
-    kept: keptFor(state.kept, message),
+    kept: keptFor(kept, message),
   };
 }
 
@@ -70,12 +98,12 @@ function withRow(state: PlaygroundState, row: RowQuestion): PlaygroundState {
   const replaces = state.rowWanted?.replaces ?? 'none';
   const isWritten = state.kept.settings.prompt !== '';
   if (replaces === 'none' || (replaces === 'empty' && isWritten)) return next;
-  const { prompt, system, index } = row;
-  const settings = { ...state.kept.settings, prompt, system, row: index, chat: true };
+  const { prompt, system, index, tools } = row;
+  const settings = { ...state.kept.settings, prompt, system, tools, row: index, chat: true };
   return {
     ...next,
     kept: { ...state.kept, settings },
-    columns: state.columns.map(({ adapter, name }) => emptyColumn(adapter, name)),
+    columns: state.columns.map(({ adapter, name, sample }) => emptyColumn(adapter, name, sample)),
   };
 }
 
@@ -85,7 +113,8 @@ export function askedRow({ row, kept: { settings } }: PlaygroundState): RowQuest
     row !== null &&
     settings.row === row.index &&
     settings.prompt === row.prompt &&
-    settings.system === row.system;
+    settings.system === row.system &&
+    (settings.tools ?? '') === row.tools;
   return isAsked ? row : null;
 }
 
@@ -115,20 +144,45 @@ export function afterMessage(message: PlaygroundHostMessage, page: PlaygroundPag
 
 /** Answers stay beside the adapters that gave them. */
 function columnsFor(state: PlaygroundState, server: PlaygroundServerState): AnswerColumn[] {
-  const pathOf = ({ adapter }: AnswerColumn) =>
-    adapter === null ? '' : (state.server?.adapters[adapter]?.path ?? '');
-  const before = new Map(state.columns.map((column) => [pathOf(column), column]));
+  const keyOf = ({ adapter, sample }: AnswerColumn) => `${sample} ${pathOf(state.server, adapter)}`;
+  const before = new Map(state.columns.map((column) => [keyOf(column), column]));
   const restarted = server.phase.kind === 'loading' && state.server?.phase.kind !== 'loading';
-  const columnFor = (path: string, adapter: number | null, name: string) => {
-    const known = before.get(path);
+  const columnFor = (adapter: number | null, name: string, sample: 0 | 1) => {
+    const known = before.get(`${sample} ${pathOf(server, adapter)}`);
     return known && !(restarted && isBusy(known))
       ? { ...known, adapter, name }
-      : emptyColumn(adapter, name);
+      : emptyColumn(adapter, name, sample);
   };
-  return [
-    columnFor('', null, state.baseName),
-    ...server.adapters.map(({ path, name }, i) => columnFor(path, i, name)),
+  const models = [
+    { adapter: null, name: state.baseName },
+    ...server.adapters.map(({ name }, adapter) => ({ adapter, name })),
   ];
+  return models.flatMap(({ adapter, name }) => [
+    columnFor(adapter, name, 0),
+    ...(state.second === pathOf(server, adapter) ? [columnFor(adapter, name, 1)] : []),
+  ]);
+}
+
+/** The path of an adapter; '' for the base model. */
+const pathOf = (server: PlaygroundServerState | null, adapter: number | null): string =>
+  adapter === null ? '' : (server?.adapters[adapter]?.path ?? '');
+
+/** Shows a second answer of a column's model, or hides it. */
+export function toggleSecond(page: PlaygroundPage, { adapter, name, sample }: AnswerColumn): void {
+  const { state, change } = page;
+  const path = pathOf(state.server, adapter);
+  const others = state.columns.filter((column) => column.sample === 0);
+  stopColumns(
+    page,
+    state.columns.filter((column) => column.sample === 1),
+  );
+  if (sample === 1 || state.second === path) {
+    change({ second: null, columns: others });
+    return;
+  }
+  const at = others.findIndex((column) => column.adapter === adapter) + 1;
+  change({ second: path, columns: others.toSpliced(at, 0, emptyColumn(adapter, name, 1)) });
+  ask(page, (column) => column.adapter === adapter && column.sample === 1);
 }
 
 /** Scales stay with their adapters. */
@@ -147,34 +201,88 @@ export function keep({ state, change }: PlaygroundPage, kept: Partial<Playground
   if (state.server) change({ kept: { ...state.kept, ...kept } });
 }
 
-/** Sends the prompt to all columns, or to that of one adapter (null: the base model). */
-export function ask(page: PlaygroundPage, only?: number | null): void {
-  const { state, post, change } = page;
+/** Sends the prompt to the columns that are meant; by default to all. */
+export function ask(
+  page: PlaygroundPage,
+  isMeant: (column: AnswerColumn) => boolean = () => true,
+): void {
+  const { state, change } = page;
   const { server, kept } = state;
   if (server?.phase.kind !== 'ready' || kept.settings.prompt.trim() === '') return;
-  const isMeant = ({ adapter }: AnswerColumn) => only === undefined || adapter === only;
-  stopColumns(page, state.columns.filter(isMeant));
-  const asked = state.asked + 1;
-  const columns = state.columns.map((column): AnswerColumn => {
-    if (!isMeant(column)) return column;
-    const id = `${asked}-${column.adapter ?? 'base'}`;
-    return { ...column, id, text: '', state: { kind: 'waiting' } };
-  });
   const settings = {
     ...kept.settings,
     chat: kept.settings.chat && server.phase.has_chat_template,
   };
+  send(page, settings, (column) => (isMeant(column) ? [] : null));
+  const others = server.prompts.filter((prompt) => prompt !== settings.prompt);
+  change({ server: { ...server, prompts: [settings.prompt, ...others] } });
+}
+
+/** Sends the results of the calls of an answer, which then goes on. */
+export function goOn(page: PlaygroundPage, { id }: AnswerColumn): void {
+  const column = page.state.columns.find((own) => own.id === id);
+  const turns = column && turnsAfter(column);
+  if (!column?.asked || !turns || page.state.server?.phase.kind !== 'ready') return;
+  send(page, column.asked, (own) => (own === column ? turns : null));
+}
+
+/** @param turnsOf What was said since the prompt, in columns that are asked; null in others. */
+function send(
+  page: PlaygroundPage,
+  settings: AnswerSettings,
+  turnsOf: (column: AnswerColumn) => readonly AskedTurn[] | null,
+): void {
+  const { state, post, change } = page;
+  stopColumns(
+    page,
+    state.columns.filter((column) => turnsOf(column) !== null),
+  );
+  const asked = state.asked + 1;
+  const columns = state.columns.map((column): AnswerColumn => {
+    const turns = turnsOf(column);
+    if (!turns) return column;
+    const { adapter, name, sample } = column;
+    const id = `${asked}-${adapter ?? 'base'}-${sample}`;
+    const empty = emptyColumn(adapter, name, sample);
+    return { ...empty, id, asked: settings, turns, state: { kind: 'waiting' } };
+  });
   post({
     kind: 'ask',
     settings,
-    columns: columns.filter(isMeant).map(({ id, adapter }) => ({
-      id: id!,
-      adapter,
-      scale: adapter === null ? 1 : adapterScale(state, adapter),
-    })),
+    columns: columns.flatMap(({ id, adapter, sample, turns }, i) =>
+      columns[i] === state.columns[i]
+        ? []
+        : {
+            id: id!,
+            adapter,
+            scale: adapter === null ? 1 : adapterScale(state, adapter),
+            seed: sample === 0 ? null : settings.seed + sample,
+            turns: [...turns],
+          },
+    ),
   });
-  const others = server.prompts.filter((prompt) => prompt !== settings.prompt);
-  change({ asked, columns, server: { ...server, prompts: [settings.prompt, ...others] } });
+  change({ asked, columns });
+}
+
+/** Keeps what is typed as the result of a call. */
+export function setResult(page: PlaygroundPage, id: string | null, at: number, text: string): void {
+  const { columns } = page.state;
+  page.change({
+    columns: columns.map((column) =>
+      column.id === id ? { ...column, results: column.results.with(at, text) } : column,
+    ),
+  });
+}
+
+/** Appends an answer to a dataset. */
+export function append({ post }: PlaygroundPage, column: AnswerColumn): void {
+  post({ kind: 'append', example: exampleOf(column) });
+}
+
+/** Appends an answer as better than the others. */
+export function prefer({ post, state }: PlaygroundPage, column: AnswerColumn): void {
+  const rejected = worseThan(column, state.columns).map(exampleOf);
+  post({ kind: 'prefer', chosen: exampleOf(column), rejected });
 }
 
 /** Stops those of the columns that are being answered. */

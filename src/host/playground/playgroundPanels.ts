@@ -1,6 +1,7 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
+import { exactText } from '../../shared/exactText';
 import {
   asPlaygroundPageMessage,
   asPlaygroundPageState,
@@ -9,6 +10,7 @@ import {
   type PlaygroundServerState,
 } from '../../shared/pages/playground/protocol';
 import type { ServeEvent } from '../../shared/serveProtocol';
+import { toolsIn } from '../../shared/tools';
 import { VIEWS } from '../manifest/ids';
 import { refuseUntrusted } from '../jobs/jobs';
 import { t } from '../text/l10n';
@@ -18,6 +20,7 @@ import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText } from '../webview/copyAndSave';
+import { PlaygroundFiles } from './playgroundFiles';
 import { keepPrompt, readPrompts } from './prompts';
 import type { RunSummary } from '../runs/run';
 import { Server } from './server';
@@ -74,6 +77,7 @@ class PlaygroundPanel implements PanelPage {
   private phase: PlaygroundServerState['phase'] = { kind: 'loading', fraction: 0 };
   private prompts: readonly string[] = [];
   private starts = 0;
+  private readonly files: PlaygroundFiles;
   /** The first start of the server, while it is under way. */
   private loading: Promise<void> | undefined;
 
@@ -85,6 +89,7 @@ class PlaygroundPanel implements PanelPage {
   ) {
     const { webview } = panel;
     this.send = sender(panel);
+    this.files = new PlaygroundFiles(this.send, () => this.folder);
     setTitle(panel, t('Try on {0}', path.basename(base)));
     this.disposables = [
       webview.onDidReceiveMessage((message: unknown) => {
@@ -144,6 +149,9 @@ class PlaygroundPanel implements PanelPage {
         return copyText(message.text);
       case 'trouble':
         this.options.log(`Playground: ${message.message}`);
+        return;
+      default:
+        return this.files.handle(message);
     }
   }
 
@@ -168,10 +176,12 @@ class PlaygroundPanel implements PanelPage {
     columns,
   }: Extract<PlaygroundPageMessage, { kind: 'ask' }>): Promise<void> {
     const { base, adapters } = this;
-    for (const { id, adapter, scale } of columns) {
+    for (const { id, adapter, scale, seed, turns } of columns) {
       const chosen = adapter === null ? null : (adapters[adapter] ?? null);
       const chat_template_kwargs = variablesFor(chosen, { base, adapters }, this.options.runs());
-      this.server?.send({ kind: 'answer', id, settings, adapter, scale, chat_template_kwargs });
+      const own = { ...settings, seed: seed ?? settings.seed };
+      const request = { kind: 'answer', id, settings: own, adapter, scale, turns } as const;
+      this.server?.send({ ...request, chat_template_kwargs });
     }
     this.prompts = await keepPrompt(this.folder, settings.prompt);
   }
@@ -251,16 +261,26 @@ class PlaygroundPanel implements PanelPage {
       adapters,
       prompts: [...this.prompts],
       rows: this.runOf(this.adapters) !== null,
+      tools: this.tools,
       phase: this.phase,
     });
   }
 
-  /** The run that has trained the first of the adapters that a run has trained, or the base. */
   private runOf(adapters: readonly string[]): string | null {
+    return this.summaryOf(adapters)?.dir ?? null;
+  }
+
+  /** The run that has trained the first of the adapters that a run has trained, or the base. */
+  private summaryOf(adapters: readonly string[]): RunSummary | undefined {
     const runs = this.options.runs();
     const places = [...adapters, this.base];
-    const found = places.flatMap((place) => runOf(place, runs) ?? []);
-    return found[0]?.dir ?? null;
+    return places.flatMap((place) => runOf(place, runs) ?? [])[0];
+  }
+
+  /** The tools of the run's recipe, as JSON. */
+  private get tools(): string {
+    const tools = toolsIn(this.summaryOf(this.adapters)?.tools);
+    return tools && tools.length > 0 ? exactText(tools, 2) : '';
   }
 
   /** The folder that stores the prompts: the workspace folder of the base model, else the first. */

@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { StepLine } from '../../shared/metrics/lines';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { asTemplateVariables, type TemplateVariables } from '../../shared/chatVariables';
+import { asTools, type Tools } from '../../shared/tools';
 import type { TrainingMethod } from '../../shared/recipe';
 import { methodOf, type RunRecord, type RunState } from '../../shared/run';
 import type { RemoteRun, RunSnapshot } from './readRun';
@@ -41,6 +42,7 @@ export interface RunSummary {
   readonly dataset: string | null;
   /** What its chat template got beside the messages; null while it is unknown. */
   readonly templateVariables: TemplateVariables | null;
+  readonly tools: Tools | null;
   readonly notes: RunNotes;
   /** Where it is computed; null: on this machine. */
   readonly remote: RemoteRun | null;
@@ -80,6 +82,7 @@ const EMPTY = {
   base: null,
   dataset: null,
   templateVariables: null,
+  tools: null,
   notes: NO_NOTES,
 } as const;
 
@@ -111,6 +114,7 @@ function fromRecord(
     base: recipe.base,
     dataset: describeDataset(recipe.dataset),
     templateVariables: asTemplateVariables(recipe.chat_template_kwargs) ?? null,
+    tools: asTools(recipe.tools) ?? null,
     problem: record.error?.message ?? null,
     notes,
     remote,

@@ -8,14 +8,19 @@ import {
   withMessage,
   isBusy,
   answerParts,
+  turnsAfter,
+  worseThan,
   type AnswerColumn,
 } from '../../../webview/playground/model/columns';
+import { toolNames } from '../../../webview/playground/model/tools';
 
 const asked = (adapter: number | null, id: string): AnswerColumn => ({
   ...emptyColumn(adapter, 'x'),
   id,
   state: { kind: 'waiting' },
 });
+
+const DONE = { tokens: 2, seconds: 1, stopped: false, parts: null, example: '' };
 
 test('appends streamed text to its column and ignores text for other requests', () => {
   let columns: readonly AnswerColumn[] = [asked(null, 'a'), asked(0, 'b')];
@@ -26,10 +31,11 @@ test('appends streamed text to its column and ignores text for other requests', 
     ['', 'waiting'],
     ['one two', 'writing'],
   ]);
-  columns = withMessage(
-    withMessage(columns, { kind: 'done', id: 'b', tokens: 2, seconds: 1, stopped: false }),
-    { kind: 'failed', id: 'a', message: 'no' },
-  );
+  columns = withMessage(withMessage(columns, { kind: 'done', id: 'b', ...DONE }), {
+    kind: 'failed',
+    id: 'a',
+    message: 'no',
+  });
   expect(columns.map(isBusy)).toEqual([false, false]);
   expect(columns[0]!.state).toEqual({ kind: 'failed', message: 'no' });
 });
@@ -73,4 +79,41 @@ test('validates messages and persisted state', () => {
     scales: [],
     settings: { temperature: 0 },
   });
+});
+
+test('goes on with a conversation only when all results of calls are there', () => {
+  const call = { id: 'call00001', name: 'f', arguments: '{}' };
+  const parts = { content: 'a', reasoning: 'r', calls: [call], faulty: false };
+  const done = withMessage([asked(0, 'a')], { kind: 'done', id: 'a', ...DONE, parts })[0]!;
+  expect(done.results).toEqual(['']);
+  expect(turnsAfter(done)).toBeNull();
+  expect(turnsAfter({ ...done, results: [' 7 '] })).toEqual([
+    { role: 'assistant', content: 'a', reasoning: 'r', calls: [call] },
+    { role: 'tool', tool_call_id: 'call00001', name: 'f', content: '7' },
+  ]);
+  expect(turnsAfter(asked(0, 'a'))).toBeNull();
+});
+
+test('compares finished answers to one question that differ', () => {
+  const settings = asPlaygroundPageState({ base: '/b', adapters: [] })!.settings;
+  const finished = (text: string, change: Partial<AnswerColumn> = {}): AnswerColumn => ({
+    ...emptyColumn(null, text),
+    text,
+    asked: settings,
+    state: { kind: 'done', ...DONE, example: `{"${text}"}` },
+    ...change,
+  });
+  const [a, b, same] = [finished('a'), finished('b'), finished('a ')];
+  const other = finished('c', { asked: { ...settings, prompt: 'other' } });
+  const later = finished('d', { turns: [{ role: 'user', content: 'x' }] });
+  const seeded = finished('e', { asked: { ...settings, seed: 5 } });
+  const columns = [a, b, same, other, later, seeded, asked(0, 'x')];
+  expect(worseThan(a, columns)).toEqual([b, seeded]);
+  expect(worseThan(asked(0, 'x'), columns)).toEqual([]);
+});
+
+test('names the tools of a JSON list', () => {
+  expect(toolNames(' ')).toEqual([]);
+  expect(toolNames('[{"name": "f"}, {"function": {"name": "g"}}]')).toEqual(['f', 'g']);
+  for (const wrong of ['x', '{}', '[{}]', '[{"name": ""}]']) expect(toolNames(wrong)).toBeNull();
 });

@@ -10,24 +10,13 @@ import {
   startPages,
   THEMES,
 } from './openPage.mjs';
+import { READY, state, tell } from './playgrounds.mjs';
 
 let pages;
 before(async () => {
   pages = await startPages('playground', { base: '/models/tiny' });
 });
 after(() => pages?.close());
-
-const ADAPTERS = [
-  { path: '/runs/a/adapter', name: 'Plain words to git' },
-  { path: '/runs/b/adapter', name: 'Answers with rhymes' },
-];
-const tell = (page, message) => page.evaluate((value) => window.postMessage(value, '*'), message);
-const state = (
-  phase,
-  adapters = ADAPTERS,
-  prompts = ['Undo the last commit but keep its changes staged'],
-) => ({ kind: 'state', base: 'tiny', adapters, prompts, phase });
-const READY = { kind: 'ready', has_chat_template: true, device: 'libtensorflow on CPU' };
 
 async function open(options) {
   const shown = await pages.open(options);
@@ -117,6 +106,7 @@ test('queries the base and each adapter at its scale, and again after its scale 
     seed: 0,
     max_new_tokens: 128,
     row: null,
+    tools: null,
   });
   await page.locator('#temperature').fill('0.8');
   await page.locator('#temperature').press('Tab');

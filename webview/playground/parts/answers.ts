@@ -4,13 +4,24 @@ import { ref } from 'lit-html/directives/ref.js';
 import { repeat } from 'lit-html/directives/repeat.js';
 import { MAX_SCALE } from '../../../src/shared/pages/playground/protocol';
 import { html } from '../../shared/html';
-import { icon, iconButton } from '../../shared/templates';
-import { answerParts, isBusy, type AnswerColumn } from '../model/columns';
+import { icon, iconButton, secondaryButton } from '../../shared/templates';
+import {
+  answerParts,
+  exampleOf,
+  isBusy,
+  partsOf,
+  worseThan,
+  type AnswerColumn,
+} from '../model/columns';
+import { callView, reasoningView, resultsView, turnsView } from './calls';
 import {
   adapterScale,
+  append,
   ask,
   askedRow,
   keep,
+  prefer,
+  toggleSecond,
   type PlaygroundPage,
   type PlaygroundState,
 } from '../state';
@@ -24,13 +35,24 @@ export function answersView(page: PlaygroundPage, state: PlaygroundState): Templ
     <div class="answers">
       ${repeat(
         columns,
-        ({ adapter, name }) => `${adapter ?? 'base'} ${name}`,
+        ({ adapter, name, sample }) => `${adapter ?? 'base'} ${sample} ${name}`,
         (column) => answerCard(page, state, column),
       )}
       ${expectedCard(page, state)}
     </div>
     <p class="hint" ?hidden=${!hasMarks}>${t('marks')}</p>
+    ${appendedView(page, state)}
   </section>`;
+}
+
+/** Says that rows were appended to a file. */
+function appendedView({ t, format, post }: PlaygroundPage, { appended }: PlaygroundState) {
+  return html`<div class="bar">
+    <span role="status" class="appended"
+      >${appended ? t('appended', format.count(appended.rows), appended.file) : nothing}</span
+    >
+    ${appended ? secondaryButton(t('otherFile'), () => post({ kind: 'otherFile' })) : nothing}
+  </div>`;
 }
 
 /** What the row teaches, beside the answers to its question. */
@@ -53,17 +75,20 @@ function isExact(state: PlaygroundState, { text, state: { kind } }: AnswerColumn
 
 function answerCard(page: PlaygroundPage, state: PlaygroundState, column: AnswerColumn) {
   const { t, post } = page;
-  const { adapter, name } = column;
+  const { adapter, sample } = column;
+  const name = nameOf(page, state, column);
   const base = baseAnswer(state, column);
   const remove = () => {
-    if (adapter !== null) post({ kind: 'removeAdapter', adapter });
+    if (sample === 1) toggleSecond(page, column);
+    else if (adapter !== null) post({ kind: 'removeAdapter', adapter });
   };
+  const isRemovable = adapter !== null || sample === 1;
   return html`<article class="card" aria-label=${name}>
     <header>
       <h2>${name}</h2>
-      ${adapter === null ? nothing : iconButton('close', t('remove', name), remove)}
+      ${isRemovable ? iconButton('close', t('remove', name), remove) : nothing}
     </header>
-    ${adapter === null ? nothing : scaleSlider(page, state, { adapter, name })}
+    ${adapter === null || sample === 1 ? nothing : scaleSlider(page, state, { adapter, name })}
     <div
       class="text"
       tabindex="0"
@@ -72,8 +97,11 @@ function answerCard(page: PlaygroundPage, state: PlaygroundState, column: Answer
       aria-busy=${isBusy(column)}
       ${ref((element) => isBusy(column) && scrollToEnd(element))}
     >
+      ${turnsView(page, column.turns)}
       <span class="written">${answerContent(page, column, base)}</span>
+      ${callsView(page, column)}
     </div>
+    ${resultsView(page, column, partsOf(column)?.calls ?? [])}
     <p class="caption" role="status">
       ${
         isExact(state, column)
@@ -81,7 +109,51 @@ function answerCard(page: PlaygroundPage, state: PlaygroundState, column: Answer
           : nothing
       }${answerFacts(page, column, base)}
     </p>
+    ${cardActions(page, state, column)}
   </article>`;
+}
+
+const nameOf = ({ t, format }: PlaygroundPage, { kept }: PlaygroundState, column: AnswerColumn) => {
+  const seed = (column.asked?.seed ?? kept.settings.seed) + column.sample;
+  return column.sample === 0 ? column.name : t('second.name', column.name, format.count(seed));
+};
+
+/** What can be done with a finished answer. */
+function cardActions(page: PlaygroundPage, state: PlaygroundState, column: AnswerColumn) {
+  if (exampleOf(column) === '') return nothing;
+  const { t } = page;
+  const action = (key: 'append' | 'better' | 'second', click: () => void) =>
+    html`<vscode-button
+      class=${key}
+      appearance="secondary"
+      title=${t(`${key}.hint`)}
+      @click=${click}
+      >${t(key)}</vscode-button
+    >`;
+  const isComparable = worseThan(column, state.columns).length > 0;
+  const hasSecond = column.sample === 0 && column.turns.length === 0;
+  return html`<div class="actions">
+    ${isComparable ? action('better', () => prefer(page, column)) : nothing}
+    ${action('append', () => append(page, column))}
+    ${hasSecond ? action('second', () => toggleSecond(page, column)) : nothing}
+  </div>`;
+}
+
+/** Reasoning and calls of a finished answer. */
+function callsView(page: PlaygroundPage, column: AnswerColumn) {
+  const parts = partsOf(column);
+  if (!parts) return nothing;
+  return html`${reasoningView(page, parts.reasoning)}${parts.calls.map((call) =>
+    callView(page, call),
+  )}
+  ${parts.faulty ? html`<p class="failure">${page.t('call.faulty')}</p>` : nothing}`;
+}
+
+/** Whether an answer has more than text, and is shown in parts. */
+function inParts(column: AnswerColumn): string | null {
+  const parts = partsOf(column);
+  const hasMore = parts !== null && (parts.calls.length > 0 || parts.reasoning !== '');
+  return hasMore && !parts.faulty ? parts.content : null;
 }
 
 /** The base model's answer that an adapter's finished answer is compared with. */
@@ -98,7 +170,10 @@ function scrollToEnd(element: Element | undefined): void {
   });
 }
 
-function answerContent({ t }: PlaygroundPage, { text, state }: AnswerColumn, base: string | null) {
+function answerContent({ t }: PlaygroundPage, column: AnswerColumn, base: string | null) {
+  const { text, state } = column;
+  const content = inParts(column);
+  if (content !== null) return content;
   if (state.kind === 'failed') return html`<span class="failure">${state.message}</span>`;
   if (text !== '' && base === null) return text;
   if (text !== '')
@@ -148,7 +223,8 @@ function scaleSlider(
     keep(page, { scales: adapters.map((_, i) => (i === adapter ? value : (scales[i] ?? 1))) });
   };
   const letGo = () => {
-    if (page.state.columns.some(({ id: asked }) => asked !== null)) ask(page, adapter);
+    if (page.state.columns.some(({ id: asked }) => asked !== null))
+      ask(page, (column) => column.adapter === adapter);
   };
   return html`<div class="smoothing">
     <span>${t('scale')}</span>

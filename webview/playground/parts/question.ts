@@ -10,6 +10,7 @@ import { markdownTable } from '../../shared/markdown';
 import { secondaryButton } from '../../shared/templates';
 import { isBusy } from '../model/columns';
 import { rowView } from './row';
+import { toolsField } from './tools';
 import { ask, keep, stopColumns, type PlaygroundPage, type PlaygroundState } from '../state';
 
 type Settings = PlaygroundPageState['settings'];
@@ -41,7 +42,7 @@ export function questionView(
       @input=${(event: Event) => set(page, { prompt: textOf(event) })}
       @keydown=${press}
     ></textarea>
-    ${systemField(page, state)}
+    ${systemField(page, state)} ${toolsField(page, state)}
     <div class="bar">
       ${chatBox(page, state, server)} ${numberFields(page, state)} ${actions(page, state, server)}
     </div>

@@ -1,6 +1,11 @@
 import * as v from 'valibot';
 import { parsed } from '../../parsed';
-import { AnswerSettingsSchema, RowQuestionSchema } from '../../serveProtocol';
+import {
+  AnswerPartsSchema,
+  AnswerSettingsSchema,
+  RowQuestionSchema,
+  TurnSchema,
+} from '../../serveProtocol';
 import { TEXT_SCHEMA } from '../dashboard/guards';
 
 // The messages between the extension host and the playground, on which a base model and its
@@ -19,6 +24,8 @@ export const PlaygroundHostMessageSchema = v.variant('kind', [
     prompts: v.array(text),
     /** Whether rows of a run can be asked for. */
     rows: v.optional(v.boolean(), false),
+    /** The tools of the run's recipe, as JSON; empty: none. */
+    tools: v.optional(text, ''),
     phase: v.variant('kind', [
       v.object({ kind: v.literal('loading'), fraction: number }),
       v.object({ kind: v.literal('ready'), has_chat_template: v.boolean(), device: text }),
@@ -34,8 +41,16 @@ export const PlaygroundHostMessageSchema = v.variant('kind', [
     tokens: number,
     seconds: number,
     stopped: v.boolean(),
+    /** Null for what is no chat. */
+    parts: v.optional(v.nullable(AnswerPartsSchema), null),
+    /** The prompt with the answer, as a row of a dataset; empty without an answer. */
+    example: v.optional(text, ''),
   }),
   v.object({ kind: v.literal('failed'), id: text, message: text }),
+  /** The tools of a file that was chosen. */
+  v.object({ kind: v.literal('tools'), tools: text }),
+  /** Rows were appended to a file of this name. */
+  v.object({ kind: v.literal('appended'), rows: number, file: text }),
 ]);
 export type PlaygroundHostMessage = v.InferOutput<typeof PlaygroundHostMessageSchema>;
 export type PlaygroundServerState = Extract<PlaygroundHostMessage, { kind: 'state' }>;
@@ -44,10 +59,14 @@ const ColumnSchema = v.object({
   id: text,
   adapter: v.nullable(v.pipe(number, v.integer(), v.minValue(0))),
   scale: v.pipe(number, v.minValue(0)),
+  /** Null: that of the settings. */
+  seed: v.optional(v.nullable(v.pipe(number, v.integer(), v.minValue(0))), null),
+  turns: v.optional(v.array(TurnSchema), []),
 });
 
 const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.picklist(['ready', 'addAdapter', 'reload']) }),
+  v.object({ kind: v.picklist(['chooseTools', 'otherFile']) }),
   v.object({
     kind: v.literal('removeAdapter'),
     adapter: v.pipe(number, v.integer(), v.minValue(0)),
@@ -59,6 +78,10 @@ const PageMessageSchema = v.variant('kind', [
   }),
   v.object({ kind: v.literal('row'), index: v.pipe(number, v.integer(), v.minValue(0)) }),
   v.object({ kind: v.literal('stop'), ids: v.array(text) }),
+  /** Appends a row to a dataset. */
+  v.object({ kind: v.literal('append'), example: text }),
+  /** Appends a row for each answer that is worse than the chosen one. */
+  v.object({ kind: v.literal('prefer'), chosen: text, rejected: v.array(text) }),
   TEXT_SCHEMA,
   v.object({ kind: v.literal('trouble'), message: text }),
 ]);
@@ -78,6 +101,7 @@ const PageStateSchema = v.object({
     seed: 0,
     max_new_tokens: 128,
     row: null,
+    tools: null,
   }),
   /** Of each adapter. */
   scales: v.optional(v.array(v.pipe(number, v.minValue(0), v.maxValue(MAX_SCALE))), []),
