@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
+import { COMPANION_NAME } from './pins';
 import { exec, lastLines, type ExecOptions } from './exec';
 
 /**
@@ -99,6 +100,6 @@ async function findPip({ cwd, env, signal }: PythonOptions): Promise<string> {
       return python;
   }
   throw new LoraError('runtime', 'No Python with pip was found to download libtensorflow.', {
-    fix: 'Install Python 3 with pip, or set lora.runtime.path to a folder with libtensorflow. Python is needed for this download only.',
+    fix: `Install Python 3 with pip, which is needed for this download only. The extension ${COMPANION_NAME} needs none. Or set lora.runtime.path to a folder with libtensorflow.`,
   });
 }
