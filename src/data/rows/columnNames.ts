@@ -50,6 +50,7 @@ const pairsOf = (names: ColumnNames): (readonly [string, string])[] =>
 /** The columns with the names that they should have; the others keep theirs. */
 export function renamed(columns: Columns, names: ColumnNames): Columns {
   const pairs = pairsOf(names);
+  if (pairs.length === 0) return columns;
   const taken = new Set<string>(pairs.flat());
   const others = Object.entries(columns).filter(([key]) => !taken.has(key));
   const own = pairs

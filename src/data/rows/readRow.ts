@@ -234,10 +234,10 @@ function namesIn(
 ): ColumnNames | null {
   const { columns: asked = {} } = settings;
   if (Object.keys(asked).length > 0) return checkNames(given, asked, report) ? asked : null;
-  const present = withoutNulls(given);
-  const has = ({ required }: Format) => required.every((key) => key in present);
+  const has = ({ required }: Format) =>
+    required.every((key) => given[key] !== undefined && given[key] !== null);
   if (formats.some(has)) return asked;
-  return knownNames(Object.keys(present), rowFormOf(settings)) ?? asked;
+  return knownNames(Object.keys(withoutNulls(given)), rowFormOf(settings)) ?? asked;
 }
 
 const isPair = (row: Columns): boolean =>
