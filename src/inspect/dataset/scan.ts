@@ -18,7 +18,6 @@ const OTHERS = '…';
 /** Reads all rows once, and keeps what there is to say of them. */
 export class Scan {
   isComplete = false;
-  counted = 0;
   private readonly duplicates = new DuplicateFinder();
   private readonly roles = new Map<string, number>();
   private readonly scripts = new Map<string, number>();
@@ -35,7 +34,6 @@ export class Scan {
     const onBytes = (done: number, size: number) => control.report(done / Math.max(1, size));
     for await (const batch of table.rows(0, onBytes)) {
       for (const raw of batch) this.add(raw, facts, excluded);
-      this.counted = facts.length;
       await control.pause();
     }
     this.isComplete = true;

@@ -44,6 +44,8 @@ export class DatasetSession implements OpenedDataset {
   counter: TokenCounter | null = null;
   private tools: RowTools | null = null;
   private scan: Scan;
+  /** Rows that were counted so far. */
+  private seen = 0;
   private entries: Set<string>;
   private view: View;
   private version = ++versions;
@@ -84,7 +86,7 @@ export class DatasetSession implements OpenedDataset {
 
   /** Rows that are known to exist. */
   get total(): number {
-    return this.table.count ?? Math.max(this.scan.counted, this.facts.length);
+    return this.table.count ?? Math.max(this.seen, this.facts.length);
   }
 
   get isRead(): boolean {
@@ -335,10 +337,14 @@ export class DatasetSession implements OpenedDataset {
   private countRows(): Promise<void> {
     const { table } = this;
     return this.jobs.start('count', async (control) => {
-      await table.countRows((done, size) => {
-        control.signal.throwIfAborted();
-        control.report(done / Math.max(1, size));
-      });
+      if (table.count !== null) return null;
+      let seen = 0;
+      const onBytes = (done: number, size: number) => control.report(done / Math.max(1, size));
+      for await (const batch of table.rows(0, onBytes)) {
+        seen += batch.length;
+        this.seen = Math.max(this.seen, seen);
+        await control.pause();
+      }
       return null;
     });
   }

@@ -103,7 +103,7 @@ async function serve(
   { answerData, ROW_SETTINGS },
   page,
   file,
-  { base, maxLength = 1024, readOnly = null },
+  { base, maxLength = 1024, readOnly = null } = {},
 ) {
   const ask = (kind, asked = {}) => answerData({ kind, asked: { ...asked, file } });
   const send = (message) => page.evaluate((value) => window.postMessage(value, '*'), message);
