@@ -1,6 +1,5 @@
 import type { EvalLine } from './metrics/lines';
 import { METRICS, SCORE_NAMES, type ScoreName } from './metrics/table';
-import type { RunRecord } from './run';
 import type { ProblemType, Task } from './task';
 
 /** What the best evaluation is chosen by: the validation loss, or a score of the task. */
@@ -19,10 +18,14 @@ export function isGreaterBetter(metric: BestMetric): boolean {
   return !('lower' in row);
 }
 
+/** What is read of a run's record, whose own type depends on this file. */
+interface TrainedRun {
+  readonly recipe: { readonly training?: Readonly<Record<string, unknown>> };
+}
+
 /** What best/ of a run is chosen by; recipes of older versions name nothing: the loss. */
-export function bestMetricOf(run: Pick<RunRecord, 'recipe'> | null): BestMetric {
-  const training: Readonly<Record<string, unknown>> | undefined = run?.recipe.training;
-  const name = training?.['metric_for_best_model'];
+export function bestMetricOf(run: TrainedRun | null): BestMetric {
+  const name = run?.recipe.training?.['metric_for_best_model'];
   return isBestMetric(name) ? name : 'loss';
 }
 
