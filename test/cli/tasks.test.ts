@@ -103,7 +103,7 @@ const CASES: Readonly<Record<string, Case>> = {
     task: 'embedding',
     base: 'bert',
     rows: words(24, (c, i) => ({ anchor: `${c} ${i}`, positive: `is ${c} ${i}` })),
-    scores: ['cosine', 'retrieval'],
+    scores: ['cosine', 'retrieval', 'ndcg_at_10', 'mrr_at_10', 'recall_at_10'],
     head: {},
     task_type: 'FEATURE_EXTRACTION',
   },

@@ -191,7 +191,11 @@ class Encoder {
 
   pair({ line, anchor, positive, negatives = [], score }: PairRow): Encoded {
     const texts = [anchor, positive, ...negatives].map((text) => this.single(this.start(text)));
-    const [a, b, ...others] = texts.map(({ ids }) => ids) as [Int32Array, Int32Array];
+    const [a, b, ...others] = texts.map(({ ids }) => ids) as [
+      Int32Array,
+      Int32Array,
+      ...Int32Array[],
+    ];
     return {
       example: {
         kind: 'pair',

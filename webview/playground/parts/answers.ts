@@ -122,20 +122,16 @@ const nameOf = ({ t, format }: PlaygroundPage, { kept }: PlaygroundState, column
 function cardActions(page: PlaygroundPage, state: PlaygroundState, column: AnswerColumn) {
   if (exampleOf(column) === '') return nothing;
   const { t } = page;
-  const action = (key: 'append' | 'better' | 'second', click: () => void) =>
-    html`<vscode-button
-      class=${key}
-      appearance="secondary"
-      title=${t(`${key}.hint`)}
-      @click=${click}
+  const action = (key: 'append' | 'better' | 'second', hint: string, click: () => void) =>
+    html`<vscode-button class=${key} appearance="secondary" title=${hint} @click=${click}
       >${t(key)}</vscode-button
     >`;
   const isComparable = worseThan(column, state.columns).length > 0;
   const hasSecond = column.sample === 0 && column.turns.length === 0;
   return html`<div class="actions">
-    ${isComparable ? action('better', () => prefer(page, column)) : nothing}
-    ${action('append', () => append(page, column))}
-    ${hasSecond ? action('second', () => toggleSecond(page, column)) : nothing}
+    ${isComparable ? action('better', t('better.hint'), () => prefer(page, column)) : nothing}
+    ${action('append', t('append.hint'), () => append(page, column))}
+    ${hasSecond ? action('second', t('second.hint'), () => toggleSecond(page, column)) : nothing}
   </div>`;
 }
 

@@ -61,7 +61,6 @@ export const DATA_STRINGS = {
   'statistics.lengths.characters': 'Length in characters',
   'statistics.lengths.tokens': 'Length in tokens',
   'statistics.length': 'Half of the rows are at most {0} long, the longest {1}.',
-  'statistics.bin': '{0} to {1}: {2} {2|row|rows}',
   'statistics.roles': 'Messages by role',
   'statistics.scripts': 'Rows by script',
   'statistics.faults': 'Errors',

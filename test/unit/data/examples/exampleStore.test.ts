@@ -42,7 +42,7 @@ const EXAMPLES = [
 
 /** Weights are kept in f32. */
 const rounded = (example: Example): Example =>
-  'weight' in example ? { ...example, weight: Math.fround(example.weight!) } : example;
+  'weight' in example ? { ...example, weight: Math.fround(example.weight) } : example;
 
 describe.each([
   ['in memory', 2 ** 20],

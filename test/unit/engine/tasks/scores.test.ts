@@ -114,7 +114,7 @@ describe('the scores of pairs', () => {
   const found = (input: object, outputs: number[]) => {
     const scorer = scorerOf('embedding', null);
     scorer.add(
-      { ...batch([], 0), ...input } as Parameters<typeof scorer.add>[0],
+      { ...batch([], 0), ...input },
       Float32Array.from(outputs),
     );
     return scorer.scores(0);
