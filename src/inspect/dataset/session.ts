@@ -23,11 +23,11 @@ import { Scan } from './scan';
 import { gridRow, rowDetail, type RowTools } from './shownRow';
 import { TokenCounter } from './tokenCounter';
 import { NO_FILTER, viewOf, type View } from './view';
-import { findJob } from './work/find';
-import { leaksJob } from './work/leaks';
-import { nearJob } from './work/near';
-import { splitJob } from './work/split';
-import { tokensJob } from './work/tokens';
+import { findJob } from './jobKinds/find';
+import { leaksJob } from './jobKinds/leaks';
+import { nearJob } from './jobKinds/near';
+import { splitJob } from './jobKinds/split';
+import { tokensJob } from './jobKinds/tokens';
 
 /** How long visible rows are tokenized before an answer, in ms. */
 const MEASURED_MS = 150;

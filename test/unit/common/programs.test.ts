@@ -141,8 +141,8 @@ describe('the environment of a program', () => {
   });
 
   it('knows the names of variables in any case on Windows', () => {
-    const Path = String.raw`C:\Windows;.;D:\work\bin`;
-    expect(safeEnvironment({ Path }, [String.raw`D:\work`], 'win32')).toEqual({
+    const Path = String.raw`C:\Windows;.;D:\data\bin`;
+    expect(safeEnvironment({ Path }, [String.raw`D:\data`], 'win32')).toEqual({
       Path: String.raw`C:\Windows`,
     });
   });
@@ -150,11 +150,11 @@ describe('the environment of a program', () => {
 
 it.each([
   ['file:///C:/tools/loader.mjs', true],
-  ['file:///D:/work/evil.mjs', false],
-  ['file:///d:/Work/evil.mjs', false],
+  ['file:///D:/data/evil.mjs', false],
+  ['file:///d:/Data/evil.mjs', false],
   ['./evil.mjs', false],
 ])('on Windows, NODE_OPTIONS that load %s are kept: %s', (url, isKept) => {
   const NODE_OPTIONS = `--import ${url}`;
-  const safe = safeEnvironment({ NODE_OPTIONS }, [String.raw`D:\work`], 'win32');
+  const safe = safeEnvironment({ NODE_OPTIONS }, [String.raw`D:\data`], 'win32');
   expect(safe).toEqual(isKept ? { NODE_OPTIONS } : {});
 });

@@ -3,10 +3,10 @@ import { isInFolder, isSamePath } from '../../../src/common/samePath';
 
 describe('on Windows', () => {
   it.each([
-    ['c:\\Work\\Übung', 'C:\\work\\übung'],
-    ['C:/work/a.jsonl', 'c:\\work\\a.jsonl'],
-    ['C:\\work\\', 'C:\\work'],
-    ['C:\\work\\.\\x\\..\\a', 'C:\\work\\a'],
+    ['c:\\Data\\Übung', 'C:\\data\\übung'],
+    ['C:/data/a.jsonl', 'c:\\data\\a.jsonl'],
+    ['C:\\data\\', 'C:\\data'],
+    ['C:\\data\\.\\x\\..\\a', 'C:\\data\\a'],
     ['\\\\Server\\Share\\a', '//server/share/a'],
     ['C:\\', 'c:/'],
   ])('%s is %s', (a, b) => {
@@ -14,18 +14,18 @@ describe('on Windows', () => {
   });
 
   it('other files are others', () => {
-    expect(isSamePath('C:\\work\\a', 'D:\\work\\a', 'win32')).toBe(false);
-    expect(isSamePath('C:\\work\\a', 'C:\\work\\ab', 'win32')).toBe(false);
+    expect(isSamePath('C:\\data\\a', 'D:\\data\\a', 'win32')).toBe(false);
+    expect(isSamePath('C:\\data\\a', 'C:\\data\\ab', 'win32')).toBe(false);
   });
 
   it.each([
-    ['c:\\Work\\run\\adapter', 'C:\\work\\run', true],
-    ['C:/work/run/adapter', 'C:\\work\\run\\', true],
+    ['c:\\Data\\run\\adapter', 'C:\\data\\run', true],
+    ['C:/data/run/adapter', 'C:\\data\\run\\', true],
     ['C:\\a', 'c:\\', true],
-    ['C:\\work\\run2\\adapter', 'C:\\work\\run', false],
-    ['C:\\work\\run', 'C:\\work\\run', false],
-    ['C:\\work\\run\\..\\other', 'C:\\work\\run', false],
-    ['D:\\work\\run\\adapter', 'C:\\work\\run', false],
+    ['C:\\data\\run2\\adapter', 'C:\\data\\run', false],
+    ['C:\\data\\run', 'C:\\data\\run', false],
+    ['C:\\data\\run\\..\\other', 'C:\\data\\run', false],
+    ['D:\\data\\run\\adapter', 'C:\\data\\run', false],
   ])('%s in %s: %s', (file, folder, expected) => {
     expect(isInFolder(file, folder, 'win32')).toBe(expected);
   });
@@ -33,10 +33,10 @@ describe('on Windows', () => {
 
 describe('on Linux', () => {
   it('case tells paths apart, and a backslash is a letter', () => {
-    expect(isSamePath('/Work/a', '/work/a', 'linux')).toBe(false);
-    expect(isInFolder('/work/run/adapter', '/work/run', 'linux')).toBe(true);
-    expect(isInFolder('/work/run2/adapter', '/work/run', 'linux')).toBe(false);
-    expect(isInFolder('/work\\run', '/work', 'linux')).toBe(false);
+    expect(isSamePath('/Data/a', '/data/a', 'linux')).toBe(false);
+    expect(isInFolder('/data/run/adapter', '/data/run', 'linux')).toBe(true);
+    expect(isInFolder('/data/run2/adapter', '/data/run', 'linux')).toBe(false);
+    expect(isInFolder('/data\\run', '/data', 'linux')).toBe(false);
     expect(isInFolder('/a', '/', 'linux')).toBe(true);
   });
 });
