@@ -251,6 +251,64 @@ const runs = {
   empty: table([]),
 };
 
+const CHATS = [
+  ['What does a LoRA adapter change?', 'Two thin matrices beside each weight.'],
+  ['Was ändert ein LoRA-Adapter?', 'Zwei schmale Matrizen neben jedem Gewicht.'],
+  ['How much is 6 and 7?', '6 and 7 are 13.'],
+];
+
+const dataRow = ([question, answer], row) => ({
+  row,
+  number: row + 1,
+  turns: [
+    { role: 'user', text: question },
+    { role: 'assistant', text: answer },
+  ],
+  messages: 2,
+  length: question.length + answer.length,
+  tokens: null,
+  isCut: false,
+  fault: null,
+  twin: null,
+  like: null,
+  isExcluded: false,
+});
+
+const data = {
+  chats: {
+    facts: { file: '/data/train.jsonl', recipe: '', base: '' },
+    script: () =>
+      [
+        {
+          kind: 'dataset',
+          name: 'train.jsonl',
+          format: 'JSON Lines',
+          bytes: 4096,
+          unit: 'line',
+          readOnly: null,
+          base: null,
+          recipe: null,
+          maxLength: null,
+          validation: null,
+          canDraft: false,
+        },
+        {
+          kind: 'progress',
+          view: 0,
+          version: 0,
+          total: CHATS.length,
+          isComplete: true,
+          counts: { all: CHATS.length, faults: 0, twins: 0, near: null, cut: null, excluded: 0 },
+          jobs: [],
+          undo: 0,
+        },
+        { kind: 'rows', view: 0, version: 0, from: 0, rows: CHATS.map(dataRow) },
+      ]
+        .map(send)
+        .join('\n'),
+  },
+};
+
 /** The cases of each page, by the page's id and their names. */
 export const cases = {
   dashboard,
@@ -260,5 +318,6 @@ export const cases = {
   compare,
   configure,
   inspect,
+  data,
   certificate,
 };
