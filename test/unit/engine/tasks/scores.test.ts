@@ -113,10 +113,7 @@ describe('the scores of a validation set', () => {
 describe('the scores of pairs', () => {
   const found = (input: object, outputs: number[]) => {
     const scorer = scorerOf('embedding', null);
-    scorer.add(
-      { ...batch([], 0), ...input },
-      Float32Array.from(outputs),
-    );
+    scorer.add({ ...batch([], 0), ...input }, Float32Array.from(outputs));
     return scorer.scores(0);
   };
 
