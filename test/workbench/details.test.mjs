@@ -53,8 +53,9 @@ describe('recipe editor and dashboard', { timeout: LIMIT }, () => {
     await page.locator('.view-line', { hasText: 'dataset' }).first().click();
     await page.keyboard.press('ArrowDown');
     await page.keyboard.press('End');
+    // the list shows its first rows only
     const suggestion = page.locator('.suggest-widget.visible .monaco-list-row', {
-      hasText: 'training',
+      hasText: 'chats',
     });
     await until(async () => {
       await page.keyboard.press('Control+Space'); // the JSON language server may still be starting
@@ -65,7 +66,7 @@ describe('recipe editor and dashboard', { timeout: LIMIT }, () => {
           () => true,
           () => page.keyboard.press('Escape').then(() => false),
         );
-    }, 'a list with training');
+    }, 'a list with chats');
     await shot('completion');
     await page.keyboard.type('traini');
     await page
