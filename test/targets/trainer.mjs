@@ -1,6 +1,6 @@
 // Python with Ray and what engine/ray/train.py needs, in the user's cache.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import path from 'node:path';
@@ -18,14 +18,15 @@ export function trainerPython() {
   const key = createHash('sha256').update(RAY).update(readFileSync(requirements)).digest('hex');
   const folder = path.join(homedir(), '.cache', 'lora-workbench', 'ray', key.slice(0, 12));
   const program = path.join(folder, 'bin', 'python');
-  if (existsSync(program)) return program;
-  const temp = `${folder}.${process.pid}.tmp`;
-  rmSync(temp, { recursive: true, force: true });
+  const complete = path.join(folder, 'complete');
+  if (existsSync(complete)) return program;
+  // in place: an environment's scripts name its folder
+  rmSync(folder, { recursive: true, force: true });
   const run = (file, ...args) =>
     execFileSync(file, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-  run(programPath('python3'), '-m', 'venv', temp);
-  const pip = [path.join(temp, 'bin', 'python'), '-m', 'pip', 'install', '--quiet'];
-  run(...pip, '--only-binary=:all:', RAY, '-r', requirements);
-  renameSync(temp, folder);
+  run(programPath('python3'), '-m', 'venv', folder);
+  const pip = ['-m', 'pip', 'install', '--quiet', '--only-binary=:all:'];
+  run(program, ...pip, RAY, '-r', requirements);
+  writeFileSync(complete, '');
   return program;
 }
