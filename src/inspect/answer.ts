@@ -3,7 +3,9 @@ import { tasksOf } from '../formats/architecture/readSpec';
 import { modelSize } from '../formats/architecture/size';
 import { openBase, targetableModules } from '../formats/openBase';
 import { adapterFindings } from './adapterFindings';
+import { columnsOf } from './columnFacts';
 import { datasetAt, findDatasets } from './findDatasets';
+import { rowFiles } from './rowFiles';
 import {
   isDataQuestion,
   type Answer,
@@ -41,6 +43,10 @@ function answerFile({ kind, asked }: FileQuestion): Promise<Answer<QuestionKind>
       return findDatasets(asked.folders);
     case 'dataset':
       return datasetAt(asked.file, asked.siblings);
+    case 'columns':
+      return columnsOf(asked.file);
+    case 'rowFiles':
+      return rowFiles(asked.file);
   }
 }
 

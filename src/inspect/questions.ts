@@ -2,6 +2,7 @@ import type { TargetableModule } from '../lora/adapter';
 import type { ModelSize } from '../lora/memory';
 import type { SerializedError } from '../shared/errors';
 import type { TensorRow, Values } from '../shared/pages/inspect/protocol';
+import type { RowForm } from '../shared/objective';
 import type { Task } from '../shared/task';
 import type { DataQuestions } from './dataset/questions';
 
@@ -59,6 +60,17 @@ export interface DatasetCandidate {
   readonly validation: string | null;
 }
 
+/** The columns of a dataset, with what they hold in the first rows. */
+export interface ColumnFacts {
+  /** What rows with these columns can be read as. */
+  readonly forms: readonly RowForm[];
+  readonly columns: readonly {
+    readonly name: string;
+    /** Of the first rows, shortened. */
+    readonly values: readonly string[];
+  }[];
+}
+
 /** The questions that the process answers, by their kinds. Answers are JSON. */
 export interface Questions extends DataQuestions {
   readonly tensorFile: {
@@ -83,6 +95,13 @@ export interface Questions extends DataQuestions {
   readonly dataset: {
     readonly asked: { readonly file: string; readonly siblings: readonly string[] };
     readonly answer: DatasetCandidate;
+  };
+  /** Of a file, or of the first file in a folder. */
+  readonly columns: { readonly asked: { readonly file: string }; readonly answer: ColumnFacts };
+  /** The files with rows in a folder; the file itself where it is none. */
+  readonly rowFiles: {
+    readonly asked: { readonly file: string };
+    readonly answer: readonly { readonly path: string; readonly bytes: number }[];
   };
 }
 export type QuestionKind = keyof Questions;

@@ -121,8 +121,8 @@ const listOf = (dataset: DatasetSetting): readonly NamedSource[] =>
   Array.isArray(dataset) ? dataset : [dataset];
 
 /**
- * The sources that the key "dataset" names. `columns`: the recipe's, which those of a source
- * override.
+ * The sources that the key "dataset" names. `columns`: the recipe's, for sources without columns of
+ * their own.
  */
 export function sourcesOf(dataset: DatasetSetting, columns: ColumnNames = {}): DatasetSource[] {
   return listOf(dataset).map((source) => {
@@ -134,7 +134,7 @@ export function sourcesOf(dataset: DatasetSetting, columns: ColumnNames = {}): D
       split,
       weight,
       rows,
-      columns: { ...columns, ...given.columns },
+      columns: given.columns ?? columns,
     };
   });
 }

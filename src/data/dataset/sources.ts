@@ -73,8 +73,12 @@ async function filesOf(
 
 const HELD_OUT = /^(?:validation|valid|val|dev|eval|test)(?![a-z])/i;
 
-/** The files with rows in a folder, by name. Folders in it and hidden files are left out. */
-async function filesIn(folder: string): Promise<readonly string[]> {
+/**
+ * The files with rows in a folder, by name. Folders in it and hidden files are left out.
+ *
+ * @throws LoraError('dataset') without any, or with files that are held out beside others
+ */
+export async function filesIn(folder: string): Promise<readonly string[]> {
   const entries = await listFolder(folder).catch((error: unknown) => {
     throw unreadable(folder, error);
   });

@@ -223,6 +223,19 @@ function weightOf(value: unknown, report: RowReport): number | null {
   return null;
 }
 
+const hasAll =
+  (columns: Columns) =>
+  ({ required }: Format): boolean =>
+    required.every((key) => columns[key] !== undefined && columns[key] !== null);
+
+/** What a row can be read as, by the names of its columns or by others that mean the same. */
+export function knownForms(columns: Columns): readonly RowForm[] {
+  const keys = Object.keys(withoutNulls(columns));
+  return (Object.keys(FORMATS) as (keyof typeof FORMATS)[]).filter(
+    (form) => FORMATS[form].some(hasAll(columns)) || knownNames(keys, form) !== null,
+  );
+}
+
 /**
  * The names that were asked for, or those that are known where a row has no format. Null: the row
  * lacks one, which is reported.
@@ -234,9 +247,7 @@ function namesIn(
 ): ColumnNames | null {
   const { columns: asked = {} } = settings;
   if (Object.keys(asked).length > 0) return checkNames(given, asked, report) ? asked : null;
-  const has = ({ required }: Format) =>
-    required.every((key) => given[key] !== undefined && given[key] !== null);
-  if (formats.some(has)) return asked;
+  if (formats.some(hasAll(given))) return asked;
   return knownNames(Object.keys(withoutNulls(given)), rowFormOf(settings)) ?? asked;
 }
 

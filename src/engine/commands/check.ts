@@ -11,7 +11,7 @@ import { readRecipeText } from '../training/readRecipe';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
 import { list, optional } from './options';
-import { withQuietProgress } from './progress';
+import { noteAbove, withQuietProgress } from './progress';
 import { countOf } from '../../shared/values';
 import { describeSources, joinLines } from '../report';
 
@@ -62,6 +62,7 @@ export const checkCommand = defineCommand({
           checkDatasets(path.resolve(positionals.recipe), options.instead, {
             report,
             rowCache: options['row-cache'],
+            onDownload: noteAbove(context),
           }),
         );
         printResult(context, checked, () => describeChecked(checked));

@@ -24,7 +24,7 @@ import { defineCommand, form } from './command';
 import { printResult } from './context';
 import { optional } from './options';
 import { anyText } from './optionValues';
-import { withQuietProgress } from './progress';
+import { noteAbove, withQuietProgress } from './progress';
 import { describeWorse, groupDigits, percentage } from '../describe';
 import { inspectAdapter, kindOf } from './inspectAdapter';
 import { inspectRecipe, type Report } from './inspectRecipe';
@@ -39,7 +39,11 @@ import { shellQuote } from '../../common/shellQuote';
 import { countOf } from '../../shared/values';
 import { joinLines } from '../report';
 
-type Inspector = (file: string, onProgress: (fraction: number) => void) => Promise<Report>;
+type Inspector = (
+  file: string,
+  onProgress: (fraction: number) => void,
+  info: (text: string) => void,
+) => Promise<Report>;
 
 /** An adapter without its base. */
 const inspectAlone: Inspector = (file) => inspectAdapter(file, null);
@@ -65,7 +69,7 @@ export const inspectCommand = defineCommand({
           });
         }
         const { facts, lines } = await withQuietProgress(context, 'reading', (report) =>
-          base === null ? inspect(file, report) : inspectAdapter(file, base),
+          base === null ? inspect(file, report, noteAbove(context)) : inspectAdapter(file, base),
         );
         printResult(context, { path: file, ...facts }, () => joinLines(lines));
         return 0;

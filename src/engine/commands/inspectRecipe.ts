@@ -33,9 +33,10 @@ const EXAMPLES_SHOWN = 3;
 export async function inspectRecipe(
   file: string,
   onProgress: (fraction: number) => void,
+  info: (text: string) => void,
 ): Promise<Report> {
   const recipe = parseRecipe(await readRecipeText(file), file);
-  const { base, read } = await openForTraining(recipe, readPart(onProgress));
+  const { base, read } = await openForTraining(recipe, { onProgress: readPart(onProgress), info });
   try {
     const tools = await dataToolsOf(base, recipe);
     const hints: string[] = [];

@@ -56,6 +56,14 @@ export async function withQuietProgress<T>(
   return withProgress(context, ({ show }) => job((fraction) => show(phase, fraction)));
 }
 
+/** Writes lines to standard error in the place of the bar, which is drawn again below. */
+export const noteAbove =
+  ({ note }: Pick<CommandContext, 'note'>) =>
+  (text: string): void => {
+    if (isTerminal()) clearLine();
+    note(text);
+  };
+
 interface ProgressView extends JobProgress {
   /** Removes what is left on the screen. */
   readonly clear: () => void;

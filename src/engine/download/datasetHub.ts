@@ -14,7 +14,7 @@ import { listHubFiles, revisionOf } from './hub';
 import { hubEndpoint, hubToken } from './hubEnvironment';
 import type { Hub } from './hubFetch';
 import { hubFileSize, isSafeFile, type HubFile } from './plan';
-import { filesOfSplit, parseDatasetName } from './splits';
+import { filesOfSplit, parseDatasetName, splitsOf, type NamedSplit } from './splits';
 
 /** The branch in which the hub keeps each dataset as Parquet. */
 const CONVERTED = 'refs/convert/parquet';
@@ -32,19 +32,51 @@ export interface HubSplit {
   readonly revision: string;
 }
 
+/** How a download is followed. */
+export interface DownloadHooks {
+  readonly signal: AbortSignal;
+  /** From 0 to 1; not called where nothing is downloaded. What it throws ends the download. */
+  readonly onProgress?: ((fraction: number) => void) | undefined;
+}
+
 /**
  * Downloads the Parquet files of a split of a dataset of the hub, unless they are here already: all
  * of them, or as many as its first rows need. Each is verified by its SHA-256. A download that was
  * interrupted is resumed. What is named by a commit and here is read without a connection.
  *
- * @param onBytes Bytes that were downloaded since its last call.
  * @throws LoraError('dataset') naming the configurations or splits there are; 'disk', 'cancelled'
  */
 export async function downloadSplit(
   source: DatasetSource,
-  signal: AbortSignal,
-  onBytes: (count: number) => void = () => undefined,
+  hooks: DownloadHooks,
 ): Promise<HubSplit> {
+  try {
+    const { hub, folder, all } = await listed(source, hooks.signal);
+    const wanted = { files: filesOfSplit(all, source), folder, rows: source.rows };
+    return { files: await fetched(hub, wanted, hooks.onProgress), revision: hub.revision };
+  } catch (error) {
+    throw asDatasetError(error, source);
+  }
+}
+
+/**
+ * The configurations and splits that the hub has of a dataset.
+ *
+ * @throws LoraError('dataset'), 'cancelled'
+ */
+export async function listSplits(
+  source: DatasetSource,
+  signal: AbortSignal,
+): Promise<readonly NamedSplit[]> {
+  try {
+    return splitsOf((await listed(source, signal)).all, source.path);
+  } catch (error) {
+    throw asDatasetError(error, source);
+  }
+}
+
+/** A dataset at a commit, the folder that it is kept in, and all of its Parquet files. */
+async function listed(source: DatasetSource, signal: AbortSignal) {
   const { name, revision } = parseDatasetName(source.path);
   const hub: Hub = {
     endpoint: hubEndpoint(),
@@ -53,17 +85,10 @@ export async function downloadSplit(
     token: hubToken(),
     signal,
   };
-  try {
-    const commit = COMMIT.test(hub.revision) ? hub.revision : await revisionOf(hub);
-    const pinned = { ...hub, revision: commit };
-    const folder = path.join(datasetCache(), name.replace('/', '--'), commit);
-    const all = await listing(pinned, path.join(folder, 'files.json'));
-    const files = filesOfSplit(all, source);
-    const wanted = { files, folder, rows: source.rows };
-    return { files: await fetched(pinned, wanted, onBytes), revision: commit };
-  } catch (error) {
-    throw asDatasetError(error, source);
-  }
+  const commit = COMMIT.test(hub.revision) ? hub.revision : await revisionOf(hub);
+  const pinned = { ...hub, revision: commit };
+  const folder = path.join(datasetCache(), name.replace('/', '--'), commit);
+  return { hub: pinned, folder, all: await listing(pinned, path.join(folder, 'files.json')) };
 }
 
 const ListingSchema = v.array(
@@ -97,11 +122,11 @@ interface Wanted {
 async function fetched(
   hub: Hub,
   { files, folder, rows }: Wanted,
-  onBytes: (count: number) => void,
+  onProgress: DownloadHooks['onProgress'],
 ): Promise<string[]> {
   const here: string[] = [];
   let found = 0;
-  for (const file of files) {
+  for (const [i, file] of files.entries()) {
     if (rows !== null && found >= rows) break;
     if (!isSafeFile(file.path))
       throw new LoraError('dataset', `The name of a file on the hub is refused: ${file.path}.`);
@@ -109,8 +134,13 @@ async function fetched(
     const own = path.dirname(target);
     if (!(await isDownloaded(file, own))) {
       await makeFolder(own);
-      await checkDiskSpace(own, hubFileSize(file) + SPARE_BYTES);
-      await fetchFile(hub, file, own, onBytes);
+      const size = hubFileSize(file);
+      await checkDiskSpace(own, size + SPARE_BYTES);
+      let done = 0;
+      await fetchFile(hub, file, own, (count) => {
+        done += count;
+        onProgress?.((i + done / Math.max(1, size)) / files.length);
+      });
     }
     here.push(target);
     if (rows !== null) found += await rowsIn(target);
@@ -138,8 +168,26 @@ function asDatasetError(error: unknown, source: DatasetSource): unknown {
   });
 }
 
+/** What is told of a download while a recipe's rows are read. */
+export interface DownloadReport {
+  /** Called often; what it throws ends the download. */
+  readonly check?: (() => void) | undefined;
+  /** A line at each tenth. */
+  readonly info?: ((text: string) => void) | undefined;
+}
+
 /** What finds the files of datasets of the hub while a recipe's rows are read. */
 export const hubFiles =
-  (signal: AbortSignal = new AbortController().signal): HubFiles =>
-  (source) =>
-    downloadSplit(source, signal);
+  ({ check, info }: DownloadReport = {}): HubFiles =>
+  (source) => {
+    let told = -1;
+    return downloadSplit(source, {
+      signal: new AbortController().signal,
+      onProgress: (fraction) => {
+        check?.();
+        const tenth = Math.floor(10 * fraction);
+        if (tenth > told) info?.(`Downloading ${sourceName(source)}: ${10 * tenth}%`);
+        told = Math.max(told, tenth);
+      },
+    });
+  };

@@ -1,6 +1,6 @@
 import type { DatasetSource } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
-import type { HubFile } from './plan';
+import { hubFileSize, type HubFile } from './plan';
 
 /** A dataset of the hub. */
 export interface DatasetName {
@@ -45,6 +45,35 @@ function splitOf(file: HubFile): SplitFile[] {
   return [{ config: own, split: name, isPartial: false, file }];
 }
 
+/** A split of a configuration. */
+export interface NamedSplit {
+  readonly config: string;
+  readonly split: string;
+  readonly bytes: number;
+}
+
+/**
+ * The splits that can be read, by their names.
+ *
+ * @throws LoraError('dataset') where there are none
+ */
+export function splitsOf(files: readonly HubFile[], name: string): readonly NamedSplit[] {
+  const found = new Map<string, NamedSplit>();
+  for (const { config, split, file, isPartial } of files.flatMap(splitOf)) {
+    const key = `${config}/${split}`;
+    const bytes = (found.get(key)?.bytes ?? 0) + hubFileSize(file);
+    if (!isPartial) found.set(key, { config, split, bytes });
+  }
+  if (found.size === 0) throw withoutFiles(name);
+  return [...found.values()];
+}
+
+const withoutFiles = (name: string): LoraError =>
+  new LoraError('dataset', 'The dataset has no Parquet files on the hub.', {
+    place: { file: name },
+    fix: 'Download its files, and name them or their folder.',
+  });
+
 /**
  * The Parquet files of the split that a source names, in order. Without a configuration: the only
  * one, or "default"; without a split: "train", or the only one.
@@ -58,11 +87,7 @@ export function filesOfSplit(
   const all = files.flatMap(splitOf);
   const refuse = (message: string, fix: string) =>
     new LoraError('dataset', message, { place: { file: name }, fix });
-  if (all.length === 0)
-    throw refuse(
-      'The dataset has no Parquet files on the hub.',
-      'Download its files, and name them or their folder.',
-    );
+  if (all.length === 0) throw withoutFiles(name);
   const configs = namesOf(all.map((own) => own.config));
   const ownConfig = config ?? chosen(configs, 'default');
   if (ownConfig === null || !configs.includes(ownConfig))

@@ -71,7 +71,10 @@ export async function preparePlan(options: PreparePlanOptions): Promise<Prepared
     recipe.base,
     ...pathsOf(recipe.dataset).filter((file) => !isHubSource(file)),
   ]);
-  const { base, read } = await openForTraining(recipe, readPart(onProgress));
+  const { base, read } = await openForTraining(recipe, {
+    onProgress: readPart(onProgress),
+    info: options.info,
+  });
   try {
     refuseUnsupported(
       { recipe, base, workers: options.workers },

@@ -33,6 +33,8 @@ export interface ExamineSettings {
   readonly available?: number | null;
   /** Is told how the steps are computed. */
   readonly info?: (text: string) => void;
+  /** Is told how far downloads of datasets are. */
+  readonly onDownload?: (text: string) => void;
 }
 
 /**
@@ -45,7 +47,7 @@ export interface ExamineSettings {
 export async function examineRecipe(
   recipe: Recipe,
   file: string,
-  { report, rowCache = null, available, info }: ExamineSettings,
+  { report, rowCache = null, available, info, onDownload = info }: ExamineSettings,
 ): Promise<Examined> {
   const problems: Problem[] = [];
   const refuse = async (error: unknown) => {
@@ -58,19 +60,21 @@ export async function examineRecipe(
     const place = text !== null && key !== undefined ? placeOfKey(text, file, key) : undefined;
     problems.push({ severity: 'warning', message, ...(place && { place }) });
   };
+  const reading = { onProgress: readPart(report), ...(onDownload && { info: onDownload }) };
   const rowsAlone = async (error: unknown): Promise<Examined> => {
     await refuse(error);
+    const hub = hubFiles({ check: () => report(0), info: onDownload });
     return {
       base: null,
       limit: recipe.training.max_length,
-      datasets: await examineData(await readData(recipe, null, { hub: hubFiles() }), recipe, null, {
+      datasets: await examineData(await readData(recipe, null, { hub }), recipe, null, {
         onProgress: report,
       }),
       sources: [],
       problems,
     };
   };
-  const opened = await openForTraining(recipe, readPart(report)).catch(rowsAlone);
+  const opened = await openForTraining(recipe, reading).catch(rowsAlone);
   if (!('read' in opened)) return opened;
   const { base, read } = opened;
   try {

@@ -20,16 +20,23 @@ export interface OpenedForTraining {
   readonly read: ReadData;
 }
 
+/** What is told while rows are read. */
+export interface ReadingHooks {
+  /** From 0 to 1. What it throws ends the reading. */
+  readonly onProgress?: (fraction: number) => void;
+  /** Is told how far downloads of datasets are. */
+  readonly info?: (text: string) => void;
+}
+
 /**
  * Reads a recipe's rows and opens its base with the head that they need. The caller closes the
  * base.
  *
- * @param onProgress Of reading the rows, from 0 to 1.
  * @throws LoraError; what `onProgress` throws
  */
 export async function openForTraining(
   recipe: Recipe,
-  onProgress?: (fraction: number) => void,
+  { onProgress, info }: ReadingHooks = {},
 ): Promise<OpenedForTraining> {
   const { task, base: file, lora } = recipe;
   const base = await openBaseUnder(file, lora.init_adapter, { task: modelTaskOf(task) });
@@ -37,7 +44,8 @@ export async function openForTraining(
     const initial = lora.init_adapter === null ? null : await readAdapterTask(lora.init_adapter);
     if (initial) refuseFrozenVocabulary(base, initial, lora.init_adapter!);
     const known = initial?.labels?.names ?? labelNamesOf(base);
-    const read = await readData(recipe, known, { onProgress, hub: hubFiles() });
+    const hub = hubFiles({ check: () => onProgress?.(0), info });
+    const read = await readData(recipe, known, { onProgress, hub });
     checkAgainstLabels(recipe, read.labels?.problem_type ?? null);
     checkSizes(recipe, base);
     const names = wantedLabels(task, base, read);

@@ -58,7 +58,10 @@ export async function prepareTraining(
   now: Date,
   hooks: PrepareHooks,
 ): Promise<PreparedTraining> {
-  const { base: opened, read } = await openForTraining(recipe, readPart(hooks.onData));
+  const { base: opened, read } = await openForTraining(recipe, {
+    onProgress: readPart(hooks.onData),
+    info: hooks.info,
+  });
   const isFull = recipe.training.method === 'full';
   const base = isFull ? withInitialHead(opened, recipe.training.seed) : opened;
   const closing: (() => void)[] = [];

@@ -5,8 +5,9 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import * as v from 'valibot';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readData } from '../../../../src/data/dataset/prepare';
-import { downloadSplit, hubFiles } from '../../../../src/engine/download/datasetHub';
+import { downloadSplit, hubFiles, listSplits } from '../../../../src/engine/download/datasetHub';
 import { sourcesOf, type DatasetSetting } from '../../../../src/shared/datasetSources';
+import { LoraError } from '../../../../src/shared/errors';
 import { RecipeSchema } from '../../../../src/shared/recipe';
 import { startHub, type FakeHub } from '../../../support/hub.mjs';
 
@@ -39,8 +40,9 @@ afterEach(async () => {
   await hub.close();
 });
 
+const { signal } = new AbortController();
 const download = (dataset: DatasetSetting) =>
-  downloadSplit(sourcesOf(dataset)[0]!, new AbortController().signal);
+  downloadSplit(sourcesOf(dataset)[0]!, { signal });
 const requested = () => hub.starts.map(([name]) => name);
 const read = (dataset: DatasetSetting) =>
   readData(v.parse(RecipeSchema, { base: 'none', dataset }), null, { hub: hubFiles() });
@@ -76,6 +78,36 @@ describe('a dataset of the hub', () => {
     await expect(download({ path: 'hf://owner/rows', config: 'x' })).rejects.toMatchObject({
       fix: 'Name one by "config": default, german.',
     });
+  });
+
+  it('tells how far its download is, and ends it where that throws', async () => {
+    const told: string[] = [];
+    const files = hubFiles({ info: (text) => told.push(text) });
+    await files(sourcesOf('hf://owner/rows')[0]!);
+    expect(told[0]).toMatch(/^Downloading hf:\/\/owner\/rows: \d+%$/);
+    expect(told.at(-1)).toBe('Downloading hf://owner/rows: 100%');
+    await files(sourcesOf('hf://owner/rows')[0]!);
+    expect(told.filter((text) => text.endsWith('100%'))).toHaveLength(1);
+    const stopped = hubFiles({
+      check: () => {
+        throw new LoraError('cancelled', 'stopped');
+      },
+    });
+    await expect(stopped(sourcesOf({ path: 'hf://owner/rows', split: 'test' })[0]!)).rejects.toThrow(
+      'stopped',
+    );
+  });
+
+  it('lists its configurations and splits, without a download', async () => {
+    const splits = await listSplits(sourcesOf('hf://owner/rows')[0]!, signal);
+    expect(splits.map(({ config, split }) => `${config}/${split}`)).toEqual([
+      'default/train',
+      'default/test',
+      'german/train',
+    ]);
+    const train = FILES['default/train/0000.parquet'].length * 2;
+    expect(splits[0]!.bytes).toBeGreaterThan(train - 100);
+    expect(requested()).toEqual([]);
   });
 
   it('is read without a connection where a commit is named and its files are here', async () => {

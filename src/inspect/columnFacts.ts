@@ -1,0 +1,67 @@
+import { knownForms } from '../data/rows/readRow';
+import type { Columns } from '../data/rows/columns';
+import { openTable } from '../formats/tables/openTable';
+import type { RawRow } from '../formats/tables/table';
+import { isObject } from '../shared/values';
+import type { ColumnFacts } from './questions';
+import { rowFiles } from './rowFiles';
+
+/** Rows that are shown, and characters of each of their values. */
+const SHOWN_ROWS = 3;
+const SHOWN_CHARACTERS = 60;
+/** Columns that can be chosen from. */
+const MOST_COLUMNS = 200;
+
+/**
+ * The columns of a dataset by its first rows; none where these are no objects.
+ *
+ * @throws LoraError('dataset') when the file cannot be read
+ */
+export async function columnsOf(file: string): Promise<ColumnFacts> {
+  const [first] = await rowFiles(file);
+  const rows = await firstRows(first!.path);
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row)))].slice(0, MOST_COLUMNS);
+  return {
+    forms: rows
+      .map(knownForms)
+      .reduce(
+        (common, forms) => common.filter((form) => forms.includes(form)),
+        knownForms(rows[0] ?? {}),
+      ),
+    columns: names.map((name) => ({ name, values: rows.map((row) => shown(row[name])) })),
+  };
+}
+
+async function firstRows(file: string): Promise<readonly Columns[]> {
+  const table = await openTable(file);
+  try {
+    for await (const batch of table.rows())
+      if (batch.length > 0) return batch.slice(0, SHOWN_ROWS).flatMap(columnsIn);
+    return [];
+  } finally {
+    await table.close();
+  }
+}
+
+function columnsIn(row: RawRow): readonly Columns[] {
+  if (row.kind === 'values') return [row.values];
+  if (row.kind === 'fault') return [];
+  try {
+    const parsed: unknown = JSON.parse(row.bytes?.toString('utf8') ?? '');
+    return isObject(parsed) ? [parsed] : [];
+  } catch {
+    return [];
+  }
+}
+
+function shown(value: unknown): string {
+  const text = typeof value === 'string' ? value : jsonOf(value);
+  const line = text
+    .slice(0, 4 * SHOWN_CHARACTERS)
+    .replace(/\s+/g, ' ')
+    .trim();
+  return line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS)}…` : line;
+}
+
+const jsonOf = (value: unknown): string =>
+  JSON.stringify(value, (_, own: unknown) => (typeof own === 'bigint' ? String(own) : own)) ?? '';
