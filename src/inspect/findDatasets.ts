@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { readHead } from '../common/regularFile';
 import { openTable } from '../formats/tables/openTable';
@@ -8,6 +7,7 @@ import { taskOfKeys } from '../shared/task';
 import { isObject } from '../shared/values';
 import type { DatasetCandidate } from './questions';
 import { walkFolders } from '../common/walkFolders';
+import { rowFiles } from './rowFiles';
 
 const VALIDATION_NAMES = ['validation', 'valid', 'val', 'dev', 'eval'];
 const HELD_OUT = new RegExp(`^(${VALIDATION_NAMES.join('|')}|test)(?:\\.\\w+)+$`, 'i');
@@ -76,18 +76,17 @@ function isDatasetName(name: string): boolean {
 
 const isHeldOut = (file: string) => HELD_OUT.test(path.basename(file));
 
-/** Describes a file with rows. `siblings`: the names of the files beside it. */
+/** Describes a file with rows, or a folder of them. `siblings`: the names of the files beside it. */
 export async function datasetAt(
   file: string,
   siblings: readonly string[],
   root = path.dirname(file),
 ): Promise<DatasetCandidate> {
-  const bytes = await stat(file).then(
-    (info) => info.size,
-    () => 0,
-  );
-  const isLines = path.extname(file).toLowerCase() === '.jsonl';
-  const row = isLines ? await readRows(file, bytes) : await readTable(file, bytes);
+  const files = await rowFiles(file).catch(() => []);
+  const [first] = files;
+  const bytes = files.reduce((sum, own) => sum + own.bytes, 0);
+  const read = first ? await readKind(first.path, first.bytes) : { keys: [], rows: null };
+  const row = files.length === 1 ? read : { ...read, rows: null };
   const sibling = isHeldOut(file) ? undefined : validationAmong(siblings, path.extname(file));
   return {
     path: file,
@@ -98,6 +97,9 @@ export async function datasetAt(
     validation: sibling === undefined ? null : path.join(path.dirname(file), sibling),
   };
 }
+
+const readKind = (file: string, bytes: number) =>
+  path.extname(file).toLowerCase() === '.jsonl' ? readRows(file, bytes) : readTable(file, bytes);
 
 /** The most specific name wins: validation.jsonl before dev.jsonl. */
 function validationAmong(names: readonly string[], ending: string): string | undefined {

@@ -2,7 +2,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { downloadBaseCommand } from '../hub/downloadBase';
 import type { Services } from '../services';
-import { relativeTo } from '../setup/writeRecipe';
+import { relativeTo } from '../setup/relativeTo';
 import { t } from '../text/l10n';
 import { pickBase } from '../train/baseStep';
 import { editRecipe } from './editRecipe';

@@ -33,6 +33,8 @@ export async function pickRank(
   const before = {
     base: { ...base, batch: batchOf(base, read, null) },
     dataset: null,
+    columns: {},
+    replay: null,
     priced: readDatasetFacts(jobs, read).then((facts) => ({
       facts,
       base: { ...base, batch: batchOf(base, read, facts) },

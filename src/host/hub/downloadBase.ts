@@ -1,14 +1,12 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { LoraError } from '../../shared/errors';
 import { formatBytes } from '../text/format';
-import type { Jobs } from '../jobs/jobs';
 import { fileName } from '../text/fileName';
 import { t } from '../text/l10n';
 import { askText } from '../ui/inputs';
 import { pick, type PickItem } from '../ui/picker';
+import { withHubToken, type HubServices } from './hubToken';
 
-const TOKEN = 'lora.hubToken';
 const DOWNLOADS = 'models';
 
 /** Models that a laptop can train: their names on the hub and their sizes in MB. */
@@ -35,13 +33,6 @@ export const firstDownloads = (): readonly {
   readonly description: string;
 }[] => SUGGESTIONS.slice(0, FIRST).map((own) => ({ name: own.name, description: factsOf(own) }));
 
-/** What a download needs from the extension. */
-export interface HubServices {
-  readonly jobs: Jobs;
-  /** Stores the access token, encrypted. */
-  readonly secrets: vscode.SecretStorage;
-}
-
 /**
  * Downloads a base model from the hub into a folder of the workspace; returns its path. Asks for
  * the model unless one is wanted, the folder and, if the hub requires one, an access token.
@@ -50,54 +41,17 @@ export interface HubServices {
  * @throws LoraError as `Jobs.run` does.
  */
 export async function downloadBaseCommand(
-  services: HubServices,
+  { jobs, secrets }: HubServices,
   wanted?: string,
 ): Promise<string | undefined> {
   const name = wanted ?? (await askName());
   const output = name === undefined ? undefined : await askFolder(name);
   if (name === undefined || output === undefined) return undefined;
-  try {
-    return await download(services, name, output);
-  } catch (error) {
-    if (
-      !(error instanceof LoraError) ||
-      error.place?.key !== 'HF_TOKEN' ||
-      !(await askToken(services.secrets, error.message))
-    )
-      throw error;
-    return download(services, name, output);
-  }
-}
-
-async function download(
-  { jobs, secrets }: HubServices,
-  name: string,
-  output: string,
-): Promise<string | undefined> {
-  const token = await secrets.get(TOKEN);
-  const result = await jobs.run<{ readonly base: string }>(
-    t('Downloading {0}', name),
-    ['download', name, '--output', output],
-    false,
-    token === undefined ? {} : { HF_TOKEN: token },
-  );
-  return result?.base;
-}
-
-/** Asks for an access token and stores it; an empty one deletes the stored one. True: stored. */
-export async function askToken(secrets: vscode.SecretStorage, prompt: string): Promise<boolean> {
-  const token = await askText({
-    title: t('Hugging Face Token'),
-    prompt,
-    placeHolder: 'hf_…',
-    password: true,
-    validate: (text) =>
-      text === '' || text.startsWith('hf_') ? undefined : t('Tokens start with hf_.'),
+  return withHubToken(secrets, async (env) => {
+    const args = ['download', name, '--output', output];
+    const title = t('Downloading {0}', name);
+    return (await jobs.run<{ readonly base: string }>(title, args, false, env))?.base;
   });
-  if (token === undefined) return false;
-  if (token === '') await secrets.delete(TOKEN);
-  else await secrets.store(TOKEN, token);
-  return token !== '';
 }
 
 async function askName(): Promise<string | undefined> {

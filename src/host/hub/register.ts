@@ -14,7 +14,7 @@ export function registerHub({ commands, jobs, context }: Services): vscode.Dispo
       if (base !== undefined) await revealPlace(base);
     }),
     commands.add(COMMANDS.setHubToken, async () => {
-      const { askToken } = await import('./downloadBase');
+      const { askToken } = await import('./hubToken');
       await askToken(
         secrets,
         t('For gated and private models. Leave empty to delete the stored token.'),

@@ -1,5 +1,7 @@
 import type { BaseFacts } from './costs';
+import type { ColumnNames } from '../../shared/datasetSources';
 import type { DatasetFacts } from './datasetFacts';
+import type { HubPart, ReplaySource } from './recipeSources';
 import type { DatasetCandidate } from '../../inspect/questions';
 import type { TargetModules } from './targets';
 
@@ -10,10 +12,19 @@ export interface Priced {
   readonly facts: DatasetFacts | null;
 }
 
+/** A dataset that was chosen. */
+export interface ChosenDataset extends DatasetCandidate {
+  /** Of the hub: `path` is its name there, and `file` the first of its files here. */
+  readonly hub?: HubPart & { readonly file: string };
+}
+
 /** The answers to the questions of Train Adapter so far. */
 export interface TrainState {
   readonly base: BaseFacts | null;
-  readonly dataset: DatasetCandidate | null;
+  readonly dataset: ChosenDataset | null;
+  /** Names of columns in the dataset, by what they are; none where these names are known. */
+  readonly columns: ColumnNames;
+  readonly replay: ReplaySource | null;
   /** The base with the batch of the dataset's rows, once they are counted. */
   readonly priced: Promise<Priced> | null;
   readonly r: number;

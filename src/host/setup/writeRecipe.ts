@@ -5,15 +5,16 @@ import { t } from '../text/l10n';
 import type { Task } from '../../shared/task';
 import type { ObjectiveMethod } from '../../shared/objective';
 import { BATCHES, PREFERENCE_BATCH } from './costs';
+import { sourceKeys, type RecipeSources } from './recipeSources';
+import { relativeTo } from './relativeTo';
 import type { TargetModules } from './targets';
 
 /** What a new recipe is made from. */
-export interface TrainAnswers {
+export interface TrainAnswers extends RecipeSources {
   readonly task: Task;
   /** What a language model learns from the rows; answers by default. */
   readonly method?: ObjectiveMethod;
   readonly base: string;
-  readonly dataset: string;
   readonly validation: string | null;
   readonly r: number;
   readonly target_modules: TargetModules;
@@ -81,7 +82,7 @@ export function recipeText(answers: TrainAnswers, folder: string): string {
     ...(answers.task === 'causal_lm' ? {} : { task: answers.task }),
     ...(comparesRows(answers) && { objective: { method: answers.method } }),
     base: relativeTo(folder, answers.base),
-    dataset: relativeTo(folder, answers.dataset),
+    ...sourceKeys(answers, folder),
     ...(answers.validation === null ? {} : { validation: relativeTo(folder, answers.validation) }),
     lora: {
       r: answers.r,
@@ -91,14 +92,6 @@ export function recipeText(answers: TrainAnswers, folder: string): string {
     training: comparesRows(answers) ? PREFERENCES : TRAINING[answers.task],
   };
   return `${JSON.stringify(recipe, null, 2)}\n`;
-}
-
-/** Inside the folder, a relative path with slashes, so that the recipe works on other machines. */
-export function relativeTo(folder: string, file: string): string {
-  const relative = path.relative(folder, file);
-  const leaves = path.isAbsolute(relative) || relative.split(path.sep)[0] === '..';
-  const inside = relative !== '' && !leaves;
-  return inside ? relative.split(path.sep).join('/') : file;
 }
 
 /**

@@ -3,13 +3,15 @@ import { methodOfKeys } from '../../shared/objective';
 import { parseRecipe } from '../../shared/recipeFile';
 import { readDatasetFacts } from '../setup/datasetFacts';
 import { batchOf } from '../setup/forecast';
-import type { Priced, TrainState } from '../setup/trainState';
+import type { NamedDataset } from '../setup/recipeSources';
+import type { ChosenDataset, Priced, TrainState } from '../setup/trainState';
 import { recipeText } from '../setup/writeRecipe';
 import type { Jobs } from '../jobs/jobs';
+import { recipeFolder } from './fileStep';
 
 /** The recipe of answers to which base and dataset belong. `folder`: where it will be. */
 export const recipeTextOf = (
-  { base, dataset, r, target_modules }: TrainState,
+  { base, dataset, columns, replay, r, target_modules }: TrainState,
   folder: string,
 ): string =>
   recipeText(
@@ -17,7 +19,9 @@ export const recipeTextOf = (
       task: dataset!.task,
       method: methodOfKeys(dataset!.keys),
       base: base!.path,
-      dataset: dataset!.path,
+      dataset: namedDataset(dataset!),
+      columns,
+      replay,
       validation: dataset!.validation,
       r,
       target_modules,
@@ -25,9 +29,15 @@ export const recipeTextOf = (
     folder,
   );
 
+/** How a recipe names a dataset. */
+export const namedDataset = ({ path: file, hub }: ChosenDataset): NamedDataset => ({
+  path: file,
+  hub: hub && { config: hub.config, split: hub.split },
+});
+
 /** Counts the rows of the dataset, while the user answers the other questions. */
 export async function price(jobs: Pick<Jobs, 'ask'>, state: TrainState): Promise<Priced> {
-  const folder = path.dirname(state.dataset!.path);
+  const folder = recipeFolder(state.dataset!.path);
   const recipe = parseRecipe(recipeTextOf(state, folder), path.join(folder, 'lora.json'));
   const facts = await readDatasetFacts(jobs, recipe);
   return { facts, base: { ...state.base!, batch: batchOf(state.base!, recipe, facts) } };

@@ -7,60 +7,99 @@ import type { DatasetCandidate } from '../../inspect/questions';
 import type { AskInspections } from '../inspection/inspections';
 import type { Task } from '../../shared/task';
 import { methodOfKeys } from '../../shared/objective';
-import { BATCHES, PREFERENCE_BATCH, type BaseFacts } from '../setup/costs';
-import { browse } from '../ui/inputs';
+import type { ErrorReporter } from '../errors/reporter';
+import { browseDataset } from '../hub/browseDataset';
+import type { HubDataset } from '../hub/hubDataset';
+import type { BaseFacts } from '../setup/costs';
 import { notify } from '../ui/messages';
-import { pick, type PickItem } from '../ui/picker';
+import { pick, type Picked, type PickItem, type PickOptions } from '../ui/picker';
 import type { Outcome } from '../setup/steps';
-import { STEPS, type TrainState } from '../setup/trainState';
-import { usualRank } from '../setup/usualRank';
+import { STEPS, type ChosenDataset, type TrainState } from '../setup/trainState';
+import { ofDataset } from './ofDataset';
 
-type DatasetChoice = DatasetCandidate | 'browse';
+/** What the question for a dataset needs. */
+export interface DatasetQuestion {
+  readonly errors: ErrorReporter;
+  readonly inspections: AskInspections;
+  /** Downloads a dataset of the hub. Undefined: cancelled. */
+  readonly download: () => Promise<HubDataset | undefined>;
+}
+
+/** A dataset that the wizard was invoked on: its path, or one of the hub with its files. */
+export type GivenDataset = string | HubDataset;
+
+type DatasetChoice = ChosenDataset | 'file' | 'folder' | 'hub';
 
 /**
- * Asks for the dataset: one of the workspace, or a .jsonl file that the user browses for. `given`:
- * used without asking if it fits the base.
+ * Asks for the dataset: one of the workspace, one that the user browses for, or one of the hub.
+ * `given`: used without asking if it fits the base.
  */
 export async function askDataset(
   state: TrainState,
   first: boolean,
-  inspections: AskInspections,
-  given: string | undefined,
+  question: DatasetQuestion,
+  given: GivenDataset | undefined,
 ): Promise<Outcome<TrainState>> {
-  const chosen = given === undefined ? undefined : await datasetAt(given, inspections);
+  const chosen = given === undefined ? undefined : await datasetAt(given, question.inspections);
   if (chosen && misfit(chosen, state.base!) === null) return withDataset(state, chosen);
   for (;;) {
-    const picked = await pick<DatasetChoice>({
-      title: t('Train Adapter: Dataset'),
-      step: [2, STEPS],
-      first,
+    const picked = await pickDataset(question, {
+      frame: { title: t('Train Adapter: Dataset'), step: [2, STEPS], first },
       placeholder: t('Select the training examples'),
-      isDefault: (choice) => choice !== 'browse' && choice.path === state.dataset?.path,
-      fill: async (show) => {
-        const found = await inspections.ask('datasets', {
-          folders: (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath),
-        });
-        show([...found.map(choiceOf), BROWSE()]);
-      },
+      chosen: state.dataset?.path,
+      fits: () => true,
     });
     if (picked.kind !== 'picked') return picked;
-    const dataset = picked.value === 'browse' ? await browseDataset(inspections) : picked.value;
-    if (!dataset) continue;
-    const fault = misfit(dataset, state.base!);
-    if (fault === null) return withDataset(state, dataset);
+    const fault = misfit(picked.value, state.base!);
+    if (fault === null) return withDataset(state, picked.value);
     void notify('warning', fault);
   }
 }
 
-/** The rank follows the dataset unless the user has chosen another. */
-function withDataset(state: TrainState, dataset: DatasetCandidate): Outcome<TrainState> {
-  const recommended = usualRank(dataset.rows);
-  const r = state.r === state.recommended ? recommended : state.r;
-  const isCompared = dataset.task === 'causal_lm' && methodOfKeys(dataset.keys) !== 'sft';
-  const batch = isCompared ? PREFERENCE_BATCH : BATCHES[dataset.task];
-  const base = { ...state.base!, batch };
-  return { kind: 'next', state: { ...state, dataset, base, r, recommended } };
+/** How a dataset is asked for. */
+interface PickedDataset {
+  readonly frame: Pick<PickOptions<DatasetChoice>, 'title' | 'step' | 'first'>;
+  readonly placeholder: string;
+  /** The path of the one that is chosen now. */
+  readonly chosen: string | undefined;
+  /** Which of the workspace are offered. */
+  readonly fits: (dataset: DatasetCandidate) => boolean;
 }
+
+/** Asks for a dataset. One that cannot be read is reported, and the question asked again. */
+export async function pickDataset(
+  { errors, inspections, download }: DatasetQuestion,
+  { frame, placeholder, chosen, fits }: PickedDataset,
+): Promise<Picked<ChosenDataset>> {
+  for (;;) {
+    const picked = await pick<DatasetChoice>({
+      ...frame,
+      placeholder,
+      isDefault: (choice) => typeof choice !== 'string' && choice.path === chosen,
+      fill: async (show) => {
+        const found = await inspections.ask('datasets', {
+          folders: (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath),
+        });
+        show([...found.filter(fits).map(choiceOf), ...BROWSE()]);
+      },
+    });
+    if (picked.kind !== 'picked') return picked;
+    const { value } = picked;
+    if (typeof value !== 'string') return { kind: 'picked', value };
+    try {
+      const given = value === 'hub' ? await download() : await browseDataset(value);
+      if (given !== undefined)
+        return { kind: 'picked', value: await datasetAt(given, inspections) };
+    } catch (error) {
+      errors.report(error, 'dataset');
+    }
+  }
+}
+
+const withDataset = (state: TrainState, dataset: ChosenDataset): Outcome<TrainState> => ({
+  kind: 'next',
+  state: ofDataset(state, dataset),
+});
 
 /** What the datasets of each task contain. */
 const taskContents = (): Readonly<Record<Task, string>> => ({
@@ -121,22 +160,27 @@ function countText({ rows, task }: DatasetCandidate): string {
     : t('{0} {0|row|rows}', formatNumber(rows));
 }
 
-const BROWSE = (): PickItem<DatasetChoice> => ({
-  icon: 'file',
-  label: t('Browse for a file with rows…'),
-  value: 'browse',
-  alwaysShow: true,
-});
+const BROWSE = (): PickItem<'file' | 'folder' | 'hub'>[] => [
+  { icon: 'file', label: t('Browse for a file with rows…'), value: 'file', alwaysShow: true },
+  { icon: 'folder', label: t('Browse for a folder of them…'), value: 'folder', alwaysShow: true },
+  {
+    icon: 'cloud-download',
+    label: t('Download from the Hugging Face Hub…'),
+    value: 'hub',
+    alwaysShow: true,
+  },
+];
 
-async function browseDataset(inspections: AskInspections): Promise<DatasetCandidate | undefined> {
-  const file = await browse('file', t('Dataset'), {
-    [t('Files with Rows')]: ['jsonl', 'json', 'csv', 'tsv', 'parquet', 'gz', 'zst'],
-    [t('All Files')]: ['*'],
+async function datasetAt(given: GivenDataset, inspections: AskInspections): Promise<ChosenDataset> {
+  const file = typeof given === 'string' ? given : given.files[0]!;
+  const beside =
+    typeof given === 'string' ? await listFolder(path.dirname(file)).catch(() => []) : [];
+  const found = await inspections.ask('dataset', {
+    file,
+    siblings: beside.map(({ name }) => name),
   });
-  return file === undefined ? undefined : datasetAt(file, inspections);
-}
-
-async function datasetAt(file: string, inspections: AskInspections): Promise<DatasetCandidate> {
-  const beside = await listFolder(path.dirname(file)).catch(() => []);
-  return inspections.ask('dataset', { file, siblings: beside.map(({ name }) => name) });
+  if (typeof given === 'string') return found;
+  const { path: name, config, split, files } = given;
+  const rows = files.length === 1 ? found.rows : null;
+  return { ...found, path: name, name, rows, hub: { config, split, file } };
 }

@@ -1,9 +1,11 @@
 import * as vscode from 'vscode';
 import { isObject } from '../../shared/values';
 import { COMMANDS } from '../commands/commandTable';
+import { asHubDataset } from '../hub/hubDataset';
 import { startOrQueue } from '../queue/startOrQueue';
 import type { Services } from '../services';
 import { ModelFolders } from './modelFolders';
+import type { GivenDataset } from './datasetStep';
 import type { GivenAnswers } from './trainAdapter';
 
 /** Train Adapter: the questions, a recipe of the answers, and a run of it. */
@@ -17,14 +19,16 @@ export function registerTrain(services: Services): vscode.Disposable {
   return vscode.Disposable.from(
     new ModelFolders(),
     commands.add(COMMANDS.trainAdapter, (argument) => train(givenIn(argument))),
-    commands.add(COMMANDS.trainOnDataset, (argument) =>
-      train(argument instanceof vscode.Uri ? { dataset: argument.fsPath } : {}),
-    ),
+    commands.add(COMMANDS.trainOnDataset, (argument) => train({ dataset: datasetIn(argument) })),
     commands.add(COMMANDS.trainOnModel, (argument) =>
       train(argument instanceof vscode.Uri ? { base: argument.fsPath } : {}),
     ),
   );
 }
+
+/** What the command was invoked on: a file or folder, or what the Data page shows. */
+const datasetIn = (argument: unknown): GivenDataset | undefined =>
+  argument instanceof vscode.Uri ? argument.fsPath : asHubDataset(argument);
 
 /** What the row of the Runs view names that offers a model and a dataset. */
 function givenIn(argument: unknown): GivenAnswers {

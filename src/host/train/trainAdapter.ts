@@ -2,11 +2,13 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { downloadBaseCommand } from '../hub/downloadBase';
+import { chooseHubDataset } from '../hub/hubDataset';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { askBase } from './baseStep';
 import { askRank, askTargets } from '../setup/costSteps';
-import { askDataset } from './datasetStep';
+import { askColumns } from './columnsStep';
+import { askDataset, type GivenDataset } from './datasetStep';
 import { askFile, recipeFolder } from './fileStep';
 import { runSteps, type Outcome } from '../setup/steps';
 import type { TrainState } from '../setup/trainState';
@@ -21,7 +23,7 @@ const LAST_BASE = 'lora.lastBase';
 /** Answers that the command was invoked on. */
 export interface GivenAnswers {
   readonly base?: string;
-  readonly dataset?: string;
+  readonly dataset?: GivenDataset | undefined;
 }
 
 /** Gives a value the first time only: whoever goes back to a question is asked. */
@@ -67,19 +69,31 @@ export async function trainAdapter(
     download: (name?: string) => downloadBaseCommand({ jobs, secrets: context.secrets }, name),
   };
   const [base, dataset] = [once(given.base), once(given.dataset)];
+  const { secrets } = context;
+  const datasetQuestion = {
+    errors,
+    inspections,
+    download: () => chooseHubDataset({ jobs, secrets }),
+  };
+  // counting the rows takes a while
+  const priced = (state: TrainState) => ({ ...state, priced: price(jobs, state) });
+  const withPrice = (outcome: Outcome<TrainState>): Outcome<TrainState> =>
+    outcome.kind === 'next' ? { kind: 'next', state: priced(outcome.state) } : outcome;
   const answers = await runSteps<TrainState>(
     [
       (state, first) => askBase(state, first, baseQuestion, base()),
-      async (state, first) =>
-        withPrice(jobs, await askDataset(state, first, inspections, dataset())),
+      async (state, first) => withPrice(await askDataset(state, first, datasetQuestion, dataset())),
+      async (state, first) => withPrice(await askColumns(state, first, inspections)),
       askRank,
       askTargets,
       askFile,
-      askStart,
+      (state, first) => askStart(state, first, { ...datasetQuestion, withPrice: priced }),
     ],
     {
       base: null,
       dataset: null,
+      columns: {},
+      replay: null,
       priced: null,
       r: usualRank(null),
       recommended: usualRank(null),
@@ -93,13 +107,6 @@ export async function trainAdapter(
   const file = await write(answers);
   await vscode.window.showTextDocument(vscode.Uri.file(file), { preview: false });
   return { file, start: answers.start };
-}
-
-/** The state with the count of the chosen dataset's rows, which takes a while. */
-function withPrice(jobs: Services['jobs'], outcome: Outcome<TrainState>): Outcome<TrainState> {
-  if (outcome.kind !== 'next') return outcome;
-  const priced = price(jobs, outcome.state);
-  return { kind: 'next', state: { ...outcome.state, priced } };
 }
 
 async function write(state: TrainState): Promise<string> {

@@ -7,7 +7,8 @@ import { documentPath } from '../../../src/host/compare/documentPath';
 import { variablesFor } from '../../../src/host/playground/templateVariables';
 import { recipeProblems } from '../../../src/host/recipe/recipeProblems';
 import type { RunStore } from '../../../src/host/runs/runStore';
-import { freeRecipeName, relativeTo } from '../../../src/host/setup/writeRecipe';
+import { relativeTo } from '../../../src/host/setup/relativeTo';
+import { freeRecipeName } from '../../../src/host/setup/writeRecipe';
 import { newSweepFolder, runsOfSweep, stemOf, sweepOf } from '../../../src/shared/sweep/places';
 
 vi.mock('node:path', async (original) => {

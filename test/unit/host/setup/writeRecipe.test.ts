@@ -15,7 +15,9 @@ describe('recipeText', () => {
     const answers = {
       task: 'causal_lm' as const,
       base: '/models/tiny',
-      dataset: path.join(folder, 'data', 'train.jsonl'),
+      dataset: { path: path.join(folder, 'data', 'train.jsonl') },
+      columns: {},
+      replay: null,
       validation: null,
       r: 4,
       target_modules: ['q_proj'],
@@ -27,7 +29,7 @@ describe('recipeText', () => {
       lora: { r: 4, lora_alpha: 8, target_modules: ['q_proj'] },
     });
     expect(parseRecipe(text, path.join(folder, 'lora.json'))).toMatchObject({
-      dataset: answers.dataset,
+      dataset: answers.dataset.path,
       validation: null,
       lora: { r: 4 },
     });
@@ -36,7 +38,9 @@ describe('recipeText', () => {
   it('names another task, and has settings for it', () => {
     const answers = {
       base: '/models/tiny',
-      dataset: path.join(folder, 'pairs.jsonl'),
+      dataset: { path: path.join(folder, 'pairs.jsonl') },
+      columns: {},
+      replay: null,
       validation: null,
       r: 4,
       target_modules: 'all-linear' as const,

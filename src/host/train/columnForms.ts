@@ -1,0 +1,78 @@
+import type { ColumnTarget } from '../../shared/datasetSources';
+import type { RowForm } from '../../shared/objective';
+import type { Task } from '../../shared/task';
+import { t } from '../text/l10n';
+
+/** What rows can be read as whose columns have names of their own. */
+export interface ColumnForm {
+  readonly label: string;
+  readonly form: RowForm;
+  readonly task: Task;
+  /** The columns that the rows need, each with the question for it. */
+  readonly targets: readonly { readonly target: ColumnTarget; readonly question: string }[];
+}
+
+export const columnForms = (): readonly ColumnForm[] => [
+  {
+    label: t('Prompts with answers'),
+    form: 'causal_lm',
+    task: 'causal_lm',
+    targets: [
+      { target: 'prompt', question: t('Which column is the prompt, which is not learnt?') },
+      { target: 'completion', question: t('Which column is the answer, which is learnt?') },
+    ],
+  },
+  {
+    label: t('Chats'),
+    form: 'causal_lm',
+    task: 'causal_lm',
+    targets: [{ target: 'messages', question: t('Which column is the list of messages?') }],
+  },
+  {
+    label: t('Plain texts'),
+    form: 'causal_lm',
+    task: 'causal_lm',
+    targets: [{ target: 'text', question: t('Which column is the text?') }],
+  },
+  {
+    label: t('Prompts with a better and a worse answer'),
+    form: 'preference',
+    task: 'causal_lm',
+    targets: [
+      { target: 'prompt', question: t('Which column is the prompt, which is not learnt?') },
+      { target: 'chosen', question: t('Which column is the better answer?') },
+      { target: 'rejected', question: t('Which column is the worse answer?') },
+    ],
+  },
+  {
+    label: t('Texts with labels'),
+    form: 'seq_cls',
+    task: 'seq_cls',
+    targets: [
+      { target: 'text', question: t('Which column is the text?') },
+      { target: 'label', question: t('Which column is the label?') },
+    ],
+  },
+  {
+    label: t('Words with a label each'),
+    form: 'token_cls',
+    task: 'token_cls',
+    targets: [
+      { target: 'tokens', question: t('Which column is the list of words?') },
+      { target: 'tags', question: t('Which column is the list of their labels?') },
+    ],
+  },
+  {
+    label: t('Pairs of related texts'),
+    form: 'embedding',
+    task: 'embedding',
+    targets: [
+      { target: 'anchor', question: t('Which column is the text that is searched for?') },
+      { target: 'positive', question: t('Which column is the text that belongs to it?') },
+    ],
+  },
+];
+
+/** The forms that a base can be trained on, and that rows of so many columns can have. */
+export const fittingForms = (tasks: readonly Task[], columns: number): readonly ColumnForm[] =>
+  columnForms().filter(({ task, targets }) => tasks.includes(task) && targets.length <= columns);
