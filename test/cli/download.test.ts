@@ -7,8 +7,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterEach, describe, expect, it } from 'vitest';
-import { cliResult } from '../support/cliResults';
+import { cliResult, lastLine } from '../support/cliResults';
 import { startHub, type FakeHub, type HubOptions } from '../support/hub.mjs';
 import { fixtures, startCli, tempFolder, type CliResult } from '../support/commandLine';
 
@@ -177,5 +178,43 @@ describe('a base model from the Hub', () => {
     expect(
       (await download({}, folder, { env: { HF_ENDPOINT: 'http://127.0.0.1:9' } })).stderr,
     ).toContain('cannot be reached');
+  });
+});
+
+describe('a dataset from the Hub', () => {
+  const rows = Buffer.from(
+    parquetWriteBuffer({ columnData: [{ name: 'text', data: ['a', 'b', 'c'] }] }),
+  );
+
+  it('is kept in its cache, and downloaded once', async () => {
+    const commit = 'c0ffee'.padEnd(40, '0');
+    const files = { 'default/train/0000.parquet': rows, 'default/test/0000.parquet': rows };
+    const own = await startHub({ files: {}, dataset: { commit, files } });
+    const env = { HF_ENDPOINT: own.endpoint, HF_TOKEN: '', LORA_DATASETS_HOME: tempFolder() };
+    const run = (...args: string[]) =>
+      startCli(['download', '--dataset', 'hf://owner/rows', ...args], env).end;
+    try {
+      const listed = await run('--list', '--json');
+      expect((lastLine(listed.stdout) as { splits: unknown }).splits).toEqual([
+        { config: 'default', split: 'train', bytes: rows.length },
+        { config: 'default', split: 'test', bytes: rows.length },
+      ]);
+      const first = await run('--json');
+      expect(first.stdout).toMatch(/"kind":"progress","phase":"downloading","fraction":1/);
+      const result = lastLine(first.stdout) as { files: string[]; revision: string };
+      expect(result.revision).toBe(commit);
+      expect(result.files.map((file) => readFileSync(file))).toEqual([rows]);
+      const again = await run();
+      expect([again.code, again.stderr]).toEqual([0, '']);
+      expect(again.stdout).toBe(`1 file of commit ${commit}\n${result.files[0]}\n`);
+      expect(own.starts).toHaveLength(1);
+      const wrong = await run('--split', 'dev');
+      expect([wrong.code, wrong.stderr]).toEqual([
+        1,
+        expect.stringContaining('The dataset has no split "dev".'),
+      ]);
+    } finally {
+      await own.close();
+    }
   });
 });

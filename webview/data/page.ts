@@ -30,6 +30,7 @@ startPage<DataState, DataHostMessage, DataPageMessage, DataStringKey>({
   initial: ({ fact }) =>
     initialData({
       file: fact('file'),
+      source: fact('source') || null,
       recipe: fact('recipe') || null,
       base: fact('base') || null,
     }),

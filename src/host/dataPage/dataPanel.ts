@@ -9,6 +9,7 @@ import {
   type DataHostMessage,
   type DataPageMessage,
 } from '../../shared/pages/data/protocol';
+import { COMMANDS } from '../commands/commandTable';
 import { openPlace } from '../editor/openPlace';
 import { Inspections, type InspectionOptions } from '../inspection/inspections';
 import { formatNumber, t } from '../text/l10n';
@@ -21,7 +22,7 @@ import { askShare } from './askShare';
 import { DataClient } from './dataClient';
 import { Drafts } from './drafts';
 import { RowAnswers } from './rowAnswers';
-import { settingsOf, splitFiles, type DataSettings, type DataSubject } from './subject';
+import { datasetOf, settingsOf, splitFiles, type DataSettings, type DataSubject } from './subject';
 import { UndoStack } from './undo';
 import { refuseUnsaved, writeRow } from './writeRow';
 
@@ -97,7 +98,12 @@ export class DataPanel implements PanelPage {
     openPage(panel.webview, {
       extensionUri: options.extensionUri,
       page: 'data',
-      facts: { file, recipe: subject.recipe ?? '', base: subject.base ?? '' },
+      facts: {
+        file,
+        source: subject.source ?? '',
+        recipe: subject.recipe ?? '',
+        base: subject.base ?? '',
+      },
     });
   }
 
@@ -274,6 +280,9 @@ export class DataPanel implements PanelPage {
         return this.openFile(message.row);
       case 'chooseBase':
         return this.chooseBase();
+      case 'train':
+        await vscode.commands.executeCommand(COMMANDS.trainOnDataset.id, datasetOf(this.subject));
+        return;
       case 'draft':
         return this.drafts.write();
       case 'stopDraft':

@@ -3,20 +3,19 @@ import * as vscode from 'vscode';
 import { listFolder } from '../../common/regularFile';
 import { asDataPageState } from '../../shared/pages/data/protocol';
 import { COMMANDS } from '../commands/commandTable';
-import { downloadBaseCommand } from '../hub/downloadBase';
 import { inspectionOptions } from '../inspection/inspectionOptions';
 import { VIEWS } from '../manifest/ids';
 import type { Services } from '../services';
-import { t } from '../text/l10n';
-import { pickBase } from '../train/baseStep';
+import { chooseBasePath } from '../train/chooseBasePath';
 import { panelHost } from '../webview/panelHost';
 import { PanelSet } from '../webview/panelSet';
 import { DataPanel, type DataPanelOptions } from './dataPanel';
-import { chooseSubject, type DataSubject } from './subject';
+import { chooseSubject } from './chooseSubject';
+import type { DataSubject } from './subject';
 
 /** The Data page: the rows of a dataset, to be looked at, searched, edited and excluded. */
 export function registerDataPage(services: Services): vscode.Disposable {
-  const { commands, inspections } = services;
+  const { commands } = services;
   const options = optionsOf(services);
   const panels = new PanelSet<DataSubject, DataPanel>({
     view: VIEWS.data,
@@ -27,29 +26,19 @@ export function registerDataPage(services: Services): vscode.Disposable {
   return vscode.Disposable.from(
     panels,
     commands.add(COMMANDS.openDataset, async (argument) => {
-      const subject = await chooseSubject(argument, inspections);
+      const subject = await chooseSubject(argument, services);
       if (subject) panels.show(subject);
     }),
   );
 }
 
-function optionsOf({ context, errors, inspections, jobs, log }: Services): DataPanelOptions {
-  const { extensionUri, secrets } = context;
+function optionsOf(services: Services): DataPanelOptions {
+  const { context, errors, inspections, log } = services;
+  const { extensionUri } = context;
   return {
     ...panelHost({ extensionUri, errors, log }, 'dataset'),
     inspection: inspectionOptions(context),
-    chooseBase: async () => {
-      const picked = await pickBase(
-        {
-          errors,
-          inspections,
-          lastUsed: undefined,
-          download: (name) => downloadBaseCommand({ jobs, secrets }, name),
-        },
-        { title: t('Choose Base Model'), first: true },
-      );
-      return picked.kind === 'picked' ? picked.value.path : undefined;
-    },
+    chooseBase: () => chooseBasePath(services),
     validationOf: async (file) => {
       const entries = await listFolder(path.dirname(file)).catch(() => []);
       const siblings = entries.map(({ name }) => name);

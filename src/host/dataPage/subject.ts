@@ -2,23 +2,32 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { isRemotePath } from '../../common/remotePath';
 import { isSamePath } from '../../common/samePath';
-import { kindByName } from '../../formats/tables/tableKind';
-import { isHubSource, pathsOf, sourcesOf } from '../../shared/datasetSources';
+import { isHubSource, sourcesOf } from '../../shared/datasetSources';
 import type { Recipe } from '../../shared/recipe';
-import { LoraError } from '../../shared/errors';
-import type { AskInspections } from '../inspection/inspections';
-import { isRecipeName } from '../manifest/ids';
-import { readRecipe, recipesNaming } from '../recipe/recipeDatasets';
-import { t } from '../text/l10n';
-import { browse, pickRow, type PickRow } from '../ui/inputs';
+import { asHubSplit, type HubDataset, type HubSplit } from '../hub/hubDataset';
+import { readRecipe } from '../recipe/recipeDatasets';
 
 /** What a Data page shows. */
 export interface DataSubject {
   readonly file: string;
+  /** The folder or dataset of the hub that the file is of, as JSON of a `HubSplit`; null: none. */
+  readonly source: string | null;
   /** The recipe whose settings rows are read with; null: the usual ones. */
   readonly recipe: string | null;
   /** The model whose tokens are counted, in place of the recipe's. */
   readonly base: string | null;
+}
+
+/** The folder or dataset of the hub that a file is of; undefined: none. */
+const sourceOf = ({ source }: Pick<DataSubject, 'source'>): HubSplit | undefined =>
+  source === null ? undefined : asHubSplit(parseJson(source));
+
+/** The dataset as Train Adapter takes it. */
+export function datasetOf(subject: DataSubject): vscode.Uri | HubDataset {
+  const source = sourceOf(subject);
+  return source && isHubSource(source.path)
+    ? { ...source, files: [subject.file] }
+    : vscode.Uri.file(source?.path ?? subject.file);
 }
 
 /** How rows are read, and whose tokens are counted. */
@@ -51,11 +60,13 @@ const USUAL: DataSettings = {
 };
 
 /** The settings of a page. A base elsewhere, or of a workspace that is not trusted, is not read. */
-export async function settingsOf({ file, recipe, base }: DataSubject): Promise<DataSettings> {
+export async function settingsOf(subject: DataSubject): Promise<DataSettings> {
+  const { file, recipe, base } = subject;
   const read = recipe === null ? null : await readRecipe(recipe);
   if (!read) return { ...USUAL, base };
   const { task, chats, unlabelled_rows, objective, training, labels, validation } = read;
-  const source = sourcesOf(read.dataset, read.columns).find((own) => isSamePath(own.path, file));
+  const named = sourceOf(subject)?.path ?? file;
+  const source = sourcesOf(read.dataset, read.columns).find((own) => isSamePath(own.path, named));
   const isReadable = vscode.workspace.isTrusted && !isRemotePath(read.base);
   return {
     rows: { task, chats, unlabelled_rows, objective, columns: source?.columns ?? read.columns },
@@ -67,68 +78,6 @@ export async function settingsOf({ file, recipe, base }: DataSubject): Promise<D
   };
 }
 
-/**
- * What the command was invoked on: a dataset, or a recipe, which names one; else the file of the
- * active editor, else one that the user picks. Undefined: cancelled.
- *
- * @throws LoraError('recipe') for a recipe that cannot be read
- */
-export async function chooseSubject(
-  argument: unknown,
-  inspections: AskInspections,
-): Promise<DataSubject | undefined> {
-  const given = argument instanceof vscode.Uri ? argument.fsPath : argument;
-  const file = typeof given === 'string' ? given : (activeFile() ?? (await pickFile(inspections)));
-  if (file === undefined) return undefined;
-  if (!isRecipeName(file)) {
-    const [recipe = null] = await recipesNaming(file);
-    return { file, recipe, base: null };
-  }
-  const recipe = await readRecipe(file);
-  if (!recipe)
-    throw new LoraError('recipe', t('The recipe cannot be read, so its dataset is not known.'), {
-      place: { file },
-    });
-  const dataset = await pickSource(pathsOf(recipe.dataset).filter((own) => !isHubSource(own)));
-  return dataset === undefined ? undefined : { file: dataset, recipe: file, base: null };
-}
-
-/** One of the files that a recipe names; the only one without asking. */
-async function pickSource(files: readonly string[]): Promise<string | undefined> {
-  const [only] = files;
-  if (files.length === 1) return only;
-  const rows = files.map((file) => ({ label: path.basename(file), description: file, file }));
-  return (await pickRow(rows, { placeHolder: t('Select a dataset') }))?.file;
-}
-
-function activeFile(): string | undefined {
-  const input = vscode.window.tabGroups.activeTabGroup.activeTab?.input;
-  const uri =
-    input instanceof vscode.TabInputText || input instanceof vscode.TabInputCustom
-      ? input.uri
-      : undefined;
-  if (uri?.scheme !== 'file') return undefined;
-  const isDataset = kindByName(uri.fsPath) !== null && !uri.fsPath.endsWith('.json');
-  return isDataset || isRecipeName(uri.fsPath) ? uri.fsPath : undefined;
-}
-
-interface FileRow extends PickRow {
-  readonly file: string | null;
-}
-
-async function pickFile(inspections: AskInspections): Promise<string | undefined> {
-  const found = await inspections.ask('datasets', {
-    folders: (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath),
-  });
-  const rows: FileRow[] = found
-    .filter(({ task }) => task !== 'image_cls')
-    .map(({ name, path: file }) => ({ label: name, icon: 'database', file }));
-  const other = { label: t('Browse…'), icon: 'folder-opened', file: null, alwaysShow: true };
-  const chosen = await pickRow([...rows, other], { placeHolder: t('Select a dataset') });
-  if (!chosen) return undefined;
-  return chosen.file ?? browse('file', t('Dataset'));
-}
-
 /** The files of a split, beside the dataset. */
 export function splitFiles(file: string): { readonly train: string; readonly validation: string } {
   const { dir, base } = path.parse(file);
@@ -137,4 +86,12 @@ export function splitFiles(file: string): { readonly train: string; readonly val
     train: path.join(dir, `${stem}.train.jsonl`),
     validation: path.join(dir, `${stem}.validation.jsonl`),
   };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -6,21 +6,25 @@ import { t } from '../text/l10n';
 import { askText, pickRow } from '../ui/inputs';
 import { withHubToken, type HubServices } from './hubToken';
 
-const HubDatasetSchema = v.object({
+const HubSplitSchema = v.object({
   /** hf://owner/name */
   path: v.string(),
   config: v.nullable(v.string()),
   split: v.nullable(v.string()),
+});
+const HubDatasetSchema = v.object({
+  ...HubSplitSchema.entries,
   files: v.pipe(v.array(v.string()), v.minLength(1), v.readonly()),
 });
+
+/** A split of a dataset of the hub. Without a configuration or a split, the usual one. */
+export type HubSplit = Readonly<v.InferOutput<typeof HubSplitSchema>>;
 
 /** A split of a dataset of the hub, and its files on this disk. */
 export type HubDataset = Readonly<v.InferOutput<typeof HubDatasetSchema>>;
 
-/** A split of a dataset of the hub. Without a configuration or a split, the usual one. */
-export type HubSplit = Omit<HubDataset, 'files'>;
-
-/** Undefined for values that are none. */
+/** These return undefined for values that do not fit. */
+export const asHubSplit = parsed(HubSplitSchema);
 export const asHubDataset = parsed(HubDatasetSchema);
 
 interface ListedSplit {
@@ -48,16 +52,16 @@ export async function chooseHubDataset(services: HubServices): Promise<HubDatase
   if (name === null) return undefined;
   return withHubToken(services.secrets, async (env) => {
     const split = await chooseSplit(services.jobs, name, env);
-    return split && downloadHubDataset(services.jobs, split, env);
+    return split && downloadHubDataset(services.jobs, { ...split, rows: null }, env);
   });
 }
 
-/** hf://owner/name@revision for what a user types; null: no name. */
+const TYPED_NAME =
+  /^(?:hf:\/\/|https?:\/\/[^/]+\/)?(?:datasets\/)?(\w[\w.-]*\/\w[\w.-]*(?:@[\w./-]+)?)\/?$/;
+
+/** hf://owner/name@revision for what a user types, such as its address; null: no name. */
 export function hubName(text: string): string | null {
-  const [, name] =
-    /^(?:hf:\/\/|https:\/\/huggingface\.co\/)?(?:datasets\/)?(\w[\w.-]*\/\w[\w.-]*(?:@[\w./-]+)?)\/?$/.exec(
-      text.trim(),
-    ) ?? [];
+  const [, name] = TYPED_NAME.exec(text.trim()) ?? [];
   return name === undefined || name.includes('..') ? null : `hf://${name}`;
 }
 
@@ -81,16 +85,31 @@ async function chooseSplit(
   return (await pickRow(rows, { title: name, placeHolder: t('Select what is read') }))?.picked;
 }
 
+/** A split, or as many of its files as its first rows need. */
+type WantedSplit = HubSplit & { readonly rows: number | null };
+
+/**
+ * Downloads what a recipe names. Undefined: cancelled.
+ *
+ * @throws LoraError as `Jobs.run` does
+ */
+export const fetchHubDataset = (
+  { jobs, secrets }: HubServices,
+  split: WantedSplit,
+): Promise<HubDataset | undefined> =>
+  withHubToken(secrets, (env) => downloadHubDataset(jobs, split, env));
+
 /** Downloads a split, unless it is here. Undefined: cancelled. */
-export async function downloadHubDataset(
+async function downloadHubDataset(
   jobs: Jobs,
-  { path, config, split }: HubSplit,
+  { path, config, split, rows }: WantedSplit,
   env: Readonly<Record<string, string>>,
 ): Promise<HubDataset | undefined> {
   const args = [
     ...['download', '--dataset', path],
     ...(config === null ? [] : ['--config', config]),
     ...(split === null ? [] : ['--split', split]),
+    ...(rows === null ? [] : ['--rows', String(rows)]),
   ];
   const title = t('Downloading {0}', path);
   const done = await jobs.run<{ readonly files: readonly string[] }>(title, args, false, env);

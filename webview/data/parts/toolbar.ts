@@ -139,7 +139,8 @@ function actionsView(page: DataPage, state: DataState, dataset: DatasetMessage) 
     dataset.canDraft && dataset.readOnly === null
       ? secondaryButton(t('draft'), () => post({ kind: 'draft' }))
       : nothing
-  }`;
+  }
+  ${secondaryButton(t('train'), () => post({ kind: 'train' }))}`;
 }
 
 function jobsView(page: DataPage, { progress }: DataState): TemplateResult {

@@ -190,6 +190,7 @@ const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('undo') }),
   v.object({ kind: v.literal('openFile'), row: index }),
   v.object({ kind: v.literal('chooseBase') }),
+  v.object({ kind: v.literal('train') }),
   v.object({ kind: v.literal('draft') }),
   v.object({ kind: v.literal('stopDraft') }),
   v.object({ kind: v.literal('keepDraft'), id: index, isKept: v.boolean() }),
@@ -197,9 +198,13 @@ const PageMessageSchema = v.variant('kind', [
 ]);
 export type DataPageMessage = v.InferOutput<typeof PageMessageSchema>;
 
-/** What VS Code keeps of the page through reloads. */
+/**
+ * What VS Code keeps of the page through reloads. `source`: the folder or dataset of the hub that
+ * the file is of, as JSON; null: none.
+ */
 const PageStateSchema = v.object({
   file: text,
+  source: v.optional(v.nullable(text), null),
   recipe: v.nullable(text),
   base: v.nullable(text),
 });

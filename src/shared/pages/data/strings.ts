@@ -10,6 +10,7 @@ export const DATA_STRINGS = {
   'summary.base': 'Tokens of {0}, at most {1} a row',
   'summary.noBase': 'Without a model: lengths are in characters.',
   'base.choose': 'Choose Model…',
+  train: 'Train Adapter…',
   readOnly: 'Read-only: {0}',
   grid: 'Rows of {0}',
   'column.line': 'Line',

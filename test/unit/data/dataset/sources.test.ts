@@ -187,6 +187,16 @@ describe('columns', () => {
     both.data.close();
   });
 
+  it('of a source that has its own are not those of the recipe', async () => {
+    const file = write('own.jsonl', '{"frage": "Wer?", "antwort": "Ich."}');
+    const other = write('plain.jsonl', '{"text": "as it is"}');
+    const { data } = await prepare([file, { path: other, columns: {} }], {
+      columns: { prompt: 'frage', completion: 'antwort' },
+    });
+    expect(wordsIn(data.train)[1]).toMatch(/as it is/);
+    data.close();
+  });
+
   it('that are missing are named, with the nearest', async () => {
     const problems = await problemsOf(csv, {
       columns: { prompt: 'qestion', completion: 'answer' },
