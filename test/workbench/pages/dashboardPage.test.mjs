@@ -49,6 +49,14 @@ for (const theme of THEMES) {
         (page) => page.locator('vscode-panel-tab#recipe').click(),
       ],
       [
+        { steps: 200 },
+        async (page) => {
+          await page.locator('vscode-panel-tab#sources').click();
+          await page.locator('.sources').getByText('hf://owner/general (train)').waitFor();
+          await page.locator('.sources').getByText('80%', { exact: true }).waitFor();
+        },
+      ],
+      [
         { steps: 40, state: 'failed', error: failure },
         (page) => page.getByText('"r" must be at least 1').waitFor(),
       ],

@@ -44,6 +44,10 @@ function marksAt(step, total, above) {
     loss: above + loss,
     labelled_tokens: 900,
     scores: { perplexity: Math.exp(loss) },
+    sources: [
+      { name: 'own.jsonl', loss: above + loss + 0.2, labelled_tokens: 600 },
+      { name: 'hf://owner/general (train)', loss: above + loss - 0.2, labelled_tokens: 300 },
+    ],
     elapsed: 2 * step,
   };
   const sample = {
@@ -105,6 +109,16 @@ function recordOf({ state, steps, total, r, rate, ended }) {
       validation_examples: 30,
       tokens: 12030,
       labelled_tokens: 4022,
+      sources: [
+        {
+          ...{ name: 'own.jsonl', weight: 1, examples: 120, tokens: 9000, labelled_tokens: 3000 },
+          ...{ drawn: 120, share: 0.8 },
+        },
+        {
+          ...{ name: 'hf://owner/general (train)', weight: 1, examples: 30, tokens: 3030 },
+          ...{ labelled_tokens: 1022, drawn: 30, share: 0.2 },
+        },
+      ],
       fingerprint: [],
     },
     trainable_parameters: 305280 * r,

@@ -7,11 +7,13 @@ import type { DashboardPage, DashboardState } from '../state';
 import { batchView } from './batch';
 import { eventsView } from './events';
 import { recipeView } from './recipe';
+import { sourcesView } from './sources';
 
 type TabView = (page: DashboardPage, state: DashboardState) => TemplateResult;
 
 const TABS: Readonly<Record<TabId, TabView>> = {
   batch: batchView,
+  sources: sourcesView,
   events: eventsView,
   recipe: recipeView,
 };

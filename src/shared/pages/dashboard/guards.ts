@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import type { MetricLine, StepColumns } from '../../metrics/lines';
 import { asMetricLine } from '../../metrics/parse';
 import { COMPARED_FIELDS, STEP_FIELDS } from '../../metrics/table';
+import { DatasetSchema } from '../../datasetSources';
 import { checked } from '../../parsed';
 import { isInRun, type RunRecord } from '../../run';
 import {
@@ -77,7 +78,7 @@ const ProgressSchema = v.looseObject({ phase: v.picklist(PHASES), fraction: orNu
 /** The parts of a recipe that pages use; the rest is shown as it was read. */
 const ShownRecipeSchema = v.looseObject({
   base: text,
-  dataset: text,
+  dataset: DatasetSchema,
   lora: v.looseObject({
     r: number,
     lora_alpha: number,
@@ -90,6 +91,16 @@ const ShownRecipeSchema = v.looseObject({
     learning_rate: number,
     lr_scheduler_type: text,
   }),
+});
+
+const SourceSchema = v.looseObject({
+  name: text,
+  weight: number,
+  examples: number,
+  tokens: number,
+  labelled_tokens: number,
+  drawn: number,
+  share: number,
 });
 
 const RunSchema = v.looseObject({
@@ -115,6 +126,7 @@ const RunSchema = v.looseObject({
       validation_examples: number,
       tokens: number,
       labelled_tokens: number,
+      sources: v.optional(v.array(SourceSchema)),
     }),
   ),
   trainable_parameters: orNull(number),

@@ -187,7 +187,7 @@ export const AXES = ['step', 'tokens', 'time'] as const;
 
 export type Axis = (typeof AXES)[number];
 
-export const TAB_IDS = ['batch', 'events', 'recipe'] as const;
+export const TAB_IDS = ['batch', 'sources', 'events', 'recipe'] as const;
 
 export type TabId = (typeof TAB_IDS)[number];
 

@@ -200,6 +200,7 @@ export const DASHBOARD_STRINGS = {
   'table.all': '{0} {0|row|rows}, newest first.',
 
   'tab.batch': 'First Batch',
+  'tab.sources': 'Sources',
   'tab.events': 'Events',
   'tab.recipe': 'Recipe',
   details: 'Details of the run',
@@ -220,6 +221,17 @@ export const DASHBOARD_STRINGS = {
   'samples.off': 'Samples are switched off in the recipe (sample_steps is 0).',
   'samples.none': 'This run wrote no sample completions.',
 
+  'sources.words':
+    'What each epoch draws of the training rows. The losses are those of the rows that are held out.',
+  'sources.none': 'No rows have been read yet.',
+  'sources.name': 'Source',
+  'sources.share': 'Share',
+  'sources.drawn': 'Drawn in an epoch',
+  'sources.examples': 'Examples',
+  'sources.tokens': 'Tokens',
+  'sources.labelled': 'Tokens with a loss',
+  'sources.first': 'First loss',
+  'sources.last': 'Loss',
   'batch.words':
     'The first rows as the model reads them. Highlighted text is trained on; the rest is context.',
   'batch.line': 'Line {0}',

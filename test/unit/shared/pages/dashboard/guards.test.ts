@@ -44,6 +44,21 @@ test('a snapshot is accepted, and its run is not copied', () => {
   );
 });
 
+test('the record of a run with several sources is accepted', () => {
+  const run = runRecord();
+  const dataset = [{ path: '/own.jsonl', weight: 3 }, '/general.parquet'];
+  const source = { name: '/own.jsonl', weight: 3, examples: 4, tokens: 40, labelled_tokens: 20 };
+  const data = {
+    ...{ examples: 4, validation_examples: 0, tokens: 40, labelled_tokens: 20, fingerprint: [] },
+    sources: [{ ...source, drawn: 12, share: 1 }],
+  };
+  const mixed = { ...run, recipe: { ...run.recipe, dataset }, data };
+  expect(asRunRecord(mixed)).toBe(mixed);
+  const damaged = { ...data, sources: [{ ...source, drawn: 12 }] };
+  expect(asRunRecord({ ...mixed, data: damaged })).toBeUndefined();
+  expect(asRunRecord({ ...mixed, recipe: { ...run.recipe, dataset: [] } })).toBeUndefined();
+});
+
 test.each([
   ['a string', 'ready'],
   ['an unknown kind', { kind: 'shout' }],
