@@ -14,6 +14,7 @@ import {
   type UnpairedExample,
 } from './example';
 import type { Examples } from './examples';
+import { pairParts } from './pairParts';
 
 type StoredExample = Exclude<Example, ImageExample | { readonly kind: 'packed' }>;
 
@@ -239,8 +240,7 @@ function decodeGroup(record: Int32Array): PairExample {
     line,
     anchor,
     positive,
-    ...(negatives.length > 0 && { negatives }),
-    ...(!Number.isNaN(score) && { score }),
+    ...pairParts(negatives, Number.isNaN(score) ? undefined : score),
   };
 }
 

@@ -1,3 +1,4 @@
+import { pairParts } from '../examples/pairParts';
 import { filled, type Columns } from '../rows/columns';
 import { kindOf } from '../rows/describe';
 import type { RowReport } from '../rows/rowReport';
@@ -54,14 +55,7 @@ export const readPair =
     const negatives = negativesOf(columns, report);
     const score = scoreOf(columns, report);
     if (anchor === null || positive === null || negatives === null || score === null) return null;
-    return {
-      kind: 'pair',
-      line,
-      anchor,
-      positive,
-      ...(negatives.length > 0 && { negatives }),
-      ...(score !== undefined && { score }),
-    };
+    return { kind: 'pair', line, anchor, positive, ...pairParts(negatives, score) };
   };
 
 /** The most columns of negatives that a row can have. */

@@ -2,6 +2,7 @@ import { tagLabels, targetOf, type LabelSet } from './labelSet';
 import type { ProblemCollector } from '../dataset/problems';
 import { outsideFault } from '../tokenizer/vocabulary';
 import { withWeight, type RowTokenizer } from '../examples/tokenizeRows';
+import { pairParts } from '../examples/pairParts';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import type { LabelledRow, PairRow, Row, TaggedRow, Weighted } from '../rows/row';
 import { textsOf, type Example } from '../examples/example';
@@ -197,14 +198,7 @@ class Encoder {
       ...Int32Array[],
     ];
     return {
-      example: {
-        kind: 'pair',
-        line,
-        anchor: a,
-        positive: b,
-        ...(others.length > 0 && { negatives: others }),
-        ...(score !== undefined && { score }),
-      },
+      example: { kind: 'pair', line, anchor: a, positive: b, ...pairParts(others, score) },
       length: Math.max(...texts.map(({ length }) => length)),
     };
   }

@@ -13,6 +13,7 @@ import {
   type RowBatch,
   type RowReader,
 } from './table';
+import { textReader } from './textReader';
 
 /** Cells of these columns that hold a JSON list are lists: no text is meant there. */
 const LISTS = new Set([
@@ -35,14 +36,11 @@ const MOST_COLUMNS = 10_000;
  */
 export async function csvReader(source: ByteSource, delimiter: string): Promise<RowReader> {
   const columns = await readHeader(source, delimiter);
-  return {
+  return textReader({
     unit: 'line',
     columns,
-    count: null,
-    isSequential: true,
     batches: (from, options) => records(source, { delimiter, columns, from }, options),
-    close: () => Promise.resolve(),
-  };
+  });
 }
 
 async function readHeader(source: ByteSource, delimiter: string): Promise<readonly string[]> {

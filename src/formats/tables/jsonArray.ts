@@ -9,6 +9,7 @@ import {
   type RowBatch,
   type RowReader,
 } from './table';
+import { textReader } from './textReader';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -19,14 +20,12 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /** The elements of one JSON list, which are numbered from 1. The list is never in memory. */
-export const jsonArrayReader = (source: ByteSource): RowReader => ({
-  unit: 'row',
-  columns: null,
-  count: null,
-  isSequential: true,
-  batches: (from, options) => elements(source, from, options),
-  close: () => Promise.resolve(),
-});
+export const jsonArrayReader = (source: ByteSource): RowReader =>
+  textReader({
+    unit: 'row',
+    columns: null,
+    batches: (from, options) => elements(source, from, options),
+  });
 
 async function* elements(
   source: ByteSource,

@@ -10,19 +10,18 @@ import {
   type RowBatch,
   type RowReader,
 } from './table';
+import { textReader } from './textReader';
 
 /**
  * Lines of JSON: only LF and CRLF end a line; a byte order mark at the start and blank lines are
  * skipped.
  */
-export const jsonLinesReader = (source: ByteSource): RowReader => ({
-  unit: 'line',
-  columns: null,
-  count: null,
-  isSequential: true,
-  batches: (from, options) => lines(source, from, options),
-  close: () => Promise.resolve(),
-});
+export const jsonLinesReader = (source: ByteSource): RowReader =>
+  textReader({
+    unit: 'line',
+    columns: null,
+    batches: (from, options) => lines(source, from, options),
+  });
 
 async function* lines(
   source: ByteSource,
