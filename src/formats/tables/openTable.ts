@@ -49,7 +49,7 @@ async function readerOf(path: string, kind: TableKind): Promise<RowReader> {
       throw tableFault(
         path,
         'The file is an Arrow file, which is not read.',
-        "Write it as Parquet, for example with datasets: Dataset.from_file('data.arrow').to_parquet('data.parquet').",
+        "Write it as Parquet: with pandas, read_feather('data.feather').to_parquet('data.parquet'); with datasets, Dataset.from_file('data.arrow').to_parquet('data.parquet').",
       );
   }
 }
