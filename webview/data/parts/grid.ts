@@ -57,8 +57,8 @@ export function gridView(page: DataPage, state: DataState, dataset: DatasetMessa
       <div class="head" role="row" aria-rowindex="1">
         <span role="columnheader">${t(`column.${dataset.unit}`)}</span>
         <span role="columnheader">${t('column.chat')}</span>
-        <span role="columnheader">${t(isTokens ? 'column.tokens' : 'column.characters')}</span>
         <span role="columnheader">${t('column.marks')}</span>
+        <span role="columnheader">${t(isTokens ? 'column.tokens' : 'column.characters')}</span>
       </div>
       <div class="body" role="rowgroup" ${ref((element) => setHeight(element, page.state))}>
         <div class="window" role="none" ${ref((element) => setPlace(element, page.state))}>
@@ -107,8 +107,8 @@ function cells(page: DataPage, row: DataRow): TemplateResult {
           html`<span class="turn"><b>${role}</b> <span dir="auto">${text}</span></span>`,
       )}
     </span>
-    <span role="gridcell" class="length">${lengthText(page, row)}<small>${more}</small></span>
-    <span role="gridcell" class="marks">${marks(page, row)}</span>`;
+    <span role="gridcell" class="marks">${marks(page, row)}</span>
+    <span role="gridcell" class="length">${lengthText(page, row)}<small>${more}</small></span>`;
 }
 
 /** In tokens where there is a model: one that is not counted yet is no number of characters. */
