@@ -146,6 +146,8 @@ export class DataPanel implements PanelPage {
       this.shown = '';
       this.sendDataset();
       this.pollSoon(0);
+      // loading a tokenizer would keep the process from answering
+      await this.rows.untilShown();
       this.canDraft = await Drafts.areOffered();
       await this.useBase();
       this.sendDataset();
@@ -212,6 +214,7 @@ export class DataPanel implements PanelPage {
     for (const end of ends)
       if (end.kind === 'failed') this.sayError(LoraError.deserialize(end.error));
       else this.tellResult(end);
+    if (progress.isComplete && progress.total === 0) this.rows.sayNone();
     if (progress.jobs.length > 0) this.pollSoon();
     else await this.tellStatistics(`${progress.version}`);
   }

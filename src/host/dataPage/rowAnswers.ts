@@ -20,8 +20,20 @@ interface RowAnswersParts {
 export class RowAnswers {
   private wanted: Wanted | null = null;
   private isAnswering = false;
+  private end: () => void = () => undefined;
 
   constructor(private readonly parts: RowAnswersParts) {}
+
+  /** Resolves when rows have been shown, or `sayNone` says that there are none. */
+  untilShown(): Promise<void> {
+    return new Promise((resolve) => {
+      this.end = resolve;
+    });
+  }
+
+  sayNone(): void {
+    this.end();
+  }
 
   ask({ view, from, count }: Wanted): void {
     this.wanted = { view, from, count: Math.min(count, MOST_ROWS) };
@@ -58,5 +70,6 @@ export class RowAnswers {
 
   private show(answer: RowsAnswer): void {
     this.parts.send({ kind: 'rows', ...answer, rows: [...answer.rows] });
+    this.end();
   }
 }
