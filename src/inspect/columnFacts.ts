@@ -35,9 +35,12 @@ export async function columnsOf(file: string): Promise<ColumnFacts> {
 async function firstRows(file: string): Promise<readonly Columns[]> {
   const table = await openTable(file);
   try {
-    for await (const batch of table.rows())
-      if (batch.length > 0) return batch.slice(0, SHOWN_ROWS).flatMap(columnsIn);
-    return [];
+    const rows: RawRow[] = [];
+    for await (const batch of table.rows()) {
+      rows.push(...batch.slice(0, SHOWN_ROWS - rows.length));
+      if (rows.length === SHOWN_ROWS) break;
+    }
+    return rows.flatMap(columnsIn);
   } finally {
     await table.close();
   }

@@ -4,7 +4,7 @@ import { isRemotePath } from '../../common/remotePath';
 import { isSamePath } from '../../common/samePath';
 import { isHubSource, sourcesOf } from '../../shared/datasetSources';
 import type { Recipe } from '../../shared/recipe';
-import { asHubSplit, type HubDataset, type HubSplit } from '../hub/hubDataset';
+import { asHubSplit, type HubDataset, type HubSplit } from '../hub/hubSplit';
 import { readRecipe } from '../recipe/recipeDatasets';
 
 /** What a Data page shows. */

@@ -9,7 +9,7 @@ import type { Task } from '../../shared/task';
 import { methodOfKeys } from '../../shared/objective';
 import type { ErrorReporter } from '../errors/reporter';
 import { browseDataset } from '../hub/browseDataset';
-import type { HubDataset } from '../hub/hubDataset';
+import type { HubDataset } from '../hub/hubSplit';
 import type { BaseFacts } from '../setup/costs';
 import { notify } from '../ui/messages';
 import { pick, type Picked, type PickItem, type PickOptions } from '../ui/picker';

@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import { isObject } from '../../shared/values';
 import { COMMANDS } from '../commands/commandTable';
-import { asHubDataset } from '../hub/hubDataset';
+import { asHubDataset } from '../hub/hubSplit';
 import { startOrQueue } from '../queue/startOrQueue';
 import type { Services } from '../services';
 import { ModelFolders } from './modelFolders';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { asHubDataset, hubName } from '../../../../src/host/hub/hubDataset';
+import { asHubDataset, hubName } from '../../../../src/host/hub/hubSplit';
 
 it('a dataset of the hub is known by its name or its address', () => {
   for (const typed of [
