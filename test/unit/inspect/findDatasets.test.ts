@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { findDatasets } from '../../../src/inspect/findDatasets';
+import { datasetAt, findDatasets } from '../../../src/inspect/findDatasets';
 
 let root: string;
 beforeEach(async () => void (root = await mkdtemp(path.join(tmpdir(), 'datasets-'))));
@@ -86,4 +86,19 @@ it('finds tables of other formats with their rows, but no .json', async () => {
     ['faq.csv', 2, ['question', 'answer'], path.join(root, 'valid.csv')],
     ['valid.csv', 1, ['question', 'answer'], null],
   ]);
+});
+
+it('describes a folder of files by its first one', async () => {
+  await mkdir(path.join(root, 'rows'));
+  await writeFile(path.join(root, 'rows/a.jsonl'), '{"prompt":"a","completion":"b"}\n');
+  await writeFile(path.join(root, 'rows/b.csv'), 'prompt,completion\nc,d\n');
+  expect(await datasetAt(path.join(root, 'rows'), ['rows', 'validation'])).toMatchObject({
+    name: 'rows',
+    keys: ['prompt', 'completion'],
+    rows: null,
+    bytes: 32 + 22,
+    validation: path.join(root, 'validation'),
+  });
+  await mkdir(path.join(root, 'none'));
+  expect(await datasetAt(path.join(root, 'none'), [])).toMatchObject({ keys: [], rows: null });
 });

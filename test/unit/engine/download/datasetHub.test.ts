@@ -41,8 +41,7 @@ afterEach(async () => {
 });
 
 const { signal } = new AbortController();
-const download = (dataset: DatasetSetting) =>
-  downloadSplit(sourcesOf(dataset)[0]!, { signal });
+const download = (dataset: DatasetSetting) => downloadSplit(sourcesOf(dataset)[0]!, { signal });
 const requested = () => hub.starts.map(([name]) => name);
 const read = (dataset: DatasetSetting) =>
   readData(v.parse(RecipeSchema, { base: 'none', dataset }), null, { hub: hubFiles() });
@@ -93,9 +92,9 @@ describe('a dataset of the hub', () => {
         throw new LoraError('cancelled', 'stopped');
       },
     });
-    await expect(stopped(sourcesOf({ path: 'hf://owner/rows', split: 'test' })[0]!)).rejects.toThrow(
-      'stopped',
-    );
+    await expect(
+      stopped(sourcesOf({ path: 'hf://owner/rows', split: 'test' })[0]!),
+    ).rejects.toThrow('stopped');
   });
 
   it('lists its configurations and splits, without a download', async () => {
