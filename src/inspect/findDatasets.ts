@@ -76,7 +76,7 @@ function isDatasetName(name: string): boolean {
 
 const isHeldOut = (file: string) => HELD_OUT.test(path.basename(file));
 
-/** Describes a file with rows, or a folder of them. `siblings`: the names of the files beside it. */
+/** Describes a file with rows, or a folder of them. `siblings`: the names of what is beside it. */
 export async function datasetAt(
   file: string,
   siblings: readonly string[],

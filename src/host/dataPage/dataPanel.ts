@@ -24,6 +24,7 @@ import { Drafts } from './drafts';
 import { RowAnswers } from './rowAnswers';
 import { datasetOf, settingsOf, splitFiles, type DataSettings, type DataSubject } from './subject';
 import { UndoStack } from './undo';
+import { whyReadOnly } from './whyReadOnly';
 import { refuseUnsaved, writeRow } from './writeRow';
 
 /** What the pages need. */
@@ -179,21 +180,13 @@ export class DataPanel implements PanelPage {
       format: facts.format,
       bytes: facts.bytes,
       unit: facts.unit,
-      readOnly: this.whyReadOnly(facts),
+      readOnly: whyReadOnly(facts),
       base: base?.name ?? null,
       recipe: subject.recipe,
       maxLength: base?.limit ?? null,
       validation: this.settings?.validation ?? null,
       canDraft: this.canDraft,
     });
-  }
-
-  private whyReadOnly({ readOnly, format }: DataFacts): string | null {
-    if (!vscode.workspace.isTrusted) return t('the workspace is not trusted.');
-    if (readOnly === null) return null;
-    return readOnly === 'packed'
-      ? t('the file is packed. Rows can be excluded and split into new files.')
-      : t('rows of {0} are not written. They can be excluded and split into new files.', format);
   }
 
   // progress

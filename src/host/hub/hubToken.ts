@@ -14,8 +14,8 @@ export interface HubServices {
 }
 
 /**
- * Runs jobs with the stored access token. Where the hub wants another one, it is asked for, and they
- * are run again.
+ * Runs jobs with the stored access token. Where the hub wants another one, it is asked for, and
+ * they are run again.
  */
 export async function withHubToken<T>(
   secrets: vscode.SecretStorage,

@@ -26,6 +26,19 @@ export interface GivenAnswers {
   readonly dataset?: GivenDataset | undefined;
 }
 
+const INITIAL: TrainState = {
+  base: null,
+  dataset: null,
+  columns: {},
+  replay: null,
+  priced: null,
+  r: usualRank(null),
+  recommended: usualRank(null),
+  target_modules: 'all-linear',
+  file: null,
+  start: true,
+};
+
 /** Gives a value the first time only: whoever goes back to a question is asked. */
 function once<T>(value: T | undefined): () => T | undefined {
   let left = value;
@@ -89,18 +102,7 @@ export async function trainAdapter(
       askFile,
       (state, first) => askStart(state, first, { ...datasetQuestion, withPrice: priced }),
     ],
-    {
-      base: null,
-      dataset: null,
-      columns: {},
-      replay: null,
-      priced: null,
-      r: usualRank(null),
-      recommended: usualRank(null),
-      target_modules: 'all-linear',
-      file: null,
-      start: true,
-    },
+    INITIAL,
   );
   if (!answers) return undefined;
   await memory.update(LAST_BASE, answers.base!.path);
