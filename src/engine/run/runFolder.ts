@@ -10,6 +10,7 @@ import { openForAppending, refuseLinks } from '../../common/withoutLinks';
 import { areRunsPrivate, makePrivateFolder } from '../../common/privateFiles';
 import { makeFolder } from '../../common/makeFolder';
 import { readJsonObject } from '../../formats/json';
+import { hubNameOfPath } from '../../formats/hub/hubName';
 import { keepRunsOutOfGit } from '../../formats/run/gitIgnore';
 import { countOf, isObject } from '../../shared/values';
 import { LoraError } from '../../shared/errors';
@@ -179,7 +180,7 @@ function describeSystem(): string {
 /** "train.jsonl on SmolLM2-135M-Instruct" */
 function runName({ base, dataset }: Recipe): string {
   const model = path
-    .basename(base)
+    .basename(hubNameOfPath(base) ?? base)
     .replace(/\.gguf$/i, '')
     .replace(/\.[QF]\d[\w]*$/, '');
   const [first = '', ...others] = pathsOf(dataset).map((file) =>

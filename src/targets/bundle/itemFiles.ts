@@ -4,6 +4,7 @@ import { fileErrorReason, pathExists } from '../../common/fileStatus';
 import { listFolder } from '../../common/regularFile';
 import { excludedFileOf } from '../../formats/excludedRows';
 import { ggufParts } from '../../formats/gguf/partNames';
+import { hubNameOfPath } from '../../formats/hub/hubName';
 import { LoraError } from '../../shared/errors';
 import { MAX_FILES } from '../target';
 import type { PathKind } from './recipePaths';
@@ -16,7 +17,7 @@ export interface SentSource {
 
 /** The files of what a recipe names. */
 export interface Sources {
-  /** Within the item; '' for a folder. */
+  /** The file or folder within the item. */
   readonly entry: string;
   readonly files: readonly SentSource[];
 }
@@ -44,10 +45,22 @@ export async function sourcesOf(named: Named): Promise<Sources> {
   if (!info.isDirectory()) throw refused(named, 'it is neither a file nor a folder');
   const isSent = { base: BASE_FILE, adapter: ADAPTER_FILE, dataset: /./ }[named.kind];
   const depth = named.kind === 'dataset' ? MAX_DEPTH : 1;
-  const files = await collect(named, { folder: file, prefix: '', depth });
+  const entry = folderName(file);
+  refuseName(named, entry);
+  const files = await collect(named, { folder: file, prefix: `${entry}/`, depth });
   const sent = files.filter((each) => isSent.test(each.path));
   if (sent.length === 0) throw refused(named, 'the folder is empty');
-  return { entry: '', files: sent };
+  return { entry, files: sent };
+}
+
+/**
+ * A folder keeps its name, by which runs and adapters call it; in the hub's cache, the folders
+ * above it have the name of the model.
+ */
+function folderName(folder: string): string {
+  const parts = path.resolve(folder).split(path.sep);
+  const kept = parts.slice(hubNameOfPath(folder) === null ? -1 : -3);
+  return kept.join('/');
 }
 
 /** A file, and the other parts of a model that is split. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as v from 'valibot';
+import { hubNameOfPath } from '../../../../src/formats/hub/hubName';
 import { RecipeSchema, type Recipe } from '../../../../src/shared/recipe';
 import { isObject } from '../../../../src/shared/values';
 import { makeBundle } from '../../../../src/targets/bundle/bundle';
@@ -61,13 +62,23 @@ describe('the files of a recipe', () => {
     const { items, engine, recipe: text } = await bundleOf(recipe, dist);
     expect(items.map(({ label, files }) => [label, files.map((file) => file.path)])).toEqual([
       ['engine', ['cli.js', 'worker.js']],
-      ['base', ['config.json', 'model.safetensors']],
+      ['base', ['base/config.json', 'base/model.safetensors']],
       ['dataset', ["it's.jsonl"]],
     ]);
     expect(engine).toBe(items[0]!.id);
     const sent = JSON.parse(text) as Recipe;
-    expect(sent.base).toBe(`../../items/${items[1]!.id}`);
+    expect(sent.base).toBe(`../../items/${items[1]!.id}/base`);
     expect(sent.dataset).toBe(`../../items/${items[2]!.id}/it's.jsonl`);
+  });
+
+  it('keep the name that a base has on the hub', async () => {
+    const { recipe, dist, write } = workspace();
+    write('hub/models--lab--tiny/snapshots/0a1b/config.json');
+    const base = path.dirname(write('hub/models--lab--tiny/snapshots/0a1b/model.safetensors'));
+    const { items, recipe: text } = await bundleOf({ ...recipe, base: `${base}/` }, dist);
+    const place = `../../items/${items[1]!.id}/models--lab--tiny/snapshots/0a1b`;
+    expect((JSON.parse(text) as Recipe).base).toBe(place);
+    expect(hubNameOfPath(place)).toBe('lab/tiny');
   });
 
   it('have ids by their content', async () => {
