@@ -7,6 +7,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -126,7 +127,7 @@ test('checks a cluster, and its partitions', async () => {
   writeTargets({ partition: 'cpus' });
   const wrong = await lora('train', recipe(20), '--on', 'cluster', '--run-dir', newRun());
   assert.equal(wrong.code, 1);
-  assert.match(wrong.text, /There is no partition cpus\. The cluster has: cpu, night\./);
+  assert.match(wrong.text, /There is no partition cpus\. The cluster has: cpu, night, low, high\./);
   writeTargets();
 });
 
@@ -230,6 +231,49 @@ test('goes on from its checkpoint when Slurm requeues it, to the same bytes', as
   assert.equal(other, 0);
   assert.deepEqual(stepsOf(dir), stepsOf(whole));
   assert.deepEqual(bytes(path.join(dir, ADAPTER)), bytes(path.join(whole, ADAPTER)));
+});
+
+test('goes on from its checkpoint when another job takes its place', async () => {
+  writeTargets({ partition: 'low' });
+  const dir = newRun();
+  const run = follow(recipe(3_000), dir);
+  await until(() => existsSync(there(dir, 'run/checkpoints/step-40')), run);
+  const other = ['--partition=high', '--cpus-per-task=2', '--output=/dev/null', '--wrap=sleep 3'];
+  cluster.ask('sbatch', ...other);
+  await until(() => /"kind":"queued"/.test(remoteStage(dir).replaceAll(' ', '')), run);
+  await until(() => cluster.ask('squeue', '-h', '--partition=high') === '', run);
+  cluster.ask('scontrol', 'update', `JobId=${numberOf(dir)}`, 'StartTime=now');
+  const { code, text } = await run.end;
+  assert.equal(code, 0, text);
+  assert.ok(lines(dir).some((line) => line.includes('"kind":"resume"')));
+  assert.equal(stepsOf(dir).length, 3_000);
+  writeTargets();
+});
+
+test('does not show an earlier end when it is requeued and dies at once', async () => {
+  const dir = newRun();
+  const run = follow(recipe(200_000), dir);
+  await until(() => existsSync(there(dir, 'run/checkpoints/step-20')), run);
+  const number = numberOf(dir);
+  cluster.ask('scontrol', 'requeuehold', number);
+  await until(() => /"state": ?"stopped"/.test(bytes(there(dir, 'run/run.json'))), run);
+  // as on a node that is broken
+  const items = path.join(remote, 'items');
+  const engine = readdirSync(items).find((id) => existsSync(path.join(items, id, 'cli.js')));
+  const cliThere = path.join(items, engine, 'cli.js');
+  const whole = readFileSync(cliThere);
+  writeFileSync(cliThere, 'process.exit(3);');
+  cluster.ask('scontrol', 'release', number);
+  cluster.ask('scontrol', 'update', `JobId=${number}`, 'StartTime=now');
+  const { code, text } = await run.end;
+  writeFileSync(cliThere, whole);
+  assert.equal(code, 1, text);
+  assert.match(text, /The engine on cluster ended/);
+  assert.notEqual(recordOf(dir).state, 'stopped');
+  const resumed = start('train', '--resume', dir);
+  await until(() => lines(dir).some((line) => line.includes('"kind":"resume"')), resumed);
+  assert.equal((await lora('stop', dir)).code, 0);
+  assert.equal((await resumed.end).code, 130);
 });
 
 const remoteStage = (dir) => bytes(path.join(dir, 'remote.json')).toString();

@@ -107,6 +107,10 @@ export class SlurmCluster {
       `NodeName=localhost NodeAddr=127.0.0.1 CPUs=2 RealMemory=${Math.floor(totalmem() / 2 ** 21)} State=UNKNOWN`,
       'PartitionName=cpu Nodes=localhost Default=YES MaxTime=INFINITE State=UP',
       'PartitionName=night Nodes=localhost MaxTime=INFINITE State=DOWN',
+      'PreemptType=preempt/partition_prio',
+      'PreemptMode=REQUEUE',
+      'PartitionName=low Nodes=localhost MaxTime=INFINITE State=UP PriorityTier=1',
+      'PartitionName=high Nodes=localhost MaxTime=INFINITE State=UP PriorityTier=2',
       '',
     ].join('\n');
   }

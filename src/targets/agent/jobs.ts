@@ -21,7 +21,7 @@ import { MAX_FILES, MAX_JOBS, type JobState, type RemoteFile } from '../target';
 import { MAX_BODY_BYTES } from './frames';
 import { inside, isJobId, type Places } from './places';
 import type { Questions, StartedJob } from './protocol';
-import { SlurmJobs } from './slurmJobs';
+import { SlurmJobs, type RunThere } from './slurmJobs';
 
 const SHELL = '/bin/sh';
 /** Keeps the exit code, which nobody waits for. */
@@ -44,7 +44,7 @@ export class Jobs {
     await makeFolder(places.jobs);
     if (resume) await this.refuseRunning(job);
     else await makeNew(places.job(job));
-    for (const of of ['exit', 'process', 'slurm'] as const)
+    for (const of of ['exit', 'process', 'slurm', 'begun'] as const)
       await rm(places[of](job), { force: true });
     await writeFile(places.recipe(job), recipe, { mode: 0o600 });
     await mkdir(places.run(job), { recursive: true, mode: 0o700 });
@@ -100,7 +100,7 @@ export class Jobs {
   async state(job: string): Promise<JobState> {
     if (!(await isThere(this.places.job(job)))) return { kind: 'unknown' };
     const number = await this.slurm.numberOf(job);
-    if (number !== null) return this.slurm.state(job, number, await this.runOf(job));
+    if (number !== null) return this.stateInSlurm(job, number);
     // looked at before the exit code, which is written last
     const identity = await this.identity(job);
     const running = identity !== null && (await isRunning(identity));
@@ -165,15 +165,28 @@ export class Jobs {
     });
   }
 
-  private async runOf(job: string): Promise<{ hasEnded: boolean; isAlive: boolean }> {
-    const record: unknown = await readTextFile(path.join(this.places.run(job), RUN_FILES.record), {
-      maxBytes: MAX_BYTES.runRecord,
-    })
+  private async stateInSlurm(job: string, number: number): Promise<JobState> {
+    const run = await this.runOf(job);
+    const state = await this.slurm.state(job, number, run);
+    const isOver = state.kind === 'ended' || state.kind === 'unknown';
+    // an engine that was started again and has died at once leaves the end of the one before it
+    if (isOver && run.isOutdated)
+      await markBegun(path.join(this.places.run(job), RUN_FILES.record));
+    return state;
+  }
+
+  private async runOf(job: string): Promise<RunThere & { readonly isOutdated: boolean }> {
+    const file = path.join(this.places.run(job), RUN_FILES.record);
+    const record: unknown = await readTextFile(file, { maxBytes: MAX_BYTES.runRecord })
       .then(JSON.parse)
       .catch(() => null);
+    const state = isObject(record) ? (record['state'] as RunState) : 'preparing';
+    const [begun, written] = await Promise.all([this.places.begun(job), file].map(changeOf));
+    const isOutdated = state !== 'completed' && begun! > written!;
     return {
-      hasEnded: isObject(record) && ENDED_STATES.has(record['state'] as RunState),
+      hasEnded: ENDED_STATES.has(state) && !isOutdated,
       isAlive: isEngineAlive(await readEngineRecord(this.places.run(job)), Date.now()),
+      isOutdated,
     };
   }
 
@@ -221,6 +234,13 @@ const isThere = (file: string): Promise<boolean> =>
   lstat(file).then(
     () => true,
     () => false,
+  );
+
+/** When a file was written; 0 for none. */
+const changeOf = (file: string): Promise<number> =>
+  lstat(file).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
   );
 
 /** Regular files only; links are not followed. */

@@ -68,6 +68,11 @@ export class Places {
     return path.join(this.job(id), 'job.sh');
   }
 
+  /** Written when Slurm starts a job, or starts it again. */
+  begun(id: string): string {
+    return path.join(this.job(id), 'begun');
+  }
+
   /** The exit code of a job that has ended. */
   exit(id: string): string {
     return path.join(this.job(id), 'exit');

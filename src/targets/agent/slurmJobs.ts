@@ -31,11 +31,12 @@ const FRESH_MS = 5_000;
 
 /**
  * The script of all jobs. $1: Node; $2: the engine; $3: the folder of the job. A job that Slurm
- * starts again has a run, which goes on from its last checkpoint. The engine takes the place of
- * the shell, so that Slurm's signals reach it.
+ * starts again has a run, which goes on from its last checkpoint; the file `begun` tells that the end
+ * in its run.json is that of an earlier start. The engine takes the place of the shell, so that
+ * Slurm's signals reach it.
  */
 const JOB_SCRIPT = `#!/bin/sh
-cd "$3" && [ -w run ] || exit ${NO_FOLDER}
+cd "$3" && [ -w run ] && : >begun || exit ${NO_FOLDER}
 exec >>run/engine.log 2>&1 </dev/null
 [ -x "$1" ] || exit ${NO_NODE_THERE}
 [ -e run/run.json ] && exec "$1" "$2" train --resume run
@@ -63,7 +64,8 @@ interface Ended {
 }
 
 /** What the folder of a run tells. */
-interface RunThere {
+export interface RunThere {
+  /** By what the job wrote that was started last. */
   readonly hasEnded: boolean;
   readonly isAlive: boolean;
 }
@@ -192,7 +194,9 @@ export class SlurmJobs {
     const format = ['--noheader', '--parsable2', '--allocations', '--format=State,ExitCode'];
     const { stdout } = await ask('sacct', [...format, `--jobs=${number}`]);
     const accounted = parseSacct(stdout);
-    return accounted ? stateOf(accounted) : { kind: 'unknown' };
+    const state = accounted && stateOf(accounted);
+    // the accounting may never have heard of the end of a job that the controller has forgotten
+    return state?.kind === 'ended' ? state : { kind: 'unknown' };
   }
 }
 
