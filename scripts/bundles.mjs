@@ -71,6 +71,7 @@ const bundles = (outdir) => [
       probe: 'src/runtime/probeMain.ts',
       inspect: 'src/inspect/main.ts',
       agent: 'src/targets/agent/main.ts',
+      storage: 'src/targets/s3/main.ts',
     },
     define: { LORA_VERSION: JSON.stringify(version) },
   },

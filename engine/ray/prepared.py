@@ -31,7 +31,7 @@ def bring_files(*folders: Path) -> list[Path]:
     """Where folders are on this node: a job has put what was sent on its first node only."""
     if all(folder.is_dir() for folder in folders) or not Path("launch.py").is_file():
         return list(folders)
-    items: Path = importlib.import_module("launch").place_items()
+    items: Path = importlib.import_module("job").place_items()
     return [folder if folder.is_dir() else items / folder.name for folder in folders]
 
 

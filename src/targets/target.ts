@@ -24,7 +24,7 @@ export interface Target {
   findModel?(name: string, signal: AbortSignal): Promise<string | null>;
   /** Sends items. Nothing of an item is left under its id when sending fails. */
   put(items: readonly BundleItem[], options: PutOptions): Promise<void>;
-  /** What it keeps. Missing, as `clean` is: it removes by itself what no job uses. */
+  /** What it keeps; missing, as `clean` is, where it cannot tell. */
   usage?(signal: AbortSignal): Promise<TargetUsage>;
   /** Removes items that no job uses. Gives the ids of those that are gone. */
   clean?(items: readonly string[], signal: AbortSignal): Promise<readonly string[]>;

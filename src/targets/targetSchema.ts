@@ -1,11 +1,13 @@
 import * as v from 'valibot';
 import { described, int, nonNegative, path, positive } from '../shared/schemaParts';
 import { DEFAULT_ROOT } from './agent/places';
+import { isValidBucketUrl } from './s3/place';
 import { SbatchSchema } from './slurm/sbatchOptions';
 import { isHost } from './ssh/remoteCommand';
 
 /** Safe in tabs, terminals and file names. */
 const NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
+const ADDRESS = /^https?:\/\/\S+$/;
 const VARIABLE = /^[A-Za-z_]\w*$/;
 
 const common = {
@@ -70,7 +72,7 @@ const RaySchema = v.strictObject({
   ...common,
   kind: described(v.literal('ray'), 'A Ray cluster.'),
   address: described(
-    v.pipe(v.string(), v.regex(/^https?:\/\/\S+$/, 'must be an address such as http://head:8265')),
+    v.pipe(v.string(), v.regex(ADDRESS, 'must be an address such as http://head:8265')),
     "The cluster's dashboard, such as http://head:8265.",
   ),
   storage: v.optional(
@@ -78,13 +80,28 @@ const RaySchema = v.strictObject({
       v.nullable(
         v.pipe(
           v.string(),
-          v.startsWith(
-            '/',
-            'must be the absolute path of a folder; a bucket has to be mounted there',
+          v.check(
+            (storage) => storage.startsWith('/') || isValidBucketUrl(storage),
+            'must be the absolute path of a folder, or s3://bucket/prefix',
           ),
         ),
       ),
-      'A folder that all nodes see. null: everything goes through the dashboard.',
+      'A folder that all nodes see, or s3://bucket/prefix, which keeps the runs. null: everything ' +
+        'goes through the dashboard.',
+    ),
+    null,
+  ),
+  endpoint: v.optional(
+    described(
+      v.nullable(v.pipe(v.string(), v.regex(ADDRESS, 'must be an address such as https://host'))),
+      "The server of the bucket. null: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon's.",
+    ),
+    null,
+  ),
+  region: v.optional(
+    described(
+      v.nullable(v.pipe(v.string(), v.regex(/^[a-z0-9-]{1,64}$/, 'must be such as eu-west-1'))),
+      'The region of the bucket. null: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1.',
     ),
     null,
   ),

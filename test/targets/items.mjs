@@ -8,7 +8,7 @@ const sha256 = (data) => createHash('sha256').update(data).digest('hex');
 
 /** What an engine on Linux needs of dist/. */
 const ENGINE =
-  /^(?:(?:cli|worker|probe|tfjs-node|tfjs-wasm|tfjs-backend-wasm.*)\.js|.*\.wasm|lib\/.*|binding\/.*)$/;
+  /^(?:(?:cli|worker|probe|storage|tfjs-node|tfjs-wasm|tfjs-backend-wasm.*)\.js|.*\.wasm|lib\/.*|binding\/.*)$/;
 
 /** All files of a folder that fit, as one item. */
 export function itemOf(label, folder, fits = /./) {

@@ -100,5 +100,5 @@ function ageOf(changed: number, now: number): string {
 
 const notHere = (name: string): LoraError =>
   new LoraError('target', `What ${name} keeps cannot be listed.`, {
-    fix: 'A Ray cluster drops what no job uses by itself; files in its "storage" are removed by hand.',
+    fix: 'Remove what it keeps on the machine itself.',
   });

@@ -85,9 +85,10 @@ export class Mirror {
     }
     const state = await target.state(handle, signal);
     await this.pullFiles().catch((error: unknown) => {
-      // a machine that is lost does not answer any more
-      const isLost = state.kind === 'ended' && state.isLost;
-      if (!isLost || !(error instanceof LoraError) || error.area !== 'target') throw error;
+      // a machine that is lost does not answer any more, or what was kept of it is older
+      const isLost = state.kind === 'unknown' || (state.kind === 'ended' && state.isLost);
+      const isExpected = error instanceof LoraError && /^(?:target|run)$/.test(error.area);
+      if (!isLost || !isExpected) throw error;
     });
     return state;
   }

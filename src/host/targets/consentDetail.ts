@@ -1,3 +1,4 @@
+import type { TargetEntry } from '../../targets/targetSchema';
 import { t } from '../text/l10n';
 import { placeOf, type KnownTarget } from './mergeTargets';
 import { kindName } from './remoteText';
@@ -7,6 +8,7 @@ export function consentDetail({ entry, origin }: KnownTarget): string {
   const lines = [
     t('Kind: {0}', kindName(entry.kind)),
     entry.kind === 'ray' ? t('Address: {0}', placeOf(entry)) : t('Host: {0}', placeOf(entry)),
+    ...storageLines(entry),
     ...(entry.env.length > 0
       ? [t('Environment variables that it gets: {0}', entry.env.join(', '))]
       : []),
@@ -17,4 +19,11 @@ export function consentDetail({ entry, origin }: KnownTarget): string {
     ),
   ];
   return lines.join('\n');
+}
+
+/** Requests to a bucket are signed with the key of the user. */
+function storageLines(entry: TargetEntry): string[] {
+  if (entry.kind !== 'ray' || entry.storage === null) return [];
+  const { storage, endpoint } = entry;
+  return [t('Storage: {0}', endpoint === null ? storage : `${storage} (${endpoint})`)];
 }

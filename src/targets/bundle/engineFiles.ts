@@ -5,7 +5,8 @@ import { LoraError } from '../../shared/errors';
 import type { SentSource } from './itemFiles';
 
 /** What of dist/ a training needs; the bindings are of the platforms that this build has. */
-const NEEDED = /^(?:cli|worker|probe|tfjs-node|tfjs-wasm)\.js$|^tfjs-backend-wasm.*\.(?:wasm|js)$/;
+const NEEDED =
+  /^(?:cli|worker|probe|storage|tfjs-node|tfjs-wasm)\.js$|^tfjs-backend-wasm.*\.(?:wasm|js)$/;
 const NEEDED_FOLDERS = { lib: /\.js$/, binding: /\.node$/ } as const;
 
 /** The files of the engine, without source maps and pages. @throws LoraError('target') */

@@ -1,7 +1,8 @@
 import * as v from 'valibot';
 import { LoraError } from '../../shared/errors';
 import type { JobState, TargetMachine } from '../target';
-import { shortened, type Answer, type RayHttp } from './rayHttp';
+import { shortened } from '../foreignText';
+import type { Answer, RayHttp } from './rayHttp';
 
 const text = v.nullish(v.string(), null);
 const number = v.nullish(v.number(), null);
@@ -18,7 +19,7 @@ const JobInfoSchema = v.object({
 
 export type JobInfo = v.InferOutput<typeof JobInfoSchema>;
 
-const JobsSchema = v.array(v.object({ submission_id: text }));
+const JobsSchema = v.array(v.object({ submission_id: text, status: text }));
 const VersionSchema = v.object({ ray_version: v.string() });
 
 const NodesSchema = v.object({
@@ -97,14 +98,18 @@ export async function askNodes(http: RayHttp, signal: AbortSignal): Promise<read
     }));
 }
 
-/** The submissions of the cluster. */
-export async function askSubmissions(
+/** The submissions of the cluster, and their states in Ray's words. */
+export async function askStatuses(
   http: RayHttp,
   signal: AbortSignal,
-): Promise<readonly string[]> {
+): Promise<ReadonlyMap<string, string>> {
   const answer = await get(http, 'api/jobs/', signal);
   if (answer.status !== 200) throw http.failed('The jobs are not known', answer);
-  return parsed(http, answer, JobsSchema).flatMap(({ submission_id }) => submission_id ?? []);
+  return new Map(
+    parsed(http, answer, JobsSchema).flatMap(({ submission_id, status }) =>
+      submission_id === null ? [] : [[submission_id, status ?? '']],
+    ),
+  );
 }
 
 /** A submission; null: the cluster does not know it. */

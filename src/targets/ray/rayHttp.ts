@@ -1,7 +1,7 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
-import { oneLine } from '../../shared/plainText';
 import { LoraError } from '../../shared/errors';
+import { networkReason, shortened } from '../foreignText';
 import { cancelled, TargetUnreachable, throwIfAborted } from '../targetError';
 
 /** An answer is complete within this time, however slowly it comes. */
@@ -10,7 +10,6 @@ const ANSWER_MS = 30_000;
 const SEND_MS = 30 * 60_000;
 /** A list of all jobs or nodes of a large cluster. */
 const MAX_ANSWER_BYTES = 32 * 2 ** 20;
-const SHOWN_CHARACTERS = 300;
 
 /** An answer in whole. */
 export interface Answer {
@@ -85,7 +84,7 @@ export class RayHttp {
         },
       });
       sent.once('error', (error) =>
-        reject(signal.aborted ? cancelled() : this.unreachable(reasonOf(error), error)),
+        reject(signal.aborted ? cancelled() : this.unreachable(networkReason(error), error)),
       );
       sent.once('response', (response) => {
         const { statusCode = 0, headers } = response;
@@ -166,26 +165,4 @@ function addressOf(text: string): URL {
     });
   if (!url.pathname.endsWith('/')) url.pathname += '/';
   return url;
-}
-
-/** Foreign text in one short line. */
-export const shortened = (text: string): string => {
-  const line = oneLine(text).trim();
-  return line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS)}…` : line;
-};
-
-const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'refuses the connection: nothing listens there',
-  ECONNRESET: 'broke off the connection',
-  ENOTFOUND: 'has a host name that is not known',
-  EAI_AGAIN: 'has a host name that cannot be looked up',
-  ETIMEDOUT: 'did not answer in time',
-  EHOSTUNREACH: 'cannot be reached',
-  ENETUNREACH: 'cannot be reached: there is no network',
-};
-
-function reasonOf(error: Error): string {
-  const { code = '' } = error as NodeJS.ErrnoException;
-  if (code.startsWith('HPE_')) return 'does not speak HTTP';
-  return REASONS[code] ?? `cannot be reached (${shortened(error.message)})`;
 }

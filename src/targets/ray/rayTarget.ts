@@ -1,115 +1,102 @@
-import { createHash, randomBytes } from 'node:crypto';
-import path from 'node:path';
 import type { Duplex } from 'node:stream';
-import { formatSize } from '../../common/formatSize';
-import { readTextFile } from '../../common/regularFile';
-import { storedZip } from '../../common/storedZip';
+import { setTimeout as wait } from 'node:timers/promises';
 import { LoraError } from '../../shared/errors';
-import {
-  MAX_JOBS,
-  type BundleItem,
-  type ByteRange,
-  type Job,
-  type JobHandle,
-  type JobState,
-  type PutOptions,
-  type RemoteFile,
-  type Target,
-  type TargetReport,
+import { isBucketUrl } from '../s3/place';
+import { throwIfAborted } from '../targetError';
+import type {
+  BundleItem,
+  ByteRange,
+  Job,
+  JobHandle,
+  JobState,
+  PutOptions,
+  RemoteFile,
+  Target,
+  TargetReport,
+  TargetUsage,
 } from '../target';
-import { runtimeEnvironment } from './environment';
+import { BucketFiles } from './bucketFiles';
 import {
   askJob,
   askNodes,
-  askSubmissions,
+  askStatuses,
   askVersion,
   hasPackage,
   putPackage,
   stateOf,
   stopJob,
-  submitJob,
-  type RayNode,
 } from './jobsApi';
+import { Launcher } from './launcher';
+import { NodeFiles } from './nodeFiles';
 import { bytesOf, packagesOf, planItem, readPackage, type ItemPlan } from './packages';
 import { RayPipe } from './pipe';
+import { withDefaults, type RayContext, type RayEntry } from './rayEntry';
 import { RayHttp } from './rayHttp';
-import { LogStreams } from './remoteFiles';
-import { checkedList, type ListedFile } from './runList';
+import { NodeLost } from './remoteFiles';
+import { refuseTooMuch, roomInWords, tooOld, unfitStorage, withoutRoom } from './room';
+import type { ListedFile } from './runList';
 import { RayStorage } from './storage';
-import { TRAINER_DEFAULTS, trainerOf, withoutWorkers, type TrainerSettings } from './trainer';
+import { attemptOf, lastSubmissions, submissionName, submissionOf } from './submissions';
+import { trainerOf } from './trainer';
 
-/** A Ray cluster in the user's settings. */
-export interface RayEntry extends TrainerSettings {
-  readonly name: string;
-  /** The dashboard, such as http://head:8265. */
-  readonly address: string;
-  /** A folder that all nodes see; null: everything goes through the dashboard. */
-  readonly storage: string | null;
-  /** Names of environment variables that jobs get. Ray's dashboard shows their values. */
-  readonly env: readonly string[];
-  /** What a job reserves: 1 CPU, no GPU and no memory by default. Memory in bytes. */
-  readonly num_cpus?: number;
-  readonly num_gpus?: number;
-  readonly memory?: number | null;
-  /** The name of the environment variable with the token of the cluster; none by default. */
-  readonly token?: string | null;
-}
-
-/** What the target needs of this machine. */
-export interface RayContext {
-  /** The folder of the bundles, which has ray/launch.py. */
-  readonly dist: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-}
-
-/** The API of jobs that this speaks is stable since then. */
-const OLDEST_RAY = [2, 9] as const;
-/** The head keeps packages in its memory. */
-const MAX_SENT_BYTES = 2 * 2 ** 30;
-const SUBMISSION = /^lora-(\d{8}-\d{6}-[0-9a-f]{4})(?:-(\d{1,4}))?$/;
-const MAX_LIST_BYTES = 8 * 2 ** 20;
-/** Files that grow while they are read. The same in engine/ray/launch.py. */
-const GROWING = /\.(?:jsonl|log)$/;
+/** How long a job that is removed may take to end. */
+const END_MS = 60_000;
+const POLL_MS = 500;
+/** What Ray calls a job that has not ended. */
+const KINDS: ReadonlyMap<string, JobState['kind']> = new Map([
+  ['PENDING', 'queued'],
+  ['RUNNING', 'running'],
+]);
 
 /** A Ray cluster, spoken to through the HTTP API of its dashboard. */
 export class RayTarget implements Target {
   readonly kind = 'ray';
   readonly name: string;
-  private readonly http: RayHttp;
-  private readonly streams: LogStreams;
-  private readonly storage: RayStorage | null;
-  /** The node of each submission: it does not change. */
-  private readonly nodes = new Map<string, string>();
-  private readonly lists = new Map<string, readonly ListedFile[]>();
-
+  /** Missing without a storage, where nothing is left of a job that has ended. */
+  readonly remove?: NonNullable<Target['remove']>;
   private readonly entry: Required<RayEntry>;
+  private readonly http: RayHttp;
+  private readonly launcher: Launcher;
+  private readonly nodeFiles: NodeFiles;
+  /** At most one of the two. */
+  private readonly storage: RayStorage | null = null;
+  private readonly bucket: BucketFiles | null = null;
+  /** Submissions whose files are read from the bucket: their nodes do not answer any more. */
+  private readonly kept = new Set<string>();
 
   constructor(
     entry: RayEntry,
     private readonly context: RayContext,
   ) {
-    const defaults = { num_cpus: 1, num_gpus: 0, memory: null, token: null, ...TRAINER_DEFAULTS };
-    this.entry = { ...defaults, ...entry };
+    this.entry = withDefaults(entry);
     this.name = entry.name;
     this.http = new RayHttp(entry.address, this.token());
-    this.streams = new LogStreams(this.http);
-    this.storage =
-      entry.storage === null
-        ? null
-        : new RayStorage(this.http, (job, signal) => this.putJob(job, null, signal));
+    this.nodeFiles = new NodeFiles(this.http);
+    const { storage, endpoint, region } = this.entry;
+    const bucket =
+      storage !== null && isBucketUrl(storage) ? { url: storage, endpoint, region } : null;
+    this.launcher = new Launcher(this.http, context.dist, bucket ?? storage);
+    if (storage === null) return;
+    if (bucket) this.bucket = new BucketFiles(bucket, context.env);
+    else this.storage = new RayStorage(this.launcher);
+    this.remove = (handle, signal) => this.removeJob(handle, signal);
   }
 
   dispose(): void {
-    this.streams.dispose();
+    this.nodeFiles.dispose();
     this.http.dispose();
   }
 
   async check(signal: AbortSignal): Promise<TargetReport> {
     const { version } = await askVersion(this.http, signal);
     const nodes = await askNodes(this.http, signal);
-    const missing = [...tooOld(version), ...this.withoutRoom(nodes)];
-    if (this.storage !== null && missing.length === 0)
-      missing.push(...(await this.storage.check(signal)));
+    const missing = [
+      ...tooOld(version),
+      ...withoutRoom(nodes, this.entry),
+      ...unfitStorage(this.entry),
+    ];
+    const storage = this.storage ?? this.bucket;
+    if (storage !== null && missing.length === 0) missing.push(...(await storage.check(signal)));
     return {
       machines: nodes.map(({ machine }) => machine),
       node: null,
@@ -124,10 +111,11 @@ export class RayTarget implements Target {
 
   async present(items: readonly BundleItem[], signal: AbortSignal): Promise<ReadonlySet<string>> {
     await askVersion(this.http, signal);
-    if (this.storage !== null) {
-      const stored = await this.storage.items(signal);
-      return new Set(items.map(({ id }) => id).filter((id) => stored.has(id)));
-    }
+    if (this.storage !== null)
+      return this.storage.items(
+        items.map(({ id }) => id),
+        signal,
+      );
     const present = new Set<string>();
     for (const item of items) {
       const missing = await this.missingPackages(planItem(item), signal);
@@ -157,6 +145,8 @@ export class RayTarget implements Target {
   }
 
   async start(job: Job, signal: AbortSignal): Promise<JobHandle> {
+    const [unfit] = unfitStorage(this.entry);
+    if (unfit !== undefined) throw new LoraError('target', unfit);
     const submission = await this.newSubmission(job, signal);
     const plans = job.items.map((item) => planItem(item));
     const packages: string[] = [];
@@ -176,43 +166,25 @@ export class RayTarget implements Target {
       items: plans,
       gpu: this.entry.num_gpus > 0,
       ...(job.trainer && { trainer: { ...job.trainer, ...trainerOf(this.entry) } }),
-    };
-    const name = await this.putJob(description, job.recipe, signal);
-    await submitJob(
-      this.http,
-      {
-        submission_id: submission,
-        entrypoint: 'python launch.py',
-        ...this.reserved(job),
-        runtime_env: runtimeEnvironment({
-          job: name,
-          packages,
-          variables: this.variables(),
-          brings: job.trainer ? 'trainer' : 'node',
-        }),
-      },
-      signal,
-    );
+    } as const;
+    const submitted = {
+      recipe: job.recipe,
+      packages,
+      variables: this.variables(),
+      brings: job.trainer ? 'trainer' : 'node',
+      reserved: this.reserved(job),
+    } as const;
+    await this.launcher.submit(description, submitted, signal);
     return { job: job.id, values: { submission } };
   }
 
   async jobs(signal: AbortSignal): Promise<readonly JobHandle[]> {
-    const latest = new Map<string, string>();
-    for (const submission of await askSubmissions(this.http, signal)) {
-      const [, job] = SUBMISSION.exec(submission) ?? [];
-      if (job === undefined) continue;
-      if (attemptOf(submission) > attemptOf(latest.get(job) ?? '')) latest.set(job, submission);
-    }
-    return [...latest]
-      .sort(([a], [b]) => (a < b ? 1 : -1))
-      .slice(0, MAX_JOBS)
-      .map(([job, submission]) => ({ job, values: { submission } }));
+    return lastSubmissions((await askStatuses(this.http, signal)).keys());
   }
 
   async state(handle: JobHandle, signal: AbortSignal): Promise<JobState> {
-    const { num_cpus, num_gpus } = this.entry;
-    const wants = `${num_cpus} CPU${num_cpus === 1 ? '' : 's'}${num_gpus > 0 ? ` and ${num_gpus} GPU` : ''}`;
-    return stateOf(await askJob(this.http, submissionOf(handle), signal), wants);
+    const info = await askJob(this.http, submissionOf(handle), signal);
+    return stateOf(info, roomInWords(this.entry));
   }
 
   async list(handle: JobHandle, signal: AbortSignal): Promise<readonly RemoteFile[]> {
@@ -220,21 +192,15 @@ export class RayTarget implements Target {
     return files.map(({ path: file, size, version }) => ({ path: file, size, version }));
   }
 
-  async read(
+  read(
     handle: JobHandle,
     file: string,
-    { offset, maxBytes }: ByteRange,
+    range: ByteRange,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
-    const submission = submissionOf(handle);
-    const node = await this.nodeOf(submission, signal);
-    const listed = await this.find(handle, file, offset, signal);
-    if (node === null || listed === undefined) return Buffer.alloc(0);
-    const { size, version } = listed;
-    const grows = GROWING.test(file);
-    const bytes = grows ? Math.min(maxBytes, size - offset) : maxBytes;
-    const source = { node, name: `${submission}/run/${file}`, grows, version };
-    return this.streams.read(source, { offset, bytes }, signal);
+    const isKept = this.bucket !== null && this.kept.has(submissionOf(handle));
+    const source = isKept ? this.bucket : this.nodeFiles;
+    return source.read(handle, file, range, signal);
   }
 
   async hash(handle: JobHandle, file: string, signal: AbortSignal): Promise<string | null> {
@@ -242,10 +208,26 @@ export class RayTarget implements Target {
     return files.find((listed) => listed.path === file)?.sha256 ?? null;
   }
 
+  async usage(signal: AbortSignal): Promise<TargetUsage> {
+    const states = await this.states(signal);
+    const usage = await this.storage?.usage(goingIn(states), signal);
+    const jobs = usage?.jobs ?? (await this.bucket?.usage(signal)) ?? [];
+    return {
+      items: usage?.items ?? [],
+      jobs: jobs.map((job) => ({ ...job, state: states.get(job.job) ?? 'unknown' })),
+    };
+  }
+
+  async clean(items: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
+    if (this.storage === null) return [];
+    const going = goingIn(await this.states(signal));
+    return this.storage.clean({ items, jobs: [], going }, signal);
+  }
+
   async stop(handle: JobHandle, signal: AbortSignal): Promise<void> {
     const submission = submissionOf(handle);
     const info = await askJob(this.http, submission, signal);
-    if (info?.status === 'PENDING') await this.cancel(submission, signal);
+    if (info?.status === 'PENDING') await this.launcher.cancel(submission, signal);
     else await stopJob(this.http, submission, signal);
   }
 
@@ -287,52 +269,14 @@ export class RayTarget implements Target {
   /** A name for a submission that the cluster does not know yet. */
   private async newSubmission({ id, resume }: Job, signal: AbortSignal): Promise<string> {
     const known = (await this.jobs(signal)).find(({ job }) => job === id);
-    if (known === undefined) return `lora-${id}`;
+    if (known === undefined) return submissionName(id, 1);
     const state = await this.state(known, signal);
     const isOver = state.kind === 'ended' || state.kind === 'unknown';
     if (!resume || !isOver)
       throw new LoraError('target', `${this.name} has a job of this run already.`, {
         fix: isOver ? 'Resume it.' : 'Stop it first.',
       });
-    return `lora-${id}-${attemptOf(submissionOf(known)) + 1}`;
-  }
-
-  /** Ends a job that waits: another one does it, since Ray would wait until the job runs. */
-  private async cancel(cancels: string, signal: AbortSignal): Promise<void> {
-    const submission = `lora-stop-${randomBytes(8).toString('hex')}`;
-    const description = { mode: 'cancel', submission, cancels, job: 'none', items: [] };
-    const job = await this.putJob(description, null, signal);
-    const environment = { job, packages: [], variables: {}, brings: null };
-    await submitJob(
-      this.http,
-      {
-        submission_id: submission,
-        entrypoint: 'python launch.py',
-        runtime_env: runtimeEnvironment(environment),
-      },
-      signal,
-    );
-  }
-
-  /** Sends the launcher and the description of a job. Gives the name of their package. */
-  private async putJob(
-    description: Readonly<Record<string, unknown>>,
-    recipe: string | null,
-    signal: AbortSignal,
-  ): Promise<string> {
-    const launcher = await readTextFile(path.join(this.context.dist, 'ray', 'launch.py'), {
-      maxBytes: 2 ** 20,
-    });
-    const { storage } = this.entry;
-    const zip = storedZip({
-      'launch.py': launcher,
-      'job.json': JSON.stringify({ ...description, storage }),
-      ...(recipe !== null && { 'lora.json': recipe }),
-    });
-    const hash = createHash('sha256').update(zip).digest('hex').slice(0, 32);
-    const name = `_ray_pkg_lorajob_${hash}.zip`;
-    await putPackage(this.http, name, zip, signal);
-    return name;
+    return submissionName(id, attemptOf(submissionOf(known)) + 1);
   }
 
   private async missingPackages(plan: ItemPlan, signal: AbortSignal): Promise<readonly string[]> {
@@ -342,88 +286,54 @@ export class RayTarget implements Target {
     return missing;
   }
 
-  private withoutRoom(nodes: readonly RayNode[]): string[] {
-    const { num_cpus, num_gpus } = this.entry;
-    if (nodes.length === 0) return ['The cluster has no node that is alive.'];
-    if (this.entry.engine === 'ray-train') return withoutWorkers(nodes, this.entry);
-    const fits = nodes.some(({ offers }) => offers.cpus >= num_cpus && offers.gpus >= num_gpus);
-    if (fits) return [];
-    return [
-      `No node has the ${num_cpus} CPUs and ${num_gpus} GPUs that a job reserves: lower num_cpus or num_gpus in the entry of ${this.name}.`,
-    ];
+  /** Where each job is that the cluster knows. */
+  private async states(signal: AbortSignal): Promise<ReadonlyMap<string, JobState['kind']>> {
+    const statuses = await askStatuses(this.http, signal);
+    return new Map(
+      lastSubmissions(statuses.keys()).map((handle) => [
+        handle.job,
+        KINDS.get(statuses.get(submissionOf(handle))!) ?? 'ended',
+      ]),
+    );
   }
 
-  /** Null: the job has not begun. */
-  private async nodeOf(submission: string, signal: AbortSignal): Promise<string | null> {
-    const known = this.nodes.get(submission);
-    if (known !== undefined) return known;
-    const node = (await askJob(this.http, submission, signal))?.driver_node_id ?? null;
-    if (node !== null) this.nodes.set(submission, node);
-    return node;
-  }
-
+  /** Of a node that does not answer any more, what the bucket has kept. */
   private async listed(handle: JobHandle, signal: AbortSignal): Promise<readonly ListedFile[]> {
+    const { bucket } = this;
+    if (bucket === null) return (await this.nodeFiles.list(handle, signal)) ?? [];
     const submission = submissionOf(handle);
-    const node = await this.nodeOf(submission, signal);
-    if (node === null) return [];
-    const source = { node, name: `${submission}/files.json`, grows: false };
-    const files = checkedList(await this.wholeFile(source, signal));
-    this.lists.set(submission, files);
-    return files;
-  }
-
-  private async wholeFile(
-    source: { node: string; name: string; grows: boolean },
-    signal: AbortSignal,
-  ): Promise<Buffer> {
-    const streams = new LogStreams(this.http);
-    try {
-      const range = { offset: 0, bytes: MAX_LIST_BYTES };
-      return await streams.read({ ...source, version: '' }, range, signal);
-    } finally {
-      streams.dispose();
+    const found = await this.nodeFiles.list(handle, signal).catch((error: unknown) => {
+      if (error instanceof NodeLost) return error;
+      throw error;
+    });
+    this.kept.delete(submission);
+    if (found !== null && !(found instanceof NodeLost)) return found;
+    const { kind } = await this.state(handle, signal);
+    if (kind === 'ended' || kind === 'unknown') {
+      this.kept.add(submission);
+      return bucket.list(handle, signal);
     }
+    if (found !== null) throw found;
+    return [];
   }
 
-  /** The entry of a file, listed again if it should have grown. */
-  private async find(
-    handle: JobHandle,
-    file: string,
-    offset: number,
-    signal: AbortSignal,
-  ): Promise<ListedFile | undefined> {
-    const within = (files: readonly ListedFile[]) =>
-      files.find((listed) => listed.path === file && listed.size > offset);
-    const known = within(this.lists.get(submissionOf(handle)) ?? []);
-    return known ?? within(await this.listed(handle, signal));
+  private async removeJob(handle: JobHandle, signal: AbortSignal): Promise<void> {
+    await this.stop(handle, signal);
+    const limit = Date.now() + END_MS;
+    for (; ; await wait(POLL_MS)) {
+      throwIfAborted(signal);
+      const { kind } = await this.state(handle, signal);
+      if (kind === 'ended' || kind === 'unknown') break;
+      if (Date.now() > limit)
+        throw new LoraError('target', `The job on ${this.name} does not end.`, {
+          fix: 'Remove the run when it has ended.',
+        });
+    }
+    const going = goingIn(await this.states(signal));
+    await this.storage?.clean({ items: [], jobs: [handle.job], going }, signal);
+    await this.bucket?.remove(handle, signal);
   }
 }
 
-function tooOld(version: string): string[] {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  const isOld = major < OLDEST_RAY[0] || (major === OLDEST_RAY[0] && minor < OLDEST_RAY[1]);
-  return isOld ? [`The cluster runs Ray ${version}: ${OLDEST_RAY.join('.')} is needed.`] : [];
-}
-
-function refuseTooMuch(items: readonly BundleItem[]): void {
-  const bytes = items.flatMap(({ files }) => files).reduce((sum, { size }) => sum + size, 0);
-  if (bytes <= MAX_SENT_BYTES) return;
-  throw new LoraError(
-    'target',
-    `There are ${formatSize(bytes)} to send: the head of a cluster keeps at most ${formatSize(MAX_SENT_BYTES)} in its memory.`,
-    {
-      fix: 'Name a folder that all nodes see in the entry of the target ("storage"), or where they have the base already ("bases").',
-    },
-  );
-}
-
-const attemptOf = (submission: string): number => {
-  const found = SUBMISSION.exec(submission);
-  return found === null ? 0 : Number(found[2] ?? 1);
-};
-
-/** The submission of a handle, which may come from a file. @throws LoraError('target') */
-function submissionOf({ values: { submission } }: JobHandle): string {
-  if (typeof submission === 'string' && SUBMISSION.test(submission)) return submission;
-  throw new LoraError('target', 'The job is none of a Ray cluster.');
-}
+const goingIn = (states: ReadonlyMap<string, JobState['kind']>): readonly string[] =>
+  [...states].filter(([, kind]) => kind === 'queued' || kind === 'running').map(([job]) => job);

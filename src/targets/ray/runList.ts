@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { LoraError } from '../../shared/errors';
 import { isInRun } from '../../shared/run';
 import { MAX_FILES } from '../target';
-import { shortened } from './rayHttp';
+import { shortened } from '../foreignText';
 
 const ListSchema = v.object({
   files: v.pipe(

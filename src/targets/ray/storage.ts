@@ -1,43 +1,66 @@
-import { randomBytes } from 'node:crypto';
-import { setTimeout as wait } from 'node:timers/promises';
 import * as v from 'valibot';
 import { LoraError } from '../../shared/errors';
 import { throwIfAborted } from '../targetError';
 import type { BundleItem } from '../target';
-import { runtimeEnvironment } from './environment';
-import { askJob, askLogs, refusalIn, stateOf, submitJob } from './jobsApi';
+import { refusalIn } from './jobsApi';
+import type { Launcher } from './launcher';
 import { packagesOf, planItem, type ItemPlan } from './packages';
-import type { RayHttp } from './rayHttp';
 
 /** Packages that the head keeps in its memory at once. */
 const BATCH_PACKAGES = 8;
-const POLL_MS = 500;
-/** A job that only looks at a folder should not wait for room. */
-const ENDS_WITHIN_MS = 15 * 60_000;
-const MAX_ITEMS = 10_000;
+const MAX_LISTED = 10_000;
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const id = v.pipe(v.string(), v.regex(/^[0-9a-z]{1,128}$/));
+const job = v.pipe(v.string(), v.regex(/^\d{8}-\d{6}-[0-9a-f]{4}$/));
+const IdsSchema = v.pipe(v.array(id), v.maxLength(MAX_LISTED));
+const UsageSchema = v.object({
+  items: v.pipe(
+    v.array(
+      v.object({
+        id,
+        bytes: count,
+        changed: count,
+        isComplete: v.boolean(),
+        usedBy: v.pipe(v.array(job), v.maxLength(MAX_LISTED)),
+      }),
+    ),
+    v.maxLength(MAX_LISTED),
+  ),
+  jobs: v.pipe(v.array(v.object({ job, bytes: count, changed: count })), v.maxLength(MAX_LISTED)),
+});
 
 type Send = (item: BundleItem, plan: ItemPlan, name: string) => Promise<void>;
-type PutJob = (
-  description: Readonly<Record<string, unknown>>,
-  signal: AbortSignal,
-) => Promise<string>;
+
+/** What the folder keeps. */
+export type FolderUsage = v.InferOutput<typeof UsageSchema>;
+
+/** What is to be removed, and the jobs that go on, whose items stay. */
+export interface Removal {
+  readonly items: readonly string[];
+  readonly jobs: readonly string[];
+  readonly going: readonly string[];
+}
 
 /** The folder that all nodes of a cluster see. It is read and written by small jobs. */
 export class RayStorage {
-  constructor(
-    private readonly http: RayHttp,
-    private readonly putJob: PutJob,
-  ) {}
+  constructor(private readonly launcher: Launcher) {}
 
-  /** The ids of the items in the folder. @throws LoraError('target') when it cannot be written */
-  items(signal: AbortSignal): Promise<ReadonlySet<string>> {
-    return this.store([], [], signal);
+  /**
+   * Which of these items are in the folder: they count as used now.
+   *
+   * @throws LoraError('target') when it cannot be written
+   */
+  async items(wanted: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>> {
+    const log = await this.launcher.ask('store', { wanted }, [], signal);
+    const stored = new Set(printed(log, 'lora-stored', IdsSchema));
+    return new Set(wanted.filter((item) => stored.has(item)));
   }
 
   /** A sentence if the folder cannot be used. */
   async check(signal: AbortSignal): Promise<readonly string[]> {
     try {
-      await this.items(signal);
+      await this.items([], signal);
       return [];
     } catch (error) {
       throwIfAborted(signal);
@@ -53,57 +76,32 @@ export class RayStorage {
       for (let at = 0; at < names.length; at += BATCH_PACKAGES) {
         const batch = names.slice(at, at + BATCH_PACKAGES);
         for (const name of batch) await send(item, plan, name);
-        await this.store([plan], batch, signal);
+        await this.launcher.ask('store', { items: [plan], wanted: [] }, batch, signal);
       }
     }
   }
 
-  private async store(
-    items: readonly ItemPlan[],
-    packages: readonly string[],
-    signal: AbortSignal,
-  ): Promise<ReadonlySet<string>> {
-    const submission = `lora-store-${randomBytes(8).toString('hex')}`;
-    const job = await this.putJob({ mode: 'store', submission, items, job: 'none' }, signal);
-    const environment = { job, packages, variables: {}, brings: null };
-    await submitJob(
-      this.http,
-      {
-        submission_id: submission,
-        entrypoint: 'python launch.py',
-        runtime_env: runtimeEnvironment(environment),
-      },
-      signal,
+  /** What the folder keeps. `going`: the jobs that the cluster runs or will run. */
+  async usage(going: readonly string[], signal: AbortSignal): Promise<FolderUsage> {
+    return printed(
+      await this.launcher.ask('usage', { going }, [], signal),
+      'lora-usage',
+      UsageSchema,
     );
-    await this.ended(submission, signal);
-    return storedIn(await askLogs(this.http, submission, signal));
   }
 
-  private async ended(submission: string, signal: AbortSignal): Promise<void> {
-    const limit = Date.now() + ENDS_WITHIN_MS;
-    while (Date.now() < limit) {
-      throwIfAborted(signal);
-      const info = await askJob(this.http, submission, signal);
-      const state = stateOf(info, 'room');
-      if (state.kind === 'unknown') break;
-      if (state.kind === 'ended') {
-        if (info?.status === 'SUCCEEDED') return;
-        throw new LoraError('target', state.reason ?? 'The storage could not be used.', {
-          fix: 'Correct "storage" in the entry of the target: a folder that all nodes see and can write.',
-        });
-      }
-      await wait(POLL_MS, undefined, { signal }).catch(() => undefined);
-    }
-    throw new LoraError('target', 'The cluster did not run the job that looks at the storage.');
+  /** Removes what no job uses. Gives the items that are gone. */
+  async clean({ items, jobs, going }: Removal, signal: AbortSignal): Promise<readonly string[]> {
+    const log = await this.launcher.ask('clean', { remove: items, jobs, going }, [], signal);
+    return printed(log, 'lora-stored', IdsSchema);
   }
 }
 
-/** What the launcher printed. */
-function storedIn(log: string): ReadonlySet<string> {
-  const [, text] = /^lora-stored (.*)$/m.exec(log) ?? [];
+/** What the launcher printed. @throws LoraError('target') */
+function printed<T>(log: string, word: string, schema: v.GenericSchema<unknown, T>): T {
+  const [, text] = new RegExp(`^${word} (.*)$`, 'm').exec(log) ?? [];
   try {
-    const names = v.parse(v.pipe(v.array(v.string()), v.maxLength(MAX_ITEMS)), JSON.parse(text!));
-    return new Set(names);
+    return v.parse(schema, JSON.parse(text!));
   } catch (error) {
     throw new LoraError('target', refusalIn(log) ?? 'The storage could not be read.', {
       cause: error,

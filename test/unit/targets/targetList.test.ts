@@ -47,12 +47,13 @@ describe('targets.json', () => {
     expect(messagesOf(JSON.stringify([{ name, kind: 'ssh', host: 'a' }]))).toHaveLength(1);
   });
 
-  it.each(['s3://bucket/prefix', 'runs', ''])('refuses the storage %j', (storage) => {
+  it.each(['s3://', 's3://Bucket/prefix', 'runs', ''])('refuses the storage %j', (storage) => {
     const entry = { name: 'a', kind: 'ray', address: 'http://head:8265', storage };
     expect(messagesOf(JSON.stringify([entry]))[0]).toContain(
       'must be the absolute path of a folder',
     );
-    expect(messagesOf(JSON.stringify([{ ...entry, storage: '/mnt/runs' }]))).toEqual([]);
+    for (const valid of ['/mnt/runs', 's3://bucket/some/prefix'])
+      expect(messagesOf(JSON.stringify([{ ...entry, storage: valid }]))).toEqual([]);
   });
 
   it('refuses two targets of one name', () => {

@@ -1,7 +1,8 @@
 import { createServer, type AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { LoraError } from '../../../../src/shared/errors';
-import { RayTarget, type RayEntry } from '../../../../src/targets/ray/rayTarget';
+import type { RayEntry } from '../../../../src/targets/ray/rayEntry';
+import { RayTarget } from '../../../../src/targets/ray/rayTarget';
 import type { JobHandle } from '../../../../src/targets/target';
 import { json, startDashboard, type Reply } from '../../../support/dashboard';
 
