@@ -37,7 +37,7 @@ export async function cleanTarget(
           signal,
         )
       : [];
-    printResult(context, { name, items, jobs, removed }, () =>
+    printResult(context, { name, items, jobs, unused, removed }, () =>
       joinLines([
         ...jobs.map((job) => describeJob(job, now)),
         ...items.map((item) => describeItem(item, now)),

@@ -78,6 +78,7 @@ export const COMMANDS = {
   },
   followRemoteRun: { id: 'lora.followRemoteRun', area: 'target', needsTrust: true },
   checkTarget: { id: 'lora.checkTarget', area: 'target', needsTrust: true },
+  cleanTarget: { id: 'lora.cleanTarget', area: 'target', needsTrust: true },
   editTargets: { id: 'lora.editTargets', area: 'target', needsTrust: false },
   revealAdapter: {
     id: 'lora.revealAdapter',

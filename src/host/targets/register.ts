@@ -5,6 +5,7 @@ import { addRunCommand } from '../runs/addRunCommand';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { withStatus } from '../ui/progress';
+import { cleanTarget } from './cleanTarget';
 import { editTargets } from './editTargets';
 import { followRemoteRun } from './followRun';
 import { pickWhere } from './pickTarget';
@@ -34,6 +35,7 @@ export function registerTargets(services: Services): vscode.Disposable {
     }),
     commands.add(COMMANDS.followRemoteRun, () => followRemoteRun(services)),
     commands.add(COMMANDS.checkTarget, () => checkTarget(services, documents)),
+    commands.add(COMMANDS.cleanTarget, () => cleanTarget(services)),
     commands.add(COMMANDS.editTargets, () => editTargets(targets.userFile)),
     addRunCommand(
       services,

@@ -23,8 +23,16 @@ export interface SentItem {
   readonly present: boolean;
 }
 
+/** Something on a target that no run there uses. Bytes. */
+export interface Unused {
+  readonly id: string;
+  readonly bytes: number;
+}
+
 /** How long a target may take to answer. */
 const ANSWER_MS = 60_000;
+/** A cluster may have to run a job that looks at its storage. */
+const CLEAN_MS = 15 * 60_000;
 
 /** Asks targets, with commands of the engine. */
 export class TargetJobs {
@@ -68,8 +76,26 @@ export class TargetJobs {
     await this.ask(['stop', '--remove', runDir]);
   }
 
-  private async ask<R>(args: readonly string[]): Promise<R> {
+  /** What no run on a target uses, and is not new. @throws as `check` does */
+  async unused(name: string): Promise<readonly Unused[]> {
+    const { unused } = await this.ask<{ readonly unused: readonly Unused[] }>(
+      ['targets', 'clean', name],
+      CLEAN_MS,
+    );
+    return unused;
+  }
+
+  /** Removes it. Gives the ids of what is gone. @throws as `check` does */
+  async clean(name: string): Promise<readonly string[]> {
+    const { removed } = await this.ask<{ readonly removed: readonly string[] }>(
+      ['targets', 'clean', name, '--yes'],
+      CLEAN_MS,
+    );
+    return removed;
+  }
+
+  private async ask<R>(args: readonly string[], limit = ANSWER_MS): Promise<R> {
     const env = await this.targets.environment();
-    return this.jobs.ask<R>(args, AbortSignal.timeout(ANSWER_MS), env);
+    return this.jobs.ask<R>(args, AbortSignal.timeout(limit), env);
   }
 }

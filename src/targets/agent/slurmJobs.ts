@@ -31,9 +31,9 @@ const FRESH_MS = 5_000;
 
 /**
  * The script of all jobs. $1: Node; $2: the engine; $3: the folder of the job. A job that Slurm
- * starts again has a run, which goes on from its last checkpoint; the file `begun` tells that the end
- * in its run.json is that of an earlier start. The engine takes the place of the shell, so that
- * Slurm's signals reach it.
+ * starts again has a run, which goes on from its last checkpoint; the file `begun` tells that an
+ * end in its run.json is older. The engine takes the place of the shell, so that Slurm's signals
+ * reach it.
  */
 const JOB_SCRIPT = `#!/bin/sh
 cd "$3" && [ -w run ] && : >begun || exit ${NO_FOLDER}

@@ -58,7 +58,7 @@ export class KeptRun {
     return null;
   }
 
-  /** At most `maxBytes` of a file, from an offset; none beyond its end, and of a part that is gone. */
+  /** At most `maxBytes` of a file, from an offset; none beyond its end, or of what is gone. */
   async read(
     attempt: number,
     file: KeptFile,

@@ -118,19 +118,19 @@ export class RunKeeper {
 
   private async storeWhole(
     handle: FileHandle,
-    { grows: _, ...file }: SeenFile,
+    { path: name, size, version }: SeenFile,
     signal: AbortSignal,
   ): Promise<KeptFile | null> {
     const hash = createHash('sha256');
     const parts: Part[] = [];
-    for (let offset = 0; offset < file.size;) {
-      const content = await readAt(handle, offset, Math.min(PART_BYTES, file.size - offset));
+    for (let offset = 0; offset < size;) {
+      const content = await readAt(handle, offset, Math.min(PART_BYTES, size - offset));
       if (content === null) return null;
       hash.update(content);
       parts.push(await this.put(content, signal));
       offset += content.length;
     }
-    return { ...file, sha256: hash.digest('hex'), parts };
+    return { path: name, size, version, sha256: hash.digest('hex'), parts };
   }
 
   /** What was stored before is not read again, apart from the last part. */
@@ -139,20 +139,16 @@ export class RunKeeper {
     { file, known }: { readonly file: SeenFile; readonly known: KeptFile | undefined },
     signal: AbortSignal,
   ): Promise<KeptFile | null> {
-    const { grows: _, ...facts } = file;
+    const { path: name, size, version } = file;
     const parts = await this.unchangedParts(handle, file, known);
-    let offset = parts.reduce((sum, { size }) => sum + size, 0);
-    while (offset < file.size) {
-      const content = await readAt(
-        handle,
-        offset,
-        Math.min(GROWING_PART_BYTES, file.size - offset),
-      );
+    let offset = parts.reduce((sum, part) => sum + part.size, 0);
+    while (offset < size) {
+      const content = await readAt(handle, offset, Math.min(GROWING_PART_BYTES, size - offset));
       if (content === null) return null;
       parts.push(await this.put(content, signal));
       offset += content.length;
     }
-    return { ...facts, sha256: null, parts };
+    return { path: name, size, version, sha256: null, parts };
   }
 
   /** The full parts of a file that grows. None if its last part is not what it was. */

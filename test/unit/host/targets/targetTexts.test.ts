@@ -60,6 +60,17 @@ describe('the question about a target of the workspace', () => {
     for (const part of ['SSH', 'me@gpu.example', 'HF_TOKEN', '/w/.lora/targets.json'])
       expect(text).toContain(part);
   });
+
+  it('names the bucket that requests to are signed for', () => {
+    const [ray] = parseTargets(
+      '[{"name": "c", "kind": "ray", "address": "http://h:1", "storage": "s3://abc/d", "endpoint": "https://evil.example"}]',
+      '/t.json',
+    );
+    const origin = { kind: 'workspace', file: '/w/.lora/targets.json' } as const;
+    expect(consentDetail({ entry: ray!, origin })).toContain(
+      'Storage: s3://abc/d (https://evil.example)',
+    );
+  });
 });
 
 describe('what is shown before a run is sent', () => {
