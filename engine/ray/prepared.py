@@ -132,6 +132,18 @@ def distributed(model: PeftModel, strategy: str, workers: int) -> torch.nn.Modul
     return model
 
 
+def summed_loss(
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], device: torch.device
+) -> tuple[torch.Tensor, int]:
+    """The sum of the losses of a batch, and the number of its labels."""
+    inputs = {name: column.to(device) for name, column in batch.items()}
+    labels = inputs.pop("labels")[:, 1:]
+    logits = model(**inputs, use_cache=False).logits[:, :-1]
+    known = labels != NO_LABEL
+    loss = torch.nn.functional.cross_entropy(logits[known].float(), labels[known], reduction="sum")
+    return loss, int(known.sum())
+
+
 def synchronize(forward: torch.nn.Module, is_last: bool) -> None:
     """Whether the next backward pass adds up the gradients of all workers."""
     if isinstance(forward, FSDPModule):

@@ -29,6 +29,7 @@ from prepared import (
     parameter_names,
     refuse_together,
     resident_memory,
+    summed_loss,
     synchronize,
     whole,
 )
@@ -153,6 +154,7 @@ class Training:
         sums = torch.zeros(4, dtype=torch.float64)
         passes = math.ceil(math.ceil(len(rows) / self.world) / size)
         self.forward.train(step > 0)
+        forward = self.forward if step > 0 else self.model
         for i in range(passes):
             part = own[i * size : (i + 1) * size]
             batch = examples.batch(part or rows[:1])
@@ -162,7 +164,7 @@ class Training:
                 synchronize(self.forward, i + 1 == passes)
                 torch.manual_seed(hash((self.settings["seed"], step, i, self.rank)))
             with torch.set_grad_enabled(step > 0):
-                loss, labelled = self._loss(batch)
+                loss, labelled = summed_loss(forward, batch, self.device)
                 if step > 0:
                     loss.backward()
             sums += torch.tensor([loss.item(), labelled, examples.tokens(part), 0.0])
@@ -174,17 +176,6 @@ class Training:
         if not math.isfinite(loss_sum):
             raise RefusedError(f"The training diverged: the loss became {loss_sum}.")
         return loss_sum / labels, int(labels), int(tokens)
-
-    def _loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
-        inputs = {name: column.to(self.device) for name, column in batch.items()}
-        labels = inputs.pop("labels")[:, 1:]
-        forward = self.forward if torch.is_grad_enabled() else self.model
-        logits = forward(**inputs, use_cache=False).logits[:, :-1]
-        known = labels != NO_LABEL
-        loss = torch.nn.functional.cross_entropy(
-            logits[known].float(), labels[known], reduction="sum"
-        )
-        return loss, int(known.sum())
 
     def _evaluate(self, step: int) -> None:
         if len(self.validation) == 0:
