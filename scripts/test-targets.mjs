@@ -12,7 +12,12 @@ const folder = path.join(root, 'test', 'targets');
 const chosen = process.argv.slice(2);
 
 /** What the tests of a kind need. */
-const NEEDS = { ray: installRay, rayCommand: installRay, rayStorage: installRay };
+const NEEDS = {
+  editorRay: installRay,
+  ray: installRay,
+  rayCommand: installRay,
+  rayStorage: installRay,
+};
 
 function installRay() {
   const home = rayHome();

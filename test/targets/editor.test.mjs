@@ -175,6 +175,8 @@ describe('a run on a target', { timeout: LIMIT }, () => {
     assert.deepEqual(run().metrics, metrics);
     assert.equal(readJson(path.join(run().dir, 'adapter', 'adapter_config.json')).r, 2);
     await until(async () => (await description()).includes(NAME), 'its row');
+    // by the names of its files, not by the id under which they were sent
+    await page.locator('.tab', { hasText: 'long on tiny' }).first().waitFor();
   });
 
   it('is deleted there, too, where the user wants that', async () => {

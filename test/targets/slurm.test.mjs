@@ -13,16 +13,11 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import {
-  createMessageConnection,
-  StreamMessageReader,
-  StreamMessageWriter,
-} from 'vscode-jsonrpc/node';
+import { askEngine as ask } from './askEngine.mjs';
 import { SlurmCluster, slurmMissing } from './slurmCluster.mjs';
 import { sshdMissing, SshServer } from './sshServer.mjs';
 import { testContract } from './testContract.mjs';
@@ -171,22 +166,6 @@ test('trains on a node, and brings everything', async () => {
   assert.ok(!existsSync(path.join(folder, 'injected')));
   writeTargets();
 });
-
-/** Asks the engine of a run through the pipe here, as the editor does. */
-async function ask(dir, method) {
-  const socket = connect(JSON.parse(bytes(path.join(dir, 'engine.json'))).pipe);
-  const pipe = createMessageConnection(
-    new StreamMessageReader(socket),
-    new StreamMessageWriter(socket),
-  );
-  pipe.listen();
-  try {
-    return await pipe.sendRequest(method);
-  } finally {
-    pipe.dispose();
-    socket.destroy();
-  }
-}
 
 test('reaches the engine on its node: pause, resume, checkpoint, stop', async () => {
   const dir = newRun();
