@@ -61,7 +61,7 @@ describe('a bucket', () => {
 
   it('is asked again when it is busy, a few times', async () => {
     const { store, bucket } = await open();
-    store.faults.push(failing(503, 'SlowDown'), (request) => void request.destroy());
+    store.faults.push(failing(503, 'SlowDown'), (request) => void request.socket.destroy());
     await bucket.put('one', Buffer.from('first'), signal);
     expect(store.asked.length).toBe(3);
     store.faults.push(...Array.from({ length: 4 }, () => failing(500, 'InternalError')));
