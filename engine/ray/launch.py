@@ -132,14 +132,16 @@ def run_engine(job: Job, keeper: Union[Keeper, BucketKeeper, None]) -> int:
 
 def train(job: Job) -> int:
     """Trains a run; gives the exit code of its engine."""
-    # before anybody sees the files: they are compared with those of an earlier job
-    keeper = prepare(job)
-    publisher = Publisher(job)
-    publisher.start()
     try:
-        return run_engine(job, keeper)
+        # before anybody sees the files: they are compared with those of an earlier job
+        keeper = prepare(job)
+        publisher = Publisher(job)
+        publisher.start()
+        try:
+            return run_engine(job, keeper)
+        finally:
+            publisher.finish()
     finally:
-        publisher.finish()
         if not job.is_stored:
             shutil.rmtree(job.items, ignore_errors=True)
 

@@ -54,4 +54,5 @@ const thereRow = (place: string): PickItem<never> => ({
   value: null,
 });
 
-const heading = (label: string): PickItem<never> => ({ label, separator: true, value: null });
+/** A row that only separates others. */
+export const heading = (label: string): PickItem<never> => ({ label, separator: true, value: null });

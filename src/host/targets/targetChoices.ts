@@ -1,9 +1,10 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { formatBytes } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
-import { separator, type PickItem } from '../ui/picker';
+import type { PickItem } from '../ui/picker';
 import { placeOf, type KnownTarget } from './mergeTargets';
 import { kindName } from './remoteText';
+import { heading } from './sendRows';
 import type { TargetList } from './targetStore';
 
 /** Where a run is trained. */
@@ -27,11 +28,11 @@ export function choices(
   const row = (target: KnownTarget) => targetRow(target, states);
   return [
     ...(withHere ? [hereRow()] : []),
-    ...(own.length > 0 ? [separator(t('Your targets')), ...own.map(row)] : []),
+    ...(own.length > 0 ? [heading(t('Your targets')), ...own.map(row)] : []),
     ...(brought.length > 0 || leftOut.length > 0
-      ? [separator(t('From this workspace')), ...brought.map(row), ...leftOut.map(leftOutRow)]
+      ? [heading(t('From this workspace')), ...brought.map(row), ...leftOut.map(leftOutRow)]
       : []),
-    separator(''),
+    heading(''),
     { icon: 'add', label: t('Add Target…'), value: { kind: 'add' } },
   ];
 }
