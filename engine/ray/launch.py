@@ -93,12 +93,11 @@ def prepare(job: Job) -> Union[Keeper, BucketKeeper, None]:
     for item in job.data["items"]:
         place_item(job.items, item, sent)
     shutil.copyfile(job.recipe, job.folder / "lora.json")
-    if job.is_stored:
-        keeper = None
-    elif job.bucket is not None:
+    keeper: Union[Keeper, BucketKeeper, None] = None
+    if job.bucket is not None:
         keeper = BucketKeeper(job, node_program())
         keeper.restore()
-    else:
+    elif not job.is_stored:
         keeper = Keeper(job)
         if job.data["resume"]:
             keeper.restore()

@@ -24,6 +24,7 @@ import {
   withTarget,
 } from './rayJobs.mjs';
 
+const { Bucket } = await tsImport('../../src/targets/s3/bucket.ts', import.meta.url);
 const { BucketFiles } = await tsImport('../../src/targets/ray/bucketFiles.ts', import.meta.url);
 let store;
 
@@ -87,12 +88,27 @@ test('says what keeps it from using a bucket', async () => {
   };
   assert.equal(await checked({}), '');
   assert.match(await checked({ storage: 's3://another' }), /^There is no bucket another at /);
-  assert.match(
-    await checked({}, { AWS_SECRET_ACCESS_KEY: 'another' }),
-    /does not accept the key in AWS_ACCESS_KEY_ID/,
-  );
   assert.match(await checked({}, { AWS_ACCESS_KEY_ID: '' }), /AWS_ACCESS_KEY_ID is not set/);
   assert.match(await checked({ engine: 'ray-train' }), /"ray-train" cannot use/);
+});
+
+test('signs requests as a storage expects it', async () => {
+  const checking = await TestObjectStore.start({ isChecking: true });
+  try {
+    const open = (env) =>
+      Bucket.open({ url: 's3://bucket/some/runs', endpoint: checking.address, region: null }, env);
+    const bucket = open(checking.env);
+    await bucket.put('a/b', Buffer.from('content'), signal);
+    assert.equal(String(await bucket.getRange('a/b', { offset: 2, maxBytes: 3 }, signal)), 'nte');
+    await bucket.remove('a/b', signal);
+    assert.equal(await bucket.get('a/b', 10, signal), null);
+    for (const change of [{ AWS_SECRET_ACCESS_KEY: 'another' }, { AWS_ACCESS_KEY_ID: 'another' }])
+      await assert.rejects(open({ ...checking.env, ...change }).get('a/b', 10, signal), {
+        message: /does not accept the key in AWS_ACCESS_KEY_ID/,
+      });
+  } finally {
+    checking.stop();
+  }
 });
 
 test('refuses a job whose node has no key for the bucket', async () => {
