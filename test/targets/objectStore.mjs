@@ -38,7 +38,7 @@ const ALL = JSON.stringify({
  * which moto fails for queries with escapes: no folder can be listed then.
  */
 export class TestObjectStore {
-  env = { AWS_ACCESS_KEY_ID: 'tests', AWS_SECRET_ACCESS_KEY: 'a secret of the tests' };
+  env = { AWS_ACCESS_KEY_ID: 'tests', AWS_SECRET_ACCESS_KEY: 'a-secret-of-the-tests' };
 
   static async start({ isChecking = false } = {}) {
     const store = new TestObjectStore();

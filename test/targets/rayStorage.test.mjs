@@ -9,6 +9,7 @@ import { tsImport } from 'tsx/esm/api';
 import { TestObjectStore } from './objectStore.mjs';
 import {
   ADAPTER,
+  cluster,
   contentOf,
   ended,
   folder,
@@ -47,37 +48,6 @@ const inBucket = (change = {}) => ({
     ...change,
   },
   env: { ...process.env, ...store.env },
-});
-
-test('goes on from a bucket, to the same bytes, and is read from there without its node', async (t) => {
-  const { values, env } = inBucket();
-  const { storage: url, endpoint } = values;
-  const files = new BucketFiles({ url, endpoint, region: null }, env);
-  const isKept = async (handle) =>
-    (await files.list(handle, signal)).some(({ path: name }) => name.startsWith('checkpoints/'));
-  const { handle, run } = await losesItsNode(t, values, { env, isKept });
-  await withTarget(
-    values,
-    async (target) => {
-      await nodeOf(handle.values.submission.slice('lora-'.length)).kill();
-      // until the cluster knows that the node is gone, it does not answer
-      let content = null;
-      for (; content === null; await wait(500))
-        content = await target
-          .list(handle, signal)
-          .then(() => contentOf(target, handle, ADAPTER))
-          .catch(() => null);
-      assert.deepEqual(content, readFileSync(path.join(run, ADAPTER)));
-      const { jobs } = await target.usage(signal);
-      assert.deepEqual(
-        jobs.map(({ job, state }) => [job, state]),
-        [[handle.job, 'ended']],
-      );
-      await target.remove(handle, signal);
-      assert.deepEqual(await store.keys(), []);
-    },
-    env,
-  );
 });
 
 test('says what keeps it from using a bucket', async () => {
@@ -145,4 +115,63 @@ test('removes from its storage what no job uses', async () => {
     assert.deepEqual((await target.clean(all, signal)).toSorted(), all.toSorted());
     assert.deepEqual(readdirSync(path.join(storage, 'items')), []);
   });
+});
+
+/** Where the key of the bucket can be read, but in the environment of processes. */
+async function placesOfSecret() {
+  const secret = store.env.AWS_SECRET_ACCESS_KEY;
+  const folders = readdirSync(cluster.folder, { recursive: true })
+    .filter((name) => /[\\/]lora-workbench[\\/]|[\\/]logs[\\/]lora-/.test(name))
+    .map((name) => path.join(cluster.folder, name));
+  const arguments_ = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => path.join('/proc', name, 'cmdline'));
+  const files = [...folders, ...arguments_].filter((file) => contentOrNone(file).includes(secret));
+  const objects = [];
+  for (const key of await store.keys())
+    if ((await store.ask('GET', `bucket/${key}`)).text.includes(secret)) objects.push(key);
+  return [...files, ...objects];
+}
+
+function contentOrNone(file) {
+  try {
+    return readFileSync(file);
+  } catch {
+    return '';
+  }
+}
+
+test('goes on from a bucket, to the same bytes, and is read from there without its node', async (t) => {
+  const { values, env } = inBucket();
+  const { storage: url, endpoint } = values;
+  const files = new BucketFiles({ url, endpoint, region: null }, env);
+  const isKept = async (handle) => {
+    const kept = await files.list(handle, signal);
+    if (!kept.some(({ path: name }) => name.startsWith('checkpoints/'))) return false;
+    assert.deepEqual(await placesOfSecret(), []);
+    return true;
+  };
+  const { handle, run } = await losesItsNode(t, values, { env, isKept });
+  await withTarget(
+    values,
+    async (target) => {
+      await nodeOf(handle.values.submission.slice('lora-'.length)).kill();
+      // until the cluster knows that the node is gone, it does not answer
+      let content = null;
+      for (; content === null; await wait(500))
+        content = await target
+          .list(handle, signal)
+          .then(() => contentOf(target, handle, ADAPTER))
+          .catch(() => null);
+      assert.deepEqual(content, readFileSync(path.join(run, ADAPTER)));
+      const { jobs } = await target.usage(signal);
+      assert.deepEqual(
+        jobs.map(({ job, state }) => [job, state]),
+        [[handle.job, 'ended']],
+      );
+      await target.remove(handle, signal);
+      assert.deepEqual(await store.keys(), []);
+    },
+    env,
+  );
 });

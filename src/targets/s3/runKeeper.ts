@@ -179,6 +179,8 @@ export class RunKeeper {
     const { attempt } = this.folder;
     if (this.isFirst) await this.kept.removeBefore(attempt, signal);
     this.isFirst = false;
+    this.known.clear();
+    for (const file of files) this.known.set(file.path, file);
     const used = new Set(files.flatMap(({ parts }) => parts.map(({ sha256 }) => sha256)));
     for (const part of [...this.stored.values()].filter(({ sha256 }) => !used.has(sha256))) {
       await this.kept.removePart(attempt, part, signal);
