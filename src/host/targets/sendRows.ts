@@ -55,4 +55,8 @@ const thereRow = (place: string): PickItem<never> => ({
 });
 
 /** A row that only separates others. */
-export const heading = (label: string): PickItem<never> => ({ label, separator: true, value: null });
+export const heading = (label: string): PickItem<never> => ({
+  label,
+  separator: true,
+  value: null,
+});
