@@ -16,7 +16,7 @@ const NAMES: Readonly<Record<Other, string>> = {
 };
 const trained: Rule = ({ trained: [first, ...others] }, _, format) =>
   first &&
-  `${NAMES[format]} cannot store fully trained tensors (modules_to_save, biases): ${first.name}${others.length > 0 ? ` and ${others.length} more` : ''}`;
+  `${NAMES[format]} cannot store trained tensors (modules_to_save, biases, trainable_token_indices): ${first.name}${others.length > 0 ? ` and ${others.length} more` : ''}`;
 
 const replaced: Rule = (_, base, format) => {
   const [first] = base?.replaced ?? [];

@@ -17,6 +17,12 @@ export interface TargetableModule {
 
 export type ModuleKind = 'linear' | 'embedding' | 'conv2d';
 
+/**
+ * PEFT's trainable_token_indices: tokens of the input embedding, or of the modules whose paths end
+ * with these names.
+ */
+export type TokenIndices = readonly number[] | Readonly<Record<string, readonly number[]>>;
+
 /** adapter_config.json as far as it is understood; other keys are kept in `raw`. */
 export interface AdapterConfig {
   readonly r: number;
@@ -34,6 +40,8 @@ export interface AdapterConfig {
   readonly rank_pattern: Readonly<Record<string, number>>;
   readonly alpha_pattern: Readonly<Record<string, number>>;
   readonly exclude_modules: string | readonly string[] | null;
+  /** Tokens whose rows are trained. Not given: none. */
+  readonly trainable_token_indices?: TokenIndices | null;
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
@@ -57,15 +65,20 @@ export interface LoraFactors {
 }
 
 /**
- * A tensor of the base that is trained beside LoRA and saved whole with it: a bias, or one of a
- * module in modules_to_save.
+ * A tensor of the base that is trained beside LoRA and saved with it: a bias, one of a module in
+ * modules_to_save, or rows of an embedding or output layer (trainable_token_indices).
  */
 export interface TrainedTensor {
   /** Its name in the model: classifier.weight, model.layers.0.self_attn.q_proj.bias. */
   readonly name: string;
-  /** In the file's orientation. */
+  /** In the file's orientation; of `rows`: [rows, width]. */
   readonly shape: readonly number[];
   readonly data: Float32Array;
+  /**
+   * The tokens whose rows these are; the others stay as they are, and an output layer that shares
+   * the weight changes alike. Not given: the tensor is whole.
+   */
+  readonly rows?: readonly number[];
 }
 
 /** Element types in which the numbers of adapters are stored. */

@@ -123,7 +123,7 @@ function checkAdapters(adapters: readonly Adapter[], { weights }: CombineOptions
   checkTying(adapters);
   if (adapters.some(({ trained }) => trained.length > 0))
     throw new RangeError(
-      'Tensors that were trained in full (modules_to_save, biases) cannot be added. Merge such adapters one after the other.',
+      'Tensors that were trained beside LoRA (modules_to_save, biases, trainable_token_indices) cannot be added. Merge such adapters one after the other.',
     );
 }
 

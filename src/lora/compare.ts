@@ -1,5 +1,5 @@
 import { inModelOrder } from '../shared/modelOrder';
-import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
+import type { Adapter, AdapterConfig, LoraFactors, TrainedTensor } from './adapter';
 import { rankHolding } from './resize';
 import {
   implicitUpdateSvd,
@@ -271,8 +271,8 @@ function overlap(cosines: readonly (readonly number[])[], d: number): SubspaceOv
 }
 
 function compareTrained(a: Adapter, b: Adapter): TrainedDifference[] {
-  const inA = new Map(a.trained.map((t) => [t.name, t.data]));
-  const inB = new Map(b.trained.map((t) => [t.name, t.data]));
+  const inA = new Map(a.trained.map((t) => [nameOf(t), t.data]));
+  const inB = new Map(b.trained.map((t) => [nameOf(t), t.data]));
   const names = new Set([...inA.keys(), ...inB.keys()]);
   return [...names].map((name) => {
     const [x, y] = [inA.get(name), inB.get(name)];
@@ -281,6 +281,10 @@ function compareTrained(a: Adapter, b: Adapter): TrainedDifference[] {
     return { name, norm_of_difference: Math.sqrt(square) };
   });
 }
+
+/** Rows of other tokens are other tensors. */
+const nameOf = ({ name, rows }: TrainedTensor): string =>
+  rows ? `${name}, rows ${rows.join(', ')}` : name;
 
 function totalOf(
   modules: readonly ModuleComparison[],

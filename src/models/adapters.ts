@@ -36,6 +36,18 @@ export type FactorSource =
   | { readonly kind: 'trained'; readonly parameter: Parameter }
   | { readonly kind: 'frozen'; readonly data: Float32Array };
 
+/** Rows of a tensor, and the parameter that has their numbers. */
+export interface TrainedTokenRows {
+  readonly parameter: Parameter; // [rows, width]
+  readonly rows: Int32Array;
+}
+
+/** `rows`: null if the tensor is whole. */
+interface TrainedParameter {
+  readonly parameter: Parameter;
+  readonly rows: readonly number[] | null;
+}
+
 const ROLES = { A: 'A', B: 'B', magnitude: 'magnitude' } as const;
 
 /** Called when the trained numbers have changed; `rescaled`: those of frozen adapters have too. */
@@ -45,7 +57,7 @@ export type ChangeListener = (rescaled: boolean) => Promise<void>;
 export class Adapters {
   readonly parameters: Parameters;
   private readonly byPath = new Map<string, LoraModule[]>();
-  private readonly trainedByName: ReadonlyMap<string, Parameter>;
+  private readonly trainedByName: ReadonlyMap<string, TrainedParameter>;
   private readonly listeners: ChangeListener[] = [];
   private scales: readonly number[] = [];
 
@@ -59,7 +71,10 @@ export class Adapters {
       ...active.trained.map((t) => trainedStart(t, active)),
     ]);
     this.trainedByName = new Map(
-      active.trained.map((t) => [t.name, this.parameters.get(trainedName(t, active))]),
+      active.trained.map((t) => [
+        t.name,
+        { parameter: this.parameters.get(trainedName(t, active)), rows: t.rows ?? null },
+      ]),
     );
     for (const adapter of frozen) refuseInStack(adapter);
     frozen.forEach(({ modules }, adapter) =>
@@ -73,9 +88,16 @@ export class Adapters {
     return this.byPath.get(path) ?? [];
   }
 
-  /** The parameter of a tensor of the base that trains beside LoRA; null if it is frozen. */
+  /** The parameter of a whole tensor of the base that trains beside LoRA; null if none does. */
   trainedParameter(name: string): Parameter | null {
-    return this.trainedByName.get(name) ?? null;
+    const found = this.trainedByName.get(name);
+    return found?.rows === null ? found.parameter : null;
+  }
+
+  /** The rows of a tensor of the base that train, while the others are frozen; null: none. */
+  trainedTokens(name: string): TrainedTokenRows | null {
+    const { parameter, rows = null } = this.trainedByName.get(name) ?? {};
+    return parameter && rows ? { parameter, rows: Int32Array.from(rows) } : null;
   }
 
   /** The present numbers; a view, not a copy. */

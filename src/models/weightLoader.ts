@@ -22,6 +22,7 @@ import { elementCount, type Tensor } from './ops/ops';
 import { Placements, type MatrixPart } from './placements';
 import { FullOptimizer } from './training/fullOptimizer';
 import { TrainedRows } from './training/trainedRows';
+import { TrainedTokens } from './training/trainedTokens';
 import { WeightTensor } from './weightTensor';
 import { countOf } from '../shared/values';
 
@@ -203,7 +204,7 @@ export class WeightLoader {
 
   /**
    * The output layer. If it is tied, it shares the weight of the embedding at `path`, unless one of
-   * the two trains beside an adapter: then each has its own.
+   * the two trains whole beside an adapter: then each has its own.
    */
   async lmOutput(
     output: LinearSpec,
@@ -214,7 +215,9 @@ export class WeightLoader {
     const rows = [allRows(output)];
     if (!tied) return this.linear(rows);
     const isTrained = this.context.adapters.trainedParameter(`${output.path}.weight`) !== null;
-    const isShared = this.fullOptimizer !== null || (!isTrained && !tokens.gradientSink);
+    const { gradientSink } = tokens;
+    const isShared =
+      this.fullOptimizer !== null || (!isTrained && (!gradientSink || gradientSink.rows !== null));
     return this.linear(rows, isShared ? { weight: tokens } : { name: `${path}.weight` });
   }
 
@@ -295,6 +298,8 @@ export class WeightLoader {
     }
     if (trained) return this.keep(trained.hold(data as Float32Array, shape));
     const { ops } = this.context;
+    const tokens = TrainedTokens.of(this.context, names[0]!);
+    if (tokens) return this.keep(tokens.hold(ops.upload(data, shape)));
     const weight = this.fullOptimizer
       ? this.fullOptimizer.hold(data as Float32Array, shape)
       : this.keep(new WeightTensor(ops, ops.upload(data, shape), null));

@@ -2,7 +2,9 @@ import type { Ops, Tensor } from './ops/ops';
 
 /** Collects the gradient of a weight that trains. */
 export interface GradientSink {
-  /** Adds the gradient of the whole tensor, and frees it. */
+  /** The rows that train; null: all. */
+  readonly rows: Int32Array | null;
+  /** Adds the gradient of these rows, and frees it. */
   accumulate(gradient: Tensor): Promise<void>;
   /** Adds row i of d [n, width] to row rows[i] of the gradient. d is not freed. */
   accumulateRows(rows: Int32Array, d: Tensor): Promise<void>;

@@ -3,6 +3,12 @@ import { described, int, path, positive } from './schemaParts';
 
 const INITS = ['default', 'gaussian', 'orthogonal', 'olora', 'pissa'] as const;
 
+const TokensSchema = v.pipe(
+  v.array(int(0)),
+  v.minLength(1, 'must name at least one token'),
+  v.check((ids) => new Set(ids).size === ids.length, 'must name each token once'),
+);
+
 /** The recipe's `lora`. */
 export const LoraSchema = v.strictObject({
   r: v.optional(
@@ -114,6 +120,20 @@ export const LoraSchema = v.strictObject({
       v.nullable(v.array(v.pipe(v.string(), v.minLength(1)))),
       'Modules whose weights are trained in full and saved with the adapter, such as ' +
         '["lm_head"]. A new classification head is always one of them.',
+    ),
+    null,
+  ),
+  trainable_token_indices: v.optional(
+    described(
+      v.nullable(
+        v.union(
+          [TokensSchema, v.record(v.pipe(v.string(), v.minLength(1)), TokensSchema)],
+          'must be a list of different tokens, or such lists by the names of modules',
+        ),
+      ),
+      'Tokens whose rows of the embedding are trained, while its other rows stay as they are, ' +
+        'for tokens that the base does not know yet. By module for an output layer with a ' +
+        'weight of its own: {"embed_tokens": [5, 6], "lm_head": [5, 6]}.',
     ),
     null,
   ),

@@ -16,6 +16,7 @@ export const contradictionsOf = (recipe: Recipe): Contradiction[] => [
   ...lossContradictions(recipe),
   ...objectiveFaults(recipe),
   ...embeddingContradictions(recipe),
+  ...tokenContradictions(recipe),
 ];
 
 function schedulerContradictions(training: TrainingSettings): Contradiction[] {
@@ -111,4 +112,14 @@ function embeddingContradictions({ task, embedding }: Recipe): Contradiction[] {
       message: 'matryoshka_weights needs one number for each of matryoshka_dims.',
     });
   return problems;
+}
+
+function tokenContradictions({ lora }: Recipe): Contradiction[] {
+  if (lora.trainable_token_indices === null || lora.init_adapter === null) return [];
+  return [
+    {
+      key: 'lora.trainable_token_indices',
+      message: 'With init_adapter, the tokens of that adapter are trained. Remove this key.',
+    },
+  ];
 }

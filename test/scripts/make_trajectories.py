@@ -30,6 +30,7 @@ def pair_loss(model, batch):
 # name: (base, task, model class, options of LoraConfig)
 TRAJECTORIES = {
     "dora": ("llama", "causal_lm", tf.AutoModelForCausalLM, dict(use_dora=True, target_modules=["q_proj", "v_proj", "down_proj"], task_type="CAUSAL_LM")),
+    "tokens": ("llama", "causal_lm", tf.AutoModelForCausalLM, dict(target_modules=["q_proj", "v_proj"], trainable_token_indices=[7, 3, 40], task_type="CAUSAL_LM")),
     "seq-cls": ("bert", "seq_cls", tf.AutoModelForSequenceClassification, dict(target_modules=QV, task_type="SEQ_CLS")),
     "token-cls": ("bert", "token_cls", tf.AutoModelForTokenClassification, dict(target_modules=QV, task_type="TOKEN_CLS")),
     "embedding": ("bert", "embedding", tf.AutoModel, dict(target_modules=QV, task_type="FEATURE_EXTRACTION")),

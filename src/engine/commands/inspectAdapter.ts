@@ -82,7 +82,13 @@ function describeTrained({ trained, config: { modules_to_save } }: Adapter): str
   if (trained.length === 0) {
     return [];
   }
-  const names = namesInShort(trained.map((own) => own.name));
+  const whole = trained.filter(({ rows }) => !rows);
+  const names = namesInShort(whole.map((own) => own.name));
   const saved = modules_to_save ? ` (modules_to_save ${modules_to_save.join(', ')})` : '';
-  return [`trained in full: ${names}${saved}`];
+  return [
+    ...(whole.length > 0 ? [`trained in full: ${names}${saved}`] : []),
+    ...trained.flatMap(({ name, rows }) =>
+      rows ? [`rows of ${countOf(rows.length, 'token')} in ${name}: ${namesInShort(rows.map(String), 8)}`] : [],
+    ),
+  ];
 }

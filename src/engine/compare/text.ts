@@ -62,7 +62,8 @@ function canonicalText(
     .sort((x, y) => inModelOrder(x.path, y.path))
     .map((m) => moduleLine(m, width, facts(m)));
   const trainedLines = trained.map(
-    ({ name, shape }) => `${name.padEnd(width)}  fully trained  [${shape.join(', ')}]`,
+    ({ name, shape, rows }) =>
+      `${name.padEnd(width)}  ${rows ? `rows ${rows.join(', ')} trained` : 'fully trained'}  [${shape.join(', ')}]`,
   );
   return [...settings, '', ...lines, ...trainedLines, ''].join('\n');
 }
@@ -95,7 +96,7 @@ export function describeComparison(
     ...(modules.length > 0 ? moduleTable(modules, layers) : []),
     ...describeUnmatched(only_a, names[0]),
     ...describeUnmatched(only_b, names[1]),
-    ...trained.map((tensor) => `${tensor.name}, fully trained: ${describeTrained(tensor)}`),
+    ...trained.map((tensor) => `${tensor.name}, trained: ${describeTrained(tensor)}`),
   ].join('\n');
 }
 

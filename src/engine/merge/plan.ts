@@ -2,7 +2,7 @@ import { namedTensors, tiedWeight } from '../../formats/architecture/modules';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 import type { Layout } from '../../lora/merge';
-import type { Adapter, LoraFactors } from '../../lora/adapter';
+import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/adapter';
 import { areTransposed } from '../../lora/tying';
 import { LoraError } from '../../shared/errors';
 import type { OutputForm } from './form';
@@ -41,7 +41,14 @@ export type Change =
       readonly layout: Layout;
     }
   /** A tensor that the adapter trained fully. */
-  | { readonly kind: 'replaced'; readonly data: Float32Array };
+  | { readonly kind: 'replaced'; readonly data: Float32Array }
+  /** The base's numbers with other rows of some tokens. */
+  | {
+      readonly kind: 'tokens';
+      readonly source: SourceTensor;
+      /** The new rows by their numbers. */
+      readonly rows: ReadonlyMap<number, Float32Array>;
+    };
 
 /** All tensors of the merged model. */
 export interface MergePlan {
@@ -91,6 +98,7 @@ interface TrainedData {
 class MergePlanner {
   private readonly factors = new Map<string, LoraFactors[]>();
   private readonly trained = new Map<string, TrainedData>();
+  private readonly tokens = new Map<string, Map<number, Float32Array>>();
   private readonly used = new Set<string>();
   private readonly known: ReadonlySet<string>;
 
@@ -105,10 +113,26 @@ class MergePlanner {
         const name = `${m.path}.weight`;
         this.factors.set(name, [...(this.factors.get(name) ?? []), m]);
       }
-      for (const { name, shape, data } of trained) {
-        this.trained.set(name, { shape, data });
+      for (const tensor of trained) {
+        const { name, shape, data, rows } = tensor;
+        if (rows) this.addTokens(tensor, rows);
+        else this.trained.set(name, { shape, data });
       }
     }
+  }
+
+  private addTokens({ name, shape, data }: TrainedTensor, rows: readonly number[]): void {
+    const own = this.tokens.get(name) ?? new Map<number, Float32Array>();
+    const width = shape[1]!;
+    rows.forEach((row, i) => {
+      if (own.has(row)) {
+        throw new LoraError('adapter', `Two adapters have a row of token ${row} in ${name}.`, {
+          fix: 'Merge one after the other: the row of the last one stays.',
+        });
+      }
+      own.set(row, data.subarray(i * width, (i + 1) * width));
+    });
+    this.tokens.set(name, own);
   }
 
   /** A tensor of the base in the merged model, under the given name. */
@@ -124,12 +148,16 @@ class MergePlanner {
   private changeOf(source: SourceTensor): Change {
     const trained = this.trained.get(source.name);
     const factors = this.factors.get(source.name);
-    if (trained && factors) {
+    const rows = this.tokens.get(source.name);
+    if ([trained, factors, rows].filter(Boolean).length > 1) {
       throw new LoraError(
         'adapter',
-        `${source.name} is fully trained by one adapter and adapted by another: they cannot be merged together.`,
+        `${source.name} is trained by one adapter and adapted by another: they cannot be merged together.`,
         { fix: 'Merge one after the other.' },
       );
+    }
+    if (rows) {
+      return { kind: 'tokens', source, rows };
     }
     if (trained) {
       return { kind: 'replaced', data: trained.data };
@@ -166,11 +194,18 @@ class MergePlanner {
   }
 
   private changes({ name, storedAs }: TiedWeight): boolean {
-    return [name, storedAs].some((own) => this.factors.has(own) || this.trained.has(own));
+    return [name, storedAs].some(
+      (own) => this.factors.has(own) || this.trained.has(own) || this.tokens.has(own),
+    );
   }
 
   /** Whether the embedding and the output layer have the same numbers after the merge, too. */
   private changesAlike({ name, storedAs }: TiedWeight): boolean {
+    // rows of the embedding are also those of the output layer, see TrainedTensor
+    if (this.tokens.has(storedAs)) {
+      this.refuseBesideTokens(name);
+      return true;
+    }
     const [output, embedding] = [this.trained.get(name), this.trained.get(storedAs)];
     if (output ?? embedding) {
       return output !== undefined && embedding?.data === output.data;
@@ -183,6 +218,16 @@ class MergePlanner {
         const other = embeddingFactors[i]!;
         return m.scaling === other.scaling && areTransposed(m, other);
       })
+    );
+  }
+
+  /** @throws LoraError('adapter') when another adapter changes the output layer alone */
+  private refuseBesideTokens(output: string): void {
+    if (!this.factors.has(output) && !this.trained.has(output)) return;
+    throw new LoraError(
+      'adapter',
+      `One adapter has rows of tokens, and another changes ${output}, which shares them: they cannot be merged together.`,
+      { fix: 'Merge one after the other.' },
     );
   }
 
@@ -207,7 +252,7 @@ class MergePlanner {
 
   /** @throws LoraError('adapter') when the base lacks a tensor that an adapter changes. */
   checkAllUsed(): void {
-    const names = [...this.factors.keys(), ...this.trained.keys()];
+    const names = [...this.factors.keys(), ...this.trained.keys(), ...this.tokens.keys()];
     const unused = names.find((name) => !this.used.has(name));
     if (unused !== undefined) {
       throw new LoraError(

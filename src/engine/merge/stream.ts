@@ -49,6 +49,8 @@ export function streamTensor(tensor: OutputTensor, hooks: StreamHooks): TensorTo
         return convertedParts(change, dtype, place);
       case 'merged':
         return mergedParts(tensor, change, { ...hooks, place });
+      case 'tokens':
+        return tokenParts(change, dtype, place);
     }
   };
   return { name, dtype, shape, data: () => withHooks(parts(), hooks) };
@@ -89,6 +91,24 @@ async function* convertedParts(
       continue;
     }
     checkBase(block, place);
+    yield checkedNarrow(block, dtype, place);
+  }
+}
+
+async function* tokenParts(
+  { source, rows }: Extract<Change, { kind: 'tokens' }>,
+  dtype: DType,
+  place: Place,
+): AsyncGenerator<ArrayBufferView> {
+  const columns = source.shape.at(-1)!;
+  let first = 0;
+  for await (const block of rowBlocks(source, columns)) {
+    checkBase(block, place);
+    const count = block.length / columns;
+    for (const [row, numbers] of rows) {
+      if (row >= first && row < first + count) block.set(numbers, (row - first) * columns);
+    }
+    first += count;
     yield checkedNarrow(block, dtype, place);
   }
 }

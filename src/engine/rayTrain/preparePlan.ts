@@ -94,6 +94,7 @@ export async function preparePlan(options: PreparePlanOptions): Promise<Prepared
     try {
       if (data.has_weights) throw weightsError(firstPathOf(recipe.dataset));
       const { adapter } = await weights.create();
+      if (adapter.trained.some(({ rows }) => rows)) throw tokensError(recipe.base);
       const { parameters } = new Adapters(adapter);
       return await writePlan({ base, data, adapter, parameters, tools }, options);
     } finally {
@@ -108,6 +109,12 @@ const weightsError = (file: string): LoraError =>
   new LoraError('dataset', 'Ray Train gives all rows the same weight, but these have weights.', {
     place: { file },
     fix: 'Remove the column "weight", or train without "engine": "ray-train".',
+  });
+
+const tokensError = (file: string): LoraError =>
+  new LoraError('adapter', 'init_adapter trains rows of tokens, which Ray Train does not yet.', {
+    place: { file, key: 'lora.init_adapter' },
+    fix: 'Train it without "engine": "ray-train".',
   });
 
 interface Prepared {

@@ -63,6 +63,12 @@ const LIMITS: readonly Limit[] = [
       `${recipe.lora.init_lora_weights} changes the base during training, which Ray Train does not support. Use "default", "gaussian" or "orthogonal".`,
   },
   {
+    key: 'lora.trainable_token_indices',
+    isBeyond: ({ recipe }) => recipe.lora.trainable_token_indices !== null,
+    message: () =>
+      'Ray Train does not train rows of tokens (trainable_token_indices) yet. Train it without "engine": "ray-train".',
+  },
+  {
     key: 'lora.frozen_adapters',
     isBeyond: ({ recipe }) => recipe.lora.frozen_adapters.length > 0,
     message: () =>

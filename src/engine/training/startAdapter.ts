@@ -18,6 +18,7 @@ import { LoraError } from '../../shared/errors';
 import { nearestName } from '../../shared/nearest';
 import { createRandom } from '../../shared/random';
 import type { LoraSettings, Recipe } from '../../shared/recipe';
+import { plannedTokens, tokenTensors } from './startTokens';
 
 const INITIALIZER_RANGE = 0.02;
 
@@ -51,7 +52,10 @@ export async function startAdapter(
   const adapter: Adapter = {
     ...withExactTargets(plain, base),
     modules: factors,
-    trained: await trainedTensors(base, plain, seed),
+    trained: [
+      ...(await trainedTensors(base, plain, seed)),
+      ...(await tokenTensors(base, plannedTokens(base, lora, modules))),
+    ],
   };
   if (!startsFromWeights) return { adapter, baseCorrection: null };
   const negated = factors.map((m) => ({ ...m, B: m.B.map((b) => -b), magnitude: null }));
@@ -99,6 +103,7 @@ function adapterSettings(
     use_dora,
     bias,
     modules_to_save: modulesToSave(base, lora.modules_to_save),
+    trainable_token_indices: lora.trainable_token_indices,
     fan_in_fan_out: base.spec.layers.some((layer) => layer.attention.o.transposed),
     layers_to_transform,
     layers_pattern,

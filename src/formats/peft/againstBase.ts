@@ -7,6 +7,7 @@ import type {
   TargetableModule,
   TrainedTensor,
 } from '../../lora/adapter';
+import type { TokenLayers } from '../../lora/tokenRows';
 import type { TiedPaths } from '../../lora/tying';
 import { LoraError, type Problem } from '../../shared/errors';
 import {
@@ -20,6 +21,7 @@ import { modulePathIn } from '../architecture/modulePath';
 import type { BaseModel } from '../baseModel';
 import { describeUnmatched, unmatchedEntries, type UnmatchedEntry } from '../../lora/unmatched';
 import { countOf } from '../../shared/values';
+import { tokenLayersOf, tokenMisfit } from './tokens';
 
 /** What of a base an adapter is checked against. */
 export interface AdapterBase {
@@ -34,6 +36,8 @@ export interface AdapterBase {
   readonly replaced?: ReadonlySet<string>;
   /** The embedding and the output layer that share a weight; null: none do. */
   readonly tied?: TiedPaths | null;
+  /** The layers whose rows are tokens; null: none; not given: they are not known. */
+  readonly tokens?: TokenLayers | null;
   /** Shapes of the base's tensors. */
   readonly shapes?: ReadonlyMap<string, readonly number[]>;
   /** Paths of all modules, which the adapter's settings may name; not given: they are not known. */
@@ -57,6 +61,7 @@ export function adapterBaseOf({
     modules: modulesOf(spec),
     names: [name, path, ...(hub === null ? [] : [hub])],
     replaced: tied && replaced.has(tied.storedAs) ? new Set([...replaced, tied.name]) : replaced,
+    tokens: tokenLayersOf(spec),
     tied: tied && { embedding: pathOf(tied.storedAs), output: pathOf(tied.name) },
     rename: (own) => modulePathIn(spec, own),
     shapes: new Map(namedTensors(spec).map((t) => [t.name, t.shape])),
@@ -147,14 +152,19 @@ export function fitToBase(
   const modules = adapter.modules.filter((m) => !left.has(m.path));
   if (left.size === 0 || modules.length === 0)
     return { adapter, warnings: checkAgainstBase(adapter, base, files, options) };
+  // the config names all rows of tokens together
+  const leavesTokens = adapter.trained.some(({ name, rows }) => rows && left.has(name));
+  const config = withWholePaths(
+    adapter.config,
+    modules.map((m) => targetOf(m, adapter.config.use_rslora)),
+  );
   const fitting: Adapter = {
     ...adapter,
-    config: withWholePaths(
-      adapter.config,
-      modules.map((m) => targetOf(m, adapter.config.use_rslora)),
-    ),
+    config: leavesTokens ? { ...config, trainable_token_indices: null } : config,
     modules,
-    trained: adapter.trained.filter(({ name }) => !left.has(name)),
+    trained: adapter.trained.filter(
+      ({ name, rows }) => !left.has(name) && !(rows && leavesTokens),
+    ),
   };
   const count = `${left.size} of ${adapter.modules.length + adapter.trained.length}`;
   return {
@@ -180,9 +190,14 @@ interface Misfit {
   readonly tensor?: string;
 }
 
-function misfitsOf({ modules, trained }: Adapter, base: AdapterBase): Misfit[] {
+function misfitsOf(adapter: Adapter, base: AdapterBase): Misfit[] {
+  const { modules, trained } = adapter;
   const known = new Map(base.modules.map((m) => [m.path, m]));
+  const ofTokens = base.tokens === undefined ? null : tokenMisfit(adapter, base.tokens);
   return [
+    ...trained.flatMap(({ name, rows }) =>
+      rows && ofTokens !== null ? [{ name, tensor: name, message: ofTokens }] : [],
+    ),
     ...modules.map((m) => ({ name: m.path, message: moduleMisfit(m, known.get(m.path)) })),
     ...trained.map((t) => ({ name: t.name, tensor: t.name, message: tensorMisfit(t, base) })),
   ].filter((own): own is Misfit => own.message !== null);
@@ -197,9 +212,13 @@ function moduleMisfit(own: LoraFactors, module: TargetableModule | undefined): s
   return `The adapter does not fit this base: ${own.path} is ${own.out_features} x ${own.in_features} in the adapter, ${module.out_features} x ${module.in_features} in the base.`;
 }
 
-function tensorMisfit({ name, shape }: TrainedTensor, { shapes }: AdapterBase): string | null {
+function tensorMisfit(
+  { name, shape, rows }: TrainedTensor,
+  { shapes }: AdapterBase,
+): string | null {
   const own = shapes?.get(name);
-  if (!shapes || own?.join() === shape.join()) return null;
+  const expected = rows && own ? [rows.length, own[1]] : own;
+  if (!shapes || expected?.join() === shape.join()) return null;
   return own
     ? `The adapter's ${name} has the shape [${shape.join(', ')}], the base's [${own.join(', ')}].`
     : `The adapter replaces ${name}, which the base does not have.`;

@@ -17,6 +17,11 @@ const names = v.union(
   'must be a name, an expression or a list of names',
 );
 
+const tokens = v.pipe(
+  v.array(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  v.check((ids) => new Set(ids).size === ids.length),
+);
+
 const ConfigSchema = v.looseObject({
   r: rank,
   lora_alpha: alpha,
@@ -39,6 +44,13 @@ const ConfigSchema = v.looseObject({
   rank_pattern: v.nullish(v.record(v.string(), rank), {}),
   alpha_pattern: v.nullish(v.record(v.string(), alpha), {}),
   exclude_modules: v.nullish(names, null),
+  trainable_token_indices: v.nullish(
+    v.union(
+      [tokens, v.record(v.string(), tokens)],
+      'must be a list of different tokens, or such lists by the names of modules',
+    ),
+    null,
+  ),
 });
 
 /**

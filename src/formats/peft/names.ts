@@ -17,18 +17,21 @@ export interface FactorRole {
  *
  * - base: the frozen weight of an adapted embedding or output layer, which PEFT saves too.
  * - trained: a fully trained tensor of the model (modules_to_save, biases).
+ * - tokens: rows of an embedding or output layer (trainable_token_indices).
  * - variant: a part of a variant of LoRA that is not supported.
  */
 export type TensorRole =
   | FactorRole
   | { readonly role: 'base'; readonly path: string }
   | { readonly role: 'trained'; readonly path: string; readonly tensor: 'weight' | 'bias' }
+  | { readonly role: 'tokens'; readonly path: string }
   | { readonly role: 'variant'; readonly path: string; readonly name: string }
   | { readonly role: 'unknown' };
 
 /** Names with the adapter's name, as in a model's state_dict, or without it, as PEFT saves them. */
 const LINEAR = /^(.+)\.lora_([AB])(?:\.[^.]+)?\.weight$/;
 const EMBEDDING = /^(.+)\.lora_embedding_([AB])(?:\.[^.]+)?$/;
+const TOKENS = /^(.+)\.token_adapter\.trainable_tokens_delta(?:\.[^.]+)?$/;
 const MAGNITUDE = /^(.+)\.lora_magnitude_vector(?:\.[^.]+)*$/;
 const SAVED = /^(.+)\.modules_to_save(?:\.[^.]+)?\.(weight|bias)$/;
 const PLAIN = /^(.+)\.(weight|bias)$/;
@@ -41,6 +44,7 @@ export function roleOf(name: string): TensorRole {
     factorRole(unprefixed, LINEAR, false) ??
     factorRole(unprefixed, EMBEDDING, true) ??
     magnitudeRole(unprefixed) ??
+    tokensRole(unprefixed) ??
     variantRole(unprefixed) ??
     modelTensorRole(unprefixed)
   );
@@ -55,6 +59,11 @@ function factorRole(name: string, expression: RegExp, embedding: boolean): Facto
 function magnitudeRole(name: string): FactorRole | null {
   const [, path] = MAGNITUDE.exec(name) ?? [];
   return path === undefined ? null : { role: 'factor', factor: 'magnitude', embedding: null, path };
+}
+
+function tokensRole(name: string): TensorRole | null {
+  const [, path] = TOKENS.exec(name) ?? [];
+  return path === undefined ? null : { role: 'tokens', path };
 }
 
 /** Parts of adapters that change what they compute, and the names of these variants. */
@@ -130,13 +139,14 @@ export function tensorShape(
   return { A: [r, in_features], B: [out_features, r], magnitude: [out_features] }[factor];
 }
 
-/** The name of a fully trained tensor; those of an adapted layer are below `base_layer`. */
+/** The name of a trained tensor; those of an adapted layer are below `base_layer`. */
 export function trainedName(
-  { name }: Pick<TrainedTensor, 'name'>,
+  { name, rows }: Pick<TrainedTensor, 'name' | 'rows'>,
   { modules }: Pick<Adapter, 'modules'>,
 ): string {
   const at = name.lastIndexOf('.');
   const path = name.slice(0, at);
+  if (rows) return `${PREFIX}${path}.token_adapter.trainable_tokens_delta`;
   return modules.some((m) => m.path === path)
     ? `${PREFIX}${path}.base_layer${name.slice(at)}`
     : PREFIX + name;

@@ -21,6 +21,7 @@ import { finite, readFactors, TOGETHER, type FactorNames, type ReadFactors } fro
 import { CONFIG_FILE, WEIGHTS_FILE } from './fileNames';
 import { withAdapterWeights, type AdapterWeights } from './files';
 import { adapterNames, roleOf, type FactorRole } from './names';
+import { readTokenRows } from './tokens';
 import { unknownKeys, unsupported } from './variants';
 import { isTiedTo, tiedModules, tiedPaths, withTiedFactors, withTiedTensors } from './tying';
 import { countOf } from '../../shared/values';
@@ -52,7 +53,7 @@ export async function readPeftAdapter(
   const config = await readAdapterConfig(config_file);
   return withAdapterWeights(folder, async (source) => {
     const files = { config: config_file, weights: weightsFile(source, folder) };
-    const { found, trained, unknown, tied } = sortTensors(source, config, base);
+    const { found, trained, tokens, unknown, tied } = sortTensors(source, config, base);
     const all: StoredModule[] = [];
     for (const [modulePath, names] of found)
       all.push({ ...(await readFactors(modulePath, names, config, source)), ...names });
@@ -73,7 +74,10 @@ export async function readPeftAdapter(
       ...(isDotted(source) && { has_dotted_names: true }),
       config: configOf(config, wanted, modules),
       modules,
-      trained: withTiedTensors(await readTrained(trained, source), tied, files),
+      trained: [
+        ...withTiedTensors(await readTrained(trained, source), tied, files),
+        ...(await readTokenRows(tokens, config, source)),
+      ],
     };
     const warned = [...unknownKeys(config.raw, files.config), ...odd, ...warnings];
     if (!base) return { adapter: read, warnings: warned };
@@ -117,6 +121,8 @@ interface Sorted {
   readonly found: ReadonlyMap<string, FactorNames>;
   /** Fully trained tensors: name in the model to name in the file. */
   readonly trained: ReadonlyMap<string, string>;
+  /** Rows of tokens: path in the model to name in the file. */
+  readonly tokens: ReadonlyMap<string, string>;
   readonly unknown: readonly string[];
   readonly tied: TiedPaths | null;
 }
@@ -136,6 +142,7 @@ function sortTensors(
     !replaced.has(`${own}.${tensor}`) && isTrained(own, tensor, config, base);
   const found = new Map<string, FactorNames>();
   const trained = new Map<string, string>();
+  const tokens = new Map<string, string>();
   const unknown: string[] = [];
   for (const { name, role } of roles) {
     if (role.role === 'unknown') unknown.push(name);
@@ -144,6 +151,10 @@ function sortTensors(
     if (role.role === 'factor') {
       const path = rename(role.path);
       found.set(path, withFactor(found.get(path), role, name, { path, source }));
+    }
+    if (role.role === 'tokens') {
+      const path = rename(role.path);
+      tokens.set(path, onlyOne(tokens.get(path), name, path, source));
     }
     if (role.role === 'trained') {
       const path = rename(role.path);
@@ -155,7 +166,7 @@ function sortTensors(
     }
   }
   refuseSeveralAdapters(source.tensors.keys(), source.fileOf);
-  return { found, trained, unknown, tied };
+  return { found, trained, tokens, unknown, tied };
 }
 
 /**

@@ -135,6 +135,6 @@ export function changesTiedLayers(
   const paths = [tied.embedding, tied.output];
   return (
     modules.some((m) => paths.includes(m.path)) ||
-    trained.some((own) => paths.some((path) => own.name === `${path}.weight`))
+    trained.some(({ name, rows }) => !rows && paths.some((path) => name === `${path}.weight`))
   );
 }

@@ -30,7 +30,6 @@ const variant = (
 const VARIANTS: readonly Variant[] = [
   variant('lora_bias', 'LoRA with a bias', isFalsy),
   variant('target_parameters', 'target_parameters', isFalsy),
-  variant('trainable_token_indices', 'trainable tokens', isFalsy),
   variant('layer_replication', 'layer replication', isFalsy),
   variant('alora_invocation_tokens', 'activated LoRA'),
   variant('use_qalora', 'QA-LoRA', isFalsy),
@@ -85,6 +84,7 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'runtime_config',
   'target_modules',
   'task_type',
+  'trainable_token_indices',
   'use_dora',
   'use_rslora',
   'velora_config',

@@ -77,8 +77,8 @@ async function adapterTensors(
       ...(module.magnitude ? [tensor('magnitude', module.magnitude)] : []),
     ];
   });
-  const own = trained.map(({ shape, data, name }) =>
-    adapterTensor({ name: trainedName({ name }, { modules }), shape, data }, dtype),
+  const own = trained.map((tensor) =>
+    adapterTensor({ ...tensor, name: trainedName(tensor, { modules }) }, dtype),
   );
   const frozen: TensorToWrite[] = [];
   for (const module of modules) {

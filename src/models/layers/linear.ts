@@ -154,11 +154,25 @@ async function weightBackward(
   const { ops } = computation;
   if (!x) return [];
   if (weight.gradientSink) {
-    const dW = withF32(ops, x, (wide) => ops.matMul(dy, wide, true)); // [out, in]
+    const { rows } = weight.gradientSink;
+    const trained = rows ? columnsAt(ops, dy, rows) : dy;
+    const dW = withF32(ops, x, (wide) => ops.matMul(trained, wide, true)); // [out or rows, in]
+    if (trained !== dy) ops.free(trained);
     await weight.gradientSink.accumulate(dW);
   }
   if (!lora || !saved.xa) return [];
   return loraBackward(computation, lora, { dy, x, xa: saved.xa }, wantsInput);
+}
+
+/** Some columns of x [n, m], in f32. */
+function columnsAt(ops: Ops, x: Tensor, columns: Int32Array): Tensor {
+  const n = x.shape[0]!;
+  const numbers = new Int32Array(2 * n * columns.length);
+  for (let row = 0; row < n; row++)
+    columns.forEach((column, i) => numbers.set([row, column], 2 * (row * columns.length + i)));
+  const places = ops.upload(numbers, [n * columns.length, 2]);
+  const found = thenFree(ops, ops.gatherElements(x, places), places);
+  return thenFree(ops, ops.reshape(found, [n, columns.length]), found);
 }
 
 async function loraBackward(

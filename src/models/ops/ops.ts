@@ -88,6 +88,11 @@ export interface Ops {
   /** Elements of x [n, m] at `places` [k, 2] of (row, column) -> [k]. */
   gatherElements(x: Tensor, places: Tensor): Tensor;
   /**
+   * x with other numbers at `places`: rows of x at [n, 1], with `values` [n, m]; or elements at [n,
+   * 2] of (row, column), with `values` [n]. x and `values` have one type, no place is twice there.
+   */
+  scatter(x: Tensor, places: Tensor, values: Tensor): Tensor;
+  /**
    * RoPE in one pass: neighbouring pairs (a, b) of x as complex numbers a + ib, times those of
    * `table`, whose size is that of x without its first axis.
    */

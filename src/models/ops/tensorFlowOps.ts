@@ -36,12 +36,13 @@ const SLICE = typeAttr('Index', TF_TYPE.int32);
 const PAD = typeAttr('Tpaddings', TF_TYPE.int32);
 const CONCAT_AXIS = typeAttr('Tidx', TF_TYPE.int32);
 const SPLIT_SIZES = typeAttr('Tlen', TF_TYPE.int32);
+const TINDICES = typeAttr('Tindices', TF_TYPE.int32);
 const GATHER = [
-  typeAttr('Tindices', TF_TYPE.int32),
+  TINDICES,
   typeAttr('Taxis', TF_TYPE.int32),
   intAttr('batch_dims', 0),
 ];
-const GATHER_ND = [typeAttr('Tparams', TF_TYPE.float), typeAttr('Tindices', TF_TYPE.int32)];
+const GATHER_ND = [typeAttr('Tparams', TF_TYPE.float), TINDICES];
 const castAttrs = (from: number, to: number) => [
   typeAttr('SrcT', from),
   typeAttr('DstT', to),
@@ -259,6 +260,11 @@ export class TensorFlowOps implements Ops {
 
   gatherElements(x: Tensor, places: Tensor): Tensor {
     return this.tf.run('GatherNd', GATHER_ND, 'f32', x, places);
+  }
+
+  scatter(x: Tensor, places: Tensor, values: Tensor): Tensor {
+    const attrs = [T_OF[x.dtype], TINDICES];
+    return this.tf.run('TensorScatterUpdate', attrs, x.dtype, x, places, values);
   }
 
   rotate(x: Tensor, table: Tensor): Tensor {

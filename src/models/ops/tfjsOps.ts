@@ -183,6 +183,10 @@ export class TfjsOps implements Ops {
     return this.make((tf) => tf.gatherND(unwrap(x), unwrap(places)));
   }
 
+  scatter(x: Tensor, places: Tensor, values: Tensor): Tensor {
+    return this.make((tf) => tf.tensorScatterUpdate(unwrap(x), unwrap(places), unwrap(values)));
+  }
+
   /** (a + ib)(c + is) = (ac - bs) + i(as + bc) on neighbouring pairs. */
   rotate(x: Tensor, table: Tensor): Tensor {
     return this.make((tf) => {

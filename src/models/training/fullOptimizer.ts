@@ -12,6 +12,7 @@ type Moment = (typeof MOMENTS)[number];
 
 /** A weight that trains in place, with its gradient since the last step and AdamW's moments. */
 class OptimizedWeight implements GradientSink {
+  readonly rows = null;
   readonly weight: WeightTensor;
   gradient: Tensor | null = null;
   exp_avg: Tensor;

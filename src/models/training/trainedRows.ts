@@ -25,6 +25,8 @@ type VisitElement = (parameter: Parameter, inProduct: number, inParameter: numbe
  * or bias.
  */
 export class TrainedRows implements GradientSink {
+  readonly rows = null;
+
   private constructor(
     private readonly context: ModelContext,
     private readonly parts: readonly TrainedPart[],

@@ -27,6 +27,7 @@ import {
   withExactTargets,
   type StartingAdapters,
 } from '../startAdapter';
+import { plannedTokens } from '../startTokens';
 import { warnOfProblems } from '../../report';
 import { countOf } from '../../../shared/values';
 
@@ -102,7 +103,15 @@ async function readAdapterFor(
 
 type PlannedModules = Omit<AdapterPlan, 'frozen'>;
 
-function planContinuedAdapter(adapter: Adapter, base: BaseModel, { warn }: Hooks): PlannedModules {
+const tokensInfo = (name: string, rows: readonly number[]): string =>
+  `The rows of ${countOf(rows.length, 'token')} in ${name} are trained, too.`;
+
+function planContinuedAdapter(
+  adapter: Adapter,
+  base: BaseModel,
+  { info, warn }: Hooks,
+): PlannedModules {
+  for (const { name, rows } of adapter.trained) if (rows) info(tokensInfo(name, rows));
   if (changesTiedLayers(adapter, adapterBaseOf(base).tied ?? null))
     throw new LoraError(
       'adapter',
@@ -136,7 +145,7 @@ function refuseUnusedLayers(lora: LoraSettings, base: BaseModel): void {
   });
 }
 
-function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): PlannedModules {
+function planNewAdapter(recipe: Recipe, base: BaseModel, { info, warn }: Hooks): PlannedModules {
   const { lora } = recipe;
   refuseUnusedLayers(lora, base);
   const saved = modulesToSave(base, lora.modules_to_save);
@@ -155,6 +164,7 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): Plann
   const rankOf = ({ path }: TargetableModule) =>
     patternValue(lora.rank_pattern, path, lora.r, 'rank_pattern');
   warnOfHighRanks(matched, rankOf, warn);
+  for (const { path, rows } of plannedTokens(base, lora, matched)) info(tokensInfo(path, rows));
   return {
     modules: matched,
     rankOf,

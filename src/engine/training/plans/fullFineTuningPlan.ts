@@ -20,6 +20,15 @@ export function planFullFineTuning(
 ): AdapterPlan {
   if (lora.init_adapter !== null) throw adapterRefused(base, 'init_adapter');
   if (lora.frozen_adapters.length > 0) throw adapterRefused(base, 'frozen_adapters');
+  if (lora.trainable_token_indices !== null)
+    throw new LoraError(
+      'recipe',
+      'training.method full trains all rows of the embedding, so lora.trainable_token_indices cannot be used.',
+      {
+        place: { file: base.path, key: 'lora.trainable_token_indices' },
+        fix: 'Remove trainable_token_indices, or set training.method to "lora".',
+      },
+    );
   info(
     `Full fine-tuning of all ${countOf(base.parameters, 'weight', (n) => n.toLocaleString('en-US'))}.`,
   );
