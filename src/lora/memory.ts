@@ -52,6 +52,8 @@ export const PROCESS = 360e6;
 const BLOCK_ROWS = 128;
 /** Logits that exist at once (src/models/heads/lmHead.ts), and their probabilities. */
 const LOGITS = 2 * (32 << 20);
+/** Further arrays of that size (src/models/heads/teacher.ts). */
+const TEACHER_LOGITS = 4 * (32 << 20);
 /** A loaded model takes this share of its f32 weights. */
 const LOADED_SHARE = 1.2;
 
@@ -107,6 +109,33 @@ export function estimateFullFineTuning(
       workingBytes(size, adaptation, batch, inF32) + 2 * F32 * size.outputs * size.hidden_size,
   });
 }
+
+/** Rows that a teacher reads at one time. */
+export const TEACHER_ROWS = 4;
+
+/** Memory of a model that is run without training, such as a teacher. */
+export function estimateMeasured(
+  size: ModelSize,
+  batch: BatchShape,
+  base_dtype: StepPlan['base_dtype'],
+): MemoryEstimate {
+  const plan: StepPlan = { base_dtype, recomputed_layers: 0 };
+  const adaptation = { ranksPerLayer: 0, inMlp: false };
+  return withTotal({
+    weights: size.parameters * weightBytes(plan),
+    adapter: 0,
+    gradients: 0,
+    optimizer: 0,
+    activations: 0,
+    working: workingBytes(size, adaptation, batch, plan),
+  });
+}
+
+/** An estimate with the further blocks of logits that learning from a teacher computes with. */
+export const withTeacherLogits = (estimate: MemoryEstimate): MemoryEstimate => {
+  const { total: _, ...parts } = estimate;
+  return withTotal({ ...parts, working: parts.working + TEACHER_LOGITS });
+};
 
 const weightBytes = ({ base_dtype }: StepPlan): number => (base_dtype === 'bfloat16' ? 2 : F32);
 

@@ -3,6 +3,7 @@ import { LoraError } from '../shared/errors';
 import type { Adapters } from './adapters';
 import { generateTokens } from './generate';
 import { NextTokenHead, type Head } from './heads/heads';
+import type { TeacherSettings, TopTokens } from './heads/teacher';
 import type {
   Evaluation,
   GenerateOptions,
@@ -86,6 +87,18 @@ export class AdaptedModel implements Model {
     return this.freeingOnError(() => {
       this.checkIds(input.input_ids);
       return head.logProbabilities(input);
+    });
+  }
+
+  topTokens(
+    input: LabelledInput,
+    settings: Pick<TeacherSettings, 'temperature' | 'top_k'>,
+  ): Promise<TopTokens> {
+    const { head } = this.parts;
+    if (!(head instanceof NextTokenHead)) return Promise.reject(this.writesNoText());
+    return this.freeingOnError(() => {
+      this.checkIds(input.input_ids);
+      return head.topTokens(input, settings);
     });
   }
 

@@ -11,7 +11,8 @@ import {
   type PassContext,
 } from './attention/passContext';
 import { BLOCK_ROWS, type RowBlock } from './attention/rowBlocks';
-import { lmLogits, type LmHead } from './heads/lmHead';
+import type { LmHead } from './heads/lmHead';
+import { lmLogits } from './heads/lmOutputs';
 import { layerPrefill, layerStep, type LayerWeights } from './layers/layer';
 import { normForward, statsTensors } from './layers/norm';
 import type { GenerateOptions, ModelInput } from './model';

@@ -1,5 +1,6 @@
 import type { Adapter, TargetableModule } from '../lora/adapter';
 import type { Objective } from '../shared/objective';
+import type { TeacherSettings, TeacherTargets, TopTokens } from './heads/teacher';
 
 /** NEFTune (Jain et al. 2023): alpha, and the seed of a batch's noise. */
 export interface EmbeddingNoise {
@@ -40,6 +41,8 @@ export interface LabelledInput extends ModelInput {
    * one for each pair. If left out, all are 1.
    */
   readonly weights?: Float32Array;
+  /** What a teacher says of the labelled tokens, which are then learnt from it, too. */
+  readonly teacher?: TeacherTargets;
   /** Answers that are compared instead of learnt: the labels say which tokens they have. */
   readonly comparison?: Comparison;
 }
@@ -141,6 +144,8 @@ export interface LossSum {
 export interface Evaluation extends LossSum {
   /** As `Model.logits` returns them, but embeddings are not normalized; null for next_token. */
   readonly outputs: Float32Array | null;
+  /** Only with a teacher: the weighted sum of the divergences from it. */
+  readonly divergence_sum?: number;
   /** Only where answers are compared; then the sum has a term for each pair or row. */
   readonly compared?: ComparisonResult;
 }
@@ -178,6 +183,16 @@ export interface Model {
    * @throws LoraError('base') unless it is a causal language model.
    */
   logProbabilities(input: LabelledInput): Promise<Float64Array>;
+  /**
+   * The most probable tokens at each labelled token [labelled, top_k], for a model that learns from
+   * this one.
+   *
+   * @throws LoraError('base') unless it is a causal language model.
+   */
+  topTokens(
+    input: LabelledInput,
+    settings: Pick<TeacherSettings, 'temperature' | 'top_k'>,
+  ): Promise<TopTokens>;
   /**
    * Divides the accumulated gradients by `weight`, clips them, takes a step of AdamW and discards
    * them. `grad_norm` is the L2 norm before clipping.

@@ -1,9 +1,9 @@
 import * as v from 'valibot';
-import { described, nonNegative, positive } from './schemaParts';
+import { described, int, nonNegative, path, positive, share } from './schemaParts';
 import type { Task } from './task';
 
 /** What a language model learns from its rows; sft: to write their answers. */
-export const OBJECTIVE_METHODS = ['sft', 'dpo', 'orpo', 'kto', 'cpo', 'simpo'] as const;
+export const OBJECTIVE_METHODS = ['sft', 'dpo', 'orpo', 'kto', 'cpo', 'simpo', 'distill'] as const;
 export type ObjectiveMethod = (typeof OBJECTIVE_METHODS)[number];
 const LOSS_TYPES = ['sigmoid', 'ipo', 'hinge', 'robust'] as const;
 type LossType = (typeof LOSS_TYPES)[number];
@@ -16,9 +16,41 @@ export const ObjectiveSchema = v.strictObject({
       'What the model learns from. sft: the answers of the rows. dpo, orpo, cpo, simpo: to ' +
         'prefer the answer "chosen" of each row to its answer "rejected". kto: answers that are ' +
         'labelled true (good) or false. dpo and kto measure both against the model that training ' +
-        'starts from. Names and defaults are those of TRL.',
+        'starts from. Names and defaults are those of TRL. distill: the answers of the rows, and ' +
+        'the probabilities that a larger model (teacher) gives their tokens.',
     ),
     'sft',
+  ),
+  teacher: v.optional(
+    described(
+      v.nullable(path()),
+      'distill: the model to learn from, a Hugging Face model folder or a .gguf file with the ' +
+        'tokenizer of the base. It is used once, before training.',
+    ),
+    null,
+  ),
+  temperature: v.optional(
+    described(
+      v.nullable(positive()),
+      'distill: divides the logits of both models; above 1 less probable tokens count more. null: 1.',
+    ),
+    null,
+  ),
+  kd_ratio: v.optional(
+    described(
+      v.nullable(share()),
+      'distill: share of the loss that is the KL divergence from the teacher; the rest is the ' +
+        'cross-entropy of the rows. null: 0.5.',
+    ),
+    null,
+  ),
+  top_k: v.optional(
+    described(
+      v.nullable(int(1)),
+      'distill: most probable tokens of the teacher that are kept for each token, on disk; all ' +
+        'others count as one. null: 64.',
+    ),
+    null,
   ),
   beta: v.optional(
     described(
@@ -119,6 +151,27 @@ export type Objective =
     }
   | { readonly method: 'reward'; readonly center_rewards_coefficient: number | null };
 
+/** What a model learns from a teacher beside its rows. */
+export interface Distillation {
+  /** A model folder or file. */
+  readonly teacher: string;
+  readonly temperature: number;
+  readonly kd_ratio: number;
+  readonly top_k: number;
+}
+
+/** Null: the recipe has no teacher. */
+export function distillationOf({ task, objective }: ObjectiveSource): Distillation | null {
+  const { method, teacher = null } = objective ?? {};
+  if (task !== 'causal_lm' || method !== 'distill' || teacher === null) return null;
+  return {
+    teacher,
+    temperature: objective?.temperature ?? 1,
+    kd_ratio: objective?.kd_ratio ?? 0.5,
+    top_k: objective?.top_k ?? 64,
+  };
+}
+
 /** The part of a recipe that says what is learnt. `objective` is missing in older recipes. */
 export interface ObjectiveSource {
   readonly task: Task;
@@ -161,6 +214,7 @@ const OBJECTIVES: Readonly<Record<ObjectiveMethod, (settings: Filled) => Objecti
     label_smoothing,
   }),
   orpo: ({ beta }) => ({ method: 'orpo', beta }),
+  distill: () => null,
   kto: ({ beta, desirable_weight, undesirable_weight }) => ({
     method: 'kto',
     beta,
@@ -220,6 +274,7 @@ const USED: Readonly<Record<ObjectiveMethod, readonly ObjectiveKey[]>> = {
   sft: [],
   dpo: ['beta', 'loss_type', 'label_smoothing'],
   orpo: ['beta'],
+  distill: ['teacher', 'temperature', 'kd_ratio', 'top_k'],
   kto: ['beta', 'desirable_weight', 'undesirable_weight'],
   cpo: ['beta', 'loss_type', 'label_smoothing', 'cpo_alpha'],
   simpo: ['beta', 'simpo_gamma', 'label_smoothing', 'cpo_alpha'],
@@ -262,7 +317,36 @@ export function objectiveFaults(recipe: ObjectiveRecipe): readonly ObjectiveFaul
       key: `objective.${key}`,
       message: `"objective.${key}" has no meaning for ${what}: ${used.length === 0 ? 'leave it out' : `it uses ${used.join(', ')}`}.`,
     }));
-  return [...unused, ...lossTypeFaults(objective), ...trainingFaults(recipe)];
+  return [
+    ...unused,
+    ...lossTypeFaults(objective),
+    ...trainingFaults(recipe),
+    ...(method === 'distill' ? distillFaults(recipe, objective) : []),
+  ];
+}
+
+function distillFaults(
+  { training }: ObjectiveRecipe,
+  { teacher, kd_ratio }: ObjectiveSettings,
+): ObjectiveFault[] {
+  const faults: ObjectiveFault[] = [];
+  if ((teacher ?? null) === null)
+    faults.push({
+      key: 'objective.teacher',
+      message: '"objective.teacher" is missing: name the model to learn from.',
+    });
+  if (training.label_smoothing_factor > 0)
+    faults.push({
+      key: 'training.label_smoothing_factor',
+      message:
+        '"training.label_smoothing_factor" is not for distill, in which the teacher softens the labels. Set it to 0.',
+    });
+  if (kd_ratio === 1 && training.metric_for_best_model === 'perplexity')
+    faults.push({
+      key: 'training.metric_for_best_model',
+      message: 'Evaluations have no perplexity where kd_ratio is 1. Use "loss".',
+    });
+  return faults;
 }
 
 function trainingFaults(recipe: ObjectiveRecipe): ObjectiveFault[] {

@@ -132,6 +132,7 @@ function withAbsolutePaths(recipe: Recipe, folder: string): Recipe {
     base: absolute(recipe.base),
     dataset: withPaths(recipe.dataset, pathsOf(recipe.dataset).map(source)),
     validation: recipe.validation === null ? null : source(recipe.validation),
+    objective: { ...recipe.objective, teacher: orNull(recipe.objective.teacher) },
     lora: {
       ...recipe.lora,
       frozen_adapters: recipe.lora.frozen_adapters.map(absolute),

@@ -219,6 +219,8 @@ export const RUN_FILES = {
   skipped: 'skipped_rows.jsonl',
   /** Log-probabilities under the model that training started from. */
   references: 'references.safetensors',
+  /** The most probable tokens under a teacher. */
+  teacher: 'teacher.safetensors',
   /** Where a run on a target is, and how it is followed. */
   remote: 'remote.json',
   /** The engine's log there. */

@@ -93,6 +93,7 @@ it.each(['llama', 'gpt2', 'vit'])(
 
 it.each([
   ['dora', 'llama', 'causal_lm'],
+  ['tokens', 'llama', 'causal_lm'],
   ['seq-cls', 'bert', 'seq_cls'],
   ['token-cls', 'bert', 'token_cls'],
   ['embedding', 'bert', 'embedding'],

@@ -1,6 +1,6 @@
 import { firstPathOf, sourceName, type DatasetSource } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
-import { rowFormOf } from '../../shared/objective';
+import { distillationOf, rowFormOf } from '../../shared/objective';
 import { drawnCount, drawnIn, type WeightedExamples } from '../examples/epochMix';
 import { selectExamples, type Examples } from '../examples/examples';
 import type { DataRecipe, PreparedData, PreparedSource, ReadSource } from './dataTypes';
@@ -79,7 +79,8 @@ function epochsOf(
   const isMixed = weighted.some(({ weight }) => weight !== 1);
   const isFixed = weighted.every(({ weight }) => Number.isInteger(weight));
   const form = rowFormOf(recipe);
-  if (!isFixed && (form === 'preference' || form === 'unpaired')) throw fractionsCompared(recipe);
+  const isMeasured = form === 'preference' || form === 'unpaired' || distillationOf(recipe);
+  if (!isFixed && isMeasured) throw fractionsMeasured(recipe);
   if (!isFixed && packing) throw fractionsPacked(recipe);
   const examplesIn = (epoch: number): Examples =>
     selectExamples(tokenized.examples, isMixed ? drawnIn(epoch, weighted, seed) : indices);
@@ -95,10 +96,10 @@ function epochsOf(
   };
 }
 
-const fractionsCompared = ({ dataset }: DataRecipe): LoraError =>
+const fractionsMeasured = ({ dataset }: DataRecipe): LoraError =>
   new LoraError(
     'recipe',
-    'Answers that are compared need whole weights: the log-probabilities of the base are kept, for all epochs.',
+    'Preferences and distillation need whole weights: the log-probabilities of the base or teacher are kept, for all epochs.',
     {
       place: { file: firstPathOf(dataset), key: 'dataset' },
       fix: 'Give each source a whole weight and a number of rows.',

@@ -52,6 +52,12 @@ const LIMITS: readonly Limit[] = [
       `Ray Train does not train by preferences (${recipe.objective.method}) yet. Train it without "engine": "ray-train".`,
   },
   {
+    key: 'objective.method',
+    isBeyond: ({ recipe }) => recipe.objective.method === 'distill',
+    message: () =>
+      'Ray Train does not learn from a teacher (distill) yet. Train it without "engine": "ray-train".',
+  },
+  {
     key: 'training.method',
     isBeyond: ({ recipe }) => recipe.training.method !== 'lora',
     message: () => 'Ray Train trains adapters only. Set training.method to "lora".',

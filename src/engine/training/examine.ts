@@ -15,6 +15,7 @@ import type { Recipe } from '../../shared/recipe';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { placeOfKey } from '../../shared/recipeFile';
 import { recipeError } from './errorForUser';
+import { planTeacher } from '../distillation/teacher';
 import { openForTraining, type OpenedForTraining } from './open';
 import { withInitialHead } from './plans/fullFineTuningPlan';
 import { planWeights } from './prepare';
@@ -146,28 +147,23 @@ async function examinePlan(
   const drawn = sourceFacts(read, datasets).reduce((sum, own) => sum + own.drawn, 0);
   if (facts.includes(null)) return;
   const longest = facts.reduce((most, own) => Math.max(most, own!.longest), 0);
-  await planResources(
-    {
-      recipe,
-      base,
-      plan,
-      runDir,
-      data: {
-        train: { length: drawn },
-        statistics: { train: { longest }, validation: { longest } },
+  const labelled_tokens = facts.reduce((sum, own) => sum + own!.labelled_tokens, 0);
+  const inputs = {
+    recipe,
+    base,
+    plan,
+    runDir,
+    data: {
+      train: { length: drawn },
+      statistics: {
+        train: { longest, labelled_tokens },
+        validation: { longest, labelled_tokens: 0 },
       },
     },
-    {
-      warn,
-      info,
-      recordedPlan: null,
-      machine: {
-        hasBf16: true,
-        multipliesBf16: multipliesBf16(),
-        available,
-      },
-    },
-  );
+  };
+  const machine = { hasBf16: true, multipliesBf16: multipliesBf16(), available };
+  const step_plan = await planResources(inputs, { warn, info, recordedPlan: null, machine });
+  await planTeacher(inputs, step_plan, { info, machine });
 }
 
 /** An error as problems: its own message with what to do, then those that it collects. */

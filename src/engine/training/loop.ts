@@ -10,6 +10,7 @@ import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES, type StoppedEarly } from '../../shared/run';
 import type { ComparedTraining } from '../comparisons/comparedTraining';
 import { ComparisonTotals } from '../comparisons/totals';
+import type { DistilledTraining } from '../distillation/distilledTraining';
 import { callSharesOf } from '../tasks/callRows';
 import { evaluateCompared, evaluateExamples, type EvaluationResult } from '../tasks/evaluate';
 import {
@@ -36,6 +37,8 @@ export interface TrainingLoopParts extends PreparedTraining {
   readonly product: Product;
   /** Null: the answers are learnt, not compared. */
   readonly compared: ComparedTraining | null;
+  /** Null: there is no teacher. */
+  readonly distilled: DistilledTraining | null;
   readonly recipe: Recipe;
   readonly run_dir: string;
   readonly control: Control;
@@ -249,18 +252,17 @@ export class TrainingLoop {
   }
 
   private async accumulateGradients(step: number): Promise<StepTotals> {
-    const { model, data, control, compared } = this.parts;
-    let [loss_sum, weight, tokens, labelled_tokens] = [0, 0, 0, 0];
+    const { model, data, control, compared, distilled } = this.parts;
+    let [loss_sum, weight, tokens, labelled_tokens, divergence] = [0, 0, 0, 0, 0];
     const totals = new ComparisonTotals();
     for (const { indices, examples, dropout_seed } of this.batchesOf(step)) {
-      const input: LabelledInput = compared
-        ? await compared.comparisons.batch(compared.train, indices)
-        : await data.collate(examples);
+      const input = await this.inputOf(indices, examples);
       const part = await model.accumulate(input, dropout_seed);
       if (!Number.isFinite(part.loss_sum))
         throw await this.diverged(describeStep(step, part.loss_sum, examples));
       loss_sum += part.loss_sum;
       weight += part.weight;
+      divergence += part.divergence_sum ?? 0;
       if (!compared) labelled_tokens += part.labelled;
       if (input.comparison && part.compared) totals.add(input.comparison, part.compared);
       for (const example of examples) {
@@ -269,7 +271,19 @@ export class TrainingLoop {
       }
       await control.betweenOperations();
     }
-    return { loss_sum, weight, tokens, labelled_tokens, scores: totals.scores() };
+    const taught = distilled && { teacher_kl: divergence / weight };
+    const scores = { ...totals.scores(), ...taught };
+    return { loss_sum, weight, tokens, labelled_tokens, scores };
+  }
+
+  /** A batch of the training set with all that its loss depends on. */
+  private async inputOf(
+    indices: readonly number[],
+    examples: readonly Example[],
+  ): Promise<LabelledInput> {
+    const { data, compared, distilled } = this.parts;
+    if (compared) return compared.comparisons.batch(compared.train, indices);
+    return distilled ? distilled.batch('train', indices) : data.collate(examples);
   }
 
   /** The batches of a step (from 1), with the seeds of their dropout. */
@@ -330,10 +344,11 @@ export class TrainingLoop {
   }
 
   private evaluateValidation(): Promise<EvaluationResult> {
-    const { model, data, recipe, compared } = this.parts;
+    const { model, data, recipe, compared, distilled } = this.parts;
     const onProgress = (fraction: number) => this.reportProgress('evaluating', fraction);
     if (compared)
       return evaluateCompared(model, compared.comparisons, compared.validation, onProgress);
+    if (distilled) return distilled.evaluate(model, onProgress);
     return evaluateExamples(model, data.validation, {
       task: recipe.task,
       labels: data.labels,
@@ -345,8 +360,13 @@ export class TrainingLoop {
 
   /** The losses of several sources, each on its own part of the validation set. */
   private async sourceLosses(): Promise<{ readonly sources?: readonly SourceLoss[] }> {
-    const { data, recipe, model, compared } = this.parts;
-    if (compared || data.sources.length < 2 || data.sources.some((own) => own.validation === null))
+    const { data, recipe, model, compared, distilled } = this.parts;
+    if (
+      compared ||
+      distilled ||
+      data.sources.length < 2 ||
+      data.sources.some((own) => own.validation === null)
+    )
       return {};
     const sources: SourceLoss[] = [];
     for (const { name, validation } of data.sources) {

@@ -6,7 +6,8 @@ import { LoraError } from '../../shared/errors';
 import type { TrainingMethod } from '../../shared/recipe';
 import { countOf } from '../../shared/values';
 
-const ESTIMATE_TOLERANCE = 0.1;
+/** By this share an estimate may be too high. */
+export const ESTIMATE_TOLERANCE = 0.1;
 /** Disk space that stays free beside the checkpoints, in bytes. */
 const DISK_RESERVE = 10e6;
 

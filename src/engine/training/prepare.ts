@@ -13,6 +13,7 @@ import { RUN_FILES, type StepPlan } from '../../shared/run';
 import { countOf } from '../../shared/values';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { describeExcluded, describeSkipped, warnOfProblems } from '../report';
+import { planTeacher, type TeacherPlan } from '../distillation/teacher';
 import { openForTraining } from './open';
 import { planAdapter, type AdapterPlan } from './plans/adapterPlan';
 import { planFullFineTuning, withInitialHead } from './plans/fullFineTuningPlan';
@@ -32,6 +33,8 @@ export interface PreparedTraining extends StartingAdapters {
   /** Adapters below the trained one that do not change. */
   readonly frozen: readonly Adapter[];
   readonly step_plan: StepPlan;
+  /** Null: the recipe has no teacher. */
+  readonly teacher: TeacherPlan | null;
   /** Prompts that a language model answers during training; empty for other tasks. */
   readonly prompts: readonly SamplePrompt[];
   /** Rows whose answers are checked for their calls at each evaluation; empty without calls. */
@@ -78,13 +81,16 @@ export async function prepareTraining(
     closing.push(data.close);
     await reportSkipped(data, runDir, hooks);
     reportData(data, recipe, tools.max_positions, hooks);
-    const step_plan = await planResources({ recipe, base, plan, data, runDir }, hooks);
+    const inputs = { recipe, base, plan, data, runDir };
+    const step_plan = await planResources(inputs, hooks);
+    const teacher = await planTeacher(inputs, step_plan, hooks);
     const isSampled = tokenizer !== null && recipe.task === 'causal_lm';
     return {
       base,
       tokenizer,
       data,
       step_plan,
+      teacher,
       frozen: plan.frozen,
       ...(await plan.create()),
       prompts: isSampled ? samplePrompts(recipe, data, tokenizer, hooks.warn) : [],

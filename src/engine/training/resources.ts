@@ -4,11 +4,12 @@ import { countTrainable } from '../../lora/count';
 import {
   estimateFullFineTuning,
   estimateMemory,
+  withTeacherLogits,
   type BatchShape,
   type MemoryEstimate,
 } from '../../lora/memory';
 import { planStep, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
-import { rowFormOf } from '../../shared/objective';
+import { distillationOf, rowFormOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/run';
 import { checkDisk, checkMemory, describeStepPlan } from './memoryCheck';
@@ -36,7 +37,9 @@ export interface ResourceInputs {
 /** The number of training examples, and the longest ones in tokens. */
 export interface DataSizes {
   readonly train: { readonly length: number };
-  readonly statistics: Readonly<Record<'train' | 'validation', { readonly longest: number }>>;
+  readonly statistics: Readonly<
+    Record<'train' | 'validation', { readonly longest: number; readonly labelled_tokens: number }>
+  >;
 }
 
 /** A trained number in a checkpoint: its value and AdamW's two moments. */
@@ -84,9 +87,11 @@ function memoryEstimator(inputs: ResourceInputs): (plan: StepPlan) => MemoryEsti
   const { recipe, base, plan } = inputs;
   const size = modelSize(base);
   const batch = largestBatch(inputs);
-  if (recipe.training.method === 'full') return (step) => estimateFullFineTuning(size, batch, step);
+  const whole = distillationOf(recipe) ? withTeacherLogits : (own: MemoryEstimate) => own;
+  if (recipe.training.method === 'full')
+    return (step) => whole(estimateFullFineTuning(size, batch, step));
   const adapted = { modules: plan.modules, ranks: plan.rankOf };
-  return (step) => estimateMemory(size, adapted, batch, step);
+  return (step) => whole(estimateMemory(size, adapted, batch, step));
 }
 
 function largestBatch({ recipe, data }: ResourceInputs): BatchShape {

@@ -4,6 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Model } from '../../models/model';
+import type { Ops } from '../../models/ops/ops';
 import { LoraError } from '../../shared/errors';
 import type { GenerateParams } from '../../shared/engineProtocol';
 import type { Recipe } from '../../shared/recipe';
@@ -16,6 +17,7 @@ import {
   planComparisons,
   type ComparedTraining,
 } from '../comparisons/comparedTraining';
+import { DistilledTraining } from '../distillation/distilledTraining';
 import { answerPrompt } from '../model/answer';
 import { createOps } from '../model/backend';
 import { machineOf } from '../model/machine';
@@ -77,6 +79,33 @@ async function train(job: TrainJob, prepared: PreparedTraining): Promise<void> {
       ops,
       onProgress: reportProgress('loading model'),
     });
+  // before the model is loaded: the teacher is freed by then
+  const distilled =
+    prepared.teacher &&
+    (await DistilledTraining.open(prepared.teacher, prepared, {
+      recipe,
+      run_dir,
+      ops,
+      onProgress: reportProgress('reference'),
+    }));
+  try {
+    await trainModel(job, prepared, { checkpoint, load, ops, distilled });
+  } finally {
+    await distilled?.close();
+  }
+}
+
+interface TrainingParts extends Loading {
+  readonly ops: Ops;
+  readonly distilled: DistilledTraining | null;
+}
+
+async function trainModel(
+  job: TrainJob,
+  prepared: PreparedTraining,
+  { checkpoint, load, ops, distilled }: TrainingParts,
+): Promise<void> {
+  const { recipe, run_dir } = job;
   const { model, compared } = await loadCompared(job, prepared, { checkpoint, load });
   ops.yieldPoint = () => control.betweenOperations();
   const product =
@@ -89,6 +118,7 @@ async function train(job: TrainJob, prepared: PreparedTraining): Promise<void> {
     model,
     product,
     compared,
+    distilled,
     recipe,
     run_dir,
     control,

@@ -12,6 +12,7 @@ import type {
   RankSettings,
 } from '../../shared/pages/configure/protocol';
 import { LoraError } from '../../shared/errors';
+import { distillationOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import { parseRecipe } from '../../shared/recipeFile';
 import { withRank } from '../../shared/pages/configure/withRank';
@@ -54,6 +55,8 @@ interface Read {
  */
 export class ConfigureSession implements vscode.Disposable {
   private base: BaseFacts | undefined;
+  /** The model that the recipe learns from. */
+  private teacher: BaseFacts | null = null;
   private rows: { readonly dataset: string; readonly rows: number | null } | undefined;
   private facts: { readonly key: string; readonly facts: DatasetFacts | null } | undefined;
   private used: UsedRank | null = null;
@@ -223,7 +226,17 @@ export class ConfigureSession implements vscode.Disposable {
   }
 
   private figures({ base, recipe, chosen }: Read, settings: RankSettings): Figures {
-    return figuresOf(base, recipe, { settings, chosen, facts: this.facts?.facts ?? null });
+    const { teacher } = this;
+    const facts = this.facts?.facts ?? null;
+    return figuresOf(base, recipe, { settings, chosen, facts, teacher });
+  }
+
+  /** Null: the recipe has none, or it cannot be read, which the recipe shows. */
+  private async teacherOf(recipe: Recipe): Promise<BaseFacts | null> {
+    const file = distillationOf(recipe)?.teacher ?? null;
+    if (file === null) return null;
+    if (this.teacher?.path === file) return this.teacher;
+    return readBaseFacts(this.parts.inspections, file).catch(() => null);
   }
 
   /** Counts the rows, unless that was done for the same data; the page is then shown again. */
@@ -283,6 +296,7 @@ export class ConfigureSession implements vscode.Disposable {
         { place: { file: this.recipe.fsPath, key: 'lora.target_modules' } },
       );
     }
+    this.teacher = await this.teacherOf(recipe);
     this.read = { recipe, base: this.base, chosen: matched };
     void this.count(recipe);
     return { ...this.read, dirty: document.isDirty };

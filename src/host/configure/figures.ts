@@ -1,6 +1,13 @@
 import { countTrainable, tooHighRank, trainableOf } from '../../lora/count';
-import { estimateFullFineTuning, estimateMemory } from '../../lora/memory';
-import { planStep } from '../../lora/stepPlan';
+import {
+  estimateFullFineTuning,
+  estimateMeasured,
+  estimateMemory,
+  TEACHER_ROWS,
+  withTeacherLogits,
+  type MemoryEstimate,
+} from '../../lora/memory';
+import { planStep, type PlannedStep } from '../../lora/stepPlan';
 import { patternValue } from '../../lora/patterns';
 import { kindNames } from '../../lora/selection';
 import { type TargetableModule, scalingOf } from '../../lora/adapter';
@@ -21,13 +28,15 @@ export interface CostChoice {
   readonly chosen: readonly TargetableModule[];
   /** Null: the rows are not counted, or cannot be. */
   readonly facts?: DatasetFacts | null;
+  /** The model that is learnt from, which is freed before training. */
+  readonly teacher?: BaseFacts | null;
 }
 
 /** The cost of a choice, as the page shows it. `available`: bytes of memory. */
 export function figuresOf(
   base: BaseFacts,
   recipe: Recipe,
-  { settings, chosen, facts = null }: CostChoice,
+  { settings, chosen, facts = null, teacher = null }: CostChoice,
   available = availableHostMemory(),
 ): Figures {
   const { r, lora_alpha, use_rslora, use_dora } = settings;
@@ -44,21 +53,35 @@ export function figuresOf(
     scaling: scalingOf(r, lora_alpha, use_rslora),
     otherRanks: chosen.filter((m) => rankOf(m) !== r).length,
     fileBytes: trainable * F32 + chosen.length * (use_dora ? 3 : 2) * HEADER_BYTES,
-    memory: planStep(
-      recipe.training,
-      base.size.num_layers,
-      (plan) =>
-        estimateMemory(base.size, { modules: chosen, ranks: rankOf }, { rows, length }, plan),
-      hostMachine(available),
-    ).estimate,
+    memory: largestOf(
+      planStep(
+        recipe.training,
+        base.size.num_layers,
+        (plan) =>
+          estimateMemory(base.size, { modules: chosen, ranks: rankOf }, { rows, length }, plan),
+        hostMachine(available),
+      ),
+      { teacher, length },
+    ),
     full: estimateFullFineTuning(base.size, { rows, length }),
     there: available,
     batch: size,
     length,
     longest: facts?.longest ?? null,
-    forecast: facts && forecast(base, recipe, facts),
+    forecast: facts && forecast({ ...base, teacher }, recipe, facts),
     kinds: kindsOf(base.modules, chosen, rankOf),
   };
+}
+
+/** The memory of a step, or that of the teacher before, if that is larger. */
+function largestOf(
+  { estimate, plan }: PlannedStep,
+  { teacher, length }: { readonly teacher: BaseFacts | null; readonly length: number },
+): MemoryEstimate {
+  if (!teacher) return estimate;
+  const step = withTeacherLogits(estimate);
+  const before = estimateMeasured(teacher.size, { rows: TEACHER_ROWS, length }, plan.base_dtype);
+  return before.total > step.total ? before : step;
 }
 
 function kindsOf(

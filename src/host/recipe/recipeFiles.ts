@@ -15,6 +15,7 @@ const PATH_KEYS: readonly {
   { path: ['base'], missing: (value) => t('There is no base model at {0}.', value) },
   { path: ['dataset'], missing: (value) => t('There is no dataset at {0}.', value) },
   { path: ['validation'], missing: (value) => t('There is no validation dataset at {0}.', value) },
+  { path: ['objective', 'teacher'], missing: (value) => t('There is no teacher at {0}.', value) },
   { path: ['lora', 'init_adapter'], missing: (value) => t('There is no adapter at {0}.', value) },
 ];
 

@@ -10,6 +10,7 @@ const PATH_KEYS: readonly JSONPath[] = [
   ['base'],
   ['dataset'],
   ['validation'],
+  ['objective', 'teacher'],
   ['lora', 'init_adapter'],
   ['lora', 'frozen_adapters'],
 ];

@@ -61,9 +61,17 @@ const TOKENS_OF_PASS = 128;
 const START_SECONDS = 4;
 const WITH_EVALUATION = 1.1;
 
+/** A pass over rows without gradients takes this share of the time of one that trains. */
+const WITHOUT_GRADIENTS = 0.5;
+
+/** What is trained, and the teacher that reads all rows before, if there is one. */
+interface TimedModels extends Pick<BaseFacts, 'parameters'> {
+  readonly teacher?: Pick<BaseFacts, 'parameters'> | null;
+}
+
 /** Steps, epochs and an estimate of the seconds of a training. */
 export function forecast(
-  { parameters }: Pick<BaseFacts, 'parameters'>,
+  { parameters, teacher = null }: TimedModels,
   recipe: TimedRecipe,
   { examples, tokens }: DatasetFacts,
   speed: Speed = { cores: availableParallelism(), multipliesBf16: multipliesBf16() },
@@ -76,7 +84,9 @@ export function forecast(
   const batches = total_steps * training.gradient_accumulation_steps;
   const perBatch = (training.per_device_train_batch_size * tokens) / examples + TOKENS_OF_PASS;
   const perSecond = (speed.multipliesBf16 ? PER_CORE.bf16 : PER_CORE.f32) * speed.cores;
-  const seconds = START_SECONDS + (WITH_EVALUATION * batches * perBatch * parameters) / perSecond;
+  const products = WITH_EVALUATION * batches * perBatch * parameters;
+  const taught = teacher ? WITHOUT_GRADIENTS * tokens * teacher.parameters : 0;
+  const seconds = START_SECONDS + (products + taught) / perSecond;
   return { epochs, steps: total_steps, seconds: task === 'image_cls' ? null : seconds };
 }
 

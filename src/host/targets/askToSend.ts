@@ -1,5 +1,6 @@
 import { matchTargets } from '../../lora/targets';
 import { MAX_BYTES, readTextFile } from '../../common/regularFile';
+import { distillationOf } from '../../shared/objective';
 import { parseRecipe } from '../../shared/recipeFile';
 import { figuresOf } from '../configure/figures';
 import type { Inspections } from '../inspection/inspections';
@@ -41,10 +42,12 @@ async function memoryFor(
   const recipe = parseRecipe(await readTextFile(file, limits), file);
   const base = factsOf(await inspections.ask('base', { file: recipe.base }));
   const { matched } = matchTargets(base.modules, recipe.lora);
+  const taught = distillationOf(recipe);
+  const teacher = taught && factsOf(await inspections.ask('base', { file: taught.teacher }));
   const { memory, full } = figuresOf(
     base,
     recipe,
-    { settings: recipe.lora, chosen: matched },
+    { settings: recipe.lora, chosen: matched, teacher },
     available,
   );
   return (recipe.training.method === 'full' ? full : memory).total;

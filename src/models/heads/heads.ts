@@ -9,7 +9,9 @@ import { freeLabelSaved, labelBackward, labelForward, type LabelHead } from './l
 import { ComparedRows } from './comparedRows';
 import { comparisonLoss, learntTokens } from './comparisonLoss';
 import { embeddingLoss } from './embeddingLoss';
-import { isPlainHead, lmLogits, lmLoss, timesRows, type LmHead, type LossOutputs } from './lmHead';
+import { isPlainHead, lmLoss, timesRows, type LmHead, type LossOutputs } from './lmHead';
+import { lmLogits, lmTopTokens } from './lmOutputs';
+import type { TeacherSettings, TopTokens } from './teacher';
 import { lossOf } from './loss';
 import { normalizedRows } from './unitRows';
 
@@ -49,11 +51,34 @@ export class NextTokenHead implements Head {
     const selected = withRoundedCount(rows, input.batch * input.length);
     const pass = await body.forward(input, selected, train, dropout);
     const wanted = train ? this.gradients() : 'loss';
-    const targets = { h: pass.h, labels, weights, smoothing: train ? this.smoothing : 0 };
-    const { loss_sum, dh } = await lmLoss({ ops, dropout }, head, targets, wanted);
+    const { teacher } = input;
+    const smoothing = train ? this.smoothing : 0;
+    const targets = { h: pass.h, labels, weights, smoothing, teacher };
+    const { loss_sum, divergence_sum, dh } = await lmLoss({ ops, dropout }, head, targets, wanted);
     await this.end(pass, dh);
     const weight = weights ? weights.reduce((sum, own) => sum + own, 0) : labels.length;
-    return { loss_sum, labelled: labels.length, weight, outputs: null };
+    return {
+      loss_sum,
+      labelled: labels.length,
+      weight,
+      outputs: null,
+      ...(teacher && { divergence_sum }),
+    };
+  }
+
+  /** See `Model.topTokens`. */
+  async topTokens(
+    input: LabelledInput,
+    settings: Pick<TeacherSettings, 'temperature' | 'top_k'>,
+  ): Promise<TopTokens> {
+    const { body, head } = this;
+    const { rows } = labelledRows(input);
+    if (rows.length === 0) return { ids: new Int32Array(0), logps: new Float32Array(0) };
+    const selected = withRoundedCount(rows, input.batch * input.length);
+    const pass = await body.forward(input, selected, false, null);
+    const found = await lmTopTokens(body.ops, head, { h: pass.h, n: rows.length }, settings);
+    body.release(pass);
+    return found;
   }
 
   /** See `Model.logProbabilities`. */

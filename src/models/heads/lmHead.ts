@@ -1,4 +1,4 @@
-import { applySoftcap, applySoftcapWithSlope } from '../layers/activation';
+import { applySoftcapWithSlope } from '../layers/activation';
 import {
   isLinearTrained,
   linearBackward,
@@ -10,6 +10,8 @@ import {
   type LinearSaved,
 } from '../layers/linear';
 import type { CrossEntropyOutput, FusedOps } from '../ops/fusedOps';
+import { crossEntropies, placesOf } from './labelScores';
+import { targetsFrom, teacherScores, type TeacherTargets } from './teacher';
 import {
   castAndFree,
   concatAndFree,
@@ -34,27 +36,10 @@ const CHUNK_BYTES = 32 << 20;
 const MAX_CHUNK_ROWS = 256;
 
 /** Rows whose logits are computed at one time. */
-function chunkRows({ weight }: Linear): number {
+export function chunkRows({ weight }: Linear): number {
   const { shape, dtype } = weight.tensor;
   const rows = CHUNK_BYTES / (shape[0]! * (dtype === 'bf16' ? 2 : 4));
   return Math.min(MAX_CHUNK_ROWS, Math.max(32, 32 * Math.floor(rows / 32)));
-}
-
-/** Logits [n, vocab] of all rows of h [n, d], which is not freed. */
-export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float32Array> {
-  const n = h.shape[0]!;
-  const vocab = head.output.weight.tensor.shape[0]!;
-  const all = new Float32Array(n * vocab);
-  const step = chunkRows(head.output);
-  for (let start = 0; start < n; start += step) {
-    const rows = sliceRows(ops, h, start, step);
-    const { y, saved } = linearForward({ ops, dropout: null }, head.output, rows);
-    const z = head.softcap === null ? y : applySoftcap(ops, y, head.softcap);
-    all.set(await ops.download(z), start * vocab);
-    ops.free(rows, z, ...savedTensors(saved));
-    await ops.yieldPoint();
-  }
-  return all;
 }
 
 /** The loss alone, also the gradients of the output layer, or also those of everything below it. */
@@ -68,11 +53,15 @@ interface LabelledRows {
   readonly weights: Float32Array | null;
   /** Label smoothing, from 0 to 1. */
   readonly smoothing: number;
+  /** What they learn from beside the labels, without smoothing. Not given: nothing. */
+  readonly teacher?: TeacherTargets | undefined;
 }
 
 interface LmLoss {
   /** Weighted. */
   readonly loss_sum: number;
+  /** Weighted sum of the divergences from the teacher; 0 without one. */
+  readonly divergence_sum: number;
   /** Of each row, not weighted. */
   readonly losses: Float64Array;
   /** Null unless all gradients are wanted. */
@@ -92,12 +81,13 @@ export const isPlainHead = ({ output, softcap }: LmHead): boolean =>
 export async function lmLoss(
   { ops, dropout }: Computation,
   head: LmHead,
-  { h, labels, weights, smoothing }: LabelledRows,
+  { h, labels, weights, smoothing, teacher }: LabelledRows,
   wanted: LossOutputs,
 ): Promise<LmLoss> {
   const dhs: Tensor[] = [];
   const losses = new Float64Array(labels.length);
   let loss_sum = 0;
+  let divergence_sum = 0;
   const step = chunkRows(head.output);
   for (let start = 0; start < labels.length; start += step) {
     const chunkLabels = labels.subarray(start, start + step);
@@ -111,22 +101,30 @@ export async function lmLoss(
       labels: chunkLabels,
       weights: weights && weights.subarray(start, start + step),
       smoothing,
+      teacher: teacher && targetsFrom(teacher, start, chunkLabels.length),
     };
     const chunk = await chunkLoss(computation, head, targets, wanted);
     loss_sum += chunk.loss_sum;
+    divergence_sum += chunk.divergence_sum;
     losses.set(chunk.losses, start);
     if (chunk.dh) dhs.push(chunk.dh);
     ops.free(rows);
     await ops.yieldPoint();
   }
-  return { loss_sum, losses, dh: dhs.length > 0 ? concatAndFree(ops, dhs, 0) : null };
+  return {
+    loss_sum,
+    divergence_sum,
+    losses,
+    dh: dhs.length > 0 ? concatAndFree(ops, dhs, 0) : null,
+  };
 }
 
 /** The logits of a chunk of c rows, scored against their labels. */
 interface ScoredChunk extends LabelledRows {
   readonly linear: LinearSaved;
-  /** softmax(z), or the kernel's dz. */
+  /** softmax(z); or the gradient by z but for the smoothing. */
   readonly p: Tensor; // [c, vocab]
+  readonly isGradient: boolean;
   readonly softcapSlope: Tensor | null; // [c, vocab]
 }
 
@@ -140,15 +138,15 @@ async function chunkLoss(
   const { output, softcap } = head;
   const { y, saved: linear } = linearForward(computation, output, rows.h); // [c, vocab]
   // The gradient then needs no dz: see `backwardThroughWeight`.
-  const isPlain = isPlainHead(head);
-  const scores =
-    ops.fused && softcap === null
-      ? await fusedCrossEntropy(ops, ops.fused, { ...rows, y }, kernelOutput(wanted, isPlain))
-      : await plainCrossEntropy(ops, { ...rows, y }, softcap);
-  const { p, softcapSlope, losses } = scores;
+  const isPlain = isPlainHead(head) && !rows.teacher;
+  const { p, isGradient, softcapSlope, losses, divergences } = await scoresOf(
+    ops,
+    { ...rows, y },
+    { softcap, wanted, isPlain },
+  );
   const terms: Tensor[] = [];
   if (wanted !== 'loss' && p) {
-    const chunk = { ...rows, linear, p, softcapSlope };
+    const chunk = { ...rows, linear, p, isGradient, softcapSlope };
     const wantsInput = wanted === 'all';
     if (!isPlain) {
       terms.push(...(await backwardThroughLogits(computation, output, chunk, wantsInput)));
@@ -159,8 +157,15 @@ async function chunkLoss(
     }
   }
   ops.free(...(p ? [p] : []), ...(softcapSlope ? [softcapSlope] : []), ...savedTensors(linear));
-  const loss_sum = losses.reduce((sum, loss, i) => sum + (rows.weights?.[i] ?? 1) * loss, 0);
-  return { loss_sum, losses, dh: terms.length > 0 ? sumAndFree(ops, terms) : null };
+  const sumOf = (values: Float64Array): number =>
+    values.reduce((sum, value, i) => sum + (rows.weights?.[i] ?? 1) * value, 0);
+  const divergence_sum = divergences ? sumOf(divergences) : 0;
+  return {
+    loss_sum: sumOf(losses),
+    divergence_sum,
+    losses,
+    dh: terms.length > 0 ? sumAndFree(ops, terms) : null,
+  };
 }
 
 function kernelOutput(wanted: LossOutputs, isPlain: boolean): CrossEntropyOutput {
@@ -169,17 +174,63 @@ function kernelOutput(wanted: LossOutputs, isPlain: boolean): CrossEntropyOutput
 }
 
 interface Scores {
-  /** softmax(z), or what the kernel was asked for. */
+  /** See `ScoredChunk`; null if only the loss is wanted. */
   readonly p: Tensor | null; // [c, vocab]
+  readonly isGradient: boolean;
   readonly softcapSlope: Tensor | null; // [c, vocab]
   /** Of each row. */
   readonly losses: Float64Array;
+  /** From the teacher; null without one. */
+  readonly divergences: Float64Array | null;
 }
 
 interface LabelledLogits {
   readonly y: Tensor; // [c, vocab], before the softcap
   readonly labels: Int32Array;
   readonly smoothing: number;
+  readonly teacher?: TeacherTargets | undefined;
+}
+
+interface ScoreSettings {
+  readonly softcap: number | null;
+  readonly wanted: LossOutputs;
+  readonly isPlain: boolean;
+}
+
+/** Frees y. */
+function scoresOf(
+  ops: Ops,
+  { teacher, ...logits }: LabelledLogits,
+  { softcap, wanted, isPlain }: ScoreSettings,
+): Promise<Scores> {
+  if (teacher) return taughtScores(ops, { ...logits, teacher }, softcap, wanted);
+  return ops.fused && softcap === null
+    ? fusedCrossEntropy(ops, ops.fused, logits, kernelOutput(wanted, isPlain))
+    : plainCrossEntropy(ops, logits, softcap);
+}
+
+/** Frees y. */
+async function taughtScores(
+  ops: Ops,
+  { y, labels, teacher }: LabelledLogits & { readonly teacher: TeacherTargets },
+  softcap: number | null,
+  wanted: LossOutputs,
+): Promise<Scores> {
+  const { z, softcapSlope } = cappedLogits(ops, y, softcap);
+  const { dz, ...scores } = await teacherScores(ops, { z, labels, teacher }, wanted !== 'loss');
+  ops.free(z);
+  return { p: dz, isGradient: true, softcapSlope, ...scores };
+}
+
+/** Logits in f32 after the softcap. Frees y. */
+function cappedLogits(
+  ops: Ops,
+  y: Tensor,
+  softcap: number | null,
+): { readonly z: Tensor; readonly softcapSlope: Tensor | null } {
+  if (softcap === null) return { z: castAndFree(ops, y, 'f32'), softcapSlope: null };
+  const { y: z, slope } = applySoftcapWithSlope(ops, y, softcap);
+  return { z, softcapSlope: slope };
 }
 
 /** Frees y. */
@@ -194,7 +245,13 @@ async function fusedCrossEntropy(
   const { p, loss } = fused.crossEntropy(y, indices, wanted);
   const losses = await ops.download(loss);
   ops.free(y, indices, loss);
-  return { p, softcapSlope: null, losses: withGains(losses, gains) };
+  return {
+    p,
+    isGradient: wanted === 'dz',
+    softcapSlope: null,
+    losses: withGains(losses, gains),
+    divergences: null,
+  };
 }
 
 /** ε (logit of the label - mean of the logits) of each row of z [c, vocab], which is not freed. */
@@ -214,46 +271,24 @@ async function smoothingGains(
 const withGains = (losses: ArrayLike<number>, gains: Float64Array | null): Float64Array =>
   Float64Array.from(losses, (loss, i) => loss + (gains?.[i] ?? 0));
 
-/** (row, label) of each row. */
-const placesOf = (labels: Int32Array): Int32Array =>
-  Int32Array.from(Array.from(labels, (label, row) => [row, label]).flat());
-
 /** Frees y. */
 async function plainCrossEntropy(
   ops: Ops,
   { y, labels, smoothing }: LabelledLogits,
   softcap: number | null,
 ): Promise<Scores> {
-  const { y: z, slope: softcapSlope } =
-    softcap === null
-      ? { y: castAndFree(ops, y, 'f32'), slope: null }
-      : applySoftcapWithSlope(ops, y, softcap);
+  const { z, softcapSlope } = cappedLogits(ops, y, softcap);
   const p = ops.softmax(z);
   const losses = await crossEntropies(ops, z, p, labels);
   const gains = smoothing === 0 ? null : await smoothingGains(ops, z, { labels, smoothing });
   ops.free(z);
-  return { p, softcapSlope, losses: withGains(losses, gains) };
-}
-
-/**
- * log(sum(exp z)) - z[label] of each row, with log(sum(exp z)) = max z - log(max p), which is exact
- * even if p[label] underflows. p = softmax(z). Frees neither.
- */
-async function crossEntropies(
-  ops: Ops,
-  z: Tensor,
-  p: Tensor,
-  labels: Int32Array,
-): Promise<Float64Array> {
-  const places = ops.upload(placesOf(labels), [labels.length, 2]);
-  const parts = [ops.max(z), ops.max(p), ops.gatherElements(z, places)];
-  const [maxZ, maxP, zOfLabel] = (await Promise.all(parts.map((t) => ops.download(t)))) as [
-    Float32Array,
-    Float32Array,
-    Float32Array,
-  ];
-  ops.free(places, ...parts);
-  return Float64Array.from(maxZ, (z, i) => z - Math.log(maxP[i]!) - zOfLabel[i]!);
+  return {
+    p,
+    isGradient: false,
+    softcapSlope,
+    losses: withGains(losses, gains),
+    divergences: null,
+  };
 }
 
 /**
@@ -289,7 +324,7 @@ function weighted(ops: Ops, gradient: Tensor, { weights }: Pick<LabelledRows, 'w
 
 /**
  * The terms of dh (none unless `wantsInput`) through dz = p - onehot(label), for an output layer
- * that trains or is adapted, or with a softcap. The fused kernel has computed dz already.
+ * that trains or is adapted, with a softcap or a teacher. dz may be computed already.
  */
 async function backwardThroughLogits(
   computation: Computation,
@@ -298,9 +333,9 @@ async function backwardThroughLogits(
   wantsInput: boolean,
 ): Promise<Tensor[]> {
   const { ops } = computation;
-  const { h, linear, p, softcapSlope } = chunk;
-  const isDone = ops.fused !== null && !softcapSlope;
-  const dz = isDone && chunk.smoothing === 0 ? p : subtractTargets(ops, chunk, isDone);
+  const { h, linear, p, isGradient, softcapSlope } = chunk;
+  const isDone = isGradient && (chunk.smoothing === 0 || chunk.teacher !== undefined);
+  const dz = isDone ? p : subtractTargets(ops, chunk);
   const scaled = weighted(ops, dz, chunk);
   const dy = softcapSlope ? ops.mul(scaled, softcapSlope) : scaled;
   // p itself is freed by the caller
@@ -311,24 +346,28 @@ async function backwardThroughLogits(
 }
 
 /**
- * p less the targets [c, vocab], which is not freed. `isDone`: the kernel has subtracted
- * onehot(label) already.
+ * p less the targets [c, vocab]; of a gradient, onehot(label) is subtracted already. Does not free
+ * p.
  */
 function subtractTargets(
   ops: Ops,
-  { p, labels, smoothing }: Pick<ScoredChunk, 'p' | 'labels' | 'smoothing'>,
-  isDone: boolean,
+  {
+    p,
+    labels,
+    smoothing,
+    isGradient,
+  }: Pick<ScoredChunk, 'p' | 'labels' | 'smoothing' | 'isGradient'>,
 ): Tensor {
   const vocab = p.shape[1]!;
   const numbers = new Float32Array(labels.length * vocab).fill(-smoothing / vocab);
-  const ofLabel = smoothing - smoothing / vocab - (isDone ? 0 : 1);
+  const ofLabel = smoothing - smoothing / vocab - (isGradient ? 0 : 1);
   labels.forEach((label, i) => (numbers[i * vocab + label] = ofLabel));
   const less = ops.upload(numbers, p.shape);
   return thenFree(ops, ops.add(p, less), less);
 }
 
 /** Up to `count` rows of h from `start` on. */
-function sliceRows(ops: Ops, h: Tensor, start: number, count: number): Tensor {
+export function sliceRows(ops: Ops, h: Tensor, start: number, count: number): Tensor {
   const [n, d] = h.shape as [number, number];
   return ops.slice(h, [start, 0], [Math.min(count, n - start), d]);
 }

@@ -24,6 +24,7 @@ export const CHARTS = {
   reward_accuracy: { fromZero: true },
   logps: { fromZero: false },
   kl: { fromZero: false },
+  teacher_kl: { fromZero: true },
 } as const satisfies Readonly<Record<string, { readonly fromZero: boolean }>>;
 export type ChartId = keyof typeof CHARTS;
 /** The charts in the order in which pages show them. */
@@ -52,7 +53,7 @@ type MetricRow =
       readonly max: number | null;
       readonly lower?: true;
     }
-  /** A field of the step lines of runs that compare answers, in a chart that only they have. */
+  /** A field of the step lines of runs with preferences or a teacher, in a chart of their own. */
   | { readonly source: 'compared'; readonly number: NumberKind; readonly drawn: Curve }
   /** The same of the validation set: the field `of` among the scores of an eval line. */
   | {
@@ -173,6 +174,9 @@ export const METRICS = {
   /** Estimate of the KL divergence from the model that training started from, in nats an answer. */
   kl: compared('kl', 'blue'),
   validation_kl: comparedEval('kl', 'kl', 'red'),
+  /** Mean KL divergence from the teacher at the temperature, in nats a token. */
+  teacher_kl: compared('teacher_kl', 'blue'),
+  validation_teacher_kl: comparedEval('teacher_kl', 'teacher_kl', 'red'),
 } as const satisfies Readonly<Record<string, MetricRow>>;
 
 export type MetricId = keyof typeof METRICS;

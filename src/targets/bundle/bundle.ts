@@ -90,8 +90,7 @@ async function sentItem(
   hash: Hash,
 ): Promise<{ readonly item: BundleItem; readonly place: string }> {
   const { entry, files } = await sourcesOf(named);
-  const label = { base: 'base', dataset: named.key, adapter: named.key }[named.kind];
-  const item = await itemOf(label, files, hash);
+  const item = await itemOf(named.key, files, hash);
   return { item, place: path.posix.join(ITEMS_FROM_JOB, item.id, entry) };
 }
 

@@ -1,4 +1,5 @@
 import { pathsOf, withPaths } from '../../shared/datasetSources';
+import { distillationOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 
 /** What a key of a recipe names. */
@@ -34,6 +35,15 @@ export const PATH_KEYS: readonly PathKey[] = [
     kind: 'dataset',
     read: ({ validation }) => listOf(validation),
     write: (recipe, [validation = null]) => ({ ...recipe, validation }),
+  },
+  {
+    key: 'objective.teacher',
+    kind: 'base',
+    read: (recipe) => listOf(distillationOf(recipe)?.teacher ?? null),
+    write: (recipe, [teacher = null]) => ({
+      ...recipe,
+      objective: { ...recipe.objective, teacher },
+    }),
   },
   {
     key: 'lora.frozen_adapters',

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { methodOfKeys, objectiveOf, rowFormOf } from '../../../src/shared/objective';
+import {
+  distillationOf,
+  methodOfKeys,
+  objectiveOf,
+  rowFormOf,
+} from '../../../src/shared/objective';
 import { checkRecipe } from '../../../src/shared/recipeFile';
 
 const problemsOf = (recipe: object) =>
@@ -43,6 +48,21 @@ it.each([
   [{ task: 'reward', objective: { method: 'dpo' } }, /objective.method.*task is reward/],
   [{ objective: { method: 'dpo', center_rewards_coefficient: 1 } }, /center_rewards_coefficient/],
   [{ objective: { method: 'dpo' }, training: { packing: true } }, /training.packing/],
+  [{ objective: { method: 'distill' } }, /objective.teacher.*is missing/],
+  [{ objective: { teacher: 't' } }, /objective.teacher.*method sft/],
+  [{ objective: { method: 'distill', teacher: 't', beta: 1 } }, /objective.beta.*method distill/],
+  [{ objective: { method: 'distill', teacher: 't', kd_ratio: 2 } }, /must be at most 1/],
+  [
+    { objective: { method: 'distill', teacher: 't' }, training: { label_smoothing_factor: 0.1 } },
+    /label_smoothing_factor.*distill/,
+  ],
+  [
+    {
+      objective: { method: 'distill', teacher: 't', kd_ratio: 1 },
+      training: { metric_for_best_model: 'perplexity' },
+    },
+    /metric_for_best_model.*kd_ratio is 1/,
+  ],
   [
     { objective: { method: 'kto' }, training: { per_device_train_batch_size: 1 } },
     /must be at least 2 for kto/,
@@ -53,6 +73,31 @@ it.each([
   ],
 ])('refuses %j', (recipe, message) => {
   expect(problemsOf(recipe).join()).toMatch(message);
+});
+
+describe('distillationOf', () => {
+  it('has defaults, and is null without a teacher', () => {
+    const task = 'causal_lm';
+    expect(distillationOf({ task, objective: { method: 'distill', teacher: 't' } })).toEqual({
+      teacher: 't',
+      temperature: 1,
+      kd_ratio: 0.5,
+      top_k: 64,
+    });
+    expect(distillationOf({ task, objective: { method: 'sft' } })).toBeNull();
+    expect(distillationOf({ task })).toBeNull();
+    expect(objectiveOf({ task, objective: { method: 'distill', teacher: 't' } })).toBeNull();
+    expect(rowFormOf({ task, objective: { method: 'distill', teacher: 't' } })).toBe(task);
+  });
+
+  it('names the teacher by an absolute path', () => {
+    const text = JSON.stringify({
+      base: 'b',
+      dataset: 'd',
+      objective: { method: 'distill', teacher: 'big' },
+    });
+    expect(checkRecipe(text, '/folder/lora.json').recipe?.objective.teacher).toMatch(/folder.big$/);
+  });
 });
 
 it('accepts what a method uses', () => {

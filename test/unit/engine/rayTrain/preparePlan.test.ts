@@ -116,6 +116,7 @@ async function localRows(record: RunRecord): Promise<{ steps: Row[][]; validatio
     model,
     product,
     compared: null,
+    distilled: null,
     control,
     recipe,
     run_dir: temp(),

@@ -55,6 +55,13 @@ describe('the forecast', () => {
     expect(seconds! / (rows.tokens / 880)).toBeCloseTo(1.25, 1);
   });
 
+  it('includes a teacher, which reads all rows once', () => {
+    const alone = forecast({ parameters: 134.5e6 }, recipeOf(), FACTS, speed).seconds!;
+    const models = { parameters: 134.5e6, teacher: { parameters: 360e6 } };
+    const taught = forecast(models, recipeOf(), FACTS, speed).seconds!;
+    expect(taught - alone).toBeCloseTo((0.5 * FACTS.tokens * 360e6) / (2 * 6e10), 3);
+  });
+
   it('reads as one line', () => {
     expect(forecastText({ epochs: 3, steps: 1_140, seconds: 63 })).toBe(
       '3 epochs, 1,140 steps, about 1 min',

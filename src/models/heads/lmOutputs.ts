@@ -1,0 +1,55 @@
+import { applySoftcap } from '../layers/activation';
+import { linearForward, savedTensors } from '../layers/linear';
+import { castAndFree, type Ops, type Tensor } from '../ops/ops';
+import { chunkRows, sliceRows, type LmHead } from './lmHead';
+import { topTokens, type TeacherSettings, type TopTokens } from './teacher';
+
+/** Logits [n, vocab] of all rows of h [n, d], which is not freed. */
+export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float32Array> {
+  const n = h.shape[0]!;
+  const vocab = head.output.weight.tensor.shape[0]!;
+  const all = new Float32Array(n * vocab);
+  const step = chunkRows(head.output);
+  for (let start = 0; start < n; start += step) {
+    const z = logitsOf(ops, head, h, { start, count: step });
+    all.set(await ops.download(z), start * vocab);
+    ops.free(z);
+    await ops.yieldPoint();
+  }
+  return all;
+}
+
+/** The most probable tokens after the first `n` rows of h [at least n, d], which is not freed. */
+export async function lmTopTokens(
+  ops: Ops,
+  head: LmHead,
+  { h, n }: { readonly h: Tensor; readonly n: number },
+  settings: Pick<TeacherSettings, 'temperature' | 'top_k'>,
+): Promise<TopTokens> {
+  const ids = new Int32Array(n * settings.top_k);
+  const logps = new Float32Array(n * settings.top_k);
+  const step = chunkRows(head.output);
+  for (let start = 0; start < n; start += step) {
+    const count = Math.min(step, n - start);
+    const z = castAndFree(ops, logitsOf(ops, head, h, { start, count }), 'f32');
+    const chunk = await topTokens(ops, z, settings);
+    ids.set(chunk.ids, start * settings.top_k);
+    logps.set(chunk.logps, start * settings.top_k);
+    ops.free(z);
+    await ops.yieldPoint();
+  }
+  return { ids, logps };
+}
+
+/** The logits of up to `count` rows of h from `start` on, after the softcap. */
+function logitsOf(
+  ops: Ops,
+  head: LmHead,
+  h: Tensor,
+  { start, count }: { readonly start: number; readonly count: number },
+): Tensor {
+  const rows = sliceRows(ops, h, start, count);
+  const { y, saved } = linearForward({ ops, dropout: null }, head.output, rows);
+  ops.free(rows, ...savedTensors(saved));
+  return head.softcap === null ? y : applySoftcap(ops, y, head.softcap);
+}

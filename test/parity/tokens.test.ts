@@ -1,0 +1,157 @@
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { mergeModel } from '../../src/engine/merge/mergeModel';
+import { openBase } from '../../src/formats/openBase';
+import { adapterBaseOf } from '../../src/formats/peft/againstBase';
+import { readPeftAdapter } from '../../src/formats/peft/read';
+import { fillAdapterFolder } from '../../src/formats/peft/write';
+import type { Task } from '../../src/shared/task';
+import type { Ops } from '../../src/models/ops/ops';
+import { PLAIN_MERGE } from '../support/mergeOptions';
+import {
+  cpuOps,
+  fixtures,
+  gap,
+  inputOf,
+  largest,
+  loadFixture,
+  NO_ADAPTER,
+  readFloats,
+  readJson,
+  tensorFlowOps,
+  withBase,
+  type BatchRows,
+} from '../support/models';
+import { loadModel } from '../../src/models/loadModel';
+import { temp } from '../support/temp';
+
+interface TokenCase {
+  readonly base: string;
+  readonly task: Exclude<Task, 'reward'>;
+  readonly loss: number;
+  readonly inputs: BatchRows;
+}
+
+const CASES = readdirSync(path.join(fixtures, 'tokens'));
+const caseOf = (name: string) => readJson('tokens', name, 'expected.json') as TokenCase;
+const adapterOf = (name: string) => path.join(fixtures, 'tokens', name, 'adapter');
+const optionsOf = ({ task }: TokenCase) =>
+  task === 'seq_cls' ? ({ task, num_labels: 3 } as const) : { task };
+
+let backends: Readonly<Record<string, Ops>>;
+beforeAll(async () => {
+  backends = { tensorflow: await tensorFlowOps(), cpu: (await cpuOps()).ops };
+});
+
+function expectNear(have: Float32Array, want: Float32Array, share: number, what: string): void {
+  expect(gap(have, want), what).toBeLessThanOrEqual(share * Math.max(1, largest(want)));
+}
+
+describe.each(CASES)('rows of tokens, %s', (name) => {
+  const own = caseOf(name);
+  const input = inputOf(own.inputs);
+  const fixture = path.join('tokens', name, 'adapter');
+
+  it.each(['tensorflow', 'cpu'])("has PEFT's logits, loss and gradients on %s", async (on) => {
+    const ops = backends[on]!;
+    const want = await readFloats('tokens', name, 'expected.safetensors');
+    const before = ops.live();
+    const model = await loadFixture(ops, `${own.base}/base`, fixture, optionsOf(own));
+    const loaded = ops.live();
+    expectNear(await model.logits(input), want.get('adapter.logits')!, 5e-5, 'logits');
+    const { loss_sum, weight } = await model.accumulate(input, 0);
+    expect(Math.abs(loss_sum / weight - own.loss)).toBeLessThanOrEqual(
+      1e-5 * Math.max(1, own.loss),
+    );
+    const gradients = await model.gradients(weight);
+    const named = [...want].filter(([key]) => key.startsWith('grad.'));
+    expect([...gradients.keys()].sort()).toEqual(
+      named.map(([key]) => key.slice('grad.'.length)).sort(),
+    );
+    for (const [key, data] of named)
+      expect(gap(gradients.get(key.slice('grad.'.length))!.data, data), key).toBeLessThanOrEqual(
+        1e-4 * Math.max(1e-2, largest(data)),
+      );
+    await model.step(weight, { learning_rate: 1e-3, weight_decay: 0.01, max_grad_norm: 1 });
+    expect(ops.live()).toBe(loaded);
+    model.dispose();
+    expect(ops.live()).toBe(before);
+  });
+
+  it('writes what PEFT has written', async () => {
+    await withBase(
+      path.join(fixtures, own.base, 'base'),
+      async (base) => {
+        const { adapter, warnings } = await readPeftAdapter(adapterOf(name), adapterBaseOf(base));
+        expect(warnings.filter(({ message }) => message.includes('ignored'))).toEqual([]);
+        const folder = temp();
+        await fillAdapterFolder(folder, adapter, { task: own.task, labels: null, card: '' });
+        const again = await readPeftAdapter(folder);
+        const bare = await readPeftAdapter(adapterOf(name));
+        expect(again.adapter).toEqual({ ...bare.adapter, config: again.adapter.config });
+        expect(again.adapter.config.trainable_token_indices).toEqual(
+          bare.adapter.config.trainable_token_indices,
+        );
+      },
+      optionsOf(own),
+    );
+  });
+
+  it('merges the rows that PEFT merges', async () => {
+    const want = await readFloats('tokens', name, 'expected.safetensors');
+    const output = path.join(temp(), 'merged');
+    await mergeModel({
+      base: path.join(fixtures, own.base, 'base'),
+      adapters: [adapterOf(name)],
+      output,
+      ...PLAIN_MERGE,
+    });
+    const base = await openBase(output, optionsOf(own));
+    const original = await openBase(path.join(fixtures, own.base, 'base'), optionsOf(own));
+    const merged = [...want].filter(([key]) => key.startsWith('merged.'));
+    expect(merged.length).toBeGreaterThan(0);
+    for (const [key, rows] of merged) {
+      const tensor = key.slice('merged.'.length);
+      const stored = base.weights.tensors.has(tensor) ? tensor : 'model.embed_tokens.weight';
+      const table = await base.weights.readF32(stored);
+      const before = await original.weights.readF32(stored);
+      const width = base.spec.hidden_size;
+      const changed = Array.from({ length: table.length / width }, (_, row) => row).filter((row) =>
+        table
+          .subarray(row * width, (row + 1) * width)
+          .some((x, i) => x !== before[row * width + i]),
+      );
+      const expected = changed.flatMap((row) => [
+        row,
+        ...table.subarray(row * width, (row + 1) * width),
+      ]);
+      expect(Array.from(rows), tensor).toEqual(expected);
+    }
+    const model = await loadModel(base, NO_ADAPTER, { ops: backends['tensorflow']! });
+    expectNear(await model.logits(input), want.get('adapter.logits')!, 5e-5, 'merged logits');
+    model.dispose();
+    await base.close();
+    await original.close();
+  });
+});
+
+it('computes with rows in bf16 and recomputed layers, and frees all tensors', async () => {
+  const ops = backends['tensorflow']!;
+  const own = caseOf('tied-list');
+  const input = inputOf(own.inputs);
+  const before = ops.live();
+  const model = await loadFixture(ops, `${own.base}/base`, 'tokens/tied-list/adapter', {
+    base_dtype: 'bfloat16',
+    recomputed_layers: 1,
+  });
+  const loaded = ops.live();
+  const { loss_sum, weight } = await model.accumulate(input, 0);
+  expect(Math.abs(loss_sum / weight - own.loss)).toBeLessThanOrEqual(0.02 * own.loss);
+  await model.step(weight, { learning_rate: 1e-2, weight_decay: 0, max_grad_norm: 1 });
+  const after = await model.evaluate(input);
+  expect(after.loss_sum).toBeLessThan(loss_sum);
+  expect(ops.live()).toBe(loaded);
+  model.dispose();
+  expect(ops.live()).toBe(before);
+});
