@@ -132,10 +132,11 @@ export function estimateMeasured(
 }
 
 /** An estimate with the further blocks of logits that learning from a teacher computes with. */
-export const withTeacherLogits = (estimate: MemoryEstimate): MemoryEstimate => {
-  const { total: _, ...parts } = estimate;
-  return withTotal({ ...parts, working: parts.working + TEACHER_LOGITS });
-};
+export const withTeacherLogits = (estimate: MemoryEstimate): MemoryEstimate => ({
+  ...estimate,
+  working: estimate.working + TEACHER_LOGITS,
+  total: estimate.total + TEACHER_LOGITS,
+});
 
 const weightBytes = ({ base_dtype }: StepPlan): number => (base_dtype === 'bfloat16' ? 2 : F32);
 

@@ -3,11 +3,7 @@ import { described, int, path, positive } from './schemaParts';
 
 const INITS = ['default', 'gaussian', 'orthogonal', 'olora', 'pissa'] as const;
 
-const TokensSchema = v.pipe(
-  v.array(int(0)),
-  v.minLength(1, 'must name at least one token'),
-  v.check((ids) => new Set(ids).size === ids.length, 'must name each token once'),
-);
+const TokensSchema = v.pipe(v.array(int(0)), v.minLength(1, 'must name at least one token'));
 
 /** The recipe's `lora`. */
 export const LoraSchema = v.strictObject({
@@ -128,7 +124,7 @@ export const LoraSchema = v.strictObject({
       v.nullable(
         v.union(
           [TokensSchema, v.record(v.pipe(v.string(), v.minLength(1)), TokensSchema)],
-          'must be a list of different tokens, or such lists by the names of modules',
+          'must be a list of tokens, or lists by the names of modules',
         ),
       ),
       'Tokens whose rows of the embedding are trained, while its other rows stay as they are, ' +

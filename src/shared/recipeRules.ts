@@ -115,11 +115,18 @@ function embeddingContradictions({ task, embedding }: Recipe): Contradiction[] {
 }
 
 function tokenContradictions({ lora }: Recipe): Contradiction[] {
-  if (lora.trainable_token_indices === null || lora.init_adapter === null) return [];
+  const { trainable_token_indices: indices, init_adapter } = lora;
+  if (indices === null) return [];
+  const problem = (message: string): Contradiction => ({
+    key: 'lora.trainable_token_indices',
+    message,
+  });
+  const lists = Array.isArray(indices) ? [indices] : Object.values(indices);
+  const isRepeated = lists.some((ids) => new Set(ids).size < ids.length);
   return [
-    {
-      key: 'lora.trainable_token_indices',
-      message: 'With init_adapter, the tokens of that adapter are trained. Remove this key.',
-    },
+    ...(isRepeated ? [problem('trainable_token_indices must name each token once.')] : []),
+    ...(init_adapter === null
+      ? []
+      : [problem('With init_adapter, the tokens of that adapter are trained. Remove this key.')]),
   ];
 }

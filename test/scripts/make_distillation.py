@@ -26,7 +26,7 @@ CASES = {
     "all-tokens": ("llama/lora-qv", 1.0, 0.7, 384, None),
     "one-token": ("llama/lora-qv", 1.0, 1.0, 1, [0.25, 3.0]),
     "trained-head": ("mistral/modules-to-save-lm-head", 3.0, 0.5, 16, None),
-    "softcap": ("gemma2/lora", 2.0, 0.5, 16, [2.0, 0.5]),
+    "softcap": ("gemma2/lora", 3.0, 0.4, 24, [1.5, 0.5]),
 }
 
 
@@ -38,7 +38,7 @@ def teacher_of(vocab):
     with torch.no_grad():
         for p in model.parameters():
             if p.ndim == 2:
-                p.mul_(8)
+                p.mul_(20)
     return model
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 import transformers as tf
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 warnings.filterwarnings("ignore")
 FIXTURES = Path(sys.argv[1])
@@ -27,16 +27,22 @@ CASES = {
     "untied-list": ("llama3", "causal_lm", ["q_proj", "v_proj"], ROWS),
     "untied-both": ("llama3", "causal_lm", ["q_proj"], {"model.embed_tokens": ROWS, "lm_head": [3, 50]}),
     "untied-head": ("llama3", "causal_lm", ["q_proj"], {"lm_head": [3, 50]}),
+    "resized": ("llama3", "causal_lm", ["q_proj"], [384, 386, 385]),
+    "resized-tied": ("llama", "causal_lm", ["q_proj"], [384, 386, 385]),
     "scaled": ("gemma", "causal_lm", ["q_proj"], ROWS),
     "conv1d": ("gpt2", "causal_lm", ["c_attn"], ROWS),
     "classifier": ("bert", "seq_cls", ["query"], ROWS),
 }
 
 
-def load(base, task):
+def load(base, task, added=0):
     cls = tf.AutoModelForCausalLM if task == "causal_lm" else tf.AutoModelForSequenceClassification
     kwargs = dict(num_labels=3) if task == "seq_cls" else {}
-    return cls.from_pretrained(FIXTURES / base / "base", attn_implementation="eager", dtype=torch.float32, **kwargs)
+    model = cls.from_pretrained(FIXTURES / base / "base", attn_implementation="eager", dtype=torch.float32, **kwargs)
+    if added:
+        torch.manual_seed(5)
+        model.resize_token_embeddings(model.config.vocab_size + added, mean_resizing=False)
+    return model
 
 
 def named(key):
@@ -49,28 +55,29 @@ def make(name, base, task, targets, indices):
     torch.manual_seed(seed)
     config = LoraConfig(r=2, lora_alpha=4, target_modules=list(targets), trainable_token_indices=indices,
                         fan_in_fan_out=base == "gpt2", task_type="CAUSAL_LM" if task == "causal_lm" else "SEQ_CLS")
-    model = get_peft_model(load(base, task), config).eval()
+    added = 3 if "resized" in name else 0
+    model = get_peft_model(load(base, task, added), config).eval()
     with torch.no_grad():
         for key, p in model.named_parameters():
             if p.requires_grad and "modules_to_save" not in key:
                 p.add_(torch.randn(p.shape, generator=generator) * 0.2)
     folder = OUT / name
-    model.save_pretrained(folder / "adapter")
+    model.save_pretrained(folder / "adapter", save_embedding_layers=bool(added) or "auto")
     (folder / "adapter" / "README.md").unlink()
     text = (folder / "adapter" / "adapter_config.json").read_text()
     (folder / "adapter" / "adapter_config.json").write_text(text.replace(json.dumps(str(FIXTURES / base / "base")), json.dumps(f"{base}/base")))
     ids = torch.randint(5, model.config.vocab_size, (2, 9), generator=generator)
-    ids[0, 2], ids[0, 5], ids[1, 1], ids[1, 7] = 7, 3, 40, 7
+    ids[0, 2], ids[0, 5], ids[1, 1], ids[1, 7] = (384, 385, 386, 384) if added else (7, 3, 40, 7)
     labels = ids.clone() if task == "causal_lm" else torch.tensor([2, 0])
     out = model(input_ids=ids, labels=labels)
     out.loss.backward()
     tensors = {"adapter.logits": out.logits.detach()}
     tensors |= {f"grad.{named(key)}": p.grad for key, p in model.named_parameters() if p.grad is not None}
-    again = PeftModel.from_pretrained(load(base, task), folder / "adapter").eval()
+    again = PeftModel.from_pretrained(load(base, task, added), folder / "adapter").eval()
     with torch.no_grad():
         # a classifier is new in each model, but saved
         assert torch.allclose(again(input_ids=ids).logits, out.logits, atol=1e-5), name
-    before = {key: p.clone() for key, p in load(base, task).state_dict().items()}
+    before = {key: p.clone() for key, p in load(base, task, added).state_dict().items()}
     merged = again.merge_and_unload()
     with torch.no_grad():
         assert torch.allclose(merged(input_ids=ids).logits, out.logits, atol=1e-4), name
@@ -82,7 +89,7 @@ def make(name, base, task, targets, indices):
     save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "expected.safetensors")
     facts = dict(base=base, task=task, loss=out.loss.item(), inputs=dict(input_ids=ids.tolist(), labels=labels.tolist()))
     (folder / "expected.json").write_text(json.dumps(facts) + "\n")
-    print(name, out.loss.item(), sorted(key for key in tensors if "lora_" not in key))
+    print(name, out.loss.item(), sorted(key for key in load_file(folder / "adapter" / "adapter_model.safetensors") if "lora_" not in key))
 
 
 shutil.rmtree(OUT, ignore_errors=True)

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { TEACHER_ROWS } from '../../lora/memory';
 import { loadModel } from '../../models/loadModel';
 import type { LabelledInput, Model } from '../../models/model';
@@ -21,8 +22,8 @@ export class DistilledTraining {
   ) {}
 
   /**
-   * Measures the teacher unless the run's folder has its targets already. The teacher is freed before
-   * this returns.
+   * Measures the teacher unless the run's folder has its targets already. The teacher is freed
+   * before this returns.
    *
    * @throws LoraError; what `onProgress` throws
    */
@@ -42,7 +43,10 @@ export class DistilledTraining {
     try {
       const examples = new TaughtExamples(data);
       const facts: TeacherFileFacts = {
-        fingerprint: fingerprintOf(plan, recipe, [data.fingerprint, teacher.weight_files]),
+        fingerprint: fingerprintOf(plan, recipe, [
+          data.fingerprint,
+          await Promise.all(teacher.weight_files.map(stateOf)),
+        ]),
         tokens: examples.tokens,
         top_k: plan.settings.top_k,
         vocab_size: base.spec.vocab_size,
@@ -140,4 +144,10 @@ function fingerprintOf(
       files,
     ]),
   );
+}
+
+/** What changes with a file. */
+async function stateOf(file: string): Promise<readonly unknown[]> {
+  const { size, mtimeMs } = await stat(file);
+  return [file, size, mtimeMs];
 }

@@ -33,6 +33,8 @@ const LINEAR = /^(.+)\.lora_([AB])(?:\.[^.]+)?\.weight$/;
 const EMBEDDING = /^(.+)\.lora_embedding_([AB])(?:\.[^.]+)?$/;
 const TOKENS = /^(.+)\.token_adapter\.trainable_tokens_delta(?:\.[^.]+)?$/;
 const MAGNITUDE = /^(.+)\.lora_magnitude_vector(?:\.[^.]+)*$/;
+/** Tokens that are trained wrap the layer once more. */
+const BASE_LAYER = /^(.+?)(?:\.token_adapter)?\.base_layer$/;
 const SAVED = /^(.+)\.modules_to_save(?:\.[^.]+)?\.(weight|bias)$/;
 const PLAIN = /^(.+)\.(weight|bias)$/;
 const PREFIX = 'base_model.model.';
@@ -105,7 +107,7 @@ function modelTensorRole(name: string): TensorRole {
   if (path === undefined) return { role: 'unknown' };
   if (path.endsWith('.original_module'))
     return { role: 'base', path: path.slice(0, -'.original_module'.length) };
-  const base = path.endsWith('.base_layer') ? path.slice(0, -'.base_layer'.length) : null;
+  const base = BASE_LAYER.exec(path)?.[1] ?? null;
   if (base !== null && tensor === 'weight') return { role: 'base', path: base };
   return { role: 'trained', path: base ?? path, tensor: tensor as 'weight' | 'bias' };
 }

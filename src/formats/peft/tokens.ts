@@ -1,4 +1,5 @@
 import { isWithoutTokens, rowsAt, tokenConflict, tokenRowsOf, type TokenLayers } from '../../lora/tokenRows';
+import { areEqual, isOutputPath } from '../../lora/tying';
 import type { Adapter, AdapterConfig, TrainedTensor } from '../../lora/adapter';
 import type { Spec } from '../architecture/spec';
 import { LoraError } from '../../shared/errors';
@@ -46,12 +47,26 @@ export async function readTokenRows(
       );
     read.push({ name: `${path}.weight`, shape, data: await finite(source, tensor), rows });
   }
-  if (found.size > 0 || isWithoutTokens(indices)) return read;
+  if (found.size > 0 || isWithoutTokens(indices)) return withoutTied(read);
   throw new LoraError('adapter', `${CONFIG_FILE} names tokens (${KEY}), but the file has no rows of them.`, {
     place: { file: source.fileOf('') },
     fix: TOGETHER,
   });
 }
+
+/**
+ * The rows without those of a tied output layer, which PEFT saves a second time where tokens were
+ * added to the base.
+ */
+const withoutTied = (read: readonly TrainedTensor[]): readonly TrainedTensor[] =>
+  read.filter(
+    (own) =>
+      !isOutputPath(own.name.slice(0, -'.weight'.length)) ||
+      !read.some(
+        (other) =>
+          other !== own && other.rows?.join() === own.rows?.join() && areEqual(other.data, own.data),
+      ),
+  );
 
 /** Why the rows of tokens in an adapter do not fit its base; null: they do, or there are none. */
 export function tokenMisfit(

@@ -184,7 +184,11 @@ export class TfjsOps implements Ops {
   }
 
   scatter(x: Tensor, places: Tensor, values: Tensor): Tensor {
-    return this.make((tf) => tf.tensorScatterUpdate(unwrap(x), unwrap(places), unwrap(values)));
+    return this.make((tf) => {
+      // the CPU backend writes into its input
+      const copy = tf.add(unwrap(x), 0);
+      return tf.tensorScatterUpdate(copy, unwrap(places), unwrap(values));
+    });
   }
 
   /** (a + ib)(c + is) = (ac - bs) + i(as + bc) on neighbouring pairs. */
