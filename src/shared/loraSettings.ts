@@ -3,7 +3,7 @@ import { described, int, path, positive } from './schemaParts';
 
 const INITS = ['default', 'gaussian', 'orthogonal', 'olora', 'pissa'] as const;
 
-const TokensSchema = v.pipe(v.array(int(0)), v.minLength(1, 'must name at least one token'));
+const TokensSchema = v.array(int(0));
 
 /** The recipe's `lora`. */
 export const LoraSchema = v.strictObject({

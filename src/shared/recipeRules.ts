@@ -122,8 +122,10 @@ function tokenContradictions({ lora }: Recipe): Contradiction[] {
     message,
   });
   const lists = Array.isArray(indices) ? [indices] : Object.values(indices);
+  const isEmpty = lists.length === 0 || lists.some((ids) => ids.length === 0);
   const isRepeated = lists.some((ids) => new Set(ids).size < ids.length);
   return [
+    ...(isEmpty ? [problem('trainable_token_indices must name at least one token.')] : []),
     ...(isRepeated ? [problem('trainable_token_indices must name each token once.')] : []),
     ...(init_adapter === null
       ? []

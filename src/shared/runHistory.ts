@@ -1,5 +1,11 @@
 import type { MetricLine, OtherLine, StepColumns, StepLine } from './metrics/lines';
-import { COMPARED_FIELDS, STEP_FIELDS, type ComparedField, type StepField } from './metrics/table';
+import {
+  COMPARED_FIELDS,
+  COMPARED_MARKS,
+  STEP_FIELDS,
+  type ComparedField,
+  type StepField,
+} from './metrics/table';
 
 /**
  * A run's metrics in memory: the steps as growing columns, everything else as lines. Step numbers
@@ -113,11 +119,7 @@ export class RunHistory {
   }
 
   private pushCompared(line: StepLine): void {
-    if (
-      this.compared.size === 0 &&
-      line.rewards_chosen === undefined &&
-      line.rewards_rejected === undefined
-    )
+    if (this.compared.size === 0 && COMPARED_MARKS.every((name) => line[name] === undefined))
       return;
     for (const field of COMPARED_FIELDS) {
       const value = line[field];

@@ -162,9 +162,7 @@ export function fitToBase(
     ...adapter,
     config: leavesTokens ? { ...config, trainable_token_indices: null } : config,
     modules,
-    trained: adapter.trained.filter(
-      ({ name, rows }) => !left.has(name) && !(rows && leavesTokens),
-    ),
+    trained: adapter.trained.filter(({ name, rows }) => !left.has(name) && !(rows && leavesTokens)),
   };
   const count = `${left.size} of ${adapter.modules.length + adapter.trained.length}`;
   return {

@@ -19,7 +19,7 @@ const names = v.union(
 
 const tokens = v.pipe(
   v.array(v.pipe(v.number(), v.integer(), v.minValue(0))),
-  v.check((ids) => new Set(ids).size === ids.length),
+  v.check((ids) => new Set(ids).size === ids.length, 'must name each token once'),
 );
 
 const ConfigSchema = v.looseObject({
@@ -47,7 +47,7 @@ const ConfigSchema = v.looseObject({
   trainable_token_indices: v.nullish(
     v.union(
       [tokens, v.record(v.string(), tokens)],
-      'must be a list of different tokens, or such lists by the names of modules',
+      'must be a list of tokens, or lists by the names of modules',
     ),
     null,
   ),

@@ -76,7 +76,7 @@ export async function readPeftAdapter(
       modules,
       trained: [
         ...withTiedTensors(await readTrained(trained, source), tied, files),
-        ...(await readTokenRows(tokens, config, source)),
+        ...(await readTokenRows(tokens, config, source, files.config)),
       ],
     };
     const warned = [...unknownKeys(config.raw, files.config), ...odd, ...warnings];

@@ -1,4 +1,10 @@
-import { isWithoutTokens, rowsAt, tokenConflict, tokenRowsOf, type TokenLayers } from '../../lora/tokenRows';
+import {
+  isWithoutTokens,
+  rowsAt,
+  tokenConflict,
+  tokenRowsOf,
+  type TokenLayers,
+} from '../../lora/tokenRows';
 import { areEqual, isOutputPath } from '../../lora/tying';
 import type { Adapter, AdapterConfig, TrainedTensor } from '../../lora/adapter';
 import type { Spec } from '../architecture/spec';
@@ -26,12 +32,14 @@ export function tokenLayersOf({ embedding, head }: Spec): TokenLayers | null {
  * Reads the rows of tokens in an adapter's file.
  *
  * @param found The tensors with rows, by the paths of their modules.
+ * @param file That of the config.
  * @throws LoraError('adapter') where they do not fit the config
  */
 export async function readTokenRows(
   found: ReadonlyMap<string, string>,
   { trainable_token_indices: indices }: Pick<AdapterConfig, typeof KEY>,
   source: AdapterWeights,
+  file: string,
 ): Promise<readonly TrainedTensor[]> {
   const read: TrainedTensor[] = [];
   for (const [path, tensor] of found) {
@@ -39,7 +47,9 @@ export async function readTokenRows(
     const misfit = (message: string) => new LoraError('adapter', message, { place, fix: TOGETHER });
     const rows = indices && rowsAt(indices, path);
     if (!rows)
-      throw misfit(`The tensor has rows of tokens, but ${CONFIG_FILE} names none of ${path} (${KEY}).`);
+      throw misfit(
+        `The tensor has rows of tokens, but ${CONFIG_FILE} names none of ${path} (${KEY}).`,
+      );
     const { shape } = source.tensors.get(tensor)!;
     if (shape.length !== 2 || shape[0] !== rows.length)
       throw misfit(
@@ -48,10 +58,14 @@ export async function readTokenRows(
     read.push({ name: `${path}.weight`, shape, data: await finite(source, tensor), rows });
   }
   if (found.size > 0 || isWithoutTokens(indices)) return withoutTied(read);
-  throw new LoraError('adapter', `${CONFIG_FILE} names tokens (${KEY}), but the file has no rows of them.`, {
-    place: { file: source.fileOf('') },
-    fix: TOGETHER,
-  });
+  throw new LoraError(
+    'adapter',
+    `${CONFIG_FILE} names tokens (${KEY}), but the file has no rows of them.`,
+    {
+      place: { file, key: KEY },
+      fix: TOGETHER,
+    },
+  );
 }
 
 /**
@@ -64,7 +78,9 @@ const withoutTied = (read: readonly TrainedTensor[]): readonly TrainedTensor[] =
       !isOutputPath(own.name.slice(0, -'.weight'.length)) ||
       !read.some(
         (other) =>
-          other !== own && other.rows?.join() === own.rows?.join() && areEqual(other.data, own.data),
+          other !== own &&
+          other.rows?.join() === own.rows?.join() &&
+          areEqual(other.data, own.data),
       ),
   );
 

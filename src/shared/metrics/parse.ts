@@ -10,7 +10,7 @@ import type {
   StepLine,
 } from './lines';
 import { isObject } from '../values';
-import { COMPARED_FIELDS, SCORE_NAMES, STEP_FIELDS, type StepField } from './table';
+import { COMPARED_FIELDS, COMPARED_MARKS, SCORE_NAMES, STEP_FIELDS, type StepField } from './table';
 
 /**
  * Reads the text of metrics.jsonl. Skips lines that are not metric lines and an
@@ -80,9 +80,9 @@ function appendLine(history: MetricLine[], line: MetricLine): void {
 function stepLine(value: Readonly<Record<string, unknown>>): StepLine {
   const line = { kind: 'step' } as { kind: 'step' } & Record<StepField, number>;
   for (const field of STEP_FIELDS) line[field] = orNaN(value[field]);
-  return value['rewards_chosen'] === undefined && value['rewards_rejected'] === undefined
-    ? line
-    : { ...line, ...comparedScores(value) };
+  return COMPARED_MARKS.some((name) => value[name] !== undefined)
+    ? { ...line, ...comparedScores(value) }
+    : line;
 }
 
 function sampleLine(

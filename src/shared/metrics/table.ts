@@ -220,6 +220,13 @@ export const SCORE_NAMES = METRIC_IDS.filter(isScoreName);
 /** Numbers of the step lines of runs that compare answers, and of their eval lines. */
 export const COMPARED_FIELDS = METRIC_IDS.filter(isComparedField);
 
+/** One of these is in each step line that has such numbers. */
+export const COMPARED_MARKS = [
+  'rewards_chosen',
+  'rewards_rejected',
+  'teacher_kl',
+] as const satisfies readonly ComparedField[];
+
 /** Lines of a chart that only runs have which compare answers; none of other charts. */
 export const comparedIn = (chart: ChartId): readonly (ComparedField | ComparedEvalId)[] =>
   METRIC_IDS.filter((id) => isComparedField(id) || isComparedEval(id)).filter(

@@ -79,7 +79,6 @@ describe('an adapter of PEFT', () => {
     ['megatron_config', { tensor_model_parallel_size: 2 }],
     ['enable_lora', [true, false, true]],
     ['use_qalora', 'yes'],
-    ['trainable_token_indices', { embed_tokens: [1] }],
   ])('is refused by name for %s = %j', async (key, value) => {
     await expect(read(peft({ [key]: value }))).rejects.toMatchObject({
       area: 'adapter',
@@ -125,7 +124,7 @@ describe('an adapter of PEFT', () => {
     ['layers.0.self_attn.q_proj.lora_B.bias', 'LoRA with a bias'],
     ['layers.0.self_attn.q_proj.lora_B.default.bias', 'LoRA with a bias'],
     ['layers.0.self_attn.q_proj.lora_diag', 'KaSA'],
-    ['embed_tokens.token_adapter.trainable_tokens_delta', 'trainable tokens'],
+    ['embed_tokens.token_adapter.trainable_tokens_original', 'trainable tokens'],
     ['embed_tokens.trainable_tokens_delta.default', 'trainable tokens'],
   ])('is refused by name for a tensor %s', async (name, variant) => {
     const folder = copyOf('adapter');

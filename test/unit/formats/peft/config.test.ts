@@ -30,6 +30,7 @@ describe('a setting of an adapter', () => {
       rank_pattern: {},
       alpha_pattern: {},
       exclude_modules: null,
+      trainable_token_indices: null,
       raw: CONFIG,
     });
   });
@@ -124,7 +125,6 @@ describe('a variant of LoRA', () => {
   it.each<[string, unknown, string]>([
     ['lora_bias', true, 'LoRA with a bias'],
     ['target_parameters', ['a'], 'target_parameters'],
-    ['trainable_token_indices', [1], 'trainable tokens'],
     ['layer_replication', [[0, 1]], 'layer replication'],
     ['alora_invocation_tokens', [5], 'activated LoRA'],
     ['use_qalora', true, 'QA-LoRA'],
