@@ -95,8 +95,7 @@ export function tokenConflict(
   for (const { path } of rows) {
     const alike = tied && output !== null ? [embedding, output] : [path];
     const both = alike.find((own) => adapted.includes(own));
-    if (both !== undefined)
-      return `${KEY} cannot be combined with LoRA on ${both}, as in PEFT.`;
+    if (both !== undefined) return `${KEY} cannot be combined with LoRA on ${both}, as in PEFT.`;
     const whole = alike.find((own) => saved.includes(own));
     if (whole !== undefined)
       return `${KEY} cannot be combined with ${whole} in modules_to_save, as in PEFT.`;

@@ -88,7 +88,11 @@ function describeTrained({ trained, config: { modules_to_save } }: Adapter): str
   return [
     ...(whole.length > 0 ? [`trained in full: ${names}${saved}`] : []),
     ...trained.flatMap(({ name, rows }) =>
-      rows ? [`rows of ${countOf(rows.length, 'token')} in ${name}: ${namesInShort(rows.map(String), 8)}`] : [],
+      rows
+        ? [
+            `rows of ${countOf(rows.length, 'token')} in ${name}: ${namesInShort(rows.map(String), 8)}`,
+          ]
+        : [],
     ),
   ];
 }

@@ -132,7 +132,9 @@ function obstacleTo({ modules, trained }: Adapter): string | null {
     return 'DoRA changes the norm of each row, and the merged weights do not contain the old norms';
   }
   const [replaced] = trained;
-  return replaced ? `${replaced.name} was replaced by ${replaced.rows ? 'rows of tokens' : 'a fully trained tensor'}` : null;
+  return replaced
+    ? `${replaced.name} was replaced by ${replaced.rows ? 'rows of tokens' : 'a fully trained tensor'}`
+    : null;
 }
 
 async function write(

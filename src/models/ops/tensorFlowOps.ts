@@ -37,11 +37,7 @@ const PAD = typeAttr('Tpaddings', TF_TYPE.int32);
 const CONCAT_AXIS = typeAttr('Tidx', TF_TYPE.int32);
 const SPLIT_SIZES = typeAttr('Tlen', TF_TYPE.int32);
 const TINDICES = typeAttr('Tindices', TF_TYPE.int32);
-const GATHER = [
-  TINDICES,
-  typeAttr('Taxis', TF_TYPE.int32),
-  intAttr('batch_dims', 0),
-];
+const GATHER = [TINDICES, typeAttr('Taxis', TF_TYPE.int32), intAttr('batch_dims', 0)];
 const GATHER_ND = [typeAttr('Tparams', TF_TYPE.float), TINDICES];
 const castAttrs = (from: number, to: number) => [
   typeAttr('SrcT', from),
