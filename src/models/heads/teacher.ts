@@ -45,12 +45,12 @@ interface TaughtLogits {
 }
 
 /**
- * Distillation (Hinton et al. 2015): the loss of each row is (1 - α) · CE + α · T² · KL(p ‖ q), with
- * p and q the teacher's and the model's softmax(z / T), and T² so that the gradient does not shrink
- * with T. All tokens but the teacher's top k are one outcome with the probability that is left:
- * KL = Σ p_i log(p_i / q_i) + p_r log(p_r / q_r), p_r = 1 - Σ p_i. It is at most the divergence of
- * the whole distributions, and that itself for k = vocab. Its gradient by z / T is q_i - p_i for
- * the k, and q_j (1 - p_r / q_r) for the others. Does not free z.
+ * Distillation (Hinton et al. 2015): the loss of each row is (1 - α)·CE + α·T²·KL(p ‖ q), with p
+ * and q the teacher's and the model's softmax(z / T), and T² so that the gradient does not shrink
+ * with T. All tokens but the teacher's top k are one outcome with the probability that is left: KL
+ * = Σ p_i log(p_i / q_i) + p_r log(p_r / q_r), p_r = 1 - Σ p_i. It is at most the divergence of the
+ * whole distributions, and that itself for k = vocab. Its gradient by z / T is q_i - p_i for the k,
+ * and q_j (1 - p_r / q_r) for the others. Does not free z.
  */
 export async function teacherScores(
   ops: Ops,
