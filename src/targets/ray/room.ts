@@ -30,13 +30,17 @@ export function withoutRoom(nodes: readonly RayNode[], entry: Required<RayEntry>
   ];
 }
 
-/** A sentence if the storage is none that the engine can use. */
-export const unfitStorage = ({ storage, engine }: Required<RayEntry>): string[] =>
-  storage !== null && isBucketUrl(storage) && engine === 'ray-train'
-    ? [
-        '"storage" is a bucket, which "engine": "ray-train" cannot use: name a folder that all nodes see, or null.',
-      ]
-    : [];
+/** Sentences about a storage that the engine cannot use, or what is said of none. */
+export function unfitStorage(entry: Required<RayEntry>): string[] {
+  const { storage, engine, endpoint, region } = entry;
+  const isBucket = storage !== null && isBucketUrl(storage);
+  if (isBucket && engine === 'ray-train')
+    return [
+      '"storage" is a bucket, which "engine": "ray-train" cannot use: name a folder that all nodes see, or null.',
+    ];
+  if (isBucket || (endpoint === null && region === null)) return [];
+  return ['"endpoint" and "region" are those of a bucket, but "storage" names none.'];
+}
 
 /** What a job waits for. */
 export const roomInWords = ({ num_cpus, num_gpus }: Required<RayEntry>): string =>
