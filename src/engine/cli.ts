@@ -19,6 +19,7 @@ import { inspectCommand } from './commands/inspect';
 import { logitsCommand } from './commands/logits';
 import { mergeCommand } from './commands/merge';
 import { prepareCommand } from './commands/prepare';
+import { rerankCommand } from './commands/rerank';
 import { resizeCommand } from './commands/resize';
 import { runtimeCommand } from './commands/runtime';
 import { serveCommand } from './commands/serve';
@@ -41,6 +42,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     generateCommand,
     serveCommand,
     evaluateCommand,
+    rerankCommand,
     checkCommand,
     logitsCommand,
     mergeCommand,

@@ -3,6 +3,7 @@ import type { HeadSpec, PatchEmbeddingSpec, Spec } from '../formats/architecture
 import type { BaseModel } from '../formats/baseModel';
 import type { Adapter, TargetableModule } from '../lora/adapter';
 import { DEFAULT_EMBEDDING, type EmbeddingSettings } from '../shared/embeddingSettings';
+import type { RerankerSettings } from '../shared/rerankerSettings';
 import { LoraError, type Problem } from '../shared/errors';
 import { AdaptedModel } from './adaptedModel';
 import { Adapters } from './adapters';
@@ -37,6 +38,8 @@ export interface LoadOptions {
   readonly loss?: Exclude<LossKind, 'next_token' | 'token' | 'pairs'>;
   /** The loss of embeddings. Default: the recipe's defaults. */
   readonly embedding?: EmbeddingSettings;
+  /** The loss of rated documents. Default: that which fits them. */
+  readonly reranker?: RerankerSettings;
   /** Label smoothing of `accumulate`, from 0 to 1. Default: 0. */
   readonly label_smoothing?: number;
   /** NEFTune: alpha of the noise that `accumulate` adds to the vectors of tokens. Default: none. */
@@ -143,8 +146,9 @@ async function loadHead(
   loader: WeightLoader,
   transformer: Transformer,
   tokens: WeightTensor | null,
-  { loss = 'single_label', label_smoothing = 0, embedding = DEFAULT_EMBEDDING }: LoadOptions,
+  options: LoadOptions,
 ): Promise<Head> {
+  const { loss = 'single_label', label_smoothing = 0, embedding = DEFAULT_EMBEDDING } = options;
   const { head } = transformer.spec;
   switch (head.kind) {
     case 'lm':
@@ -159,11 +163,15 @@ async function loadHead(
         activation: head.dense.activation,
       };
       const output = await loader.linear([{ spec: head.output, order: null }]);
-      const kind = head.pool === 'none' ? 'token' : loss;
       return new LabelsHead(
         transformer,
         { dense, output },
-        { pool: head.pool, kind, smoothing: label_smoothing },
+        {
+          pool: head.pool,
+          kind: head.pool === 'none' ? 'token' : loss,
+          smoothing: label_smoothing,
+          ranking: options.reranker?.loss ?? null,
+        },
       );
     }
     case 'pooled':

@@ -30,7 +30,7 @@ export interface ModelInput {
 /**
  * Labels: a token's [batch, length] or a row's class [batch], -100 if it has none; or real numbers
  * [batch, num_labels]. Pairs have scores or none: rows i, i + batch / columns and so on belong
- * together.
+ * together. Documents have their scores [batch].
  */
 export interface LabelledInput extends ModelInput {
   readonly labels: Int32Array | Float32Array;
@@ -38,11 +38,13 @@ export interface LabelledInput extends ModelInput {
   readonly columns?: number;
   /**
    * The weights of losses, in the shape of a token's or row's labels: [batch, length], [batch], or
-   * one for each pair. If left out, all are 1.
+   * one for each pair or list. If left out, all are 1.
    */
   readonly weights?: Float32Array;
   /** What a teacher says of the labelled tokens, which are then learnt from it, too. */
   readonly teacher?: TeacherTargets;
+  /** Rated documents, one a sequence: how many each list has; null: each is a row of its own. */
+  readonly ranking?: { readonly groups: Int32Array | null };
   /** Answers that are compared instead of learnt: the labels say which tokens they have. */
   readonly comparison?: Comparison;
 }

@@ -55,6 +55,7 @@ const SCORES_OF_TASKS: Readonly<Record<Task, readonly ScoreName[]>> = {
     'spearman',
   ],
   reward: [],
+  reranker: ['ndcg_at_10', 'mrr_at_10', 'recall_at_10', 'pearson', 'spearman'],
 };
 
 /**

@@ -40,6 +40,8 @@ export interface CheckedDataset {
     readonly labelled_tokens: number;
     readonly longest: number;
     readonly truncated: number;
+    /** The most sequences that the model reads for one row. */
+    readonly sequences: number;
   } | null;
   readonly lengths: readonly LengthBin[];
 }

@@ -7,12 +7,16 @@ export const EMBEDDING_LOSSES = [
   'CosineSimilarityLoss',
   'CoSENTLoss',
   'OnlineContrastiveLoss',
+  'TripletLoss',
 ] as const;
 export type EmbeddingLoss = (typeof EMBEDDING_LOSSES)[number];
 
 /** Whether a loss compares the cosines of pairs with the rows' scores. */
 export const needsScores = (loss: EmbeddingLoss): boolean =>
-  loss !== 'MultipleNegativesRankingLoss';
+  loss !== 'MultipleNegativesRankingLoss' && loss !== 'TripletLoss';
+
+/** The choices for embedding.triplet_distance. */
+export const TRIPLET_DISTANCES = ['euclidean', 'cosine'] as const;
 
 /** The recipe's `embedding`. */
 export const EmbeddingSchema = v.strictObject({
@@ -21,7 +25,8 @@ export const EmbeddingSchema = v.strictObject({
       v.nullable(v.picklist(EMBEDDING_LOSSES)),
       'MultipleNegativesRankingLoss: the positive must be nearer than the other texts of the ' +
         'batch and the hard negatives. CosineSimilarityLoss, CoSENTLoss: cosines follow the ' +
-        'scores. OnlineContrastiveLoss: scores of 1 and 0, the hardest pairs only. null: ' +
+        'scores. OnlineContrastiveLoss: scores of 1 and 0, the hardest pairs only. TripletLoss: ' +
+        'the positive must be nearer than the one negative by triplet_margin. null: ' +
         'CosineSimilarityLoss for rows with scores, else MultipleNegativesRankingLoss.',
     ),
     null,
@@ -39,6 +44,22 @@ export const EmbeddingSchema = v.strictObject({
       'OnlineContrastiveLoss: the distance (1 - cosine) from which unrelated texts are far enough.',
     ),
     0.5,
+  ),
+  triplet_margin: v.optional(
+    described(
+      nonNegative(),
+      'TripletLoss: by how much the negative must be farther than the positive. With the cosine ' +
+        'distance, which is at most 2, choose less.',
+    ),
+    5,
+  ),
+  triplet_distance: v.optional(
+    described(
+      v.picklist(TRIPLET_DISTANCES),
+      'TripletLoss: euclidean, of the vectors before they are scaled to length 1 (shortened ones: ' +
+        'after it); cosine: 1 - cosine.',
+    ),
+    'euclidean',
   ),
   matryoshka_dims: v.optional(
     described(

@@ -4,6 +4,7 @@ import { ColumnsSchema, DatasetSchema } from './datasetSources';
 import { EmbeddingSchema } from './embeddingSettings';
 import { LoraSchema } from './loraSettings';
 import { ObjectiveSchema } from './objective';
+import { RerankerSchema } from './rerankerSettings';
 import { described, int, path } from './schemaParts';
 import { PROBLEM_TYPES, TASKS } from './task';
 import { ToolsSchema } from './tools';
@@ -77,9 +78,9 @@ export const RecipeSchema = v.strictObject({
     'Training examples: a file (.jsonl, .json, .csv, .tsv, .parquet, also as .gz or .zst), a ' +
       'folder of such files, or a dataset of the hub (hf://owner/name), with messages, prompt and ' +
       'completion, text, Alpaca, ShareGPT or tokenized rows; with text and label (seq_cls), ' +
-      'tokens and tags (token_cls), or anchor and positive (embedding); with prompt, chosen and ' +
-      'rejected, or prompt, completion and label (objective); or a folder with one folder of ' +
-      'images per class (image_cls). A list of sources is mixed by their weights.',
+      'tokens and tags (token_cls), anchor and positive (embedding), or query, document and score ' +
+      '(reranker); with prompt, chosen and rejected, or prompt, completion and label ' +
+      '(objective); or a folder with one folder of images per class (image_cls). A list of sources is mixed by their weights.',
   ),
   columns: v.optional(ColumnsSchema, {}),
   task: v.optional(
@@ -87,7 +88,8 @@ export const RecipeSchema = v.strictObject({
       v.picklist(TASKS),
       'The task to train for. causal_lm: write text; seq_cls: classify texts; token_cls: ' +
         'classify words; image_cls: classify images; embedding: find texts that belong ' +
-        'together; reward: rate answers, learnt from pairs of a better and a worse one.',
+        'together; reward: rate answers, learnt from pairs of a better and a worse one; reranker: ' +
+        'rate documents for a query, learnt from scores.',
     ),
     'causal_lm',
   ),
@@ -153,6 +155,7 @@ export const RecipeSchema = v.strictObject({
     false,
   ),
   embedding: v.optional(described(EmbeddingSchema, 'The loss of the task embedding.'), {}),
+  reranker: v.optional(described(RerankerSchema, 'The loss of the task reranker.'), {}),
   lora: v.optional(described(LoraSchema, 'The adapter.'), {}),
   training: v.optional(described(TrainingSchema, 'The training run.'), {}),
   samples: v.optional(described(SamplesSchema, 'Sample answers during training.'), {}),

@@ -17,6 +17,7 @@ export const contradictionsOf = (recipe: Recipe): Contradiction[] => [
   ...objectiveFaults(recipe),
   ...embeddingContradictions(recipe),
   ...tokenContradictions(recipe),
+  ...rerankerContradictions(recipe),
 ];
 
 function schedulerContradictions(training: TrainingSettings): Contradiction[] {
@@ -84,6 +85,7 @@ function lossContradictions({ task, problem_type, training }: Recipe): Contradic
   const { label_smoothing_factor, neftune_noise_alpha } = training;
   const hasClasses =
     task !== 'embedding' &&
+    task !== 'reranker' &&
     (problem_type === null || problem_type === 'single_label_classification');
   if (label_smoothing_factor > 0 && !hasClasses)
     problems.push({
@@ -131,4 +133,10 @@ function tokenContradictions({ lora }: Recipe): Contradiction[] {
       ? []
       : [problem('With init_adapter, the tokens of that adapter are trained. Remove this key.')]),
   ];
+}
+
+function rerankerContradictions({ task, reranker }: Recipe): Contradiction[] {
+  if (task === 'reranker' || reranker.loss === null) return [];
+  const message = `This is for the task reranker, but the task is ${task}.`;
+  return [{ key: 'reranker.loss', message }];
 }

@@ -6,10 +6,11 @@ export const TASKS = [
   'image_cls',
   'embedding',
   'reward',
+  'reranker',
 ] as const;
 export type Task = (typeof TASKS)[number];
 
-/** What models are made for: one that gives rewards is a classifier with one output. */
+/** What models are made for: one that gives rewards or ranks is a classifier with one output. */
 export const MODEL_TASKS = [
   'causal_lm',
   'seq_cls',
@@ -20,11 +21,16 @@ export const MODEL_TASKS = [
 export type ModelTask = (typeof MODEL_TASKS)[number];
 
 /** The kind of model that a task needs. */
-export const modelTaskOf = (task: Task): ModelTask => (task === 'reward' ? 'seq_cls' : task);
+export const modelTaskOf = (task: Task): ModelTask => (isSingleOutput(task) ? 'seq_cls' : task);
+
+/** Whether a task trains a head with one output, whose rows have no labels of classes. */
+export const isSingleOutput = (task: Task): task is 'reward' | 'reranker' =>
+  task === 'reward' || task === 'reranker';
 
 /** Guesses the task of a dataset from the keys of its first row. */
 export function taskOfKeys(keys: readonly string[]): Task {
   const has = (...names: string[]) => names.every((name) => keys.includes(name));
+  if (isRanking(has)) return 'reranker';
   if (has('tokens') && ['tags', 'ner_tags', 'labels'].some((name) => has(name))) return 'token_cls';
   if (
     ['label', 'labels'].some((name) => has(name)) &&
@@ -36,6 +42,12 @@ export function taskOfKeys(keys: readonly string[]): Task {
     : 'causal_lm';
 }
 
+/** Whether rows rate one document, or several, for a query. */
+const isRanking = (has: (...names: string[]) => boolean): boolean =>
+  has('query') &&
+  ['document', 'documents', 'docs', 'text'].some((name) => has(name)) &&
+  ['score', 'scores', 'label', 'labels'].some((name) => has(name));
+
 /** The kinds of labels of a classification or regression head, by transformers' names. */
 export const PROBLEM_TYPES = [
   'single_label_classification',
@@ -46,7 +58,7 @@ export type ProblemType = (typeof PROBLEM_TYPES)[number];
 
 /** Whether a task's rows have labels for a classification or regression head. */
 export const needsLabels = (task: Task): boolean =>
-  task !== 'causal_lm' && task !== 'embedding' && task !== 'reward';
+  task !== 'causal_lm' && task !== 'embedding' && !isSingleOutput(task);
 
 /** The label of tokens and rows that do not count in a loss (ignore_index of torch). */
 export const NO_LABEL = -100;

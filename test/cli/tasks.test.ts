@@ -107,6 +107,26 @@ const CASES: Readonly<Record<string, Case>> = {
     head: {},
     task_type: 'FEATURE_EXTRACTION',
   },
+  'documents for a query by bert': {
+    task: 'reranker',
+    base: 'bert',
+    rows: words(24, (c, i) => ({ query: c, document: text(i % 2 ? c : 'pink', i), score: i % 2 })),
+    scores: ['ndcg_at_10', 'mrr_at_10', 'recall_at_10', 'pearson', 'spearman'],
+    head: classifier(1),
+    task_type: 'SEQ_CLS',
+  },
+  'lists of documents by a language model': {
+    task: 'reranker',
+    base: 'llama',
+    rows: words(24, (c, i) => ({
+      query: c,
+      documents: [text(c, i), text('pink', i)],
+      scores: [1, 0],
+    })),
+    scores: ['ndcg_at_10', 'mrr_at_10', 'recall_at_10'],
+    head: { 'base_model.model.score.weight': [1, 48] },
+    task_type: 'SEQ_CLS',
+  },
   'classes of images by vit': {
     task: 'image_cls',
     base: 'vit',
@@ -176,6 +196,7 @@ function savedHeads(task: Task): readonly string[] | null {
     case 'seq_cls':
     case 'token_cls':
     case 'reward':
+    case 'reranker':
       return ['classifier', 'score'];
   }
 }
@@ -299,6 +320,36 @@ it('a merge into a base with other labels writes the labels of the adapter', asy
     id2label: { 0: 'blue', 1: 'green', 2: 'red' },
     label2id: { blue: 0, green: 1, red: 2 },
   });
+});
+
+it('a reranker puts documents in order, also merged into its base', async () => {
+  const runDir = await train(recipeOf(CASES['documents for a query by bert']!));
+  const adapter = path.join(runDir, 'adapter');
+  const merged = path.join(tempFolder(), 'merged');
+  const merge = ['merge', '--base', bert, '--adapter', adapter, '--output', merged];
+  expect((await cli(...merge)).code).toBe(0);
+  expect(JSON.parse(readFileSync(path.join(merged, 'config.json'), 'utf8'))).toMatchObject({
+    id2label: { 0: 'relevance' },
+  });
+  const documents = path.join(tempFolder(), 'documents.txt');
+  writeFileSync(documents, `${text('pink', 1)}\r\n\n${text('red', 3)}\n`);
+  const ask = async (...model: string[]) => {
+    const query = ['--query', 'red', '--document', text('red', 5), '--documents', documents];
+    const { stdout } = await cli('rerank', ...model, ...query, '--json');
+    return (JSON.parse(stdout) as { documents: { index: number; score: number }[] }).documents;
+  };
+  const ranked = await ask('--base', bert, '--adapter', adapter);
+  expect(ranked.map(({ index }) => index).sort()).toEqual([0, 1, 2]);
+  expect(ranked[2]!.index).toBe(1);
+  expect(ranked[0]!.score).toBeGreaterThan(ranked[2]!.score);
+  const again = await ask('--base', merged);
+  again.forEach(({ index, score }, i) => {
+    expect(index).toBe(ranked[i]!.index);
+    expect(score).toBeCloseTo(ranked[i]!.score, 4);
+  });
+  const { code, stderr } = await cli('rerank', '--base', bert, '--query', 'a', '--document', 'b');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/no head with one output/);
 });
 
 describe('a contradiction is reported in one clear message', () => {

@@ -56,6 +56,32 @@ def cases(model):
             BINARY,
             {"loss": "OnlineContrastiveLoss", "margin": 1.2},
         ),
+        ("triplet", losses.TripletLoss(model), 3, None, {"loss": "TripletLoss"}),
+        (
+            "triplet with a margin",
+            losses.TripletLoss(model, triplet_margin=0.25),
+            3,
+            None,
+            {"loss": "TripletLoss", "triplet_margin": 0.25},
+        ),
+        (
+            "triplet of cosines",
+            losses.TripletLoss(
+                model,
+                distance_metric=losses.TripletDistanceMetric.COSINE,
+                triplet_margin=0.5,
+            ),
+            3,
+            None,
+            {"loss": "TripletLoss", "triplet_margin": 0.5, "triplet_distance": "cosine"},
+        ),
+        (
+            "matryoshka triplet",
+            losses.MatryoshkaLoss(model, losses.TripletLoss(model, triplet_margin=1), [8, 3]),
+            3,
+            None,
+            {"loss": "TripletLoss", "triplet_margin": 1, "matryoshka_dims": [8, 3]},
+        ),
         (
             "matryoshka ranking",
             losses.MatryoshkaLoss(model, ranking, [8, 5, 2]),

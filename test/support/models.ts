@@ -106,7 +106,12 @@ export { EMPTY_ADAPTER as NO_ADAPTER } from '../../src/engine/model/backend';
 type LoadFixtureOptions = ReadSpecOptions &
   Pick<
     LoadOptions,
-    'lora_dropout' | 'base_dtype' | 'recomputed_layers' | 'label_smoothing' | 'neftune_noise_alpha'
+    | 'lora_dropout'
+    | 'base_dtype'
+    | 'recomputed_layers'
+    | 'label_smoothing'
+    | 'neftune_noise_alpha'
+    | 'reranker'
   >;
 
 export async function loadFixture(

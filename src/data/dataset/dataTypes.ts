@@ -30,6 +30,7 @@ export type DataRecipe = Pick<
   /** Missing in recipes of older versions. */
   readonly skip_faulty_rows?: boolean;
   readonly embedding?: Pick<Recipe['embedding'], 'loss'>;
+  readonly reranker?: Recipe['reranker'];
   readonly columns?: ColumnNames | undefined;
   readonly tools?: Recipe['tools'];
   readonly training: Pick<Recipe['training'], 'max_length' | 'seed' | 'packing'>;

@@ -76,7 +76,7 @@ class Examination {
   add(row: Row, offset: number): void {
     const hash = this.duplicates.add(row);
     const known = hash && this.cache?.get(hash);
-    if (known) this.facts.addLengths(known, offset);
+    if (known) this.facts.addLengths(row, known, offset);
     const lengths = known ?? this.tokenize(row, offset, hash);
     if (!lengths) return;
     const { length, kept } = lengths;

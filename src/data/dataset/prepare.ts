@@ -325,6 +325,7 @@ export function tokenizerFor(
       has_types,
       image_length: images?.length ?? 1,
       pair_loss: recipe.embedding?.loss ?? null,
+      ranking_loss: recipe.reranker?.loss ?? null,
       ...(vocab_size !== undefined && { vocab_size }),
     });
   return textTokenizer(problems, {

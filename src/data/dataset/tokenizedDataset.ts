@@ -2,6 +2,7 @@ import type { Problem } from '../../shared/errors';
 import { NumberList } from '../../common/numberList';
 import { lengthOf, tokensOf, type Example, type ImageExample } from '../examples/example';
 import { examplesOf, type Examples } from '../examples/examples';
+import { sequencesIn, type Row } from '../rows/row';
 import { ExampleStore } from '../examples/exampleStore';
 import { holdsCalls, isShown, maybeSorted } from '../examples/sampleRows';
 import {
@@ -27,6 +28,8 @@ export class RowFacts {
   private readonly labelled = NumberList.ofInts();
   private readonly flags = NumberList.ofInts();
   private readonly offsets = NumberList.ofOffsets();
+  /** The most sequences of an example. */
+  private sequences = 1;
   /** Whether a row has another weight than 1. */
   hasWeights = false;
 
@@ -50,12 +53,14 @@ export class RowFacts {
       (isShown(tokenized) ? IS_SHOWN : 0) |
       (maybeSorted(row.kind) ? MAYBE_SORTED : 0) |
       (holdsCalls(row) ? HOLDS_CALLS : 0);
-    this.addLengths(lengths, offset, flags);
+    this.addLengths(row, lengths, offset, flags);
     return lengths;
   }
 
   /** Adds a row of which only the lengths are known: enough for statistics. */
-  addLengths({ length, kept, tokens, labelled }: RowLengths, offset: number, flags = 0): void {
+  addLengths(row: Row, lengths: RowLengths, offset: number, flags = 0): void {
+    const { length, kept, tokens, labelled } = lengths;
+    this.sequences = Math.max(this.sequences, sequencesIn(row));
     this.lengths.push(length);
     this.tokens.push(tokens);
     this.labelled.push(labelled);
@@ -89,7 +94,8 @@ export class RowFacts {
       longest = Math.max(longest, this.lengths.at(i));
       truncated += this.flags.at(i) & TRUNCATED;
     }
-    return { examples: indices.length, tokens, labelled_tokens, longest, truncated };
+    const { sequences } = this;
+    return { examples: indices.length, tokens, labelled_tokens, longest, truncated, sequences };
   }
 }
 

@@ -9,12 +9,21 @@ import type {
   PackedExample,
   PairExample,
   PreferenceExample,
+  RankingExample,
   Sequence,
   Target,
   TextExample,
   TokensExample,
   UnpairedExample,
 } from './example';
+
+/** What rated documents, each of which is a sequence, belong to. */
+export interface Ranking {
+  /** The query of each document. */
+  readonly queries: Int32Array;
+  /** How many documents each list has; null: every document is a row of its own. */
+  readonly groups: Int32Array | null;
+}
 
 /** Sequences padded on the right, row-major [batch, length]. Padding has label -100 and mask 0. */
 export interface Batch {
@@ -23,14 +32,17 @@ export interface Batch {
   /** Empty for images. */
   readonly input_ids: Int32Array;
   /**
-   * [batch, length], or for targets of whole rows [batch] or [batch, num_labels]; for pairs, whose
+   * [batch, length], or for targets of whole rows [batch] or [batch, num_labels]; the scores of
+   * documents [batch]; for pairs, whose
    * rows are all anchors, then all positives, then negatives, their scores, or empty. The rows of
    * preferences are all chosen answers, then all rejected ones.
    */
   readonly labels: Int32Array | Float32Array;
   /** Of pairs: texts per row, if they have negatives. */
   readonly columns?: number;
-  /** What the losses count, in the shape of a token's or row's labels, or one for each pair. */
+  /** Of rated documents. */
+  readonly ranking?: Ranking;
+  /** What the losses count, in the shape of a token's or row's labels, or one for each pair or list. */
   readonly weights?: Float32Array;
   readonly attention_mask: Int32Array;
   readonly token_type_ids?: Int32Array;
@@ -65,6 +77,8 @@ export function collate(
       return ofTexts(examples as readonly TextExample[], pad_id, max_length);
     case 'pair':
       return ofPairs(examples as readonly PairExample[], pad_id, max_length);
+    case 'ranking':
+      return ofRankings(examples as readonly RankingExample[], pad_id, max_length);
     case 'preference': {
       const own = examples as readonly PreferenceExample[];
       const all = [...own.map(({ chosen }) => chosen), ...own.map(({ rejected }) => rejected)];
@@ -162,6 +176,37 @@ function ofPairs(examples: readonly PairExample[], pad_id: number, max_length: n
     ...padded(byColumn.flat(), pad_id, max_length),
     ...(columns > 2 && { columns }),
     labels: hasScores ? Float32Array.from(examples, ({ score = 0 }) => score) : new Int32Array(0),
+    ...rowWeights(examples),
+  };
+}
+
+/** The documents of all examples, one after the other. */
+function ofRankings(
+  examples: readonly RankingExample[],
+  pad_id: number,
+  max_length: number,
+): Batch {
+  const texts = examples.flatMap((example) => example.texts);
+  const rows = padded(
+    texts.map(({ input_ids }) => input_ids),
+    pad_id,
+    max_length,
+  );
+  const sizes = Int32Array.from(examples, (example) => example.texts.length);
+  return {
+    ...rows,
+    token_type_ids: filled(
+      rows,
+      texts.map(({ token_type_ids }) => token_type_ids),
+      0,
+    ),
+    labels: Float32Array.from(examples.flatMap(({ scores }) => [...scores])),
+    ranking: {
+      queries: Int32Array.from(
+        examples.flatMap((example) => example.texts.map(() => example.query)),
+      ),
+      groups: sizes.some((size) => size > 1) ? sizes : null,
+    },
     ...rowWeights(examples),
   };
 }

@@ -6,6 +6,7 @@ export type Example =
   | PackedExample
   | TextExample
   | PairExample
+  | RankingExample
   | ImageExample
   | PreferenceExample
   | UnpairedExample;
@@ -48,6 +49,23 @@ export interface PairExample extends Weighted {
   readonly negatives?: readonly Int32Array[];
   /** In the precision of f32. All rows of a dataset have one, or none. */
   readonly score?: number;
+}
+
+/** A query with a document, as one text. */
+export interface RatedText {
+  readonly input_ids: Int32Array;
+  /** 1 for the document, else 0. */
+  readonly token_type_ids: Int32Array;
+}
+
+export interface RankingExample extends Weighted {
+  readonly kind: 'ranking';
+  readonly line: number;
+  /** The same for rows with the same query. */
+  readonly query: number;
+  readonly texts: readonly RatedText[];
+  /** Of each text, in the precision of f32. */
+  readonly scores: Float32Array;
 }
 
 /** A prompt and an answer, whose tokens have labels. */
@@ -97,6 +115,8 @@ export function lengthOf(example: Example): number {
       return example.input_ids.length;
     case 'packed':
       return example.parts.reduce((sum, part) => sum + part.input_ids.length, 0);
+    case 'ranking':
+      return Math.max(...example.texts.map(({ input_ids }) => input_ids.length));
     case 'pair':
       return Math.max(...textsOf(example).map(({ length }) => length));
     case 'preference':
@@ -111,6 +131,8 @@ export function lengthOf(example: Example): number {
 /** Tokens that the model processes, without padding. */
 export function tokensOf(example: Example, image_length: number): number {
   if (example.kind === 'pair') return textsOf(example).reduce((sum, { length }) => sum + length, 0);
+  if (example.kind === 'ranking')
+    return example.texts.reduce((sum, { input_ids }) => sum + input_ids.length, 0);
   if (example.kind === 'preference')
     return example.chosen.input_ids.length + example.rejected.input_ids.length;
   return example.kind === 'image' ? image_length : lengthOf(example);

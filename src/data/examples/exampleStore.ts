@@ -9,6 +9,7 @@ import {
   type ImageExample,
   type PairExample,
   type PreferenceExample,
+  type RankingExample,
   type Sequence,
   type TokensExample,
   type UnpairedExample,
@@ -32,9 +33,10 @@ const FORM = {
   preference: 5,
   unpaired: 6,
   group: 7,
+  ranking: 8,
 } as const;
 /** Added to the form of a record that ends with the bits of its weight. */
-const WEIGHTED = 8;
+const WEIGHTED = 16;
 
 /**
  * Examples as 32-bit numbers: a token takes 4 bytes. Small data sets are kept in memory, larger
@@ -197,6 +199,8 @@ function encodeUnweighted(example: StoredExample): Int32Array {
         ? joined([FORM.pair, line, anchor.length], [anchor, positive])
         : encodeGroup(example);
     }
+    case 'ranking':
+      return encodeRanking(example);
     case 'preference': {
       const { line, chosen, rejected, margin, stated } = example;
       const numbers = numberBits([margin, stated?.[0] ?? null, stated?.[1] ?? null]);
@@ -242,6 +246,28 @@ function decodeGroup(record: Int32Array): PairExample {
     positive,
     ...pairParts(negatives, Number.isNaN(score) ? undefined : score),
   };
+}
+
+/** Form, line, number of texts, the query, the bits of the scores, the lengths, the texts. */
+function encodeRanking({ line, query, texts, scores }: RankingExample): Int32Array {
+  const bits = new Int32Array(scores.buffer, scores.byteOffset, scores.length);
+  const lengths = texts.map(({ input_ids }) => input_ids.length);
+  return joined(
+    [FORM.ranking, line, texts.length, query, ...bits, ...lengths],
+    texts.flatMap(({ input_ids, token_type_ids }) => [input_ids, token_type_ids]),
+  );
+}
+
+function decodeRanking(record: Int32Array): RankingExample {
+  const [, line, count, query] = record as unknown as [number, number, number, number];
+  const scores = new Float32Array(record.slice(4, 4 + count).buffer);
+  let at = 4 + 2 * count;
+  const next = (length: number) => record.slice(at, (at += length));
+  const texts = Array.from(record.subarray(4 + count, at), (length) => ({
+    input_ids: next(length),
+    token_type_ids: next(length),
+  }));
+  return { kind: 'ranking', line, query, texts, scores };
 }
 
 /** Where a label can only be its token's id, the sign of the number says whether it is one. */
@@ -307,6 +333,8 @@ function decodeUnweighted(record: Int32Array): StoredExample {
       return { kind: 'tokens', line, input_ids: first, labels: second };
     case FORM.group:
       return decodeGroup(record);
+    case FORM.ranking:
+      return decodeRanking(record);
     case FORM.pair:
       return { kind: 'pair', line, anchor: first, positive: second };
     default: {

@@ -154,6 +154,8 @@ function textOf(row: Row): string | undefined {
       return row.tokens.join(' ');
     case 'pair':
       return `${row.anchor}\n${row.positive}`;
+    case 'ranking':
+      return [row.query, ...row.documents].join('\n');
     case 'image':
       return path.join(path.basename(path.dirname(row.file)), path.basename(row.file));
     case 'preference':

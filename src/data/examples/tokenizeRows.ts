@@ -40,6 +40,8 @@ export interface DataStatistics {
   readonly longest: number;
   /** Rows that were truncated to max_length. */
   readonly truncated: number;
+  /** The most sequences that the model reads for one row. */
+  readonly sequences: number;
 }
 
 /** A row in the form in which the model trains on it. */
@@ -101,6 +103,8 @@ export function labelsIn(example: Example): number {
       return countLabels(example.chosen.labels) + countLabels(example.rejected.labels);
     case 'unpaired':
       return countLabels(example.answer.labels);
+    case 'ranking':
+      return example.scores.length;
     default:
       return 1;
   }

@@ -26,6 +26,13 @@ const KNOWN: Readonly<Partial<Record<RowForm, readonly Meanings[]>>> = {
   ],
   preference: [{ prompt: ANSWERED.prompt!, chosen: ['chosen'], rejected: ['rejected'] }],
   unpaired: [{ ...ANSWERED, label: ['label'] }],
+  reranker: [
+    {
+      query: ['query', 'question', 'sentence1'],
+      document: ['document', 'text', 'passage', 'answer', 'sentence2'],
+      score: ['score', 'label', 'similarity', 'relevance'],
+    },
+  ],
   seq_cls: [{ text: TEXTS, label: ['label', 'class', 'category', 'sentiment'] }],
 };
 

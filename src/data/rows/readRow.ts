@@ -30,6 +30,7 @@ import {
   readTagged,
   SCORE_COLUMNS,
 } from '../tasks/taskRows';
+import { readRatedDocument, readRatedDocuments } from '../tasks/rankingRows';
 import { filled, text, type Columns } from './columns';
 import type { Row, TextRow } from './row';
 import { rowFormOf, type RowForm } from '../../shared/objective';
@@ -43,6 +44,19 @@ interface Format {
 
 /** JSON in UTF-8 can only write half a pair as an escape. */
 const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
+
+/** Columns of rows for rerankers: documents and their scores. */
+const RATED_LISTS = [
+  ['documents', 'scores'],
+  ['documents', 'labels'],
+  ['docs', 'labels'],
+] as const;
+const RATED_TEXTS = [
+  ['document', 'score'],
+  ['document', 'label'],
+  ['text', 'score'],
+  ['text', 'label'],
+] as const;
 
 /** Where a row has the keys of several formats, the first one applies. */
 const FORMATS: Readonly<Record<Exclude<RowForm, 'image_cls'>, readonly Format[]>> = {
@@ -111,6 +125,18 @@ const FORMATS: Readonly<Record<Exclude<RowForm, 'image_cls'>, readonly Format[]>
       read: readPair('sentence1', 'sentence2'),
     },
   ],
+  reranker: [
+    ...RATED_LISTS.map(([documents, scores]) => ({
+      required: ['query', documents, scores],
+      optional: [],
+      read: readRatedDocuments(documents, scores),
+    })),
+    ...RATED_TEXTS.map(([document, score]) => ({
+      required: ['query', document, score],
+      optional: [],
+      read: readRatedDocument(document, score),
+    })),
+  ],
   preference: [
     { required: ['chosen', 'rejected'], optional: PAIR_COLUMNS, read: readPreference },
     {
@@ -145,6 +171,8 @@ export const KNOWN_FORMATS: Readonly<Record<RowForm, string>> = {
   image_cls: 'a folder for each class, with images in it',
   embedding:
     'anchor and positive, with negative, negative_1 … or negatives; or sentence1, sentence2 and score',
+  reranker:
+    'query, document (or text) and score (or label); or query, documents and scores (or labels)',
   preference:
     'prompt, chosen and rejected; chosen and rejected; prompt_ids, chosen_ids and rejected_ids',
   unpaired: 'prompt, completion and label; prompt_ids, completion_ids and label',

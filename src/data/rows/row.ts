@@ -14,7 +14,8 @@ export type Label = string | number;
  */
 export type Row =
   | TextRow
-  | ((LabelledRow | TaggedRow | PairRow | ImageRow | PreferenceRow | UnpairedRow) & Weighted);
+  | ((LabelledRow | TaggedRow | PairRow | RankingRow | ImageRow | PreferenceRow | UnpairedRow) &
+      Weighted);
 
 /** A row of causal_lm. */
 export type TextRow = Weighted &
@@ -72,6 +73,18 @@ export interface PairRow {
   readonly score?: number;
 }
 
+/** A query with documents, and how well each of them fits it. */
+export interface RankingRow {
+  readonly kind: 'ranking';
+  readonly line: number;
+  readonly query: string;
+  readonly documents: readonly string[];
+  /** In the precision of f32. */
+  readonly scores: readonly number[];
+  /** Whether the row has a list of documents, at least two; else it has one document. */
+  readonly isList: boolean;
+}
+
 /** A prompt with two answers, of which one is better. */
 export interface PreferenceRow {
   readonly kind: 'preference';
@@ -101,4 +114,18 @@ export interface ImageRow {
   readonly line: number;
   readonly file: string;
   readonly label: string;
+}
+
+/** Sequences that the model reads for a row. */
+export function sequencesIn(row: Row): number {
+  switch (row.kind) {
+    case 'pair':
+      return 2 + (row.negatives?.length ?? 0);
+    case 'ranking':
+      return row.documents.length;
+    case 'preference':
+      return 2;
+    default:
+      return 1;
+  }
 }

@@ -40,6 +40,12 @@ export function rowTexts(row: Row): readonly RowText[] {
         ...(row.negatives ?? []).map((text) => ({ role: 'negative', text })),
         ...(row.score === undefined ? [] : [{ role: 'label', text: String(row.score) }]),
       ];
+    case 'ranking':
+      return [
+        { role: 'query', text: row.query },
+        ...row.documents.map((text) => ({ role: 'document', text })),
+        { role: 'label', text: row.scores.join(', ') },
+      ];
     case 'preference':
       return [
         ...rowTexts(row.chosen),

@@ -4,8 +4,10 @@ import { outsideFault } from '../tokenizer/vocabulary';
 import { withWeight, type RowTokenizer } from '../examples/tokenizeRows';
 import { pairParts } from '../examples/pairParts';
 import type { Tokenizer } from '../tokenizer/tokenizer';
-import type { LabelledRow, PairRow, Row, TaggedRow, Weighted } from '../rows/row';
+import type { LabelledRow, PairRow, RankingRow, Row, TaggedRow, Weighted } from '../rows/row';
 import { textsOf, type Example } from '../examples/example';
+import type { RerankerLoss } from '../../shared/rerankerSettings';
+import { RankingRules } from './rankingRules';
 import { needsScores, type EmbeddingLoss } from '../../shared/embeddingSettings';
 import { countOf } from '../../shared/values';
 
@@ -13,7 +15,7 @@ export interface TaskSettings {
   /** Null: the rows are images. */
   readonly tokenizer: Tokenizer | null;
   readonly max_length: number;
-  /** Null: the rows are pairs. */
+  /** Null: the rows are pairs or rated documents. */
   readonly labels: LabelSet | null;
   /** Whether the model has token types, which mark the second of two texts. */
   readonly has_types: boolean;
@@ -21,6 +23,8 @@ export interface TaskSettings {
   readonly image_length: number;
   /** The loss of pairs, which decides what they must have. Default: that which fits them. */
   readonly pair_loss?: EmbeddingLoss | null;
+  /** The same of rated documents. */
+  readonly ranking_loss?: RerankerLoss | null;
   /** Rows of the model's embedding. Default: no limit. */
   readonly vocab_size?: number;
 }
@@ -39,11 +43,13 @@ export function taskTokenizer(problems: ProblemCollector, settings: TaskSettings
   const { tokenizer } = settings;
   const encoder = tokenizer && new Encoder(tokenizer, settings);
   let shape: PairShape | null = null;
+  const rankings = new RankingRules(settings.ranking_loss ?? null);
   return {
     problems,
     add: (row) => {
       try {
         if (row.kind === 'pair') shape = checkedShape(row, shape, settings);
+        if (row.kind === 'ranking') rankings.check(row);
         const own = encode(row, encoder, settings);
         checkVocabulary(own.example, settings);
         return { row, ...own, example: withWeight(own.example, row) };
@@ -84,6 +90,10 @@ function checkedShape(
 ): PairShape {
   const own = { negatives: negatives.length, hasScore: score !== undefined };
   if (pair_loss) refuseForLoss(own.hasScore, weight !== undefined, pair_loss);
+  if (pair_loss === 'TripletLoss' && own.negatives !== 1)
+    throw new RangeError(
+      `TripletLoss needs one negative in each row, but this one has ${own.negatives === 0 ? 'none' : own.negatives}.`,
+    );
   if (own.hasScore && own.negatives > 0)
     throw new RangeError('A row has either a "score" or negatives.');
   if (!first) return own;
@@ -112,6 +122,8 @@ function idsOf(example: Example): Int32Array {
       return example.input_ids;
     case 'pair':
       return Int32Array.from(textsOf(example).flatMap((ids) => [...ids]));
+    case 'ranking':
+      return Int32Array.from(example.texts.flatMap(({ input_ids }) => [...input_ids]));
     default:
       return new Int32Array(0);
   }
@@ -134,6 +146,8 @@ function encode(
       return encoder!.tagged(row, labels!);
     case 'pair':
       return encoder!.pair(row);
+    case 'ranking':
+      return encoder!.ranking(row);
     default:
       throw new RangeError(`A row of kind ${row.kind} has no labels.`);
   }
@@ -167,11 +181,8 @@ class Encoder {
       const token_type_ids = new Int32Array(ids.length);
       return { example: { kind: 'text', line, input_ids: ids, token_type_ids, target }, length };
     }
-    const { ids, types, length } = this.pairOf(first, this.ids(text_pair));
-    return {
-      example: { kind: 'text', line, input_ids: ids, token_type_ids: types, target },
-      length,
-    };
+    const { length, ...texts } = this.pairOf(first, this.ids(text_pair));
+    return { example: { kind: 'text', line, ...texts, target }, length };
   }
 
   tagged({ line, tokens, tags }: TaggedRow, labels: LabelSet): Encoded {
@@ -199,6 +210,21 @@ class Encoder {
     ];
     return {
       example: { kind: 'pair', line, anchor: a, positive: b, ...pairParts(others, score) },
+      length: Math.max(...texts.map(({ length }) => length)),
+    };
+  }
+
+  ranking({ line, query, documents, scores }: RankingRow): Encoded {
+    const first = this.start(query);
+    const texts = documents.map((document) => this.pairOf(first, this.ids(document)));
+    return {
+      example: {
+        kind: 'ranking',
+        line,
+        query: textHash(query),
+        texts: texts.map(({ input_ids, token_type_ids }) => ({ input_ids, token_type_ids })),
+        scores: Float32Array.from(scores),
+      },
       length: Math.max(...texts.map(({ length }) => length)),
     };
   }
@@ -233,11 +259,20 @@ class Encoder {
     const head = [...before, ...a.slice(0, own), ...between];
     const ids = Int32Array.from([...head, ...b.slice(0, other), ...after]);
     return {
-      ids,
-      types: Int32Array.from(ids, (_, i) => (this.settings.has_types && i >= head.length ? 1 : 0)),
+      input_ids: ids,
+      token_type_ids: Int32Array.from(ids, (_, i) =>
+        this.settings.has_types && i >= head.length ? 1 : 0,
+      ),
       length: frame + a.length + b.length,
     };
   }
+}
+
+/** A text in 32 bits (FNV-1a). */
+function textHash(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash | 0;
 }
 
 /** Lengths of two texts after tokens are removed, one at a time from the longer, until they fit. */

@@ -19,10 +19,11 @@ import type { Example, ImageExample } from '../../data/examples/example';
 import type { TextRow } from '../../data/rows/row';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
-import type { Task } from '../../shared/task';
+import { taskOfKeys, type Task } from '../../shared/task';
 import type { Scores } from '../../shared/metrics/lines';
 import { RecipeSchema } from '../../shared/recipe';
 import { answerPrompt } from '../model/answer';
+import { isReranker } from '../model/labels';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { loadTokenizer, withModel, type LoadedModel } from '../model/openModel';
 import { warnOfProblems } from '../report';
@@ -42,7 +43,7 @@ import { readTools } from './conversation';
 import { flag, required, withDefault } from './options';
 import { anyText, wholeNumber } from './optionValues';
 import type { ObjectiveMethod } from '../../shared/objective';
-import { comparedBy, evaluatePreferences } from './evaluatePreferences';
+import { comparedBy, evaluatePreferences, firstRowKeys } from './evaluatePreferences';
 import { countOf } from '../../shared/values';
 
 interface Answer {
@@ -305,7 +306,7 @@ async function evaluateTask(
       throw new LoraError('usage', `${option} is for language models.`, {
         fix: `Leave out ${option}.`,
       });
-  const { task } = base.spec;
+  const task = (await ratesDocuments(labels, file)) ? 'reranker' : base.spec.task;
   const recipe = v.parse(RecipeSchema, {
     base: base.path,
     dataset: file,
@@ -328,6 +329,12 @@ async function evaluateTask(
   }
 }
 
+/** Whether a model with one output is evaluated by how it puts documents in order. */
+async function ratesDocuments(labels: LoadedModel['labels'], file: string): Promise<boolean> {
+  if (isReranker(labels)) return true;
+  return labels?.names.length === 1 && taskOfKeys(await firstRowKeys(file)) === 'reranker';
+}
+
 async function evaluatePrepared(
   data: PreparedData,
   { model, task, labels }: Pick<LoadedModel, 'model' | 'labels'> & { readonly task: Task },
@@ -345,7 +352,7 @@ async function evaluatePrepared(
     labelled,
     loss,
     ...scores,
-    ...(labels && { labels: labels.names }),
+    ...(labels && task !== 'reranker' && { labels: labels.names }),
   };
   printResult(context, facts, () => describeScores(loss, data.train.length, scores));
 }

@@ -25,7 +25,7 @@ export interface ComparedBy {
 }
 
 /** The keys of a dataset's first row; none where it cannot be read, which is reported later. */
-async function firstRowKeys(file: string): Promise<readonly string[]> {
+export async function firstRowKeys(file: string): Promise<readonly string[]> {
   const table = await openTable(file).catch(() => null);
   if (!table) return [];
   try {

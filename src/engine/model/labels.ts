@@ -2,6 +2,7 @@ import type { LabelSet } from '../../data/tasks/labelSet';
 import type { BaseModel } from '../../formats/baseModel';
 import type { AdapterTask } from '../../formats/peft/task';
 import type { LoadOptions } from '../../models/loadModel';
+import type { Task } from '../../shared/task';
 
 const LOSSES = {
   single_label_classification: 'single_label',
@@ -10,7 +11,20 @@ const LOSSES = {
 } as const;
 
 /** The output of a head that rates answers. */
-export const REWARD_LABELS: LabelSet = { problem_type: 'regression', names: ['reward'] };
+const REWARD_LABELS: LabelSet = { problem_type: 'regression', names: ['reward'] };
+
+/** The output of a head that rates documents. */
+const RERANKER_LABELS: LabelSet = { problem_type: 'regression', names: ['relevance'] };
+
+/** The labels of the head that a task trains: those of the rows, or those of its only output. */
+export function headLabels(task: Task, found: LabelSet | null): LabelSet | null {
+  if (task === 'reward') return REWARD_LABELS;
+  return task === 'reranker' ? RERANKER_LABELS : found;
+}
+
+/** Whether a head has one output, called relevance. */
+export const isReranker = (labels: LabelSet | null): boolean =>
+  labels?.names.length === 1 && labels.names[0] === RERANKER_LABELS.names[0];
 
 /** Whether a head has one output, called reward. */
 export const isReward = (labels: LabelSet | null): boolean =>

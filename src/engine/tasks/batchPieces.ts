@@ -41,6 +41,11 @@ export function batchPieces(
         inputPiece(`${tokenizer!.decode([...example.anchor])} ↔ `),
         labelPiece(tokenizer!.decode([...example.positive])),
       ];
+    case 'ranking':
+      return example.texts.flatMap(({ input_ids }, i) => [
+        inputPiece(`${i === 0 ? '' : '\n'}${tokenizer!.decode([...input_ids])} → `),
+        labelPiece(String(example.scores[i]!)),
+      ]);
     case 'preference':
       return [
         ...sequencePieces(example.chosen, tokenizer!),

@@ -34,6 +34,14 @@ export interface EvaluationResult {
 
 const ROWS_PER_BATCH = 4;
 
+/** Lists of documents are evaluated one by one: they are long, and their loss is their own. */
+function batchSize(examples: Examples, { task, pairs_per_batch }: EvaluateOptions): number {
+  if (task === 'embedding') return pairs_per_batch;
+  if (task !== 'reranker' || examples.length === 0) return ROWS_PER_BATCH;
+  const first = examples.at(0);
+  return first.kind === 'ranking' && first.texts.length > 1 ? 1 : ROWS_PER_BATCH;
+}
+
 /** Loss and scores of answers that are compared. `labelled`: pairs, or rows of kto. */
 export async function evaluateCompared(
   model: Model,
@@ -62,9 +70,9 @@ export async function evaluateExamples(
   examples: Examples,
   options: EvaluateOptions,
 ): Promise<EvaluationResult> {
-  const { task, labels, collate, pairs_per_batch, onProgress } = options;
+  const { task, labels, collate, onProgress } = options;
   const scorer = scorerOf(task, labels);
-  const size = task === 'embedding' ? pairs_per_batch : ROWS_PER_BATCH;
+  const size = batchSize(examples, options);
   const order = Array.from({ length: examples.length }, (_, i) => i);
   if (task !== 'embedding') order.sort((a, b) => examples.lengthAt(a) - examples.lengthAt(b));
   let loss_sum = 0;

@@ -14,7 +14,8 @@ export interface Prediction {
 }
 
 /**
- * The prediction for a row as text: labels, tagged words, or the cosine of a pair. For models
+ * The prediction for a row as text: labels, tagged words, the cosine of a pair, or what documents
+ * are put in order by. For models
  * without a language-model head.
  */
 export async function predictionText(
@@ -25,6 +26,7 @@ export async function predictionText(
 ): Promise<Prediction> {
   const batch = await collate([example]);
   const outputs = await model.logits(batch);
+  if (example.kind === 'ranking') return same(numbersText(outputs));
   if (!labels) return same(pairText(outputs));
   if (example.kind !== 'tokens')
     return { text: labelText(outputs, labels), plain: labelText(outputs, labels, false) };
@@ -35,11 +37,15 @@ export async function predictionText(
 
 const same = (text: string): Prediction => ({ text, plain: text });
 
+const numbersText = (numbers: Float32Array): string =>
+  Array.from(numbers, (number) => number.toPrecision(4)).join(', ');
+
 /** What the labels of a row say, as predictions are written; null for pairs, which have none. */
 export function expectedText(
   { example, words }: SampleRow,
   labels: LabelSet | null,
 ): string | null {
+  if (example.kind === 'ranking') return numbersText(example.scores);
   if (!labels) return null;
   const { names, problem_type } = labels;
   if (example.kind === 'tokens') {

@@ -5,7 +5,9 @@ import { normalizedRows } from '../../models/heads/unitRows';
 import { NO_LABEL } from '../../shared/task';
 import type { Scores } from '../../shared/metrics/lines';
 import type { Task } from '../../shared/task';
+import { correlation, correlations } from './correlation';
 import { entitiesOf, isEntityScheme } from './entities';
+import { RankingScorer } from './rankingScores';
 
 /** Collects a model's outputs for a validation set and computes the task's scores. */
 export interface Scorer {
@@ -15,9 +17,10 @@ export interface Scorer {
   scores(loss: number): Scores;
 }
 
-/** The scorer of a task. `labels`: null for causal_lm and embedding. */
+/** The scorer of a task. `labels`: null for tasks without labels of classes. */
 export function scorerOf(task: Task, labels: LabelSet | null): Scorer {
   if (task === 'embedding') return new PairScorer();
+  if (task === 'reranker') return new RankingScorer();
   if (task === 'causal_lm' || task === 'reward' || !labels) return new PerplexityScorer();
   if (task === 'token_cls') return new TagScorer(labels);
   switch (labels.problem_type) {
@@ -194,22 +197,6 @@ class RegressionScorer implements Scorer {
   }
 }
 
-/** Pearson's correlation; NaN if one side is constant. */
-function correlation(a: readonly number[], b: readonly number[]): number {
-  const mean = (values: readonly number[]) => values.reduce((x, y) => x + y, 0) / values.length;
-  const meanA = mean(a);
-  const meanB = mean(b);
-  let covariance = 0;
-  let varianceA = 0;
-  let varianceB = 0;
-  for (let i = 0; i < a.length; i++) {
-    covariance += (a[i]! - meanA) * (b[i]! - meanB);
-    varianceA += (a[i]! - meanA) ** 2;
-    varianceB += (b[i]! - meanB) ** 2;
-  }
-  return covariance / Math.sqrt(varianceA * varianceB);
-}
-
 /** Number of rows whose texts are searched for the partner of a text. */
 const CANDIDATES = 256;
 const CUTOFF = 10;
@@ -254,28 +241,6 @@ class PairScorer implements Scorer {
       ? { cosine, ...retrievalScores(this.rows) }
       : { cosine, ...correlations(truth, cosines) };
   }
-}
-
-function correlations(truth: readonly number[], found: readonly number[]): Scores {
-  const pearson = correlation(truth, found);
-  const spearman = correlation(ranksOf(truth), ranksOf(found));
-  return {
-    ...(Number.isFinite(pearson) && { pearson }),
-    ...(Number.isFinite(spearman) && { spearman }),
-  };
-}
-
-/** Ranks from 1; equal values share the mean of theirs. */
-export function ranksOf(values: readonly number[]): number[] {
-  const order = values.map((_, i) => i).sort((a, b) => values[a]! - values[b]!);
-  const ranks = new Array<number>(values.length);
-  for (let start = 0; start < order.length;) {
-    let end = start;
-    while (end < order.length && values[order[end]!] === values[order[start]!]) end++;
-    for (let at = start; at < end; at++) ranks[order[at]!] = (start + 1 + end) / 2;
-    start = end;
-  }
-  return ranks;
 }
 
 /**

@@ -146,7 +146,8 @@ async function examinePlan(
   const facts = datasets.map(({ statistics }) => statistics);
   const drawn = sourceFacts(read, datasets).reduce((sum, own) => sum + own.drawn, 0);
   if (facts.includes(null)) return;
-  const longest = facts.reduce((most, own) => Math.max(most, own!.longest), 0);
+  const most = (key: 'longest' | 'sequences') => Math.max(0, ...facts.map((own) => own![key]));
+  const [longest, sequences] = [most('longest'), most('sequences')];
   const labelled_tokens = facts.reduce((sum, own) => sum + own!.labelled_tokens, 0);
   const inputs = {
     recipe,
@@ -156,8 +157,8 @@ async function examinePlan(
     data: {
       train: { length: drawn },
       statistics: {
-        train: { longest, labelled_tokens },
-        validation: { longest, labelled_tokens: 0 },
+        train: { longest, sequences, labelled_tokens },
+        validation: { longest, sequences, labelled_tokens: 0 },
       },
     },
   };

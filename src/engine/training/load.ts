@@ -19,7 +19,7 @@ import type { PreparedTraining } from './prepare';
  */
 export async function loadForTraining(
   prepared: PreparedTraining,
-  { lora, embedding, training: { method, ...training } }: Recipe,
+  { lora, embedding, reranker, training: { method, ...training } }: Recipe,
   checkpoint: string | null,
   options: Pick<LoadOptions, 'ops' | 'onProgress'>,
 ): Promise<Model> {
@@ -30,6 +30,7 @@ export async function loadForTraining(
     method,
     lora_dropout: lora.lora_dropout,
     embedding,
+    reranker,
     label_smoothing: training.label_smoothing_factor,
     neftune_noise_alpha: training.neftune_noise_alpha,
     below: [...frozen, ...(baseCorrection ? [baseCorrection] : [])],

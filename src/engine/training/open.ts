@@ -9,8 +9,8 @@ import { isModuleToSave } from '../../lora/modulesToSave';
 import { metricsOfTask } from '../../shared/bestMetric';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
-import { modelTaskOf, type ProblemType, type Task } from '../../shared/task';
-import { labelNamesOf, REWARD_LABELS } from '../model/labels';
+import { isSingleOutput, modelTaskOf, type ProblemType, type Task } from '../../shared/task';
+import { headLabels, labelNamesOf } from '../model/labels';
 import { countOf } from '../../shared/values';
 
 /** A base and the rows to train it on. */
@@ -96,15 +96,14 @@ function wantedLabels(
   base: BaseModel,
   { labels }: ReadData,
 ): readonly string[] | undefined {
-  if (task !== 'reward') return labels?.names;
-  refuseEncoder(base);
-  return REWARD_LABELS.names;
+  if (task === 'reward') refuseEncoder(base);
+  return headLabels(task, labels)?.names;
 }
 
 /** Whether the base has the head already. The name of its only output does not matter. */
 function hasHead(base: BaseModel, task: Task, names: readonly string[]): boolean {
   const own = labelNamesOf(base);
-  return task === 'reward' ? own?.length === 1 : haveSameNames(names, own);
+  return isSingleOutput(task) ? own?.length === 1 : haveSameNames(names, own);
 }
 
 /** Answers are texts that a language model continues a prompt with. */

@@ -1,4 +1,5 @@
 import { modelSize } from '../../formats/architecture/size';
+import type { DataStatistics } from '../../data/examples/tokenizeRows';
 import type { BaseModel } from '../../formats/baseModel';
 import { countTrainable } from '../../lora/count';
 import {
@@ -9,7 +10,7 @@ import {
   type MemoryEstimate,
 } from '../../lora/memory';
 import { planStep, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
-import { distillationOf, rowFormOf } from '../../shared/objective';
+import { distillationOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/run';
 import { checkDisk, checkMemory, describeStepPlan } from './memoryCheck';
@@ -34,11 +35,14 @@ export interface ResourceInputs {
   readonly runDir: string;
 }
 
-/** The number of training examples, and the longest ones in tokens. */
+/** The number of training examples, the longest ones in tokens, and the most texts of one. */
 export interface DataSizes {
   readonly train: { readonly length: number };
   readonly statistics: Readonly<
-    Record<'train' | 'validation', { readonly longest: number; readonly labelled_tokens: number }>
+    Record<
+      'train' | 'validation',
+      Pick<DataStatistics, 'longest' | 'sequences' | 'labelled_tokens'>
+    >
   >;
 }
 
@@ -97,10 +101,9 @@ function memoryEstimator(inputs: ResourceInputs): (plan: StepPlan) => MemoryEsti
 function largestBatch({ recipe, data }: ResourceInputs): BatchShape {
   const { task, training } = recipe;
   const examples = Math.min(training.per_device_train_batch_size, data.train.length);
-  // a pair of texts is two rows
-  const isPair = task === 'embedding' || rowFormOf(recipe) === 'preference';
-  const rows = isPair ? 2 * examples : examples;
-  const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
+  const { train, validation } = data.statistics;
+  const rows = examples * Math.max(train.sequences, validation.sequences);
+  const longest = Math.max(train.longest, validation.longest);
   if (task === 'image_cls') return { rows, length: longest };
   if (training.packing) return { rows, length: training.max_length };
   return { rows, length: Math.min(training.max_length, longest) };

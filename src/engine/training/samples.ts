@@ -185,7 +185,7 @@ function rowJob(row: SampleRow, model: Model, data: PreparedData): SampleJob {
     facts: { prompt, line, ...(expected !== null && { expected }) },
     complete: async () => {
       const { text, plain } = await predictionText(model, row, data.labels, data.collate);
-      const isNumber = data.labels?.problem_type === 'regression';
+      const isNumber = row.example.kind === 'ranking' || data.labels?.problem_type === 'regression';
       return {
         completion: text,
         ...(isNumber ? {} : compared(plain, expected ?? undefined, true)),

@@ -110,7 +110,7 @@ async function trainModel(
   ops.yieldPoint = () => control.betweenOperations();
   const product =
     recipe.training.method === 'full'
-      ? new ModelProduct(prepared, model)
+      ? new ModelProduct(prepared, recipe, model)
       : new AdapterProduct(prepared, recipe, model);
   const watch = await DatasetWatch.of(prepared.data.fingerprint, warn);
   const loop = new TrainingLoop({

@@ -62,6 +62,7 @@ export const BATCHES: Readonly<Record<Task, Batch>> = {
   image_cls: batch(8, 197),
   embedding: { size: 32, rows: 64, length: 128 },
   reward: { size: 4, rows: 8, length: 512 },
+  reranker: batch(16, 256),
 };
 
 /** The batch where answers are compared: a pair makes two sequences. */

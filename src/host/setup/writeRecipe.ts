@@ -60,6 +60,12 @@ const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
     per_device_train_batch_size: BATCHES.reward.size,
     max_length: BATCHES.reward.length,
   },
+  reranker: {
+    learning_rate: 2e-4,
+    num_train_epochs: 3,
+    per_device_train_batch_size: BATCHES.reranker.size,
+    max_length: BATCHES.reranker.length,
+  },
 };
 
 /** Preferences need a low learning rate and few passes; a pair is two rows. */

@@ -108,6 +108,7 @@ const taskContents = (): Readonly<Record<Task, string>> => ({
   token_cls: t('word labels'),
   image_cls: t('image labels'),
   embedding: t('pairs of related texts'),
+  reranker: t('rated documents'),
   reward: t('pairs of a better and a worse answer'),
 });
 

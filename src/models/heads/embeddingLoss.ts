@@ -1,5 +1,6 @@
 import type { EmbeddingLoss, EmbeddingSettings } from '../../shared/embeddingSettings';
 import { crossEntropy, type Loss, type Targets } from './loss';
+import { tripletLoss } from './tripletLoss';
 import { unitRows, unitRowsBackward, type UnitRows } from './unitRows';
 
 /** The vectors of a batch, row-major: all anchors, all positives, then each column of negatives. */
@@ -26,16 +27,36 @@ export function embeddingLoss(batch: EmbeddedBatch, settings: EmbeddingSettings)
   let sums = { labelled: 0, weight: 0 };
   dims.forEach((dim, i) => {
     const factor = matryoshka_weights?.[i] ?? 1;
-    const units = unitRows(firstColumns(vectors, width, dim), dim);
-    const own = lossOfUnits(name, units, batch, settings);
+    const own = lossOfVectors(
+      name,
+      { ...batch, vectors: firstColumns(vectors, width, dim), width: dim },
+      settings,
+    );
     loss_sum += factor * own.loss_sum;
     sums = own;
-    const inner = unitRowsBackward(units, own.dUnits);
-    inner.forEach((d, at) => {
+    own.gradient.forEach((d, at) => {
       gradient[Math.floor(at / dim) * width + (at % dim)]! += factor * d;
     });
   });
   return { loss_sum, labelled: sums.labelled, weight: sums.weight, gradient };
+}
+
+/** With whole vectors. Euclidean distances depend on their length; shortened ones have length 1. */
+function lossOfVectors(
+  name: EmbeddingLoss,
+  batch: EmbeddedBatch,
+  settings: EmbeddingSettings,
+): Loss {
+  const { triplet_distance, triplet_margin, matryoshka_dims } = settings;
+  const isEuclidean = name === 'TripletLoss' && triplet_distance === 'euclidean';
+  if (isEuclidean && matryoshka_dims === null) return tripletLoss(batch, triplet_margin);
+  const units = unitRows(batch.vectors, batch.width);
+  if (isEuclidean) {
+    const own = tripletLoss({ ...batch, vectors: units.rows }, triplet_margin);
+    return { ...own, gradient: unitRowsBackward(units, own.gradient) };
+  }
+  const { dUnits, ...sums } = lossOfUnits(name, units, batch, settings);
+  return { ...sums, gradient: unitRowsBackward(units, dUnits) };
 }
 
 const defaultLoss = (labels: ArrayLike<number>): EmbeddingLoss =>
@@ -63,6 +84,7 @@ function lossOfUnits(
   settings: EmbeddingSettings,
 ): UnitLoss {
   if (name === 'MultipleNegativesRankingLoss') return rankingLoss(units, batch, settings.scale);
+  if (name === 'TripletLoss') return cosineTripletLoss(units, batch, settings.triplet_margin);
   const pairs = units.lengths.length / batch.columns;
   const cosines = Float64Array.from({ length: pairs }, (_, i) => dot(units, i, pairs + i));
   const { loss_sum, weight, slopes } = PAIR_LOSSES[name](cosines, batch, settings);
@@ -97,6 +119,24 @@ function rankingLoss(
   return { ...sums, dUnits };
 }
 
+/** Of the distances 1 - cosine: max(0, cosine to the negative - cosine to the positive + margin). */
+function cosineTripletLoss(units: UnitRows, { weights }: EmbeddedBatch, margin: number): UnitLoss {
+  const rows = units.lengths.length / 3;
+  const dUnits = new Float64Array(units.rows.length);
+  let loss_sum = 0;
+  let weight = 0;
+  for (let i = 0; i < rows; i++) {
+    const own = weights?.[i] ?? 1;
+    const loss = dot(units, i, 2 * rows + i) - dot(units, i, rows + i) + margin;
+    weight += own;
+    if (loss <= 0) continue;
+    loss_sum += own * loss;
+    addProduct(units, dUnits, { first: i, second: rows + i, d: -own });
+    addProduct(units, dUnits, { first: i, second: 2 * rows + i, d: own });
+  }
+  return { loss_sum, labelled: rows, weight, dUnits };
+}
+
 interface PairLoss {
   readonly loss_sum: number;
   readonly weight: number;
@@ -111,7 +151,7 @@ type PairLossOf = (
 ) => PairLoss;
 
 const PAIR_LOSSES: Readonly<
-  Record<Exclude<EmbeddingLoss, 'MultipleNegativesRankingLoss'>, PairLossOf>
+  Record<Exclude<EmbeddingLoss, 'MultipleNegativesRankingLoss' | 'TripletLoss'>, PairLossOf>
 > = {
   CosineSimilarityLoss: (cosines, { labels, weights }) => {
     let loss_sum = 0;

@@ -1,4 +1,5 @@
 import type { EmbeddingSettings } from '../../shared/embeddingSettings';
+import type { RerankerLoss } from '../../shared/rerankerSettings';
 import { roundedUp } from '../../shared/roundedSizes';
 import { NO_LABEL } from '../../shared/task';
 import type { Dropout } from '../layers/dropout';
@@ -11,8 +12,9 @@ import { comparisonLoss, learntTokens } from './comparisonLoss';
 import { embeddingLoss } from './embeddingLoss';
 import { isPlainHead, lmLoss, timesRows, type LmHead, type LossOutputs } from './lmHead';
 import { lmLogits, lmTopTokens } from './lmOutputs';
+import { rankingLoss } from './rankingLoss';
 import type { TeacherSettings, TopTokens } from './teacher';
-import { lossOf } from './loss';
+import { lossOf, type Loss } from './loss';
 import { normalizedRows } from './unitRows';
 
 /** Computes outputs and losses of a transformer's vectors. */
@@ -183,6 +185,8 @@ interface LabelsSettings {
   readonly kind: Exclude<LossKind, 'next_token' | 'pairs'>;
   /** Label smoothing in training, from 0 to 1. */
   readonly smoothing: number;
+  /** The loss of rated documents; null: that which fits them. */
+  readonly ranking: RerankerLoss | null;
 }
 
 /** Labels of rows or of tokens. Only the vectors that the head reads leave the last layer. */
@@ -212,11 +216,11 @@ export class LabelsHead implements Head {
     const pass = await body.forward(input, this.selectedRows(input), train, dropout);
     const { y, saved } = labelForward(computation, head, pass.h);
     const outputs = await ops.download(y);
-    const { kind, smoothing } = this.settings;
-    const targets = { ...input, smoothing: train ? smoothing : 0 };
-    const { gradient, compared, ...sums } = input.comparison
-      ? rewardLoss(input.comparison, outputs)
-      : { ...lossOf(kind, outputs, y.shape[1]!, targets), compared: undefined };
+    const { gradient, compared, ...sums } = this.lossOf(
+      input,
+      { outputs, width: y.shape[1]! },
+      train,
+    );
     ops.free(y);
     if (train && sums.labelled > 0) {
       const dy = ops.upload(gradient, y.shape);
@@ -227,6 +231,19 @@ export class LabelsHead implements Head {
       body.release(pass);
     }
     return { ...sums, outputs, ...(compared && { compared }) };
+  }
+
+  private lossOf(
+    input: LabelledInput,
+    { outputs, width }: { readonly outputs: Float32Array; readonly width: number },
+    train: boolean,
+  ): Loss & Pick<Evaluation, 'compared'> {
+    const { kind, smoothing, ranking } = this.settings;
+    if (input.comparison) return rewardLoss(input.comparison, outputs);
+    if (input.ranking)
+      return rankingLoss({ ...input, outputs, groups: input.ranking.groups }, ranking);
+    const targets = { ...input, smoothing: train ? smoothing : 0 };
+    return lossOf(kind, outputs, width, targets);
   }
 
   /** Rows that the head reads: each sequence's first token, its last real one, or (null) all. */
@@ -287,7 +304,12 @@ export class PooledHead implements Head {
     const { y, weights } = this.pool(pass.h, input);
     const outputs = await ops.download(y);
     const { gradient, ...sums } = embeddingLoss(
-      { ...input, columns: input.columns ?? 2, vectors: outputs, width: y.shape[1]! },
+      {
+        ...input,
+        columns: input.columns ?? 2,
+        vectors: outputs,
+        width: y.shape[1]!,
+      },
       this.settings,
     );
     if (train && body.trains) {

@@ -21,7 +21,7 @@ export function unitRows(vectors: Float32Array, width: number): UnitRows {
 /** Gradient of v for u = v / ‖v‖: (du - u (u · du)) / ‖v‖ */
 export function unitRowsBackward(
   { rows, lengths, width }: UnitRows,
-  dUnits: Float64Array,
+  dUnits: Float32Array | Float64Array,
 ): Float32Array {
   const gradient = new Float32Array(rows.length);
   lengths.forEach((length, row) => {

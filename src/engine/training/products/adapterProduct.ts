@@ -13,7 +13,7 @@ import { convertToPlain } from '../../../lora/startFromWeight';
 import type { Model } from '../../../models/model';
 import type { Recipe } from '../../../shared/recipe';
 import { modelTaskOf } from '../../../shared/task';
-import { REWARD_LABELS } from '../../model/labels';
+import { headLabels } from '../../model/labels';
 import type { PreparedTraining } from '../prepare';
 import type { Product, ProductFacts } from './product';
 
@@ -65,7 +65,7 @@ export class AdapterProduct implements Product {
     } = this;
     const target_modules =
       recipe.lora.init_adapter === null ? recipe.lora.target_modules : config.target_modules;
-    const labels = recipe.task === 'reward' ? REWARD_LABELS : data.labels;
+    const labels = headLabels(recipe.task, data.labels);
     return {
       task: modelTaskOf(recipe.task),
       labels,

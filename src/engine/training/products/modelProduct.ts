@@ -9,7 +9,9 @@ import type { BaseModel } from '../../../formats/baseModel';
 import type { Model } from '../../../models/model';
 import { replaceFolder } from '../../../common/atomicWrite';
 import { openFolderTarget } from '../../merge/folderTarget';
+import type { Recipe } from '../../../shared/recipe';
 import { EMPTY_ADAPTER } from '../../model/backend';
+import { headLabels } from '../../model/labels';
 import type { PreparedTraining } from '../prepare';
 import type { Product } from './product';
 
@@ -31,6 +33,7 @@ export class ModelProduct implements Product {
 
   constructor(
     private readonly prepared: PreparedTraining,
+    private readonly recipe: Pick<Recipe, 'task'>,
     private readonly model: Model,
   ) {}
 
@@ -76,7 +79,7 @@ export class ModelProduct implements Product {
         output: folder,
         dtype: 'float32',
         max_shard_size: null,
-        labels: data.labels,
+        labels: headLabels(this.recipe.task, data.labels),
         top: null,
         retie: null,
       },

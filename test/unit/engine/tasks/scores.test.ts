@@ -3,7 +3,8 @@ import type { LabelSet } from '../../../../src/data/tasks/labelSet';
 import type { Batch } from '../../../../src/data/examples/batch';
 import { entitiesOf, isEntityScheme } from '../../../../src/engine/tasks/entities';
 import { labelText } from '../../../../src/engine/tasks/predict';
-import { scorerOf, ranksOf } from '../../../../src/engine/tasks/scores';
+import { ranksOf } from '../../../../src/engine/tasks/correlation';
+import { scorerOf } from '../../../../src/engine/tasks/scores';
 import type { Task } from '../../../../src/shared/task';
 
 const batch = (labels: readonly number[], rows: number, length = 1): Batch => ({

@@ -4,6 +4,7 @@ import { describeTruncated } from '../../../../src/engine/training/prepare';
 const statistics = (examples: number, truncated: number, longest: number) => ({
   examples,
   truncated,
+  sequences: 1,
   longest,
   tokens: 0,
   labelled_tokens: 0,

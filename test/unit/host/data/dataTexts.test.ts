@@ -19,6 +19,7 @@ const dataset: CheckedDataset = {
     labelled_tokens: 15_000,
     longest: 600,
     truncated: 1,
+    sequences: 1,
   },
   lengths: [
     { from: 0, to: 99, rows: 1000 },

@@ -63,6 +63,12 @@ describe('the gradient is that of the sum', () => {
       { loss: 'CosineSimilarityLoss' },
     ],
     ['CoSENT', at(2, { labels: Float32Array.of(1, 0, 0.5) }), { loss: 'CoSENTLoss', scale: 3 }],
+    ['weighted triplets', at(3, { weights: Float32Array.of(0.5, 3, 1) }), { loss: 'TripletLoss' }],
+    [
+      'triplets of cosines',
+      at(3, {}),
+      { loss: 'TripletLoss', triplet_distance: 'cosine', triplet_margin: 1 },
+    ],
     ['shortened', at(4, {}), { matryoshka_dims: [4, 2], matryoshka_weights: [1, 0.5], scale: 3 }],
   ])('%s', (_, batch, change) => {
     const settings = { ...DEFAULT_EMBEDDING, ...change };
