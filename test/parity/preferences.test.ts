@@ -4,6 +4,8 @@ import { readPeftAdapter } from '../../src/formats/peft/read';
 import type { Comparison, LabelledInput, Model } from '../../src/models/model';
 import { hasReference, type Objective } from '../../src/shared/objective';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import { collate } from '../../src/data/examples/batch';
+import { ktoCut, mismatchedRows } from '../support/ktoCut';
 import {
   adapterGap,
   gap,
@@ -182,4 +184,19 @@ describe.each(PREFERENCE_TRAJECTORIES)('ten steps of %s', (name) => {
     model.dispose();
     reference?.dispose();
   });
+});
+
+it("measures the KL divergence of kto with TRL's answers where max_length cuts them", async () => {
+  const rows = await mismatchedRows();
+  expect(rows.map(({ answer }) => [...answer.input_ids])).toEqual(ktoCut.KL_input_ids);
+  const objective = objectiveFor('kto', {});
+  for (const [adapter, wanted] of [
+    ['kto-kl/adapter', ktoCut.policy],
+    [null, ktoCut.reference],
+  ] as const) {
+    const model = await load(objective, adapter);
+    const logps = await model.logProbabilities(collate(rows, 0));
+    wanted.forEach((want, i) => expectNear(logps[i]!, want, 1e-5, `row ${i}`));
+    model.dispose();
+  }
 });

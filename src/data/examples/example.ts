@@ -88,6 +88,8 @@ export interface UnpairedExample {
   readonly kind: 'unpaired';
   readonly line: number;
   readonly answer: Sequence;
+  /** What max_length cuts off the answer, as far as it fits after a shorter prompt. */
+  readonly rest: Sequence;
   readonly desirable: boolean;
   /** See `UnpairedRow`. */
   readonly stated: number | null;

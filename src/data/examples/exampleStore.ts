@@ -208,9 +208,9 @@ function encodeUnweighted(example: StoredExample): Int32Array {
       return joined(head, [signed(chosen), signed(rejected)]);
     }
     case 'unpaired': {
-      const { line, answer, desirable, stated } = example;
+      const { line, answer, rest, desirable, stated } = example;
       const head = [FORM.unpaired, line, answer.input_ids.length, Number(desirable)];
-      return joined([...head, ...numberBits([stated])], [signed(answer)]);
+      return joined([...head, ...numberBits([stated])], [signed(answer), signed(rest)]);
     }
   }
 }
@@ -299,10 +299,11 @@ function preferenceOf(line: number, length: number, rest: Int32Array): Preferenc
   };
 }
 
-function unpairedOf(line: number, rest: Int32Array): UnpairedExample {
-  const [stated = null] = numbersOf(rest.subarray(1, 2));
-  const answer = sequenceOf(rest.subarray(2));
-  return { kind: 'unpaired', line, answer, desirable: rest[0] === 1, stated };
+function unpairedOf(line: number, length: number, record: Int32Array): UnpairedExample {
+  const [stated = null] = numbersOf(record.subarray(1, 2));
+  const answer = sequenceOf(record.subarray(2, 2 + length));
+  const rest = sequenceOf(record.subarray(2 + length));
+  return { kind: 'unpaired', line, answer, rest, desirable: record[0] === 1, stated };
 }
 
 function decodeExample(record: Int32Array): StoredExample {
@@ -328,7 +329,7 @@ function decodeUnweighted(record: Int32Array): StoredExample {
     case FORM.preference:
       return preferenceOf(line, length, record.subarray(3));
     case FORM.unpaired:
-      return unpairedOf(line, record.subarray(3));
+      return unpairedOf(line, length, record.subarray(3));
     case FORM.tokens:
       return { kind: 'tokens', line, input_ids: first, labels: second };
     case FORM.group:

@@ -3,8 +3,9 @@ import { countOf } from '../../shared/values';
 import type { ProblemCollector } from '../dataset/problems';
 import type { PreferenceRow, Row, TextRow, UnpairedRow } from '../rows/row';
 import { ROW_SETTINGS } from '../rows/settings';
-import type { Sequence } from './example';
+import type { Example, Sequence } from './example';
 import {
+  sequenceOf,
   textTokenizer,
   type RowTokenizer,
   type TokenizedRow,
@@ -52,6 +53,11 @@ function refuseWeight(row: Row, problems: ProblemCollector): null {
   return null;
 }
 
+const partOf = ({ input_ids, labels }: Sequence, from: number, to?: number): Sequence => ({
+  input_ids: input_ids.slice(from, to),
+  labels: labels.slice(from, to),
+});
+
 class Encoder {
   constructor(
     private readonly texts: RowTokenizer<TextRow>,
@@ -87,12 +93,25 @@ class Encoder {
     const { line, desirable, stated } = row;
     const answer = this.texts.add(row.answer);
     if (!answer) return null;
-    const [own] = this.withLabels([answer]) as [Sequence];
+    const encoded = answer.encoded!;
+    const { max_length } = this.settings;
+    // behind a prompt of one token, this much of the answer is left
+    const start = encoded.labelled[0]?.start ?? 0;
+    const whole = sequenceOf(encoded, 'assistant', max_length + Math.max(0, start - 1));
+    const example = { ...answer.example, ...whole } as Example;
+    const [own] = this.withLabels([{ ...answer, example }]) as [Sequence];
     return {
       row,
       length: answer.length,
-      encoded: answer.encoded!,
-      example: { kind: 'unpaired', line, answer: own, desirable, stated },
+      encoded,
+      example: {
+        kind: 'unpaired',
+        line,
+        answer: partOf(own, 0, max_length),
+        rest: partOf(own, max_length),
+        desirable,
+        stated,
+      },
     };
   }
 

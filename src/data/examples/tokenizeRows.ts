@@ -11,7 +11,7 @@ import { isStandardRole } from '../rows/roles';
 import { contentOf } from '../chat/chat';
 import { JinjaError } from '../chat/jinja/template';
 import { foldSystem } from '../chat/systemMessage';
-import type { Example, TokensExample } from './example';
+import type { Example, Sequence, TokensExample } from './example';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import type { Row, TextRow, Weighted } from '../rows/row';
 
@@ -192,10 +192,11 @@ function withoutSystem(
 }
 
 function toExample(
-  { row, ids, labelled, unlearnt }: Encoded,
+  encoded: Encoded,
   settings: TokenizeSettings,
   problems: ProblemCollector,
 ): TokensExample | null {
+  const { row, ids, labelled } = encoded;
   const { max_length, tokenizer, vocab_size = tokenizer.vocab_size } = settings;
   const outside = ids.findIndex((id) => id >= vocab_size);
   if (outside >= 0) {
@@ -209,10 +210,8 @@ function toExample(
     );
     return null;
   }
-  const input_ids = Int32Array.from(ids.length > max_length ? ids.slice(0, max_length) : ids);
-  const labels = settings.labels === 'all' ? input_ids.slice() : labelsOf(input_ids, labelled);
-  for (const { start, end } of unlearnt) labels.fill(NO_LABEL, start, end);
-  if (countLabels(labels) > 0) return { kind: 'tokens', line: row.line, input_ids, labels };
+  const sequence = sequenceOf(encoded, settings.labels, max_length);
+  if (countLabels(sequence.labels) > 0) return { kind: 'tokens', line: row.line, ...sequence };
   const { unlabelled_rows } = settings.rows ?? ROW_SETTINGS;
   if (unlabelled_rows === 'error')
     problems.error(
@@ -225,6 +224,18 @@ function toExample(
       row.line,
     );
   return null;
+}
+
+/** The first tokens of an encoded row, at most so many, and their labels. */
+export function sequenceOf(
+  { ids, labelled, unlearnt }: EncodedRow,
+  wanted: TokenizeSettings['labels'],
+  most: number,
+): Sequence {
+  const input_ids = Int32Array.from(ids.length > most ? ids.slice(0, most) : ids);
+  const labels = wanted === 'all' ? input_ids.slice() : labelsOf(input_ids, labelled);
+  for (const { start, end } of unlearnt) labels.fill(NO_LABEL, start, end);
+  return { input_ids, labels };
 }
 
 /** The ids in the labelled spans, -100 elsewhere. */

@@ -60,7 +60,15 @@ export function planComparisons(
     },
     fingerprint: hashOf(
       JSON.stringify([
-        [objective.method, size, seed, max_length, shuffle, method],
+        // kto: answers are whole before another prompt's cuts them, unlike in older versions
+        [
+          objective.method === 'kto' ? 'kto, whole answers' : objective.method,
+          size,
+          seed,
+          max_length,
+          shuffle,
+          method,
+        ],
         rows,
         [lora.init_adapter, lora.frozen_adapters],
         [base.name, base.parameters, base.weight_files, step_plan],

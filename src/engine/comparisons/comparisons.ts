@@ -123,11 +123,7 @@ export class Comparisons {
   /** Log-probabilities of each prompt with the answer of the row before it, as in TRL. */
   private async mismatched(examples: readonly UnpairedExample[]): Promise<Float64Array> {
     const { model, collate, max_length } = this.parts;
-    const others = examples.map((example, i): Example => ({
-      ...example,
-      answer: withAnswerOf(example.answer, examples.at(i - 1)!.answer, max_length),
-    }));
-    return model.logProbabilities(await collate(others));
+    return model.logProbabilities(await collate(mismatchedExamples(examples, max_length)));
   }
 }
 
@@ -141,8 +137,25 @@ const asUnpaired = (example: Example): UnpairedExample => {
   return example;
 };
 
+/**
+ * Each prompt of a batch with the whole answer of the row before it, cut to `max_length` only then,
+ * as in TRL.
+ */
+export const mismatchedExamples = (
+  examples: readonly UnpairedExample[],
+  max_length: number,
+): UnpairedExample[] =>
+  examples.map((example, i) => {
+    const { answer, rest } = examples.at(i - 1)!;
+    const whole = {
+      input_ids: Int32Array.from([...answer.input_ids, ...rest.input_ids]),
+      labels: Int32Array.from([...answer.labels, ...rest.labels]),
+    };
+    return { ...example, answer: withAnswerOf(example.answer, whole, max_length) };
+  });
+
 /** The prompt of one sequence with the answer of another, cut to `max_length`. */
-export function withAnswerOf(prompt: Sequence, answer: Sequence, max_length: number): Sequence {
+function withAnswerOf(prompt: Sequence, answer: Sequence, max_length: number): Sequence {
   const start = (sequence: Sequence) => sequence.labels.findIndex((label) => label !== NO_LABEL);
   const promptEnd = start(prompt);
   const answerStart = start(answer);
