@@ -8,7 +8,8 @@ export type BestMetric = 'loss' | ScoreName;
 /** The choices for training.metric_for_best_model. */
 export const BEST_METRICS: readonly [BestMetric, ...BestMetric[]] = ['loss', ...SCORE_NAMES];
 
-const isBestMetric = (name: unknown): name is BestMetric =>
+/** Whether a name is one of them. */
+export const isBestMetric = (name: unknown): name is BestMetric =>
   BEST_METRICS.some((own) => own === name);
 
 /** Whether a higher value of a metric is better. */
@@ -40,8 +41,18 @@ export const isBetter = (value: number, other: number, metric: BestMetric): bool
   isGreaterBetter(metric) ? value > other : value < other;
 
 const CLASSIFICATION: readonly ScoreName[] = ['accuracy', 'f1'];
+const CALLS: readonly ScoreName[] = [
+  'calls_right',
+  'calls_parsed',
+  'calls_named',
+  'calls_arguments',
+];
+
+/** Whether a metric says how a model calls tools, which only some rows ask it to. */
+export const isOfCalls = (metric: BestMetric): boolean => CALLS.some((own) => own === metric);
+
 const SCORES_OF_TASKS: Readonly<Record<Task, readonly ScoreName[]>> = {
-  causal_lm: ['perplexity'],
+  causal_lm: ['perplexity', ...CALLS],
   seq_cls: [...CLASSIFICATION, 'rmse', 'pearson'],
   token_cls: CLASSIFICATION,
   image_cls: CLASSIFICATION,

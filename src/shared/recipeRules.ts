@@ -1,6 +1,6 @@
 import { objectiveFaults } from './objective';
 import type { Recipe, TrainingSettings } from './recipe';
-import { isGreaterBetter, metricsOfTask } from './bestMetric';
+import { isGreaterBetter, isOfCalls, metricsOfTask } from './bestMetric';
 import { parametersOf, type SchedulerParameter } from './schedulers';
 
 /** A key whose value does not fit that of another key; the message is a full sentence. */
@@ -60,6 +60,11 @@ function bestContradictions(recipe: Recipe): Contradiction[] {
     problems.push({
       key: 'training.metric_for_best_model',
       message: `Evaluations of ${recipe.task} have no "${metric}". They have ${known.join(', ')}.`,
+    });
+  if (isOfCalls(metric) && recipe.samples.sample_steps === 0)
+    problems.push({
+      key: 'training.metric_for_best_model',
+      message: `Calls are counted with the samples: "${metric}" needs samples.sample_steps above 0.`,
     });
   if (greater_is_better !== null && greater_is_better !== isGreaterBetter(metric))
     problems.push({

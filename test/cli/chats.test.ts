@@ -224,6 +224,16 @@ describe("a token beyond the embedding's rows", () => {
   });
 });
 
+it('no call is what best/ is chosen by where no row for validation has one', async () => {
+  const recipe = makeRecipe(
+    { top: { base: base() }, training: { metric_for_best_model: 'calls_right' } },
+    Array.from({ length: 8 }, (_, i) => ({ prompt: `q${i}`, completion: 'a' })),
+  );
+  const { code, stderr } = await cli('train', recipe, '--run-dir', path.join(tempFolder(), 'run'));
+  expect(code).toBe(1);
+  expect(stderr).toContain('no answer of the validation set calls a tool');
+});
+
 describe('a model that has learnt to call a tool', () => {
   const rows = [{ messages: [ask, { role: 'assistant', content: null, tool_calls: [call] }] }];
   const tools = [{ type: 'function', function: { name: 'look', parameters: { type: 'object' } } }];
@@ -231,7 +241,13 @@ describe('a model that has learnt to call a tool', () => {
   it('is counted in evaluations, and answers with calls', async () => {
     const data = path.join(tempFolder(), 'rows.jsonl');
     writeFileSync(data, `${JSON.stringify(rows[0])}\n`);
-    const training = { max_length: 64, max_steps: 80, eval_steps: 80, learning_rate: 0.02 };
+    const training = {
+      max_length: 64,
+      max_steps: 80,
+      eval_steps: 80,
+      learning_rate: 0.02,
+      metric_for_best_model: 'calls_right' as const,
+    };
     const recipe = makeRecipe(
       { top: { base: base(), validation: data, tools, samples: { sample_steps: 80 } }, training },
       rows,
@@ -239,6 +255,7 @@ describe('a model that has learnt to call a tool', () => {
     const runDir = await train(recipe);
     const evaluations = metricsOf(runDir).filter((line) => line.kind === 'eval');
     expect(evaluations.map(({ scores }) => scores?.calls_right)).toEqual([0, 1]);
+    expect(recordOf(runDir).result.best_metric).toEqual({ name: 'calls_right', value: 1 });
     const model = [
       '--base',
       recordOf(runDir).recipe.base,

@@ -100,7 +100,10 @@ const describeSteps = (steps: ReadonlyMap<SweepRun, StepLine>): string =>
 
 function describeEnd({ state, result, error }: SweptRun): string {
   const loss = result?.best_validation_loss ?? null;
-  const best = loss === null ? '' : `, best validation loss ${loss.toFixed(4)}`;
+  const metric = result?.best_metric;
+  const score = metric ? `, best ${metric.name} ${metric.value.toFixed(4)}` : '';
+  const best =
+    loss === null ? '' : `${score}, ${metric ? '' : 'best '}validation loss ${loss.toFixed(4)}`;
   const head = `${state} after ${countOf(result?.steps ?? 0, 'step')}${best}`;
   return error === null ? head : `${head}\n  ${indentedLines(error)}`;
 }

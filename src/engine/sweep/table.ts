@@ -1,5 +1,5 @@
 import { countOf } from '../../shared/values';
-import { placesOf } from '../../shared/sweep/ranking';
+import { placesOf, rankedBy, type JudgedRun } from '../../shared/sweep/ranking';
 import { shortNames } from '../../shared/sweep/recipeKeys';
 import type { SweepRecord } from '../../shared/sweep/record';
 import { valueText } from '../../shared/sweep/valueText';
@@ -13,17 +13,18 @@ export interface RankedRun extends SweptRun {
 
 /** The runs by their places; those without one come last, in their order. */
 export function rankRuns(runs: readonly SweptRun[]): readonly RankedRun[] {
-  const places = placesOf(
-    runs.map(({ state, result }) => ({
-      finished: state === 'completed',
-      validation: result?.best_validation_loss ?? null,
-      training: result?.last_loss ?? null,
-    })),
-  );
+  const places = placesOf(runs.map(judged));
   return runs
     .map((run, i) => ({ ...run, place: places[i] ?? null }))
     .sort((a, b) => (a.place ?? Infinity) - (b.place ?? Infinity) || 0);
 }
+
+const judged = ({ state, result }: SweptRun): JudgedRun => ({
+  finished: state === 'completed',
+  best: result?.best_metric ?? null,
+  validation: result?.best_validation_loss ?? null,
+  training: result?.last_loss ?? null,
+});
 
 /** A ranked run as `--json` prints it. */
 export const runFacts = ({ run, dir, state, result, seconds, error, place }: RankedRun) => ({
@@ -33,6 +34,7 @@ export const runFacts = ({ run, dir, state, result, seconds, error, place }: Ran
   values: run.values,
   run_dir: dir,
   state,
+  best_metric: result?.best_metric ?? null,
   best_validation_loss: result?.best_validation_loss ?? null,
   best_step: result?.best_step ?? null,
   last_loss: result?.last_loss ?? null,
@@ -45,17 +47,19 @@ const NONE = '–';
 
 /** The runs as lines of a table: one for each run, the best first. */
 export function describeRuns({ vary }: SweepRecord, runs: readonly RankedRun[]): string[] {
+  const metric = rankedBy(runs.map(judged));
+  const isByLoss = metric === 'loss';
   const head = [
     '',
     ...shortNames(vary.map(({ key }) => key)),
-    'best validation',
+    ...(isByLoss ? ['best validation'] : [`best ${metric}`, 'validation']),
     'at step',
     'last loss',
     'steps',
     'time',
     'state',
   ];
-  const rows = [head, ...runs.map(rowOf)];
+  const rows = [head, ...runs.map((run) => rowOf(run, isByLoss))];
   const widths = head.map((_, k) => Math.max(...rows.map((row) => row[k]!.length)));
   const isLast = (k: number) => k === head.length - 1;
   return rows.map((row) =>
@@ -63,9 +67,13 @@ export function describeRuns({ vary }: SweepRecord, runs: readonly RankedRun[]):
   );
 }
 
-const rowOf = ({ run, state, result, seconds, place }: RankedRun): readonly string[] => [
+const rowOf = (
+  { run, state, result, seconds, place }: RankedRun,
+  isByLoss: boolean,
+): readonly string[] => [
   place === null ? NONE : String(place),
   ...run.values.map(valueText),
+  ...(isByLoss ? [] : [result?.best_metric?.value.toFixed(4) ?? NONE]),
   result?.best_validation_loss?.toFixed(4) ?? NONE,
   result?.best_step?.toString() ?? NONE,
   result?.last_loss?.toFixed(4) ?? NONE,

@@ -7,7 +7,9 @@ import type { LabelSet } from '../../data/tasks/labelSet';
 import type { BaseModel } from '../../formats/baseModel';
 import { refuseUnreadable } from '../../formats/unreadable';
 import type { Adapter } from '../../lora/adapter';
-import type { Problem } from '../../shared/errors';
+import { isOfCalls } from '../../shared/bestMetric';
+import { firstPathOf } from '../../shared/datasetSources';
+import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES, type StepPlan } from '../../shared/run';
 import { countOf } from '../../shared/values';
@@ -85,6 +87,11 @@ export async function prepareTraining(
     const step_plan = await planResources(inputs, hooks);
     const teacher = await planTeacher(inputs, step_plan, hooks);
     const isSampled = tokenizer !== null && recipe.task === 'causal_lm';
+    const questions =
+      isSampled && recipe.samples.sample_steps > 0
+        ? callQuestions(data.call_answers, tokenizer)
+        : [];
+    if (questions.length === 0) refuseCallMetric(recipe);
     return {
       base,
       tokenizer,
@@ -94,16 +101,30 @@ export async function prepareTraining(
       frozen: plan.frozen,
       ...(await plan.create()),
       prompts: isSampled ? samplePrompts(recipe, data, tokenizer, hooks.warn) : [],
-      questions:
-        isSampled && recipe.samples.sample_steps > 0
-          ? callQuestions(data.call_answers, tokenizer)
-          : [],
+      questions,
     };
   } catch (error) {
     closing.forEach((close) => close());
     await base.close();
     throw error;
   }
+}
+
+/** @throws LoraError('recipe') where the best weights are to be chosen by calls, but none is known */
+function refuseCallMetric({ training, validation, dataset }: Recipe): void {
+  const { metric_for_best_model: metric } = training;
+  if (!isOfCalls(metric)) return;
+  throw new LoraError(
+    'recipe',
+    `Evaluations of these rows have no "${metric}": no answer of the validation set calls a tool.`,
+    {
+      place: {
+        file: validation ?? firstPathOf(dataset),
+        key: 'training.metric_for_best_model',
+      },
+      fix: 'Give rows for validation whose answers call tools, or choose another metric_for_best_model.',
+    },
+  );
 }
 
 /** Warns of rows that are left out, and lists them in the run's folder. */

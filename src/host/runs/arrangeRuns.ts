@@ -1,9 +1,11 @@
 import path from 'node:path';
+import type { BestMetric } from '../../shared/bestMetric';
 import { sweepName, sweepOf, varyRankAlone } from '../../shared/sweep/places';
+import { placesOf, rankedBy } from '../../shared/sweep/ranking';
 import { formatLoss } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
 import type { RunSummary } from './run';
-import { stateName } from './treeRow';
+import { scoreText, stateName } from './treeRow';
 
 /** By what the Runs view can group runs. */
 export const GROUPINGS = ['none', 'state', 'base', 'dataset', 'recipe', 'rank'] as const;
@@ -107,23 +109,25 @@ function labelOf(key: string, by: Exclude<Grouping, 'none'>): string {
 export function describeGroup({ runs, sweep }: RunGroup): string {
   if (sweep === null) return formatNumber(runs.length);
   const done = runs.filter(({ state }) => state === 'completed');
-  const best = done.reduce<RunSummary | null>(
-    (a, b) =>
-      b.validationLoss !== null && b.validationLoss < (a?.validationLoss ?? Infinity) ? b : a,
-    null,
-  );
+  const judged = done.map((run) => ({
+    finished: true,
+    best: run.bestScore,
+    validation: run.validationLoss,
+    training: null,
+  }));
+  const best = done[placesOf(judged).indexOf(1)];
   const parts = [
     done.length === runs.length
       ? t('{0} {0|run|runs}', runs.length)
       : t('{0} of {1} completed', done.length, runs.length),
-    best === null ? null : describeBest(best, isOfRanks(runs)),
+    best ? describeBest(best, rankedBy(judged), isOfRanks(runs)) : null,
   ];
   return parts.filter((part) => part !== null).join(' · ');
 }
 
-function describeBest(best: RunSummary, isByRank: boolean): string {
-  const loss = formatLoss(best.validationLoss!);
+function describeBest(best: RunSummary, metric: BestMetric, isByRank: boolean): string {
+  const value = metric === 'loss' ? formatLoss(best.validationLoss!) : scoreText(best.bestScore!);
   return isByRank
-    ? t('best r{0} · {1}', best.r ?? '–', loss)
-    : t('best {0} · {1}', best.name, loss);
+    ? t('best r{0} · {1}', best.r ?? '–', value)
+    : t('best {0} · {1}', best.name, value);
 }

@@ -5,7 +5,9 @@ import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { asTemplateVariables, type TemplateVariables } from '../../shared/chatVariables';
 import { asTools, type Tools } from '../../shared/tools';
 import type { TrainingMethod } from '../../shared/recipe';
-import { methodOf, type RunRecord, type RunState } from '../../shared/run';
+import { isBestMetric } from '../../shared/bestMetric';
+import { isObject } from '../../shared/values';
+import { methodOf, type MetricValue, type RunRecord, type RunState } from '../../shared/run';
 import type { RemoteRun, RunSnapshot } from './readRun';
 import { NO_NOTES, type RunNotes } from './runNotes';
 
@@ -31,6 +33,8 @@ export interface RunSummary {
   readonly totalSteps: number | null;
   readonly lastLoss: number | null;
   readonly validationLoss: number | null;
+  /** The score that its best weights were chosen by; null: the loss. */
+  readonly bestScore: MetricValue | null;
   readonly secondsLeft: number | null;
   readonly phase: EngineProgress['phase'] | null;
   /** Absolute path of the adapter; null until it was saved. */
@@ -74,6 +78,7 @@ const EMPTY = {
   totalSteps: null,
   lastLoss: null,
   validationLoss: null,
+  bestScore: null,
   secondsLeft: null,
   phase: null,
   adapter: null,
@@ -108,6 +113,7 @@ function fromRecord(
     method,
     r: method === 'lora' ? recipe.lora.r : null,
     validationLoss: result.best_validation_loss ?? null,
+    bestScore: scoreOf(result.best_metric),
     adapter: result.adapter === null ? null : path.join(dir, result.adapter),
     model: typeof result.model === 'string' ? path.join(dir, result.model) : null,
     recipePath: record.recipe_path,
@@ -120,6 +126,12 @@ function fromRecord(
     remote,
   };
 }
+
+/** The score that best/ was chosen by, if the record has one. */
+const scoreOf = (score: unknown): MetricValue | null =>
+  isObject(score) && isBestMetric(score['name']) && typeof score['value'] === 'number'
+    ? { name: score['name'], value: score['value'] }
+    : null;
 
 function progressOf(record: RunRecord, state: RunState, { status, progress, step }: LiveRun) {
   return {

@@ -31,6 +31,7 @@ function numbersOf(run: RunSummary, record: RunRecord | undefined): TableRow['nu
     r: run.r,
     alpha: run.r === null ? null : numberAt(lora, 'lora_alpha'),
     loss: lossOf(run),
+    score: run.bestScore?.value ?? null,
     validation: run.validationLoss,
     training: run.lastLoss,
     steps: run.step,
@@ -48,6 +49,7 @@ function textsOf(run: RunSummary, record: RunRecord | undefined): TableRow['text
   const sweep = sweepOf(run.recipePath);
   return {
     state: stateName(run.state),
+    metric: run.bestScore?.name ?? '',
     base: nameOf(run.base),
     dataset: nameOf(run.dataset),
     recipe: nameOf(run.recipePath),

@@ -1,3 +1,4 @@
+import type { MetricValue } from '../../shared/run';
 import { formatAge, formatDuration, formatLoss } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
 import { isUnattended } from '../targets/reattach';
@@ -157,6 +158,9 @@ function lossText(run: RunSummary): string | null {
   return run.lastLoss === null ? null : t('loss {0}', formatLoss(run.lastLoss));
 }
 
+/** A score under the name that recipes have for it: accuracy 0.93. */
+export const scoreText = ({ name, value }: MetricValue): string => `${name} ${formatLoss(value)}`;
+
 /** The step, as in 12/300; before the first one, what the engine is doing. */
 export function stepText(run: RunSummary): string {
   if (run.step > 0)
@@ -223,6 +227,7 @@ function detailsOf(run: RunSummary, now: number): [string, string][] {
       t('Best validation loss'),
       run.validationLoss === null ? null : formatLoss(run.validationLoss),
     ],
+    [t('Best score'), run.bestScore && scoreText(run.bestScore)],
     [
       t('Method'),
       run.method === 'full'

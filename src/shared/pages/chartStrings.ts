@@ -1,3 +1,5 @@
+import type { ScoreName } from '../metrics/table';
+
 /** The texts of every page with charts, in English. {0}, {1} are replaced by values. */
 export const CHART_STRINGS = {
   smoothing: 'Smoothing',
@@ -22,6 +24,25 @@ export const CHART_STRINGS = {
     'Use the arrow keys to move along the values, plus and minus to zoom, Escape to show all.',
   copyMarkdown: 'Copy as Markdown',
 } as const;
+
+/** Names of the scores of a validation set. */
+export const SCORE_STRINGS = {
+  'series.perplexity': 'perplexity',
+  'series.calls_right': 'calls all right',
+  'series.calls_parsed': 'calls that parse',
+  'series.calls_named': 'calls of the right tools',
+  'series.calls_arguments': 'calls with equal arguments',
+  'series.accuracy': 'accuracy',
+  'series.f1': 'F1',
+  'series.rmse': 'root mean squared error',
+  'series.pearson': 'correlation',
+  'series.cosine': 'cosine of pairs',
+  'series.retrieval': 'nearest neighbour is the partner',
+  'series.spearman': 'rank correlation',
+  'series.ndcg_at_10': 'NDCG@10',
+  'series.mrr_at_10': 'MRR@10',
+  'series.recall_at_10': 'recall@10',
+} as const satisfies Readonly<Record<`series.${ScoreName}`, string>>;
 
 /** Names of the states of a run. */
 export const STATE_STRINGS = {

@@ -14,6 +14,8 @@ describe('what best/ is chosen by', () => {
 
   it.each<[object]>([
     [{ training: { metric_for_best_model: 'perplexity', greater_is_better: false } }],
+    [{ training: { metric_for_best_model: 'calls_right' } }],
+    [{ task: 'reranker', training: { metric_for_best_model: 'ndcg_at_10' } }],
     [{ task: 'seq_cls', training: { metric_for_best_model: 'pearson' } }],
     [{ task: 'embedding', training: { metric_for_best_model: 'retrieval' } }],
     [{ training: { early_stopping_patience: 2, early_stopping_threshold: 0.1 } }],
@@ -28,6 +30,10 @@ describe('what best/ is chosen by', () => {
         problem_type: 'regression',
         training: { metric_for_best_model: 'f1' },
       },
+    ],
+    [
+      'metric_for_best_model',
+      { training: { metric_for_best_model: 'calls_right' }, samples: { sample_steps: 0 } },
     ],
     ['greater_is_better', { training: { greater_is_better: true } }],
     ['early_stopping_threshold', { training: { early_stopping_threshold: 0.1 } }],

@@ -101,6 +101,38 @@ test('draws losses over ranks, with a line through the finished runs', () => {
   expect(sweepChart(rows(newRun('/x', 'x')), ['lora.r'])).toBeNull();
 });
 
+describe('runs that were chosen by a score', () => {
+  const run = (r: number, accuracy: number, loss: number, metric = 'accuracy'): OverlayRun => ({
+    ...runOf(`/${r}`, r, { ...evalLine(4, loss), scores: { accuracy } }),
+    record: {
+      recipe: { lora: { r }, training: { metric_for_best_model: metric } },
+    } as unknown as RunRecord,
+  });
+
+  test('are compared by it', () => {
+    const rows = overlayRows([run(1, 0.5, 1), run(2, 0.9, 3), run(4, 0.905, 2)], ['lora.r']);
+    expect(rows.map(({ best, validation, place }) => [best, validation, place])).toEqual([
+      [0.5, 1, 3],
+      [0.9, 3, 2],
+      [0.905, 2, 1],
+    ]);
+    expect([lowestRank(rows)?.enough.r, lowestRank(rows)?.best.r]).toEqual([2, 4]);
+    expect(bestRuns(rows)?.near.map(({ r }) => r)).toEqual([2]);
+    const { lines, limit } = sweepChart(rows, ['lora.r'])!;
+    const heights = lines[0]!.points.map(({ y }) => y);
+    expect(heights[2]!).toBeLessThan(heights[1]!);
+    expect(limit!).toBeGreaterThan(heights[1]!);
+  });
+
+  test('are compared by the loss where they were chosen by different ones', () => {
+    const rows = overlayRows([run(1, 0.5, 1), run(2, 0.9, 3, 'f1')], ['lora.r']);
+    expect(rows.map(({ metric, best, place }) => [metric, best, place])).toEqual([
+      ['loss', 1, 1],
+      ['loss', 3, 2],
+    ]);
+  });
+});
+
 describe('a sweep of several keys', () => {
   const keys = ['training.seed', 'training.learning_rate', 'lora.r'];
   const run = (seed: number, learning_rate: number, r: number, loss: number) => ({

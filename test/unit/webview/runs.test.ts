@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { asRunsPageState, type TableRow } from '../../../src/shared/pages/runs/protocol';
 import { RUN_COLUMN_IDS, isNumberColumn } from '../../../src/shared/runColumns';
-import { arrangeTable, lowestLoss } from '../../../webview/runs/model/arrange';
+import { arrangeTable, bestOf } from '../../../webview/runs/model/arrange';
 
 const valuesOf = <T>(ids: readonly string[], value: T) =>
   Object.fromEntries(ids.map((id) => [id, value]));
@@ -63,8 +63,15 @@ describe('the table of runs', () => {
     expect(names({ filter: 'loss<0.45 r<=2' })).toEqual([['', 'd']]);
   });
 
-  it('names the lowest loss', () => {
-    expect(lowestLoss(rows)).toBe(0.3);
-    expect(lowestLoss([rows[2]!])).toBeNull();
+  it('names the lowest loss, or the best score that all runs were chosen by', () => {
+    expect(bestOf(rows)).toEqual({ metric: 'loss', value: 0.3 });
+    expect(bestOf([rows[2]!])).toBeNull();
+    const scored = rows.map((own, i) => ({
+      ...own,
+      numbers: { ...own.numbers, score: [0.5, 0.75, null, 0.25][i]! },
+      texts: { ...own.texts, metric: 'accuracy' },
+    }));
+    expect(bestOf(scored)).toEqual({ metric: 'accuracy', value: 0.75 });
+    expect(bestOf([...scored, rows[0]!])).toEqual({ metric: 'loss', value: 0.3 });
   });
 });

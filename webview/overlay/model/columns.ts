@@ -15,12 +15,25 @@ export interface OverlayColumn {
 }
 
 type NumberField =
-  'r' | 'place' | 'parameters' | 'validation' | 'at' | 'loss' | 'time' | 'speed' | 'memory';
+  | 'r'
+  | 'place'
+  | 'parameters'
+  | 'best'
+  | 'validation'
+  | 'at'
+  | 'loss'
+  | 'time'
+  | 'speed'
+  | 'memory';
 
-/** The columns: those of the varied keys and the place for a sweep, otherwise the rank. */
+/**
+ * The columns: those of the varied keys and the place for a sweep, otherwise the rank; and the score
+ * that the runs are compared by, if it is not the loss.
+ */
 export function overlayColumns(
   { t, format }: OverlayPage,
   keys: readonly string[] | null,
+  rows: readonly OverlayRow[],
 ): readonly OverlayColumn[] {
   const number = (id: NumberField, write: (value: number) => string): OverlayColumn => ({
     id,
@@ -32,9 +45,15 @@ export function overlayColumns(
   const value = (loss: number) => format.value(loss);
   const varied =
     keys === null ? [number('r', count)] : [...keyColumns(keys), number('place', count)];
+  const metric = rows[0]?.metric ?? 'loss';
+  const score =
+    metric === 'loss'
+      ? []
+      : [{ ...number('best', value), label: t('column.best', t(`series.${metric}`)) }];
   return [
     ...varied,
     number('parameters', count),
+    ...score,
     number('validation', value),
     number('at', count),
     number('loss', value),

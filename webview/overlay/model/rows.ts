@@ -1,3 +1,10 @@
+import {
+  bestMetricOf,
+  isBetter,
+  isGreaterBetter,
+  metricOf,
+  type BestMetric,
+} from '../../../src/shared/bestMetric';
 import { methodOf, type RunState } from '../../../src/shared/run';
 import { placesOf } from '../../../src/shared/sweep/ranking';
 import type { OverlayRun } from './runs';
@@ -11,13 +18,16 @@ export interface OverlayRow {
   readonly r: number;
   /** Of the keys that the sweep varies. */
   readonly values: readonly unknown[];
-  /** Among the finished runs, 1 for the lowest loss; NaN for others. */
+  /** Among the finished runs, 1 for the best; NaN for others. */
   readonly place: number;
   readonly parameters: number;
+  /** What the runs of the page are compared by. */
+  readonly metric: BestMetric;
+  /** Its best value after a step, and that step. */
+  readonly best: number;
+  readonly at: number;
   /** The lowest validation loss after a step. */
   readonly validation: number;
-  /** Step of the lowest validation loss. */
-  readonly at: number;
   /** Last training loss. */
   readonly loss: number;
   /** Seconds of training. */
@@ -28,16 +38,34 @@ export interface OverlayRow {
   readonly memory: number;
 }
 
-export function overlayRow(run: OverlayRun, keys: readonly string[] = []): OverlayRow {
-  const { dir, name, state, record, history } = run;
-  const evals = history.lines
+/** What all runs were to be chosen by; the validation loss if that differs. */
+function sharedMetric(runs: readonly OverlayRun[]): BestMetric {
+  const [first, ...others] = runs.filter(({ record }) => record !== null);
+  const metric = bestMetricOf(first?.record ?? null);
+  return others.every(({ record }) => bestMetricOf(record) === metric) ? metric : 'loss';
+}
+
+/** The best value of a metric after a step, and that step; NaN where there is none. */
+function bestIn({ history }: OverlayRun, metric: BestMetric) {
+  const measured = history.lines
     .filter((line) => line.kind === 'eval')
-    // the loss at step 0 is the base's, whatever the rank
-    .filter((line) => line.step > 0 && Number.isFinite(line.loss));
-  const best = evals.reduce<(typeof evals)[number] | null>(
-    (a, b) => (a === null || b.loss < a.loss ? b : a),
-    null,
-  );
+    // the evaluation at step 0 is that of the base, whatever the rank
+    .filter((line) => line.step > 0)
+    .map((line) => ({ step: line.step, value: metricOf(line, metric) }))
+    .filter(({ value }) => Number.isFinite(value));
+  return measured.reduce((a, b) => (isBetter(b.value, a.value, metric) ? b : a), {
+    step: NaN,
+    value: isGreaterBetter(metric) ? -Infinity : Infinity,
+  });
+}
+
+export function overlayRow(
+  run: OverlayRun,
+  keys: readonly string[] = [],
+  metric: BestMetric = 'loss',
+): OverlayRow {
+  const { dir, name, state, record, history } = run;
+  const best = bestIn(run, metric);
   const time = history.column('elapsed').at(-1) ?? NaN;
   return {
     dir,
@@ -47,8 +75,10 @@ export function overlayRow(run: OverlayRun, keys: readonly string[] = []): Overl
     values: valuesOf(record, keys),
     place: NaN,
     parameters: record?.trainable_parameters ?? NaN,
-    validation: best?.loss ?? NaN,
-    at: best?.step ?? NaN,
+    metric,
+    best: finiteOr(best.value),
+    at: best.step,
+    validation: finiteOr(bestIn(run, 'loss').value),
     loss: history.column('loss').at(-1) ?? NaN,
     time,
     speed: run.tokens.update(history) / time,
@@ -56,15 +86,19 @@ export function overlayRow(run: OverlayRun, keys: readonly string[] = []): Overl
   };
 }
 
+const finiteOr = (value: number): number => (Number.isFinite(value) ? value : NaN);
+
 /** The rows of runs, with their places; those of a sweep in the order of the varied values. */
 export function overlayRows(
   runs: readonly OverlayRun[],
   keys: readonly string[] | null,
 ): readonly OverlayRow[] {
-  const rows = runs.map((run) => overlayRow(run, keys ?? []));
+  const metric = sharedMetric(runs);
+  const rows = runs.map((run) => overlayRow(run, keys ?? [], metric));
   const places = placesOf(
     rows.map((row) => ({
       finished: isFinished(row),
+      best: metric === 'loss' ? null : { name: metric, value: row.best },
       validation: row.validation,
       training: row.loss,
     })),
@@ -81,46 +115,50 @@ const byValues = (a: OverlayRow, b: OverlayRow): number =>
 export const byRank = (a: OverlayRow, b: OverlayRow): number =>
   (Number.isNaN(a.r) ? Infinity : a.r) - (Number.isNaN(b.r) ? Infinity : b.r) || 0;
 
-/** A loss is good enough if it is within this share of the lowest. */
+/** A run is good enough if its loss or score is within this share of the best. */
 export const CLOSE_ENOUGH = 0.01;
 
 export interface LowestRank {
   /** The lowest rank that is enough. */
   readonly enough: OverlayRow;
-  /** The run with the lowest validation loss. */
+  /** The best run. */
   readonly best: OverlayRow;
 }
 
-/** Whether a run has got as far as its recipe says: only then can its loss be judged. */
+/** Whether a run has got as far as its recipe says: only then can it be judged. */
 export const isFinished = ({ state }: OverlayRow): boolean => state === 'completed';
 
-/** How low the rank can go; null before runs of two ranks have finished with validation losses. */
+/** How low the rank can go; null before runs of two ranks have finished with evaluations. */
 export function lowestRank(rows: readonly OverlayRow[]): LowestRank | null {
   const measured = rows
     .filter(isFinished)
-    .filter(({ r, validation }) => Number.isFinite(r) && Number.isFinite(validation))
+    .filter(({ r, best }) => Number.isFinite(r) && Number.isFinite(best))
     .sort(byRank);
   if (new Set(measured.map(({ r }) => r)).size < 2) return null;
-  const best = measured.reduce((a, b) => (b.validation < a.validation ? b : a));
-  return { best, enough: measured.find(({ validation }) => validation <= limitOf(best))! };
+  const best = measured.reduce((a, b) => (isBetter(b.best, a.best, a.metric) ? b : a));
+  return { best, enough: measured.find((row) => isNear(row, best))! };
 }
 
-/** The finished runs of a sweep by their validation losses. */
+/** The finished runs of a sweep by what they are compared by. */
 export interface BestRuns {
   readonly best: OverlayRow;
-  /** The others that are close enough to the best, the lowest loss first. */
+  /** The others that are close enough to the best, the next best first. */
   readonly near: readonly OverlayRow[];
 }
 
-/** Which values do best; null before runs of two combinations have finished with losses. */
+/** Which values do best; null before runs of two combinations have finished with evaluations. */
 export function bestRuns(rows: readonly OverlayRow[]): BestRuns | null {
   const measured = rows
-    .filter((row) => isFinished(row) && Number.isFinite(row.validation))
-    .sort((a, b) => a.validation - b.validation);
+    .filter((row) => isFinished(row) && Number.isFinite(row.best))
+    .sort((a, b) => (isGreaterBetter(a.metric) ? b.best - a.best : a.best - b.best));
   const [best, ...others] = measured;
   if (!best || new Set(measured.map(({ values }) => identityOf(values))).size < 2) return null;
-  return { best, near: others.filter(({ validation }) => validation <= limitOf(best)) };
+  return { best, near: others.filter((row) => isNear(row, best)) };
 }
 
-/** The highest validation loss that is good enough. */
-export const limitOf = ({ validation }: OverlayRow): number => validation * (1 + CLOSE_ENOUGH);
+const isNear = (row: OverlayRow, best: OverlayRow): boolean =>
+  !isBetter(limitOf(best), row.best, best.metric);
+
+/** The loss or score that is just good enough beside the best one. */
+export const limitOf = ({ best, metric }: OverlayRow): number =>
+  isGreaterBetter(metric) ? best - CLOSE_ENOUGH * Math.abs(best) : best * (1 + CLOSE_ENOUGH);

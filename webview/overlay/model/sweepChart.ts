@@ -1,3 +1,4 @@
+import { isBetter } from '../../../src/shared/bestMetric';
 import { valueText } from '../../../src/shared/sweep/valueText';
 import { bestRuns, isFinished, limitOf, type OverlayRow } from './rows';
 import { compareValues, identityOf } from './sweep';
@@ -30,32 +31,29 @@ export interface SweepChart {
   /** One for each value, where they have room. */
   readonly places: readonly { readonly value: unknown; readonly x: number }[];
   readonly ticks: readonly { readonly value: number; readonly y: number }[];
-  /** y of the loss below which a run is good enough; null while there is no answer. */
+  /** y of the loss or score from which a run is good enough; null while there is no answer. */
   readonly limit: number | null;
 }
 
-/** The chart of the best validation losses over the values of a key; null without a loss. */
+/** The chart of the best losses or scores over the values of a key; null without any. */
 export function sweepChart(
   rows: readonly OverlayRow[],
   keys: readonly string[],
 ): SweepChart | null {
   const [x, line] = axesOf(keys);
   const measured = rows
-    .filter(({ values, validation }) => values[x] !== undefined && Number.isFinite(validation))
+    .filter(({ values, best }) => values[x] !== undefined && Number.isFinite(best))
     .sort((a, b) => compareValues(a.values[x], b.values[x]));
   if (measured.length === 0) return null;
   const found = bestRuns(rows);
   const limit = found && limitOf(found.best);
-  const yOf = scale([
-    ...measured.map(({ validation }) => validation),
-    ...(limit === null ? [] : [limit]),
-  ]);
+  const yOf = scale([...measured.map(({ best }) => best), ...(limit === null ? [] : [limit])]);
   const places = placesOn(keys[x]!, distinct(measured.map(({ values }) => values[x])));
   const xOf = new Map(places.map((place) => [identityOf(place.value), place.x]));
   const pointOf = (row: OverlayRow): SweepPoint => ({
     row,
     x: xOf.get(identityOf(row.values[x]))!,
-    y: yOf.of(row.validation),
+    y: yOf.of(row.best),
     finished: isFinished(row),
   });
   const ofLine = (row: OverlayRow) => (line === null ? null : row.values[line]);
@@ -129,9 +127,9 @@ const distinct = (values: readonly unknown[]): readonly unknown[] => [
   ...new Map(values.map((value) => [identityOf(value), value])).values(),
 ];
 
-function scale(losses: readonly number[]) {
+function scale(values: readonly number[]) {
   const { top, bottom, height } = SWEEP_CHART;
-  const [low, high] = [Math.min(...losses), Math.max(...losses)];
+  const [low, high] = [Math.min(...values), Math.max(...values)];
   const margin = (high - low || Math.abs(high) || 1) * 0.1;
   const [from, to] = [low - margin, high + margin];
   return {
@@ -155,7 +153,8 @@ function pathThrough(points: readonly SweepPoint[]): string {
   const best = new Map<number, SweepPoint>();
   for (const point of points.filter(({ finished }) => finished)) {
     const known = best.get(point.x);
-    if (!known || point.y > known.y) best.set(point.x, point);
+    if (!known || isBetter(point.row.best, known.row.best, point.row.metric))
+      best.set(point.x, point);
   }
   return [...best.values()].map(({ x, y }) => `${x},${y}`).join(' ');
 }

@@ -58,16 +58,23 @@ function rankAnswer({ t, format }: OverlayPage, rows: readonly OverlayRow[]): st
   if (!found) return null;
   const { enough, best } = found;
   const margin = format.percent(CLOSE_ENOUGH);
-  const lowest = format.value(best.validation);
+  const most = format.value(best.best);
   const higherRanksHelp = enough === best && rows.some((row) => isFinished(row) && row.r < best.r);
+  const { metric } = best;
+  if (metric !== 'loss') {
+    const score = t(`series.${metric}`);
+    return higherRanksHelp
+      ? t('sweep.more.score', best.r, most, margin, score)
+      : t('sweep.enough.score', enough.r, format.value(enough.best), margin, most, best.r, score);
+  }
   return higherRanksHelp
-    ? t('sweep.more', best.r, lowest, margin)
-    : t('sweep.enough', enough.r, format.value(enough.validation), margin, lowest, best.r);
+    ? t('sweep.more', best.r, most, margin)
+    : t('sweep.enough', enough.r, format.value(enough.best), margin, most, best.r);
 }
 
 const MOST_NAMED = 4;
 
-/** The values with the lowest loss, and those that come close. */
+/** The values with the best loss or score, and those that come close. */
 function bestAnswer(
   { t, format }: OverlayPage,
   rows: readonly OverlayRow[],
@@ -76,7 +83,12 @@ function bestAnswer(
   const found = bestRuns(rows);
   if (!found) return null;
   const nameOf = ({ values }: OverlayRow) => describeValues(keys, values);
-  const lowest = t('sweep.lowest', nameOf(found.best), format.value(found.best.validation));
+  const { best, metric } = found.best;
+  const first = [nameOf(found.best), format.value(best)] as const;
+  const lowest =
+    metric === 'loss'
+      ? t('sweep.lowest', ...first)
+      : t('sweep.best', ...first, t(`series.${metric}`));
   if (found.near.length === 0) return lowest;
   const named = found.near.slice(0, MOST_NAMED).map(nameOf).join('; ');
   const more = found.near.length > MOST_NAMED ? '; …' : '';
@@ -90,7 +102,7 @@ interface ShownTable {
 }
 
 function markdownOf(page: OverlayPage, { title, keys, rows }: ShownTable): string {
-  const columns = overlayColumns(page, keys);
+  const columns = overlayColumns(page, keys, rows);
   const sorted = sortRows(rows, columns, sortingOf(page.state.choices.sorting, keys));
   const table = markdownTable(
     [page.t('column.run'), ...columns.map(({ label }) => label)],

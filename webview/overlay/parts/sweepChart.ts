@@ -1,4 +1,5 @@
 import { nothing, type TemplateResult } from 'lit-html';
+import type { BestMetric } from '../../../src/shared/bestMetric';
 import { shortNames } from '../../../src/shared/sweep/recipeKeys';
 import { valueText } from '../../../src/shared/sweep/valueText';
 import { html, svg } from '../../shared/html';
@@ -9,7 +10,7 @@ import { SWEEP_CHART, sweepChart, type SweepChart, type SweepLine } from '../mod
 import type { OverlayPage } from '../state';
 import { swatch } from './legend';
 
-/** The best validation loss of each value: what a sweep is about. The table has its numbers. */
+/** The best validation loss or score of each value: what a sweep is about. The table has its numbers. */
 export function sweepChartView(
   page: OverlayPage,
   rows: readonly OverlayRow[],
@@ -22,16 +23,18 @@ export function sweepChartView(
   const { lines, places, ticks, limit } = chart;
   const ranks = isOfRanks(keys);
   const name = shortNames(keys)[chart.x]!;
+  const title = titleOf(page, rows[0]!.metric, ranks ? null : name);
+  const ofScore = rows[0]!.metric === 'loss' ? '' : '.score';
   const isRank = keys[chart.x] === 'lora.r';
   const points = lines.flatMap((line) => line.points);
   const spoken = points.map(({ row }) => pointText(page, keys, row)).join(', ');
   return html`<section class="card ranks" aria-labelledby="ranks-title">
-    <h2 id="ranks-title">${ranks ? t('ranks') : t('sweep.chart', name)}</h2>
+    <h2 id="ranks-title">${title}</h2>
     ${chart.line === null ? nothing : lineKeys(chart, shortNames(keys)[chart.line]!)}
     <svg
       viewBox="0 0 ${width} ${height}"
       role="img"
-      aria-label=${ranks ? t('ranks.label', spoken) : t('sweep.chart.label', name, spoken)}
+      aria-label=${t('sweep.chart.label', title, spoken)}
     >
       ${ticks.map(
         ({ value, y }) =>
@@ -50,10 +53,17 @@ export function sweepChartView(
       ${lines.map((line, index) => lineView(page, keys, line, index))}
     </svg>
     <p class="caption" ?hidden=${limit === null}>
-      ${t(ranks ? 'ranks.limit' : 'sweep.limit', format.percent(CLOSE_ENOUGH))}
+      ${t(`${ranks ? 'ranks.limit' : 'sweep.limit'}${ofScore}`, format.percent(CLOSE_ENOUGH))}
     </p>
     <p class="caption" ?hidden=${points.every(({ finished }) => finished)}>${t('ranks.open')}</p>
   </section>`;
+}
+
+/** `key`: what is varied; null: the rank alone. */
+function titleOf({ t }: OverlayPage, metric: BestMetric, key: string | null): string {
+  if (metric === 'loss') return key === null ? t('ranks') : t('sweep.chart', key);
+  const score = t(`series.${metric}`);
+  return key === null ? t('ranks.score', score) : t('sweep.chart.score', key, score);
 }
 
 /** What the lines are. */
@@ -81,8 +91,8 @@ function lineView(
 }
 
 function pointText({ t, format }: OverlayPage, keys: readonly string[], row: OverlayRow): string {
-  const loss = format.value(row.validation);
+  const value = format.value(row.best);
   return isOfRanks(keys)
-    ? t('ranks.value', row.r, loss)
-    : t('sweep.value', describeValues(keys, row.values), loss);
+    ? t('ranks.value', row.r, value)
+    : t('sweep.value', describeValues(keys, row.values), value);
 }

@@ -16,7 +16,7 @@ export function tableView(
 ): TemplateResult {
   const { t } = page;
   const keys = sweep?.keys ?? null;
-  const columns = overlayColumns(page, keys);
+  const columns = overlayColumns(page, keys, rows);
   const sorting = sortingOf(choices.sorting, keys);
   const sorted = sortRows(rows, columns, sorting);
   const sort = (column: string) => choose(page, { sorting: nextSorting(sorting, column, false) });

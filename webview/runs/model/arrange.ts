@@ -3,6 +3,7 @@ import type {
   TableGrouping,
   TableRow,
 } from '../../../src/shared/pages/runs/protocol';
+import { isBestMetric, isBetter, type BestMetric } from '../../../src/shared/bestMetric';
 import { isNumberColumn, type RunColumnId } from '../../../src/shared/runColumns';
 import { fitsFilter, parseRunFilter } from '../../../src/shared/runFilter';
 import type { TableSorting } from '../../shared/sorting';
@@ -69,9 +70,16 @@ function sortRows(
 const compareTexts = (a: string, b: string): number =>
   a.localeCompare(b, undefined, { numeric: true });
 
-/** The lowest loss of some rows; null when none has one. */
-export const lowestLoss = (rows: readonly TableRow[]): number | null =>
-  rows.reduce<number | null>((lowest, { numbers: { loss } }) => {
-    if (loss === null) return lowest;
-    return lowest === null ? loss : Math.min(lowest, loss);
-  }, null);
+/** The best of some rows by the score that they share, else by the loss; null without any. */
+export function bestOf(
+  rows: readonly TableRow[],
+): { readonly metric: BestMetric; readonly value: number } | null {
+  const name = rows[0]?.texts.metric;
+  const isShared = isBestMetric(name) && rows.every(({ texts }) => texts.metric === name);
+  const metric = isShared ? name : 'loss';
+  const values = rows
+    .map(({ numbers }) => (metric === 'loss' ? numbers.loss : numbers.score))
+    .filter((value) => value !== null);
+  if (values.length === 0) return null;
+  return { metric, value: values.reduce((a, b) => (isBetter(b, a, metric) ? b : a)) };
+}

@@ -16,6 +16,7 @@ export function cellText(row: TableRow, column: RunColumnId, format: Formatter):
 function numberText(column: NumberColumnId, value: number, format: Formatter): string {
   switch (column) {
     case 'loss':
+    case 'score':
     case 'validation':
     case 'training':
       return format.value(value);
@@ -37,4 +38,8 @@ function numberText(column: NumberColumnId, value: number, format: Formatter): s
 
 /** Pressed for the first time, these columns show their largest values first. */
 export const largestFirst = (column: RunColumnId | 'name'): boolean =>
-  column === 'started' || column === 'steps' || column === 'time' || column === 'parameters';
+  column === 'started' ||
+  column === 'steps' ||
+  column === 'time' ||
+  column === 'parameters' ||
+  column === 'score';

@@ -7,7 +7,7 @@ import { keepFocus } from '../../shared/keepFocus';
 import { choose } from '../../shared/page';
 import { nextSorting } from '../../shared/sorting';
 import { sortOrder } from '../../shared/templates';
-import { lowestLoss, type TableGroup } from '../model/arrange';
+import { bestOf, type TableGroup } from '../model/arrange';
 import { cellText, largestFirst } from '../model/cells';
 import type { RunsPage, RunsState } from '../state';
 
@@ -51,21 +51,19 @@ export function tableView(
 const kindOf = (id: RunColumnId | 'name'): 'number' | 'text' =>
   id !== 'name' && isNumberColumn(id) ? 'number' : 'text';
 
-function groupHead(
-  { t, format }: RunsPage,
-  { value, rows }: TableGroup,
-  width: number,
-): TemplateResult {
-  const name = value === '' ? t('group.other') : value;
-  const lowest = lowestLoss(rows);
+function groupText({ t, format }: RunsPage, name: string, rows: readonly TableRow[]): string {
+  const best = bestOf(rows);
+  if (!best) return t('group.head', name, rows.length);
+  const value = format.value(best.value);
+  return best.metric === 'loss'
+    ? t('group.best', name, rows.length, value)
+    : t('group.best.score', name, rows.length, best.metric, value);
+}
+
+function groupHead(page: RunsPage, { value, rows }: TableGroup, width: number): TemplateResult {
+  const name = value === '' ? page.t('group.other') : value;
   return html`<tr class="group">
-    <th scope="rowgroup" colspan=${width}>
-      ${
-        lowest === null
-          ? t('group.head', name, rows.length)
-          : t('group.best', name, rows.length, format.value(lowest))
-      }
-    </th>
+    <th scope="rowgroup" colspan=${width}>${groupText(page, name, rows)}</th>
   </tr>`;
 }
 

@@ -1,5 +1,5 @@
 import type { KeyNumberId, SeriesId } from '../../metrics/table';
-import { CHART_STRINGS, STATE_STRINGS } from '../chartStrings';
+import { CHART_STRINGS, SCORE_STRINGS, STATE_STRINGS } from '../chartStrings';
 
 /**
  * All texts of the dashboard, in English; the host translates them. {0}, {1} are replaced by
@@ -157,21 +157,7 @@ export const DASHBOARD_STRINGS = {
   'series.loss': 'training',
   'series.smoothed': 'smoothed',
   'series.validation': 'validation',
-  'series.perplexity': 'perplexity',
-  'series.calls_right': 'calls all right',
-  'series.calls_parsed': 'calls that parse',
-  'series.calls_named': 'calls of the right tools',
-  'series.calls_arguments': 'calls with equal arguments',
-  'series.accuracy': 'accuracy',
-  'series.f1': 'F1',
-  'series.rmse': 'root mean squared error',
-  'series.pearson': 'correlation',
-  'series.cosine': 'cosine of pairs',
-  'series.retrieval': 'nearest neighbour is the partner',
-  'series.spearman': 'rank correlation',
-  'series.ndcg_at_10': 'NDCG@10',
-  'series.mrr_at_10': 'MRR@10',
-  'series.recall_at_10': 'recall@10',
+  ...SCORE_STRINGS,
   'series.rewards_chosen': 'chosen',
   'series.validation_rewards_chosen': 'chosen, validation',
   'series.rewards_rejected': 'rejected',

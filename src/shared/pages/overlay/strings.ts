@@ -1,5 +1,5 @@
 import type { CurveId } from '../../metrics/table';
-import { CHART_STRINGS, STATE_STRINGS } from '../chartStrings';
+import { CHART_STRINGS, SCORE_STRINGS, STATE_STRINGS } from '../chartStrings';
 
 /**
  * All texts of the page that overlays the curves of runs, in English; the host translates them.
@@ -8,6 +8,7 @@ import { CHART_STRINGS, STATE_STRINGS } from '../chartStrings';
 export const OVERLAY_STRINGS = {
   ...CHART_STRINGS,
   ...STATE_STRINGS,
+  ...SCORE_STRINGS,
 
   loading: 'Loading the runs…',
   none: '–',
@@ -30,21 +31,29 @@ export const OVERLAY_STRINGS = {
     'r = {0} is enough: its best validation loss, {1}, is within {2} of the lowest, {3} at r = {4}.',
   'sweep.more':
     'Higher ranks still help: r = {0} has the lowest validation loss, {1}, and no lower rank comes within {2} of it.',
+  'sweep.enough.score':
+    'r = {0} is enough: its {5}, {1}, is within {2} of the best, {3} at r = {4}.',
+  'sweep.more.score':
+    'Higher ranks still help: r = {0} has the best {3}, {1}, and no lower rank comes within {2} of it.',
   'sweep.early': 'The answer appears here once two runs have finished with a validation loss.',
   'sweep.so_far': '{0} of {1} {1|run|runs} finished. So far: {2}',
   'sweep.left_out': 'Not counted, because not finished: {0}.',
   'sweep.question': 'Which values do best?',
   'sweep.lowest': '{0} has the lowest validation loss, {1}.',
+  'sweep.best': '{0} has the best {2}, {1}.',
   'sweep.near': 'Within {0} of it: {1}.',
   'sweep.missing': '{0} {0|run|runs} of the sweep {0|has|have} not been started.',
   'sweep.chart': 'Best validation loss by {0}',
-  'sweep.chart.label': 'Best validation loss by {0}: {1}',
+  'sweep.chart.score': 'Best {1} by {0}',
+  'sweep.chart.label': '{0}: {1}',
   'sweep.value': '{0}: {1}',
   'sweep.limit': 'Dashed line: within {0} of the lowest loss.',
+  'sweep.limit.score': 'Dashed line: within {0} of the best score.',
   ranks: 'Best validation loss by rank',
-  'ranks.label': 'Best validation loss by rank: {0}',
+  'ranks.score': 'Best {0} by rank',
   'ranks.value': 'r = {0}: {1}',
   'ranks.limit': 'Dashed line: within {0} of the lowest loss, which counts as enough.',
+  'ranks.limit.score': 'Dashed line: within {0} of the best score, which counts as enough.',
   'ranks.open': 'Hollow points: the run has not finished, so its loss can still change.',
 
   table: 'Table',
@@ -52,6 +61,7 @@ export const OVERLAY_STRINGS = {
   'column.r': 'r',
   'column.place': 'Place',
   'column.parameters': 'Parameters',
+  'column.best': 'Best {0}',
   'column.validation': 'Best validation loss',
   'column.at': 'at step',
   'column.loss': 'Last loss',

@@ -57,3 +57,36 @@ it('prints the runs of a sweep by their places, with a column for each key', () 
   ]);
   expect(describeCompleted(runs)).toBe('2 of 4 runs are complete.');
 });
+
+it('ranks runs by the score that all of them were chosen by', () => {
+  const scored = (r: number, accuracy: number, loss: number) =>
+    swept(r, 1e-4, {
+      result: { ...resultOf(loss), best_metric: { name: 'accuracy', value: accuracy } },
+    });
+  const runs = rankRuns([scored(1, 0.5, 1), scored(2, 0.75, 2)]);
+  expect(runs.map(({ run, place }) => [run.values[0], place])).toEqual([
+    [2, 1],
+    [1, 2],
+  ]);
+  const sweep = {
+    version: 1 as const,
+    recipe: 'git.lora.json',
+    created: '',
+    vary: [{ key: 'lora.r', values: [1, 2] }],
+    target: null,
+    parallel: 1,
+    runs: [],
+  };
+  expect(
+    describeRuns(
+      sweep,
+      runs.map((own) => ({ ...own, run: { ...own.run, values: [own.run.values[0]] } })),
+    ),
+  ).toEqual([
+    '   r  best accuracy  validation  at step  last loss  steps  time  state',
+    '1  2         0.7500      2.0000       10     0.5000     12     –  completed',
+    '2  1         0.5000      1.0000       10     0.5000     12     –  completed',
+  ]);
+  const mixed = rankRuns([scored(1, 0.5, 1), swept(2, 1e-4, { result: resultOf(2) })]);
+  expect(mixed.map(({ place }) => place)).toEqual([1, 2]);
+});

@@ -55,5 +55,13 @@ describe('groups of the Runs view', () => {
     });
     expect(rows[1]).toBe(other);
     expect(describeGroup(rows[0] as RunGroup)).toBe('2 of 3 completed · best r4 · 1.250');
+    const scored = (r: number, value: number) =>
+      swept(r, {
+        state: 'completed',
+        result: { ...recordOf().result, best_metric: { name: 'accuracy', value } },
+        recipe: { ...recordOf().recipe, lora: { ...recordOf().recipe.lora, r } },
+      });
+    const [group] = arrangeRuns([scored(2, 0.5), scored(8, 0.75), scored(4, 0.25)], 'none');
+    expect(describeGroup(group as RunGroup)).toBe('3 runs · best r8 · accuracy 0.750');
   });
 });
