@@ -352,6 +352,31 @@ it('a reranker puts documents in order, also merged into its base', async () => 
   expect(stderr).toMatch(/no head with one output/);
 });
 
+it('several datasets are evaluated together, each with its share and scores', async () => {
+  const rows = words(12, (c, i) => ({ text: text(c, i), label: `LABEL_${COLOURS.indexOf(c)}` }));
+  const [all, some, others] = [rows, rows.slice(0, 4), rows.slice(4)].map((own) =>
+    rowsFile(...own),
+  );
+  const measure = async (...datasets: string[]) => {
+    const given = datasets.flatMap((dataset) => ['--dataset', dataset]);
+    const { stdout } = await cli('evaluate', '--base', bert, ...given, '--json');
+    return JSON.parse(stdout) as {
+      loss: number;
+      accuracy: number;
+      sources?: { share: number; loss: number }[];
+    };
+  };
+  const whole = await measure(all!);
+  expect(whole.sources).toBeUndefined();
+  for (const given of [[some!, others!], [JSON.stringify([{ path: all, rows: 4 }, others])]]) {
+    const { sources, ...found } = await measure(...given);
+    expect(found.loss).toBeCloseTo(whole.loss, 5);
+    expect(found.accuracy).toBe(whole.accuracy);
+    expect(sources!.map(({ share }) => share)).toEqual([1 / 3, 2 / 3]);
+    expect((sources![0]!.loss + 2 * sources![1]!.loss) / 3).toBeCloseTo(found.loss, 5);
+  }
+});
+
 describe('a contradiction is reported in one clear message', () => {
   const said = async (change: object, ...rows: object[]) => {
     const { code, stderr } = await cli(

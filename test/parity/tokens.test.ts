@@ -8,7 +8,7 @@ import { openBaseUnder } from '../../src/formats/peft/vocabulary';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { fillAdapterFolder } from '../../src/formats/peft/write';
-import type { Task } from '../../src/shared/task';
+import type { ModelTask } from '../../src/shared/task';
 import type { Ops } from '../../src/models/ops/ops';
 import { PLAIN_MERGE } from '../support/mergeOptions';
 import {
@@ -30,7 +30,7 @@ import { temp } from '../support/temp';
 
 interface TokenCase {
   readonly base: string;
-  readonly task: Exclude<Task, 'reward'>;
+  readonly task: ModelTask;
   readonly loss: number;
   readonly inputs: BatchRows;
 }

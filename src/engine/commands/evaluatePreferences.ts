@@ -1,47 +1,37 @@
 import * as v from 'valibot';
-import { prepareData, readData } from '../../data/dataset/prepare';
-import { openTable } from '../../formats/tables/openTable';
-import type { RawRow } from '../../formats/tables/table';
-import { throwErrors } from '../../data/dataset/problems';
+import { prepareData } from '../../data/dataset/prepare';
 import { positionsOf } from '../../formats/architecture/positions';
 import { readAdapterTask } from '../../formats/peft/task';
+import type { DatasetSource } from '../../shared/datasetSources';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { Scores } from '../../shared/metrics/lines';
 import { hasReference, objectiveOf, type ObjectiveMethod } from '../../shared/objective';
 import { RecipeSchema, type Recipe } from '../../shared/recipe';
-import { countOf, isObject } from '../../shared/values';
+import { countOf } from '../../shared/values';
 import { Comparisons, fixedBatches, type ComparedPart } from '../comparisons/comparisons';
+import { ComparisonTotals } from '../comparisons/totals';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { isReward } from '../model/labels';
 import { withModel, type LoadedModel, type ModelPaths, type OpenOptions } from '../model/openModel';
 import { warnOfProblems } from '../report';
 import { evaluateCompared } from '../tasks/evaluate';
 import { printResult, type CommandContext } from './context';
+import {
+  describeSources,
+  describeValues,
+  firstRowKeys,
+  readSource,
+  settingOf,
+  sourceFacts,
+  together,
+  type EvaluatedSource,
+} from './evaluatedSources';
+import type { EvaluateSettings } from './evaluateText';
 
 /** The rows of a dataset with answers that are compared, and by what. */
 export interface ComparedBy {
   readonly task: 'causal_lm' | 'reward';
   readonly method: ObjectiveMethod;
-}
-
-/** The keys of a dataset's first row; none where it cannot be read, which is reported later. */
-export async function firstRowKeys(file: string): Promise<readonly string[]> {
-  const table = await openTable(file).catch(() => null);
-  if (!table) return [];
-  try {
-    for await (const [row] of table.rows()) return row ? keysOf(row) : [];
-    return [];
-  } catch {
-    return [];
-  } finally {
-    await table.close();
-  }
-}
-
-function keysOf(raw: RawRow): readonly string[] {
-  if (raw.kind !== 'json') return raw.kind === 'values' ? Object.keys(raw.values) : [];
-  const row: unknown = JSON.parse(raw.bytes?.toString('utf8') ?? 'null');
-  return isObject(row) ? Object.keys(row) : [];
 }
 
 /**
@@ -50,11 +40,11 @@ function keysOf(raw: RawRow): readonly string[] {
  * @param adapters The last one decides whether the model gives rewards.
  */
 export async function comparedBy(
-  file: string,
+  source: DatasetSource,
   adapters: readonly string[],
   method: ObjectiveMethod,
 ): Promise<ComparedBy | null> {
-  const keys = await firstRowKeys(file);
+  const keys = await firstRowKeys(source);
   const has = (...names: string[]) => names.every((name) => keys.includes(name));
   const isPair = has('chosen', 'rejected') || has('chosen_ids', 'rejected_ids');
   const top = adapters.at(-1);
@@ -66,12 +56,6 @@ export async function comparedBy(
 }
 
 const ROWS_PER_BATCH = 4;
-
-interface Settings {
-  readonly file: string;
-  readonly exact: boolean;
-  readonly max_length: number;
-}
 
 interface Compared {
   readonly paths: ModelPaths;
@@ -87,40 +71,72 @@ interface Compared {
  */
 export async function evaluatePreferences(
   { paths, opening, compared: { task, method } }: Compared,
-  { file, exact, max_length }: Settings,
+  { sources, exact, max_length }: EvaluateSettings,
   context: CommandContext,
 ): Promise<void> {
   if (exact)
     throw new LoraError('usage', '--exact is for rows with one right answer.', {
       fix: 'Leave out --exact.',
     });
-  const recipe = v.parse(RecipeSchema, {
-    base: paths.base,
-    dataset: file,
-    task,
-    objective: { method },
-    validation_split: 0,
-    training: { max_length },
-  });
-  const alone = { ...paths, adapters: [] };
-  const references = hasReference(objectiveOf(recipe)!)
-    ? await withModel(alone, context, opening, (loaded) =>
-        withRows(loaded, recipe, ({ comparisons, part }) => comparisons.measure(part)),
+  const recipes = sources.map((source) =>
+    v.parse(RecipeSchema, {
+      base: paths.base,
+      dataset: settingOf(source),
+      task,
+      objective: { method },
+      validation_split: 0,
+      training: { max_length },
+    }),
+  );
+  const objective = objectiveOf(recipes[0]!)!;
+  const references = hasReference(objective)
+    ? await withModel({ ...paths, adapters: [] }, context, opening, (loaded) =>
+        inOrder(recipes, (recipe) =>
+          withRows(loaded, recipe, ({ comparisons, part }) => comparisons.measure(part)),
+        ),
       )
     : null;
-  await withModel(paths, context, opening, (loaded) =>
-    withRows(loaded, recipe, async ({ comparisons, part, warnings }) => {
-      warnOfProblems(warnings, context.warn);
-      const compared = { ...part, references };
-      const { loss, labelled, scores } = await evaluateCompared(
-        loaded.model,
-        comparisons,
-        compared,
-      );
-      const { method: name } = comparisons.objective;
-      const facts = { examples: part.examples.length, method: name, loss, ...scores };
-      printResult(context, facts, () => describe(loss, labelled, scores));
-    }),
+  const total = new ComparisonTotals();
+  await withModel(paths, context, opening, async (loaded) => {
+    const parts = await inOrder(recipes, (recipe, i) =>
+      withRows(
+        loaded,
+        recipe,
+        async ({ comparisons, part, warnings }): Promise<EvaluatedSource> => {
+          warnOfProblems(warnings, context.warn);
+          const own = { ...part, references: references?.[i] ?? null };
+          const result = await evaluateCompared(loaded.model, comparisons, own, { total });
+          return { source: sources[i]!, examples: part.examples.length, ...result };
+        },
+      ),
+    );
+    printPreferences(context, parts, { method: objective.method, scores: total.scores() });
+  });
+}
+
+async function inOrder<T, R>(
+  items: readonly T[],
+  use: (item: T, index: number) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
+  for (const [i, item] of items.entries()) results.push(await use(item, i));
+  return results;
+}
+
+function printPreferences(
+  context: CommandContext,
+  parts: readonly EvaluatedSource[],
+  { method, scores }: { readonly method: string; readonly scores: Scores },
+): void {
+  const { examples, labelled, loss } = together(parts);
+  const facts = { examples, method, loss, ...scores, ...sourceFacts(parts) };
+  printResult(context, facts, () =>
+    [
+      [`loss ${loss.toFixed(4)} on ${countOf(labelled, 'row')}`, ...describeValues(scores)].join(
+        ', ',
+      ),
+      ...describeSources(parts),
+    ].join('\n'),
   );
 }
 
@@ -136,8 +152,7 @@ async function withRows<T>(
   use: (rows: Rows) => Promise<T>,
 ): Promise<T> {
   const objective = objectiveOf(recipe)!;
-  const read = await readData(recipe, null);
-  throwErrors(read.datasets.flatMap(({ problems }) => problems));
+  const read = await readSource(recipe, null);
   const data = await prepareData(read, recipe, await dataToolsOf(base));
   try {
     const max_length = Math.min(recipe.training.max_length, positionsOf(base.spec));
@@ -149,9 +164,3 @@ async function withRows<T>(
     data.close();
   }
 }
-
-const describe = (loss: number, rows: number, scores: Scores): string =>
-  [
-    `loss ${loss.toFixed(4)} on ${countOf(rows, 'row')}`,
-    ...Object.entries(scores).map(([name, value]) => `${name} ${value.toFixed(4)}`),
-  ].join(', ');

@@ -7,7 +7,7 @@ import type { Model } from '../../models/model';
 import type { Task } from '../../shared/task';
 import type { ComparedPart, Comparisons } from '../comparisons/comparisons';
 import { ComparisonTotals } from '../comparisons/totals';
-import { scorerOf } from './scores';
+import { scorerOf, type Scorer } from './scores';
 
 /** How examples are evaluated. */
 export interface EvaluateOptions {
@@ -19,6 +19,8 @@ export interface EvaluateOptions {
    * negatives. Other tasks use batches of 4 rows.
    */
   readonly pairs_per_batch: number;
+  /** Gets the outputs, too: it scores several sources together. */
+  readonly total?: Scorer;
   /** From 0 to 1. */
   readonly onProgress?: (fraction: number) => void;
 }
@@ -29,6 +31,8 @@ export interface EvaluationResult {
   readonly loss: number;
   /** Number of labels. */
   readonly labelled: number;
+  /** Sum of their weights. */
+  readonly weight: number;
   readonly scores: Scores;
 }
 
@@ -42,12 +46,20 @@ function batchSize(examples: Examples, { task, pairs_per_batch }: EvaluateOption
   return first.kind === 'ranking' && first.texts.length > 1 ? 1 : ROWS_PER_BATCH;
 }
 
+/** How answers that are compared are evaluated. */
+interface ComparedOptions {
+  /** From 0 to 1. */
+  readonly onProgress?: (fraction: number) => void;
+  /** Is told the same: it adds up several sources. */
+  readonly total?: ComparisonTotals;
+}
+
 /** Loss and scores of answers that are compared. `labelled`: pairs, or rows of kto. */
 export async function evaluateCompared(
   model: Model,
   comparisons: Comparisons,
   part: ComparedPart,
-  onProgress?: (fraction: number) => void,
+  { onProgress, total }: ComparedOptions = {},
 ): Promise<EvaluationResult> {
   const totals = new ComparisonTotals();
   let loss_sum = 0;
@@ -57,11 +69,13 @@ export async function evaluateCompared(
     const result = await model.evaluate(input);
     loss_sum += result.loss_sum;
     labelled += result.labelled;
-    if (input.comparison && result.compared) totals.add(input.comparison, result.compared);
+    const { comparison } = input;
+    if (comparison && result.compared)
+      for (const own of [totals, total]) own?.add(comparison, result.compared);
     onProgress?.(labelled / part.examples.length);
     await yieldToEventLoop();
   }
-  return { loss: loss_sum / labelled, labelled, scores: totals.scores() };
+  return { loss: loss_sum / labelled, labelled, weight: labelled, scores: totals.scores() };
 }
 
 /** Loss and scores of examples. Examples of similar length share a batch, except pairs. */
@@ -70,7 +84,7 @@ export async function evaluateExamples(
   examples: Examples,
   options: EvaluateOptions,
 ): Promise<EvaluationResult> {
-  const { task, labels, collate, onProgress } = options;
+  const { task, labels, collate, total, onProgress } = options;
   const scorer = scorerOf(task, labels);
   const size = batchSize(examples, options);
   const order = Array.from({ length: examples.length }, (_, i) => i);
@@ -84,10 +98,10 @@ export async function evaluateExamples(
     loss_sum += part.loss_sum;
     labelled += part.labelled;
     weight += part.weight;
-    if (part.outputs) scorer.add(batch, part.outputs);
+    if (part.outputs) for (const own of [scorer, total]) own?.add(batch, part.outputs);
     onProgress?.(Math.min(1, (i + size) / order.length));
     await yieldToEventLoop();
   }
   const loss = loss_sum / weight;
-  return { loss, labelled, scores: scorer.scores(loss) };
+  return { loss, labelled, weight, scores: scorer.scores(loss) };
 }

@@ -347,7 +347,7 @@ export class TrainingLoop {
     const { model, data, recipe, compared, distilled } = this.parts;
     const onProgress = (fraction: number) => this.reportProgress('evaluating', fraction);
     if (compared)
-      return evaluateCompared(model, compared.comparisons, compared.validation, onProgress);
+      return evaluateCompared(model, compared.comparisons, compared.validation, { onProgress });
     if (distilled) return distilled.evaluate(model, onProgress);
     return evaluateExamples(model, data.validation, {
       task: recipe.task,

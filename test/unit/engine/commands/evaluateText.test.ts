@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { canBecome } from '../../../../src/engine/commands/evaluate';
+import { canBecome } from '../../../../src/engine/commands/evaluateText';
 
 it.each([
   ['', 'git status', true],
