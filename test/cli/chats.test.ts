@@ -1,3 +1,4 @@
+import { Served } from '../support/served';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -276,7 +277,36 @@ describe('a model that has learnt to call a tool', () => {
     expect(counted.stdout).toContain(
       '1 of 1 answer with tools all right (parsed 1, right tools 1, equal arguments 1)',
     );
+    await expectServedCalls(model);
   });
+
+  /** The same of `lora serve`: a call, what follows its result, and tools that are none. */
+  async function expectServedCalls(model: readonly string[]): Promise<void> {
+    const served = new Served(...model);
+    const asked = { chat: true, prompt: 'q', max_new_tokens: 32, tools: JSON.stringify(tools) };
+    const lastParts = () => served.events.findLast((event) => event.kind === 'done')?.parts;
+    try {
+      await served.ask(0, 1, asked);
+      const parts = lastParts();
+      expect(parts).toMatchObject({ content: '', faulty: false, calls: [{ name: 'look' }] });
+      const [first] = parts!.calls;
+      expect(JSON.parse(first!.arguments)).toEqual({ at: 'x' });
+      const turns = [
+        { role: 'assistant', content: '', reasoning: '', calls: [first!] },
+        { role: 'tool', tool_call_id: first!.id, name: 'look', content: 'rain' },
+      ];
+      await served.ask(0, 1, asked, { turns });
+      expect(lastParts()).not.toBe(parts);
+      await served.ask(null, 1, { ...asked, tools: '' });
+      expect(lastParts()).toMatchObject({ calls: [] });
+      for (const wrong of ['{', '3', '[{"a": 1, "a": 2}]'])
+        await expect(served.ask(0, 1, { ...asked, tools: wrong })).rejects.toThrow(/tools/);
+      const broken = [{ ...turns[0], calls: [{ ...first!, arguments: '[' }] }];
+      await expect(served.ask(0, 1, asked, { turns: broken })).rejects.toThrow(/no JSON object/);
+    } finally {
+      expect(await served.end()).toBe(0);
+    }
+  }
 
   it('is not counted on rows without tools and calls', async () => {
     const data = path.join(tempFolder(), 'rows.jsonl');

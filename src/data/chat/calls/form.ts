@@ -8,7 +8,7 @@ export interface ToolCall {
 }
 
 /** How a template writes the calls of an answer. */
-export type CallForm = JsonForm | NamedForm | ParameterForm;
+export type CallForm = JsonForm | NamedForm | ParameterForm | PythonForm;
 
 /** What stands around the calls. */
 interface Frame {
@@ -54,6 +54,11 @@ export interface ParameterForm extends Frame {
   /** Between a name without arguments and the next call, and behind the last. Null: not known. */
   readonly nameNext: Pattern | null;
   readonly nameEnd: Pattern | null;
+}
+
+/** Each call, or the list of all, is written as in Python: name(key=value, …). */
+export interface PythonForm extends Frame {
+  readonly kind: 'python';
 }
 
 /** How a template writes the reasoning of an answer. */

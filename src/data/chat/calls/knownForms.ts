@@ -1,4 +1,4 @@
-import type { CallShape, JsonForm } from './form';
+import type { CallShape, JsonForm, PythonForm } from './form';
 
 /** Where name and arguments stand in the forms that are known. */
 const SHAPE: CallShape = {
@@ -15,13 +15,20 @@ const json = (start: string, end = ''): JsonForm => ({
   shape: SHAPE,
 });
 
+const python = (start: string, end = ''): PythonForm => ({
+  kind: 'python',
+  start: [start],
+  between: null,
+  end: [end],
+});
+
 /**
  * The forms of calls for templates that write none, whose data hold them as text: marked ones, and
- * JSON alone. `tagged`: what Llama 3 may write before calls that its template writes bare.
+ * JSON or a list of Python's calls alone. `tagged`: what Llama 3 may write before calls that its template writes bare.
  */
 export const knownForms: {
-  readonly marked: readonly JsonForm[];
-  readonly bare: JsonForm;
+  readonly marked: readonly (JsonForm | PythonForm)[];
+  readonly bare: readonly (JsonForm | PythonForm)[];
   readonly tagged: JsonForm;
 } = {
   marked: [
@@ -31,7 +38,8 @@ export const knownForms: {
     json('[TOOL_CALLS]'),
     json('<function_call>', '</function_call>'),
     json('<|tool_call|>'),
+    python('<|tool_call_start|>', '<|tool_call_end|>'),
   ],
-  bare: json(''),
+  bare: [json(''), python('')],
   tagged: json('<|python_tag|>'),
 };

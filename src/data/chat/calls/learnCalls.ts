@@ -4,6 +4,7 @@ import { commonPrefix, PLACEHOLDER } from '../probedChat';
 import type { CallForm, CallShape, ParameterForm } from './form';
 import { jsonAt } from './jsonText';
 import { isBlank, patternOf, type Pattern } from './pattern';
+import { pythonAt } from './pythonText';
 import {
   callMessage,
   FIRST_CALL,
@@ -38,6 +39,7 @@ export function learnCalls(probe: Prober, ends: readonly string[]): CallForm | n
       one === null
         ? null
         : (learnJson(one, two) ??
+          learnPython(one, two) ??
           learnParameters(one, two, bareRegions(probe, style, plain, ends)));
     if (form && isShort(form) && isRead(one!, form)) return form;
   }
@@ -171,6 +173,34 @@ function bareRegions(
   const region = (...calls: readonly ProbeCall[]) =>
     regionIn(probe(callMessage(calls.map(bare), style)), plain, ends);
   return { one: region(FIRST_CALL), two: region(FIRST_CALL, SECOND_CALL) };
+}
+
+/** Calls as in Python. A list of them begins with its bracket, as it is read. */
+function learnPython(one: string, two: string | null): CallForm | null {
+  const first = findPython(one, FIRST_CALL);
+  if (!first) return null;
+  const inTwo = two === null ? null : findPython(two, FIRST_CALL);
+  const second = two === null ? null : findPython(two, SECOND_CALL);
+  const isApart = inTwo !== null && second !== null && second.start >= inTwo.end;
+  return {
+    kind: 'python',
+    start: pattern(one.slice(0, first.start)),
+    between: isApart ? pattern(two!.slice(inTwo.end, second.start)) : null,
+    end: pattern(one.slice(first.end)),
+  };
+}
+
+/** A call as in Python, or the list that begins with it. */
+function findPython(text: string, { name, arguments: values }: ProbeCall) {
+  const at = text.indexOf(name);
+  if (at < 0) return null;
+  for (const start of text[at - 1] === '[' ? [at - 1, at] : [at]) {
+    const found = pythonAt(text, start);
+    const [call] = found?.calls ?? [];
+    if (found && call?.name === name && sameJson(call.arguments, values))
+      return { ...found, start };
+  }
+  return null;
 }
 
 /** Arguments that stand in the text one by one. */

@@ -36,7 +36,7 @@ export function parseAnswer(text: string, form: AnswerForm, tools?: unknown): Pa
 /** The forms that calls may have: that of the template, else those that are known. */
 function callForms(own: CallForm | null): readonly CallForm[] {
   const { marked, bare, tagged } = knownForms;
-  if (own === null) return [...marked, bare];
+  if (own === null) return [...marked, ...bare];
   return isBlank(own.start) ? [tagged, own] : [own];
 }
 

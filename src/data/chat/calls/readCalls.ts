@@ -2,6 +2,7 @@ import { isObject } from '../../../shared/values';
 import { parsed } from '../../rows/toolCalls';
 import type { CallForm, CallShape, JsonForm, NamedForm, ParameterForm, ToolCall } from './form';
 import { jsonAt } from './jsonText';
+import { pythonAt } from './pythonText';
 import { findPattern, isBlank, patternAt, type Found, type Pattern } from './pattern';
 import { entriesOf } from './sameJson';
 import { valueOf } from './values';
@@ -47,6 +48,7 @@ export function readCalls(text: string, form: CallForm, tools: unknown): ReadCal
 
 /** Without a mark before calls, only what looks like one begins a call. */
 function beginsCall(text: string, offset: number, form: CallForm): boolean {
+  if (form.kind === 'python' && !/^\s*\[/.test(text.slice(offset))) return false;
   if (form.kind !== 'json') return readOne(text, offset, form, undefined) !== null;
   const found = jsonAt(text, offset);
   if (found) return callsIn(found.value, form.shape) !== null;
@@ -71,6 +73,8 @@ function readOne(text: string, offset: number, form: CallForm, tools: unknown): 
       return readJson(text, offset, form);
     case 'named':
       return readNamed(text, offset, form);
+    case 'python':
+      return pythonAt(text, offset);
     case 'parameters':
       return readParameters(text, offset, form, tools);
   }

@@ -83,6 +83,23 @@ describe('calls in an answer', () => {
       '<call>find {"q": "a \\"b\\"", "n": 2}</call><call>add{"x": [1, {"y": null}]}</call>',
     ],
     [
+      "Python's calls in a list without a mark",
+      templateOf(
+        `[${each('{{ c.name }}({% for k, v in c.arguments.items() %}{{ k }}="{{ v }}"{% if not loop.last %}, {% endif %}{% endfor %})', ', ')}]`,
+      ),
+      `[find(q='a "b"', n=2), add(x=[1, {"y": None}])]`,
+    ],
+    [
+      "a mark around each of Python's calls",
+      templateOf(
+        each(
+          '<f>{{ c.name }}({% for k, v in c.arguments.items() %}{{ k }}={{ v | tojson }}{% if not loop.last %}, {% endif %}{% endfor %})</f>',
+          '\n',
+        ),
+      ),
+      `<f>find(q="a \\"b\\"", n=2)</f>\n<f>add( x=(1, {'y': null},), )</f>`,
+    ],
+    [
       'arguments one by one',
       templateOf(
         each(
@@ -96,7 +113,7 @@ describe('calls in an answer', () => {
     const none = { reasoning: '', content: '', calls: [A, B], isFaulty: false };
     expect(parse(template, text)).toEqual(none);
     expect(parse(template, `Let me see.\n${text}`).calls).toEqual(
-      text.startsWith('[{') ? [] : [A, B],
+      text.startsWith('[{') || text.startsWith('[find') ? [] : [A, B],
     );
   });
 
@@ -134,8 +151,53 @@ describe('calls in an answer', () => {
     const text = '{"name": "find", "arguments": {"n": 1}}';
     expect(parse(template, `<tool_call>[${text}, ${text}]</tool_call>`).calls).toHaveLength(2);
     expect(parse(template, text).calls).toHaveLength(1);
+    const python = '[find(q="a", n=1), add()]';
+    expect(parse(template, python).calls).toHaveLength(2);
+    expect(parse(template, `<|tool_call_start|>${python}<|tool_call_end|>Wait.`)).toMatchObject({
+      calls: [call('find', { q: 'a', n: 1 }), call('add', {})],
+      content: 'Wait.',
+    });
+    expect(parse(template, '<|tool_call_start|>[find(q=')).toMatchObject({ isFaulty: true });
+    expect(parse(template, 'print(x=1)')).toMatchObject({ calls: [], isFaulty: false });
     expect(parse(template, '[1, 2]')).toMatchObject({ calls: [], content: '[1, 2]' });
   });
+
+  it.each<[string, unknown]>([
+    [`'it\\'s \\n \\x41 \\u00e9 \\q'`, "it's \n A \u00e9 \\q"],
+    ['-1_000', -1000],
+    ['.5', 0.5],
+    ['2.', new Float(2)],
+    ['12345678901234567890', 12345678901234567890n],
+    ['[True, False, None,]', [true, false, null]],
+    ['()', []],
+    [
+      `{'b': 1, "0": 2}`,
+      new Map([
+        ['b', 1],
+        ['0', 2],
+      ]),
+    ],
+  ])('have values as in Python: %s', (text, value) => {
+    const { calls } = parse(templateOf(''), `<|tool_call_start|>[find(a=${text})]`);
+    expect(calls).toEqual([call('find', { a: value })]);
+  });
+
+  it.each([
+    'find(1)',
+    'find(a=1, a=2)',
+    'find(a=b)',
+    'find(a=007)',
+    'find(**a)',
+    'find(a="b)',
+    'find(a=1 b=2)',
+    `find(a=${'['.repeat(20_000)})`,
+    `find(a=${'9'.repeat(5000)})`,
+  ])('of Python are faulty: %.30s', (text) =>
+    expect(parse(templateOf(''), `<|tool_call_start|>[${text}]`)).toMatchObject({
+      calls: [],
+      isFaulty: true,
+    }),
+  );
 
   it('takes the types of arguments that are texts from the tools', () => {
     const template = templateOf(

@@ -1,0 +1,4 @@
+import { fuzzCases } from './fuzzCases';
+import { toolCases } from './toolCases';
+
+fuzzCases(toolCases());
