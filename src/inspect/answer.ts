@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { trainableTasks } from '../shared/task';
 import { tasksOf } from '../formats/architecture/readSpec';
 import { modelSize } from '../formats/architecture/size';
 import { openBase, targetableModules } from '../formats/openBase';
@@ -82,7 +83,7 @@ export async function readBaseHeaders(file: string): Promise<BaseHeaders> {
       size: modelSize(base),
       modules: targetableModules(base),
       task: base.spec.task,
-      tasks: tasksOf(base.spec.family),
+      tasks: trainableTasks(tasksOf(base.spec.family)),
     };
   } finally {
     await base.close();

@@ -23,6 +23,10 @@ export type ModelTask = (typeof MODEL_TASKS)[number];
 /** The kind of model that a task needs. */
 export const modelTaskOf = (task: Task): ModelTask => (isSingleOutput(task) ? 'seq_cls' : task);
 
+/** What a base can be trained for, by what models its family makes. */
+export const trainableTasks = (tasks: readonly ModelTask[]): Task[] =>
+  tasks.flatMap((task) => (task === 'seq_cls' ? [task, 'reranker' as const] : [task]));
+
 /** Whether a task trains a head with one output, whose rows have no labels of classes. */
 export const isSingleOutput = (task: Task): task is 'reward' | 'reranker' =>
   task === 'reward' || task === 'reranker';

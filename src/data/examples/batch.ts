@@ -32,17 +32,16 @@ export interface Batch {
   /** Empty for images. */
   readonly input_ids: Int32Array;
   /**
-   * [batch, length], or for targets of whole rows [batch] or [batch, num_labels]; the scores of
-   * documents [batch]; for pairs, whose
-   * rows are all anchors, then all positives, then negatives, their scores, or empty. The rows of
-   * preferences are all chosen answers, then all rejected ones.
+   * [batch, length], or for targets of whole rows [batch] or [batch, num_labels]; for documents,
+   * their scores [batch]; for pairs, whose rows are all anchors, then all positives, then negatives,
+   * their scores, or empty. The rows of preferences are all chosen answers, then all rejected ones.
    */
   readonly labels: Int32Array | Float32Array;
   /** Of pairs: texts per row, if they have negatives. */
   readonly columns?: number;
   /** Of rated documents. */
   readonly ranking?: Ranking;
-  /** What the losses count, in the shape of a token's or row's labels, or one for each pair or list. */
+  /** What the losses count, in the shape of labels of tokens or rows; one for a pair or list. */
   readonly weights?: Float32Array;
   readonly attention_mask: Int32Array;
   readonly token_type_ids?: Int32Array;

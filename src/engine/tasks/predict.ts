@@ -14,9 +14,8 @@ export interface Prediction {
 }
 
 /**
- * The prediction for a row as text: labels, tagged words, the cosine of a pair, or what documents
- * are put in order by. For models
- * without a language-model head.
+ * The prediction for a row as text: labels, tagged words, the cosine of a pair, or the outputs for
+ * documents. For models without a language-model head.
  */
 export async function predictionText(
   model: Model,

@@ -60,7 +60,8 @@ interface QueryScores {
 /** Null: all scores are equal. */
 function scoresOfQuery(documents: readonly RatedDocument[]): QueryScores | null {
   const scores = documents.map(({ score }) => score);
-  const [least, most] = [Math.min(...scores), Math.max(...scores)];
+  const least = scores.reduce((a, b) => Math.min(a, b));
+  const most = scores.reduce((a, b) => Math.max(a, b));
   if (least === most) return null;
   const isRelevant = ({ score }: RatedDocument) => score > (least + most) / 2;
   const ranked = [...documents].sort((a, b) => b.output - a.output || a.score - b.score);

@@ -119,7 +119,7 @@ function rankingLoss(
   return { ...sums, dUnits };
 }
 
-/** Of the distances 1 - cosine: max(0, cosine to the negative - cosine to the positive + margin). */
+/** max(0, the cosine of anchor and negative - that of anchor and positive + margin). */
 function cosineTripletLoss(units: UnitRows, { weights }: EmbeddedBatch, margin: number): UnitLoss {
   const rows = units.lengths.length / 3;
   const dUnits = new Float64Array(units.rows.length);
