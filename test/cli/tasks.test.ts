@@ -322,61 +322,6 @@ it('a merge into a base with other labels writes the labels of the adapter', asy
   });
 });
 
-it('a reranker puts documents in order, also merged into its base', async () => {
-  const runDir = await train(recipeOf(CASES['documents for a query by bert']!));
-  const adapter = path.join(runDir, 'adapter');
-  const merged = path.join(tempFolder(), 'merged');
-  const merge = ['merge', '--base', bert, '--adapter', adapter, '--output', merged];
-  expect((await cli(...merge)).code).toBe(0);
-  expect(JSON.parse(readFileSync(path.join(merged, 'config.json'), 'utf8'))).toMatchObject({
-    id2label: { 0: 'relevance' },
-  });
-  const documents = path.join(tempFolder(), 'documents.txt');
-  writeFileSync(documents, `${text('pink', 1)}\r\n\n${text('red', 3)}\n`);
-  const ask = async (...model: string[]) => {
-    const query = ['--query', 'red', '--document', text('red', 5), '--documents', documents];
-    const { stdout } = await cli('rerank', ...model, ...query, '--json');
-    return (JSON.parse(stdout) as { documents: { index: number; score: number }[] }).documents;
-  };
-  const ranked = await ask('--base', bert, '--adapter', adapter);
-  expect(ranked.map(({ index }) => index).sort()).toEqual([0, 1, 2]);
-  expect(ranked[2]!.index).toBe(1);
-  expect(ranked[0]!.score).toBeGreaterThan(ranked[2]!.score);
-  const again = await ask('--base', merged);
-  again.forEach(({ index, score }, i) => {
-    expect(index).toBe(ranked[i]!.index);
-    expect(score).toBeCloseTo(ranked[i]!.score, 4);
-  });
-  const { code, stderr } = await cli('rerank', '--base', bert, '--query', 'a', '--document', 'b');
-  expect(code).toBe(1);
-  expect(stderr).toMatch(/no head with one output/);
-});
-
-it('several datasets are evaluated together, each with its share and scores', async () => {
-  const rows = words(12, (c, i) => ({ text: text(c, i), label: `LABEL_${COLOURS.indexOf(c)}` }));
-  const [all, some, others] = [rows, rows.slice(0, 4), rows.slice(4)].map((own) =>
-    rowsFile(...own),
-  );
-  const measure = async (...datasets: string[]) => {
-    const given = datasets.flatMap((dataset) => ['--dataset', dataset]);
-    const { stdout } = await cli('evaluate', '--base', bert, ...given, '--json');
-    return JSON.parse(stdout) as {
-      loss: number;
-      accuracy: number;
-      sources?: { share: number; loss: number }[];
-    };
-  };
-  const whole = await measure(all!);
-  expect(whole.sources).toBeUndefined();
-  for (const given of [[some!, others!], [JSON.stringify([{ path: all, rows: 4 }, others])]]) {
-    const { sources, ...found } = await measure(...given);
-    expect(found.loss).toBeCloseTo(whole.loss, 5);
-    expect(found.accuracy).toBe(whole.accuracy);
-    expect(sources!.map(({ share }) => share)).toEqual([1 / 3, 2 / 3]);
-    expect((sources![0]!.loss + 2 * sources![1]!.loss) / 3).toBeCloseTo(found.loss, 5);
-  }
-});
-
 describe('a contradiction is reported in one clear message', () => {
   const said = async (change: object, ...rows: object[]) => {
     const { code, stderr } = await cli(

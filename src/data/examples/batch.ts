@@ -33,8 +33,9 @@ export interface Batch {
   readonly input_ids: Int32Array;
   /**
    * [batch, length], or for targets of whole rows [batch] or [batch, num_labels]; for documents,
-   * their scores [batch]; for pairs, whose rows are all anchors, then all positives, then negatives,
-   * their scores, or empty. The rows of preferences are all chosen answers, then all rejected ones.
+   * their scores [batch]; for pairs, whose rows are all anchors, then all positives, then
+   * negatives, their scores, or empty. The rows of preferences are all chosen answers, then all
+   * rejected ones.
    */
   readonly labels: Int32Array | Float32Array;
   /** Of pairs: texts per row, if they have negatives. */

@@ -73,7 +73,7 @@ export const settingOf = (source: DatasetSource): DatasetSetting => {
   };
 };
 
-/** Reads the rows of a source. @throws LoraError('dataset') with the errors in rows, or without any */
+/** Reads the rows of a source. @throws LoraError('dataset') for errors in rows, and without any */
 export async function readSource(
   recipe: DataRecipe,
   known: readonly string[] | null,

@@ -67,16 +67,18 @@ export function describeRuns({ vary }: SweepRecord, runs: readonly RankedRun[]):
   );
 }
 
+const number = (value: number | null | undefined): string => value?.toFixed(4) ?? NONE;
+
 const rowOf = (
   { run, state, result, seconds, place }: RankedRun,
   isByLoss: boolean,
 ): readonly string[] => [
   place === null ? NONE : String(place),
   ...run.values.map(valueText),
-  ...(isByLoss ? [] : [result?.best_metric?.value.toFixed(4) ?? NONE]),
-  result?.best_validation_loss?.toFixed(4) ?? NONE,
+  ...(isByLoss ? [] : [number(result?.best_metric?.value)]),
+  number(result?.best_validation_loss),
   result?.best_step?.toString() ?? NONE,
-  result?.last_loss?.toFixed(4) ?? NONE,
+  number(result?.last_loss),
   String(result?.steps ?? 0),
   seconds === null ? NONE : formatClock(seconds),
   state,

@@ -110,7 +110,7 @@ export async function prepareTraining(
   }
 }
 
-/** @throws LoraError('recipe') where the best weights are to be chosen by calls, but none is known */
+/** @throws LoraError('recipe') where best/ is to be chosen by calls, but no row has one */
 function refuseCallMetric({ training, validation, dataset }: Recipe): void {
   const { metric_for_best_model: metric } = training;
   if (!isOfCalls(metric)) return;

@@ -27,8 +27,8 @@ type NumberField =
   | 'memory';
 
 /**
- * The columns: those of the varied keys and the place for a sweep, otherwise the rank; and the score
- * that the runs are compared by, if it is not the loss.
+ * The columns: those of the varied keys and the place for a sweep, otherwise the rank; and the
+ * score that the runs are compared by, if it is not the loss.
  */
 export function overlayColumns(
   { t, format }: OverlayPage,

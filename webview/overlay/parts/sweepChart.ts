@@ -10,7 +10,7 @@ import { SWEEP_CHART, sweepChart, type SweepChart, type SweepLine } from '../mod
 import type { OverlayPage } from '../state';
 import { swatch } from './legend';
 
-/** The best validation loss or score of each value: what a sweep is about. The table has its numbers. */
+/** The best loss or score of each value: what a sweep is about. The table has its numbers. */
 export function sweepChartView(
   page: OverlayPage,
   rows: readonly OverlayRow[],

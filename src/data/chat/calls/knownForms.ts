@@ -24,7 +24,8 @@ const python = (start: string, end = ''): PythonForm => ({
 
 /**
  * The forms of calls for templates that write none, whose data hold them as text: marked ones, and
- * JSON or a list of Python's calls alone. `tagged`: what Llama 3 may write before calls that its template writes bare.
+ * JSON or Python's calls alone. `tagged`: what Llama 3 may write before calls that its template
+ * writes bare.
  */
 export const knownForms: {
   readonly marked: readonly (JsonForm | PythonForm)[];
