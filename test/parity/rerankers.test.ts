@@ -7,9 +7,10 @@ import { collate, paddingId } from '../../src/data/examples/batch';
 import type { RankingExample } from '../../src/data/examples/example';
 import { taskTokenizer } from '../../src/data/tasks/tokenizeTaskRows';
 import { readPeftAdapter } from '../../src/formats/peft/read';
+import type { Adapter } from '../../src/lora/adapter';
 import type { LabelledInput } from '../../src/models/model';
 import type { Ops } from '../../src/models/ops/ops';
-import type { RerankerLoss } from '../../src/shared/rerankerSettings';
+import { needsLists, type RerankerLoss } from '../../src/shared/rerankerSettings';
 import {
   adapterGap,
   cpuOps,
@@ -72,6 +73,15 @@ async function batchesOf(name: string, { base, loss }: Trajectory): Promise<Labe
   );
 }
 
+/**
+ * A list's order and loss do not depend on the head's bias, whose gradient is 0 but for rounding,
+ * which AdamW scales up.
+ */
+const determined = (adapter: Adapter, loss: RerankerLoss): Adapter => ({
+  ...adapter,
+  trained: adapter.trained.filter(({ name }) => !needsLists(loss) || !name.endsWith('.bias')),
+});
+
 describe.each(NAMES)('%s of sentence-transformers', (name) => {
   const trajectory = readJson('rerankers', name, 'trajectory.json') as Trajectory;
   const { base, loss, records, max_grad_norm, lr: learning_rate, weight_decay } = trajectory;
@@ -110,7 +120,8 @@ describe.each(NAMES)('%s of sentence-transformers', (name) => {
       expect(Math.abs(grad_norm - want.grad_norm)).toBeLessThanOrEqual(1e-3 * want.grad_norm);
     }
     const final = await readPeftAdapter(path.join(fixtures, 'rerankers', name, 'final'));
-    expect(adapterGap(await model.adapter(), final.adapter)).toBeLessThanOrEqual(1e-4);
+    const [have, want] = [await model.adapter(), final.adapter].map((own) => determined(own, loss));
+    expect(adapterGap(have!, want!)).toBeLessThanOrEqual(1e-4);
     model.dispose();
   });
 });

@@ -25,7 +25,7 @@ from sklearn.metrics import ndcg_score
 
 FIXTURES = pathlib.Path(__file__).parent.parent / "fixtures"
 TARGET = FIXTURES / "rerankers"
-STEPS, LR, DECAY, CLIP = 10, 2e-3, 0.01, 1.0
+STEPS, LR, DECAY, CLIP = 10, 5e-4, 0.01, 1.0
 #: the base, the loss, and the modules with LoRA; rows with lists are for the last two losses
 CASES = [
     ("bert", losses.BinaryCrossEntropyLoss, ["query", "value"]),
@@ -43,18 +43,19 @@ class Reranker(CrossEncoder):
     def __init__(self, transformer, tokenizer):
         torch.nn.Module.__init__(self)
         self.transformer, self.texts = transformer, tokenizer
+        self.has_types = transformer.config.model_type == "bert"
 
     num_labels = 1
     device = torch.device("cpu")
 
     def preprocess(self, pairs, **_):
-        length = 30
         return self.texts(
             [list(pair) for pair in pairs],
             padding=True,
             truncation=True,
-            max_length=length,
+            max_length=30,
             return_tensors="pt",
+            return_token_type_ids=self.has_types,
         )
 
     def forward(self, tokens):

@@ -378,12 +378,14 @@ function firstSyntaxError(text: string): Pick<ParseError, 'error' | 'offset'> | 
   return null;
 }
 
-/** The first format whose required keys are all present, else the first with any of them. */
+/** The first format whose required keys are all present, else the one with the most of them. */
 function formatOf(columns: Columns, formats: readonly Format[]): Format | undefined {
   const present = (format: Format) => format.required.filter((key) => key in columns).length;
   return (
     formats.find((format) => present(format) === format.required.length) ??
-    formats.find((format) => present(format) > 0)
+    formats
+      .filter((format) => present(format) > 0)
+      .reduce<Format | undefined>((a, b) => (a && present(a) >= present(b) ? a : b), undefined)
   );
 }
 

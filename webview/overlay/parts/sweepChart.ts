@@ -23,8 +23,8 @@ export function sweepChartView(
   const { lines, places, ticks, limit } = chart;
   const ranks = isOfRanks(keys);
   const name = shortNames(keys)[chart.x]!;
+  const isByLoss = rows[0]!.metric === 'loss';
   const title = titleOf(page, rows[0]!.metric, ranks ? null : name);
-  const ofScore = rows[0]!.metric === 'loss' ? '' : '.score';
   const isRank = keys[chart.x] === 'lora.r';
   const points = lines.flatMap((line) => line.points);
   const spoken = points.map(({ row }) => pointText(page, keys, row)).join(', ');
@@ -53,7 +53,7 @@ export function sweepChartView(
       ${lines.map((line, index) => lineView(page, keys, line, index))}
     </svg>
     <p class="caption" ?hidden=${limit === null}>
-      ${t(`${ranks ? 'ranks.limit' : 'sweep.limit'}${ofScore}`, format.percent(CLOSE_ENOUGH))}
+      ${t(limitKey(ranks, isByLoss), format.percent(CLOSE_ENOUGH))}
     </p>
     <p class="caption" ?hidden=${points.every(({ finished }) => finished)}>${t('ranks.open')}</p>
   </section>`;
@@ -64,6 +64,11 @@ function titleOf({ t }: OverlayPage, metric: BestMetric, key: string | null): st
   if (metric === 'loss') return key === null ? t('ranks') : t('sweep.chart', key);
   const score = t(`series.${metric}`);
   return key === null ? t('ranks.score', score) : t('sweep.chart.score', key, score);
+}
+
+function limitKey(isOfRank: boolean, isByLoss: boolean) {
+  if (isByLoss) return isOfRank ? 'ranks.limit' : 'sweep.limit';
+  return isOfRank ? 'ranks.limit.score' : 'sweep.limit.score';
 }
 
 /** What the lines are. */

@@ -54,6 +54,7 @@ it('counts tokens, labels, the longest row and truncated rows', () => {
     labelled_tokens: 3 + 1 + 1,
     longest: 50,
     truncated: 1,
+    sequences: 1,
   });
   expect(facts.statisticsOf(ints(1))).toMatchObject({ examples: 1, tokens: 3, truncated: 0 });
   expect(countLabels(ints(5, -100, 5, 5))).toBe(2);

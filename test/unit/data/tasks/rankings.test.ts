@@ -101,6 +101,7 @@ describe('rated documents', () => {
     [/^1 "documents" must hold texts only, not a number/, [{ ...list, documents: ['b', 3] }], null],
     [/^1 "documents" must be a list/, [{ ...list, documents: 'b' }], null],
     [/^1 "scores\[1\]" must be a number/, [{ ...list, scores: [1, 'x'] }], null],
+    [/^1 "score" must be a number/, [{ ...pair, score: 'x' }], null],
     [/^1 "score" must be a number/, [{ ...pair, score: null }], null],
     [/^1 "query" is empty/, [{ ...pair, query: ' ' }], null],
   ])('are refused by row: %s', async (message, rows, loss) => {

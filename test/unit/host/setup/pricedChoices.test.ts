@@ -46,6 +46,7 @@ describe('what a choice costs', () => {
   it('depends on the task of the base model', async () => {
     expect((await read('test/fixtures/bert/base')).tasks).toEqual([
       'seq_cls',
+      'reranker',
       'token_cls',
       'embedding',
     ]);
