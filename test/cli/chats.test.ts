@@ -227,7 +227,10 @@ describe("a token beyond the embedding's rows", () => {
 
 it('no call is what best/ is chosen by where no row for validation has one', async () => {
   const recipe = makeRecipe(
-    { top: { base: base() }, training: { metric_for_best_model: 'calls_right' } },
+    {
+      top: { base: base(), samples: { sample_steps: 5 } },
+      training: { metric_for_best_model: 'calls_right' },
+    },
     Array.from({ length: 8 }, (_, i) => ({ prompt: `q${i}`, completion: 'a' })),
   );
   const { code, stderr } = await cli('train', recipe, '--run-dir', path.join(tempFolder(), 'run'));

@@ -111,7 +111,7 @@ const CASES: Readonly<Record<string, Case>> = {
     task: 'reranker',
     base: 'bert',
     rows: words(24, (c, i) => ({ query: c, document: text(i % 2 ? c : 'pink', i), score: i % 2 })),
-    scores: ['ndcg_at_10', 'mrr_at_10', 'recall_at_10', 'pearson', 'spearman'],
+    scores: ['pearson', 'spearman', 'ndcg_at_10', 'mrr_at_10', 'recall_at_10'],
     head: classifier(1),
     task_type: 'SEQ_CLS',
   },

@@ -47,7 +47,7 @@ export function toolCases(): ReaderCase[] {
   return [
     {
       name: 'tools',
-      inputs: 4_000,
+      inputs: 2_000,
       files: { 'tools.json': Buffer.from(JSON.stringify(TOOLS)) },
       target: 'tools.json',
       damage: (original, random) =>

@@ -90,6 +90,8 @@ export function planMerge(
 
 type TiedWeight = NonNullable<ReturnType<typeof tiedWeight>>;
 
+const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
 interface TrainedData {
   readonly shape: readonly number[];
   readonly data: Float32Array;
@@ -137,12 +139,18 @@ class MergePlanner {
 
   /** A tensor of the base in the merged model, under the given name. */
   outputOf(source: SourceTensor, name: string): OutputTensor {
-    const { file, shape } = source;
+    const { file } = source;
     const change = this.changeOf(source);
     const isChanged = change.kind !== 'copied' && change.kind !== 'converted';
     this.used.add(source.name);
     const dtype = this.form.dtypeOf(source, isChanged);
-    return { name, file, shape, dtype, from: source.dtype, change };
+    return { name, file, shape: this.shapeOf(source), dtype, from: source.dtype, change };
+  }
+
+  /** A head with other labels has another shape than that of the base. */
+  private shapeOf({ name, shape }: SourceTensor): readonly number[] {
+    const trained = this.trained.get(name);
+    return trained && trained.data.length !== sizeOf(shape) ? trained.shape : shape;
   }
 
   private changeOf(source: SourceTensor): Change {
