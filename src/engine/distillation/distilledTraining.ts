@@ -97,7 +97,8 @@ export class DistilledTraining {
     const teacher_kl = sums.divergence / sums.weight;
     const entropy = (loss - kd_ratio * temperature ** 2 * teacher_kl) / (1 - kd_ratio);
     const perplexity = kd_ratio < 1 ? { perplexity: Math.exp(entropy) } : {};
-    return { loss, labelled: sums.labelled, scores: { ...perplexity, teacher_kl } };
+    const { labelled, weight } = sums;
+    return { loss, labelled, weight, scores: { ...perplexity, teacher_kl } };
   }
 
   close(): Promise<void> {
