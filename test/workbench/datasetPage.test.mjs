@@ -148,6 +148,7 @@ describe('the Data page', { timeout: LIMIT }, () => {
     assert.deepEqual(await rows().allTextContents(), [String(ROWS + 1)]);
     await frame().getByLabel('Which rows are shown').selectOption('all');
     await rowOf(2).waitFor();
+    await d.screenshot(page, path.join(shots, 'dataset-found.png'));
   });
 
   it('excludes a row by the list beside the file, and takes it back', async () => {
@@ -183,6 +184,11 @@ describe('the Data page', { timeout: LIMIT }, () => {
   });
 
   it('splits the rows into two files', async () => {
+    await frame().getByLabel('Which rows are shown').selectOption('faults');
+    await press('Exclude These 1');
+    await frame().getByText('1 row excluded').waitFor();
+    await frame().getByLabel('Which rows are shown').selectOption('all');
+    await rowOf(1).waitFor();
     await press('Split…');
     await title('Split Dataset');
     await page.keyboard.press('Control+a');
@@ -204,11 +210,10 @@ describe('the Data page', { timeout: LIMIT }, () => {
     await press('Train Adapter…');
     await choose('Base', 'tiny');
     await choose('Columns', 'Prompts with answers');
-    await page.locator('.quick-input-list', { hasText: '1: Wer?' }).waitFor();
+    await page.locator('.monaco-list-row.focused', { hasText: '1: Wer?' }).waitFor();
     await d.screenshot(page, path.join(shots, 'columns.png'));
-    await choose('Columns', 'frage');
-    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'nr' }).first().waitFor();
-    await choose('Columns', 'antwort');
+    await pickOf('Which column is the prompt', 'frage');
+    await pickOf('Which column is the answer', 'antwort');
     await choose('Rank', 'r = 8');
     await choose('Target', 'All linear');
     await choose('Recipe', 'Save as faq.lora.json');

@@ -85,6 +85,9 @@ const pickForm = (
     fill: (show) => show(forms.map((form) => ({ label: form.label, value: form }))),
   });
 
+/** Numbers of rows are seldom what is meant. */
+const LETTER = /\p{L}/u;
+
 /** A column for each question; the last of several columns needs none. */
 async function pickNames(
   { columns }: ColumnFacts,
@@ -93,16 +96,16 @@ async function pickNames(
   const chosen: string[] = [];
   while (chosen.length < targets.length) {
     const left = columns.filter(({ name }) => !chosen.includes(name));
-    const [only] = left;
     if (chosen.length > 0 && left.length === 1) {
-      chosen.push(only!.name);
+      chosen.push(left[0]!.name);
       break;
     }
+    const likely = left.find(({ values }) => values.some((value) => LETTER.test(value)));
     const picked = await pick<string>({
       title: `${t('Train Adapter: Columns')} · ${label}`,
       first: false,
       placeholder: targets[chosen.length]!.question,
-      isDefault: (name) => name === only?.name,
+      isDefault: (name) => name === likely?.name,
       fill: (show) =>
         show(
           left.map(({ name, values }) => ({ label: name, detail: rowsText(values), value: name })),

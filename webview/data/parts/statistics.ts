@@ -35,7 +35,7 @@ function tablesView(page: DataPage, statistics: DataStatistics): TemplateResult 
     ${barTable(page, t(`statistics.lengths.${lengthUnit}`), lengthRows)}
     ${barTable(page, t('statistics.roles'), roles)}
     ${barTable(page, t('statistics.scripts'), scriptRows)}
-    ${barTable(page, t('statistics.faults'), faults)}`;
+    ${barTable(page, t('statistics.faults'), faults, 'bars sentences')}`;
 }
 
 interface Counted {
@@ -44,10 +44,15 @@ interface Counted {
 }
 
 /** Counts with bars; nothing where there are none. */
-function barTable({ format }: DataPage, title: string, rows: readonly Counted[]) {
+function barTable(
+  { format }: DataPage,
+  title: string,
+  rows: readonly Counted[],
+  classes: 'bars' | 'bars sentences' = 'bars',
+) {
   if (rows.length === 0) return nothing;
   const most = Math.max(...rows.map(({ count }) => count), 1);
-  return html`<table class="bars">
+  return html`<table class=${classes}>
     <caption>
       ${title}
     </caption>

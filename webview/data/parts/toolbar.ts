@@ -45,7 +45,7 @@ const isAll = ({ filter, text }: WantedRows): boolean => filter === 'all' && tex
 /** Search and filter, and what can be done with all rows or those that are found. */
 export function toolbarView(page: DataPage, state: DataState, dataset: DatasetMessage) {
   const { t } = page;
-  return html`<div class="bar" role="toolbar" aria-label=${t('filter.label')}>
+  return html`<div class="bar" role="toolbar" aria-label=${t('toolbar')}>
       ${searchView(page, state)} ${filterView(page, state)} ${excludeView(page, state)}
     </div>
     <div class="bar actions">${actionsView(page, state, dataset)}</div>

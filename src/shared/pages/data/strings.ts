@@ -30,6 +30,7 @@ export const DATA_STRINGS = {
   'mark.twin': 'same as {0}',
   'mark.like': 'like {0}',
   'mark.excluded': 'excluded',
+  toolbar: 'Search and filter',
   search: 'Search the rows',
   'search.pattern': 'Regular expression',
   'search.case': 'Match case',
