@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { mergeModel } from '../../src/engine/merge/mergeModel';
@@ -166,4 +166,49 @@ it('computes with rows in bf16 and recomputed layers, and frees all tensors', as
   expect(ops.live()).toBe(loaded);
   model.dispose();
   expect(ops.live()).toBe(before);
+});
+
+describe('two adapters with rows of tokens', () => {
+  /** An adapter of the fixtures with the same rows for other tokens. */
+  function withTokens(name: string, trainable_token_indices: readonly number[]): string {
+    const folder = path.join(temp(), 'adapter');
+    cpSync(adapterOf(name), folder, { recursive: true });
+    const file = path.join(folder, 'adapter_config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+    writeFileSync(file, JSON.stringify({ ...config, trainable_token_indices }));
+    return folder;
+  }
+  const merge = async (adapters: readonly string[]): Promise<string> => {
+    const output = path.join(temp(), 'merged');
+    const base = path.join(fixtures, 'llama/base');
+    await mergeModel({ base, adapters, output, ...PLAIN_MERGE });
+    return output;
+  };
+
+  it('are merged together where the tokens differ', async () => {
+    const base = await openBase(
+      await merge([adapterOf('tied-list'), withTokens('tied-list', [8, 4, 41])]),
+    );
+    const table = await base.weights.readF32('model.embed_tokens.weight');
+    await base.close();
+    const width = table.length / 384;
+    const row = (id: number) => table.subarray(id * width, (id + 1) * width);
+    for (const [own, other] of [
+      [7, 8],
+      [3, 4],
+      [40, 41],
+    ] as const)
+      expect(gap(row(own), row(other))).toBe(0);
+    expect(gap(row(7), row(3))).toBeGreaterThan(0);
+  });
+
+  it('are refused where a token is the same, or another changes the tied output layer', async () => {
+    await expect(
+      merge([adapterOf('tied-list'), withTokens('tied-both', [9, 40, 1])]),
+    ).rejects.toThrow(/Two adapters have a row of token 40 in model.embed_tokens.weight/);
+    const target = path.join(fixtures, 'llama/embed-tied/adapter');
+    await expect(merge([adapterOf('tied-list'), target])).rejects.toThrow(
+      /cannot be merged together/,
+    );
+  });
 });

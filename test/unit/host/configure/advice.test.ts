@@ -111,6 +111,18 @@ describe('the figures of a choice', () => {
       expect(Object.values(parts).reduce((a, b) => a + b, 0)).toBe(total);
   });
 
+  it('include a teacher, where it needs more memory than a step', () => {
+    const choice = { settings: plain, chosen: linear };
+    const alone = figuresOf(base, recipe, choice).memory.total;
+    const small = figuresOf(base, recipe, { ...choice, teacher: base }).memory;
+    expect(small.total).toBeGreaterThan(alone);
+    expect(small.adapter).toBeGreaterThan(0);
+    const large = { ...base, size: { ...base.size, parameters: 3e9 } };
+    const { memory } = figuresOf(base, recipe, { ...choice, teacher: large });
+    expect(memory.total).toBeGreaterThan(2 * 3e9);
+    expect(memory.adapter).toBe(0);
+  });
+
   it('keep the scaling factor at another rank', () => {
     expect(withRank(plain, 4)).toMatchObject({ r: 4, lora_alpha: 8 });
     expect(withRank({ ...plain, use_rslora: true }, 2)).toMatchObject({ r: 2, lora_alpha: 8 });
