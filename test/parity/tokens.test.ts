@@ -10,6 +10,8 @@ import { readPeftAdapter } from '../../src/formats/peft/read';
 import { fillAdapterFolder } from '../../src/formats/peft/write';
 import type { ModelTask } from '../../src/shared/task';
 import type { Ops } from '../../src/models/ops/ops';
+import { asGguf } from '../support/ggufFixture';
+import { ggufBytes } from '../support/ggufWriter';
 import { PLAIN_MERGE } from '../support/mergeOptions';
 import {
   cpuOps,
@@ -166,6 +168,26 @@ it('computes with rows in bf16 and recomputed layers, and frees all tensors', as
   expect(ops.live()).toBe(loaded);
   model.dispose();
   expect(ops.live()).toBe(before);
+});
+
+it.each([
+  ['tied-list', 'llama', 'llama'],
+  ['untied-both', 'llama3', 'llama'],
+  ['scaled', 'gemma', 'gemma'],
+])('merges into a .gguf base, too: %s', async (name, family, arch) => {
+  const folder = temp();
+  const gguf = path.join(folder, 'base.gguf');
+  const { metadata, tensors } = await asGguf(path.join(fixtures, family, 'base'), arch);
+  writeFileSync(gguf, ggufBytes(metadata, tensors));
+  const output = path.join(folder, 'merged.gguf');
+  await mergeModel({ base: gguf, adapters: [adapterOf(name)], output, ...PLAIN_MERGE });
+  const base = await openBase(output);
+  const model = await loadModel(base, NO_ADAPTER, { ops: backends['tensorflow']! });
+  const want = await readFloats('tokens', name, 'expected.safetensors');
+  const have = await model.logits(inputOf(caseOf(name).inputs));
+  expectNear(have, want.get('adapter.logits')!, 5e-5, 'logits');
+  model.dispose();
+  await base.close();
 });
 
 describe('two adapters with rows of tokens', () => {
