@@ -43,7 +43,10 @@ function peftCases(read: Read, readWithBase: Read): ReaderCase[] {
   const lora = { files: fixture('llama/lora-qv/adapter'), target: WEIGHTS, read };
   const linear = fixture('llama/all-linear/adapter');
   const tied = fixture('tied/tied-target-embed/adapter');
+  const tokens = fixture('tokens/untied-both/adapter');
   return [
+    { name: 'token settings', files: tokens, target: CONFIG, damage: json, read },
+    { name: 'token weights', files: tokens, target: WEIGHTS, damage: header, read },
     { name: 'safetensors', ...lora, damage: anyBytes },
     { name: 'safetensors header', ...lora, damage: header },
     { name: 'safetensors values', ...lora, damage: values },

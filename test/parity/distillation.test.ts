@@ -115,6 +115,22 @@ function expectSameTokens(
   expect(others.length).toBeLessThanOrEqual(0.02 * want.ids.length);
 }
 
+it.each([1, 8, 384])(
+  'a model does not diverge from itself, by its %i most probable tokens',
+  async (k) => {
+    const ops = backends['tensorflow']!;
+    const model = await loadFixture(ops, 'llama/base', 'llama/lora-qv/adapter');
+    const input = inputOf(CASES[0]!.inputs);
+    const settings = { temperature: 2, kd_ratio: 1, top_k: k };
+    const teacher = { ...settings, ...(await model.topTokens(input, settings)) };
+    const { divergence_sum } = await model.accumulate({ ...input, teacher }, 0);
+    expect(Math.abs(divergence_sum!)).toBeLessThanOrEqual(1e-5);
+    for (const { data } of (await model.gradients(1)).values())
+      expect(largest(data)).toBeLessThanOrEqual(1e-5);
+    model.dispose();
+  },
+);
+
 interface Trajectory extends TeacherSettings {
   readonly start: string;
   readonly optimizer: { readonly weight_decay: number };

@@ -71,6 +71,19 @@ describe('the files of a recipe', () => {
     expect(sent.dataset).toBe(`../../items/${items[2]!.id}/it's.jsonl`);
   });
 
+  it('include a teacher, which is sent as a base is', async () => {
+    const { recipe, dist, write } = workspace();
+    const teacher = path.dirname(write('teacher/config.json', 'teacher'));
+    const objective = { ...recipe.objective, method: 'distill' as const, teacher };
+    const { items, recipe: text } = await bundleOf({ ...recipe, objective }, dist);
+    const item = items.find(({ label }) => label === 'objective.teacher')!;
+    expect(item.files.map((file) => file.path)).toEqual(['teacher/config.json']);
+    const sent = JSON.parse(text) as Recipe;
+    expect(sent.objective.teacher).toBe(`../../items/${item.id}/teacher`);
+    const there = await bundleOf({ ...recipe, objective }, dist, { [teacher]: '/models/teacher' });
+    expect((JSON.parse(there.recipe) as Recipe).objective.teacher).toBe('/models/teacher');
+  });
+
   it('keep the name that a base has on the hub', async () => {
     const { recipe, dist, write } = workspace();
     write('hub/models--lab--tiny/snapshots/0a1b/config.json');
