@@ -1,10 +1,12 @@
 import type { Adapter, TargetableModule } from '../lora/adapter';
 import { LoraError } from '../shared/errors';
 import type { Adapters } from './adapters';
+import { CachingDecoder } from './decoder';
 import { generateTokens } from './generate';
 import { NextTokenHead, type Head } from './heads/heads';
 import type { TeacherSettings, TopTokens } from './heads/teacher';
 import type {
+  Decoder,
   Evaluation,
   GenerateOptions,
   LabelledInput,
@@ -130,15 +132,19 @@ export class AdaptedModel implements Model {
     return this.parts.adapters.rescale(scales);
   }
 
-  generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]> {
+  decoder(): Decoder {
     const { transformer, head } = this.parts;
-    if (head instanceof NextTokenHead) {
-      return this.freeingOnError(() => {
-        this.checkIds(input_ids);
-        return generateTokens(transformer, head.head, input_ids, options);
-      });
-    }
-    return Promise.reject(this.writesNoText());
+    if (head instanceof NextTokenHead)
+      return new CachingDecoder(transformer, head.head, (ids) => this.checkIds(ids));
+    throw this.writesNoText();
+  }
+
+  async generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]> {
+    const { ops } = this.parts.transformer;
+    return generateTokens(this.decoder(), input_ids, {
+      ...options,
+      yieldPoint: () => ops.yieldPoint(),
+    });
   }
 
   dispose(): void {

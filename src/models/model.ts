@@ -1,6 +1,8 @@
 import type { Adapter, TargetableModule } from '../lora/adapter';
 import type { Objective } from '../shared/objective';
 import type { TeacherSettings, TeacherTargets, TopTokens } from './heads/teacher';
+import type { Tensor } from './ops/tensor';
+import type { SamplingSettings } from './sampling';
 
 /** NEFTune (Jain et al. 2023): alpha, and the seed of a batch's noise. */
 export interface EmbeddingNoise {
@@ -117,16 +119,60 @@ export interface OptimizerState {
   }[];
 }
 
-export interface GenerateOptions {
+export interface GenerateOptions extends SamplingSettings {
   readonly max_new_tokens: number;
-  /** 0: greedy. */
-  readonly temperature: number;
-  readonly seed: number;
   readonly stop_ids: readonly number[];
   /** Asked between two operations on the prompt; true ends the generation. */
   readonly isStopped?: () => boolean;
   /** Called with each new token; returns false to end the generation. */
   readonly onToken?: (id: number) => boolean | undefined;
+}
+
+/** The tokens of a sequence so far. Its decoder alone changes and frees it. */
+export interface Sequence {
+  /** Keys and values [kv_heads, length, head_dim] of each layer. */
+  caches: { readonly k: Tensor; readonly v: Tensor }[];
+  length: number;
+}
+
+/** How the next tokens of a prompt are read. */
+export interface ReadOptions {
+  /** Whether they are the last ones, whose logits are wanted. */
+  readonly isLast: boolean;
+  /** Asked between two operations. */
+  readonly isStopped?: () => boolean;
+}
+
+/**
+ * Reads prompts, and writes several sequences at once: every step is one pass over the weights. One
+ * call at a time. The sequences of a call that is stopped or fails are empty afterwards.
+ */
+export interface Decoder {
+  /** Bytes of a token's keys and values. */
+  readonly tokenBytes: number;
+  /**
+   * Number of tokens that can follow a prompt of `length` tokens.
+   *
+   * @throws LoraError('usage') if the prompt has more tokens than the model has positions.
+   */
+  remainingPositions(length: number): number;
+  /** A sequence without a token. */
+  open(): Sequence;
+  /**
+   * Reads up to CHUNK_TOKENS more tokens of a prompt. Logits [vocab] after the last one of the
+   * prompt, else null.
+   */
+  read(
+    sequence: Sequence,
+    ids: Int32Array,
+    options: ReadOptions,
+  ): Promise<Float32Array | null | 'stopped'>;
+  /** The next token of each sequence, none of which is empty. Logits [vocab] after each. */
+  step(sequences: readonly Sequence[], ids: readonly number[]): Promise<Float32Array[]>;
+  /** A copy of the first `length` tokens. */
+  copy(sequence: Sequence, length: number): Sequence;
+  /** Frees the keys and values: the sequence is empty. */
+  close(sequence: Sequence): void;
 }
 
 /** A tensor of a file, in whose terms it is named. */
@@ -219,6 +265,8 @@ export interface Model {
    * one that trains. 1: unchanged; 0: off.
    */
   rescale(scales: readonly number[]): Promise<void>;
+  /** @throws LoraError('base') unless it is a causal language model. */
+  decoder(): Decoder;
   /** @throws LoraError('base') unless it is a causal language model. */
   generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]>;
   dispose(): void;

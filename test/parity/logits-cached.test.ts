@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { CHUNK_TOKENS } from '../../src/models/generate';
+import { CHUNK_TOKENS } from '../../src/models/decoder';
 import { loadModel } from '../../src/models/loadModel';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Model } from '../../src/models/model';

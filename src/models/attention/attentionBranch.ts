@@ -165,34 +165,61 @@ export interface AttentionCache {
   readonly v: Tensor; // [kv_heads, length, head_dim]
 }
 
-/** More tokens, for the layers that share a rotation and a window. */
+/**
+ * More tokens of one sequence, or one of each of several, for the layers that share a rotation and a
+ * window.
+ */
 export interface DecodeStep {
   readonly ops: Ops;
+  /** Of all tokens, as if they were one sequence. */
   readonly shape: AttentionShape;
   readonly rope: RotaryTable;
-  /** Their queries, and the keys that these see: those of the cache and their own. */
-  readonly rowBlocks: readonly RowBlock[];
+  /** Of each sequence: its queries, and the keys that these see, cached and its own. */
+  readonly rowBlocks: readonly (readonly RowBlock[])[];
 }
 
 /**
- * m more tokens: x [m, d] -> residual + attention(x) [m, d]. x is not freed. Frees the cache and
- * returns the longer one.
+ * m more tokens of one sequence, or the next of each of m: x [m, d] -> residual + attention(x)
+ * [m, d]. x is not freed. Replaces the cache of each sequence by the longer one.
  */
 export function attentionStep(
   { ops, shape, rope, rowBlocks }: DecodeStep,
   w: AttentionWeights,
   x: Tensor,
-  cache: AttentionCache,
-): { readonly y: Tensor; readonly cache: AttentionCache } {
+  caches: AttentionCache[],
+): Tensor {
   const computation = { ops, dropout: null };
-  const attention = { ops, shape, rope, rowBlocks, softcap: w.softcap };
+  const attention = { ops, shape, rope, rowBlocks: [], softcap: w.softcap };
   const { heads, qkv, stats_in, raw } = projectHeads(attention, computation, w, x);
-  const k = concatAndFree(ops, [cache.k, heads.k], 1);
-  const v = concatAndFree(ops, [cache.v, heads.v], 1);
-  const { o } = attend(attention, { q: heads.q, k, v }, false);
+  const length = shape.length / caches.length;
+  const outputs = splitHeads(ops, heads, caches.length).map((own, i) => {
+    const cache = longerCache(ops, caches[i]!, own);
+    caches[i] = cache;
+    const pass = { ...attention, shape: { ...shape, length }, rowBlocks: rowBlocks[i]! };
+    return thenFree(ops, attend(pass, { q: own.q, ...cache }, false).o, own.q);
+  });
+  const o = concatAndFree(ops, outputs, 0);
   const { y, out, branch } = projectOutput(computation, w, o, x);
-  ops.free(heads.q, o, ...projectionTensors({ stats_in, qkv, raw, out, branch }));
-  return { y, cache: { k, v } };
+  ops.free(o, ...projectionTensors({ stats_in, qkv, raw, out, branch }));
+  return y;
+}
+
+/** The heads of each of several sequences, and frees those of all. */
+function splitHeads(ops: Ops, heads: Heads, sequences: number): readonly Heads[] {
+  if (sequences === 1) return [heads];
+  const sizes = new Array<number>(sequences).fill(1);
+  const qs = ops.split(heads.q, sizes, 2); // [1, heads, 1, head_dim]
+  const ks = ops.split(heads.k, sizes, 1); // [kv_heads, 1, head_dim]
+  const vs = ops.split(heads.v, sizes, 1);
+  ops.free(heads.q, heads.k, heads.v);
+  return qs.map((q, i) => ({ q, k: ks[i]!, v: vs[i]! }));
+}
+
+/** Frees what it is made of, once both are made: after an error the cache is whole or replaced. */
+function longerCache(ops: Ops, cache: AttentionCache, { k, v }: AttentionCache): AttentionCache {
+  const longer = { k: ops.concat([cache.k, k], 1), v: ops.concat([cache.v, v], 1) };
+  ops.free(cache.k, cache.v, k, v);
+  return longer;
 }
 
 /** What was saved of the projections before and after attention. */

@@ -83,11 +83,17 @@ export function closePass({ ops, ropeTables, rowBlocks }: PassContext): void {
   }
 }
 
+/** The positions of a pass. */
+interface RotaryInput extends Pick<ModelInput, 'length' | 'position_ids'> {
+  /** Each is the last of a sequence of its own, on whose length some frequencies depend. */
+  readonly areApart?: boolean;
+}
+
 /** The table of each `ropeKey`, for the positions of `input`. */
 export function uploadRotaryTables(
   ops: Ops,
   { layers }: Spec,
-  input: Pick<ModelInput, 'length' | 'position_ids'>,
+  input: RotaryInput,
 ): Map<string, RotaryTable> {
   const attentions = layers.map((layer) => layer.attention);
   return byKey(attentions, ropeKey, (attention) => uploadRotaryTable(ops, attention, input));
@@ -103,7 +109,7 @@ export function freeRotaryTables(ops: Ops, tables: ReadonlyMap<string, RotaryTab
 function uploadRotaryTable(
   ops: Ops,
   { rope, scale, num_heads, num_kv_heads, head_dim }: AttentionSpec,
-  input: Pick<ModelInput, 'length' | 'position_ids'>,
+  input: RotaryInput,
 ): RotaryTable {
   if (!rope) {
     const width = (num_heads + 2 * num_kv_heads) * head_dim;
@@ -113,10 +119,24 @@ function uploadRotaryTable(
   const positions = input.position_ids ?? Int32Array.from({ length: input.length }, (_, i) => i);
   const spec = { rope, scale, num_heads, num_kv_heads, head_dim };
   const upload = (direction: 1 | -1) => {
-    const table = buildRotaryTable(spec, positions, direction);
+    const sequences = input.areApart
+      ? Array.from(positions, (own) => Int32Array.of(own))
+      : [positions];
+    const tables = sequences.map((own) => buildRotaryTable(spec, own, direction));
+    const table = tables.length === 1 ? tables[0]! : joined(tables);
     return ops.upload(table, [table.length]);
   };
   return { kind: 'rotate', forward: upload(1), backward: upload(-1) };
+}
+
+function joined(tables: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(tables.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const table of tables) {
+    whole.set(table, at);
+    at += table.length;
+  }
+  return whole;
 }
 
 /**

@@ -161,23 +161,22 @@ export function layerPrefill(
   return { y, cache: { k, v } };
 }
 
-/** m more tokens: x [m, d] -> y [m, d]. Frees x and the cache, and returns the longer cache. */
+/** More tokens: x [m, d] -> y [m, d]. Frees x, and replaces each cache by the longer one. */
 export function layerStep(
   step: DecodeStep,
   w: LayerWeights,
   x: Tensor,
-  cache: AttentionCache,
-): { readonly y: Tensor; readonly cache: AttentionCache } {
+  caches: AttentionCache[],
+): Tensor {
   const { ops } = step;
-  const attention = attentionStep(step, w.attention, x, cache);
-  const first = applyNorm(ops, w.after_attention, attention.y);
+  const first = applyNorm(ops, w.after_attention, attentionStep(step, w.attention, x, caches));
   const x1 = w.residual === 'sequential' ? first.y : x;
   const { y, saved } = mlpForward({ ops, dropout: null }, w.mlp, x1, first.y);
   const second = applyNorm(ops, w.after_mlp, y);
   freeMlp(ops, saved);
   freeNorms(ops, [first.norm, second.norm]);
   ops.free(x, first.y);
-  return { y: second.y, cache: attention.cache };
+  return second.y;
 }
 
 /** What a layer's backward pass starts from. */

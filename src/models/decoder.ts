@@ -1,0 +1,219 @@
+import { positionsOf } from '../formats/architecture/positions';
+import { LoraError } from '../shared/errors';
+import { countOf } from '../shared/values';
+import type { DecodeStep } from './attention/attentionBranch';
+import {
+  attentionShape,
+  closePass,
+  freeRotaryTables,
+  openPass,
+  uploadRotaryTables,
+  type PassContext,
+} from './attention/passContext';
+import { BLOCK_ROWS, type RowBlock } from './attention/rowBlocks';
+import type { LmHead } from './heads/lmHead';
+import { lmLogits } from './heads/lmOutputs';
+import { layerPrefill, layerStep, type LayerWeights } from './layers/layer';
+import { normForward, statsTensors } from './layers/norm';
+import type { Decoder, ModelInput, ReadOptions, Sequence } from './model';
+import { thenFree, type Tensor } from './ops/ops';
+import type { Transformer } from './transformer';
+
+/**
+ * Tokens of a prompt that are read at once: an operation on so many ends soon, also for a large
+ * model, and the products are no slower than for more. A multiple of attention's row blocks.
+ */
+export const CHUNK_TOKENS = 4 * BLOCK_ROWS;
+
+/** Tokens of one sequence at these positions. */
+const inputAt = (ids: Int32Array, position_ids: Int32Array): ModelInput => ({
+  batch: 1,
+  length: ids.length,
+  input_ids: ids,
+  attention_mask: new Int32Array(ids.length).fill(1),
+  position_ids,
+});
+
+/** The last of `length` tokens as a row block. */
+const lastQuery = (length: number, window: number | null): RowBlock => ({
+  start: 0,
+  end: 1,
+  from: window === null ? 0 : Math.max(0, length - window),
+  to: length,
+  mask: null,
+});
+
+/** The decoder of a causal language model, which keeps keys and values. */
+export class CachingDecoder implements Decoder {
+  constructor(
+    private readonly transformer: Transformer,
+    private readonly head: LmHead,
+    /** Throws for ids that the embedding lacks. */
+    private readonly checkIds: (ids: ArrayLike<number>) => void,
+  ) {}
+
+  get tokenBytes(): number {
+    return this.transformer.spec.layers.reduce(
+      (sum, { attention }) => sum + 8 * attention.num_kv_heads * attention.head_dim,
+      0,
+    );
+  }
+
+  open(): Sequence {
+    return { caches: [], length: 0 };
+  }
+
+  remainingPositions(length: number): number {
+    const positions = positionsOf(this.transformer.spec);
+    if (length <= positions) return positions - length + 1;
+    throw new LoraError(
+      'usage',
+      `The prompt has ${countOf(length, 'token')}, the model has positions for ${positions}.`,
+      { fix: 'Shorten it.' },
+    );
+  }
+
+  read(
+    sequence: Sequence,
+    ids: Int32Array,
+    { isLast, isStopped = () => false }: ReadOptions,
+  ): Promise<Float32Array | null | 'stopped'> {
+    return this.emptyingOnError([sequence], async () => {
+      this.checkIds(ids);
+      const { ops } = this.transformer;
+      const x = await this.readLayers(sequence, ids, isStopped);
+      if (x && isLast) return this.logits(x);
+      if (x) ops.free(x);
+      else this.close(sequence);
+      return x ? null : 'stopped';
+    });
+  }
+
+  step(sequences: readonly Sequence[], ids: readonly number[]): Promise<Float32Array[]> {
+    return this.emptyingOnError(sequences, async () => {
+      this.checkIds(ids);
+      const { ops, spec, body } = this.transformer;
+      const positions = Int32Array.from(sequences, ({ length }) => length);
+      const input = inputAt(Int32Array.from(ids), positions);
+      const ropeTables = uploadRotaryTables(ops, spec, { ...input, areApart: true });
+      const shape = attentionShape(spec, 1, sequences.length);
+      let { x } = body.embedding.forward(input, false);
+      body.layers.forEach((layer, i) => {
+        const rope = ropeTables.get(layer.attention.ropeKey)!;
+        const { window } = spec.layers[i]!.attention;
+        const rowBlocks = sequences.map(({ length }) => [lastQuery(length + 1, window)]);
+        x = stepOfLayer({ ops, shape, rope, rowBlocks }, layer, { i, x, sequences });
+      });
+      freeRotaryTables(ops, ropeTables);
+      for (const sequence of sequences) sequence.length++;
+      const logits = await this.logits(x);
+      const vocab = logits.length / sequences.length;
+      return sequences.map((_, i) => logits.subarray(i * vocab, (i + 1) * vocab));
+    });
+  }
+
+  copy({ caches }: Sequence, length: number): Sequence {
+    const { ops } = this.transformer;
+    const first = (x: Tensor) => ops.slice(x, [0, 0, 0], [x.shape[0]!, length, x.shape[2]!]);
+    return { caches: caches.map(({ k, v }) => ({ k: first(k), v: first(v) })), length };
+  }
+
+  close(sequence: Sequence): void {
+    for (const { k, v } of sequence.caches) this.transformer.ops.free(k, v);
+    sequence.caches = [];
+    sequence.length = 0;
+  }
+
+  /** Interrupted work leaves no tensor behind. */
+  private async emptyingOnError<T>(
+    sequences: readonly Sequence[],
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const { ops } = this.transformer;
+    const mark = ops.mark();
+    const before = sequences.map(({ caches }) => new Set(caches));
+    try {
+      return await work();
+    } catch (error) {
+      sequences.forEach((sequence, i) => {
+        sequence.caches = sequence.caches.filter((cache) => before[i]!.has(cache));
+        this.close(sequence);
+      });
+      ops.freeSince(mark);
+      throw error;
+    }
+  }
+
+  /** The last layer's output [1, d] for the last of m more tokens; null once `isStopped`. */
+  private async readLayers(
+    sequence: Sequence,
+    ids: Int32Array,
+    isStopped: () => boolean,
+  ): Promise<Tensor | null> {
+    const { ops, spec, body } = this.transformer;
+    const input = inputAt(
+      ids,
+      ids.map((_, i) => sequence.length + i),
+    );
+    const pass = openPass(ops, spec, input, { first: sequence.length });
+    const last = ops.upload(Int32Array.of(ids.length - 1), [1]);
+    let { x } = body.embedding.forward(input, false);
+    let stopped = isStopped();
+    for (let i = 0; i < body.layers.length && !stopped; i++) {
+      x = this.readInLayer(pass, i, x, sequence);
+      await ops.yieldPoint();
+      stopped = isStopped();
+    }
+    const row = thenFree(ops, ops.gather(x, last), x, last);
+    closePass(pass);
+    sequence.length += ids.length;
+    if (!stopped) return row;
+    ops.free(row);
+    return null;
+  }
+
+  /** x [m, d] -> y [m, d] of a layer, whose cache grows by m tokens. Frees x. */
+  private readInLayer(pass: PassContext, i: number, x: Tensor, sequence: Sequence): Tensor {
+    const layer = this.transformer.body.layers[i]!;
+    if (sequence.length > 0)
+      return stepOfLayer(chunkStep(pass, layer), layer, { i, x, sequences: [sequence] });
+    const { y, cache } = layerPrefill(pass, layer, x);
+    sequence.caches[i] = cache;
+    return y;
+  }
+
+  /** Logits [n · vocab] of x [n, d], which is freed. */
+  private async logits(x: Tensor): Promise<Float32Array> {
+    const { ops, body } = this.transformer;
+    if (!body.norm) return lmLogits(ops, this.head, x).finally(() => ops.free(x));
+    const { h, stats } = normForward(ops, body.norm, x);
+    ops.free(x, ...statsTensors(stats));
+    return lmLogits(ops, this.head, h).finally(() => ops.free(h));
+  }
+}
+
+const chunkStep = (pass: PassContext, { attention }: LayerWeights): DecodeStep => ({
+  ops: pass.ops,
+  shape: pass.shape,
+  rope: pass.ropeTables.get(attention.ropeKey)!,
+  rowBlocks: [pass.rowBlocks.get(attention.windowKey)!],
+});
+
+/** Layer i, whose caches grow. Frees x. */
+function stepOfLayer(
+  step: DecodeStep,
+  layer: LayerWeights,
+  {
+    i,
+    x,
+    sequences,
+  }: { readonly i: number; readonly x: Tensor; readonly sequences: readonly Sequence[] },
+): Tensor {
+  const caches = sequences.map((own) => own.caches[i]!);
+  try {
+    return layerStep(step, layer, x, caches);
+  } finally {
+    // also after an error: those that were replaced are freed
+    sequences.forEach((own, at) => (own.caches[i] = caches[at]!));
+  }
+}

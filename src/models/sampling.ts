@@ -1,0 +1,133 @@
+import { createRandom } from '../shared/random';
+
+/** How the next token is chosen. */
+export interface SamplingSettings {
+  /** 0: always the most likely token. */
+  readonly temperature: number;
+  readonly seed: number;
+  /** As many of the most likely tokens are left; 0: all. */
+  readonly top_k?: number;
+  /** The most likely tokens are left whose probabilities add up to this; 1: all. */
+  readonly top_p?: number;
+  /** Tokens are left that are at least so likely, as a share of the most likely one; 0: all. */
+  readonly min_p?: number;
+  /** Makes tokens less likely that the text has already; 1: no change. */
+  readonly repetition_penalty?: number;
+}
+
+/**
+ * The scores of all tokens as LogitsProcessors of transformers leave them, in its order: repetition
+ * penalty, temperature (unless it is 0), top_k, top_p, min_p. A token that is left out has
+ * -Infinity.
+ *
+ * @param seen The tokens of the text so far, the prompt included.
+ */
+export function processLogits(
+  logits: Float32Array,
+  settings: SamplingSettings,
+  seen: Iterable<number>,
+): Float64Array {
+  const { temperature, top_k = 0, top_p = 1, min_p = 0, repetition_penalty = 1 } = settings;
+  const scores = Float64Array.from(logits);
+  if (repetition_penalty !== 1) penalize(scores, new Set(seen), repetition_penalty);
+  if (temperature !== 0) scores.forEach((z, i) => (scores[i] = z / temperature));
+  if (top_k > 0 && top_k < scores.length) keepLargest(scores, top_k);
+  if (top_p < 1) keepMass(scores, top_p);
+  if (min_p > 0) leaveOutBelow(scores, scores[largestOf(scores)]! + Math.log(min_p));
+  return scores;
+}
+
+/** The id of the next token. It depends on the seed and on the number of the token alone. */
+export function sampleToken(
+  logits: Float32Array,
+  settings: SamplingSettings,
+  { seen, number }: { readonly seen: Iterable<number>; readonly number: number },
+): number {
+  const { temperature, seed, repetition_penalty = 1 } = settings;
+  if (temperature === 0 && repetition_penalty === 1) return largestOf(logits);
+  const scores = processLogits(logits, settings, seen);
+  const best = largestOf(scores);
+  if (temperature === 0) return best;
+  const weights = scores.map((z) => Math.exp(z - scores[best]!));
+  let left = createRandom(seed, 'generate', number)() * weights.reduce((a, b) => a + b, 0);
+  for (let i = 0; i < weights.length; i++) {
+    left -= weights[i]!;
+    if (left < 0) return i;
+  }
+  return best;
+}
+
+/** Of equal ones the first. */
+function largestOf(scores: Float32Array | Float64Array): number {
+  let best = 0;
+  for (let i = 1; i < scores.length; i++) if (scores[i]! > scores[best]!) best = i;
+  return best;
+}
+
+function penalize(scores: Float64Array, seen: ReadonlySet<number>, penalty: number): void {
+  for (const id of seen) {
+    const z = scores[id]!;
+    scores[id] = z < 0 ? z * penalty : z / penalty;
+  }
+}
+
+function leaveOutBelow(scores: Float64Array, least: number): void {
+  scores.forEach((z, i) => {
+    if (z < least) scores[i] = -Infinity;
+  });
+}
+
+/** Those that equal the last one of them stay as well. */
+const keepLargest = (scores: Float64Array, count: number): void =>
+  leaveOutBelow(scores, scores.slice().sort()[scores.length - count]!);
+
+/** Leaves out the least likely tokens, as many as have a mass of at most 1 - top_p together. */
+function keepMass(scores: Float64Array, top_p: number): void {
+  const best = largestOf(scores);
+  const weights = scores.map((z) => Math.exp(z - scores[best]!));
+  const total = weights.reduce((a, b) => a + b, 0);
+  const most = (1 - top_p) * total;
+  // All tokens below this are left out in any case, so that few are to be sorted.
+  const surely = most / weights.length;
+  let mass = 0;
+  const rest: number[] = [];
+  weights.forEach((weight, i) => {
+    if (weight >= surely) {
+      rest.push(i);
+      return;
+    }
+    mass += weight;
+    scores[i] = -Infinity;
+  });
+  rest.sort((a, b) => weights[a]! - weights[b]! || a - b);
+  for (const i of rest.slice(0, -1)) {
+    mass += weights[i]!;
+    if (mass > most) return;
+    scores[i] = -Infinity;
+  }
+}
+
+/** A token and its log-probability. */
+export interface TokenChance {
+  readonly id: number;
+  readonly logprob: number;
+}
+
+/** The log-probability of a token under the model itself, and the most likely tokens. */
+export function tokenChances(
+  logits: Float32Array,
+  id: number,
+  count: number,
+): { readonly chosen: TokenChance; readonly top: readonly TokenChance[] } {
+  const most = logits[largestOf(logits)]!;
+  const total = logits.reduce((sum, z) => sum + Math.exp(z - most), 0);
+  const chance = (own: number) => ({ id: own, logprob: logits[own]! - most - Math.log(total) });
+  const top: number[] = [];
+  for (let i = 0; i < logits.length && count > 0; i++) {
+    if (top.length === count && logits[i]! <= logits[top.at(-1)!]!) continue;
+    const at = top.findIndex((own) => logits[i]! > logits[own]!);
+    top.splice(at < 0 ? top.length : at, 0, i);
+    if (top.length > count) top.pop();
+  }
+  return { chosen: chance(id), top: top.map(chance) };
+}

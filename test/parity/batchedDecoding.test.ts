@@ -1,0 +1,150 @@
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { CHUNK_TOKENS } from '../../src/models/decoder';
+import { loadModel } from '../../src/models/loadModel';
+import type { Decoder, Model, Sequence } from '../../src/models/model';
+import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import { loadFixture, tensorFlowOps } from '../support/models';
+import { smallAdapter, smallBase } from '../support/smallModel';
+
+let ops: TensorFlowOps;
+beforeAll(async () => {
+  ops = await tensorFlowOps();
+});
+
+const most = (logits: Float32Array) =>
+  logits.reduce((best, z, id) => (z > logits[best]! ? id : best), 0);
+const promptOf = (length: number, first: number) =>
+  Array.from({ length }, (_, i) => (i * 17 + first) % 40);
+
+const alone = (model: Model, prompt: readonly number[], count: number) =>
+  model.generate(prompt, { temperature: 0, seed: 0, stop_ids: [], max_new_tokens: count });
+
+interface Written {
+  readonly sequence: Sequence;
+  readonly ids: number[];
+}
+
+async function begin(decoder: Decoder, prompt: readonly number[]): Promise<Written> {
+  const sequence = decoder.open();
+  for (let start = 0; ; start += CHUNK_TOKENS) {
+    const isLast = start + CHUNK_TOKENS >= prompt.length;
+    const ids = Int32Array.from(prompt.slice(start, start + CHUNK_TOKENS));
+    const logits = await decoder.read(sequence, ids, { isLast });
+    if (logits instanceof Float32Array) return { sequence, ids: [most(logits)] };
+  }
+}
+
+async function step(decoder: Decoder, written: readonly Written[]): Promise<void> {
+  const logits = await decoder.step(
+    written.map((own) => own.sequence),
+    written.map((own) => own.ids.at(-1)!),
+  );
+  written.forEach((own, i) => own.ids.push(most(logits[i]!)));
+}
+
+/** Sequences that join and leave at different steps write what each writes alone. */
+async function expectSameAsAlone(
+  model: Model,
+  prompts: readonly (readonly number[])[],
+): Promise<void> {
+  const tensors = model.liveTensors();
+  const decoder = model.decoder();
+  const all: Written[] = [];
+  let running: Written[] = [];
+  for (const prompt of prompts) {
+    const written = await begin(decoder, prompt);
+    all.push(written);
+    running.push(written);
+    for (let i = 0; i < 4; i++) await step(decoder, running);
+    if (running.length > 2) decoder.close(running[0]!.sequence);
+    running = running.slice(running.length > 2 ? 1 : 0);
+  }
+  for (const { sequence } of running) decoder.close(sequence);
+  expect(model.liveTensors()).toBe(tensors);
+  for (const [i, prompt] of prompts.entries()) {
+    const { ids } = all[i]!;
+    expect(ids, `sequence ${i}`).toEqual(await alone(model, prompt, ids.length));
+  }
+}
+
+describe('several sequences in one pass', () => {
+  it.each(['llama', 'mistral', 'qwen2', 'gemma2', 'gpt2', 'gpt_neox', 'phi3'])(
+    'write the tokens that each writes alone: %s',
+    async (family) => {
+      const model = await loadFixture(ops, `${family}/base`, null);
+      await expectSameAsAlone(model, [
+        promptOf(5, 3),
+        promptOf(19, 8),
+        promptOf(2, 21),
+        promptOf(9, 4),
+      ]);
+      model.dispose();
+    },
+  );
+
+  it.each(['rope-dynamic', 'rope-longrope-long', 'rope-yarn'])(
+    'do so where frequencies depend on the length: %s',
+    async (name) => {
+      const model = await loadFixture(ops, `${name}/base`, null);
+      await expectSameAsAlone(model, [promptOf(30, 3), promptOf(4, 8), promptOf(50, 5)]);
+      model.dispose();
+    },
+  );
+
+  it('do so with an adapter, windows, and prompts of several chunks', async () => {
+    const adapter = smallAdapter(() => true);
+    const model = await loadModel(smallBase(), adapter, { ops });
+    await expectSameAsAlone(model, [promptOf(7, 1), promptOf(CHUNK_TOKENS + 9, 2), promptOf(3, 5)]);
+    model.dispose();
+  });
+});
+
+describe('keys and values that are kept', () => {
+  it('continue where another prompt begins alike, also in the middle of a row block', async () => {
+    const model = await loadModel(
+      smallBase(),
+      smallAdapter(() => true),
+      { ops },
+    );
+    const decoder = model.decoder();
+    const prompt = promptOf(150, 3);
+    const first = await begin(decoder, prompt);
+    const shared = 131;
+    const other = [...prompt.slice(0, shared), ...promptOf(20, 30)];
+    const sequence = decoder.copy(first.sequence, shared);
+    decoder.close(first.sequence);
+    const rest = Int32Array.from(other.slice(shared));
+    const logits = await decoder.read(sequence, rest, { isLast: true });
+    const written = { sequence, ids: [most(logits as Float32Array)] };
+    for (let i = 0; i < 6; i++) await step(decoder, [written]);
+    decoder.close(sequence);
+    expect(written.ids).toEqual(await alone(model, other, 7));
+    model.dispose();
+  });
+
+  it.each([1, 2, 3, 6])('are gone, and nothing else, after a step that fails: %i', async (at) => {
+    const model = await loadModel(
+      smallBase(),
+      smallAdapter(() => true),
+      { ops },
+    );
+    const tensors = model.liveTensors();
+    const decoder = model.decoder();
+    const written = [await begin(decoder, promptOf(6, 2)), await begin(decoder, promptOf(8, 5))];
+    const kept = await begin(decoder, promptOf(4, 9));
+    const outside = written.map(({ sequence }) => sequence);
+    let calls = 0;
+    const concat = vi.spyOn(ops, 'concat').mockImplementation((...given) => {
+      if (++calls === at) throw new Error('no memory');
+      return TensorFlowOps.prototype.concat.call(ops, ...given);
+    });
+    await expect(decoder.step(outside, [1, 2])).rejects.toThrow('no memory');
+    concat.mockRestore();
+    expect(outside.map(({ length }) => length)).toEqual([0, 0]);
+    await step(decoder, [kept]);
+    expect(kept.ids).toEqual(await alone(model, promptOf(4, 9), 2));
+    decoder.close(kept.sequence);
+    expect(model.liveTensors()).toBe(tensors);
+    model.dispose();
+  });
+});

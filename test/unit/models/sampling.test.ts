@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import {
+  processLogits,
+  sampleToken,
+  tokenChances,
+  type SamplingSettings,
+} from '../../../src/models/sampling';
+import { readJson } from '../../support/models';
+
+interface Fixture {
+  readonly logits: readonly number[];
+  readonly seen: readonly number[];
+  readonly cases: readonly {
+    readonly settings: Partial<SamplingSettings>;
+    readonly scores: readonly (number | null)[];
+  }[];
+}
+const { logits, seen, cases } = readJson('sampling.json') as Fixture;
+const scores = Float32Array.from(logits);
+const plain = { temperature: 1, seed: 0 };
+const place = (number: number) => ({ seen, number });
+
+describe('the scores of tokens', () => {
+  it.each(cases)('are those of the LogitsProcessors of transformers: $settings', (own) => {
+    const have = processLogits(scores, { ...plain, ...own.settings }, seen);
+    own.scores.forEach((want, id) => {
+      if (want === null) expect(have[id], `token ${id}`).toBe(-Infinity);
+      else expect(have[id], `token ${id}`).toBeCloseTo(want, 5);
+    });
+  });
+
+  it('leave at least the most likely token', () => {
+    for (const settings of [{ top_k: 1 }, { top_p: 0 }, { min_p: 1 }]) {
+      const left = processLogits(Float32Array.of(1, 3, 2), { ...plain, ...settings }, []);
+      expect([...left]).toEqual([-Infinity, 3, -Infinity]);
+    }
+  });
+});
+
+describe('the next token', () => {
+  it('is the most likely one at temperature 0, the first of equal ones', () => {
+    const settings = { temperature: 0, seed: 0 };
+    expect(sampleToken(Float32Array.of(1, 5, 5), settings, { seen: [], number: 0 })).toBe(1);
+    const penalized = { ...settings, repetition_penalty: 2 };
+    expect(sampleToken(Float32Array.of(1, 5, 4), penalized, { seen: [1], number: 0 })).toBe(2);
+  });
+
+  it('depends on the seed and its number alone, and is as likely as its score says', () => {
+    const drawn = (seed: number) =>
+      Array.from({ length: 2000 }, (_, i) =>
+        sampleToken(Float32Array.of(0, Math.log(3)), { temperature: 1, seed }, place(i)),
+      );
+    expect(drawn(4)).toEqual(drawn(4));
+    expect(drawn(5)).not.toEqual(drawn(4));
+    const share = drawn(4).filter((id) => id === 1).length / 2000;
+    expect(Math.abs(share - 0.75)).toBeLessThan(0.04);
+  });
+
+  it('is never one that is left out', () => {
+    const settings = { temperature: 2, seed: 1, top_k: 2 };
+    const drawn = Array.from({ length: 200 }, (_, i) =>
+      sampleToken(Float32Array.of(1, 2, 3, 0), settings, place(i)),
+    );
+    expect(new Set(drawn)).toEqual(new Set([1, 2]));
+  });
+});
+
+it('gives the log-probabilities of a token and of the most likely ones', () => {
+  const { chosen, top } = tokenChances(Float32Array.of(0, 2, 1, 2), 2, 3);
+  const total = Math.log(1 + 2 * Math.exp(2) + Math.E);
+  expect(chosen.id).toBe(2);
+  expect(chosen.logprob).toBeCloseTo(1 - total, 6);
+  expect(top.map(({ id }) => id)).toEqual([1, 3, 2]);
+  expect(top[0]!.logprob).toBeCloseTo(2 - total, 6);
+  expect(tokenChances(Float32Array.of(0, 2), 0, 0).top).toEqual([]);
+});
