@@ -124,7 +124,9 @@ export function defineCommand(definition: CommandDefinition): Command {
         ({ selectedBy, positionals }) =>
           selectedBy === null && positionals.length === parsed.positionals.length,
       );
-      return (selected ?? fitting ?? forms[0]!).run(parsed, usage, context);
+      const chosen = selected ?? fitting ?? forms[0]!;
+      refuseOthers(chosen, forms, parsed, usage);
+      return chosen.run(parsed, usage, context);
     },
   };
 }
@@ -188,6 +190,21 @@ function checkChoices(options: OptionSet, values: ParsedArgs['values'], usage: s
       );
     }
   }
+}
+
+/** Options of another form would be ignored. */
+function refuseOthers(
+  chosen: CommandForm,
+  forms: readonly CommandForm[],
+  { values }: ParsedArgs,
+  usage: string,
+): void {
+  const name = Object.keys(values).find((own) => !Object.hasOwn(chosen.options, own));
+  if (name === undefined) return;
+  const owner = forms.find(({ options }) => Object.hasOwn(options, name))?.selectedBy ?? null;
+  if (owner !== null) throw usageError(`--${name} needs --${owner}.`, usage);
+  const place = chosen.selectedBy === null ? 'here' : `with --${chosen.selectedBy}`;
+  throw usageError(`--${name} cannot be used ${place}.`, usage);
 }
 
 function readPositionals<P extends PositionalSet>(

@@ -55,6 +55,12 @@ export const positiveWholeNumber: ValueSchema<number> = v.pipe(
   v.transform(Number),
 );
 
+/** A port of this machine; 0: any free one. */
+export const port = numberThat(
+  (value) => Number.isInteger(value) && value >= 0 && value <= 65_535,
+  'a port from 0 to 65535',
+);
+
 /** A number from 0 to 1. */
 export const fraction = numberThat((value) => value >= 0 && value <= 1, 'a number from 0 to 1');
 

@@ -20,32 +20,26 @@ import { exampleOf, partsForPage, promptOf, withTools, withTurns } from '../serv
 import { RunRows } from '../serve/runRows';
 import { ServedModels } from '../serve/servedModels';
 import { defineCommand, form } from './command';
-import {
-  adaptersOption,
-  baseDtypeOption,
-  baseOption,
-  partialOption,
-  templateVariablesOption,
-} from './commonOptions';
 import { optional } from './options';
 import { anyText } from './optionValues';
+import { servedModelOptions, serveHttpForm } from './serveHttp';
 
 /** lora serve. */
 export const serveCommand = defineCommand({
   name: 'serve',
-  summary: 'Keeps a base and its adapters in memory and answers requests on standard input.',
-  notes: ['Requests and answers are JSON objects, one per line, until standard input ends.'],
+  summary: 'Keeps a base and its adapters in memory and answers requests.',
+  notes: [
+    'Requests and answers are JSON objects, one per line, until standard input ends.',
+    'With --http they are those of OpenAI, over HTTP.',
+  ],
   alwaysJson: true,
   endedBySignals: true,
   forms: [
+    serveHttpForm,
     form({
       options: {
-        base: baseOption,
-        adapter: { ...adaptersOption, help: 'adapter to choose from; repeat for several' },
+        ...servedModelOptions,
         run: optional(anyText, 'DIR', 'folder of a run, whose rows can be asked for'),
-        'chat-template-kwargs': templateVariablesOption,
-        'base-dtype': baseDtypeOption('auto'),
-        partial: partialOption,
       },
       run: async ({ options }, context) => {
         const { base, adapter } = options;

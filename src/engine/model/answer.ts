@@ -1,6 +1,6 @@
 import { answerEnds } from '../../data/chat/answerEnds';
 import { answerForm } from '../../data/chat/calls/learnForm';
-import { parseAnswer, type ParsedAnswer } from '../../data/chat/calls/parseAnswer';
+import { parseAnswer, parseText, type ParsedAnswer } from '../../data/chat/calls/parseAnswer';
 import type { Chat, ChatVariables } from '../../data/chat/chat';
 import { encodeOnce } from '../../data/tokenizer/encodeOnce';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
@@ -51,7 +51,22 @@ export function partsOf(
   variables: ChatVariables = {},
 ): ParsedAnswer {
   const form = answerForm(tokenizer, variables);
-  const parts = parseAnswer(raw, form, variables['tools']);
+  return withoutSpecial(tokenizer, parseAnswer(raw, form, variables['tools']));
+}
+
+/** The reasoning and the text of an answer, which may call nothing, without special tokens. */
+export function textPartsOf(
+  tokenizer: Tokenizer,
+  raw: string,
+  variables: ChatVariables = {},
+): Pick<ParsedAnswer, 'reasoning' | 'content'> {
+  return withoutSpecial(tokenizer, parseText(raw, answerForm(tokenizer, variables)));
+}
+
+function withoutSpecial<T extends Pick<ParsedAnswer, 'reasoning' | 'content'>>(
+  tokenizer: Tokenizer,
+  parts: T,
+): T {
   const plain = (text: string) =>
     [...tokenizer.special_tokens.keys()]
       .reduce((rest, token) => (token === '' ? rest : rest.replaceAll(token, '')), text)

@@ -11,7 +11,10 @@ import type { RuntimeContext } from '../useRuntime';
 /** How the models are opened, and what chat templates get. */
 type ServeOptions = OpenOptions & TokenizerOptions;
 
-/** A model that answers with one adapter at one scale. */
+/** The adapters of an answer, by their indices, each with its scale. */
+export type AdapterMix = readonly { readonly adapter: number; readonly scale: number }[];
+
+/** A model that answers with one mix of adapters. */
 export interface ServedModel {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
@@ -78,17 +81,40 @@ export class ServedModels {
    *
    * @throws LoraError
    */
-  async with(adapter: number | null, scale: number): Promise<ServedModel> {
+  with(adapter: number | null, scale: number): Promise<ServedModel> {
+    return this.mixed(adapter === null ? [] : [{ adapter, scale }]);
+  }
+
+  /**
+   * The model with the sum of several adapters. It is valid until the next call.
+   *
+   * @throws LoraError
+   */
+  async mixed(mix: AdapterMix): Promise<ServedModel> {
+    this.checkMix(mix);
     const { adapters: sharing, model } = this.shared;
-    if (adapter !== null && adapter >= this.paths.adapters.length)
-      throw new LoraError('usage', `There is no adapter ${adapter}.`);
-    if (adapter === null || sharing.includes(adapter)) {
-      await model.rescale(sharing.map((index) => (index === adapter ? scale : 0)));
-      return this.shared;
+    const [first] = mix;
+    if (first && !sharing.includes(first.adapter)) {
+      const copy = await this.copyWith(first.adapter);
+      await copy.model.rescale([first.scale]);
+      return copy;
     }
-    const copy = await this.copyWith(adapter);
-    await copy.model.rescale([scale]);
-    return copy;
+    const scaleOf = (index: number) => mix.find(({ adapter }) => adapter === index)?.scale ?? 0;
+    await model.rescale(sharing.map(scaleOf));
+    return this.shared;
+  }
+
+  /** @throws LoraError('usage') unless the base can answer with these adapters at once. */
+  checkMix(mix: AdapterMix): void {
+    const { adapters } = this.paths;
+    const missing = mix.find(({ adapter }) => adapter >= adapters.length);
+    if (missing) throw new LoraError('usage', `There is no adapter ${missing.adapter}.`);
+    const alone = mix.find(({ adapter }) => !this.shared.adapters.includes(adapter));
+    if (!alone || mix.length === 1) return;
+    throw new LoraError(
+      'usage',
+      `${adapters[alone.adapter]!} cannot be mixed with other adapters: it replaces whole weights, or scales them (DoRA).`,
+    );
   }
 
   /** Frees all models and closes their bases. */

@@ -33,8 +33,17 @@ export function parseAnswer(text: string, form: AnswerForm, tools?: unknown): Pa
   return { reasoning, content: textOf(rest, form), calls: [], isFaulty: false };
 }
 
+/** The same for an answer that may call nothing: what looks like a call is text. */
+export function parseText(
+  text: string,
+  form: AnswerForm,
+): Pick<ParsedAnswer, 'reasoning' | 'content'> {
+  const { reasoning, rest } = splitReasoning(text, form.reasoning);
+  return { reasoning, content: textOf(rest, form) };
+}
+
 /** The forms that calls may have: that of the template, else those that are known. */
-function callForms(own: CallForm | null): readonly CallForm[] {
+export function callForms(own: CallForm | null): readonly CallForm[] {
   const { marked, bare, tagged } = knownForms;
   if (own === null) return [...marked, ...bare];
   return isBlank(own.start) ? [tagged, own] : [own];

@@ -1,0 +1,98 @@
+import { BatchScheduler } from '../serve/batchScheduler';
+import { isLoopback } from '../serve/http/access';
+import { adapterNames, modelIds } from '../serve/http/modelNames';
+import { startServer } from '../serve/http/server';
+import { ServedModels } from '../serve/servedModels';
+import { EXIT_STOPPED, listenToStopSignals, REQUESTS_TO_END } from '../stopSignal';
+import { form } from './command';
+import {
+  adaptersOption,
+  baseDtypeOption,
+  baseOption,
+  partialOption,
+  templateVariablesOption,
+} from './commonOptions';
+import { flag, optional, withDefault } from './options';
+import { anyText, port, positiveWholeNumber, wholeNumber } from './optionValues';
+
+/** What is served, over HTTP or not. */
+export const servedModelOptions = {
+  base: baseOption,
+  adapter: { ...adaptersOption, help: 'adapter to choose from; repeat for several' },
+  'chat-template-kwargs': templateVariablesOption,
+  'base-dtype': baseDtypeOption('auto'),
+  partial: partialOption,
+};
+
+const httpOptions = {
+  ...servedModelOptions,
+  http: flag('answer requests over HTTP, as OpenAI does'),
+  port: withDefault('8000', port, 'N', 'port; 0: any free one'),
+  host: withDefault('127.0.0.1', anyText, 'HOST', 'address to listen at'),
+  token: optional(
+    anyText,
+    'TOKEN',
+    'what clients must send as their API key (or the variable LORA_SERVE_TOKEN)',
+  ),
+  parallel: withDefault('8', positiveWholeNumber, 'N', 'answers that are written at the same time'),
+  waiting: withDefault('64', wholeNumber, 'N', 'further requests that may wait'),
+  'cache-mb': withDefault('512', wholeNumber, 'N', 'MB of finished chats to continue quickly'),
+};
+
+interface HttpSettings {
+  readonly host: string;
+  readonly token: string | null;
+}
+
+/** The token of the command line, or of the environment, which other users cannot see. */
+const tokenOf = (given: string | null): string | null =>
+  given ?? (process.env['LORA_SERVE_TOKEN'] || null);
+
+function checkToken({ host, token }: HttpSettings): string | null {
+  if (tokenOf(token) !== null || isLoopback(host)) return null;
+  return `Other machines reach ${host}: set a token (LORA_SERVE_TOKEN, or --token).`;
+}
+
+/** lora serve --http. */
+export const serveHttpForm = form({
+  selectedBy: 'http',
+  options: httpOptions,
+  check: ({ options }) => (options.token === '' ? '--token is empty.' : checkToken(options)),
+  run: async ({ options }, context) => {
+    const { base, adapter, host } = options;
+    const emit = (event: object) => context.print(JSON.stringify(event));
+    const server = await startServer({ host, token: tokenOf(options.token) }, options.port);
+    let models: ServedModels | null = null;
+    try {
+      models = await ServedModels.open(
+        { base, adapters: adapter },
+        { ...context, warn: (message) => emit({ kind: 'warning', message }) },
+        {
+          base_dtype: options['base-dtype'],
+          partial: options.partial,
+          chat_template_kwargs: options['chat-template-kwargs'],
+          onProgress: (fraction) => emit({ kind: 'progress', fraction }),
+        },
+      );
+      const names = adapterNames(adapter);
+      const scheduler = new BatchScheduler(models, {
+        sequences: options.parallel,
+        waiting: options.waiting,
+        kept_bytes: options['cache-mb'] * 1e6,
+      });
+      server.open({ models, names, scheduler });
+      const stop = listenToStopSignals(REQUESTS_TO_END, context.note);
+      const url = `${server.url}/v1`;
+      emit({ kind: 'ready', url, models: modelIds(names), device: models.device });
+      if (!context.json) context.note(`Serving ${modelIds(names).join(', ')} at ${url}.`);
+      await aborted(stop.signal);
+      return EXIT_STOPPED;
+    } finally {
+      await server.close();
+      await models?.close();
+    }
+  },
+});
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));

@@ -1,0 +1,264 @@
+import { CHUNK_TOKENS } from '../../models/decoder';
+import type { Decoder, Model, Sequence } from '../../models/model';
+import { yieldToEventLoop } from '../../models/ops/ops';
+import {
+  sampleToken,
+  tokenChances,
+  type SamplingSettings,
+  type TokenChance,
+} from '../../models/sampling';
+import { LoraError } from '../../shared/errors';
+import { PrefixCache } from './prefixCache';
+import type { AdapterMix, ServedModel } from './servedModels';
+
+/** Tokens to write after a prompt. */
+export interface GenerationRequest {
+  readonly mix: AdapterMix;
+  readonly input_ids: readonly number[];
+  readonly stop_ids: readonly number[];
+  /** Null: as many as the model has positions for. */
+  readonly max_new_tokens: number | null;
+  readonly sampling: SamplingSettings;
+  /** How many of the most likely tokens `onToken` gets; null: no log-probabilities. */
+  readonly top_logprobs: number | null;
+  /** Called with each new token; false ends the answer. */
+  readonly onToken: (id: number, chances: TokenChances | null) => boolean;
+  /** Aborted by a client that is gone. */
+  readonly signal: AbortSignal;
+}
+
+/** Log-probabilities at the place of a token. */
+export interface TokenChances {
+  readonly chosen: TokenChance;
+  readonly top: readonly TokenChance[];
+}
+
+/** Why the tokens end: a stop id, max_new_tokens, or `onToken` or the signal. */
+export interface GenerationEnd {
+  readonly reason: 'stop' | 'length' | 'ended';
+  /** Tokens of the prompt whose keys and values were there already. */
+  readonly cached_tokens: number;
+}
+
+/** What bounds memory and waiting. */
+export interface BatchLimits {
+  /** Sequences that are written at the same time. */
+  readonly sequences: number;
+  /** Further requests that wait. */
+  readonly waiting: number;
+  /** Bytes of keys and values that are kept of finished sequences. */
+  readonly kept_bytes: number;
+}
+
+/** Where the models come from. */
+export interface MixedModels {
+  mixed(mix: AdapterMix): Promise<Pick<ServedModel, 'model'>>;
+}
+
+/** Steps after which requests with other adapters have their turn. */
+const TURN_STEPS = 32;
+
+interface Job {
+  readonly request: GenerationRequest;
+  readonly mixKey: string;
+  readonly resolve: (end: GenerationEnd) => void;
+  readonly reject: (error: unknown) => void;
+  /** Null until it is its turn. */
+  active: ActiveSequence | null;
+}
+
+interface ActiveSequence {
+  readonly decoder: Decoder;
+  readonly sequence: Sequence;
+  readonly most: number;
+  readonly cached_tokens: number;
+  readonly ids: number[];
+}
+
+/** A request for which there is no room. */
+export class TooManyRequests extends Error {}
+
+/**
+ * Continuous batching: all requests with the same adapters are written in one pass per token; they
+ * join and leave at any token. Prompts are read in chunks between the steps. Requests with other
+ * adapters take turns.
+ */
+export class BatchScheduler {
+  private jobs: Job[] = [];
+  private readonly prefixes: PrefixCache;
+  private readonly decoders = new Map<Model, Decoder>();
+  private readonly lastTurns = new Map<string, number>();
+  private running: Promise<void> | null = null;
+  private turns = 0;
+  private closed = false;
+
+  constructor(
+    private readonly models: MixedModels,
+    private readonly limits: BatchLimits,
+  ) {
+    this.prefixes = new PrefixCache(limits.kept_bytes);
+  }
+
+  /** Requests that are written or wait. */
+  get size(): number {
+    return this.jobs.length;
+  }
+
+  /** @throws TooManyRequests, LoraError */
+  generate(request: GenerationRequest): Promise<GenerationEnd> {
+    const { sequences, waiting } = this.limits;
+    if (this.closed) return Promise.reject(new LoraError('cancelled', 'The server is ending.'));
+    if (this.jobs.length >= sequences + waiting)
+      return Promise.reject(
+        new TooManyRequests(`${this.jobs.length} requests are waiting already.`),
+      );
+    return new Promise((resolve, reject) => {
+      const mixKey = JSON.stringify(request.mix);
+      this.jobs.push({ request, mixKey, resolve, reject, active: null });
+      this.running ??= this.run();
+    });
+  }
+
+  /** Ends all requests and frees all sequences. */
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.running;
+    this.prefixes.clear();
+  }
+
+  private async run(): Promise<void> {
+    while (this.jobs.length > 0) {
+      const mixKey = this.nextMix();
+      const jobs = () => this.admitted().filter((job) => job.mixKey === mixKey);
+      try {
+        const { model } = await this.models.mixed(jobs()[0]!.request.mix);
+        await this.turn(this.decoderOf(model), jobs);
+      } catch (error) {
+        for (const job of jobs()) this.fail(job, error);
+      }
+    }
+    this.lastTurns.clear();
+    this.running = null;
+  }
+
+  /** One for each model, which the kept prefixes belong to. */
+  private decoderOf(model: Model): Decoder {
+    const decoder = this.decoders.get(model) ?? model.decoder();
+    this.decoders.set(model, decoder);
+    return decoder;
+  }
+
+  /** The requests that are written at the same time: the oldest. */
+  private admitted(): readonly Job[] {
+    return this.jobs.slice(0, this.limits.sequences);
+  }
+
+  /** The adapters that have waited longest. */
+  private nextMix(): string {
+    const keys = [...new Set(this.admitted().map(({ mixKey }) => mixKey))];
+    const lastOf = (key: string) => this.lastTurns.get(key) ?? -1;
+    const next = keys.reduce((a, b) => (lastOf(b) < lastOf(a) ? b : a));
+    this.lastTurns.set(next, this.turns++);
+    return next;
+  }
+
+  /** Steps of the requests with the same adapters, until there are none, or others wait. */
+  private async turn(decoder: Decoder, jobs: () => readonly Job[]): Promise<void> {
+    for (let steps = 0; ; steps++) {
+      for (const job of jobs())
+        if (job.request.signal.aborted || this.closed) this.end(job, 'ended');
+      const present = jobs();
+      const othersWait = present.length < this.admitted().length;
+      if (present.length === 0 || (othersWait && steps >= TURN_STEPS)) return;
+      await this.readChunk(decoder, present);
+      await this.step(decoder, jobs());
+      await yieldToEventLoop();
+    }
+  }
+
+  /** The next chunk of the oldest prompt that is not yet read. */
+  private async readChunk(decoder: Decoder, jobs: readonly Job[]): Promise<void> {
+    const job = jobs.find(({ active, request }) => !active || !isRead(active, request));
+    if (!job) return;
+    try {
+      const { request } = job;
+      job.active ??= this.begin(decoder, job);
+      const { sequence } = job.active;
+      const start = sequence.length;
+      const ids = Int32Array.from(request.input_ids.slice(start, start + CHUNK_TOKENS));
+      const isLast = start + ids.length === request.input_ids.length;
+      const isStopped = () => request.signal.aborted || this.closed;
+      const logits = await decoder.read(sequence, ids, { isLast, isStopped });
+      if (logits === 'stopped') this.end(job, 'ended');
+      else if (logits) this.deliver(job, logits);
+    } catch (error) {
+      this.fail(job, error);
+    }
+  }
+
+  private begin(decoder: Decoder, { request, mixKey }: Job): ActiveSequence {
+    const { input_ids, max_new_tokens } = request;
+    if (input_ids.length === 0) throw new LoraError('usage', 'The prompt has no token.');
+    const most = Math.min(max_new_tokens ?? Infinity, decoder.remainingPositions(input_ids.length));
+    const kept = this.prefixes.take(decoder, mixKey, input_ids);
+    const sequence = kept?.sequence ?? decoder.open();
+    return { decoder, sequence, most, cached_tokens: kept?.length ?? 0, ids: [] };
+  }
+
+  private async step(decoder: Decoder, jobs: readonly Job[]): Promise<void> {
+    const writing = jobs.filter(({ active }) => active && active.ids.length > 0);
+    if (writing.length === 0) return;
+    try {
+      const logits = await decoder.step(
+        writing.map(({ active }) => active!.sequence),
+        writing.map(({ active }) => active!.ids.at(-1)!),
+      );
+      writing.forEach((job, i) => this.deliver(job, logits[i]!));
+    } catch (error) {
+      for (const job of writing) this.fail(job, error);
+    }
+  }
+
+  /** Chooses the next token of a request. */
+  private deliver(job: Job, logits: Float32Array): void {
+    const { request } = job;
+    const { ids, most } = job.active!;
+    try {
+      const { input_ids, sampling, stop_ids, top_logprobs } = request;
+      const place = { seen: [...input_ids, ...ids], number: ids.length };
+      const id = sampleToken(logits, sampling, place);
+      if (stop_ids.includes(id)) {
+        this.end(job, 'stop');
+        return;
+      }
+      ids.push(id);
+      const chances = top_logprobs === null ? null : tokenChances(logits, id, top_logprobs);
+      if (!request.onToken(id, chances)) this.end(job, 'ended');
+      else if (ids.length >= most) this.end(job, 'length');
+    } catch (error) {
+      this.fail(job, error);
+    }
+  }
+
+  private end(job: Job, reason: GenerationEnd['reason']): void {
+    job.resolve({ reason, cached_tokens: job.active?.cached_tokens ?? 0 });
+    this.remove(job);
+  }
+
+  private fail(job: Job, error: unknown): void {
+    job.reject(error);
+    this.remove(job);
+  }
+
+  private remove(job: Job): void {
+    this.jobs = this.jobs.filter((own) => own !== job);
+    const { active, mixKey, request } = job;
+    job.active = null;
+    if (!active) return;
+    const ids = [...request.input_ids, ...active.ids];
+    this.prefixes.keep(active.decoder, mixKey, ids, active.sequence);
+  }
+}
+
+const isRead = ({ sequence }: ActiveSequence, { input_ids }: GenerationRequest): boolean =>
+  sequence.length >= input_ids.length;

@@ -1,0 +1,98 @@
+import { answerForm } from '../../../data/chat/calls/learnForm';
+import { callForms } from '../../../data/chat/calls/parseAnswer';
+import type { ToolCall } from '../../../data/chat/calls/form';
+import type { ChatVariables } from '../../../data/chat/chat';
+import type { Tokenizer } from '../../../data/tokenizer/tokenizer';
+import { partsOf, textPartsOf } from '../../model/answer';
+
+/** An answer so far, as far as further tokens cannot change it. */
+export interface AnswerView {
+  readonly content: string;
+  readonly reasoning: string;
+  /** Those of a finished answer. */
+  readonly calls: readonly ToolCall[];
+}
+
+/** What the tokens of an answer say. `isEnd`: no more come. */
+export type AnswerReader = (ids: readonly number[], isEnd: boolean) => AnswerView;
+
+/** Bytes of the last character may still be missing. */
+const withoutPartial = (text: string, isEnd: boolean): string =>
+  isEnd ? text : text.replace(/\ufffd+$/, '');
+
+/** The text of a completion. */
+export const textReader =
+  (tokenizer: Tokenizer): AnswerReader =>
+  (ids, isEnd) => ({
+    content: withoutPartial(tokenizer.decode(ids, true), isEnd),
+    reasoning: '',
+    calls: [],
+  });
+
+/** What stands around reasoning where templates write none of their own. */
+const REASONING_MARKERS: readonly string[] = [
+  '<think>',
+  '</think>',
+  '<thinking>',
+  '</thinking>',
+  '[THINK]',
+  '[/THINK]',
+];
+
+/** The answer of a chat: its text, its reasoning and, where it may call tools, its calls. */
+export function chatReader(
+  tokenizer: Tokenizer,
+  variables: ChatVariables,
+  mayCall: boolean,
+): AnswerReader {
+  const form = answerForm(tokenizer, variables);
+  const starts = mayCall ? callForms(form.calls).map(({ start }) => (start[0] ?? '').trim()) : [];
+  const { open = '', close = '' } = form.reasoning ?? {};
+  const markers = [...REASONING_MARKERS, open.trim(), close.trim(), ...starts].filter(
+    (own) => own !== '',
+  );
+  /** The prompt has opened the reasoning, so that all is reasoning until it closes. */
+  const isOpened = form.reasoning !== null && open.trim() === '' && close.trim() !== '';
+  return (ids, isEnd) => {
+    const raw = withoutPartial(tokenizer.decode(ids, false), isEnd);
+    if (isEnd) return finished(tokenizer, raw, { variables, mayCall });
+    if (isOpened && !raw.includes(close.trim())) return NOTHING;
+    if (mayCall && isBareJson(raw)) return NOTHING;
+    const at = Math.min(...starts.filter((own) => own !== '').map((own) => indexOr(raw, own)));
+    const before = withoutStart(at === Infinity ? raw : raw.slice(0, at), markers);
+    return { ...textPartsOf(tokenizer, before, variables), calls: [] };
+  };
+}
+
+const NOTHING: AnswerView = { content: '', reasoning: '', calls: [] };
+
+function finished(
+  tokenizer: Tokenizer,
+  raw: string,
+  { variables, mayCall }: { readonly variables: ChatVariables; readonly mayCall: boolean },
+): AnswerView {
+  const text = { ...textPartsOf(tokenizer, raw, variables), calls: [] };
+  if (!mayCall) return text;
+  const parts = partsOf(tokenizer, raw, variables);
+  // a call that cannot be read stays text
+  return parts.isFaulty ? text : parts;
+}
+
+/** Some templates write calls as nothing but JSON. */
+const isBareJson = (raw: string): boolean => /^\s*(?:<[^>]*>\s*)*[[{]/.test(raw);
+
+const indexOr = (text: string, part: string): number =>
+  text.includes(part) ? text.indexOf(part) : Infinity;
+
+/** Without what may be the beginning of one of these texts. */
+export function withoutStart(text: string, markers: readonly string[]): string {
+  const longest = Math.max(0, ...markers.map((marker) => startLength(text, marker)));
+  return text.slice(0, text.length - longest);
+}
+
+/** How many characters at the end of the text begin the marker. */
+function startLength(text: string, marker: string): number {
+  for (let length = Math.min(text.length, marker.length - 1); length > 0; length--)
+    if (marker.startsWith(text.slice(text.length - length))) return length;
+  return 0;
+}

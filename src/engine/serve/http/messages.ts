@@ -1,0 +1,92 @@
+import { parseExactly } from '../../../shared/exactJson';
+import type { Message } from '../../../data/chat/chat';
+import { isObject } from '../../../shared/values';
+import { badField } from './apiError';
+import { knownFields } from './fields';
+
+const MOST_MESSAGES = 10_000;
+
+/** What a message of each role may have beside its role. */
+const KEYS: Readonly<Record<string, readonly string[]>> = {
+  system: ['content', 'name'],
+  developer: ['content', 'name'],
+  user: ['content', 'name'],
+  assistant: ['content', 'name', 'tool_calls', 'reasoning_content'],
+  tool: ['content', 'name', 'tool_call_id'],
+};
+
+/** What clients send back of an answer, and what says nothing. */
+const EMPTY: readonly string[] = ['annotations', 'refusal', 'audio', 'function_call'];
+
+/** The messages of a request as chat templates read them. @throws ApiError */
+export function messagesOf(given: unknown): readonly Message[] {
+  if (!Array.isArray(given) || given.length === 0 || given.length > MOST_MESSAGES)
+    throw badField('messages', 'must be a list of messages');
+  return given.map((own: unknown, i) => messageOf(own, `messages.${i}`));
+}
+
+function messageOf(given: unknown, place: string): Message {
+  if (!isObject(given)) throw badField(place, 'must be an object');
+  const { role } = given;
+  const keys = typeof role === 'string' && Object.hasOwn(KEYS, role) ? KEYS[role] : undefined;
+  if (!keys) throw badField(`${place}.role`, `must be one of ${Object.keys(KEYS).join(', ')}`);
+  const filled = Object.entries(given).filter(([name, own]) => !isEmpty(name, own));
+  const fields = knownFields(Object.fromEntries(filled), ['role', ...keys], `${place}.`);
+  const { content, tool_calls, ...others } = fields;
+  for (const [name, own] of Object.entries(others))
+    if (typeof own !== 'string') throw badField(`${place}.${name}`, 'must be a text');
+  const calls = tool_calls === undefined ? [] : callsOf(tool_calls, `${place}.tool_calls`);
+  if (content === undefined && calls.length === 0) throw badField(`${place}.content`, 'is missing');
+  return {
+    ...others,
+    role: role === 'developer' ? 'system' : String(role),
+    content: content === undefined ? '' : textOf(content, `${place}.content`),
+    ...(calls.length > 0 && { tool_calls: calls }),
+  };
+}
+
+const isEmpty = (name: string, value: unknown): boolean =>
+  EMPTY.includes(name) && (value === null || (Array.isArray(value) && value.length === 0));
+
+/** A text, or parts of one. */
+function textOf(content: unknown, place: string): string {
+  if (typeof content === 'string') return content;
+  if (!Array.isArray(content)) throw badField(place, 'must be a text or a list of parts');
+  return content
+    .map((part: unknown, i) => {
+      const { type, text } = isObject(part) ? part : {};
+      if (type === 'text' && typeof text === 'string') return text;
+      throw badField(
+        `${place}.${i}`,
+        typeof type === 'string' && type !== 'text'
+          ? `has the type ${JSON.stringify(type.slice(0, 50))}, but the model reads text only`
+          : 'must be {"type": "text", "text": …}',
+      );
+    })
+    .join('');
+}
+
+function callsOf(given: unknown, place: string): readonly object[] {
+  if (!Array.isArray(given)) throw badField(place, 'must be a list');
+  return given.map((call: unknown, i) => {
+    const { id, type = 'function', function: own } = isObject(call) ? call : {};
+    const { name, arguments: text } = isObject(own) ? own : {};
+    if (typeof id !== 'string' || type !== 'function' || typeof name !== 'string')
+      throw badField(
+        `${place}.${i}`,
+        'must have an id, the type "function", and a function with a name',
+      );
+    const value = argumentsOf(text);
+    if (!isObject(value))
+      throw badField(`${place}.${i}.function.arguments`, 'must be a JSON object as a text');
+    return { id, type, function: { name, arguments: value } };
+  });
+}
+
+function argumentsOf(text: unknown): unknown {
+  try {
+    return typeof text === 'string' ? parseExactly(text === '' ? '{}' : text) : undefined;
+  } catch {
+    return undefined;
+  }
+}

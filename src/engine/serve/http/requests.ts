@@ -1,0 +1,100 @@
+import type { Chat, ChatVariables } from '../../../data/chat/chat';
+import { reservedVariable } from '../../../data/chat/reservedVariable';
+import { mayChange, parseExactly } from '../../../shared/exactJson';
+import { asPlainObject } from '../../../shared/exactValues';
+import { repeatedKey } from '../../../shared/repeatedKeys';
+import { toolsIn } from '../../../shared/tools';
+import { isObject } from '../../../shared/values';
+import { ApiError, badField } from './apiError';
+import { knownFields } from './fields';
+import { messagesOf } from './messages';
+import {
+  CHAT_SETTINGS,
+  chatSettings,
+  TEXT_SETTINGS,
+  textSettings,
+  type RequestSettings,
+} from './settings';
+
+/** A conversation to continue. */
+export interface ChatRequest {
+  readonly settings: RequestSettings;
+  readonly chat: Chat;
+  /** Whether the answer may call tools. */
+  readonly mayCall: boolean;
+}
+
+/** A text to continue, or its tokens. */
+export interface TextRequest {
+  readonly settings: RequestSettings;
+  readonly prompt: string | readonly number[];
+}
+
+/** Reads the body of a request for a chat completion. @throws ApiError */
+export function chatRequest(body: string): ChatRequest {
+  const { plain, exact } = parse(body);
+  const own = ['messages', 'tools', 'tool_choice', 'chat_template_kwargs'];
+  const fields = knownFields(plain, [...CHAT_SETTINGS, ...own]);
+  const settings = chatSettings(fields);
+  const tools = toolsOf(fields['tools'] === undefined ? undefined : exact['tools']);
+  const mayCall = tools.length > 0 && fields['tool_choice'] !== 'none';
+  checkToolChoice(fields['tool_choice'], tools);
+  const kwargs = fields['chat_template_kwargs'] === undefined ? {} : exact['chat_template_kwargs'];
+  const variables = { ...variablesOf(kwargs), ...(mayCall && { tools }) };
+  return { settings, chat: { messages: messagesOf(fields['messages']), variables }, mayCall };
+}
+
+/** Reads the body of a request for a text completion. @throws ApiError */
+export function textRequest(body: string): TextRequest {
+  const fields = knownFields(parse(body).plain, [...TEXT_SETTINGS, 'prompt']);
+  return { settings: textSettings(fields), prompt: promptOf(fields['prompt']) };
+}
+
+/** A body as JavaScript reads it, and as Python does, for what templates get. */
+function parse(body: string): { readonly plain: unknown; readonly exact: Record<string, unknown> } {
+  try {
+    const plain: unknown = JSON.parse(body);
+    const exact = mayChange(body) ? asPlainObject(parseExactly(body)) : plain;
+    const repeated = repeatedKey(body);
+    if (repeated) throw new ApiError(400, `The key "${repeated.path}" is duplicated.`);
+    return { plain, exact: isObject(exact) ? exact : {} };
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    const isDeep = error instanceof RangeError;
+    throw new ApiError(400, isDeep ? 'The body nests too deeply.' : 'The body is not valid JSON.');
+  }
+}
+
+function toolsOf(given: unknown): readonly object[] {
+  const tools = given === undefined ? [] : toolsIn(given);
+  if (tools && typeof given !== 'string') return tools;
+  throw badField(
+    'tools',
+    'must be a list of {"type": "function", "function": {"name": …, "parameters": {…}}}',
+  );
+}
+
+function checkToolChoice(choice: unknown, tools: readonly object[]): void {
+  if (choice === undefined || choice === 'none' || choice === 'auto') return;
+  if (tools.length === 0) throw badField('tool_choice', 'needs "tools"');
+  throw badField('tool_choice', 'must be "none" or "auto": nothing else is supported');
+}
+
+function variablesOf(given: unknown): ChatVariables {
+  const variables = asPlainObject(given);
+  if (!isObject(variables) || Array.isArray(variables))
+    throw badField('chat_template_kwargs', 'must be an object');
+  const reserved =
+    reservedVariable(variables) ?? ['tools'].find((name) => Object.hasOwn(variables, name));
+  if (reserved === undefined) return variables;
+  throw badField(`chat_template_kwargs.${reserved}`, 'cannot be set');
+}
+
+function promptOf(given: unknown): string | readonly number[] {
+  const isId = (id: unknown) => typeof id === 'number' && Number.isSafeInteger(id) && id >= 0;
+  const isOne = Array.isArray(given) && given.length === 1 && typeof given[0] !== 'number';
+  const one: unknown = isOne ? given[0] : given;
+  if (typeof one === 'string') return one;
+  if (Array.isArray(one) && one.length > 0 && one.every(isId)) return one as number[];
+  throw badField('prompt', 'must be one text, or the token ids of one');
+}

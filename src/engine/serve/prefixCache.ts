@@ -1,0 +1,77 @@
+import type { Decoder, Sequence } from '../../models/model';
+
+/** Keys and values of a finished sequence. */
+interface KeptPrefix {
+  readonly decoder: Decoder;
+  /** What they were computed with. */
+  readonly mixKey: string;
+  readonly ids: readonly number[];
+  readonly sequence: Sequence;
+}
+
+/** The tokens that are shared are read again where they are fewer: it takes no time. */
+const LEAST_SHARED = 16;
+
+/**
+ * Keeps the keys and values of finished sequences, the last used ones, for prompts that begin with
+ * the same tokens and have the same adapters: the next turn of a chat, or the same instructions.
+ */
+export class PrefixCache {
+  /** The last used one is the last. */
+  private kept: KeptPrefix[] = [];
+
+  /** @param maxBytes Of all keys and values. */
+  constructor(private readonly maxBytes: number) {}
+
+  /** A sequence with the first tokens of a prompt, of which at least one is left to be read. */
+  take(
+    decoder: Decoder,
+    mixKey: string,
+    prompt: readonly number[],
+  ): { readonly sequence: Sequence; readonly length: number } | null {
+    let best: { readonly entry: KeptPrefix; readonly length: number } | null = null;
+    for (const entry of this.kept) {
+      if (entry.decoder !== decoder || entry.mixKey !== mixKey) continue;
+      const length = Math.min(sharedLength(entry.ids, prompt), prompt.length - 1);
+      if (length >= LEAST_SHARED && length > (best?.length ?? 0)) best = { entry, length };
+    }
+    if (!best) return null;
+    const { entry, length } = best;
+    this.kept = this.kept.filter((own) => own !== entry);
+    if (length === entry.sequence.length) return { sequence: entry.sequence, length };
+    this.kept.push(entry);
+    return { sequence: decoder.copy(entry.sequence, length), length };
+  }
+
+  /** Takes over a finished sequence, whose first tokens `ids` begins with. */
+  keep(decoder: Decoder, mixKey: string, ids: readonly number[], sequence: Sequence): void {
+    if (sequence.length < LEAST_SHARED) {
+      decoder.close(sequence);
+      return;
+    }
+    this.kept.push({ decoder, mixKey, ids: ids.slice(0, sequence.length), sequence });
+    while (this.bytes > this.maxBytes) this.drop(this.kept.shift()!);
+  }
+
+  /** Frees everything. */
+  clear(): void {
+    for (const entry of this.kept.splice(0)) this.drop(entry);
+  }
+
+  private get bytes(): number {
+    return this.kept.reduce(
+      (sum, { decoder, sequence }) => sum + decoder.tokenBytes * sequence.length,
+      0,
+    );
+  }
+
+  private drop({ decoder, sequence }: KeptPrefix): void {
+    decoder.close(sequence);
+  }
+}
+
+function sharedLength(a: readonly number[], b: readonly number[]): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) length++;
+  return length;
+}

@@ -1,0 +1,116 @@
+import path from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { cli, fixtures } from '../support/commandLine';
+import { ServedHttp } from '../support/servedHttp';
+
+const base = path.join(fixtures, 'llama/base');
+const adapters = ['llama/lora-qv', 'llama/all-linear'].map((name) => path.join(fixtures, name));
+const given = adapters.flatMap((own) => ['--adapter', own]);
+
+let served: ServedHttp | undefined;
+afterEach(() => served?.end());
+
+function serving(...args: readonly string[]): ServedHttp {
+  served = new ServedHttp(['--base', base, ...args]);
+  return served;
+}
+
+/** What `lora generate` writes. */
+async function generated(prompt: string, ...own: readonly string[]): Promise<string> {
+  const args = own.flatMap((adapter) => ['--adapter', adapter]);
+  const settings = ['--base-dtype', 'float32', '--max-new-tokens', '12', '--json'];
+  const { stdout } = await cli(
+    'generate',
+    '--base',
+    base,
+    ...args,
+    '--prompt',
+    prompt,
+    ...settings,
+  );
+  return (JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { text: string }).text;
+}
+
+const greedy = { temperature: 0, max_tokens: 12 };
+
+describe('lora serve --http', () => {
+  it('answers many requests with several adapters at once, each as lora generate does', async () => {
+    const running = serving(...given);
+    const openai = await running.client();
+    expect((await running.ready).models).toEqual(['base', 'base+lora-qv', 'base+all-linear']);
+    const prompts = ['the old mill', 'a cat', 'Paris is'];
+    const models = { base: [], 'base+lora-qv': [adapters[0]!], 'base+all-linear': [adapters[1]!] };
+    const asked = Object.keys(models).flatMap((model) =>
+      prompts.map((prompt) => ({ model, prompt, ...greedy })),
+    );
+    const texts = await Promise.all(
+      asked.map(async (request) => (await openai.completions.create(request)).choices[0]!.text),
+    );
+    const wanted: string[] = [];
+    for (const own of Object.values(models))
+      for (const prompt of prompts) wanted.push(await generated(prompt, ...own));
+    expect(texts).toEqual(wanted);
+    let streamed = '';
+    for await (const chunk of await openai.completions.create({ ...asked[0]!, stream: true }))
+      streamed += chunk.choices[0]!.text;
+    expect(streamed).toBe(wanted[0]);
+  });
+
+  it('mixes adapters by their scales, and continues a chat from what it has read', async () => {
+    const openai = await serving(...given).client();
+    const ask = async (model: string, content: string) => {
+      const messages = [{ role: 'user' as const, content }];
+      const { choices, usage } = await openai.chat.completions.create({
+        model,
+        messages,
+        ...greedy,
+        max_tokens: 6,
+      });
+      return {
+        text: choices[0]!.message.content,
+        cached: usage!.prompt_tokens_details!.cached_tokens!,
+      };
+    };
+    const plain = await ask('base', 'the old mill stands');
+    expect(await ask('base+lora-qv:0', 'the old mill stands')).toEqual(plain);
+    const mixed = await ask('base+all-linear:0.5+lora-qv', 'the old mill stands');
+    expect(await ask('base+lora-qv+all-linear:0.5', 'the old mill stands')).toMatchObject({
+      text: mixed.text,
+      cached: expect.any(Number) as number,
+    });
+    const again = await ask('base', 'the old mill stands');
+    expect(again.text).toBe(plain.text);
+    expect(again.cached).toBeGreaterThan(plain.cached);
+  });
+
+  it('needs its token, refuses what does not go together, and a port that is taken', async () => {
+    served = new ServedHttp(['--base', base], { LORA_SERVE_TOKEN: 'secret' });
+    const { url } = await served.ready;
+    expect((await fetch(`${url}/models`)).status).toBe(401);
+    expect((await (await served.client('secret')).models.list()).data).toHaveLength(1);
+    const { port } = new URL(url);
+    for (const [args, message] of [
+      [['--http', '--port', port], `The port ${port} is taken by another program.`],
+      [['--http', '--host', '0.0.0.0'], 'Other machines reach 0.0.0.0: set a token'],
+      [['--http', '--port', '70000'], '--port must be a port from 0 to 65535'],
+      [['--http', '--run', 'x'], '--run cannot be used with --http.'],
+      [['--port', '0'], '--port needs --http.'],
+    ] as const) {
+      const { code, stderr } = await cli('serve', '--base', base, ...args);
+      expect([code, stderr]).toEqual([2, expect.stringContaining(message) as string]);
+    }
+  });
+
+  it('ends by a signal while it answers', async () => {
+    const running = serving();
+    const openai = await running.client();
+    const stream = await openai.completions.create({
+      model: 'base',
+      prompt: 'the',
+      max_tokens: 60,
+      stream: true,
+    });
+    await stream[Symbol.asyncIterator]().next();
+    expect(await running.end()).toBe(130);
+  });
+});
