@@ -165,7 +165,7 @@ export class BatchScheduler {
   /** Steps of the requests with the same adapters, until there are none, or others wait. */
   private async turn(decoder: Decoder, jobs: () => readonly Job[]): Promise<void> {
     for (let steps = 0; ; steps++) {
-      for (const job of jobs())
+      for (const job of this.jobs)
         if (job.request.signal.aborted || this.closed) this.end(job, 'ended');
       const present = jobs();
       const othersWait = present.length < this.admitted().length;
