@@ -4,7 +4,9 @@ import { cli, fixtures } from '../support/commandLine';
 import { ServedHttp } from '../support/servedHttp';
 
 const base = path.join(fixtures, 'llama/base');
-const adapters = ['llama/lora-qv', 'llama/all-linear'].map((name) => path.join(fixtures, name));
+const adapters = ['llama/lora-qv', 'llama/all-linear'].map((name) =>
+  path.join(fixtures, name, 'adapter'),
+);
 const given = adapters.flatMap((own) => ['--adapter', own]);
 
 let served: ServedHttp | undefined;
