@@ -40,7 +40,7 @@ describe('lora serve --http', () => {
     const running = serving(...given);
     const openai = await running.client();
     expect((await running.ready).models).toEqual(['base', 'base+lora-qv', 'base+all-linear']);
-    const prompts = ['the old mill', 'a cat', 'Paris is'];
+    const prompts = ['the old mill', 'Paris is'];
     const models = { base: [], 'base+lora-qv': [adapters[0]!], 'base+all-linear': [adapters[1]!] };
     const asked = Object.keys(models).flatMap((model) =>
       prompts.map((prompt) => ({ model, prompt, ...greedy })),

@@ -166,8 +166,8 @@ export interface AttentionCache {
 }
 
 /**
- * More tokens of one sequence, or one of each of several, for the layers that share a rotation and a
- * window.
+ * More tokens of one sequence, or one of each of several, for the layers that share a rotation and
+ * a window.
  */
 export interface DecodeStep {
   readonly ops: Ops;

@@ -43,8 +43,7 @@ export function prepareChat(
   const { messages, variables = {} } = chat;
   const input_ids = promptIds(tokenizer, chat, true);
   if (mayCall) {
-    const { tools: _, ...others } = variables;
-    const without = tokenizer.applyChatTemplate(messages, true, others);
+    const without = tokenizer.applyChatTemplate(messages, true, { ...variables, tools: null });
     if (without === tokenizer.applyChatTemplate(messages, true, variables))
       throw badField('tools', "cannot be used: the base's chat template leaves them out");
   }
