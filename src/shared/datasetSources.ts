@@ -161,7 +161,11 @@ export const describeDataset = (dataset: DatasetSetting): string => pathsOf(data
 export const firstPathOf = (dataset: DatasetSetting): string => pathsOf(dataset)[0]!;
 
 /** A source as people know it, which differs between the sources of a recipe. */
-export function sourceName({ path: file, config, split }: DatasetSource): string {
+export function sourceName({
+  path: file,
+  config,
+  split,
+}: Pick<DatasetSource, 'path' | 'config' | 'split'>): string {
   const parts = [config, split].filter((part) => part !== null);
   return parts.length === 0 ? file : `${file} (${parts.join(', ')})`;
 }

@@ -22,7 +22,14 @@ import { askShare } from './askShare';
 import { DataClient } from './dataClient';
 import { Drafts } from './drafts';
 import { RowAnswers } from './rowAnswers';
-import { datasetOf, settingsOf, splitFiles, type DataSettings, type DataSubject } from './subject';
+import {
+  datasetOf,
+  nameOf,
+  settingsOf,
+  splitFiles,
+  type DataSettings,
+  type DataSubject,
+} from './subject';
 import { UndoStack } from './undo';
 import { whyReadOnly } from './whyReadOnly';
 import { refuseUnsaved, writeRow } from './writeRow';
@@ -95,7 +102,7 @@ export class DataPanel implements PanelPage {
       watcher.onDidDelete(changed),
       panel.webview.onDidReceiveMessage((value: unknown) => this.receive(value)),
     ];
-    setTitle(panel, path.basename(file));
+    setTitle(panel, nameOf(subject));
     openPage(panel.webview, {
       extensionUri: options.extensionUri,
       page: 'data',
@@ -176,7 +183,7 @@ export class DataPanel implements PanelPage {
     if (!facts) return;
     this.send({
       kind: 'dataset',
-      name: path.basename(subject.file),
+      name: nameOf(subject),
       format: facts.format,
       bytes: facts.bytes,
       unit: facts.unit,
@@ -314,7 +321,7 @@ export class DataPanel implements PanelPage {
         if (share === undefined) return;
         this.requireTrust();
         const { seed = 0 } = this.settings ?? {};
-        const files = splitFiles(this.subject.file);
+        const files = splitFiles(this.subject);
         await this.client.ask('dataStart', { work: { job, share, seed, ...files } });
         break;
       }

@@ -2,7 +2,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { isRemotePath } from '../../common/remotePath';
 import { isSamePath } from '../../common/samePath';
-import { isHubSource, sourcesOf } from '../../shared/datasetSources';
+import { isHubSource, sourceName, sourcesOf } from '../../shared/datasetSources';
 import type { Recipe } from '../../shared/recipe';
 import { asHubSplit, type HubDataset, type HubSplit } from '../hub/hubSplit';
 import { readRecipe } from '../recipe/recipeDatasets';
@@ -78,9 +78,23 @@ export async function settingsOf(subject: DataSubject): Promise<DataSettings> {
   };
 }
 
-/** The files of a split, beside the dataset. */
-export function splitFiles(file: string): { readonly train: string; readonly validation: string } {
-  const { dir, base } = path.parse(file);
+/** What the page calls its dataset. */
+export function nameOf(subject: DataSubject): string {
+  const source = sourceOf(subject);
+  return source && isHubSource(source.path) ? sourceName(source) : path.basename(subject.file);
+}
+
+/** The files of a split: beside the dataset, or of one of the hub in the workspace. */
+export function splitFiles(subject: DataSubject): {
+  readonly train: string;
+  readonly validation: string;
+} {
+  const source = sourceOf(subject);
+  const [folder] = vscode.workspace.workspaceFolders ?? [];
+  const isInCache = source && isHubSource(source.path) && folder;
+  const { dir, base } = path.parse(
+    isInCache ? path.join(folder.uri.fsPath, path.basename(source.path)) : subject.file,
+  );
   const stem = base.replace(/(?:\.(?:jsonl|ndjson|json|csv|tsv|tab|parquet|gz|zst|zstd))+$/i, '');
   return {
     train: path.join(dir, `${stem}.train.jsonl`),

@@ -70,7 +70,9 @@ function barTable(
 }
 
 function setWidth(element: Element | undefined, part: number): void {
-  if (element instanceof HTMLElement) element.style.width = `${100 * part}%`;
+  if (!(element instanceof HTMLElement)) return;
+  element.style.width = `${100 * part}%`;
+  element.hidden = part === 0;
 }
 
 function leaksView({ t, format }: DataPage, { file, rows, equal, near, listed }: LeaksMessage) {
