@@ -30,6 +30,7 @@ import {
   type DataSettings,
   type DataSubject,
 } from './subject';
+import { splitText } from './splitText';
 import { UndoStack } from './undo';
 import { whyReadOnly } from './whyReadOnly';
 import { refuseUnsaved, writeRow } from './writeRow';
@@ -239,19 +240,9 @@ export class DataPanel implements PanelPage {
         this.send({ kind: 'leaks', file, rows, equal, near, listed: [...listed] });
         break;
       }
-      case 'split': {
-        const { train, validation, trainRows, validationRows, excluded } = result;
-        const written = t(
-          'Written: {0} with {1} {1|row|rows}, {2} with {3} {3|row|rows}.',
-          path.basename(train),
-          trainRows,
-          path.basename(validation),
-          validationRows,
-        );
-        const left = t('{0} excluded {0|row is|rows are} in neither.', excluded);
-        this.say(excluded > 0 ? `${written} ${left}` : written);
+      case 'split':
+        this.say(splitText(result));
         break;
-      }
     }
   }
 
