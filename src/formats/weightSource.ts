@@ -16,7 +16,29 @@ export interface WeightSource {
   readF32(name: string, target?: Float32Array): Promise<Float32Array>;
   /** As `readF32`, but as the bits of bf16: those stored, or else rounded to the nearest. */
   readBF16(name: string, target?: Uint16Array): Promise<Uint16Array>;
+  /** How a quantized matrix is stored; null for other tensors, and for types without kernels. */
+  blocksOf?(name: string): StoredMatrix | null;
   close(): Promise<void>;
+}
+
+/** A matrix in blocks of one of ggml's types, whose rows are whole numbers of blocks. */
+export interface StoredMatrix {
+  /** The type's number in ggml. */
+  readonly type: number;
+  /** Values of a row. */
+  readonly width: number;
+  /** Bytes of a row. */
+  readonly row_bytes: number;
+  /** @throws LoraError('base') also when a block holds a scale that is not finite. */
+  readonly read: (target: BlockTarget) => Promise<void>;
+}
+
+/** Where rows of blocks are written to: each fills `words` numbers of `data`. */
+export interface BlockTarget {
+  readonly data: Int32Array;
+  readonly words: number;
+  /** The checkpoint's row for each row; null: all of them, in their order. */
+  readonly order: Int32Array | null;
 }
 
 /** A tensor to use instead of one of the base's. */
@@ -39,6 +61,7 @@ export function withReplaced<S extends WeightSource>(
   return {
     ...source,
     tensors: new Map([...source.tensors, ...infos]),
+    blocksOf: (name: string) => (replaced.has(name) ? null : (source.blocksOf?.(name) ?? null)),
     readF32: async (name: string, target?: Float32Array) => {
       const replacement = replaced.get(name);
       if (!replacement) return source.readF32(name, target);

@@ -28,6 +28,8 @@ export interface LoadOptions {
    * does not support bf16: float32.
    */
   readonly base_dtype?: 'float32' | 'bfloat16';
+  /** Keep quantized matrices of the base in the blocks of its file. Default: false. */
+  readonly quantized?: boolean;
   /** Gradient checkpointing: layers, from the lowest, that are recomputed. Default: 0. */
   readonly recomputed_layers?: number;
   /** full: all weights of the base train, in f32, and there is no adapter. Default: lora. */
@@ -66,7 +68,8 @@ export async function loadModel(
   const adapters = new Adapters(adapter, below);
   const bf16 = options.base_dtype === 'bfloat16' && ops.supportsBF16;
   const full = options.method === 'full';
-  const loader = new WeightLoader({ ops, adapters }, base, { bf16, full });
+  const { quantized = false } = options;
+  const loader = new WeightLoader({ ops, adapters }, base, { bf16, quantized, full });
   try {
     const parts = await loadParts(loader, base.spec, options);
     const noise = { lora_dropout, neftune_noise_alpha };

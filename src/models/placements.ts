@@ -1,7 +1,7 @@
 import type { BaseModel } from '../formats/baseModel';
 import { areFinite, areFiniteBF16 } from '../formats/checkFinite';
 import { LoraError } from '../shared/errors';
-import { elementCount, type Ops, type Tensor } from './ops/ops';
+import { downloadAndFree, elementCount, type Ops, type Tensor } from './ops/ops';
 import type { WeightTensor } from './weightTensor';
 
 /** A tensor of the checkpoint, or some of its rows. */
@@ -21,6 +21,17 @@ export interface MatrixPart extends VectorPart {
 /** f32, or the bits of bf16. */
 type Numbers = Float32Array | Uint16Array;
 type ReadNumbers<T extends Numbers> = (name: string, target?: T) => Promise<T>;
+
+/** Another tensor of a weight, such as its gradient; null: zeros. */
+type SelectTensor = (weight: WeightTensor) => Tensor | null;
+
+/** Rows of a matrix in blocks of one type, each filled up to whole words. */
+interface StoredBlocks {
+  readonly data: Int32Array; // [rows, words]
+  readonly shape: readonly [rows: number, words: number];
+  /** The type's number in ggml. */
+  readonly type: number;
+}
 
 /** A part's place in a larger array. */
 interface PlacedPart extends MatrixPart {
@@ -69,6 +80,29 @@ export class Placements {
     );
   }
 
+  /** The blocks of the parts, below each other. Null if one of them is not stored in such blocks. */
+  async blockRows(
+    parts: readonly MatrixPart[],
+    width: number,
+  ): Promise<readonly StoredBlocks[] | null> {
+    const { weights } = this.base;
+    const places = parts.map((part) => ({ part, blocks: weights.blocksOf?.(part.name) ?? null }));
+    if (places.some(({ part, blocks }) => !blocks || part.transposed || blocks.width !== width))
+      return null;
+    let start = 0;
+    const stored: StoredBlocks[] = [];
+    for (const { part, blocks } of places) {
+      const rows = this.rowCount([part], width);
+      this.pending.push({ ...part, start, rows, width });
+      start += rows * width;
+      const words = Math.ceil(blocks!.row_bytes / Int32Array.BYTES_PER_ELEMENT);
+      const data = this.ops.allocateHostI32(rows * words);
+      await blocks!.read({ data, words, order: part.order });
+      stored.push({ data, shape: [rows, words], type: blocks!.type });
+    }
+    return stored;
+  }
+
   /** @throws LoraError('base') when a number of the tensor is not finite. */
   private finite<T extends Numbers>(
     name: string,
@@ -102,10 +136,7 @@ export class Placements {
    * The present numbers of a tensor in the checkpoint's order, or those of another tensor of the
    * same weight that `select` chooses, such as its gradient (null: zeros).
    */
-  async read(
-    name: string,
-    select: (weight: WeightTensor) => Tensor | null = (weight) => weight.tensor,
-  ): Promise<Float32Array> {
+  async read(name: string, select: SelectTensor | null = null): Promise<Float32Array> {
     const placements = this.byName.get(name);
     if (!placements) {
       throw new LoraError('base', `The model has no tensor ${name}.`, {
@@ -115,12 +146,21 @@ export class Placements {
     const stored = new Float32Array(this.size(name));
     for (const placement of placements) {
       const { start, rows, width } = placement;
-      const tensor = select(placement.weight);
-      if (!tensor) continue;
-      const numbers = await this.ops.download(tensor);
+      const numbers = await this.download(placement.weight, select);
+      if (!numbers) continue;
       copyToCheckpoint(numbers.subarray(start, start + rows * width), stored, placement);
     }
     return stored;
+  }
+
+  private async download(
+    weight: WeightTensor,
+    select: SelectTensor | null,
+  ): Promise<Float32Array | null> {
+    const { ops } = this;
+    if (!select && weight.quantized) return downloadAndFree(ops, weight.quantized.numbers('f32'));
+    const tensor = select ? select(weight) : weight.use((numbers) => numbers);
+    return tensor && ops.download(tensor);
   }
 
   /**
@@ -133,7 +173,7 @@ export class Placements {
     weight: WeightTensor,
     read: (name: string) => Promise<Float32Array>,
   ): Promise<Float32Array> {
-    const data = this.ops.allocateHostF32(elementCount(weight.tensor.shape));
+    const data = this.ops.allocateHostF32(elementCount(weight.shape));
     for (const [name, placements] of this.byName) {
       for (const placement of placements.filter((p) => p.weight === weight)) {
         const { start, rows, width } = placement;

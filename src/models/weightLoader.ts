@@ -21,9 +21,10 @@ import type { Norm } from './layers/norm';
 import { elementCount, type Tensor } from './ops/ops';
 import { Placements, type MatrixPart } from './placements';
 import { FullOptimizer } from './training/fullOptimizer';
+import { QuantizedMatrix } from './quantizedMatrix';
 import { TrainedRows } from './training/trainedRows';
 import { TrainedTokens } from './training/trainedTokens';
-import { WeightTensor } from './weightTensor';
+import { DenseWeight, type WeightTensor } from './weightTensor';
 import { countOf } from '../shared/values';
 
 /** A linear layer within a product, or some of its rows. */
@@ -39,6 +40,8 @@ type SharedWeight = { readonly weight: WeightTensor } | { readonly name: string 
 interface WeightLoaderOptions {
   /** Store frozen matrices in bf16. */
   readonly bf16: boolean;
+  /** Keep frozen matrices in the blocks of the checkpoint, where it is quantized. */
+  readonly quantized: boolean;
   /** All weights train, in f32. */
   readonly full: boolean;
 }
@@ -51,18 +54,20 @@ export class WeightLoader {
   private readonly placements: Placements;
   private readonly owned: { dispose(): void }[] = [];
   private readonly storesBF16: boolean;
+  private readonly keepsBlocks: boolean;
   /** Null if the base is frozen. */
   readonly fullOptimizer: FullOptimizer | null;
 
   constructor(
     readonly context: ModelContext,
     private readonly base: BaseModel,
-    { bf16, full }: WeightLoaderOptions,
+    { bf16, quantized, full }: WeightLoaderOptions,
   ) {
     const { ops, adapters } = context;
     const trainedSize = (name: string) => adapters.trainedParameter(name)?.size ?? null;
     this.placements = new Placements(ops, base, trainedSize);
     this.storesBF16 = bf16 && !full;
+    this.keepsBlocks = quantized && !full && ops.fused !== null;
     this.fullOptimizer = full ? this.keep(this.makeFullOptimizer()) : null;
   }
 
@@ -140,7 +145,7 @@ export class WeightLoader {
   }
 
   /** weight + 1, computed again whenever the weight changes. */
-  private onePlus(weight: WeightTensor): () => Tensor {
+  private onePlus(weight: DenseWeight): () => Tensor {
     const { ops, adapters } = this.context;
     const compute = () => {
       const one = ops.upload(Float32Array.of(1), [1]);
@@ -160,7 +165,7 @@ export class WeightLoader {
     return () => tensor;
   }
 
-  private async vector(path: string, kind: 'weight' | 'bias', size: number): Promise<WeightTensor> {
+  private async vector(path: string, kind: 'weight' | 'bias', size: number): Promise<DenseWeight> {
     const name = `${path}.${kind}`;
     const data = await this.placements.vector([{ name, order: null }]);
     const slot: ProductSlot = { path, row: 0, rows: size, order: null };
@@ -197,7 +202,7 @@ export class WeightLoader {
   }
 
   /** A parameter that belongs to no layer, by its name. */
-  async parameter(name: string): Promise<WeightTensor> {
+  async parameter(name: string): Promise<DenseWeight> {
     const shape = this.placements.shapeOf(name);
     return this.hold([name], await this.placements.vector([{ name, order: null }]), shape, null);
   }
@@ -233,7 +238,7 @@ export class WeightLoader {
         : await this.product(parts, slots, [out_features, in_features], shared?.name);
     const bias = hasBias ? await this.bias(parts, slots, out_features) : null;
     const size = { in_features, out_features };
-    const lora = await LoraBlock.of(this.context, slots, size, () => weight.tensor);
+    const lora = await LoraBlock.of(this.context, slots, size, weight);
     if (lora) this.keep(lora);
     return { weight, bias, lora };
   }
@@ -266,17 +271,43 @@ export class WeightLoader {
   ): Promise<WeightTensor> {
     const [, width] = shape;
     const names = parts.map((part) => part.name);
+    const isFrozen = !trained && !TrainedTokens.of(this.context, names[0]!);
+    if (this.keepsBlocks && isFrozen) {
+      const quantized = await this.quantizedMatrix(parts, width);
+      if (quantized) return quantized;
+    }
     if (this.storesBF16 && !trained && elementCount(shape) % 2 === 0) {
       return this.hold(names, await this.placements.bf16Matrix(parts, width), shape, null);
     }
     return this.hold(names, await this.placements.matrix(parts, width), shape, trained);
   }
 
+  /** Null if the checkpoint does not store all of it in blocks that the kernels read. */
+  private async quantizedMatrix(
+    parts: readonly MatrixPart[],
+    width: number,
+  ): Promise<QuantizedMatrix | null> {
+    const { ops } = this.context;
+    const stored = await this.placements.blockRows(parts, width);
+    if (!stored) return null;
+    const rows = stored.map(({ data, shape, type }) => ({
+      blocks: ops.upload(data, shape),
+      type,
+      width,
+    }));
+    const weight = new QuantizedMatrix(ops, rows, this.storesBF16 ? 'bf16' : 'f32');
+    this.placements.register(
+      parts.map(({ name }) => name),
+      weight,
+    );
+    return this.keep(weight);
+  }
+
   private async bias(
     parts: readonly LinearRows[],
     slots: readonly ProductSlot[],
     rows: number,
-  ): Promise<WeightTensor> {
+  ): Promise<DenseWeight> {
     const vectors = parts.map(({ spec, order }) => ({ name: `${spec.path}.bias`, order }));
     const data = await this.placements.vector(vectors);
     const trained = TrainedRows.of(this.context, slots, { kind: 'bias', width: 1 });
@@ -290,7 +321,7 @@ export class WeightLoader {
     data: Float32Array | Uint16Array,
     shape: readonly number[],
     trained: TrainedRows | null,
-  ): WeightTensor {
+  ): DenseWeight {
     const size = elementCount(shape);
     if (data.length !== size) {
       const message = `The tensor has ${countOf(data.length, 'number')}, ${size} ${size === 1 ? 'is' : 'are'} needed.`;
@@ -302,7 +333,7 @@ export class WeightLoader {
     if (tokens) return this.keep(tokens.hold(ops.upload(data, shape)));
     const weight = this.fullOptimizer
       ? this.fullOptimizer.hold(data as Float32Array, shape)
-      : this.keep(new WeightTensor(ops, ops.upload(data, shape), null));
+      : this.keep(new DenseWeight(ops, ops.upload(data, shape), null));
     this.placements.register(names, weight);
     return weight;
   }

@@ -1,4 +1,5 @@
-import type { Ops, Tensor } from './ops/ops';
+import type { Ops, Precision, Shape, Tensor } from './ops/ops';
+import type { QuantizedMatrix } from './quantizedMatrix';
 
 /** Collects the gradient of a weight that trains. */
 export interface GradientSink {
@@ -10,14 +11,54 @@ export interface GradientSink {
   accumulateRows(rows: Int32Array, d: Tensor): Promise<void>;
 }
 
-/** A weight of the base in the backend's memory. `tensor` is replaced when training changes it. */
-export class WeightTensor {
-  /** Takes ownership of `tensor`. `gradientSink`: null if the weight is frozen. */
+/** A weight of the base in the backend's memory: numbers, or blocks of a quantized matrix. */
+export interface WeightTensor {
+  readonly shape: Shape;
+  /** Of products with it. */
+  readonly dtype: Precision;
+  /** Null if the weight is frozen. */
+  readonly gradientSink: GradientSink | null;
+  /** Null for numbers. */
+  readonly quantized: QuantizedMatrix | null;
+  /** Calls `compute` with its numbers, which must not be used afterwards. */
+  use<T>(compute: (numbers: Tensor) => T): T;
+  /** Until the result is called, `use` does not compute the numbers again. */
+  keepNumbers(): () => void;
+  /** Its rows at `indices` [n]. [n, width] */
+  gather(indices: Tensor): Tensor;
+  dispose(): void;
+}
+
+/** Numbers. `tensor` is replaced when training changes it. */
+export class DenseWeight implements WeightTensor {
+  readonly quantized = null;
+
+  /** Takes ownership of `tensor`. */
   constructor(
     private readonly ops: Ops,
     public tensor: Tensor,
     readonly gradientSink: GradientSink | null,
   ) {}
+
+  get shape(): Shape {
+    return this.tensor.shape;
+  }
+
+  get dtype(): Precision {
+    return this.tensor.dtype as Precision;
+  }
+
+  use<T>(compute: (numbers: Tensor) => T): T {
+    return compute(this.tensor);
+  }
+
+  keepNumbers(): () => void {
+    return () => undefined;
+  }
+
+  gather(indices: Tensor): Tensor {
+    return this.ops.gather(this.tensor, indices);
+  }
 
   dispose(): void {
     this.ops.free(this.tensor);

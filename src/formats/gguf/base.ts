@@ -8,6 +8,7 @@ import { countParameters, type TensorInfo } from '../tensorInfo';
 import { type WeightSource, withReplaced } from '../weightSource';
 import type { Spec } from '../architecture/spec';
 import type { BaseModel } from '../baseModel';
+import { blocksOfTensor } from './blocks';
 import { ggufConfig } from './config';
 import { ggufFamilyOf } from './families';
 import type { GgufFamily } from './family';
@@ -132,6 +133,14 @@ function weightsOf(
       ]),
     ),
     readF32,
+    blocksOf: (name) => {
+      const tensor = find(name);
+      const layout = {
+        shape: shapeOf(name, tensor.shape),
+        head_dim: Number(config['head_dim']),
+      };
+      return blocksOfTensor(source, { tensor, storage: family.storage(name), layout });
+    },
     readBF16: async (name, target) =>
       family.storage(name) === 'plain'
         ? source.readBF16(find(name), target)

@@ -82,6 +82,28 @@ function moveRows(
     target.set(data.subarray(row * width, (row + 1) * width), rowOf(row) * width);
 }
 
+/** The GGUF row of a checkpoint's row, where the file keeps rows whole. */
+export function storedRow(
+  row: number,
+  storage: Exclude<GgufStorage, 'transposed' | 'plus_one'>,
+  { shape, head_dim }: RowLayout,
+): number {
+  switch (storage) {
+    case 'plain':
+      return row;
+    case 'rotary': {
+      const inHead = row % head_dim;
+      const half = head_dim / 2;
+      return row - inHead + 2 * (inHead % half) + Math.floor(inHead / half);
+    }
+    case 'by_part': {
+      const part = Math.floor(row / head_dim) % 3;
+      const head = Math.floor(row / (3 * head_dim));
+      return (part * shape[0]!) / 3 + head * head_dim + (row % head_dim);
+    }
+  }
+}
+
 /** The checkpoint's row of a GGUF row: 2i and 2i + 1 of a head are i and head_dim / 2 + i. */
 function rotaryRow(row: number, head_dim: number): number {
   const inHead = row % head_dim;

@@ -8,12 +8,12 @@ import {
   type Ops,
   type Tensor,
 } from '../ops/ops';
-import type { WeightTensor } from '../weightTensor';
+import type { DenseWeight } from '../weightTensor';
 import type { HeadLayout } from './headLayout';
 
 /** The weight of q's or k's norm. */
 interface QkNormPart {
-  readonly weight: WeightTensor;
+  readonly weight: DenseWeight;
   /** The weight's element for each row of the product. */
   readonly order: Int32Array;
   /** 1 if the weight is stored as an offset from 1, else 0. */

@@ -113,7 +113,11 @@ async function uploadFactors(
   const B = ops.upload(scaledB, [out_features, r]);
   if (!module.magnitude) return { A, B, factor: null, inverseNorms: null };
   const delta = ops.matMul(A, B, false, true); // [rows, d]
-  const adapted = thenFree(ops, ops.add(table.tensor, delta), delta);
+  const adapted = thenFree(
+    ops,
+    table.use((numbers) => ops.add(numbers, delta)),
+    delta,
+  );
   const squares = thenFree(ops, ops.mul(adapted, adapted), adapted);
   const sums = thenFree(ops, columnSums(ops, squares), squares);
   const inverseNorms = (await downloadAndFree(ops, sums)).map((s) => 1 / Math.sqrt(s));

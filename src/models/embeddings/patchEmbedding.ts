@@ -10,13 +10,13 @@ import {
 } from '../layers/linear';
 import type { ModelInput } from '../model';
 import { columnSums, thenFree, type Ops, type Tensor } from '../ops/ops';
-import type { WeightTensor } from '../weightTensor';
+import type { DenseWeight } from '../weightTensor';
 import type { EmbeddingLayer } from './embeddingLayer';
 
 interface PatchWeights {
   readonly projection: Linear;
-  readonly cls_token: WeightTensor; // [1, 1, d]
-  readonly positions: WeightTensor; // [1, patches + 1, d]
+  readonly cls_token: DenseWeight; // [1, 1, d]
+  readonly positions: DenseWeight; // [1, patches + 1, d]
 }
 
 interface PatchSaved {
@@ -93,7 +93,7 @@ export class PatchEmbedding implements EmbeddingLayer<PatchSaved> {
     const { cls_token, positions } = this.weights;
     const [batch, length, width] = d.shape as [number, number, number];
     /** Adds the sums over the batch of the first `count` vectors of each image. */
-    const accumulate = async ({ gradientSink, tensor }: WeightTensor, count: number) => {
+    const accumulate = async ({ gradientSink, tensor }: DenseWeight, count: number) => {
       if (!gradientSink) return;
       const vectors = ops.slice(d, [0, 0, 0], [batch, count, width]);
       const rows = thenFree(ops, ops.reshape(vectors, [batch, count * width]), vectors);

@@ -115,7 +115,7 @@ export class TokenEmbedding implements EmbeddingLayer<TokenSaved> {
     const { ops } = this.context;
     const { adapted, tables } = this;
     const indices = ops.upload(ids, [ids.length]);
-    const rows = castAndFree(ops, ops.gather(tables.tokens.tensor, indices), 'f32');
+    const rows = castAndFree(ops, tables.tokens.gather(indices), 'f32');
     const terms = [rows, ...adapted.map((table) => table.lookUp(indices))];
     ops.free(indices);
     const z = terms.length === 1 ? rows : thenFree(ops, ops.addN(terms), ...terms);
@@ -126,7 +126,7 @@ export class TokenEmbedding implements EmbeddingLayer<TokenSaved> {
   private lookUp(table: WeightTensor, rows: Int32Array): Tensor {
     const { ops } = this.context;
     const indices = ops.upload(rows, [rows.length]);
-    return castAndFree(ops, thenFree(ops, ops.gather(table.tensor, indices), indices), 'f32');
+    return castAndFree(ops, thenFree(ops, table.gather(indices), indices), 'f32');
   }
 
   /** Accumulates the gradients of the tables and of LoRA. Does not free dSum [n, d]. */

@@ -3,7 +3,7 @@ import {
   isLinearTrained,
   linearBackward,
   linearForward,
-  matMulWeight,
+  matMulBase,
   savedTensors,
   type Computation,
   type Linear,
@@ -37,7 +37,7 @@ const MAX_CHUNK_ROWS = 256;
 
 /** Rows whose logits are computed at one time. */
 export function chunkRows({ weight }: Linear): number {
-  const { shape, dtype } = weight.tensor;
+  const { shape, dtype } = weight;
   const rows = CHUNK_BYTES / (shape[0]! * (dtype === 'bf16' ? 2 : 4));
   return Math.min(MAX_CHUNK_ROWS, Math.max(32, 32 * Math.floor(rows / 32)));
 }
@@ -89,6 +89,7 @@ export async function lmLoss(
   let loss_sum = 0;
   let divergence_sum = 0;
   const step = chunkRows(head.output);
+  const releaseNumbers = head.output.weight.keepNumbers();
   for (let start = 0; start < labels.length; start += step) {
     const chunkLabels = labels.subarray(start, start + step);
     const rows = sliceRows(ops, h, start, chunkLabels.length);
@@ -111,6 +112,7 @@ export async function lmLoss(
     ops.free(rows);
     await ops.yieldPoint();
   }
+  releaseNumbers();
   return {
     loss_sum,
     divergence_sum,
@@ -298,15 +300,15 @@ async function plainCrossEntropy(
 function backwardThroughWeight(ops: Ops, output: Linear, chunk: ScoredChunk): Tensor {
   const { p, labels, smoothing } = chunk;
   const indices = ops.upload(labels.slice(), [labels.length]);
-  const weight = output.weight.tensor;
-  const rowsOfLabels = thenFree(ops, ops.gather(weight, indices), indices);
+  const { weight } = output;
+  const rowsOfLabels = thenFree(ops, weight.gather(indices), indices);
   if (smoothing === 0) {
-    const mean = matMulWeight(ops, p, weight, false);
+    const mean = matMulBase(ops, p, weight, false);
     return thenFree(ops, ops.sub(mean, rowsOfLabels), mean, rowsOfLabels);
   }
   const share = ops.upload(Float32Array.of(smoothing / p.shape[1]!), [1]);
   const apart = thenFree(ops, ops.sub(p, share), share);
-  const mean = thenFree(ops, matMulWeight(ops, apart, weight, false), apart);
+  const mean = thenFree(ops, matMulBase(ops, apart, weight, false), apart);
   const kept = thenFree(ops, ops.scale(rowsOfLabels, 1 - smoothing), rowsOfLabels);
   return thenFree(ops, ops.sub(mean, kept), mean, kept);
 }

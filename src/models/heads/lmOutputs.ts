@@ -7,7 +7,7 @@ import { topTokens, type TeacherSettings, type TopTokens } from './teacher';
 /** Logits [n, vocab] of all rows of h [n, d], which is not freed. */
 export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float32Array> {
   const n = h.shape[0]!;
-  const vocab = head.output.weight.tensor.shape[0]!;
+  const vocab = head.output.weight.shape[0]!;
   const all = new Float32Array(n * vocab);
   const step = chunkRows(head.output);
   for (let start = 0; start < n; start += step) {

@@ -9,7 +9,7 @@ import {
   type Precision,
   type Tensor,
 } from '../ops/ops';
-import type { WeightTensor } from '../weightTensor';
+import type { DenseWeight, WeightTensor } from '../weightTensor';
 import { dropoutSeed, type Dropout } from './dropout';
 import type { LoraBlock, LoraBlockPart } from './loraBlock';
 
@@ -22,7 +22,7 @@ export interface Computation {
 /** y = x Wᵀ + b, with the LoRA modules on it. */
 export interface Linear {
   readonly weight: WeightTensor; // [out, in]
-  readonly bias: WeightTensor | null; // [out]
+  readonly bias: DenseWeight | null; // [out]
   readonly lora: LoraBlock | null;
 }
 
@@ -66,8 +66,16 @@ export function matMulWeight(ops: Ops, x: Tensor, weight: Tensor, transposed: bo
   return thenFree(ops, ops.matMul(converted, weight, false, transposed), converted);
 }
 
+/** The same with a weight of the base. */
+export function matMulBase(ops: Ops, x: Tensor, weight: WeightTensor, transposed: boolean): Tensor {
+  const { quantized } = weight;
+  if (quantized && transposed && x.shape[0]! <= FEW_ROWS)
+    return withF32(ops, x, (wide) => quantized.fewRows(wide));
+  return weight.use((numbers) => matMulWeight(ops, x, numbers, transposed));
+}
+
 /** The precision of its products. */
-export const weightPrecision = ({ weight }: Linear): Precision => weight.tensor.dtype as Precision;
+export const weightPrecision = ({ weight }: Linear): Precision => weight.dtype;
 
 /** The precision in which it reads an input with as many rows as x without a conversion. */
 export const inputPrecision = (ops: Ops, layer: Linear, x: Tensor): Precision =>
@@ -87,7 +95,7 @@ export function linearForward(
     dtype = 'f32',
   }: { readonly residual?: Tensor | null; readonly dtype?: Precision } = {},
 ): LinearOutput {
-  const terms = [matMulWeight(ops, x, layer.weight.tensor, true)]; // [n, out]
+  const terms = [matMulBase(ops, x, layer.weight, true)]; // [n, out]
   const { lora } = layer;
   const xa = lora && withF32(ops, x, (wide) => loraDown(ops, lora, wide, dropout)); // [n, r]
   if (lora && xa) terms.push(matMulWeight(ops, xa, lora.B, true));
@@ -132,7 +140,7 @@ export async function linearBackward(
   if (bias?.gradientSink) await bias.gradientSink.accumulate(columnSums(ops, dy));
   if (lora?.factor && saved.z) await lora.accumulateMagnitudes(dy, saved.z);
   const dz = lora?.factor ? ops.mul(dy, lora.factor) : dy;
-  const terms = wantsInput ? [matMulWeight(ops, dz, weight.tensor, false)] : []; // [n, in]
+  const terms = wantsInput ? [matMulBase(ops, dz, weight, false)] : []; // [n, in]
   if (gradient.x && needsInput(layer)) {
     const wide = dz.dtype === 'f32' ? dz : ops.cast(dz, 'f32');
     terms.push(

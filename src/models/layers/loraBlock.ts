@@ -1,6 +1,7 @@
 import type { LoraModule, ModelContext } from '../adapters';
 import { columnSums, downloadAndFree, withF32, type Tensor } from '../ops/ops';
 import { addInto } from '../training/parameters';
+import type { WeightTensor } from '../weightTensor';
 
 /** The rows of one linear layer within a (fused) product of several. */
 export interface ProductSlot {
@@ -54,7 +55,7 @@ export class LoraBlock {
     private readonly context: ModelContext,
     readonly parts: readonly LoraBlockPart[],
     private readonly size: LoraBlockSize,
-    private readonly weight: () => Tensor,
+    private readonly weight: WeightTensor,
   ) {
     this.in_features = size.in_features;
     this.trains = parts.some((p) => p.module.number !== null);
@@ -69,7 +70,7 @@ export class LoraBlock {
     context: ModelContext,
     slots: readonly ProductSlot[],
     size: Omit<LoraBlockSize, 'r'>,
-    weight: () => Tensor,
+    weight: WeightTensor,
   ): Promise<LoraBlock | null> {
     const { adapters } = context;
     let r = 0;
@@ -159,8 +160,8 @@ export class LoraBlock {
     const { r, out_features } = this.size;
     this.squares ??= await this.rowSquares();
     // W Aᵀ [out, r]
-    const product = withF32(ops, this.weight(), (weight) =>
-      ops.matMul(weight, this.A, false, true),
+    const product = this.weight.use((numbers) =>
+      withF32(ops, numbers, (weight) => ops.matMul(weight, this.A, false, true)),
     );
     const WA = await downloadAndFree(ops, product);
     const factor = new Float32Array(out_features).fill(1);
@@ -180,8 +181,7 @@ export class LoraBlock {
 
   private async rowSquares(): Promise<Float32Array> {
     const { ops } = this.context;
-    const weight = this.weight();
-    const squares = ops.mul(weight, weight);
+    const squares = this.weight.use((weight) => ops.mul(weight, weight));
     const sums = await downloadAndFree(ops, ops.sum(squares));
     ops.free(squares);
     return sums.slice();

@@ -6,7 +6,7 @@ import {
   type Precision,
   type Tensor,
 } from '../ops/ops';
-import type { WeightTensor } from '../weightTensor';
+import type { DenseWeight } from '../weightTensor';
 
 /**
  * rms (RMSNorm, Zhang and Sennrich 2019): h = x · r · w with r = 1 / √(mean(x²) + eps). layer
@@ -14,10 +14,10 @@ import type { WeightTensor } from '../weightTensor';
  */
 export interface Norm {
   readonly kind: 'rms' | 'layer';
-  readonly weight: WeightTensor; // [d]
+  readonly weight: DenseWeight; // [d]
   /** The factor w [d]: the weight, or 1 + weight for families that store it as an offset from 1. */
   readonly scale: () => Tensor;
-  readonly bias: WeightTensor | null; // [d]
+  readonly bias: DenseWeight | null; // [d]
   readonly eps: number;
 }
 

@@ -17,6 +17,14 @@ export interface WeightMoments {
   readonly exp_avg_sq: Tensor;
 }
 
+/** How the rows of quantized weights are stored. */
+export interface BlockForm {
+  /** The type's number in ggml. */
+  readonly type: number;
+  /** Values of a row. */
+  readonly width: number;
+}
+
 export interface FusedHeadLayout extends HeadLayout {
   readonly batch: number;
 }
@@ -68,6 +76,10 @@ export interface FusedOps {
   rowDots(a: Tensor, b: Tensor, heads: number): Tensor;
   /** x Wᵀ in f32 for few rows: x [m, in] in f32, weight [out, in] in f32 or bf16. */
   fewRows(x: Tensor, weight: Tensor): Tensor;
+  /** Rows of blocks [rows, words] in i32 -> [rows, width]: the values of quantized weights. */
+  dequantize(blocks: Tensor, form: BlockForm, dtype: Precision): Tensor;
+  /** `fewRows` for a weight in blocks [out, words]. */
+  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm): Tensor;
   /**
    * softmax(q kᵀ) v of one query per head: q [batch, heads, 1, d], k and v [batch · kv_heads, keys,
    * d] -> [batch, heads · d].

@@ -1,4 +1,5 @@
 import type {
+  BlockForm,
   CrossEntropyOutput,
   FusedHeadLayout,
   FusedOps,
@@ -19,6 +20,11 @@ const layoutAttrs = ({ batch, num_heads, num_kv_heads }: FusedHeadLayout): TfAtt
   intAttr('batch', batch),
   intAttr('heads', num_heads),
   intAttr('kv_heads', num_kv_heads),
+];
+
+const blockAttrs = ({ type, width }: BlockForm): TfAttr[] => [
+  intAttr('type', type),
+  intAttr('width', width),
 ];
 
 /** The value of the attribute `wants` of LoraCrossEntropy. */
@@ -115,6 +121,15 @@ export class KernelOps implements FusedOps {
 
   fewRows(x: Tensor, weight: Tensor): Tensor {
     return this.tf.run('LoraFewRows', [typeOf('T', weight)], 'f32', x, weight);
+  }
+
+  dequantize(blocks: Tensor, form: BlockForm, dtype: Precision): Tensor {
+    const attrs = [typed('T', dtype), ...blockAttrs(form)];
+    return this.tf.run('LoraDequantize', attrs, dtype, blocks);
+  }
+
+  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm): Tensor {
+    return this.tf.run('LoraFewRowsOfBlocks', blockAttrs(form), 'f32', x, blocks);
   }
 
   attendOne(q: Tensor, k: Tensor, v: Tensor): Tensor {

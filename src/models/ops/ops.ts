@@ -30,6 +30,8 @@ export interface Ops {
   allocateHostF32(elements: number): Float32Array;
   /** The same for the bits of bf16. */
   allocateHostBF16(elements: number): Uint16Array;
+  /** The same for i32. */
+  allocateHostI32(elements: number): Int32Array;
   /**
    * `data` must not be changed afterwards: the backend may use it in place. A Uint16Array holds the
    * bits of bf16.

@@ -92,6 +92,10 @@ export class TensorFlowOps implements Ops {
     return this.tf.allocateBF16(elements);
   }
 
+  allocateHostI32(elements: number): Int32Array {
+    return this.tf.allocateI32(elements);
+  }
+
   upload(data: Float32Array | Int32Array | Uint16Array, shape: Shape): Tensor {
     return data instanceof Uint16Array ? this.uploadBF16(data, shape) : this.tf.upload(data, shape);
   }

@@ -45,6 +45,12 @@ export class TfHandles {
     return new Uint16Array(...this.arena.take(bytes), elements);
   }
 
+  /** See `Ops.allocateHostI32`. */
+  allocateI32(elements: number): Int32Array {
+    const bytes = elements * Int32Array.BYTES_PER_ELEMENT;
+    return new Int32Array(...this.arena.take(bytes), elements);
+  }
+
   upload(data: Float32Array | Int32Array, shape: Shape): Tensor {
     const dtype = data instanceof Int32Array ? 'i32' : 'f32';
     const handle = this.track(this.binding.createTensor(shape, TF_TYPE_OF[dtype], data));

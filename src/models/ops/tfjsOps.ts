@@ -42,6 +42,10 @@ export class TfjsOps implements Ops {
     return refuseBF16();
   }
 
+  allocateHostI32(elements: number): Int32Array {
+    return new Int32Array(elements);
+  }
+
   upload(data: Float32Array | Int32Array | Uint16Array, shape: Shape): Tensor {
     if (data instanceof Uint16Array) return refuseBF16();
     const dtype = data instanceof Int32Array ? 'int32' : 'float32';

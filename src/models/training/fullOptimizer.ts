@@ -2,7 +2,7 @@ import type { ModelContext } from '../adapters';
 import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../model';
 import { downloadAndFree, elementCount, thenFree, type Ops, type Tensor } from '../ops/ops';
 import type { Placements } from '../placements';
-import { WeightTensor, type GradientSink } from '../weightTensor';
+import { DenseWeight, type GradientSink, type WeightTensor } from '../weightTensor';
 import { adamWStep, clipFactor, stepTensors, type AdamWStep } from './adamw';
 import type { Optimizer } from './optimizer';
 import { addRows } from './trainedRows';
@@ -13,7 +13,7 @@ type Moment = (typeof MOMENTS)[number];
 /** A weight that trains in place, with its gradient since the last step and AdamW's moments. */
 class OptimizedWeight implements GradientSink {
   readonly rows = null;
-  readonly weight: WeightTensor;
+  readonly weight: DenseWeight;
   gradient: Tensor | null = null;
   exp_avg: Tensor;
   exp_avg_sq: Tensor;
@@ -24,7 +24,7 @@ class OptimizedWeight implements GradientSink {
     private readonly shape: readonly number[],
   ) {
     const uploadZeros = () => ops.upload(new Float32Array(data.length), shape);
-    this.weight = new WeightTensor(ops, ops.upload(data, shape), this);
+    this.weight = new DenseWeight(ops, ops.upload(data, shape), this);
     this.exp_avg = uploadZeros();
     this.exp_avg_sq = uploadZeros();
   }
@@ -105,7 +105,7 @@ export class FullOptimizer implements Optimizer {
   ) {}
 
   /** Uploads a weight that trains, and owns it. */
-  hold(data: Float32Array, shape: readonly number[]): WeightTensor {
+  hold(data: Float32Array, shape: readonly number[]): DenseWeight {
     const optimized = new OptimizedWeight(this.context.ops, data, shape);
     this.weights.set(optimized.weight, optimized);
     this.size += data.length;

@@ -1,7 +1,7 @@
 import type { ModelContext } from '../adapters';
 import type { ProductSlot } from '../layers/loraBlock';
 import type { Tensor } from '../ops/ops';
-import { WeightTensor, type GradientSink } from '../weightTensor';
+import { DenseWeight, type GradientSink } from '../weightTensor';
 import type { Parameter } from './parameters';
 
 interface TrainedPart extends ProductSlot {
@@ -50,13 +50,13 @@ export class TrainedRows implements GradientSink {
    * The product's tensor, whose frozen numbers are in `data`. It is uploaded again whenever the
    * trained numbers change. The caller disposes of it.
    */
-  hold(data: Float32Array, shape: readonly number[]): WeightTensor {
+  hold(data: Float32Array, shape: readonly number[]): DenseWeight {
     const { ops, adapters } = this.context;
     const upload = (numbers: Float32Array) => {
       this.copyParametersTo(numbers);
       return ops.upload(numbers, shape);
     };
-    const weight = new WeightTensor(ops, upload(data), this);
+    const weight = new DenseWeight(ops, upload(data), this);
     adapters.onChange(() => {
       ops.free(weight.tensor);
       weight.tensor = upload(data.slice());

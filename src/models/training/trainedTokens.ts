@@ -1,6 +1,6 @@
 import type { ModelContext, TrainedTokenRows } from '../adapters';
 import { castAndFree, downloadAndFree, thenFree, type Precision, type Tensor } from '../ops/ops';
-import { WeightTensor, type GradientSink } from '../weightTensor';
+import { DenseWeight, type GradientSink } from '../weightTensor';
 import { addInto } from './parameters';
 
 /**
@@ -24,9 +24,9 @@ export class TrainedTokens implements GradientSink {
   }
 
   /** Takes over the frozen table [rows, width] and replaces its rows whenever they change. */
-  hold(table: Tensor): WeightTensor {
+  hold(table: Tensor): DenseWeight {
     const { ops, adapters } = this.context;
-    const weight = new WeightTensor(ops, this.withRows(table), this);
+    const weight = new DenseWeight(ops, this.withRows(table), this);
     adapters.onChange(() => {
       weight.tensor = this.withRows(weight.tensor);
       return Promise.resolve();

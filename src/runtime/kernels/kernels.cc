@@ -90,7 +90,7 @@ using of = std::remove_pointer_t<P>;
 // The attributes of an operation.
 struct Settings {
   float eps = 0;
-  int64_t batch = 1, heads = 1, kv_heads = 1, wants = 1;
+  int64_t batch = 1, heads = 1, kv_heads = 1, wants = 1, type = 0, width = 0;
 };
 
 template <class F>
@@ -405,6 +405,59 @@ void few_rows(void*, TF_OpKernelContext* context) {
   });
 }
 
+// Rows of blocks, each filled up to whole words.
+struct Blocks {
+  BlockType type;
+  int64_t width, rows, row_bytes;
+  const uint8_t* bytes;
+};
+
+// Reports an error and returns false if the rows do not hold `width` values.
+bool read_blocks(Call& call, const Settings& s, const TF_Tensor* words, Blocks* blocks) {
+  const BlockType type = static_cast<BlockType>(s.type);
+  const BlockSize block = size_of_block(type);
+  const int64_t row_bytes = 4 * last_of(words);
+  const bool fits = TF_NumDims(words) == 2 && block.values > 0 && s.width > 0 &&
+                    s.width % block.values == 0 &&
+                    s.width / block.values * block.bytes <= row_bytes;
+  if (!call.expect(fits, "The rows of blocks do not fit their width.")) return false;
+  *blocks = {type, s.width, TF_Dim(words, 0), row_bytes, data<const uint8_t>(words)};
+  return true;
+}
+
+// [rows, words] -> [rows, width]
+void dequantize(void* settings, TF_OpKernelContext* context) {
+  Call call(context);
+  TF_Tensor* words = call.in(0);
+  Blocks b;
+  if (!call.ok() || !read_blocks(call, *static_cast<Settings*>(settings), words, &b)) return;
+  TF_Tensor* y = call.out(0, {b.rows, b.width});
+  if (!call.ok()) return;
+  typed(y, [&](auto t) {
+    using T = of<decltype(t)>;
+    rows(b.rows, b.width, [&](int64_t from, int64_t to) {
+      LORA_BEST(dequantize_rows(from, to, b.type, b.width, b.row_bytes, b.bytes, data<T>(y)));
+    });
+  });
+}
+
+// x [m, width], blocks [out, words] -> [m, out]
+void few_rows_of_blocks(void* settings, TF_OpKernelContext* context) {
+  Call call(context);
+  TF_Tensor *x = call.in(0), *words = call.in(1);
+  Blocks b;
+  if (!call.ok() || !read_blocks(call, *static_cast<Settings*>(settings), words, &b)) return;
+  if (!call.expect(last_of(x) == b.width, "LoraFewRowsOfBlocks: shapes do not fit.")) return;
+  const int64_t m = size_of(x) / b.width;
+  TF_Tensor* y = call.out(0, {m, b.rows});
+  if (!call.ok()) return;
+  rows(b.rows, m * b.width, [&](int64_t from, int64_t to) {
+    std::vector<float> values(b.width);
+    LORA_BEST(few_rows_of_blocks(from, to, m, b.type, b.width, b.row_bytes, b.rows,
+                                 data<const float>(x), b.bytes, data<float>(y), values.data()));
+  });
+}
+
 // q [batch, heads, 1, d], k and v [batch · kv_heads, keys, d] -> [batch, heads · d]
 void attend_one(void*, TF_OpKernelContext* context) {
   Call call(context);
@@ -440,6 +493,8 @@ void* read_settings(TF_OpKernelConstruction* construction) {
   read_int("heads", &settings->heads);
   read_int("kv_heads", &settings->kv_heads);
   read_int("wants", &settings->wants);
+  read_int("type", &settings->type);
+  read_int("width", &settings->width);
   if (TF_OpKernelConstruction_HasAttr(construction, "eps", status))
     TF_OpKernelConstruction_GetAttrFloat(construction, "eps", &settings->eps, status);
   if (TF_GetCode(status) != TF_OK) TF_OpKernelConstruction_Failure(construction, status);
@@ -527,6 +582,16 @@ const bool all_registered = [] {
             {"a: T", "b: U"},
             {"dots: float"}},
            {"LoraFewRows", few_rows, {"T" FLOATS}, {"x: float", "w: T"}, {"y: float"}},
+           {"LoraDequantize",
+            dequantize,
+            {"T" FLOATS, "type: int", "width: int"},
+            {"blocks: int32"},
+            {"y: T"}},
+           {"LoraFewRowsOfBlocks",
+            few_rows_of_blocks,
+            {"type: int", "width: int"},
+            {"x: float", "blocks: int32"},
+            {"y: float"}},
            {"LoraAttendOne", attend_one, {"T" FLOATS}, {"q: T", "k: T", "v: T"}, {"o: T"}},
            {"LoraAdamW",
             adamw,

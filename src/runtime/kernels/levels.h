@@ -49,8 +49,64 @@ struct AdamWStep {
   float scale, decay, size, root, one_less_beta1, beta2, one_less_beta2, eps;
 };
 
+// The types of quantized weights, by their numbers in ggml (ggml_type).
+enum class BlockType : int64_t {
+  Q4_0 = 2,
+  Q4_1 = 3,
+  Q5_0 = 6,
+  Q5_1 = 7,
+  Q8_0 = 8,
+  Q2_K = 10,
+  Q3_K = 11,
+  Q4_K = 12,
+  Q5_K = 13,
+  Q6_K = 14,
+  IQ4_NL = 20,
+  IQ4_XS = 23,
+};
+
+struct BlockSize {
+  int64_t values, bytes;
+};
+
+// No values: not a type of the kernels.
+inline BlockSize size_of_block(BlockType type) {
+  switch (type) {
+    case BlockType::Q4_0:
+      return {32, 18};
+    case BlockType::Q4_1:
+      return {32, 20};
+    case BlockType::Q5_0:
+      return {32, 22};
+    case BlockType::Q5_1:
+      return {32, 24};
+    case BlockType::Q8_0:
+      return {32, 34};
+    case BlockType::Q2_K:
+      return {256, 84};
+    case BlockType::Q3_K:
+      return {256, 110};
+    case BlockType::Q4_K:
+      return {256, 144};
+    case BlockType::Q5_K:
+      return {256, 176};
+    case BlockType::Q6_K:
+      return {256, 210};
+    case BlockType::IQ4_NL:
+      return {32, 18};
+    case BlockType::IQ4_XS:
+      return {256, 136};
+  }
+  return {0, 0};
+}
+
+// The sixteen uneven steps of the IQ4 types.
+inline const float IQ4_STEPS[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                    1,    13,   25,  38,  53,  69,  89,  113};
+
 namespace plain {
 #include "rows.h"
+#include "blocks.h"
 }
 
 // The attributes are clang's: for zig c++ they replace options, which would hold for the whole file.
@@ -63,6 +119,7 @@ namespace plain {
 #define LORA_LAMBDA __attribute__((always_inline, target(LORA_AVX2)))
 namespace avx2 {
 #include "rows.h"
+#include "blocks.h"
 }
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target(LORA_AVX512), min_vector_width(512))), \
@@ -71,6 +128,7 @@ namespace avx2 {
 #define LORA_LAMBDA __attribute__((always_inline, target(LORA_AVX512)))
 namespace avx512 {
 #include "rows.h"
+#include "blocks.h"
 }
 #pragma clang attribute pop
 

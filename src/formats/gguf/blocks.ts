@@ -1,0 +1,103 @@
+import { LoraError } from '../../shared/errors';
+import type { BlockTarget, StoredMatrix } from '../weightSource';
+import type { GgufStorage } from './family';
+import { GGUF_TYPES, type GgufTensor } from './header';
+import { storedRow, type RowLayout } from './order';
+import type { GgufSource } from './read';
+
+/** Where in a block of each type the half-precision scales are (ggml-common.h). */
+const SCALES: Readonly<Record<string, readonly number[]>> = {
+  Q4_0: [0],
+  Q4_1: [0, 2],
+  Q5_0: [0],
+  Q5_1: [0, 2],
+  Q8_0: [0],
+  Q2_K: [80, 82],
+  Q3_K: [108],
+  Q4_K: [0, 2],
+  Q5_K: [0, 2],
+  Q6_K: [208],
+  IQ4_NL: [0],
+  IQ4_XS: [0],
+};
+
+/** Bytes that are read at once. */
+const READ_BYTES = 1 << 24;
+
+/** A tensor, and how its rows are ordered in the file. */
+interface OrderedTensor {
+  readonly tensor: GgufTensor;
+  readonly storage: GgufStorage;
+  /** Of the checkpoint. */
+  readonly layout: RowLayout;
+}
+
+/** The blocks of a matrix of a GGUF file; null for types without kernels, and for other orders. */
+export function blocksOfTensor(source: GgufSource, ordered: OrderedTensor): StoredMatrix | null {
+  const { tensor, storage, layout } = ordered;
+  const scales = SCALES[tensor.dtype];
+  const form = GGUF_TYPES.get(tensor.dtype);
+  const [rows, width] = layout.shape;
+  if (!scales || !form || rows === undefined || width === undefined || layout.shape.length !== 2)
+    return null;
+  if (storage === 'transposed' || storage === 'plus_one' || width % form.block !== 0) return null;
+  const row_bytes = (width / form.block) * form.bytes;
+  const read = async (target: BlockTarget) => {
+    const places = placesOf(rows, target.order, (row) => storedRow(row, storage, layout));
+    const rowsAtOnce = Math.max(1, Math.floor(READ_BYTES / row_bytes));
+    for (let first = 0; first < rows; first += rowsAtOnce) {
+      const count = Math.min(rowsAtOnce, rows - first);
+      const bytes = await source.readTensorBytes(tensor, first * row_bytes, count * row_bytes);
+      requireFinite(
+        bytes,
+        { scales, bytes: form.bytes },
+        { file: source.file, tensor: tensor.name },
+      );
+      copyRows(bytes, target, { row_bytes, places: places.subarray(first, first + count) });
+    }
+  };
+  return { type: form.type, width, row_bytes, read };
+}
+
+/** For each row of the file its row in the target, or -1. */
+function placesOf(
+  rows: number,
+  order: Int32Array | null,
+  storedRowOf: (row: number) => number,
+): Int32Array {
+  const places = new Int32Array(rows).fill(-1);
+  const count = order?.length ?? rows;
+  for (let i = 0; i < count; i++) places[storedRowOf(order ? order[i]! : i)] = i;
+  return places;
+}
+
+function copyRows(
+  from: Uint8Array,
+  { data, words }: BlockTarget,
+  { row_bytes, places }: { readonly row_bytes: number; readonly places: Int32Array },
+): void {
+  const to = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const row_length = words * Int32Array.BYTES_PER_ELEMENT;
+  places.forEach((place, i) => {
+    if (place < 0) return;
+    to.set(from.subarray(i * row_bytes, (i + 1) * row_bytes), place * row_length);
+  });
+}
+
+/** The exponent of a half-precision number that is infinite or not a number. */
+const NOT_FINITE = 0x7c;
+
+/** Values are a scale times small integers: they are finite where the scales are. */
+function requireFinite(
+  blocks: Uint8Array,
+  { scales, bytes }: { readonly scales: readonly number[]; readonly bytes: number },
+  place: { readonly file: string; readonly tensor: string },
+): void {
+  for (let at = 0; at < blocks.length; at += bytes)
+    for (const scale of scales)
+      if ((blocks[at + scale + 1]! & NOT_FINITE) === NOT_FINITE)
+        throw new LoraError('base', 'The tensor of the base holds numbers that are not finite.', {
+          place,
+          fix: 'Download the base again, or use another one.',
+        });
+}

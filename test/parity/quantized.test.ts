@@ -1,0 +1,121 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { GGUF_TYPES } from '../../src/formats/gguf/header';
+import { loadModel, type LoadOptions } from '../../src/models/loadModel';
+import type { Model } from '../../src/models/model';
+import type { FusedOps } from '../../src/models/ops/fusedOps';
+import type { Tensor } from '../../src/models/ops/ops';
+import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import { adapterBaseOf } from '../../src/formats/peft/againstBase';
+import { readPeftAdapter } from '../../src/formats/peft/read';
+import { createRandom } from '../../src/shared/random';
+import { fixtures, gap, inputOf, largest, tensorFlowOps, withBase } from '../support/models';
+import { smollm2Path } from '../support/realModels';
+
+let ops: TensorFlowOps;
+let fused: FusedOps;
+beforeAll(async () => {
+  ops = await tensorFlowOps();
+  fused = ops.fused!;
+});
+
+const folder = path.join(fixtures, 'gguf-blocks');
+const types = readdirSync(folder).flatMap((name) => /^(\w+)\.blocks$/.exec(name)?.[1] ?? []);
+const read = (name: string) => Uint8Array.from(readFileSync(path.join(folder, name)));
+
+/** The blocks of a type as two rows, filled up to whole words, and the numbers that they hold. */
+function stored(type: string) {
+  const bytes = read(`${type}.blocks`);
+  const values = new Float32Array(read(`${type}.f32`).buffer);
+  const [length, words] = [bytes.length / 2, Math.ceil(bytes.length / 8) + 1];
+  const padded = new Uint8Array(2 * 4 * words);
+  for (const row of [0, 1])
+    padded.set(bytes.subarray(row * length, (row + 1) * length), row * 4 * words);
+  const blocks = ops.upload(new Int32Array(padded.buffer), [2, words]);
+  return { blocks, values, form: { type: GGUF_TYPES.get(type)!.type, width: values.length / 2 } };
+}
+
+async function numbersOf(x: Tensor): Promise<Float32Array> {
+  const numbers = Float32Array.from(await ops.download(x));
+  ops.free(x);
+  return numbers;
+}
+
+describe.each(types)('the kernels for %s', (type) => {
+  it('have the numbers of the gguf package bit for bit', async () => {
+    const { blocks, values, form } = stored(type);
+    const numbers = await numbersOf(fused.dequantize(blocks, form, 'f32'));
+    ops.free(blocks);
+    expect([...new Uint32Array(numbers.buffer)]).toEqual([...new Uint32Array(values.buffer)]);
+  });
+
+  it('round them to bf16 as a conversion does', async () => {
+    const { blocks, values, form } = stored(type);
+    const numbers = await numbersOf(fused.dequantize(blocks, form, 'bf16'));
+    const wide = ops.upload(values, [2, form.width]);
+    const expected = await numbersOf(fused.convert(wide, 'bf16'));
+    ops.free(blocks, wide);
+    expect(numbers).toEqual(expected);
+  });
+
+  it('multiply few rows as the numbers do', async () => {
+    const { blocks, values, form } = stored(type);
+    const random = createRandom(1, type);
+    const x = Float32Array.from({ length: 2 * form.width }, () => random() - 0.5);
+    const [rows, weight] = [ops.upload(x, [2, form.width]), ops.upload(values, [2, form.width])];
+    const have = await numbersOf(fused.fewRowsOfBlocks(rows, blocks, form));
+    const want = await numbersOf(ops.matMul(rows, weight, false, true));
+    ops.free(rows, weight, blocks);
+    expect(gap(have, want)).toBeLessThanOrEqual(1e-5 * Math.max(1, largest(want)));
+  });
+});
+
+it('refuses rows that are too short for their width', () => {
+  const { blocks, form } = stored('Q4_0');
+  expect(() => fused.dequantize(blocks, { ...form, width: 4096 }, 'f32')).toThrow(/do not fit/);
+  expect(() => fused.dequantize(blocks, { ...form, type: 9 }, 'f32')).toThrow(/do not fit/);
+  ops.free(blocks);
+});
+
+describe('SmolLM2-135M in Q4_1', () => {
+  const load = async (options: Partial<LoadOptions>): Promise<Model> =>
+    withBase(await smollm2Path(), async (base) => {
+      const adapter = await readPeftAdapter(
+        path.join(fixtures, 'real/smollm2/adapter'),
+        adapterBaseOf(base),
+      );
+      return loadModel(base, adapter.adapter, { ops, ...options });
+    });
+  const ids = Array.from({ length: 48 }, (_, i) => 300 + 17 * i);
+  const input = inputOf({
+    input_ids: [ids, ids.toReversed()],
+    attention_mask: [ids.map(() => 1), ids.map(() => 1)],
+    labels: [ids, ids.toReversed()],
+  });
+
+  it.each(['float32', 'bfloat16'] as const)(
+    'has the losses, gradients and tokens of its numbers in %s',
+    async (base_dtype) => {
+      const before = ops.live();
+      const results = [];
+      for (const quantized of [true, false]) {
+        const model = await load({ base_dtype, quantized });
+        const { loss_sum, labelled } = await model.accumulate(input, 3);
+        const gradients = await model.gradients(labelled);
+        const settings = { max_new_tokens: 16, temperature: 0, seed: 0, stop_ids: [] };
+        const tokens = await model.generate(ids, settings);
+        results.push({ loss: loss_sum / labelled, gradients, tokens });
+        model.dispose();
+        expect(ops.live()).toBe(before);
+      }
+      const [have, want] = results as [(typeof results)[0], (typeof results)[0]];
+      expect(Math.abs(have.loss - want.loss)).toBeLessThanOrEqual(1e-5);
+      for (const [name, { data }] of want.gradients)
+        expect(gap(have.gradients.get(name)!.data, data), name).toBeLessThanOrEqual(
+          1e-5 * Math.max(1e-3, largest(data)),
+        );
+      expect(have.tokens).toEqual(want.tokens);
+    },
+  );
+});
