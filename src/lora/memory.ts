@@ -5,6 +5,8 @@ import { countTrainable, rankIn, type ModuleRanks } from './count';
 /** What the estimate needs to know of a model. */
 export interface ModelSize {
   readonly parameters: number;
+  /** Bytes of the weights with quantized ones in their blocks; null: none is quantized. */
+  readonly quantized_bytes: number | null;
   readonly hidden_size: number;
   /** Inner size of the MLP, and whether it has a gate. */
   readonly inner_size: number;
@@ -57,9 +59,11 @@ const TEACHER_LOGITS = 6 * (32 << 20);
 /** A loaded model takes this share of its f32 weights. */
 const LOADED_SHARE = 1.2;
 
-/** Bytes of a model that is loaded for inference, in f32. */
-export const estimateLoaded = ({ parameters }: Pick<ModelSize, 'parameters'>): number =>
-  LOADED_SHARE * parameters * F32 + PROCESS;
+/** Bytes of a model that is loaded for inference, in f32 or bf16. */
+export const estimateLoaded = (
+  { parameters }: Pick<ModelSize, 'parameters'>,
+  base_dtype: StepPlan['base_dtype'] = 'float32',
+): number => LOADED_SHARE * parameters * weightBytes({ base_dtype }) + PROCESS;
 
 /**
  * Memory of a training step as src/models runs it: the weights once; A and B with their gradient
@@ -81,7 +85,7 @@ export function estimateMemory(
     ),
   };
   return withTotal({
-    weights: size.parameters * weightBytes(plan),
+    weights: storedBytes(size, plan),
     adapter: 2 * trainable * F32,
     ...trainingState(trainable),
     activations: activationBytes(size, adaptation, batch, plan),
@@ -138,7 +142,19 @@ export const withTeacherLogits = (estimate: MemoryEstimate): MemoryEstimate => (
   total: estimate.total + TEACHER_LOGITS,
 });
 
-const weightBytes = ({ base_dtype }: StepPlan): number => (base_dtype === 'bfloat16' ? 2 : F32);
+const storedBytes = ({ parameters, quantized_bytes }: ModelSize, plan: StepPlan): number =>
+  plan.quantized && quantized_bytes !== null ? quantized_bytes : parameters * weightBytes(plan);
+
+/** The numbers of the matrix of a product, which exist beside those of the output layer. */
+function dequantizedBytes(size: ModelSize, plan: StepPlan): number {
+  if (!plan.quantized) return 0;
+  const { hidden_size, inner_size, q_size, kv_size, outputs } = size;
+  const largest = Math.max(inner_size, q_size + 2 * kv_size, outputs);
+  return weightBytes(plan) * hidden_size * largest;
+}
+
+const weightBytes = ({ base_dtype }: Pick<StepPlan, 'base_dtype'>): number =>
+  base_dtype === 'bfloat16' ? 2 : F32;
 
 const trainingState = (trainable: number): Pick<MemoryEstimate, 'gradients' | 'optimizer'> => ({
   gradients: trainable * F32,
@@ -195,7 +211,7 @@ function workingBytes(
     Math.min(LOGITS, 2 * bytes * tokens * outputs) +
     bytes * outputs * hidden_size +
     3 * F32 * tokens * hidden_size;
-  return Math.max(mlp, attention) + head + PROCESS;
+  return Math.max(mlp, attention) + head + dequantizedBytes(size, plan) + PROCESS;
 }
 
 /** Values per token between the MLP's first products and its activation. */

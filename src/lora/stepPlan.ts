@@ -1,6 +1,6 @@
 import type { BaseDtype } from '../shared/recipe';
 import type { StepPlan } from '../shared/run';
-import type { MemoryEstimate } from './memory';
+import type { MemoryEstimate, ModelSize } from './memory';
 
 export interface StepSettings {
   readonly base_dtype: BaseDtype;
@@ -12,6 +12,8 @@ export interface StepMachine {
   readonly hasBf16: boolean;
   /** Whether its processor multiplies bf16 itself, so that bf16 is also faster than f32. */
   readonly multipliesBf16: boolean;
+  /** Whether it has the kernels that multiply with quantized weights. */
+  readonly hasKernels: boolean;
   /** Bytes of free memory. */
   readonly available: number;
 }
@@ -38,13 +40,15 @@ const MARGIN = 1.1;
  */
 export function planStep(
   settings: StepSettings,
-  num_layers: number,
+  model: Pick<ModelSize, 'num_layers' | 'quantized_bytes'>,
   estimate: (plan: StepPlan) => MemoryEstimate,
   machine: StepMachine,
 ): PlannedStep {
-  const fastestFirst = dtypeChoices(settings, machine).flatMap(({ base_dtype, why }) =>
-    recomputedLayerChoices(settings, num_layers).map((recomputed_layers) => ({
-      plan: { base_dtype, recomputed_layers },
+  const keepsBlocks = machine.hasKernels && model.quantized_bytes !== null;
+  const choices = dtypeChoices(settings, machine, keepsBlocks);
+  const fastestFirst = choices.flatMap(({ why, ...weights }) =>
+    recomputedLayerChoices(settings, model.num_layers).map((recomputed_layers) => ({
+      plan: { ...weights, recomputed_layers },
       why,
     })),
   );
@@ -58,22 +62,33 @@ export function planStep(
   return smallest!;
 }
 
-interface DtypeChoice {
-  readonly base_dtype: StepPlan['base_dtype'];
+interface DtypeChoice extends Pick<StepPlan, 'base_dtype' | 'quantized'> {
   readonly why: StepReason;
 }
 
 function dtypeChoices(
   { base_dtype }: StepSettings,
   { hasBf16, multipliesBf16 }: StepMachine,
+  keepsBlocks: boolean,
 ): DtypeChoice[] {
+  const inBlocks = {
+    base_dtype: hasBf16 && multipliesBf16 ? 'bfloat16' : 'float32',
+    quantized: true,
+  } as const;
+  if (base_dtype === 'quantized') {
+    return [
+      keepsBlocks ? { ...inBlocks, why: 'asked' } : { base_dtype: 'float32', why: 'refused' },
+    ];
+  }
+  const ifNothingElseFits: DtypeChoice[] = keepsBlocks ? [{ ...inBlocks, why: 'memory' }] : [];
   if (base_dtype === 'bfloat16' && !hasBf16) return [{ base_dtype: 'float32', why: 'refused' }];
   if (base_dtype !== 'auto') return [{ base_dtype, why: 'asked' }];
   if (!hasBf16) return [{ base_dtype: 'float32', why: 'plain' }];
-  if (multipliesBf16) return [{ base_dtype: 'bfloat16', why: 'processor' }];
+  if (multipliesBf16) return [{ base_dtype: 'bfloat16', why: 'processor' }, ...ifNothingElseFits];
   return [
     { base_dtype: 'float32', why: 'plain' },
     { base_dtype: 'bfloat16', why: 'memory' },
+    ...ifNothingElseFits,
   ];
 }
 

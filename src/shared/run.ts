@@ -83,6 +83,10 @@ export interface RunResult {
  */
 export interface StepPlan {
   readonly base_dtype: 'float32' | 'bfloat16';
+  /**
+   * Whether quantized weights stay in their blocks; then base_dtype is that of products. Missing: no.
+   */
+  readonly quantized?: boolean;
   readonly recomputed_layers: number;
 }
 

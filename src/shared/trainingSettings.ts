@@ -4,7 +4,7 @@ import { SCHEDULER_NAMES, SchedulerParametersSchema } from './schedulers';
 import { described, int, nonNegative, positive, share } from './schemaParts';
 
 /** The choices for training.base_dtype. */
-export const BASE_DTYPES = ['auto', 'float32', 'bfloat16'] as const;
+export const BASE_DTYPES = ['auto', 'float32', 'bfloat16', 'quantized'] as const;
 export type BaseDtype = (typeof BASE_DTYPES)[number];
 /** The choices for training.method. */
 export const TRAINING_METHODS = ['lora', 'full'] as const;
@@ -97,9 +97,10 @@ export const TrainingSchema = v.strictObject({
   base_dtype: v.optional(
     described(
       v.picklist(BASE_DTYPES),
-      'Data type of the frozen base. bfloat16 halves its memory. auto: bfloat16 if the ' +
-        'processor multiplies it natively, or if float32 does not fit into memory. Norms, ' +
-        'loss, LoRA and optimizer always use float32.',
+      'Data type of the frozen base. bfloat16 halves its memory. quantized: the weights of a ' +
+        'quantized GGUF file stay in their blocks. auto: bfloat16 if the processor multiplies ' +
+        'it natively, or if float32 does not fit into memory; quantized if neither fits. ' +
+        'Norms, loss, LoRA and optimizer always use float32.',
     ),
     'auto',
   ),

@@ -1,4 +1,5 @@
 import { availableMemory } from '../../common/system';
+import { estimateLoaded, type ModelSize } from '../../lora/memory';
 import type { StepMachine, StepSettings } from '../../lora/stepPlan';
 import type { StepPlan } from '../../shared/run';
 import { findGpu } from '../../runtime/gpu';
@@ -10,17 +11,29 @@ export async function machineOf(runtime: Runtime): Promise<StepMachine> {
   const gpu = hasBf16 && runtime.device === 'gpu' ? await findGpu() : null;
   return {
     hasBf16,
+    hasKernels: runtime.kind === 'tensorflow' && runtime.device === 'cpu',
     multipliesBf16: hasBf16 && runtime.device === 'cpu' && runtime.multiplies_bf16,
     available: gpu ? gpu.memory_total - gpu.memory_used : availableMemory(),
   };
 }
 
-/** The dtype of a model that is used but not trained. auto: bfloat16 only if it is faster. */
-export async function inferenceDtype(
+/** How a model that is used but not trained is kept in memory. */
+export type LoadedForm = Pick<StepPlan, 'base_dtype' | 'quantized'>;
+
+/**
+ * auto: bfloat16 only if it is faster. Quantized weights stay in their blocks if that is asked for,
+ * or if the model would not fit otherwise: the numbers are the same.
+ */
+export async function inferenceForm(
   runtime: Runtime,
   requested: StepSettings['base_dtype'],
-): Promise<StepPlan['base_dtype']> {
-  const { hasBf16, multipliesBf16: isFaster } = await machineOf(runtime);
-  const useBf16 = requested === 'auto' ? isFaster : requested === 'bfloat16' && hasBf16;
-  return useBf16 ? 'bfloat16' : 'float32';
+  size: ModelSize,
+): Promise<LoadedForm> {
+  const { hasBf16, hasKernels, multipliesBf16: isFaster, available } = await machineOf(runtime);
+  const isAutomatic = requested === 'auto' || requested === 'quantized';
+  const useBf16 = isAutomatic ? isFaster : requested === 'bfloat16' && hasBf16;
+  const base_dtype = useBf16 ? 'bfloat16' : 'float32';
+  const keepsBlocks = hasKernels && size.quantized_bytes !== null;
+  const fits = estimateLoaded(size, base_dtype) <= available;
+  return { base_dtype, quantized: keepsBlocks && (requested === 'quantized' || !fits) };
 }

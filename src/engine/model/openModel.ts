@@ -3,6 +3,7 @@ import type { LabelSet } from '../../data/tasks/labelSet';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import { openBaseUnder, refuseReplacements } from '../../formats/peft/vocabulary';
+import { modelSize } from '../../formats/architecture/size';
 import type { ReadSpecOptions } from '../../formats/architecture/readSpec';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
@@ -12,7 +13,7 @@ import { loadModel } from '../../models/loadModel';
 import type { Model } from '../../models/model';
 import { readAdapters } from '../adapters/readAdapters';
 import { useRuntime, type RuntimeContext } from '../useRuntime';
-import { inferenceDtype } from './machine';
+import { inferenceForm, type LoadedForm } from './machine';
 import { EMPTY_ADAPTER, createOps } from './backend';
 import { modelLabels, lossOptionsOf } from './labels';
 
@@ -26,7 +27,7 @@ export interface LoadedModel {
 
 /** A loaded model with its device. `close` frees the model and closes the base. */
 export interface OpenedModel extends LoadedModel {
-  /** For the user: "CPU", or "CPU, bf16". */
+  /** For the user: "CPU", "CPU, bf16" or "CPU, bf16, quantized". */
   readonly device: string;
   readonly close: () => Promise<void>;
 }
@@ -80,11 +81,13 @@ export async function openModel(
     const ops = await createOps(runtime, context.dist);
     refuseMissingHead(base, adapter);
     const labels = modelLabels(base, trained);
-    const dtype = await inferenceDtype(runtime, base_dtype);
+    const form = await inferenceForm(runtime, base_dtype, modelSize(base));
+    if (base_dtype === 'quantized' && !form.quantized)
+      context.warn('The base is not kept quantized: that needs a quantized GGUF file and the CPU.');
     const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, {
       ops,
       below: adapters,
-      base_dtype: dtype,
+      ...form,
       ...lossOptionsOf(labels),
       ...(onProgress && { onProgress }),
     });
@@ -92,7 +95,7 @@ export async function openModel(
       base,
       labels,
       model,
-      device: dtype === 'bfloat16' ? `${ops.name}, bf16` : ops.name,
+      device: deviceText(ops.name, form),
       close: () => {
         model.dispose();
         return base.close();
@@ -103,6 +106,13 @@ export async function openModel(
     throw error;
   }
 }
+
+const deviceText = (device: string, { base_dtype, quantized }: LoadedForm): string =>
+  [
+    device,
+    ...(base_dtype === 'bfloat16' ? ['bf16'] : []),
+    ...(quantized ? ['quantized'] : []),
+  ].join(', ');
 
 /** Without a trained head the answers would be random. @throws LoraError('base') */
 function refuseMissingHead(base: BaseModel, adapter: Adapter | null): void {

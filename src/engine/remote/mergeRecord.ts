@@ -70,7 +70,11 @@ const ThereSchema = v.object({
   ),
   step_plan: v.exactOptional(
     v.nullable(
-      v.object({ base_dtype: v.picklist(['float32', 'bfloat16']), recomputed_layers: count }),
+      v.object({
+        base_dtype: v.picklist(['float32', 'bfloat16']),
+        quantized: v.exactOptional(v.boolean()),
+        recomputed_layers: count,
+      }),
     ),
   ),
   trainable_parameters: v.nullable(count),

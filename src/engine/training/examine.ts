@@ -162,7 +162,7 @@ async function examinePlan(
       },
     },
   };
-  const machine = { hasBf16: true, multipliesBf16: multipliesBf16(), available };
+  const machine = { hasBf16: true, hasKernels: true, multipliesBf16: multipliesBf16(), available };
   const step_plan = await planResources(inputs, { warn, info, recordedPlan: null, machine });
   await planTeacher(inputs, step_plan, { info, machine });
 }

@@ -53,15 +53,17 @@ export function describeStepPlan(
     refused: '',
     plain: '',
     processor: ', which this processor multiplies natively',
-    memory: ', because float32 would not fit into memory',
+    memory: `, because ${plan.quantized ? plan.base_dtype : 'float32'} would not fit into memory`,
   };
   const recomputed =
     plan.recomputed_layers === 0
       ? ''
       : `; ${plan.recomputed_layers} of ${countOf(num_layers, 'layer')} ${plan.recomputed_layers === 1 ? 'is' : 'are'} recomputed in the backward pass`;
   const kept = method === 'full' ? 'The weights are kept' : 'The base is kept';
+  const form = plan.quantized ? 'the blocks of its file' : plan.base_dtype;
+  const products = plan.quantized ? `; products are computed in ${plan.base_dtype}` : '';
   return (
-    `${kept} in ${plan.base_dtype}${reasons[why]}${recomputed}. ` +
+    `${kept} in ${form}${reasons[why]}${products}${recomputed}. ` +
     `A step needs about ${formatSize(estimate.total)} of memory.`
   );
 }

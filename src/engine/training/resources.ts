@@ -63,19 +63,22 @@ export async function planResources(
   const { num_layers } = modelSize(base);
   const step = chooseStep(inputs, hooks);
   checkMemory(step.estimate, hooks.machine.available, method);
-  if (step.why === 'refused')
+  if (step.why === 'refused') hooks.warn(refusal(inputs, hooks), 'training.base_dtype');
+  if (method === 'full' && (base_dtype === 'bfloat16' || base_dtype === 'quantized'))
     hooks.warn(
-      'base_dtype is bfloat16, which this runtime does not support: float32 is used.',
-      'training.base_dtype',
-    );
-  if (method === 'full' && base_dtype === 'bfloat16')
-    hooks.warn(
-      'base_dtype is bfloat16, but trained weights are always float32.',
+      `base_dtype is ${base_dtype}, but trained weights are always float32.`,
       'training.base_dtype',
     );
   hooks.info(describeStepPlan(step, num_layers, method));
   await checkDisk(runDir, checkpointBytes(inputs));
   return step.plan;
+}
+
+function refusal({ base, recipe }: ResourceInputs, { machine }: ResourceHooks): string {
+  const { base_dtype } = recipe.training;
+  if (base_dtype === 'quantized' && machine.hasKernels)
+    return `base_dtype is quantized, but ${base.name} is not a quantized GGUF file: float32 is used.`;
+  return `base_dtype is ${base_dtype}, which this runtime does not support: float32 is used.`;
 }
 
 function chooseStep(inputs: ResourceInputs, { recordedPlan, machine }: ResourceHooks): PlannedStep {
@@ -84,7 +87,7 @@ function chooseStep(inputs: ResourceInputs, { recordedPlan, machine }: ResourceH
   if (recordedPlan) return { plan: recordedPlan, estimate: estimate(recordedPlan), why: 'asked' };
   const settings: Recipe['training'] =
     training.method === 'full' ? { ...training, base_dtype: 'float32' } : training;
-  return planStep(settings, modelSize(inputs.base).num_layers, estimate, machine);
+  return planStep(settings, modelSize(inputs.base), estimate, machine);
 }
 
 function memoryEstimator(inputs: ResourceInputs): (plan: StepPlan) => MemoryEstimate {

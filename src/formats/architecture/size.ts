@@ -1,17 +1,22 @@
 import type { ModelSize } from '../../lora/memory';
+import { elementsOf } from '../tensorInfo';
+import type { WeightSource } from '../weightSource';
 import type { Spec } from './spec';
 
 /** The sizes of a model that its memory use depends on. */
 export function modelSize({
   spec,
   parameters,
+  weights,
 }: {
   readonly spec: Spec;
   readonly parameters: number;
+  readonly weights?: Pick<WeightSource, 'tensors' | 'blocksOf'>;
 }): ModelSize {
   const { attention, mlp } = spec.layers[0]!;
   return {
     parameters,
+    quantized_bytes: weights ? quantizedBytes(weights) : null,
     hidden_size: spec.hidden_size,
     num_layers: spec.num_layers,
     num_heads: attention.num_heads,
@@ -23,3 +28,20 @@ export function modelSize({
     outputs: spec.head.kind === 'pooled' ? spec.hidden_size : spec.head.output.out_features,
   };
 }
+
+/** Bytes of the weights with quantized ones in their blocks; null if none is quantized. */
+function quantizedBytes({
+  tensors,
+  blocksOf,
+}: Pick<WeightSource, 'tensors' | 'blocksOf'>): number | null {
+  let isQuantized = false;
+  let bytes = 0;
+  for (const { name, shape } of tensors.values()) {
+    const blocks = blocksOf?.(name) ?? null;
+    isQuantized ||= blocks !== null;
+    bytes += blocks ? shape[0]! * wholeWords(blocks.row_bytes) : 4 * elementsOf(shape);
+  }
+  return isQuantized ? bytes : null;
+}
+
+const wholeWords = (bytes: number): number => 4 * Math.ceil(bytes / 4);

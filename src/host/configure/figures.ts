@@ -56,7 +56,7 @@ export function figuresOf(
     memory: largestOf(
       planStep(
         recipe.training,
-        base.size.num_layers,
+        base.size,
         (plan) =>
           estimateMemory(base.size, { modules: chosen, ranks: rankOf }, { rows, length }, plan),
         hostMachine(available),

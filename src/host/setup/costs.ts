@@ -88,7 +88,7 @@ export function costOf(
     trainable: countTrainable(matched, r).trainable,
     memory: planStep(
       AUTO,
-      size.num_layers,
+      size,
       (plan) => estimateMemory(size, { modules: matched, ranks: r }, batch, plan),
       machine,
     ).estimate.total,

@@ -20,6 +20,7 @@ export function availableHostMemory(): number {
  */
 export const hostMachine = (available = availableHostMemory()): StepMachine => ({
   hasBf16: true,
+  hasKernels: true,
   multipliesBf16: multipliesBf16(),
   available,
 });

@@ -26,6 +26,7 @@ describe('model memory', () => {
   const F32: StepPlan = { base_dtype: 'float32', recomputed_layers: 0 };
   const BF16: StepPlan = { base_dtype: 'bfloat16', recomputed_layers: 0 };
   const size: ModelSize = {
+    quantized_bytes: null,
     parameters: 1000,
     hidden_size: 8,
     inner_size: 16,

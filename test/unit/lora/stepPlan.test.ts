@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { planStep, type StepMachine, type StepSettings } from '../../../src/lora/stepPlan';
-import type { MemoryEstimate } from '../../../src/lora/memory';
+import type { MemoryEstimate, ModelSize } from '../../../src/lora/memory';
 import type { StepPlan } from '../../../src/shared/run';
 
 /** 10 layers of 100 bytes that can be recomputed, plus 500 bytes (or half of that) that cannot. */
-const estimate = ({ base_dtype, recomputed_layers }: StepPlan): MemoryEstimate => {
-  const factor = base_dtype === 'bfloat16' ? 0.5 : 1;
+const estimate = ({ base_dtype, quantized, recomputed_layers }: StepPlan): MemoryEstimate => {
+  const ofDtype = base_dtype === 'bfloat16' ? 0.5 : 1;
+  const factor = quantized ? 0.1 : ofDtype;
   const parts = {
     weights: 500 * factor,
     adapter: 0,
@@ -18,17 +19,22 @@ const estimate = ({ base_dtype, recomputed_layers }: StepPlan): MemoryEstimate =
 };
 const AUTO: StepSettings = { base_dtype: 'auto', gradient_checkpointing: 'auto' };
 const plan = (settings: Partial<StepSettings>, machine: Partial<StepMachine>) => {
-  const {
-    plan: { base_dtype, recomputed_layers },
-    why,
-  } = planStep({ ...AUTO, ...settings }, 10, estimate, {
+  const { plan, why } = planned(settings, machine, DENSE);
+  return [plan.base_dtype, plan.recomputed_layers, why];
+};
+const DENSE = { num_layers: 10, quantized_bytes: null };
+const planned = (
+  settings: Partial<StepSettings>,
+  machine: Partial<StepMachine>,
+  model: Pick<ModelSize, 'num_layers' | 'quantized_bytes'>,
+) =>
+  planStep({ ...AUTO, ...settings }, model, estimate, {
     hasBf16: true,
+    hasKernels: true,
     multipliesBf16: false,
     available: 1e9,
     ...machine,
   });
-  return [base_dtype, recomputed_layers, why];
-};
 
 describe('the step plan', () => {
   it('uses f32 without recomputation if memory suffices and bf16 is unavailable', () => {
@@ -64,11 +70,35 @@ describe('the step plan', () => {
       const { total, ...parts } = estimate({ ...own, recomputed_layers: 0 });
       return { ...parts, total: total + own.recomputed_layers };
     };
-    const none = { hasBf16: false, multipliesBf16: false, available: 10 };
-    expect(planStep(AUTO, 10, growing, none).plan.recomputed_layers).toBe(0);
+    const none = { hasBf16: false, hasKernels: false, multipliesBf16: false, available: 10 };
+    expect(planStep(AUTO, DENSE, growing, none).plan.recomputed_layers).toBe(0);
     const flat = (own: StepPlan) => estimate({ ...own, recomputed_layers: 0 });
-    expect(planStep(AUTO, 10, flat, none).plan.recomputed_layers).toBe(0);
+    expect(planStep(AUTO, DENSE, flat, none).plan.recomputed_layers).toBe(0);
     expect(plan({}, { available: 10 })).toEqual(['bfloat16', 9, 'memory']);
+  });
+
+  it('keeps a quantized base in its blocks if asked, or if nothing else fits', () => {
+    const quantized = { num_layers: 10, quantized_bytes: 100 };
+    const blocks = (base_dtype: string) => ({ base_dtype, quantized: true, recomputed_layers: 0 });
+    expect(planned({ base_dtype: 'quantized' }, {}, quantized)).toMatchObject({
+      plan: blocks('float32'),
+      why: 'asked',
+    });
+    const fast = { multipliesBf16: true };
+    expect(planned({ base_dtype: 'quantized' }, fast, quantized).plan).toEqual(blocks('bfloat16'));
+    expect(planned({}, { available: 250 }, quantized)).toMatchObject({
+      plan: blocks('float32'),
+      why: 'memory',
+    });
+    expect(planned({}, {}, quantized).plan.quantized).toBeUndefined();
+    for (const [machine, model] of [
+      [{}, DENSE],
+      [{ hasKernels: false }, quantized],
+    ] as const)
+      expect(planned({ base_dtype: 'quantized' }, machine, model)).toMatchObject({
+        plan: { base_dtype: 'float32' },
+        why: 'refused',
+      });
   });
 
   it('follows explicit settings and rejects bf16 where unavailable', () => {

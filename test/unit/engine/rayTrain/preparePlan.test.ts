@@ -77,7 +77,7 @@ async function localRows(record: RunRecord): Promise<{ steps: Row[][]; validatio
     warn: () => undefined,
     onData: () => undefined,
     recordedPlan: null,
-    machine: { hasBf16: false, multipliesBf16: false, available: 1e12 },
+    machine: { hasBf16: false, hasKernels: false, multipliesBf16: false, available: 1e12 },
   });
   const steps: Row[][] = [];
   let current: Row[] = [];

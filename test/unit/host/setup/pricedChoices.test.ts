@@ -19,7 +19,12 @@ const question = (own: Partial<RankQuestion> = {}): RankQuestion => ({
 });
 
 /** A processor that knows f32 only, and memory for all of it. */
-const MACHINE = { hasBf16: true, multipliesBf16: false, available: 2 ** 40 };
+const MACHINE = {
+  hasBf16: true,
+  hasKernels: true,
+  multipliesBf16: false,
+  available: 2 ** 40,
+};
 
 describe('what a choice costs', () => {
   it('counts r·(in + out) over all matched layers and takes the memory of a step', () => {
