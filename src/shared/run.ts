@@ -83,9 +83,7 @@ export interface RunResult {
  */
 export interface StepPlan {
   readonly base_dtype: 'float32' | 'bfloat16';
-  /**
-   * Whether quantized weights stay in their blocks; then base_dtype is that of products. Missing: no.
-   */
+  /** Whether quantized weights stay in their blocks; then base_dtype is that of products. */
   readonly quantized?: boolean;
   readonly recomputed_layers: number;
 }
