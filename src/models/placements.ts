@@ -80,7 +80,7 @@ export class Placements {
     );
   }
 
-  /** The blocks of the parts, below each other. Null if one of them is not stored in such blocks. */
+  /** The blocks of the parts, below each other; null if one of them is not stored so. */
   async blockRows(
     parts: readonly MatrixPart[],
     width: number,
