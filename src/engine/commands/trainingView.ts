@@ -156,11 +156,16 @@ function describeStep(line: StepLine, status: EngineStatus | null): string {
 
 const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
 
-function describeEvaluation({ step, loss, scores }: EvalLine): string {
-  return [
+/** An evaluation, with a line for each of several sources. */
+export function describeEvaluation({ step, loss, scores, sources = [] }: EvalLine): string {
+  const whole = [
     `step ${step}  validation loss ${loss.toFixed(4)}`,
     ...Object.entries(scores ?? {}).map(([name, value]) => `${name} ${value.toFixed(4)}`),
   ].join(', ');
+  const parts = sources
+    .filter((source) => !Number.isNaN(source.loss))
+    .map((source) => `  ${source.loss.toFixed(4)} on ${source.name}`);
+  return joinLines([whole, ...parts]);
 }
 
 /** How a run ended, and where what it has trained is. */
