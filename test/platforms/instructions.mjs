@@ -15,6 +15,7 @@ const CASES = [
     [
       ...['rms', 'rms_grad', 'glu', 'glu_grad', 'sum3', 'to_heads', 'from_heads', 'softmax'],
       ...['softmax_grad', 'row_dots', 'attend_one', 'few_rows', 'cross_entropy'],
+      ...['Q4_0', 'Q8_0', 'Q4_K', 'Q6_K'].map((block) => `dequantize ${block}`),
     ].map((name) => `${name} ${type}`),
   ),
   'adamw f32',

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "levels.h"
@@ -42,6 +43,7 @@ class Cases {
     heads<T>(type);
     attention<T>(type);
     losses<T>(type);
+    blocks<T>(type);
   }
 
   void others() {
@@ -183,6 +185,36 @@ class Cases {
     });
     show("cross_entropy " + type, p);
     show("cross_entropy " + type + " loss", loss);
+  }
+
+  template <class T>
+  void blocks(const std::string& type) {
+    const std::pair<const char*, BlockType> types[] = {
+        {"Q4_0", BlockType::Q4_0},     {"Q4_1", BlockType::Q4_1}, {"Q5_0", BlockType::Q5_0},
+        {"Q5_1", BlockType::Q5_1},     {"Q8_0", BlockType::Q8_0}, {"Q2_K", BlockType::Q2_K},
+        {"Q3_K", BlockType::Q3_K},     {"Q4_K", BlockType::Q4_K}, {"Q5_K", BlockType::Q5_K},
+        {"Q6_K", BlockType::Q6_K},     {"IQ4_NL", BlockType::IQ4_NL},
+        {"IQ4_XS", BlockType::IQ4_XS},
+    };
+    const int64_t rows = count_ ? 1 : 2, width = count_ ? 1024 : 256;
+    for (const auto& [name, block] : types) {
+      const BlockSize size = size_of_block(block);
+      const int64_t row_bytes = width / size.values * size.bytes;
+      const std::vector<uint8_t> q = bytes_of(numbers<float>(rows * row_bytes, 10, 128));
+      std::vector<T> y(rows * width);
+      const std::string own = std::string("dequantize ") + name + " " + type;
+      run(own, [&, kind = block] {
+        LORA_BEST(dequantize_rows(0, rows, kind, width, row_bytes, q.data(), y.data()));
+      });
+      show(own, y);
+    }
+  }
+
+  // Without the bit that would let a half-precision scale be infinite.
+  static std::vector<uint8_t> bytes_of(const std::vector<float>& values) {
+    std::vector<uint8_t> bytes(values.size());
+    for (size_t i = 0; i < bytes.size(); i++) bytes[i] = (uint8_t)((int)values[i] & 0xbf);
+    return bytes;
   }
 
   template <class F>
