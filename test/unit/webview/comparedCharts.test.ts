@@ -47,3 +47,15 @@ test('its lines are read, and written as CSV', () => {
   expect(head).toMatch(/,validation_rewards_chosen,/);
   expect(first).toMatch(/,0.1,0,0.1,/);
 });
+
+test('a run with a teacher has a chart of the divergence from it', () => {
+  const line = stepLine(1, { teacher_kl: 0.5 });
+  expect(asMetricLine(JSON.parse(JSON.stringify(line)))).toEqual(line);
+  const history = historyOf({ ...evalLine(0, 0.7), scores: { teacher_kl: 0.6 } }, line);
+  const [chart, ...others] = comparedCharts(history);
+  expect([chart!.id, others]).toEqual(['teacher_kl', []]);
+  expect(chart!.series.map(({ id }) => id)).toEqual(['teacher_kl', 'validation_teacher_kl']);
+  const lines = new RunLines(history);
+  expect([...lines.of('teacher_kl').ys]).toEqual([0.5]);
+  expect([...lines.of('validation_teacher_kl').ys]).toEqual([0.6]);
+});
