@@ -54,8 +54,8 @@ export const PROCESS = 360e6;
 const BLOCK_ROWS = 128;
 /** Logits that exist at once (src/models/heads/lmHead.ts), and their probabilities. */
 const LOGITS = 2 * (32 << 20);
-/** Further arrays of that size (src/models/heads/teacher.ts). */
-const TEACHER_LOGITS = 6 * (32 << 20);
+/** Further arrays of that size (src/models/heads/teacher.ts); measured. */
+const TEACHER_LOGITS = 11 * (32 << 20);
 /** A loaded model takes this share of its f32 weights. */
 const LOADED_SHARE = 1.2;
 

@@ -63,11 +63,12 @@ export async function teacherScores(
   const entropies = await crossEntropies(ops, z, p, labels);
   const [zT, q] = T === 1 ? [z, p] : scaledSoftmax(ops, z, 1 / T);
   const own = await divergence(ops, { z: zT, q, teacher }, wantsGradient);
+  if (T !== 1) ops.free(zT, q);
   const losses = entropies.map(
     (entropy, i) => (1 - kd_ratio) * entropy + kd_ratio * T * T * own.divergences[i]!,
   );
   const dz = own.dz && withEntropy(ops, own.dz, { p, labels, entropies, teacher });
-  ops.free(p, ...(T === 1 ? [] : [zT, q]));
+  ops.free(p);
   return { losses, divergences: own.divergences, dz };
 }
 
