@@ -1,5 +1,6 @@
 """A job of LoRA Workbench on a node of Ray: where its files are, and the items that it needs."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -7,7 +8,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Iterator, Optional, Union
 
 Json = Dict[str, Any]
 
@@ -85,15 +86,28 @@ def place_item(items: Path, item: Json, sent: Dict[str, Path]) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def locked(items: Path) -> Iterator[None]:
+    """Keeps others from writing items, where the file system can."""
+    with open(items / ".lock", "w", encoding="ascii") as lock:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def place_all(job: Job) -> None:
+    """Puts what was sent into its places."""
+    sent = packages()
+    with locked(job.items):
+        for item in job.data["items"]:
+            place_item(job.items, item, sent)
+
+
 def place_items() -> Path:
     """Puts what was sent on this node, for a worker of Ray Train. Gives the folder of the items."""
     job = Job()
     make_writable(job)
-    sent = packages()
-    with open(job.items / ".lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for item in job.data["items"]:
-            place_item(job.items, item, sent)
+    place_all(job)
     return job.items
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import List, Union
 
 import stored
-from job import Job, Refusal, make_writable, mark_begun, note_items, packages, place_item
+from job import Job, Refusal, make_writable, mark_begun, note_items, place_all
 from kept import BucketKeeper, Keeper
 from published import Messages, Publisher
 
@@ -89,9 +89,7 @@ def prepare(job: Job) -> Union[Keeper, BucketKeeper, None]:
         raise Refusal("A run with this id is in the storage already: it is left as it is.")
     job.run.mkdir(parents=True, exist_ok=True, mode=0o700)
     note_items(job)
-    sent = packages()
-    for item in job.data["items"]:
-        place_item(job.items, item, sent)
+    place_all(job)
     shutil.copyfile(job.recipe, job.folder / "lora.json")
     keeper: Union[Keeper, BucketKeeper, None] = None
     if job.bucket is not None:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Callable, Dict, List, Set
 
-from job import Job, Json, packages, place_item
+from job import Job, Json, place_all
 
 MAX_LISTED = 10_000
 ITEM = re.compile(r"[0-9a-z]{1,128}")
@@ -16,9 +16,7 @@ JOB = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 
 def store(job: Job) -> None:
     """Puts items into the storage, and prints which are there."""
-    sent = packages()
-    for item in job.data["items"]:
-        place_item(job.items, item, sent)
+    place_all(job)
     names = sorted(entry.name for entry in job.items.iterdir() if ITEM.fullmatch(entry.name))
     for name in set(names).intersection(job.data["wanted"]):
         # what is about to be used is not removed

@@ -251,6 +251,29 @@ describe.skipIf(process.platform === 'win32')('over SSH', () => {
     await again.end;
   });
 
+  it('trains the runs of a sweep side by side, and follows those that were left', async () => {
+    const recipe = makeRecipe({ training: { max_steps: 600, save_steps: 20 } });
+    const out = path.join(folder, 'a sweep');
+    const vary = ['--vary', 'lora.r=1,2', '--vary', 'training.seed=1'];
+    const on = ['--on', 'box', '--parallel', '2', '--out', out];
+    const first = start('sweep', recipe, ...vary, ...on);
+    const dirs = () => filesIn(path.join(out, 'runs')).map((name) => path.join(out, 'runs', name));
+    await until(() => dirs().length === 2 && dirs().every((dir) => stepCount(dir) > 0), 'steps');
+    first.child.kill('SIGINT');
+    expect((await first.end).code).toBe(130);
+    const left = dirs();
+    const { code, text } = await lora('sweep', '--resume', out);
+    expect(code, text).toBe(0);
+    expect(dirs()).toEqual(left);
+    for (const dir of left) {
+      expect(recordOf(dir).state).toBe('completed');
+      expectMirrored(dir);
+    }
+    const unknown = await lora('sweep', recipe, ...vary, '--on', 'another');
+    expect(unknown.code).toBe(1);
+    expect(unknown.text).toContain('There is no target "another"');
+  });
+
   it('reaches an engine whose first words arrive with the answer', async () => {
     server.gatherMs = 50;
     const connects = contract['connects to a running engine, and ends it']!;

@@ -56,7 +56,7 @@ testContract(() => ({
 test('trains as the engine here does, and gives every file back', async () => {
   await withTarget({}, async (target) => {
     const report = await target.check(signal);
-    assert.equal(report.machines.length, 6);
+    assert.equal(report.machines.length, 4);
     assert.deepEqual(report.missing, []);
     assert.ok(Math.abs((await target.clock(signal)) - Date.now()) < 5_000);
     await send(target);
@@ -175,4 +175,5 @@ test('goes on from its storage when the node is lost, to the same bytes', (t) =>
   losesItsNode(t, { storage: path.join(folder, 'storage') }));
 
 test('goes on from the checkpoint that the cluster kept, to the same bytes', (t) =>
-  losesItsNode(t, { storage: null }));
+  // the head keeps one a second
+  losesItsNode(t, { storage: null }, { least: 400 }));

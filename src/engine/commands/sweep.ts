@@ -1,12 +1,12 @@
 import path from 'node:path';
 import { readSweep, writeSweep } from '../../formats/run/sweepFolder';
-import { LoraError } from '../../shared/errors';
 import { parseRecipe } from '../../shared/recipeFile';
 import { newRunId } from '../../shared/run';
 import { newSweepFolder } from '../../shared/sweep/places';
 import type { SweepRecord } from '../../shared/sweep/record';
 import { variantsOf } from '../../shared/sweep/variants';
 import { parseVary } from '../../shared/sweep/vary';
+import { findTarget } from '../../targets/targetList';
 import { checkOutput } from '../outputPath';
 import { EXIT_STOPPED } from '../stopSignal';
 import { runSweep } from '../sweep/runSweep';
@@ -29,6 +29,7 @@ export const sweepCommand = defineCommand({
       },
       options: {
         vary: requiredList(anyText, 'KEY=VALUE,VALUE,…', 'key of the recipe, as in lora.r=1,2,4'),
+        on: optional(anyText, 'NAME', 'train on a target of targets.json instead of here'),
         parallel: withDefault('1', positiveWholeNumber, 'N', 'how many runs train at a time'),
         out: optional(
           absolutePath,
@@ -36,10 +37,11 @@ export const sweepCommand = defineCommand({
           'new folder for recipes and runs (default: .lora beside the recipe)',
         ),
       },
-      run: async ({ positionals, options: { vary, parallel, out } }, context) => {
+      run: async ({ positionals, options: { vary, on, parallel, out } }, context) => {
         const recipe = path.resolve(positionals.recipe);
         const folder = out ?? newSweepFolder(recipe, newRunId());
-        const sweep = await newSweep(recipe, folder, { vary, parallel });
+        if (on !== null) await findTarget(on);
+        const sweep = await newSweep(recipe, folder, { vary, target: on, parallel });
         return train({ folder, sweep, parallel }, context);
       },
     }),
@@ -57,12 +59,14 @@ export const sweepCommand = defineCommand({
   ],
   notes: [
     'Values are JSON, or words as they are. Several --vary give every combination. Another rank',
-    'keeps the scaling factor of the recipe, unless lora.lora_alpha is varied as well.',
+    'keeps the scaling factor of the recipe, unless lora.lora_alpha is varied as well. Runs on a',
+    'target go on there after Ctrl+C; --resume follows them again.',
   ],
 });
 
 interface SweepChoices {
   readonly vary: readonly string[];
+  readonly target: string | null;
   readonly parallel: number;
 }
 
@@ -70,13 +74,13 @@ interface SweepChoices {
 async function newSweep(
   file: string,
   folder: string,
-  { vary, parallel }: SweepChoices,
+  { vary, target, parallel }: SweepChoices,
 ): Promise<SweepRecord> {
   const recipe = parseRecipe(await readRecipeText(file), file);
   const varied = vary.map(parseVary);
   const variants = variantsOf(file, recipe, varied);
   await checkOutput(folder, [file]);
-  return writeSweep(folder, { recipe: file, varied, variants, target: null, parallel });
+  return writeSweep(folder, { recipe: file, varied, variants, target, parallel });
 }
 
 interface Sweep {
@@ -87,8 +91,7 @@ interface Sweep {
 
 async function train(job: Sweep, context: CommandContext): Promise<number> {
   const { folder, sweep } = job;
-  if (sweep.target !== null)
-    throw new LoraError('usage', `The sweep is for the target "${sweep.target}".`);
+  if (sweep.target !== null) await findTarget(sweep.target);
   const parallel = Math.min(job.parallel, sweep.runs.length);
   const view = sweepView(context, { ...job, parallel });
   const runs = await runSweep({

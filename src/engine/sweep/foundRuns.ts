@@ -2,6 +2,7 @@ import path from 'node:path';
 import { listFolder } from '../../common/regularFile';
 import { effectiveState } from '../../formats/run/effectiveState';
 import { readEngineRecord } from '../../formats/run/engineRecord';
+import { readRemoteRecord } from '../../formats/run/remoteRecord';
 import { ENDED_STATES, type RunRecord, type RunState } from '../../shared/run';
 import { runsOfSweep } from '../../shared/sweep/places';
 import type { SweepRun } from '../../shared/sweep/record';
@@ -12,6 +13,8 @@ export interface FoundRun {
   readonly dir: string;
   readonly record: RunRecord;
   readonly state: RunState;
+  /** It was started on a target, and nobody follows it: it may go on there. */
+  readonly isLeft: boolean;
 }
 
 /** A run as its folder shows it now; null when the folder has no record of one. */
@@ -19,7 +22,15 @@ export async function readFoundRun(dir: string): Promise<FoundRun | null> {
   const record = await readRecord(dir).catch(() => null);
   if (!record) return null;
   const engine = await readEngineRecord(dir);
-  return { dir, record, state: effectiveState(record, engine, Date.now()) };
+  const state = effectiveState(record, engine, Date.now());
+  const isLeft = state === 'interrupted' && (await isOnTarget(dir));
+  return { dir, record, state, isLeft };
+}
+
+/** Whether a job on a target trains the run, as far as is known. */
+async function isOnTarget(dir: string): Promise<boolean> {
+  const remote = await readRemoteRecord(dir);
+  return remote !== null && remote.handle !== null && remote.stage?.kind !== 'lost';
 }
 
 /** Whether an engine trains the run. */

@@ -72,13 +72,19 @@ async function trainOne(run: SweepRun, known: FoundRun | null, job: SweepJob): P
       job.onStart(run, 'awaited', known.dir);
       return await outcomeOf(run, await endOf(known, job.signal));
     }
-    if (known && known.record.result.steps > 0) {
+    if (known?.isLeft) {
+      job.onStart(run, 'awaited', known.dir);
+      await train(['attach', known.dir], run, job);
+    } else if (known && known.record.result.steps > 0) {
       job.onStart(run, 'resumed', known.dir);
-      await train(['--resume', known.dir], run, job);
+      await train(['train', '--resume', known.dir], run, job);
     } else {
       dir = await makeNamedRun(job.folder, run.name);
       job.onStart(run, 'started', dir);
-      await train([path.join(job.folder, run.recipe), '--run-dir', dir], run, job);
+      const { target } = job.sweep;
+      const on = target === null ? [] : ['--on', target];
+      const recipe = path.join(job.folder, run.recipe);
+      await train(['train', recipe, '--run-dir', dir, ...on], run, job);
     }
     return await outcomeOf(run, await readFoundRun(dir!));
   } catch (error) {

@@ -10,7 +10,7 @@ import type { MetricLine } from '../../shared/metrics/lines';
 export interface TrainingOptions {
   /** Absolute path of dist/cli.js. */
   readonly cli: string;
-  /** What follows `lora train`. */
+  /** What follows `lora`: train or attach, and its arguments. */
   readonly args: readonly string[];
   /** Tells the process to stop: it saves what it has, and ends. */
   readonly signal: AbortSignal;
@@ -22,14 +22,14 @@ export interface TrainingOptions {
 const KEPT_CHARACTERS = 2_000;
 
 /**
- * Runs `lora train` in a process of its own, to its end. In a terminal it gets the signals of the
+ * Runs a training in a process of its own, to its end. In a terminal it gets the signals of the
  * keyboard itself; those that this process alone gets are passed on.
  *
  * @throws LoraError when the process ends without a result
  */
 export async function runTraining(options: TrainingOptions): Promise<void> {
   const { cli, args, signal } = options;
-  const child = startProcess(process.execPath, [cli, 'train', ...args, '--json'], {
+  const child = startProcess(process.execPath, [cli, ...args, '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: process.env,
     cwd: process.cwd(),
@@ -64,7 +64,7 @@ export async function runTraining(options: TrainingOptions): Promise<void> {
   if (!said.hasResult)
     throw new LoraError(
       'engine',
-      said.errors.trim() || `lora train ${path.basename(args[0]!)} ended.`,
+      said.errors.trim() || `lora ${args[0]!} ${path.basename(args[1]!)} ended.`,
     );
 }
 
