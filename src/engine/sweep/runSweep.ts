@@ -68,16 +68,16 @@ export async function runSweep(job: SweepJob): Promise<readonly SweptRun[]> {
 async function trainOne(run: SweepRun, known: FoundRun | null, job: SweepJob): Promise<SweptRun> {
   let dir = known?.dir ?? null;
   try {
-    if (known && isActive(known)) {
-      job.onStart(run, 'awaited', known.dir);
-      return await outcomeOf(run, await endOf(known, job.signal));
-    }
-    if (known?.isLeft) {
-      job.onStart(run, 'awaited', known.dir);
-      await train(['attach', known.dir], run, job);
-    } else if (known && known.record.result.steps > 0) {
-      job.onStart(run, 'resumed', known.dir);
-      await train(['train', '--resume', known.dir], run, job);
+    const isAwaited = known !== null && isActive(known);
+    const found = isAwaited ? await awaited(known, run, job) : known;
+    // another process may have left it to its target
+    if (isAwaited && (!found?.isLeft || job.signal.aborted)) return await outcomeOf(run, found);
+    if (found?.isLeft) {
+      if (!isAwaited) job.onStart(run, 'awaited', found.dir);
+      await train(['attach', found.dir], run, job);
+    } else if (found && found.record.result.steps > 0) {
+      job.onStart(run, 'resumed', found.dir);
+      await train(['train', '--resume', found.dir], run, job);
     } else {
       dir = await makeNamedRun(job.folder, run.name);
       job.onStart(run, 'started', dir);
@@ -113,6 +113,11 @@ async function makeNamedRun(folder: string, name: string): Promise<string> {
   await writeJson(path.join(dir, NOTES_FILE), { name, tags: [], note: '' });
   return dir;
 }
+
+const awaited = (known: FoundRun, run: SweepRun, job: SweepJob): Promise<FoundRun> => {
+  job.onStart(run, 'awaited', known.dir);
+  return endOf(known, job.signal);
+};
 
 const POLL_MS = 1_000;
 
