@@ -72,27 +72,35 @@ async function trainOne(run: SweepRun, known: FoundRun | null, job: SweepJob): P
     const found = isAwaited ? await awaited(known, run, job) : known;
     // another process may have left it to its target
     if (isAwaited && (!found?.isLeft || job.signal.aborted)) return await outcomeOf(run, found);
-    if (found?.isLeft) {
-      if (!isAwaited) job.onStart(run, 'awaited', found.dir);
-      await train(['attach', found.dir], run, job);
-    } else if (found && found.record.result.steps > 0) {
-      job.onStart(run, 'resumed', found.dir);
-      await train(['train', '--resume', found.dir], run, job);
-    } else {
-      dir = await makeNamedRun(job.folder, run.name);
-      job.onStart(run, 'started', dir);
-      const { target } = job.sweep;
-      const on = target === null ? [] : ['--on', target];
-      const recipe = path.join(job.folder, run.recipe);
-      await train(['train', recipe, '--run-dir', dir, ...on], run, job);
-    }
-    return await outcomeOf(run, await readFoundRun(dir!));
+    const begun = found && (found.isLeft || found.record.result.steps > 0) ? found : null;
+    dir = begun?.dir ?? (await makeNamedRun(job.folder, run.name));
+    if (!isAwaited) job.onStart(run, startOf(begun), dir);
+    await train(argumentsOf(begun, dir, run, job), run, job);
+    return await outcomeOf(run, await readFoundRun(dir));
   } catch (error) {
     const outcome = await outcomeOf(run, dir === null ? null : await readFoundRun(dir));
     if (dir !== null && outcome.dir === null) await removeWithin(dir).catch(() => undefined);
     const state = outcome.dir === null ? 'failed' : outcome.state;
     return { ...outcome, state, error: LoraError.from(error, 'engine').describe() };
   }
+}
+
+function startOf(begun: FoundRun | null): RunStart {
+  if (begun === null) return 'started';
+  return begun.isLeft ? 'awaited' : 'resumed';
+}
+
+/** What follows or goes on with a run that has begun, or starts it in a new folder. */
+function argumentsOf(
+  begun: FoundRun | null,
+  dir: string,
+  { recipe }: SweepRun,
+  { folder, sweep: { target } }: SweepJob,
+): readonly string[] {
+  if (begun?.isLeft) return ['attach', dir];
+  if (begun) return ['train', '--resume', dir];
+  const on = target === null ? [] : ['--on', target];
+  return ['train', path.join(folder, recipe), '--run-dir', dir, ...on];
 }
 
 const train = (args: readonly string[], run: SweepRun, job: SweepJob): Promise<void> =>
