@@ -163,7 +163,7 @@ describe('a run on a target', { timeout: LIMIT }, () => {
   it('is followed from a workspace that does not have it', async () => {
     const { dir, metrics } = run();
     rmSync(dir, { recursive: true });
-    await until(async () => (await d.treeItems(page, 'Runs')).length === 0, 'the end of its row');
+    await until(async () => (await runRow().count()) === 0, 'the end of its row');
     await d.runCommand(page, 'LoRA: Follow Remote Run');
     await row(NAME)
       .filter({ hasText: /\d cores/ })
@@ -176,6 +176,7 @@ describe('a run on a target', { timeout: LIMIT }, () => {
     assert.equal(readJson(path.join(run().dir, 'adapter', 'adapter_config.json')).r, 2);
     await until(async () => (await description()).includes(NAME), 'its row');
     // by the names of its files, not by the id under which they were sent
+    assert.equal(run().record.name, 'long on tiny');
     await page.locator('.tab', { hasText: 'long on tiny' }).first().waitFor();
   });
 

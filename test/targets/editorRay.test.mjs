@@ -96,7 +96,7 @@ describe('a run on a Ray cluster', { timeout: LIMIT }, () => {
   it('is followed from a workspace that does not have it, by the names of its files', async () => {
     const { dir, metrics } = run();
     rmSync(dir, { recursive: true });
-    await until(async () => (await d.treeItems(page, 'Runs')).length === 0, 'the end of its row');
+    await until(async () => (await runRow().count()) === 0, 'the end of its row');
     await d.runCommand(page, 'LoRA: Follow Remote Run');
     await row(NAME)
       .filter({ hasText: /\d cores/ })
@@ -104,6 +104,7 @@ describe('a run on a Ray cluster', { timeout: LIMIT }, () => {
     await row(path.basename(dir)).click();
     await until(() => run()?.record?.state === 'stopped', 'the run');
     assert.deepEqual(run().metrics, metrics);
+    assert.equal(run().record.name, 'long on tiny');
     await page.locator('.tab', { hasText: 'long on tiny' }).first().waitFor();
   });
 

@@ -72,18 +72,25 @@ async function trainOne(run: SweepRun, known: FoundRun | null, job: SweepJob): P
     const found = isAwaited ? await awaited(known, run, job) : known;
     // another process may have left it to its target
     if (isAwaited && (!found?.isLeft || job.signal.aborted)) return await outcomeOf(run, found);
-    const begun = found && (found.isLeft || found.record.result.steps > 0) ? found : null;
+    const begun = hasBegun(found) ? found : null;
     dir = begun?.dir ?? (await makeNamedRun(job.folder, run.name));
     if (!isAwaited) job.onStart(run, startOf(begun), dir);
     await train(argumentsOf(begun, dir, run, job), run, job);
     return await outcomeOf(run, await readFoundRun(dir));
   } catch (error) {
-    const outcome = await outcomeOf(run, dir === null ? null : await readFoundRun(dir));
-    if (dir !== null && outcome.dir === null) await removeWithin(dir).catch(() => undefined);
-    const state = outcome.dir === null ? 'failed' : outcome.state;
-    return { ...outcome, state, error: LoraError.from(error, 'engine').describe() };
+    return failedRun(run, dir, error);
   }
 }
+
+async function failedRun(run: SweepRun, dir: string | null, error: unknown): Promise<SweptRun> {
+  const outcome = await outcomeOf(run, dir === null ? null : await readFoundRun(dir));
+  if (dir !== null && outcome.dir === null) await removeWithin(dir).catch(() => undefined);
+  const state = outcome.dir === null ? 'failed' : outcome.state;
+  return { ...outcome, state, error: LoraError.from(error, 'engine').describe() };
+}
+
+const hasBegun = (found: FoundRun | null): boolean =>
+  found !== null && (found.isLeft || found.record.result.steps > 0);
 
 function startOf(begun: FoundRun | null): RunStart {
   if (begun === null) return 'started';
