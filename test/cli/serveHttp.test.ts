@@ -1,4 +1,5 @@
 import path from 'node:path';
+import type { EmbeddingCreateParams } from 'openai/resources/embeddings';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cli, fixtures } from '../support/commandLine';
 import { ServedHttp } from '../support/servedHttp';
@@ -115,4 +116,44 @@ describe('lora serve --http', () => {
     await stream[Symbol.asyncIterator]().next();
     expect(await running.end()).toBe(130);
   });
+
+  it('gives embeddings, where the base is made for them', async () => {
+    served = new ServedHttp(['--base', path.join(fixtures, 'bert/base')]);
+    const openai = await served.client();
+    const input = ['the old mill', 'a', 'the old mill by the river, and a cat'];
+    const model = 'base';
+    const { data, usage } = await openai.embeddings.create({ model, input });
+    const floats = await openai.embeddings.create({
+      model,
+      input: input[0]!,
+      encoding_format: 'float',
+    });
+    const vectors = data.map(({ embedding }) => embedding);
+    expect(gap(vectors[0]!, floats.data[0]!.embedding)).toBeLessThan(1e-5);
+    for (const vector of vectors) expect(Math.hypot(...vector)).toBeCloseTo(1, 5);
+    expect(gap(vectors[0]!, vectors[1]!)).toBeGreaterThan(0.01);
+    expect(usage.total_tokens).toBeGreaterThan(floats.usage.total_tokens);
+    const short = await openai.embeddings.create({ model, input: input[0]!, dimensions: 4 });
+    const [first] = short.data;
+    expect(first!.embedding).toHaveLength(4);
+    expect(Math.hypot(...first!.embedding)).toBeCloseTo(1, 5);
+    for (const [further, message] of [
+      [{ input: [] }, '"input" must be a text'],
+      [{ input: ['a', ''] }, '"input" must hold texts'],
+      [{ input: 'the '.repeat(5000) }, 'the model has positions for'],
+      [{ input: [[1, 9_999_999]] }, 'has the token id 9999999'],
+      [{ dimensions: 100_000 }, '"dimensions" must be at most'],
+      [{ model: 'x' }, 'does not exist'],
+    ] as const)
+      await expect(
+        openai.embeddings.create({ model, input: 'a', ...further } as EmbeddingCreateParams),
+      ).rejects.toThrow(message);
+    await expect(openai.completions.create({ model, prompt: 'a' })).rejects.toThrow(
+      'it writes no text',
+    );
+  });
 });
+
+/** Largest difference of two vectors. */
+const gap = (a: readonly number[], b: readonly number[]): number =>
+  a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);

@@ -65,6 +65,6 @@ export async function serveText(
   const writer = new WritesText(tokenizer, text);
   const server = await startServer({ host: '127.0.0.1', token }, 0);
   const models: Answering['models'] = { tokenizer, checkMix: () => undefined };
-  server.open({ models, names: ['a', 'b'], scheduler: writer });
+  server.open({ kind: 'text', models, names: ['a', 'b'], scheduler: writer });
   return { server, writer };
 }

@@ -1,5 +1,7 @@
 import { BatchScheduler } from '../serve/batchScheduler';
 import { isLoopback } from '../serve/http/access';
+import type { Answering } from '../serve/http/complete';
+import { RequestQueue, type Embedding } from '../serve/http/embeddings';
 import { adapterNames, modelIds } from '../serve/http/modelNames';
 import { startServer } from '../serve/http/server';
 import { ServedModels } from '../serve/servedModels';
@@ -70,17 +72,13 @@ export const serveHttpForm = form({
         {
           base_dtype: options['base-dtype'],
           partial: options.partial,
+          embeddings: true,
           chat_template_kwargs: options['chat-template-kwargs'],
           onProgress: (fraction) => emit({ kind: 'progress', fraction }),
         },
       );
       const names = adapterNames(adapter);
-      const scheduler = new BatchScheduler(models, {
-        sequences: options.parallel,
-        waiting: options.waiting,
-        kept_bytes: options['cache-mb'] * 1e6,
-      });
-      server.open({ models, names, scheduler });
+      server.open(answeringOf(models, names, options));
       const stop = listenToStopSignals(REQUESTS_TO_END, context.note);
       const url = `${server.url}/v1`;
       emit({ kind: 'ready', url, models: modelIds(names), device: models.device });
@@ -93,6 +91,28 @@ export const serveHttpForm = form({
     }
   },
 });
+
+interface Bounds {
+  readonly parallel: number;
+  readonly waiting: number;
+  readonly 'cache-mb': number;
+}
+
+/** What answers requests: the base writes text, or gives embeddings. */
+function answeringOf(
+  models: ServedModels,
+  names: readonly string[],
+  { parallel, waiting, 'cache-mb': cache }: Bounds,
+): Answering | Embedding {
+  if (models.spec.head.kind === 'pooled')
+    return { kind: 'embedding', models, names, queue: new RequestQueue(1 + waiting) };
+  const scheduler = new BatchScheduler(models, {
+    sequences: parallel,
+    waiting,
+    kept_bytes: cache * 1e6,
+  });
+  return { kind: 'text', models, names, scheduler };
+}
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));

@@ -1,6 +1,7 @@
 import { createTokenizer, type TokenizerOptions } from '../../data/tokenizer/createTokenizer';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { readAnyAdapter } from '../../formats/adapterFormat';
+import type { Spec } from '../../formats/architecture/spec';
 import type { FitOptions } from '../../formats/peft/againstBase';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
 import type { Model } from '../../models/model';
@@ -9,7 +10,10 @@ import { openModel, type ModelPaths, type OpenOptions } from '../model/openModel
 import type { RuntimeContext } from '../useRuntime';
 
 /** How the models are opened, and what chat templates get. */
-type ServeOptions = OpenOptions & TokenizerOptions;
+interface ServeOptions extends OpenOptions, TokenizerOptions {
+  /** Whether the base may also be one for embeddings. */
+  readonly embeddings?: boolean;
+}
 
 /** The adapters of an answer, by their indices, each with its scale. */
 export type AdapterMix = readonly { readonly adapter: number; readonly scale: number }[];
@@ -21,6 +25,7 @@ export interface ServedModel {
 }
 
 interface OpenedServedModel extends ServedModel {
+  readonly spec: Spec;
   readonly device: string;
   readonly close: () => Promise<void>;
 }
@@ -68,6 +73,10 @@ export class ServedModels {
   /** The base's tokenizer. */
   get tokenizer(): Tokenizer {
     return this.shared.tokenizer;
+  }
+
+  get spec(): Spec {
+    return this.shared.spec;
   }
 
   /** For the user: "CPU", or "CPU, bf16". */
@@ -158,12 +167,13 @@ async function openServedModel(
 ): Promise<OpenedServedModel> {
   const { base, model, close, device } = await openModel(paths, context, options);
   try {
-    if (base.spec.head.kind !== 'lm')
-      throw new LoraError('base', `A model for the task ${base.spec.task} cannot generate text.`, {
+    const { spec } = base;
+    if (spec.head.kind !== 'lm' && !(options.embeddings && spec.head.kind === 'pooled'))
+      throw new LoraError('base', `A model for the task ${spec.task} cannot generate text.`, {
         place: { file: paths.base },
       });
     const tokenizer = createTokenizer(await base.readTokenizer(), options);
-    return { model, tokenizer, device, close };
+    return { model, tokenizer, spec, device, close };
   } catch (error) {
     await close();
     throw error;

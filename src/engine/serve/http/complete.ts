@@ -17,8 +17,9 @@ import {
   type StreamedPart,
 } from './shapes';
 
-/** What answers requests. */
+/** What answers requests for text. */
 export interface Answering {
+  readonly kind: 'text';
   readonly models: Pick<ServedModels, 'tokenizer' | 'checkMix'>;
   /** Of the adapters, in their order. */
   readonly names: readonly string[];

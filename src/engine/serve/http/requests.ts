@@ -32,7 +32,7 @@ export interface TextRequest {
 
 /** Reads the body of a request for a chat completion. @throws ApiError */
 export function chatRequest(body: string): ChatRequest {
-  const { plain, exact } = parse(body);
+  const { plain, exact } = parseBody(body);
   const own = ['messages', 'tools', 'tool_choice', 'chat_template_kwargs'];
   const fields = knownFields(plain, [...CHAT_SETTINGS, ...own]);
   const settings = chatSettings(fields);
@@ -46,12 +46,15 @@ export function chatRequest(body: string): ChatRequest {
 
 /** Reads the body of a request for a text completion. @throws ApiError */
 export function textRequest(body: string): TextRequest {
-  const fields = knownFields(parse(body).plain, [...TEXT_SETTINGS, 'prompt']);
+  const fields = knownFields(parseBody(body).plain, [...TEXT_SETTINGS, 'prompt']);
   return { settings: textSettings(fields), prompt: promptOf(fields['prompt']) };
 }
 
-/** A body as JavaScript reads it, and as Python does, for what templates get. */
-function parse(body: string): { readonly plain: unknown; readonly exact: Record<string, unknown> } {
+/** A body as JavaScript reads it, and as Python does, for templates. @throws ApiError */
+export function parseBody(body: string): {
+  readonly plain: unknown;
+  readonly exact: Record<string, unknown>;
+} {
   try {
     const plain: unknown = JSON.parse(body);
     const exact = mayChange(body) ? asPlainObject(parseExactly(body)) : plain;

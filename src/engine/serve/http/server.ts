@@ -11,6 +11,7 @@ import {
   type Answering,
   type PreparedRequest,
 } from './complete';
+import { embed, type Embedding } from './embeddings';
 import { EventStream } from './eventStream';
 import { mixOf, modelIds } from './modelNames';
 import { readBody } from './readBody';
@@ -37,7 +38,7 @@ export interface HttpServer {
   /** Where it is reached, such as http://127.0.0.1:8000. */
   readonly url: string;
   /** Answers from now on; until then it asks clients to wait. */
-  open(answering: Answering): void;
+  open(answering: Answering | Embedding): void;
   /** Ends answers that are being written, and closes all connections. */
   close(): Promise<void>;
 }
@@ -64,8 +65,9 @@ export async function startServer(access: Access, port: number): Promise<HttpSer
     },
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve));
-      await service?.scheduler.close();
+      if (service?.kind === 'text') await service.scheduler.close();
       server.closeAllConnections();
+      if (service?.kind === 'embedding') await service.queue.close();
       await closed;
     },
   };
@@ -111,7 +113,7 @@ const MALFORMED: Readonly<Record<string, string>> = {
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 };
 
-type Service = Answering & { readonly created: number };
+type Service = (Answering | Embedding) & { readonly created: number };
 
 async function respond(
   service: Service | null,
@@ -164,7 +166,20 @@ async function route(
   if (prepare) {
     requireMethod(request, 'POST', path);
     const body = await readBody(request);
+    if (service.kind !== 'text')
+      throw new ApiError(400, 'The base is one for embeddings: it writes no text.');
     await answer(service, prepare(service, body), response, events);
+    return;
+  }
+  if (path === '/embeddings') {
+    requireMethod(request, 'POST', path);
+    const body = await readBody(request);
+    if (service.kind !== 'embedding')
+      throw new ApiError(
+        400,
+        'The base writes text: embeddings need a base that is made for them.',
+      );
+    sendJson(response, 200, await embed(service, body, goneSignal(response)));
     return;
   }
   const model = /^\/models(?:\/(?<name>.+))?$/.exec(path);
@@ -174,7 +189,7 @@ async function route(
   sendJson(response, 200, modelsAnswer(service, model.groups?.['name']));
 }
 
-const PREPARED: Readonly<Record<string, (service: Service, body: string) => PreparedRequest>> = {
+const PREPARED: Readonly<Record<string, (service: Answering, body: string) => PreparedRequest>> = {
   '/chat/completions': (service, body) => prepareChat(service, chatRequest(body)),
   '/completions': (service, body) => prepareText(service, textRequest(body)),
 };
@@ -201,18 +216,23 @@ function decoded(name: string): string {
   }
 }
 
+/** Aborted when the client is gone. */
+function goneSignal(response: ServerResponse): AbortSignal {
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  if (response.destroyed) gone.abort();
+  return gone.signal;
+}
+
 async function answer(
-  service: Service,
+  service: Answering,
   prepared: PreparedRequest,
   response: ServerResponse,
   events: EventStream,
 ): Promise<void> {
   const { settings, shape } = prepared;
-  const gone = new AbortController();
-  response.once('close', () => gone.abort());
-  if (response.destroyed) return;
   const written = await complete(service, prepared, {
-    signal: gone.signal,
+    signal: goneSignal(response),
     onPart: (part) => {
       if (!settings.stream) return;
       if (!events.isOpen) events.send(...shape.begin());

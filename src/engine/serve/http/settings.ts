@@ -73,7 +73,7 @@ type SharedSettings = Omit<v.InferOutput<typeof TextSchema>, 'logprobs'>;
 
 /** @throws ApiError */
 export function chatSettings(fields: Readonly<Record<string, unknown>>): RequestSettings {
-  const given = read(ChatSchema, fields);
+  const given = readFields(ChatSchema, fields);
   const { logprobs, top_logprobs, max_completion_tokens, max_tokens } = given;
   if (top_logprobs !== undefined && !logprobs)
     throw new ApiError(400, '"top_logprobs" needs "logprobs": true.', { param: 'top_logprobs' });
@@ -86,7 +86,7 @@ export function chatSettings(fields: Readonly<Record<string, unknown>>): Request
 
 /** @throws ApiError */
 export function textSettings(fields: Readonly<Record<string, unknown>>): RequestSettings {
-  const given = read(TextSchema, fields);
+  const given = readFields(TextSchema, fields);
   return {
     ...sharedSettings(given),
     max_tokens: given.max_tokens ?? DEFAULT_TEXT_TOKENS,
@@ -94,7 +94,8 @@ export function textSettings(fields: Readonly<Record<string, unknown>>): Request
   };
 }
 
-function read<T>(schema: v.GenericSchema<unknown, T>, fields: unknown): T {
+/** Fields that fit a schema. @throws ApiError */
+export function readFields<T>(schema: v.GenericSchema<unknown, T>, fields: unknown): T {
   const result = checked(schema, fields);
   if ('message' in result) return result.message;
   const [param = '', rule = 'is not valid'] = result.fault.split(/: (.*)/s);

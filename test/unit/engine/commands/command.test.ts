@@ -126,6 +126,11 @@ describe('the arguments of a command', () => {
     ['a wrong size', [...given, '--limit=5XB'], '--limit must be a size such as 5GB, not "5XB".'],
     ['no choice', ['in.json', '--base=b'], 'Give exactly one of --rank and --error.'],
     ['two choices', [...given, '--error=0.5'], 'Give exactly one of --rank and --error.'],
+    [
+      'an option of another form',
+      [...given, '--verify=x', '--peft'],
+      'cannot be used with --verify.',
+    ],
     ['a conflict', [...given, '--peft', '--type=svd'], '--peft needs --type cat.'],
   ])('with %s are refused, with the usage', async (_, args, message) => {
     const { area, message: actual, fix } = await errorOf(...args);
