@@ -1,7 +1,8 @@
+import { cpSync } from 'node:fs';
 import path from 'node:path';
 import type { EmbeddingCreateParams } from 'openai/resources/embeddings';
 import { afterEach, describe, expect, it } from 'vitest';
-import { cli, fixtures } from '../support/commandLine';
+import { cli, editJson, fixtures, tempFolder } from '../support/commandLine';
 import { ServedHttp } from '../support/servedHttp';
 
 const base = path.join(fixtures, 'llama/base');
@@ -117,8 +118,39 @@ describe('lora serve --http', () => {
     expect(await running.end()).toBe(130);
   });
 
+  it('answers in JSON by a schema, whatever the model would write', async () => {
+    const openai = await serving().client();
+    const schema = {
+      type: 'object',
+      properties: {
+        name: { type: 'string', maxLength: 6 },
+        kind: { enum: ['old', 'new'] },
+        sizes: { type: 'array', items: { type: 'integer' }, maxItems: 2 },
+      },
+      required: ['name', 'kind', 'sizes'],
+      additionalProperties: false,
+    };
+    for (const seed of [1, 2, 3]) {
+      const { choices } = await openai.chat.completions.create({
+        model: 'base',
+        messages: [{ role: 'user', content: 'a' }],
+        seed,
+        max_tokens: 200,
+        response_format: { type: 'json_schema', json_schema: { name: 'thing', schema } },
+      });
+      const { message, finish_reason } = choices[0]!;
+      expect(finish_reason).toBe('stop');
+      const answer = JSON.parse(message.content!) as Record<string, unknown>;
+      expect(Object.keys(answer)).toEqual(['name', 'kind', 'sizes']);
+      expect(['old', 'new']).toContain(answer['kind']);
+    }
+  });
+
   it('gives embeddings, where the base is made for them', async () => {
-    served = new ServedHttp(['--base', path.join(fixtures, 'bert/base')]);
+    const folder = path.join(tempFolder(), 'bert');
+    cpSync(path.join(fixtures, 'bert/base'), folder, { recursive: true });
+    editJson(path.join(folder, 'config.json'), { architectures: ['BertModel'] });
+    served = new ServedHttp(['--base', folder]);
     const openai = await served.client();
     const input = ['the old mill', 'a', 'the old mill by the river, and a cat'];
     const model = 'base';

@@ -19,12 +19,24 @@ export interface GenerationRequest {
   /** Null: as many as the model has positions for. */
   readonly max_new_tokens: number | null;
   readonly sampling: SamplingSettings;
+  /** What the text must be; null: anything. */
+  readonly constraint: TokenConstraint | null;
   /** How many of the most likely tokens `onToken` gets; null: no log-probabilities. */
   readonly top_logprobs: number | null;
   /** Called with each new token; false ends the answer. */
   readonly onToken: (id: number, chances: TokenChances | null) => boolean;
   /** Aborted by a client that is gone. */
   readonly signal: AbortSignal;
+}
+
+/** Leaves only some tokens at each place of a text. */
+export interface TokenConstraint {
+  /** Whether the text may end here. */
+  readonly canEnd: boolean;
+  /** Ids of the tokens that may come next. */
+  allowed(): Int32Array;
+  /** Goes on by one of them. */
+  push(id: number): void;
 }
 
 /** Log-probabilities at the place of a token. */
@@ -224,14 +236,16 @@ export class BatchScheduler {
     const { request } = job;
     const { ids, most } = job.active!;
     try {
-      const { input_ids, sampling, stop_ids, top_logprobs } = request;
+      const { input_ids, sampling, stop_ids, top_logprobs, constraint } = request;
       const place = { seen: [...input_ids, ...ids], number: ids.length };
-      const id = sampleToken(logits, sampling, place);
-      if (stop_ids.includes(id)) {
+      const open = constraint ? constrained(logits, constraint, stop_ids) : logits;
+      const id = open ? sampleToken(open, sampling, place) : null;
+      if (id === null || stop_ids.includes(id)) {
         this.end(job, 'stop');
         return;
       }
       ids.push(id);
+      constraint?.push(id);
       const chances = top_logprobs === null ? null : tokenChances(logits, id, top_logprobs);
       if (!request.onToken(id, chances)) this.end(job, 'ended');
       else if (ids.length >= most) this.end(job, 'length');
@@ -262,3 +276,19 @@ export class BatchScheduler {
 
 const isRead = ({ sequence }: ActiveSequence, { input_ids }: GenerationRequest): boolean =>
   sequence.length >= input_ids.length;
+
+/** Logits of the tokens that may come next, -Infinity for the others; null: the text ends. */
+function constrained(
+  logits: Float32Array,
+  constraint: TokenConstraint,
+  stop_ids: readonly number[],
+): Float32Array | null {
+  const ids = constraint.allowed();
+  if (ids.length === 0 && constraint.canEnd) return null;
+  if (ids.length === 0)
+    throw new LoraError('usage', "The base's tokenizer has no tokens to write what is asked for.");
+  const open = new Float32Array(logits.length).fill(-Infinity);
+  const own = constraint.canEnd ? [...ids, ...stop_ids] : ids;
+  for (const id of own) if (id < logits.length) open[id] = logits[id]!;
+  return open;
+}

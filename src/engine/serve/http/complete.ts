@@ -1,6 +1,12 @@
 import type { Tokenizer } from '../../../data/tokenizer/tokenizer';
 import { promptIds, stopIds, type PromptTokens } from '../../model/answer';
-import type { BatchScheduler, GenerationEnd, TokenChances } from '../batchScheduler';
+import type {
+  BatchScheduler,
+  GenerationEnd,
+  TokenChances,
+  TokenConstraint,
+} from '../batchScheduler';
+import { TokenMask } from '../json/tokenMask';
 import type { ServedModels } from '../servedModels';
 import { chatReader, textReader, type AnswerReader } from './answerReaders';
 import { AnswerStream } from './answerStream';
@@ -30,6 +36,7 @@ export interface Answering {
 export interface PreparedRequest {
   readonly settings: RequestSettings;
   readonly tokens: PromptTokens;
+  readonly constraint: TokenConstraint | null;
   readonly read: AnswerReader;
   readonly shape: AnswerShape;
 }
@@ -37,7 +44,7 @@ export interface PreparedRequest {
 /** @throws ApiError, LoraError */
 export function prepareChat(
   { models: { tokenizer } }: Answering,
-  { settings, chat, mayCall }: ChatRequest,
+  { settings, chat, mayCall, grammar }: ChatRequest,
 ): PreparedRequest {
   if (!tokenizer.has_chat_template)
     throw new ApiError(400, 'The base has no chat template: use /v1/completions.');
@@ -51,6 +58,7 @@ export function prepareChat(
   return {
     settings,
     tokens: { input_ids, stop_ids: stopIds(tokenizer, variables) },
+    constraint: grammar && new TokenMask(tokenizer, grammar.start),
     read: chatReader(tokenizer, variables, mayCall),
     shape: chatShape({ model: settings.model, tokenizer }),
   };
@@ -64,6 +72,7 @@ export function prepareText(
   return {
     settings,
     tokens: { input_ids: textIds(tokenizer, prompt), stop_ids: stopIds(tokenizer) },
+    constraint: null,
     read: textReader(tokenizer),
     shape: textShape({ model: settings.model, tokenizer }),
   };
@@ -95,7 +104,7 @@ export interface WrittenAnswer {
 /** Writes an answer; null if its receiver is gone. @throws ApiError, LoraError */
 export async function complete(
   { names, models, scheduler }: Answering,
-  { settings, tokens, read }: PreparedRequest,
+  { settings, tokens, read, constraint }: PreparedRequest,
   { onPart, signal }: AnswerReceiver,
 ): Promise<WrittenAnswer | null> {
   const { model, max_tokens, sampling, top_logprobs } = settings;
@@ -108,6 +117,7 @@ export async function complete(
   const end = await scheduler.generate({
     ...tokens,
     mix,
+    constraint,
     max_new_tokens: max_tokens,
     sampling,
     top_logprobs,

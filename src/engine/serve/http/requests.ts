@@ -5,9 +5,11 @@ import { asPlainObject } from '../../../shared/exactValues';
 import { repeatedKey } from '../../../shared/repeatedKeys';
 import { toolsIn } from '../../../shared/tools';
 import { isObject } from '../../../shared/values';
+import type { Grammar } from '../json/grammar';
 import { ApiError, badField } from './apiError';
 import { knownFields } from './fields';
 import { messagesOf } from './messages';
+import { grammarOf } from './responseFormat';
 import {
   CHAT_SETTINGS,
   chatSettings,
@@ -22,6 +24,8 @@ export interface ChatRequest {
   readonly chat: Chat;
   /** Whether the answer may call tools. */
   readonly mayCall: boolean;
+  /** What the answer must be; null: any text. */
+  readonly grammar: Grammar | null;
 }
 
 /** A text to continue, or its tokens. */
@@ -33,7 +37,7 @@ export interface TextRequest {
 /** Reads the body of a request for a chat completion. @throws ApiError */
 export function chatRequest(body: string): ChatRequest {
   const { plain, exact } = parseBody(body);
-  const own = ['messages', 'tools', 'tool_choice', 'chat_template_kwargs'];
+  const own = ['messages', 'tools', 'tool_choice', 'chat_template_kwargs', 'response_format'];
   const fields = knownFields(plain, [...CHAT_SETTINGS, ...own]);
   const settings = chatSettings(fields);
   const tools = toolsOf(fields['tools'] === undefined ? undefined : exact['tools']);
@@ -41,7 +45,10 @@ export function chatRequest(body: string): ChatRequest {
   checkToolChoice(fields['tool_choice'], tools);
   const kwargs = fields['chat_template_kwargs'] === undefined ? {} : exact['chat_template_kwargs'];
   const variables = { ...variablesOf(kwargs), ...(mayCall && { tools }) };
-  return { settings, chat: { messages: messagesOf(fields['messages']), variables }, mayCall };
+  const grammar = grammarOf(fields['response_format']);
+  if (grammar && mayCall) throw badField('response_format', 'cannot be used together with "tools"');
+  const messages = messagesOf(fields['messages']);
+  return { settings, chat: { messages, variables }, mayCall, grammar };
 }
 
 /** Reads the body of a request for a text completion. @throws ApiError */

@@ -94,6 +94,7 @@ function asking(prompt: readonly number[], further: Partial<GenerationRequest> =
       stop_ids: [],
       max_new_tokens: 4,
       sampling: { temperature: 0, seed: 0 },
+      constraint: null,
       top_logprobs: null,
       signal: new AbortController().signal,
       onToken: (id) => {

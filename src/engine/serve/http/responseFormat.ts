@@ -1,0 +1,37 @@
+import { isObject } from '../../../shared/values';
+import { Grammar } from '../json/grammar';
+import { anyObject } from '../json/jsonRules';
+import { SchemaError, schemaRule } from '../json/schemaGrammar';
+import { badField } from './apiError';
+
+const TYPES = 'must have the type "text", "json_object" or "json_schema"';
+
+/** What a response_format allows; null: any text. @throws ApiError */
+export function grammarOf(given: unknown): Grammar | null {
+  if (given === undefined) return null;
+  if (!isObject(given)) throw badField('response_format', TYPES);
+  switch (given['type']) {
+    case 'text':
+      return null;
+    case 'json_object':
+      return new Grammar(anyObject);
+    case 'json_schema':
+      return schemaGrammar(given['json_schema']);
+    default:
+      throw badField('response_format', TYPES);
+  }
+}
+
+function schemaGrammar(given: unknown): Grammar {
+  const schema = isObject(given) ? given['schema'] : undefined;
+  if (schema === undefined)
+    throw badField('response_format', 'must have {"json_schema": {"name": …, "schema": {…}}}');
+  try {
+    return new Grammar(schemaRule(schema));
+  } catch (error) {
+    if (error instanceof SchemaError)
+      throw badField('response_format', `has a schema that cannot be followed: ${error.message}`);
+    if (error instanceof RangeError) throw badField('response_format', 'nests too deeply');
+    throw error;
+  }
+}
