@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification
 ROOT = pathlib.Path(__file__).parent.parent.parent
 FIXTURES = ROOT / "test" / "fixtures"
 PAIRS = [
-    {"prompt": f"{i} and {i}", "chosen": f"is {2 * i}", "rejected": f"is {i}"} for i in range(8)
+    {"prompt": f"{i} and {i}", "chosen": f"is {2 * i}", "rejected": f"is {i}"} for i in range(1, 9)
 ]
 RATED = [{"query": f"{i}", "document": f"say {i}", "score": i % 2} for i in range(8)]
 LISTS = [{"query": "a", "documents": ["a b", "c"], "scores": [1, 0]} for _ in range(8)]
