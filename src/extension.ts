@@ -21,6 +21,7 @@ import { registerRunsTable } from './host/runsTable/register';
 import { registerRuntime } from './host/runtime/register';
 import { registerSample } from './host/sample/register';
 import { createServices, type Services } from './host/services';
+import { registerServer } from './host/server/register';
 import { registerStatusBar } from './host/status/register';
 import { registerTargets } from './host/targets/register';
 import { registerTasks } from './host/tasks/register';
@@ -41,6 +42,7 @@ const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
   registerAdapters,
   registerCompare,
   registerPlayground,
+  registerServer,
   registerHub,
   registerSample,
   registerInspector,

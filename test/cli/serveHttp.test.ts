@@ -3,7 +3,9 @@ import path from 'node:path';
 import type { EmbeddingCreateParams } from 'openai/resources/embeddings';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cli, editJson, fixtures, tempFolder } from '../support/commandLine';
+import { HttpServer } from '../../src/host/server/httpServer';
 import { ServedHttp } from '../support/servedHttp';
+import { dist } from '../support/tfjs';
 
 const base = path.join(fixtures, 'llama/base');
 const adapters = ['llama/lora-qv', 'llama/all-linear'].map((name) =>
@@ -183,6 +185,38 @@ describe('lora serve --http', () => {
     await expect(openai.completions.create({ model, prompt: 'a' })).rejects.toThrow(
       'it writes no text',
     );
+  });
+});
+
+describe('the server of the editor', () => {
+  const starting = (own: string) => {
+    const fractions: number[] = [];
+    const server = new HttpServer({
+      node: process.execPath,
+      cli: path.join(dist, 'cli.js'),
+      base: own,
+      adapters: [adapters[0]!],
+      env: process.env,
+      onProgress: (fraction) => fractions.push(fraction),
+    });
+    return { server, fractions };
+  };
+
+  it('tells its address, and ends when it is not needed', async () => {
+    const { server, fractions } = starting(base);
+    const { url, models } = await server.ready;
+    expect(models).toEqual(['base', 'base+lora-qv']);
+    expect(fractions.at(-1)).toBe(1);
+    expect((await fetch(`${url}/models`)).status).toBe(200);
+    server.dispose();
+    expect(await server.ended).toBeNull();
+    await expect(fetch(`${url}/models`)).rejects.toThrow();
+  });
+
+  it('says why it cannot start', async () => {
+    const { server } = starting(path.join(fixtures, 'nothing'));
+    await expect(server.ready).rejects.toThrow('nothing');
+    expect(await server.ended).not.toBeNull();
   });
 });
 

@@ -38,6 +38,7 @@ const httpOptions = {
   ),
   parallel: withDefault('8', positiveWholeNumber, 'N', 'answers that are written at the same time'),
   waiting: withDefault('64', wholeNumber, 'N', 'further requests that may wait'),
+  'end-with-input': flag('end when standard input does, for programs that start the server'),
   'cache-mb': withDefault('512', wholeNumber, 'N', 'MB of finished chats to continue quickly'),
 };
 
@@ -83,7 +84,10 @@ export const serveHttpForm = form({
       const url = `${server.url}/v1`;
       emit({ kind: 'ready', url, models: modelIds(names), device: models.device });
       if (!context.json) context.note(`Serving ${modelIds(names).join(', ')} at ${url}.`);
-      await aborted(stop.signal);
+      await Promise.race([
+        aborted(stop.signal),
+        ...(options['end-with-input'] ? [inputEnded()] : []),
+      ]);
       return EXIT_STOPPED;
     } finally {
       await server.close();
@@ -116,3 +120,10 @@ function answeringOf(
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+
+const inputEnded = (): Promise<void> =>
+  new Promise((resolve) => {
+    const { stdin } = process;
+    for (const event of ['end', 'close', 'error']) stdin.once(event, () => resolve());
+    stdin.resume();
+  });

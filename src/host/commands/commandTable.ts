@@ -62,6 +62,8 @@ export const COMMANDS = {
   removeQueued: { id: 'lora.removeQueued', area: 'run', needsTrust: false },
   overlayRuns: { id: 'lora.overlayRuns', area: 'run', needsTrust: false },
   tryAdapter: { id: 'lora.tryAdapter', area: 'adapter', needsTrust: true, subject: 'adapter' },
+  startServer: { id: 'lora.startServer', area: 'adapter', needsTrust: true, subject: 'adapter' },
+  stopServer: { id: 'lora.stopServer', area: 'engine', needsTrust: false },
   tryModel: { id: 'lora.tryModel', area: 'base', needsTrust: true, subject: 'model' },
   openDashboard: { id: 'lora.openDashboard', area: 'run', needsTrust: false, subject: 'run' },
   previewRun: { id: 'lora.previewRun', area: 'run', needsTrust: false },

@@ -47,6 +47,7 @@ export const CONTEXT_KEYS = {
   hasAdapters: 'lora.hasAdapters',
   hasModels: 'lora.hasModels',
   hasQueued: 'lora.hasQueued',
+  hasServer: 'lora.hasServer',
   runsFiltered: 'lora.runsFiltered',
   hasSelectedAdapter: 'lora.hasSelectedAdapter',
   adapterFolders: 'lora.adapterFolders',
