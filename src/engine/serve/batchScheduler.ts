@@ -119,7 +119,7 @@ export class BatchScheduler {
   /** @throws TooManyRequests, LoraError */
   generate(request: GenerationRequest): Promise<GenerationEnd> {
     const { sequences, waiting } = this.limits;
-    if (this.closed) return Promise.reject(new LoraError('cancelled', 'The server is ending.'));
+    if (this.closed) return Promise.reject(isEnding());
     if (this.jobs.length >= sequences + waiting)
       return Promise.reject(
         new TooManyRequests(`${this.jobs.length} requests are waiting already.`),
@@ -177,8 +177,7 @@ export class BatchScheduler {
   /** Steps of the requests with the same adapters, until there are none, or others wait. */
   private async turn(decoder: Decoder, jobs: () => readonly Job[]): Promise<void> {
     for (let steps = 0; ; steps++) {
-      for (const job of this.jobs)
-        if (job.request.signal.aborted || this.closed) this.end(job, 'ended');
+      for (const job of this.jobs) if (this.isOver(job)) this.endEarly(job);
       const present = jobs();
       const othersWait = present.length < this.admitted().length;
       if (present.length === 0 || (othersWait && steps >= TURN_STEPS)) return;
@@ -199,9 +198,9 @@ export class BatchScheduler {
       const start = sequence.length;
       const ids = Int32Array.from(request.input_ids.slice(start, start + CHUNK_TOKENS));
       const isLast = start + ids.length === request.input_ids.length;
-      const isStopped = () => request.signal.aborted || this.closed;
+      const isStopped = () => this.isOver(job);
       const logits = await decoder.read(sequence, ids, { isLast, isStopped });
-      if (logits === 'stopped') this.end(job, 'ended');
+      if (logits === 'stopped') this.endEarly(job);
       else if (logits) this.deliver(job, logits);
     } catch (error) {
       this.fail(job, error);
@@ -254,6 +253,16 @@ export class BatchScheduler {
     }
   }
 
+  private isOver({ request }: Job): boolean {
+    return this.closed || request.signal.aborted;
+  }
+
+  /** A part of an answer must not pass for the whole. */
+  private endEarly(job: Job): void {
+    if (this.closed) this.fail(job, isEnding());
+    else this.end(job, 'ended');
+  }
+
   private end(job: Job, reason: GenerationEnd['reason']): void {
     job.resolve({ reason, cached_tokens: job.active?.cached_tokens ?? 0 });
     this.remove(job);
@@ -273,6 +282,8 @@ export class BatchScheduler {
     this.prefixes.keep(active.decoder, mixKey, ids, active.sequence);
   }
 }
+
+const isEnding = (): LoraError => new LoraError('cancelled', 'The server is ending.');
 
 const isRead = ({ sequence }: ActiveSequence, { input_ids }: GenerationRequest): boolean =>
   sequence.length >= input_ids.length;

@@ -121,6 +121,8 @@ export function attend(
 function attendOneToken({ ops, rowBlocks, softcap }: AttentionPass, heads: Heads): Tensor | null {
   const [block] = rowBlocks;
   if (!ops.fused || !block || block.mask || softcap !== null) return null;
+  if (block.from === 0 && block.to === heads.k.shape[1])
+    return ops.fused.attendOne(heads.q, heads.k, heads.v);
   const k = sliceRange(ops, heads.k, 1, block);
   const v = sliceRange(ops, heads.v, 1, block);
   return thenFree(ops, ops.fused.attendOne(heads.q, k, v), k, v);

@@ -1,6 +1,7 @@
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { yieldToEventLoop } from '../../../models/ops/ops';
 import { LoraError } from '../../../shared/errors';
 import { checkAccess, type Access } from './access';
 import { ApiError } from './apiError';
@@ -66,6 +67,7 @@ export async function startServer(access: Access, port: number): Promise<HttpSer
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve));
       if (service?.kind === 'text') await service.scheduler.close();
+      await yieldToEventLoop(); // the last answers say that the server is ending
       server.closeAllConnections();
       if (service?.kind === 'embedding') await service.queue.close();
       await closed;

@@ -216,8 +216,9 @@ describe('requests', () => {
     await scheduler.generate(asking(prompt).request);
     expect(decoder.open_sequences).toBe(1);
     const running = scheduler.generate(asking([1], { max_new_tokens: 1000 }).request);
+    const ended = expect(running).rejects.toThrow('The server is ending.');
     await scheduler.close();
-    expect((await running).reason).toBe('ended');
+    await ended;
     expect(decoder.open_sequences).toBe(0);
     await expect(scheduler.generate(asking([1]).request)).rejects.toThrow('ending');
   });
