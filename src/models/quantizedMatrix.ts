@@ -1,6 +1,6 @@
 import type { BlockForm, FusedOps } from './ops/fusedOps';
 import { concatAndFree, thenFree, type Ops, type Precision, type Tensor } from './ops/ops';
-import type { WeightTensor } from './weightTensor';
+import type { QuantizedWeight, WeightTensor } from './weightTensor';
 
 /** Some rows of a quantized matrix, all of one type. */
 export interface BlockRows extends BlockForm {
@@ -14,7 +14,7 @@ const MOST_KEPT_BYTES = 256 << 20;
  * A frozen matrix in the blocks of its file. Its numbers exist only during a product; each is what
  * `dequantise` of src/formats/gguf gives, in f32 or rounded to bf16.
  */
-export class QuantizedMatrix implements WeightTensor {
+export class QuantizedMatrix implements WeightTensor, QuantizedWeight {
   readonly gradientSink = null;
   readonly quantized = this;
   readonly shape: readonly [rows: number, width: number];
@@ -56,7 +56,6 @@ export class QuantizedMatrix implements WeightTensor {
     this.kept = null;
   }
 
-  /** All numbers. [rows, width] The caller frees them. */
   numbers(dtype: Precision): Tensor {
     const { ops, fused } = this;
     const parts = this.parts.map((part) => fused.dequantize(part.blocks, part, dtype));
@@ -70,10 +69,9 @@ export class QuantizedMatrix implements WeightTensor {
     return thenFree(this.ops, this.fused.dequantize(blocks, part, this.dtype), blocks);
   }
 
-  /** x Wᵀ in f32 for few rows x [m, width] in f32. [m, rows] */
   fewRows(x: Tensor): Tensor {
-    const { ops, fused } = this;
-    const products = this.parts.map((part) => fused.fewRowsOfBlocks(x, part.blocks, part));
+    const { ops, fused, dtype } = this;
+    const products = this.parts.map((part) => fused.fewRowsOfBlocks(x, part.blocks, part, dtype));
     return concatAndFree(ops, products, 1);
   }
 

@@ -1,5 +1,4 @@
 import type { Ops, Precision, Shape, Tensor } from './ops/ops';
-import type { QuantizedMatrix } from './quantizedMatrix';
 
 /** Collects the gradient of a weight that trains. */
 export interface GradientSink {
@@ -11,6 +10,14 @@ export interface GradientSink {
   accumulateRows(rows: Int32Array, d: Tensor): Promise<void>;
 }
 
+/** What a weight in blocks can do beside others. */
+export interface QuantizedWeight {
+  /** All numbers. [rows, width] The caller frees them. */
+  numbers(dtype: Precision): Tensor;
+  /** x Wᵀ in f32 for few rows x [m, width] in f32. [m, rows] */
+  fewRows(x: Tensor): Tensor;
+}
+
 /** A weight of the base in the backend's memory: numbers, or blocks of a quantized matrix. */
 export interface WeightTensor {
   readonly shape: Shape;
@@ -19,7 +26,7 @@ export interface WeightTensor {
   /** Null if the weight is frozen. */
   readonly gradientSink: GradientSink | null;
   /** Null for numbers. */
-  readonly quantized: QuantizedMatrix | null;
+  readonly quantized: QuantizedWeight | null;
   /** Calls `compute` with its numbers, which must not be used afterwards. */
   use<T>(compute: (numbers: Tensor) => T): T;
   /** Until the result is called, `use` does not compute the numbers again. */

@@ -79,6 +79,20 @@ export const isPlainHead = ({ output, softcap }: LmHead): boolean =>
  * ε (onehot(label) - 1 / vocab) (LabelSmoother of transformers). Computes some rows at a time.
  */
 export async function lmLoss(
+  computation: Computation,
+  head: LmHead,
+  rows: LabelledRows,
+  wanted: LossOutputs,
+): Promise<LmLoss> {
+  const releaseNumbers = head.output.weight.keepNumbers();
+  try {
+    return await lossInChunks(computation, head, rows, wanted);
+  } finally {
+    releaseNumbers();
+  }
+}
+
+async function lossInChunks(
   { ops, dropout }: Computation,
   head: LmHead,
   { h, labels, weights, smoothing, teacher }: LabelledRows,
@@ -89,7 +103,6 @@ export async function lmLoss(
   let loss_sum = 0;
   let divergence_sum = 0;
   const step = chunkRows(head.output);
-  const releaseNumbers = head.output.weight.keepNumbers();
   for (let start = 0; start < labels.length; start += step) {
     const chunkLabels = labels.subarray(start, start + step);
     const rows = sliceRows(ops, h, start, chunkLabels.length);
@@ -112,7 +125,6 @@ export async function lmLoss(
     ops.free(rows);
     await ops.yieldPoint();
   }
-  releaseNumbers();
   return {
     loss_sum,
     divergence_sum,

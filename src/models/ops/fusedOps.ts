@@ -78,8 +78,8 @@ export interface FusedOps {
   fewRows(x: Tensor, weight: Tensor): Tensor;
   /** Rows of blocks [rows, words] in i32 -> [rows, width]: the values of quantized weights. */
   dequantize(blocks: Tensor, form: BlockForm, dtype: Precision): Tensor;
-  /** `fewRows` for a weight in blocks [out, words]. */
-  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm): Tensor;
+  /** `fewRows` for a weight in blocks [out, words], whose values are rounded to `dtype`. */
+  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm, dtype: Precision): Tensor;
   /**
    * softmax(q kᵀ) v of one query per head: q [batch, heads, 1, d], k and v [batch · kv_heads, keys,
    * d] -> [batch, heads · d].

@@ -128,8 +128,9 @@ export class KernelOps implements FusedOps {
     return this.tf.run('LoraDequantize', attrs, dtype, blocks);
   }
 
-  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm): Tensor {
-    return this.tf.run('LoraFewRowsOfBlocks', blockAttrs(form), 'f32', x, blocks);
+  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm, dtype: Precision): Tensor {
+    const attrs = [typed('T', dtype), ...blockAttrs(form)];
+    return this.tf.run('LoraFewRowsOfBlocks', attrs, 'f32', x, blocks);
   }
 
   attendOne(q: Tensor, k: Tensor, v: Tensor): Tensor {

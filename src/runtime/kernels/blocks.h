@@ -204,17 +204,16 @@ void dequantize_rows(int64_t from, int64_t to, BlockType type, int64_t width, in
   for (int64_t row = from; row < to; row++) dequantize(type, width, q + row * row_bytes, y + row * width);
 }
 
-// y = x Wᵀ for few rows x, where reading W from memory takes most of the time. `values`: a buffer
-// for one row of W.
-inline void few_rows_of_blocks(int64_t from, int64_t to, int64_t m, BlockType type, int64_t width,
-                               int64_t row_bytes, int64_t out, const float* x, const uint8_t* q,
-                               float* y, float* values) {
-  for (int64_t o = from; o < to; o++) {
-    dequantize(type, width, q + o * row_bytes, values);
-    for (int64_t row = 0; row < m; row++) {
-      const float* own = x + row * width;
-      y[row * out + o] = sum(width, [&](int64_t i) LORA_LAMBDA { return values[i] * own[i]; });
-    }
+// few_rows with the values of blocks. `values`: a buffer for as many rows of W as it reads at once.
+constexpr int64_t ROWS_AT_ONCE = 4;
+template <class T>
+void few_rows_of_blocks(int64_t from, int64_t to, int64_t m, BlockType type, int64_t width,
+                        int64_t row_bytes, int64_t out, const float* x, const uint8_t* q, float* y,
+                        T* values) {
+  for (int64_t o = from; o < to; o += ROWS_AT_ONCE) {
+    const int64_t count = std::min(ROWS_AT_ONCE, to - o);
+    dequantize_rows(0, count, type, width, row_bytes, q + o * row_bytes, values);
+    few_rows(0, count, m, width, out, x, values, y + o);
   }
 }
 

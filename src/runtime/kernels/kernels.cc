@@ -78,11 +78,15 @@ T* data_or_null(const TF_Tensor* x) {
 
 // Calls f with a null pointer of the tensor's element type.
 template <class F>
-void typed(const TF_Tensor* x, F f) {
-  if (TF_TensorType(x) == TF_BFLOAT16)
+void typed(TF_DataType type, F f) {
+  if (type == TF_BFLOAT16)
     f((bf16*)nullptr);
   else
     f((float*)nullptr);
+}
+template <class F>
+void typed(const TF_Tensor* x, F f) {
+  typed(TF_TensorType(x), f);
 }
 template <class P>
 using of = std::remove_pointer_t<P>;
@@ -91,6 +95,7 @@ using of = std::remove_pointer_t<P>;
 struct Settings {
   float eps = 0;
   int64_t batch = 1, heads = 1, kv_heads = 1, wants = 1, type = 0, width = 0;
+  TF_DataType T = TF_FLOAT;
 };
 
 template <class F>
@@ -445,16 +450,20 @@ void dequantize(void* settings, TF_OpKernelContext* context) {
 void few_rows_of_blocks(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *x = call.in(0), *words = call.in(1);
+  const Settings& s = *static_cast<Settings*>(settings);
   Blocks b;
-  if (!call.ok() || !read_blocks(call, *static_cast<Settings*>(settings), words, &b)) return;
+  if (!call.ok() || !read_blocks(call, s, words, &b)) return;
   if (!call.expect(last_of(x) == b.width, "LoraFewRowsOfBlocks: shapes do not fit.")) return;
   const int64_t m = size_of(x) / b.width;
   TF_Tensor* y = call.out(0, {m, b.rows});
   if (!call.ok()) return;
-  rows(b.rows, m * b.width, [&](int64_t from, int64_t to) {
-    std::vector<float> values(b.width);
-    LORA_BEST(few_rows_of_blocks(from, to, m, b.type, b.width, b.row_bytes, b.rows,
-                                 data<const float>(x), b.bytes, data<float>(y), values.data()));
+  typed(s.T, [&](auto t) {
+    using T = of<decltype(t)>;
+    rows(b.rows, m * b.width, [&](int64_t from, int64_t to) {
+      std::vector<T> values(plain::ROWS_AT_ONCE * b.width);
+      LORA_BEST(few_rows_of_blocks(from, to, m, b.type, b.width, b.row_bytes, b.rows,
+                                   data<const float>(x), b.bytes, data<float>(y), values.data()));
+    });
   });
 }
 
@@ -495,6 +504,8 @@ void* read_settings(TF_OpKernelConstruction* construction) {
   read_int("wants", &settings->wants);
   read_int("type", &settings->type);
   read_int("width", &settings->width);
+  if (TF_OpKernelConstruction_HasAttr(construction, "T", status))
+    TF_OpKernelConstruction_GetAttrType(construction, "T", &settings->T, status);
   if (TF_OpKernelConstruction_HasAttr(construction, "eps", status))
     TF_OpKernelConstruction_GetAttrFloat(construction, "eps", &settings->eps, status);
   if (TF_GetCode(status) != TF_OK) TF_OpKernelConstruction_Failure(construction, status);
@@ -589,7 +600,7 @@ const bool all_registered = [] {
             {"y: T"}},
            {"LoraFewRowsOfBlocks",
             few_rows_of_blocks,
-            {"type: int", "width: int"},
+            {"T" FLOATS, "type: int", "width: int"},
             {"x: float", "blocks: int32"},
             {"y: float"}},
            {"LoraAttendOne", attend_one, {"T" FLOATS}, {"q: T", "k: T", "v: T"}, {"o: T"}},

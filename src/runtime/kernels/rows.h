@@ -242,7 +242,7 @@ inline void adamw(int64_t from, int64_t to, const AdamWStep& s, float* theta, co
 }
 
 // y = x Wᵀ for few rows x, where reading W from memory takes most of the time. Four rows of W at a
-// time.
+// time, and the last ones alone: by the same sums, so that it does not matter where threads divide W.
 template <class T>
 void few_rows(int64_t from, int64_t to, int64_t m, int64_t width, int64_t out, const float* x,
               const T* w, float* y) {
@@ -270,9 +270,18 @@ void few_rows(int64_t from, int64_t to, int64_t m, int64_t width, int64_t out, c
         y[row * out + o + k] = lanes[k][0] + sum;
       }
     }
-    for (; o < to; o++)
-      y[row * out + o] =
-          sum(width, [&](int64_t i) LORA_LAMBDA { return wide(w[o * width + i]) * own[i]; });
+    for (; o < to; o++) {
+      const T* a = w + o * width;
+      float lanes[LANES] = {};
+      int64_t i = 0;
+      for (; i + LANES <= width; i += LANES)
+        for (int l = 0; l < LANES; l++) lanes[l] += wide(a[i + l]) * own[i + l];
+      float sum = 0;
+      for (; i < width; i++) sum += wide(a[i]) * own[i];
+      for (int half = LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++) lanes[l] += lanes[l + half];
+      y[row * out + o] = lanes[0] + sum;
+    }
   }
 }
 
