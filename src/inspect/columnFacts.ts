@@ -66,5 +66,8 @@ function shown(value: unknown): string {
   return line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS)}…` : line;
 }
 
-const jsonOf = (value: unknown): string =>
-  JSON.stringify(value, (_, own: unknown) => (typeof own === 'bigint' ? String(own) : own)) ?? '';
+/** Nothing for a column that the row does not have. */
+function jsonOf(value: unknown): string {
+  if (value === undefined) return '';
+  return JSON.stringify(value, (_, own: unknown) => (typeof own === 'bigint' ? String(own) : own));
+}

@@ -37,7 +37,8 @@ async function generated(prompt: string, ...own: readonly string[]): Promise<str
   return (JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { text: string }).text;
 }
 
-const greedy = { temperature: 0, max_tokens: 12 };
+const greedyFor = (max_tokens: number) => ({ temperature: 0, max_tokens });
+const greedy = greedyFor(12);
 
 describe('lora serve --http', () => {
   it('answers many requests with several adapters at once, each as lora generate does', async () => {
@@ -69,8 +70,7 @@ describe('lora serve --http', () => {
       const { choices, usage } = await openai.chat.completions.create({
         model,
         messages,
-        ...greedy,
-        max_tokens: 6,
+        ...greedyFor(6),
       });
       return {
         text: choices[0]!.message.content,
@@ -133,11 +133,11 @@ describe('lora serve --http', () => {
       additionalProperties: false,
     };
     for (const seed of [1, 2, 3]) {
+      const settings = { seed, max_tokens: 200 };
       const { choices } = await openai.chat.completions.create({
         model: 'base',
         messages: [{ role: 'user', content: 'a' }],
-        seed,
-        max_tokens: 200,
+        ...settings,
         response_format: { type: 'json_schema', json_schema: { name: 'thing', schema } },
       });
       const { message, finish_reason } = choices[0]!;

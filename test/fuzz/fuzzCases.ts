@@ -66,7 +66,7 @@ async function tryInput(
 ): Promise<void> {
   const file = reader.spoil(createRandom(SEED, reader.name, n));
   let fault: string | null = null;
-  let isRefused = false;
+  let isRefused = false as boolean;
   const read = () =>
     measured(async () => {
       try {

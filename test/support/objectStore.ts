@@ -64,16 +64,21 @@ function answer(
 ) {
   const name = decodeURIComponent(url.pathname).slice(1);
   if (!/^bucket(?:\/|$)/.test(name)) return failing(404, 'NoSuchBucket')(request, response);
-  if (name === 'bucket') return void response.end(listing(objects, url.searchParams));
+  if (name === 'bucket') {
+    response.end(listing(objects, url.searchParams));
+    return;
+  }
   if (request.method === 'PUT') objects.set(name, body);
   if (request.method === 'DELETE') objects.delete(name);
-  if (request.method !== 'GET')
-    return void response.writeHead(request.method === 'PUT' ? 200 : 204).end();
+  if (request.method !== 'GET') {
+    response.writeHead(request.method === 'PUT' ? 200 : 204).end();
+    return;
+  }
   const content = objects.get(name);
   if (content === undefined) return failing(404, 'NoSuchKey')(request, response);
   const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
-  if (from === undefined) return void response.end(content);
-  response.writeHead(206).end(content.subarray(Number(from), Number(to) + 1));
+  if (from === undefined) response.end(content);
+  else response.writeHead(206).end(content.subarray(Number(from), Number(to) + 1));
 }
 
 /** Pages of two objects. */

@@ -320,7 +320,7 @@ export class RayTarget implements Target {
   private async removeJob(handle: JobHandle, signal: AbortSignal): Promise<void> {
     await this.stop(handle, signal);
     const limit = Date.now() + END_MS;
-    for (; ; await wait(POLL_MS)) {
+    for (;;) {
       throwIfAborted(signal);
       const { kind } = await this.state(handle, signal);
       if (kind === 'ended' || kind === 'unknown') break;
@@ -328,6 +328,7 @@ export class RayTarget implements Target {
         throw new LoraError('target', `The job on ${this.name} does not end.`, {
           fix: 'Remove the run when it has ended.',
         });
+      await wait(POLL_MS);
     }
     const going = goingIn(await this.states(signal));
     await this.storage?.clean({ items: [], jobs: [handle.job], going }, signal);

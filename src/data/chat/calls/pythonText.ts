@@ -40,7 +40,11 @@ const WORDS: Readonly<Record<string, string>> = {
   null: 'null',
 };
 const ESCAPES: Readonly<Record<string, string>> = {
+  a: '\x07',
+  b: '\b',
+  f: '\f',
   n: '\n',
+  v: '\v',
   t: '\t',
   r: '\r',
   '\\': '\\',
@@ -164,7 +168,7 @@ function escapeAt(text: string, at: number): { readonly written: string; readonl
     const digits = code.slice(1).find((group) => group !== undefined)!;
     return { written: String.fromCodePoint(parseInt(digits, 16)), length: code[0].length };
   }
-  const character = text[at] ?? '';
+  const character = text.charAt(at);
   return { written: ESCAPES[character] ?? `\\${character}`, length: character.length };
 }
 

@@ -187,7 +187,7 @@ class Compiler {
 /** Alternatives that a keyword gives. */
 type Choice = (compiler: Compiler, given: unknown, place: string) => readonly GrammarSymbol[][];
 
-const valueOf = (value: unknown): GrammarSymbol[] => [...literal(JSON.stringify(value) ?? 'null')];
+const valueOf = (value: unknown): GrammarSymbol[] => [...literal(JSON.stringify(value))];
 
 const CHOICES: readonly (readonly [string, Choice])[] = [
   ['const', (_, given) => [valueOf(given)]],

@@ -43,7 +43,7 @@ async function refused(work: PromiseLike<unknown>): Promise<Record<string, unkno
     (reason: unknown) => reason,
   );
   if (!(error instanceof APIError)) throw new Error(`Not refused: ${String(error)}`);
-  const { status, code, param } = error;
+  const { status, code, param }: Record<'status' | 'code' | 'param', unknown> = error;
   return { status, code, param, message: error.message };
 }
 
