@@ -117,16 +117,19 @@ export function estimateFullFineTuning(
 /** Rows that a teacher reads at one time. */
 export const TEACHER_ROWS = 4;
 
+/** How a model that is used but not trained is kept in memory. */
+export type LoadedForm = Pick<StepPlan, 'base_dtype' | 'quantized'>;
+
 /** Memory of a model that is run without training, such as a teacher. */
 export function estimateMeasured(
   size: ModelSize,
   batch: BatchShape,
-  base_dtype: StepPlan['base_dtype'],
+  form: LoadedForm,
 ): MemoryEstimate {
-  const plan: StepPlan = { base_dtype, recomputed_layers: 0 };
+  const plan: StepPlan = { ...form, recomputed_layers: 0 };
   const adaptation = { ranksPerLayer: 0, inMlp: false };
   return withTotal({
-    weights: size.parameters * weightBytes(plan),
+    weights: storedBytes(size, plan),
     adapter: 0,
     gradients: 0,
     optimizer: 0,

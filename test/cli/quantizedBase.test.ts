@@ -10,9 +10,9 @@ import {
 } from '../support/commandLine';
 import { smollm2Path } from '../support/realModels';
 
-const recipeWith = async (training: object, lora: object = {}): Promise<string> =>
+const recipeWith = async (training: object, lora = {}, top = {}): Promise<string> =>
   makeRecipe({
-    top: { base: await smollm2Path(), validation_split: 0 },
+    top: { base: await smollm2Path(), validation_split: 0, ...top },
     lora: { r: 4, target_modules: ['q_proj', 'v_proj', 'down_proj'], ...lora },
     training: { max_steps: 2, save_steps: 1, per_device_train_batch_size: 2, ...training },
   });
@@ -34,6 +34,16 @@ describe('a base that stays quantized', () => {
     const resumed = await resumedBefore(dir, 2);
     expect(weightsOf(resumed).equals(weightsOf(dir))).toBe(true);
     expect(recordOf(resumed).step_plan).toEqual(step_plan);
+  });
+
+  it('learns from a quantized teacher as from its numbers, and trains rows of tokens', async () => {
+    const objective = { method: 'distill', teacher: await smollm2Path(), top_k: 8 };
+    const run = (base_dtype: string) =>
+      recipeWith({ base_dtype }, { trainable_token_indices: [49_000] }, { objective });
+    const dir = await train(await run('quantized'));
+    const dense = await train(await run(recordOf(dir).step_plan!.base_dtype));
+    expect(lossesOf(dir)).toEqual(lossesOf(dense));
+    expect(weightsOf(dir).equals(weightsOf(dense))).toBe(true);
   });
 
   it('answers as its numbers do', async () => {

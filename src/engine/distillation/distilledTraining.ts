@@ -43,7 +43,7 @@ export class DistilledTraining {
     try {
       const examples = new TaughtExamples(data);
       const facts: TeacherFileFacts = {
-        fingerprint: fingerprintOf(plan, recipe, [
+        fingerprint: fingerprintOf(plan.settings, recipe, [
           data.fingerprint,
           await Promise.all(teacher.weight_files.map(stateOf)),
         ]),
@@ -55,7 +55,7 @@ export class DistilledTraining {
       if (kept) return new DistilledTraining(plan, examples, kept);
       const model = await loadModel(teacher, EMPTY_ADAPTER, {
         ops: context.ops,
-        base_dtype: plan.base_dtype,
+        ...plan.form,
         onProgress: () => context.onProgress(0),
       });
       await measure(model, examples, { plan, facts, ...context }).finally(() => model.dispose());
@@ -127,15 +127,17 @@ function measure(
   );
 }
 
-/** Of all that a teacher's targets depend on. */
+/**
+ * Of all that a teacher's targets depend on. What `auto` made of base_dtype is none of it: a resumed
+ * run keeps the targets that it began with, also where another choice fits into memory now.
+ */
 function fingerprintOf(
-  { settings, base_dtype }: TeacherPlan,
+  { temperature, top_k }: TeacherPlan['settings'],
   recipe: Recipe,
   files: readonly unknown[],
 ): string {
   const { labels, validation_split, chats, chat_template_kwargs, unlabelled_rows, tools } = recipe;
-  const { max_length, seed, packing } = recipe.training;
-  const { temperature, top_k } = settings;
+  const { max_length, seed, packing, base_dtype } = recipe.training;
   return hashOf(
     JSON.stringify([
       [temperature, top_k, base_dtype],

@@ -4,7 +4,12 @@ import { positionsOf } from '../../formats/architecture/positions';
 import { modelSize } from '../../formats/architecture/size';
 import { openBase } from '../../formats/openBase';
 import type { BaseModel } from '../../formats/baseModel';
-import { estimateMeasured, TEACHER_ROWS, type BatchShape } from '../../lora/memory';
+import {
+  estimateMeasured,
+  TEACHER_ROWS,
+  type BatchShape,
+  type LoadedForm,
+} from '../../lora/memory';
 import { LoraError } from '../../shared/errors';
 import { distillationOf, type Distillation } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
@@ -16,7 +21,7 @@ import type { ResourceHooks, ResourceInputs } from '../training/resources';
 /** How the teacher of a recipe is used. */
 export interface TeacherPlan {
   readonly settings: Distillation;
-  readonly base_dtype: StepPlan['base_dtype'];
+  readonly form: LoadedForm;
 }
 
 /** What `planTeacher` needs to know. */
@@ -42,18 +47,19 @@ export async function planTeacher(
     const longest = Math.max(train.longest, validation.longest);
     const { max_length, packing } = recipe.training;
     const length = packing ? max_length : Math.min(max_length, longest);
-    const plan = planDtype(teacher, { rows: TEACHER_ROWS, length }, step_plan, {
+    const { form, needed } = planForm(teacher, { rows: TEACHER_ROWS, length }, step_plan, {
       recipe,
       machine,
     });
+    const kept = form.quantized ? 'the blocks of its file' : form.base_dtype;
     const bytes = targetBytes(train.labelled_tokens + validation.labelled_tokens, settings.top_k);
     await checkDisk(runDir, bytes);
     info(
-      `The teacher ${teacher.name} is kept in ${plan.base_dtype} before training, which needs about ` +
-        `${formatSize(plan.needed)} of memory; then it is freed. The ${settings.top_k} most probable ` +
+      `The teacher ${teacher.name} is kept in ${kept} before training, which needs about ` +
+        `${formatSize(needed)} of memory; then it is freed. The ${settings.top_k} most probable ` +
         `tokens of each position take ${formatSize(bytes)} on disk.`,
     );
-    return { settings, base_dtype: plan.base_dtype };
+    return { settings, form };
   } finally {
     await teacher.close();
   }
@@ -107,32 +113,45 @@ async function checkTeacher(teacher: BaseModel, base: BaseModel, length: number)
     );
 }
 
-interface DtypeChoice {
+interface FormChoice {
   readonly recipe: Recipe;
   readonly machine: ResourceHooks['machine'];
 }
 
-/** float32 or bfloat16 as the base; also bfloat16 where only that fits. */
-function planDtype(
+interface PlannedForm {
+  readonly form: LoadedForm;
+  /** Bytes of memory. */
+  readonly needed: number;
+}
+
+/** In the precision of the base; also in bfloat16, or in its blocks, where only that fits. */
+function planForm(
   teacher: BaseModel,
   batch: BatchShape,
-  step_plan: StepPlan,
-  { recipe, machine }: DtypeChoice,
-): { readonly base_dtype: StepPlan['base_dtype']; readonly needed: number } {
+  { base_dtype }: StepPlan,
+  { recipe, machine }: FormChoice,
+): PlannedForm {
   const size = modelSize(teacher);
-  const needs = (base_dtype: StepPlan['base_dtype']) => ({
-    base_dtype,
-    needed: estimateMeasured(size, batch, base_dtype).total,
-  });
-  const fits = ({ needed }: { readonly needed: number }) =>
-    needed * (1 - ESTIMATE_TOLERANCE) <= machine.available;
-  const first = needs(step_plan.base_dtype);
-  const mayChange = recipe.training.base_dtype === 'auto' && machine.hasBf16;
-  const chosen = fits(first) || !mayChange ? first : needs('bfloat16');
-  if (fits(chosen)) return chosen;
+  const asked = recipe.training.base_dtype;
+  const keepsBlocks = machine.hasKernels && size.quantized_bytes !== null;
+  const inBlocks: LoadedForm[] = keepsBlocks ? [{ base_dtype, quantized: true }] : [];
+  const others: LoadedForm[] = [
+    ...(asked === 'auto' && machine.hasBf16 ? [{ base_dtype: 'bfloat16' } as const] : []),
+    ...(asked === 'auto' ? inBlocks : []),
+  ];
+  const forms = [...(asked === 'quantized' ? inBlocks : []), { base_dtype }, ...others];
+  const planned = forms.map((form) => ({
+    form,
+    needed: estimateMeasured(size, batch, form).total,
+  }));
+  const chosen = planned.find(
+    ({ needed }) => needed * (1 - ESTIMATE_TOLERANCE) <= machine.available,
+  );
+  if (chosen) return chosen;
+  const least = planned.reduce((a, b) => (b.needed < a.needed ? b : a));
   throw new LoraError(
     'memory',
-    `The teacher needs about ${formatSize(chosen.needed)} of memory, but only ${formatSize(machine.available)} is free.`,
+    `The teacher needs about ${formatSize(least.needed)} of memory, but only ${formatSize(machine.available)} is free.`,
     {
       place: { file: teacher.path },
       fix: 'Choose a smaller teacher, or close other programs.',

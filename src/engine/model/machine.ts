@@ -1,7 +1,6 @@
 import { availableMemory } from '../../common/system';
-import { estimateLoaded, type ModelSize } from '../../lora/memory';
+import { estimateLoaded, type LoadedForm, type ModelSize } from '../../lora/memory';
 import type { StepMachine, StepSettings } from '../../lora/stepPlan';
-import type { StepPlan } from '../../shared/run';
 import { findGpu } from '../../runtime/gpu';
 import type { Runtime } from '../../runtime/runtime';
 
@@ -16,9 +15,6 @@ export async function machineOf(runtime: Runtime): Promise<StepMachine> {
     available: gpu ? gpu.memory_total - gpu.memory_used : availableMemory(),
   };
 }
-
-/** How a model that is used but not trained is kept in memory. */
-export type LoadedForm = Pick<StepPlan, 'base_dtype' | 'quantized'>;
 
 /**
  * auto: bfloat16 only if it is faster. Quantized weights stay in their blocks if that is asked for,

@@ -13,7 +13,8 @@ import { loadModel } from '../../models/loadModel';
 import type { Model } from '../../models/model';
 import { readAdapters } from '../adapters/readAdapters';
 import { useRuntime, type RuntimeContext } from '../useRuntime';
-import { inferenceForm, type LoadedForm } from './machine';
+import type { LoadedForm } from '../../lora/memory';
+import { inferenceForm } from './machine';
 import { EMPTY_ADAPTER, createOps } from './backend';
 import { modelLabels, lossOptionsOf } from './labels';
 

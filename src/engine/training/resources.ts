@@ -84,15 +84,20 @@ function refusal({ base, recipe }: ResourceInputs, { machine }: ResourceHooks): 
 function chooseStep(inputs: ResourceInputs, { recordedPlan, machine }: ResourceHooks): PlannedStep {
   const { training } = inputs.recipe;
   const estimate = memoryEstimator(inputs);
-  if (recordedPlan) return { plan: recordedPlan, estimate: estimate(recordedPlan), why: 'asked' };
+  if (recordedPlan) {
+    // a run may be resumed on another machine: the numbers are the same
+    const { quantized = false, ...others } = recordedPlan;
+    const plan = quantized && machine.hasKernels ? recordedPlan : others;
+    return { plan, estimate: estimate(plan), why: 'asked' };
+  }
   const settings: Recipe['training'] =
     training.method === 'full' ? { ...training, base_dtype: 'float32' } : training;
-  return planStep(settings, modelSize(inputs.base), estimate, machine);
+  return planStep(settings, modelSize(inputs.base, inputs.plan.trained), estimate, machine);
 }
 
 function memoryEstimator(inputs: ResourceInputs): (plan: StepPlan) => MemoryEstimate {
   const { recipe, base, plan } = inputs;
-  const size = modelSize(base);
+  const size = modelSize(base, plan.trained);
   const batch = largestBatch(inputs);
   const whole = distillationOf(recipe) ? withTeacherLogits : (own: MemoryEstimate) => own;
   if (recipe.training.method === 'full')

@@ -128,6 +128,15 @@ export function modulesToSave(
   return [...known, ...new Set(missing.map(pathOf).filter((path) => !isModuleToSave(path, known)))];
 }
 
+/** The names of the tensors of modules that are trained in full. */
+export const savedTensors = (
+  { spec }: Pick<BaseModel, 'spec'>,
+  saved: readonly string[] | null,
+): readonly string[] =>
+  namedTensors(spec)
+    .map(({ name }) => name)
+    .filter((name) => isModuleToSave(pathOf(name), saved));
+
 /** The initial factors of one module; DoRA, PiSSA and OLoRA compute them from its weight. */
 async function startFactors(
   base: BaseModel,

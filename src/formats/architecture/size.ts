@@ -3,20 +3,27 @@ import { elementsOf } from '../tensorInfo';
 import type { WeightSource } from '../weightSource';
 import type { Spec } from './spec';
 
-/** The sizes of a model that its memory use depends on. */
-export function modelSize({
-  spec,
-  parameters,
-  weights,
-}: {
-  readonly spec: Spec;
-  readonly parameters: number;
-  readonly weights?: Pick<WeightSource, 'tensors' | 'blocksOf'>;
-}): ModelSize {
+/**
+ * The sizes of a model that its memory use depends on.
+ *
+ * @param trained Names of tensors that train themselves, wholly or in part.
+ */
+export function modelSize(
+  {
+    spec,
+    parameters,
+    weights,
+  }: {
+    readonly spec: Spec;
+    readonly parameters: number;
+    readonly weights?: Pick<WeightSource, 'tensors' | 'blocksOf'>;
+  },
+  trained: readonly string[] = [],
+): ModelSize {
   const { attention, mlp } = spec.layers[0]!;
   return {
     parameters,
-    quantized_bytes: weights ? quantizedBytes(weights) : null,
+    quantized_bytes: weights ? quantizedBytes(weights, trained) : null,
     hidden_size: spec.hidden_size,
     num_layers: spec.num_layers,
     num_heads: attention.num_heads,
@@ -30,14 +37,14 @@ export function modelSize({
 }
 
 /** Bytes of the weights with quantized ones in their blocks; null if none is quantized. */
-function quantizedBytes({
-  tensors,
-  blocksOf,
-}: Pick<WeightSource, 'tensors' | 'blocksOf'>): number | null {
+function quantizedBytes(
+  { tensors, blocksOf }: Pick<WeightSource, 'tensors' | 'blocksOf'>,
+  trained: readonly string[],
+): number | null {
   let isQuantized = false;
   let bytes = 0;
   for (const { name, shape } of tensors.values()) {
-    const blocks = blocksOf?.(name) ?? null;
+    const blocks = trained.includes(name) ? null : (blocksOf?.(name) ?? null);
     isQuantized ||= blocks !== null;
     bytes += blocks ? shape[0]! * wholeWords(blocks.row_bytes) : 4 * elementsOf(shape);
   }

@@ -80,7 +80,7 @@ function largestOf(
 ): MemoryEstimate {
   if (!teacher) return estimate;
   const step = withTeacherLogits(estimate);
-  const before = estimateMeasured(teacher.size, { rows: TEACHER_ROWS, length }, plan.base_dtype);
+  const before = estimateMeasured(teacher.size, { rows: TEACHER_ROWS, length }, plan);
   return before.total > step.total ? before : step;
 }
 

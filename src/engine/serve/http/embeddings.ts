@@ -111,6 +111,7 @@ function idsOf(
   const outside = ids.find((id) => id >= spec.vocab_size);
   if (outside !== undefined)
     throw badField('input', `has the token id ${outside}, which the model lacks`);
+  if (ids.length === 0) throw badField('input', 'has a text without tokens');
   const most = positionsOf(spec);
   if (ids.length > most)
     throw badField(

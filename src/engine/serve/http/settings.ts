@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import * as v from 'valibot';
 import type { SamplingSettings } from '../../../models/sampling';
 import { checked } from '../../../shared/parsed';
-import { ApiError } from './apiError';
+import { ApiError, badField } from './apiError';
 
 const number = v.pipe(v.number(), v.finite());
 const wholeFrom = (least: number, most: number) =>
@@ -77,6 +77,8 @@ export function chatSettings(fields: Readonly<Record<string, unknown>>): Request
   const { logprobs, top_logprobs, max_completion_tokens, max_tokens } = given;
   if (top_logprobs !== undefined && !logprobs)
     throw new ApiError(400, '"top_logprobs" needs "logprobs": true.', { param: 'top_logprobs' });
+  if (max_tokens !== undefined && max_completion_tokens !== undefined)
+    throw badField('max_tokens', 'cannot be used together with "max_completion_tokens"');
   return {
     ...sharedSettings(given),
     max_tokens: max_completion_tokens ?? max_tokens ?? null,

@@ -23,6 +23,7 @@ import type { LoraSettings, Recipe } from '../../../shared/recipe';
 import {
   checkModulesToSave,
   modulesToSave,
+  savedTensors,
   startAdapter,
   withExactTargets,
   type StartingAdapters,
@@ -35,6 +36,8 @@ import { countOf } from '../../../shared/values';
 export interface AdapterPlan {
   readonly modules: readonly TargetableModule[];
   readonly rankOf: (module: TargetableModule) => number;
+  /** Names of the base's tensors that are trained themselves, wholly or in part. */
+  readonly trained: readonly string[];
   /** Adapters below the trained one that do not change. */
   readonly frozen: readonly Adapter[];
   /** Creates the adapter's factors. @throws LoraError */
@@ -129,6 +132,7 @@ function planContinuedAdapter(
   return {
     modules,
     rankOf,
+    trained: adapter.trained.map(({ name }) => name),
     create: () =>
       Promise.resolve({ adapter: withExactTargets(adapter, base), baseCorrection: null }),
   };
@@ -164,10 +168,12 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { info, warn }: Hooks):
   const rankOf = ({ path }: TargetableModule) =>
     patternValue(lora.rank_pattern, path, lora.r, 'rank_pattern');
   warnOfHighRanks(matched, rankOf, warn);
-  for (const { path, rows } of plannedTokens(base, lora, matched)) info(tokensInfo(path, rows));
+  const tokens = plannedTokens(base, lora, matched);
+  for (const { path, rows } of tokens) info(tokensInfo(path, rows));
   return {
     modules: matched,
     rankOf,
+    trained: [...savedTensors(base, saved), ...tokens.map(({ path }) => `${path}.weight`)],
     create: () => startAdapter(base, matched, recipe),
   };
 }

@@ -35,6 +35,7 @@ export function planFullFineTuning(
   return {
     modules: [],
     rankOf: () => 0,
+    trained: [],
     frozen: [],
     create: () => Promise.resolve({ adapter: EMPTY_ADAPTER, baseCorrection: null }),
   };

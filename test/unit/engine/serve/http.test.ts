@@ -272,6 +272,7 @@ describe('what is not supported is refused by name', () => {
     [{ top_p: 2 }, 'top_p'],
     [{ top_logprobs: 3 }, 'top_logprobs'],
     [{ max_tokens: 0 }, 'max_tokens'],
+    [{ max_tokens: 3, max_completion_tokens: 4 }, 'max_tokens'],
     [{ stop: '' }, 'stop'],
     [{ seed: 1.5 }, 'seed'],
     [{ messages: [] }, 'messages'],
