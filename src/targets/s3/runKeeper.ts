@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { lstat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { listFolder, openRegularFile } from '../../common/regularFile';
+import { LoraError } from '../../shared/errors';
 import { isInRun, RUN_FILES } from '../../shared/run';
 import { MAX_FILES } from '../target';
 import { hashOf, type KeptRun } from './keptRun';
@@ -67,6 +68,8 @@ export class RunKeeper {
       this.writtenAt = this.now();
       return;
     }
+    // before the end, the next time tries again
+    if (isLast) throw new LoraError('target', 'Files of the run still change or cannot be read.');
   }
 
   /** Null: files of two moments do not belong together. */

@@ -155,6 +155,18 @@ describe('a run that is kept in a bucket', () => {
     expect(readFileSync(path.join(folder, 'run.json'), 'utf8')).toBe('second');
   });
 
+  it('is not taken for kept at its end while its files still change', async () => {
+    const { store, kept } = await newKept();
+    const { run, write } = newRun();
+    write('run.json', '{');
+    for (let i = 1; i <= 10; i++)
+      store.faults.push((_, response) => {
+        write('run.json', 'x'.repeat(i));
+        response.writeHead(200).end();
+      });
+    await expect(keeperOf(kept, run).keep(signal, true)).rejects.toThrow('still change');
+  });
+
   it('stays as it was when storing breaks off', async () => {
     const { store, kept } = await newKept();
     const { run, write } = newRun();
