@@ -63,6 +63,11 @@ const LIMITS: readonly Limit[] = [
     message: () => 'Ray Train trains adapters only. Set training.method to "lora".',
   },
   {
+    key: 'training.base_dtype',
+    isBeyond: ({ recipe }) => recipe.training.base_dtype === 'quantized',
+    message: () => 'Ray Train keeps no quantized weights. Set training.base_dtype to "auto".',
+  },
+  {
     key: 'lora.init_lora_weights',
     isBeyond: ({ recipe }) => ['olora', 'pissa'].includes(recipe.lora.init_lora_weights),
     message: ({ recipe }) =>

@@ -45,6 +45,8 @@ export function figuresOf(
   const magnitudes = use_dora ? chosen.reduce((sum, m) => sum + m.out_features, 0) : 0;
   const trainable = countTrainable(chosen, rankOf).trainable + magnitudes;
   const { size, rows, length } = batchOf(base, recipe, facts);
+  const whole = teacher ? withTeacherLogits : (own: MemoryEstimate) => own;
+  const adapted = { modules: chosen, ranks: rankOf };
   return {
     trainable,
     parameters: base.parameters,
@@ -57,13 +59,12 @@ export function figuresOf(
       planStep(
         recipe.training,
         base.size,
-        (plan) =>
-          estimateMemory(base.size, { modules: chosen, ranks: rankOf }, { rows, length }, plan),
+        (plan) => whole(estimateMemory(base.size, adapted, { rows, length }, plan)),
         hostMachine(available),
       ),
       { teacher, length },
     ),
-    full: estimateFullFineTuning(base.size, { rows, length }),
+    full: whole(estimateFullFineTuning(base.size, { rows, length })),
     there: available,
     batch: size,
     length,
@@ -79,9 +80,8 @@ function largestOf(
   { teacher, length }: { readonly teacher: BaseFacts | null; readonly length: number },
 ): MemoryEstimate {
   if (!teacher) return estimate;
-  const step = withTeacherLogits(estimate);
   const before = estimateMeasured(teacher.size, { rows: TEACHER_ROWS, length }, plan);
-  return before.total > step.total ? before : step;
+  return before.total > estimate.total ? before : estimate;
 }
 
 function kindsOf(

@@ -51,6 +51,7 @@ describe('refused by its key', () => {
     ['lora.init_lora_weights', { recipe: { lora: { init_lora_weights: 'olora' } } }],
     ['lora.frozen_adapters', { recipe: { lora: { frozen_adapters: ['/adapter'] } } }],
     ['training.label_smoothing_factor', { recipe: best({ label_smoothing_factor: 0.1 }) }],
+    ['training.base_dtype', { recipe: best({ base_dtype: 'quantized' }) }],
     ['training.neftune_noise_alpha', { recipe: best({ neftune_noise_alpha: 5 }) }],
     ['training.metric_for_best_model', { recipe: best({ metric_for_best_model: 'perplexity' }) }],
     ['training.early_stopping_patience', { recipe: best({ early_stopping_patience: 2 }) }],

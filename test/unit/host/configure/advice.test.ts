@@ -114,8 +114,9 @@ describe('the figures of a choice', () => {
   it('include a teacher, where it needs more memory than a step', () => {
     const choice = { settings: plain, chosen: linear };
     const alone = figuresOf(base, recipe, choice).memory.total;
-    const small = figuresOf(base, recipe, { ...choice, teacher: base }).memory;
+    const { memory: small, full } = figuresOf(base, recipe, { ...choice, teacher: base });
     expect(small.total).toBeGreaterThan(alone);
+    expect(full.total).toBeGreaterThan(figuresOf(base, recipe, choice).full.total);
     expect(small.adapter).toBeGreaterThan(0);
     const large = { ...base, size: { ...base.size, parameters: 3e9 } };
     const { memory } = figuresOf(base, recipe, { ...choice, teacher: large });
