@@ -128,8 +128,8 @@ function measure(
 }
 
 /**
- * Of all that a teacher's targets depend on. What `auto` made of base_dtype is none of it: a resumed
- * run keeps the targets that it began with, also where another choice fits into memory now.
+ * Of all that a teacher's targets depend on. What `auto` made of base_dtype is none of it: a run
+ * that is resumed keeps the targets that it began with, also where another choice fits now.
  */
 function fingerprintOf(
   { temperature, top_k }: TeacherPlan['settings'],
