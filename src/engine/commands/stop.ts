@@ -17,6 +17,7 @@ import { printResult, type CommandContext } from './context';
 import { flag, required } from './options';
 import { absolutePath } from './optionValues';
 import { requireRemote } from '../remote/remoteFile';
+import { readRecord } from '../run/runFolder';
 import { entryOf, started, withTarget } from './remoteTraining';
 
 /** How long an engine that runs may take to open its pipe, and between looks. */
@@ -121,13 +122,17 @@ async function ask(stream: Duplex, dir: string): Promise<void> {
     new StreamMessageReader(stream),
     new StreamMessageWriter(stream),
   );
-  const lost = new Promise<never>((_, reject) => {
-    const fail = () => reject(notRunning(dir));
-    stream.once('error', fail).once('close', fail);
+  const closed = new Promise<'closed'>((resolve) => {
+    const close = () => resolve('closed');
+    stream.once('error', close).once('close', close);
   });
   try {
     connection.listen();
-    await Promise.race([connection.sendRequest<unknown>('stop'), lost]);
+    const answer = connection.sendRequest<unknown>('stop');
+    if ((await Promise.race([answer, closed])) !== 'closed') return;
+    // an engine that stops at once may close its pipe before its answer is read
+    const { state } = await readRecord(dir);
+    if (state !== 'stopped') throw notRunning(dir);
   } finally {
     connection.dispose();
     stream.destroy();
