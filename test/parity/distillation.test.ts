@@ -3,7 +3,11 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import type { LabelledInput } from '../../src/models/model';
-import type { TeacherSettings, TopTokens } from '../../src/models/heads/teacher';
+import {
+  teacherScores,
+  type TeacherSettings,
+  type TopTokens,
+} from '../../src/models/heads/teacher';
 import type { Ops } from '../../src/models/ops/ops';
 import {
   adapterGap,
@@ -207,3 +211,18 @@ it('learns from a teacher in bf16 with recomputed layers, and frees all tensors'
   model.dispose();
   expect(ops.live()).toBe(before);
 });
+
+it.each(['tensorflow', 'cpu'])(
+  'stays finite where a model gives the rest no chance, %s',
+  async (name) => {
+    const ops = backends[name]!;
+    const z = ops.upload(Float32Array.of(500, 0, 0, 0, 90, 0, 0, 0), [2, 4]);
+    const labels = Int32Array.of(1, 0);
+    const logps = Float32Array.of(Math.log(0.9), Math.log(0.9));
+    const teacher = { temperature: 1, kd_ratio: 0.5, top_k: 1, ids: Int32Array.of(0, 0), logps };
+    const { losses, dz } = await teacherScores(ops, { z, labels, teacher }, true);
+    expect([...losses].every(Number.isFinite)).toBe(true);
+    expect([...(await ops.download(dz!))].every(Number.isFinite)).toBe(true);
+    ops.free(z, dz!);
+  },
+);
