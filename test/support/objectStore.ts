@@ -63,7 +63,10 @@ function answer(
   response: ServerResponse,
 ) {
   const name = decodeURIComponent(url.pathname).slice(1);
-  if (!/^bucket(?:\/|$)/.test(name)) return failing(404, 'NoSuchBucket')(request, response);
+  if (!/^bucket(?:\/|$)/.test(name)) {
+    failing(404, 'NoSuchBucket')(request, response);
+    return;
+  }
   if (name === 'bucket') {
     response.end(listing(objects, url.searchParams));
     return;
@@ -75,7 +78,10 @@ function answer(
     return;
   }
   const content = objects.get(name);
-  if (content === undefined) return failing(404, 'NoSuchKey')(request, response);
+  if (content === undefined) {
+    failing(404, 'NoSuchKey')(request, response);
+    return;
+  }
   const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
   if (from === undefined) response.end(content);
   else response.writeHead(206).end(content.subarray(Number(from), Number(to) + 1));

@@ -165,7 +165,7 @@ function escapeAt(text: string, at: number): { readonly written: string; readonl
   CODE.lastIndex = at;
   const code = CODE.exec(text);
   if (code) {
-    const digits = code.slice(1).find((group) => group !== undefined)!;
+    const digits = code.slice(1).find(Boolean)!;
     return { written: String.fromCodePoint(parseInt(digits, 16)), length: code[0].length };
   }
   const character = text.charAt(at);

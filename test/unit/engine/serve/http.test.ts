@@ -43,8 +43,8 @@ async function refused(work: PromiseLike<unknown>): Promise<Record<string, unkno
     (reason: unknown) => reason,
   );
   if (!(error instanceof APIError)) throw new Error(`Not refused: ${String(error)}`);
-  const { status, code, param }: Record<'status' | 'code' | 'param', unknown> = error;
-  return { status, code, param, message: error.message };
+  const { code, param, message } = error;
+  return { status: error.status as unknown, code, param, message };
 }
 
 /** Parts of a streamed chat, put together. */
