@@ -56,15 +56,34 @@ export class SchemaError extends Error {}
  * @throws SchemaError for a keyword that is not supported, by its name.
  */
 export function schemaRule(schema: unknown): Rule {
-  return new Compiler(schema).compile(schema, '#');
+  const compiler = new Compiler(schema);
+  const compiled = compiler.compile(schema, '#');
+  compiler.refuseLoops();
+  return compiled;
 }
 
 class Compiler {
   private readonly references = new Map<string, Rule>();
-  /** References that are compiled, with nothing written in between. */
-  private opening: readonly string[] = [];
+  /** The reference that is compiled, with nothing written since it began. */
+  private opening: string | null = null;
+  /** The references that each can begin with. */
+  private readonly beginnings = new Map<string, string[]>();
 
   constructor(private readonly root: unknown) {}
+
+  /** @throws SchemaError for a reference that can begin with itself */
+  refuseLoops(): void {
+    const [open, done] = [new Set<string>(), new Set<string>()];
+    const visit = (key: string) => {
+      if (open.has(key)) throw new SchemaError(`${key} leads to itself`);
+      if (done.has(key)) return;
+      open.add(key);
+      this.beginnings.get(key)?.forEach(visit);
+      open.delete(key);
+      done.add(key);
+    };
+    for (const key of this.beginnings.keys()) visit(key);
+  }
 
   compile(given: unknown, place: string): Rule {
     if (given === true) return rule([anyValue]);
@@ -88,8 +107,10 @@ class Compiler {
       if (typeof own === 'string' && Object.hasOwn(KEYWORDS, own)) return own;
       throw new SchemaError(`${place}/type is not supported: ${JSON.stringify(own)}`);
     });
+    if (new Set(known).size < known.length)
+      throw new SchemaError(`${place}/type names a type twice`);
     refuseOthers(given, ['type', ...known.flatMap((own) => KEYWORDS[own]!)], place);
-    return rule(...known.map((own) => [this.apart([], () => this.typed(own, given, place))]));
+    return rule(...known.map((own) => [this.apart(null, () => this.typed(own, given, place))]));
   }
 
   private typed(type: string, schema: Schema, place: string): Rule {
@@ -132,7 +153,7 @@ class Compiler {
     const names = Object.keys(properties);
     if (names.length > MOST_PROPERTIES)
       throw new SchemaError(`${place} has more than ${MOST_PROPERTIES} properties`);
-    const unknown = required.find((name) => !names.includes(String(name))) as unknown;
+    const unknown = required.find((name) => !Object.hasOwn(properties, String(name))) as unknown;
     if (unknown !== undefined)
       throw new SchemaError(
         `${place}/required names ${JSON.stringify(unknown)}, which is no property`,
@@ -142,8 +163,9 @@ class Compiler {
       if (additionalProperties === false) return rule([...literal('{'), space, ...literal('}')]);
       return mapOf(this.compile(additionalProperties, `${place}/additionalProperties`));
     }
+    const needed = new Set<unknown>(required);
     const members = names.map((name) => ({
-      isRequired: required.includes(name),
+      isRequired: needed.has(name),
       symbols: [
         ...literal(JSON.stringify(name)),
         space,
@@ -160,7 +182,11 @@ class Compiler {
     const path = typeof reference === 'string' ? /^#(?:\/(.*))?$/.exec(reference) : null;
     if (!path) throw new SchemaError(`${place}/$ref must begin with "#"`);
     const key = String(reference);
-    if (this.opening.includes(key)) throw new SchemaError(`${place}/$ref leads to itself`);
+    if (this.opening !== null) {
+      const beginnings = this.beginnings.get(this.opening) ?? [];
+      beginnings.push(key);
+      this.beginnings.set(this.opening, beginnings);
+    }
     const known = this.references.get(key);
     if (known) return known;
     const own = rule();
@@ -171,11 +197,11 @@ class Compiler {
       return isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined;
     }, this.root);
     if (target === undefined) throw new SchemaError(`${place}/$ref names nothing: ${key}`);
-    own.alternatives = [[this.apart([...this.opening, key], () => this.compile(target, key))]];
+    own.alternatives = [[this.apart(key, () => this.compile(target, key))]];
     return own;
   }
 
-  private apart<T>(opening: readonly string[], work: () => T): T {
+  private apart<T>(opening: string | null, work: () => T): T {
     const before = this.opening;
     this.opening = opening;
     const result = work();

@@ -89,10 +89,22 @@ describe('a schema', () => {
     [{ oneOf: [] }, '#/oneOf'],
     [{ type: 'array', maxItems: 1e9 }, 'maxItems'],
     [{ type: 'thing' }, '#/type'],
+    [{ type: ['null', 'null'] }, 'a type twice'],
     [{ $ref: 'http://x' }, '#/$ref'],
     [{ $ref: '#/$defs/x' }, 'names nothing'],
     [{ $ref: '#' }, 'leads to itself'],
     [{ $defs: { a: { anyOf: [{ $ref: '#/$defs/a' }] } }, $ref: '#/$defs/a' }, 'leads to itself'],
+    [
+      {
+        type: 'object',
+        properties: { y: { $ref: '#/$defs/a' } },
+        $defs: {
+          a: { anyOf: [{ type: 'array', items: { $ref: '#/$defs/b' } }, { $ref: '#/$defs/b' }] },
+          b: { anyOf: [{ $ref: '#/$defs/a' }, { type: 'null' }] },
+        },
+      },
+      'leads to itself',
+    ],
     [{ type: 'object', required: ['a'] }, '#/required'],
     ['x', 'must be a schema'],
   ])('%j is refused by name', (schema, message) => {
