@@ -96,8 +96,11 @@ async function subjectIn(
   const chosen =
     rows.length === 1 ? rows[0] : await pickRow(rows, { title, placeHolder: t('Select a file') });
   if (!chosen) return undefined;
-  const json = JSON.stringify({ path: named, config, split });
-  return { file: chosen.file, source: json, recipe, base: null };
+  const { file } = chosen;
+  // Train Adapter counts the rows of a dataset of the hub only where it has one file
+  const all = isHubSource(named) ? files : [file];
+  const json = JSON.stringify({ path: named, config, split, files: all });
+  return { file, source: json, recipe, base: null };
 }
 
 function activeFile(): string | undefined {

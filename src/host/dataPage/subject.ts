@@ -4,13 +4,13 @@ import { isRemotePath } from '../../common/remotePath';
 import { isSamePath } from '../../common/samePath';
 import { isHubSource, sourceName, sourcesOf } from '../../shared/datasetSources';
 import type { Recipe } from '../../shared/recipe';
-import { asHubSplit, type HubDataset, type HubSplit } from '../hub/hubSplit';
+import { asHubDataset, type HubDataset } from '../hub/hubSplit';
 import { readRecipe } from '../recipe/recipeDatasets';
 
 /** What a Data page shows. */
 export interface DataSubject {
   readonly file: string;
-  /** The folder or dataset of the hub that the file is of, as JSON of a `HubSplit`; null: none. */
+  /** The folder or dataset of the hub that it is of, as JSON of a `HubDataset`; null: none. */
   readonly source: string | null;
   /** The recipe whose settings rows are read with; null: the usual ones. */
   readonly recipe: string | null;
@@ -19,15 +19,16 @@ export interface DataSubject {
 }
 
 /** The folder or dataset of the hub that a file is of; undefined: none. */
-const sourceOf = ({ source }: Pick<DataSubject, 'source'>): HubSplit | undefined =>
-  source === null ? undefined : asHubSplit(parseJson(source));
+const sourceOf = ({ source }: Pick<DataSubject, 'source'>): HubDataset | undefined =>
+  source === null ? undefined : asHubDataset(parseJson(source));
 
 /** The dataset as Train Adapter takes it. */
 export function datasetOf(subject: DataSubject): vscode.Uri | HubDataset {
+  const { file } = subject;
   const source = sourceOf(subject);
   return source && isHubSource(source.path)
-    ? { ...source, files: [subject.file] }
-    : vscode.Uri.file(source?.path ?? subject.file);
+    ? { ...source, files: [file, ...source.files.filter((own) => own !== file)] }
+    : vscode.Uri.file(source?.path ?? file);
 }
 
 /** How rows are read, and whose tokens are counted. */

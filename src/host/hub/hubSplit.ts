@@ -18,8 +18,7 @@ export type HubSplit = Readonly<v.InferOutput<typeof HubSplitSchema>>;
 /** A split of a dataset of the hub, and its files on this disk. */
 export type HubDataset = Readonly<v.InferOutput<typeof HubDatasetSchema>>;
 
-/** These return undefined for values that do not fit. */
-export const asHubSplit = parsed(HubSplitSchema);
+/** Undefined for a value that does not fit. */
 export const asHubDataset = parsed(HubDatasetSchema);
 
 const TYPED_NAME =
