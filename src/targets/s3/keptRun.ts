@@ -18,6 +18,8 @@ import {
 
 const MANIFEST = 'files.json';
 const ATTEMPT = /^(\d{4})\//;
+/** Reserves a folder until there is a list in it. */
+const MARK = Buffer.from('This folder belongs to a job that has kept nothing yet.\n');
 
 /** A run in a bucket, and which job has written it there. */
 export interface KeptAttempt {
@@ -99,6 +101,19 @@ export class KeptRun {
         await output.close();
       }
     }
+  }
+
+  /** Gives a new job its number: its folder is there from now on, so that no other job takes it. */
+  async reserve(signal: AbortSignal): Promise<number> {
+    const [last = 0] = await this.attempts(signal);
+    const attempt = last + 1;
+    await this.putPart(attempt, MARK, signal);
+    return attempt;
+  }
+
+  /** Removes what has reserved the folder of a job, which has a list now. */
+  async removeMark(attempt: number, signal: AbortSignal): Promise<void> {
+    await this.removePart(attempt, { sha256: hashOf(MARK), size: MARK.length }, signal);
   }
 
   /** Stores a part. */

@@ -38,10 +38,7 @@ async function restore(kept: KeptRun, { run, resume }: Restoring): Promise<void>
   if (latest !== null && !resume)
     throw new LoraError('target', 'A run with this id is in the bucket already.');
   if (latest !== null) await kept.restore(latest, run, never);
-  const [last = 0] = await kept.attempts(never);
-  const attempt = last + 1;
-  // its own folder, which no other job writes
-  await kept.removePart(attempt, await kept.putPart(attempt, Buffer.from('\n'), never), never);
+  const attempt = await kept.reserve(never);
   say(JSON.stringify({ attempt, root: latest?.manifest.root ?? null }));
 }
 

@@ -180,7 +180,10 @@ export class RunKeeper {
   /** Removes what no file has any more, and what earlier jobs kept. */
   private async clean(files: readonly KeptFile[], signal: AbortSignal): Promise<void> {
     const { attempt } = this.folder;
-    if (this.isFirst) await this.kept.removeBefore(attempt, signal);
+    if (this.isFirst) {
+      await this.kept.removeMark(attempt, signal);
+      await this.kept.removeBefore(attempt, signal);
+    }
     this.isFirst = false;
     this.known.clear();
     for (const file of files) this.known.set(file.path, file);

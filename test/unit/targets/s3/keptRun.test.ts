@@ -167,6 +167,17 @@ describe('a run that is kept in a bucket', () => {
     await expect(keeperOf(kept, run).keep(signal, true)).rejects.toThrow('still change');
   });
 
+  it('gives each job a place of its own, also before the job before has kept anything', async () => {
+    const { store, kept } = await newKept();
+    expect([await kept.reserve(signal), await kept.reserve(signal)]).toEqual([1, 2]);
+    expect(await kept.latest(signal)).toBeNull();
+    const { run, write } = newRun();
+    write('run.json', 'content');
+    await keeperOf(kept, run, 2).keep(signal);
+    // the list and the part
+    expect(store.objects.size).toBe(2);
+  });
+
   it('stays as it was when storing breaks off', async () => {
     const { store, kept } = await newKept();
     const { run, write } = newRun();
