@@ -7,6 +7,7 @@ export const tableRow = (name, r, loss, { tags = [], sweep = '' } = {}) => ({
     r,
     alpha: 2 * r,
     loss,
+    score: null,
     validation: loss,
     training: loss + 0.1,
     steps: 114,
@@ -18,6 +19,7 @@ export const tableRow = (name, r, loss, { tags = [], sweep = '' } = {}) => ({
   },
   texts: {
     state: 'Completed',
+    metric: '',
     base: 'SmolLM2-135M-Instruct',
     dataset: 'train.jsonl',
     recipe: 'lora.json',
