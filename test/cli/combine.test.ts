@@ -124,7 +124,7 @@ it('adapters that cannot be combined are refused, with a fix', async () => {
     /DoRA adapters.*Merge them one after the other/,
   );
   expect(await refusal('--adapter', whole, '--adapter', whole, '--type', 'cat')).toMatch(
-    /trained in full/,
+    /trained beside LoRA \(modules_to_save, biases, trainable_token_indices\) cannot be added/,
   );
   expect(await refusal('--adapter', plain, '--type', 'cat', '--rank', '2')).toMatch(
     /--rank needs --type svd/,
