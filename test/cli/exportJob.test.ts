@@ -64,6 +64,6 @@ describe('an exported job', () => {
     expect(existsSync(output)).toBe(false);
     const without = await cli('targets', 'export', faulty, '--output', output);
     expect(without.code).toBe(2);
-    expect(without.stderr).toMatch(/--as is missing\./);
+    expect(without.stderr).toMatch(/--output needs --as\./);
   });
 });

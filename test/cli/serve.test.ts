@@ -59,7 +59,7 @@ it('keeps the base in bf16 on request, like generate, and refuses an unknown dty
   expect([refused.code, refused.stderr]).toEqual([
     2,
     expect.stringContaining(
-      '--base-dtype must be one of auto, float32, bfloat16, not "half"',
+      '--base-dtype must be one of auto, float32, bfloat16, quantized, not "half"',
     ) as string,
   ]);
 });
