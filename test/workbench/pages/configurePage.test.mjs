@@ -184,6 +184,8 @@ test('keeps what the user types while costs and recipes arrive', async () => {
       lora_alpha: 12,
     }),
   );
+  // what the field shows when it is focused decides whether it has changed when it is left
+  await eventually(async () => assert.equal(await alpha.inputValue(), '12'));
   await alpha.fill('30');
   await arrives({ ...(await message({ r: 16, lora_alpha: 32 })), applied: 1 });
   assert.deepEqual([await r.inputValue(), await alpha.inputValue()], ['16', '30']);
