@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { MAX_GPU_KINDS, MAX_GROUPS } from '../slurm/slurmText';
 import { MAX_FILES, MAX_JOBS } from '../target';
 
-// What the agent answers. It is as foreign as any other answer of a network: all of it is checked.
+// What the agent answers. All of it is checked, as every answer that comes over a network.
 
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most));
 const size = () => v.pipe(v.number(), v.integer(), v.minValue(0));

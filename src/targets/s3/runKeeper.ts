@@ -177,7 +177,7 @@ export class RunKeeper {
     return part;
   }
 
-  /** Removes what no file has any more, and what earlier jobs kept. */
+  /** Removes the parts that no file consists of now, and what earlier attempts kept. */
   private async clean(files: readonly KeptFile[], signal: AbortSignal): Promise<void> {
     const { attempt } = this.folder;
     if (this.isFirst) {
