@@ -9,8 +9,8 @@ import type {
 } from '../../src/shared/pages/data/protocol';
 import type { DataStringKey } from '../../src/shared/pages/data/strings';
 import type { Page } from '../shared/page';
-import { withRows, type KnownRows, type RowRange } from './model/rows';
-import { SCROLL_START, type Scrolling } from './model/scroll';
+import { SCROLL_START, type RowRange, type Scrolling } from '../shared/scroll';
+import { withRows, type KnownRows } from './model/rows';
 
 export type DatasetMessage = Extract<DataHostMessage, { kind: 'dataset' }>;
 export type ProgressMessage = Extract<DataHostMessage, { kind: 'progress' }>;

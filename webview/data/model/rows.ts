@@ -1,4 +1,5 @@
 import type { DataRow } from '../../../src/shared/pages/data/protocol';
+import type { RowRange } from '../../shared/scroll';
 
 /** Rows that the host is asked for at once, and that it answers at most. */
 export const ROWS_AT_ONCE = 50;
@@ -9,12 +10,6 @@ const MOST_KEPT = 1_000;
 
 /** Rows of a view by their places in it. */
 export type KnownRows = ReadonlyMap<number, DataRow>;
-
-/** Some rows that follow each other. */
-export interface RowRange {
-  readonly from: number;
-  readonly count: number;
-}
 
 /** The rows that must be asked for to show some; null: all are known. */
 export function missingRows(
@@ -44,22 +39,4 @@ export function withRows(known: KnownRows, from: number, rows: readonly DataRow[
   if (all.size <= MOST_KEPT) return all;
   const near = [...all].sort(([a], [b]) => Math.abs(a - from) - Math.abs(b - from));
   return new Map(near.slice(0, MOST_KEPT / 2));
-}
-
-/** The place that a key moves to from another one; null: it is no key of the grid. */
-export function placeAfterKey(
-  key: string,
-  place: number,
-  { total, page }: { readonly total: number; readonly page: number },
-): number | null {
-  const steps: Readonly<Record<string, number>> = {
-    ArrowDown: 1,
-    ArrowUp: -1,
-    PageDown: page,
-    PageUp: -page,
-    Home: -Infinity,
-    End: Infinity,
-  };
-  const step = steps[key];
-  return step === undefined ? null : Math.max(0, Math.min(total - 1, place + step));
 }

@@ -2,8 +2,15 @@ import { nothing, type TemplateResult } from 'lit-html';
 import { ref } from 'lit-html/directives/ref.js';
 import type { DataRow } from '../../../src/shared/pages/data/protocol';
 import { html } from '../../shared/html';
-import { missingRows, placeAfterKey, type RowRange } from '../model/rows';
-import { barHeight, scrolledTo, scrollingAt, type Extent } from '../model/scroll';
+import {
+  barHeight,
+  placeAfterKey,
+  scrolledTo,
+  scrollingAt,
+  type Extent,
+  type RowRange,
+} from '../../shared/scroll';
+import { missingRows } from '../model/rows';
 import type { DataPage, DataState, DatasetMessage } from '../state';
 
 /** As in data.css. */

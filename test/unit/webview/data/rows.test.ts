@@ -1,11 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { DataRow } from '../../../../src/shared/pages/data/protocol';
-import {
-  missingRows,
-  placeAfterKey,
-  withRows,
-  type KnownRows,
-} from '../../../../webview/data/model/rows';
+import { missingRows, withRows, type KnownRows } from '../../../../webview/data/model/rows';
 
 const row = (place: number): DataRow => ({
   row: place,
@@ -54,13 +49,4 @@ test('rows that are far away are forgotten', () => {
   expect(rows.size).toBeLessThanOrEqual(1000);
   expect(rows.has(2990)).toBe(true);
   expect(rows.has(0)).toBe(false);
-});
-
-test('keys move within the rows', () => {
-  const grid = { total: 100, page: 10 };
-  const moved = ['ArrowDown', 'ArrowUp', 'PageDown', 'PageUp', 'Home', 'End', 'x'].map((key) =>
-    placeAfterKey(key, 5, grid),
-  );
-  expect(moved).toEqual([6, 4, 15, 0, 0, 99, null]);
-  expect(placeAfterKey('End', 0, { total: 0, page: 1 })).toBe(0);
 });

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import {
   barHeight,
+  placeAfterKey,
   SCROLL_START,
   scrolledTo,
   scrollingAt,
-} from '../../../../webview/data/model/scroll';
+} from '../../../webview/shared/scroll';
 
 const SMALL = { whole: 10_000, visible: 500 };
 const LARGE = { whole: 46_000_000, visible: 500 };
@@ -43,4 +44,13 @@ describe('a larger grid', () => {
       expect(place.bar).toBeLessThanOrEqual(8_000_000 - 500);
     }
   });
+});
+
+test('keys move within the rows', () => {
+  const grid = { total: 100, page: 10 };
+  const moved = ['ArrowDown', 'ArrowUp', 'PageDown', 'PageUp', 'Home', 'End', 'x'].map((key) =>
+    placeAfterKey(key, 5, grid),
+  );
+  expect(moved).toEqual([6, 4, 15, 0, 0, 99, null]);
+  expect(placeAfterKey('End', 0, { total: 0, page: 1 })).toBe(0);
 });

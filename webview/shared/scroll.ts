@@ -47,3 +47,27 @@ export function scrollingAt(top: number, extent: Extent): Scrolling {
 
 const within = (top: number, { whole, visible }: Extent): number =>
   Math.max(0, Math.min(top, whole - visible));
+
+/** Some rows that follow each other. */
+export interface RowRange {
+  readonly from: number;
+  readonly count: number;
+}
+
+/** The place that a key moves to from another one; null: it is no key of the grid. */
+export function placeAfterKey(
+  key: string,
+  place: number,
+  { total, page }: { readonly total: number; readonly page: number },
+): number | null {
+  const steps: Readonly<Record<string, number>> = {
+    ArrowDown: 1,
+    ArrowUp: -1,
+    PageDown: page,
+    PageUp: -page,
+    Home: -Infinity,
+    End: Infinity,
+  };
+  const step = steps[key];
+  return step === undefined ? null : Math.max(0, Math.min(total - 1, place + step));
+}
