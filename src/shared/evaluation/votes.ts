@@ -20,7 +20,7 @@ export type Vote = v.InferOutput<typeof VoteSchema>;
 /** A line of votes.jsonl; undefined if it is not valid. */
 export const asVote = parsed(VoteSchema);
 
-/** The votes that count: the last one on each row and pair of columns, whichever was on the left. */
+/** The votes that count: the last one on each row and pair of columns, in either order. */
 export function lastVotes(votes: readonly Vote[]): readonly Vote[] {
   const last = new Map<string, Vote>();
   for (const vote of votes)
