@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { installPackages, packagesFolder } from './packages.mjs';
 
-const FRAME_MS = 120;
+const FRAME_MS = 240;
 const LAST_FRAME_MS = 2_500;
 const WIDTH = 1_080;
 

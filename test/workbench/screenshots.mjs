@@ -12,13 +12,15 @@ import { installWorkbench, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const RANKS = [1, 4, 8];
 const onlyAnimation = process.argv[2] === 'demo';
-const images = path.join(root, 'media', 'images');
+const pictures = path.join(root, 'docs', 'images');
+// the README is in the package, the guide is not
+const animationFile = path.join(root, 'media', 'images', 'demo.webp');
 const workspace = path.join(tmpdir(), 'git-commands');
 
 /** A copy of the example with the real model, and its recipe. */
 async function makeExample() {
   rmSync(workspace, { recursive: true, force: true });
-  mkdirSync(images, { recursive: true });
+  mkdirSync(pictures, { recursive: true });
   cpSync(path.join(root, 'examples', 'git-commands'), workspace, { recursive: true });
   const base = path.join(workspace, 'SmolLM2-135M-Instruct.gguf');
   cpSync(await smollm2Path(console.log), base);
@@ -72,8 +74,8 @@ async function openWorkbench() {
     closeEditors: () => d.runCommand(page, 'View: Close All Editors'),
     async save(name) {
       await page.mouse.move(700, 4);
-      await d.screenshot(page, path.join(images, `${name}.png`));
-      console.log(`media/images/${name}.png`);
+      await d.screenshot(page, path.join(pictures, `${name}.png`));
+      console.log(`docs/images/${name}.png`);
     },
     async close() {
       await browser.close();
@@ -92,7 +94,7 @@ async function animateRun({ page, content, closeEditors }) {
   await d.runCommand(page, 'LoRA: Run Recipe');
   await content().locator('.chart-loss canvas').waitFor();
   await d.runCommand(page, 'View: Close Other Editors in Group');
-  const animation = record(page, path.join(images, 'demo.webp'), 1_000);
+  const animation = record(page, animationFile, 2_000);
   await until(() => completed() > before, 'the end of the run', 600);
   await animation.stop();
   console.log('media/images/demo.webp');
