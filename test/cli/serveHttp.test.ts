@@ -34,8 +34,11 @@ async function generated(prompt: string, ...own: readonly string[]): Promise<str
     prompt,
     ...settings,
   );
-  return (JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { text: string }).text;
+  return lastLine<{ text: string }>(stdout).text;
 }
+
+/** The result of a command: warnings stand before it. */
+const lastLine = <T>(stdout: string): T => JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as T;
 
 const greedyFor = (max_tokens: number) => ({ temperature: 0, max_tokens });
 const greedy = greedyFor(12);
@@ -187,6 +190,81 @@ describe('lora serve --http', () => {
     );
   });
 });
+
+describe('reranking', () => {
+  const bert = path.join(fixtures, 'bert/base');
+  const reranker = path.join(fixtures, 'rerankers/bert-MSELoss/final');
+  const documents = ['the old mill', 'a cat', 'the river by the old mill, and a cat', 'the cat'];
+  const post = async (further: object) => {
+    const { url } = await served!.ready;
+    const response = await fetch(`${url}/rerank`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'base+final', query: 'the mill', documents, ...further }),
+    });
+    return { status: response.status, answer: (await response.json()) as Reranked };
+  };
+
+  it('gives the numbers of lora rerank', async () => {
+    const texts = documents.flatMap((text) => ['--document', text]);
+    const model = ['--base', bert, '--adapter', reranker];
+    const { stdout } = await cli('rerank', ...model, '--query', 'the mill', ...texts, '--json');
+    const wanted = lastLine<{ documents: { index: number; score: number }[] }>(stdout).documents;
+    served = new ServedHttp(model);
+    const { status, answer } = await post({});
+    expect(status).toBe(200);
+    expect(answer.results).toEqual(
+      wanted.map(({ index, score }) => ({ index, relevance_score: score })),
+    );
+    const some = [documents[0], { text: documents[3] }];
+    const first = await post({ documents: some, top_n: 1, return_documents: true });
+    const { index, document } = first.answer.results[0]!;
+    expect(first.answer.results).toHaveLength(1);
+    expect(document).toEqual({ text: [documents[0], documents[3]][index] });
+    for (const [further, message] of [
+      [{ model: 'base' }, 'The model "base" names classes: ranking documents needs a head'],
+      [{ documents: [] }, '"documents" must be a list of 1 to 2048 texts.'],
+      [{ documents: [5] }, '"documents.0" must be a text'],
+      [{ documents: [{ text: 'a', title: 'b' }] }, '"documents.0.title" is not supported.'],
+      [{ documents: ['the '.repeat(9999)] }, 'tokens with the query, but the model reads'],
+      [{ documents: ['\ud800'] }, 'half of a surrogate pair'],
+      [{ query: '' }, '"query"'],
+      [{ top_n: 0 }, '"top_n"'],
+      [{ rank_fields: ['a'] }, '"rank_fields" is not supported.'],
+    ] as const) {
+      const refused = await post(further);
+      expect(refused).toMatchObject({ status: 400 });
+      expect(refused.answer.error!.message).toContain(message);
+    }
+    const openai = await served.client();
+    await expect(openai.completions.create({ model: 'base+final', prompt: 'a' })).rejects.toThrow(
+      'The model "base+final" rates documents: it writes no text.',
+    );
+  });
+
+  it('is refused before the start where neither the base nor an adapter is for it', async () => {
+    const { code, stderr } = await cli('serve', '--base', bert, '--http', '--port', '0');
+    expect([code, stderr]).toEqual([1, expect.stringContaining('cannot be served') as string]);
+  });
+
+  it('works by an adapter of a base that writes text, beside it', async () => {
+    const llama = path.join(fixtures, 'rerankers/llama-RankNetLoss/final');
+    const openai = await serving('--adapter', llama).client();
+    const { answer } = await post({});
+    expect(answer.results.map(({ index }) => index).sort()).toEqual([0, 1, 2, 3]);
+    const { choices } = await openai.completions.create({ model: 'base', prompt: 'a', ...greedy });
+    expect(choices[0]!.text).toBe(await generated('a'));
+  });
+});
+
+interface Reranked {
+  readonly results: readonly {
+    readonly index: number;
+    readonly relevance_score: number;
+    readonly document?: { readonly text: string };
+  }[];
+  readonly error?: { readonly message: string };
+}
 
 describe('the server of the editor', () => {
   const starting = (own: string) => {

@@ -1,6 +1,6 @@
 import type { GenerationEnd, GenerationRequest } from '../../src/engine/serve/batchScheduler';
-import type { Answering } from '../../src/engine/serve/http/complete';
-import { startServer, type HttpServer } from '../../src/engine/serve/http/server';
+import { RequestQueue } from '../../src/engine/serve/http/requestQueue';
+import { startServer, type Answers, type HttpServer } from '../../src/engine/serve/http/server';
 import type { Tokenizer } from '../../src/data/tokenizer/tokenizer';
 import { smallTokenizer } from './datasets';
 
@@ -64,7 +64,13 @@ export async function serveText(
   const tokenizer = smallTokenizer({ chat_template });
   const writer = new WritesText(tokenizer, text);
   const server = await startServer({ host: '127.0.0.1', token }, 0);
-  const models: Answering['models'] = { tokenizer, checkMix: () => undefined };
-  server.open({ kind: 'text', models, names: ['a', 'b'], scheduler: writer });
+  const models: Answers['models'] = {
+    tokenizer,
+    checkMix: () => undefined,
+    purposeOf: () => 'text',
+    mixed: () => Promise.reject(new Error('There is no model.')),
+  };
+  const queue = new RequestQueue(1);
+  server.open({ models, names: ['a', 'b'], scheduler: writer, queue });
   return { server, writer };
 }

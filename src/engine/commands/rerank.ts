@@ -1,14 +1,10 @@
 import { dataToolsOf } from '../../data/dataset/dataTools';
-import type { DataTools } from '../../data/dataset/prepare';
-import { ProblemCollector, throwErrors } from '../../data/dataset/problems';
-import { collate, paddingId } from '../../data/examples/batch';
-import type { RankingExample } from '../../data/examples/example';
-import { taskTokenizer } from '../../data/tasks/tokenizeTaskRows';
 import { fileErrorReason } from '../../common/fileStatus';
 import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import type { BaseModel } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
 import { withModel, type LoadedModel } from '../model/openModel';
+import { rateDocuments, readDocuments, type DocumentQuestion } from '../model/rateDocuments';
 import { defineCommand, form } from './command';
 import { adaptersOption, baseOption, partialOption } from './commonOptions';
 import { printResult } from './context';
@@ -71,26 +67,14 @@ async function readLines(file: string): Promise<string[]> {
   return text.split(/\r?\n/).filter((line) => line.trim() !== '');
 }
 
-interface Question {
-  readonly query: string;
-  readonly texts: readonly string[];
-  readonly max_length: number;
-}
-
-const DOCUMENTS_PER_BATCH = 16;
-
 /** The outputs of a model for each text. @throws LoraError('base') unless it has just one */
-async function rate({ base, model, labels }: LoadedModel, question: Question): Promise<number[]> {
+async function rate(
+  { base, model, labels }: LoadedModel,
+  question: DocumentQuestion,
+): Promise<number[]> {
   if (labels?.names.length !== 1) throw noReranker(base);
   const tools = await dataToolsOf(base);
-  const examples = examplesOf(tools, question, base.path);
-  const padId = paddingId(tools.tokenizer, tools.vocab_size);
-  const scores: number[] = [];
-  for (let i = 0; i < examples.length; i += DOCUMENTS_PER_BATCH) {
-    const batch = collate(examples.slice(i, i + DOCUMENTS_PER_BATCH), padId);
-    scores.push(...(await model.logits(batch)));
-  }
-  return scores;
+  return rateDocuments(model, tools, readDocuments(tools, question, base.path));
 }
 
 const noReranker = (base: BaseModel): LoraError =>
@@ -98,25 +82,3 @@ const noReranker = (base: BaseModel): LoraError =>
     place: { file: base.path },
     fix: 'Add an adapter that was trained for the task reranker (--adapter).',
   });
-
-/** `file`: what a text that the model has no tokens for is reported of. */
-function examplesOf(
-  { max_positions, ...tools }: DataTools,
-  { query, texts, max_length }: Question,
-  file: string,
-): RankingExample[] {
-  const problems = new ProblemCollector(file);
-  const rows = taskTokenizer(problems, {
-    ...tools,
-    labels: null,
-    image_length: 1,
-    max_length: Math.min(max_length, max_positions),
-    ranking_loss: 'MSELoss',
-  });
-  const examples = texts.map((text, i) => {
-    const row = { documents: [text], scores: [0], isList: false };
-    return rows.add({ kind: 'ranking', line: i + 1, query, ...row })?.example;
-  });
-  throwErrors(problems.problems());
-  return examples as RankingExample[];
-}

@@ -1,9 +1,8 @@
 import { BatchScheduler } from '../serve/batchScheduler';
 import { isLoopback } from '../serve/http/access';
-import type { Answering } from '../serve/http/complete';
-import { RequestQueue, type Embedding } from '../serve/http/embeddings';
 import { adapterNames, modelIds } from '../serve/http/modelNames';
-import { startServer } from '../serve/http/server';
+import { RequestQueue } from '../serve/http/requestQueue';
+import { startServer, type Answers } from '../serve/http/server';
 import { ServedModels } from '../serve/servedModels';
 import { EXIT_STOPPED, listenToStopSignals, REQUESTS_TO_END } from '../stopSignal';
 import { form } from './command';
@@ -73,13 +72,13 @@ export const serveHttpForm = form({
         {
           base_dtype: options['base-dtype'],
           partial: options.partial,
-          embeddings: true,
+          purposes: ['text', 'embedding', 'rating'],
           chat_template_kwargs: options['chat-template-kwargs'],
           onProgress: (fraction) => emit({ kind: 'progress', fraction }),
         },
       );
       const names = adapterNames(adapter);
-      server.open(answeringOf(models, names, options));
+      server.open(answersOf(models, names, options));
       const stop = listenToStopSignals(REQUESTS_TO_END, context.note);
       const url = `${server.url}/v1`;
       emit({ kind: 'ready', url, models: modelIds(names), device: models.device });
@@ -102,20 +101,15 @@ interface Bounds {
   readonly 'cache-mb': number;
 }
 
-/** What answers requests: the base writes text, or gives embeddings. */
-function answeringOf(
+/** What answers requests. */
+function answersOf(
   models: ServedModels,
   names: readonly string[],
   { parallel, waiting, 'cache-mb': cache }: Bounds,
-): Answering | Embedding {
-  if (models.spec.head.kind === 'pooled')
-    return { kind: 'embedding', models, names, queue: new RequestQueue(1 + waiting) };
-  const scheduler = new BatchScheduler(models, {
-    sequences: parallel,
-    waiting,
-    kept_bytes: cache * 1e6,
-  });
-  return { kind: 'text', models, names, scheduler };
+): Answers {
+  const limits = { sequences: parallel, waiting, kept_bytes: cache * 1e6 };
+  const scheduler = new BatchScheduler(models, limits);
+  return { models, names, scheduler, queue: new RequestQueue(1 + waiting) };
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>

@@ -2,18 +2,29 @@ import { createTokenizer, type TokenizerOptions } from '../../data/tokenizer/cre
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { readAnyAdapter } from '../../formats/adapterFormat';
 import type { Spec } from '../../formats/architecture/spec';
+import type { BaseModel } from '../../formats/baseModel';
 import type { FitOptions } from '../../formats/peft/againstBase';
+import { readAdapterTask } from '../../formats/peft/task';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
-import { openModel, type ModelPaths, type OpenOptions } from '../model/openModel';
+import { baseOptionsOf, openModel, type ModelPaths, type OpenOptions } from '../model/openModel';
 import type { RuntimeContext } from '../useRuntime';
 
 /** How the models are opened, and what chat templates get. */
 interface ServeOptions extends OpenOptions, TokenizerOptions {
-  /** Whether the base may also be one for embeddings. */
-  readonly embeddings?: boolean;
+  /** What models may be for; by default text alone. */
+  readonly purposes?: readonly Purpose[];
 }
+
+/** What a model is for: it writes text, gives embeddings, rates documents, or names classes. */
+export type Purpose = 'text' | 'embedding' | 'rating' | 'classes';
+
+const purposeOf = ({ head }: Spec): Purpose => {
+  if (head.kind === 'lm') return 'text';
+  if (head.kind === 'pooled') return 'embedding';
+  return head.pool !== 'none' && head.output.out_features === 1 ? 'rating' : 'classes';
+};
 
 /** The adapters of an answer, by their indices, each with its scale. */
 export type AdapterMix = readonly { readonly adapter: number; readonly scale: number }[];
@@ -22,10 +33,10 @@ export type AdapterMix = readonly { readonly adapter: number; readonly scale: nu
 export interface ServedModel {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
+  readonly base: BaseModel;
 }
 
 interface OpenedServedModel extends ServedModel {
-  readonly spec: Spec;
   readonly device: string;
   readonly close: () => Promise<void>;
 }
@@ -34,6 +45,8 @@ interface OpenedServedModel extends ServedModel {
 interface SharedModel extends OpenedServedModel {
   /** Indices of these adapters among all, in the order of their scales. */
   readonly adapters: readonly number[];
+  /** What the other adapters make of the base. */
+  readonly others: ReadonlyMap<number, Purpose>;
 }
 
 /**
@@ -54,20 +67,23 @@ export class ServedModels {
   /**
    * Loads the base and the adapters that share it. The caller closes them.
    *
-   * @throws LoraError, also when the base cannot generate text
+   * @throws LoraError, also when neither the base nor an adapter is for one of `purposes`
    */
   static async open(
     paths: ModelPaths,
     context: RuntimeContext,
     options: ServeOptions,
   ): Promise<ServedModels> {
-    const adapters = await indicesOfSharing(paths, { partial: options.partial });
+    const others = await purposesOfOthers(paths, { partial: options.partial });
+    const adapters = [...paths.adapters.keys()].filter((index) => !others.has(index));
+    const { purposes = ['text'] } = options;
+    const isOfUse = [...others.values()].some((own) => purposes.includes(own));
     const opened = await openServedModel(
       { base: paths.base, adapters: adapters.map((index) => paths.adapters[index]!) },
       context,
-      options,
+      { ...options, purposes: isOfUse ? [...purposes, 'classes'] : purposes },
     );
-    return new ServedModels(paths, context, options, { ...opened, adapters });
+    return new ServedModels(paths, context, options, { ...opened, adapters, others });
   }
 
   /** The base's tokenizer. */
@@ -75,8 +91,10 @@ export class ServedModels {
     return this.shared.tokenizer;
   }
 
-  get spec(): Spec {
-    return this.shared.spec;
+  /** What the model with these adapters is for. */
+  purposeOf([first]: AdapterMix): Purpose {
+    const { others, base } = this.shared;
+    return (first && others.get(first.adapter)) ?? purposeOf(base.spec);
   }
 
   /** For the user: "CPU", or "CPU, bf16". */
@@ -144,20 +162,25 @@ export class ServedModels {
   }
 }
 
-async function indicesOfSharing(paths: ModelPaths, fit: FitOptions): Promise<readonly number[]> {
-  const indices: number[] = [];
+/** What the adapters that cannot share the base make of it, by their indices. */
+async function purposesOfOthers(
+  paths: ModelPaths,
+  fit: FitOptions,
+): Promise<ReadonlyMap<number, Purpose>> {
+  const purposes = new Map<number, Purpose>();
   for (const [index, folder] of paths.adapters.entries()) {
-    const base = await openBaseUnder(paths.base, folder);
+    const trained = baseOptionsOf(await readAdapterTask(folder));
+    const base = await openBaseUnder(paths.base, folder, trained);
     try {
       const { adapter } = await readAnyAdapter(folder, base, fit);
       const isDora = adapter.modules.some((module) => module.magnitude);
       const isWhole = adapter.trained.length > 0 || base.replaced.size > 0;
-      if (!isWhole && !isDora) indices.push(index);
+      if (isWhole || isDora) purposes.set(index, purposeOf(base.spec));
     } finally {
       await base.close();
     }
   }
-  return indices;
+  return purposes;
 }
 
 async function openServedModel(
@@ -167,13 +190,16 @@ async function openServedModel(
 ): Promise<OpenedServedModel> {
   const { base, model, close, device } = await openModel(paths, context, options);
   try {
-    const { spec } = base;
-    if (spec.head.kind !== 'lm' && !(options.embeddings && spec.head.kind === 'pooled'))
-      throw new LoraError('base', `A model for the task ${spec.task} cannot generate text.`, {
-        place: { file: paths.base },
-      });
+    const { task, embedding } = base.spec;
+    const { purposes = ['text'] } = options;
+    if (embedding.kind !== 'tokens' || !purposes.includes(purposeOf(base.spec)))
+      throw new LoraError(
+        'base',
+        `A model for the task ${task} cannot ${purposes.length > 1 ? 'be served' : 'generate text'}.`,
+        { place: { file: paths.base } },
+      );
     const tokenizer = createTokenizer(await base.readTokenizer(), options);
-    return { model, tokenizer, spec, device, close };
+    return { model, tokenizer, base, device, close };
   } catch (error) {
     await close();
     throw error;

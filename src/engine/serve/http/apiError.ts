@@ -27,7 +27,7 @@ export class ApiError extends Error {
       });
     const { area, message, fix } = LoraError.from(error, 'engine');
     if (area === 'cancelled') return new ApiError(503, message, { code: 'server_shutting_down' });
-    const isOfRequest = area === 'usage' || area === 'tokenizer';
+    const isOfRequest = area === 'usage' || area === 'tokenizer' || area === 'dataset';
     return new ApiError(isOfRequest ? 400 : 500, [message, fix].filter(Boolean).join(' '));
   }
 

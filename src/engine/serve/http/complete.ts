@@ -7,11 +7,11 @@ import type {
   TokenConstraint,
 } from '../batchScheduler';
 import { TokenMask } from '../json/tokenMask';
-import type { ServedModels } from '../servedModels';
+import type { AdapterMix, ServedModels } from '../servedModels';
 import { chatReader, textReader, type AnswerReader } from './answerReaders';
 import { AnswerStream } from './answerStream';
 import { ApiError, badField } from './apiError';
-import { mixOf } from './modelNames';
+import { mixFor, type NamedModels } from './modelUse';
 import type { ChatRequest, TextRequest } from './requests';
 import type { RequestSettings } from './settings';
 import {
@@ -24,17 +24,15 @@ import {
 } from './shapes';
 
 /** What answers requests for text. */
-export interface Answering {
-  readonly kind: 'text';
-  readonly models: Pick<ServedModels, 'tokenizer' | 'checkMix'>;
-  /** Of the adapters, in their order. */
-  readonly names: readonly string[];
+export interface Answering extends NamedModels {
+  readonly models: Pick<ServedModels, 'tokenizer' | 'checkMix' | 'purposeOf'>;
   readonly scheduler: Pick<BatchScheduler, 'generate' | 'close'>;
 }
 
 /** A request that is ready to be written. */
 export interface PreparedRequest {
   readonly settings: RequestSettings;
+  readonly mix: AdapterMix;
   readonly tokens: PromptTokens;
   readonly constraint: TokenConstraint | null;
   readonly read: AnswerReader;
@@ -43,9 +41,11 @@ export interface PreparedRequest {
 
 /** @throws ApiError, LoraError */
 export function prepareChat(
-  { models: { tokenizer } }: Answering,
+  answering: Answering,
   { settings, chat, mayCall, grammar }: ChatRequest,
 ): PreparedRequest {
+  const mix = mixFor(answering, settings.model, 'text');
+  const { tokenizer } = answering.models;
   if (!tokenizer.has_chat_template)
     throw new ApiError(400, 'The base has no chat template: use /v1/completions.');
   const { messages, variables = {} } = chat;
@@ -57,6 +57,7 @@ export function prepareChat(
   }
   return {
     settings,
+    mix,
     tokens: { input_ids, stop_ids: stopIds(tokenizer, variables) },
     constraint: grammar && new TokenMask(tokenizer, grammar.start),
     read: chatReader(tokenizer, variables, mayCall),
@@ -66,11 +67,14 @@ export function prepareChat(
 
 /** @throws ApiError, LoraError */
 export function prepareText(
-  { models: { tokenizer } }: Answering,
+  answering: Answering,
   { settings, prompt }: TextRequest,
 ): PreparedRequest {
+  const mix = mixFor(answering, settings.model, 'text');
+  const { tokenizer } = answering.models;
   return {
     settings,
+    mix,
     tokens: { input_ids: textIds(tokenizer, prompt), stop_ids: stopIds(tokenizer) },
     constraint: null,
     read: textReader(tokenizer),
@@ -103,13 +107,11 @@ export interface WrittenAnswer {
 
 /** Writes an answer; null if its receiver is gone. @throws ApiError, LoraError */
 export async function complete(
-  { names, models, scheduler }: Answering,
-  { settings, tokens, read, constraint }: PreparedRequest,
+  { scheduler }: Answering,
+  { settings, mix, tokens, read, constraint }: PreparedRequest,
   { onPart, signal }: AnswerReceiver,
 ): Promise<WrittenAnswer | null> {
-  const { model, max_tokens, sampling, top_logprobs } = settings;
-  const mix = mixOf(model, names);
-  models.checkMix(mix);
+  const { max_tokens, sampling, top_logprobs } = settings;
   const stream = new AnswerStream(read, settings.stops);
   const all: TokenChances[] = [];
   let sent = 0;

@@ -5,19 +5,17 @@ import type { Model, ModelInput } from '../../../models/model';
 import { yieldToEventLoop } from '../../../models/ops/ops';
 import type { Tokenizer } from '../../../data/tokenizer/tokenizer';
 import { promptIds } from '../../model/answer';
-import { TooManyRequests } from '../batchScheduler';
 import type { ServedModels } from '../servedModels';
 import { ApiError, badField } from './apiError';
 import { knownFields } from './fields';
-import { mixOf } from './modelNames';
+import { mixFor, type NamedModels } from './modelUse';
+import type { RequestQueue } from './requestQueue';
 import { parseBody } from './requests';
 import { readFields } from './settings';
 
-/** What answers requests for embeddings. */
-export interface Embedding {
-  readonly kind: 'embedding';
-  readonly models: Pick<ServedModels, 'tokenizer' | 'checkMix' | 'mixed' | 'spec'>;
-  readonly names: readonly string[];
+/** What answers requests that need one pass, such as those for embeddings. */
+export interface Encoding extends NamedModels {
+  readonly models: Pick<ServedModels, 'checkMix' | 'purposeOf' | 'mixed'>;
   readonly queue: RequestQueue;
 }
 
@@ -32,49 +30,28 @@ const Schema = v.object({
   dimensions: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
 });
 
-/** Requests one after the other, of which few may wait. */
-export class RequestQueue {
-  private last: Promise<unknown> = Promise.resolve();
-  private size = 0;
-
-  constructor(private most: number) {}
-
-  /** Waits for the requests at work, and takes no more. */
-  async close(): Promise<void> {
-    this.most = 0;
-    await this.last;
-  }
-
-  /** @throws TooManyRequests */
-  run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.size >= this.most)
-      return Promise.reject(new TooManyRequests(`${this.size} requests are waiting already.`));
-    this.size++;
-    const result = this.last.then(work).finally(() => this.size--);
-    this.last = result.catch(() => undefined);
-    return result;
-  }
-}
-
 /** The answer to a request for embeddings. @throws ApiError, LoraError */
 export async function embed(
-  { models, names, queue }: Embedding,
+  encoding: Encoding,
   body: string,
   signal: AbortSignal,
 ): Promise<object> {
   const fields = knownFields(parseBody(body).plain, [...Object.keys(Schema.entries), 'input']);
   const { model: name, encoding_format, dimensions } = readFields(Schema, fields);
-  const texts = inputsOf(fields['input']).map((own) => idsOf(own, models));
-  const mix = mixOf(name, names);
-  models.checkMix(mix);
-  const width = models.spec.hidden_size;
-  if (dimensions !== undefined && dimensions > width)
-    throw badField('dimensions', `must be at most ${width}`);
-  const vectors = await queue.run(async () => {
-    const { model } = await models.mixed(mix);
-    return vectorsOf(model, texts, signal);
+  const inputs = inputsOf(fields['input']);
+  const mix = mixFor(encoding, name, 'embedding');
+  const { vectors, tokens, width } = await encoding.queue.run(async () => {
+    const { model, tokenizer, base } = await encoding.models.mixed(mix);
+    const { hidden_size } = base.spec;
+    if (dimensions !== undefined && dimensions > hidden_size)
+      throw badField('dimensions', `must be at most ${hidden_size}`);
+    const texts = inputs.map((own) => idsOf(own, { tokenizer, spec: base.spec }));
+    return {
+      vectors: await vectorsOf(model, texts, signal),
+      tokens: texts.reduce((sum, { length }) => sum + length, 0),
+      width: hidden_size,
+    };
   });
-  const tokens = texts.reduce((sum, { length }) => sum + length, 0);
   return {
     object: 'list',
     model: name,
@@ -88,6 +65,11 @@ export async function embed(
 }
 
 type Input = string | readonly number[];
+
+/** @throws ApiError where the client waits no more */
+export function refuseGone(signal: AbortSignal): void {
+  if (signal.aborted) throw new ApiError(499, 'The client is gone.');
+}
 
 /** A text, its tokens, or a list of either. */
 function inputsOf(given: unknown): readonly Input[] {
@@ -130,7 +112,7 @@ async function vectorsOf(
   const order = [...texts.keys()].sort((a, b) => texts[a]!.length - texts[b]!.length);
   const vectors = new Array<Float32Array>(texts.length);
   while (order.length > 0) {
-    if (signal.aborted) throw new ApiError(499, 'The client is gone.');
+    refuseGone(signal);
     const longest = texts[order.at(-1)!]!.length;
     const rows = order.splice(-Math.max(1, Math.floor(PASS_TOKENS / longest)));
     const outputs = await model.logits(paddedInput(rows.map((row) => texts[row]!)));

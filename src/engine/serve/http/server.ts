@@ -12,11 +12,12 @@ import {
   type Answering,
   type PreparedRequest,
 } from './complete';
-import { embed, type Embedding } from './embeddings';
+import { embed, type Encoding } from './embeddings';
 import { EventStream } from './eventStream';
 import { mixOf, modelIds } from './modelNames';
 import { readBody } from './readBody';
 import { chatRequest, textRequest } from './requests';
+import { rerank } from './rerank';
 
 /** Bounds of what a client may send and hold. */
 const LIMITS = {
@@ -34,12 +35,15 @@ const MAX_CONNECTIONS = 256;
 /** For a client to take the rest of its answer (ms). */
 const LAST_BYTES_TIMEOUT = 30_000;
 
+/** What answers all requests. */
+export type Answers = Answering & Encoding;
+
 /** A server that runs. */
 export interface HttpServer {
   /** Where it is reached, such as http://127.0.0.1:8000. */
   readonly url: string;
   /** Answers from now on; until then it asks clients to wait. */
-  open(answering: Answering | Embedding): void;
+  open(answers: Answers): void;
   /** Ends answers that are being written, and closes all connections. */
   close(): Promise<void>;
 }
@@ -61,15 +65,15 @@ export async function startServer(access: Access, port: number): Promise<HttpSer
   const name = access.host.includes(':') ? `[${access.host}]` : access.host;
   return {
     url: `http://${name}:${(server.address() as AddressInfo).port}`,
-    open: (answering) => {
-      service = { ...answering, created: Math.floor(Date.now() / 1000) };
+    open: (answers) => {
+      service = { ...answers, created: Math.floor(Date.now() / 1000) };
     },
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve));
-      if (service?.kind === 'text') await service.scheduler.close();
+      await service?.scheduler.close();
       await yieldToEventLoop(); // the last answers say that the server is ending
       server.closeAllConnections();
-      if (service?.kind === 'embedding') await service.queue.close();
+      await service?.queue.close();
       await closed;
     },
   };
@@ -115,7 +119,7 @@ const MALFORMED: Readonly<Record<string, string>> = {
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 };
 
-type Service = (Answering | Embedding) & { readonly created: number };
+type Service = Answers & { readonly created: number };
 
 async function respond(
   service: Service | null,
@@ -163,25 +167,18 @@ async function route(
   response: ServerResponse,
   events: EventStream,
 ): Promise<void> {
-  const path = (request.url ?? '').split('?')[0]!.replace(/^(?:\/v1)?(?=\/)/, '');
+  const path = (request.url ?? '').split('?')[0]!.replace(/^\/v1(?=\/)/, '');
   const prepare = PREPARED[path];
   if (prepare) {
     requireMethod(request, 'POST', path);
-    const body = await readBody(request);
-    if (service.kind !== 'text')
-      throw new ApiError(400, 'The base is one for embeddings: it writes no text.');
-    await answer(service, prepare(service, body), response, events);
+    await answer(service, prepare(service, await readBody(request)), response, events);
     return;
   }
-  if (path === '/embeddings') {
+  const inOnePass = IN_ONE_PASS[path];
+  if (inOnePass) {
     requireMethod(request, 'POST', path);
     const body = await readBody(request);
-    if (service.kind !== 'embedding')
-      throw new ApiError(
-        400,
-        'The base writes text: embeddings need a base that is made for them.',
-      );
-    sendJson(response, 200, await embed(service, body, goneSignal(response)));
+    sendJson(response, 200, await inOnePass(service, body, goneSignal(response)));
     return;
   }
   const model = /^\/models(?:\/(?<name>.+))?$/.exec(path);
@@ -194,6 +191,12 @@ async function route(
 const PREPARED: Readonly<Record<string, (service: Answering, body: string) => PreparedRequest>> = {
   '/chat/completions': (service, body) => prepareChat(service, chatRequest(body)),
   '/completions': (service, body) => prepareText(service, textRequest(body)),
+};
+
+const IN_ONE_PASS: Readonly<Record<string, typeof embed>> = {
+  '/embeddings': embed,
+  '/rerank': rerank,
+  '/v2/rerank': rerank,
 };
 
 function requireMethod({ method = '' }: IncomingMessage, wanted: string, path: string): void {
