@@ -185,7 +185,7 @@ async function loadHead(
 async function loadLmHead(
   loader: WeightLoader,
   transformer: Transformer,
-  { output, tied, softcap }: Extract<HeadSpec, { kind: 'lm' }>,
+  { output, tied, softcap, scale = 1 }: Extract<HeadSpec, { kind: 'lm' }>,
   tokens: WeightTensor | null,
 ): Promise<LmHead> {
   const { embedding } = transformer.spec;
@@ -193,7 +193,7 @@ async function loadLmHead(
     throw new LoraError('base', 'A language model needs tokens.');
   }
   const linear = await loader.lmOutput(output, tied, tokens, embedding.tokens.path);
-  return { output: linear, softcap };
+  return { output: linear, softcap, scale };
 }
 
 /** @throws LoraError('adapter') unless every module is one of the base's, of the same shape. */

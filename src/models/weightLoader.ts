@@ -106,10 +106,12 @@ export class WeightLoader {
         softcap: attention.softcap,
         windowKey: windowKey(attention),
         ropeKey: ropeKey(attention),
+        scale_out: spec.branch_scale ?? 1,
       },
       mlp: {
         norm_in: await this.normOrNull(norms.mlp_in),
         norm_out: await this.normOrNull(norms.mlp_out),
+        scale_out: spec.branch_scale ?? 1,
         ...(await this.mlp(spec.mlp)),
       },
       after_attention: await this.normOrNull(norms.after_attention),
@@ -373,11 +375,12 @@ function queryKeyValueRows(attention: AttentionSpec): LinearRows[] {
   const { qkv, layout, num_heads, num_kv_heads, head_dim, rope } = attention;
   const queries = num_heads * head_dim;
   const keys = num_kv_heads * head_dim;
-  const interleaved = (rows: number) => interleavedRows(rows, head_dim, rope?.rotary_dim ?? 0);
+  const halves = rope?.pairs === 'neighbours' ? 0 : (rope?.rotary_dim ?? 0);
+  const interleaved = (rows: number) => interleavedRows(rows, head_dim, halves);
   const values = Int32Array.from({ length: keys }, (_, i) => i);
   const orders = [interleaved(queries), interleaved(keys), values];
   if (layout === 'separate') {
-    return qkv.map((spec, i) => ({ spec, order: i < 2 && rope ? orders[i]! : null }));
+    return qkv.map((spec, i) => ({ spec, order: i < 2 && halves > 0 ? orders[i]! : null }));
   }
   const offsets = [0, queries, queries + keys];
   const stackedRow = (part: number, row: number) => offsets[part]! + row;

@@ -68,7 +68,21 @@ async function expectSameAsAlone(
 }
 
 describe('several sequences in one pass', () => {
-  it.each(['llama', 'mistral', 'qwen2', 'gemma2', 'gpt2', 'gpt_neox', 'phi3'])(
+  it.each([
+    'llama',
+    'mistral',
+    'qwen2',
+    'gemma2',
+    'gpt2',
+    'gpt_neox',
+    'phi3',
+    'granite',
+    'olmo3',
+    'ministral3',
+    'ernie4_5',
+    'glm4',
+    'exaone4',
+  ])(
     'write the tokens that each writes alone: %s',
     async (family) => {
       const model = await loadFixture(ops, `${family}/base`, null);

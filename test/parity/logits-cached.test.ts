@@ -42,7 +42,18 @@ async function expectSameAsForwardPass(
 }
 
 describe('generation with the KV cache', () => {
-  it.each(['llama', 'llama3', 'mistral', 'qwen2'])(
+  it.each([
+    'llama',
+    'llama3',
+    'mistral',
+    'qwen2',
+    'granite',
+    'olmo3',
+    'ministral3',
+    'ernie4_5',
+    'glm4',
+    'exaone4',
+  ])(
     'chooses the same tokens as a full forward pass: %s',
     async (family) => {
       const model = await loadFixture(ops, `${family}/base`, null);

@@ -32,6 +32,8 @@ FAMILIES = {
                                                               layer_types=["sliding_attention", "full_attention", "sliding_attention"]), LINEAR, 11),
     "olmo2": (tf.Olmo2ForCausalLM, tf.Olmo2Config(**DECODER), LINEAR, 9),
     "smollm3": (tf.SmolLM3ForCausalLM, tf.SmolLM3Config(**DECODER, no_rope_layers=[1, 0]), LINEAR, 9),
+    "seed_oss": (tf.SeedOssForCausalLM, tf.SeedOssConfig(**DECODER, head_dim=12, attention_bias=True, attention_out_bias=True, mlp_bias=True, attention_dropout=0.0, residual_dropout=0.0,
+                                                         rope_parameters=dict(rope_theta=20000.0, rope_type="default")), LINEAR, 9),
     "roberta": (tf.RobertaForSequenceClassification, tf.RobertaConfig(**dict(COMMON, pad_token_id=1, bos_token_id=0), type_vocab_size=1, num_labels=3, hidden_dropout_prob=0.0,
                                                                      attention_probs_dropout_prob=0.0), ["query", "value"], 10),
     "distilbert": (tf.DistilBertForSequenceClassification, tf.DistilBertConfig(vocab_size=VOCAB, dim=32, hidden_dim=48, n_layers=2, n_heads=4, max_position_embeddings=32, num_labels=3,

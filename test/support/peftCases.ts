@@ -37,4 +37,11 @@ export const PEFT_CASES = [
   'rope-longrope-long/lora',
   'dora-gpt2/lora',
   'dora-vit/lora',
+  'granite/attn',
+  'olmo3/all-linear',
+  'ministral3/attn',
+  'ernie4_5/all-linear',
+  'glm4/fused',
+  'exaone4/attn',
+  'seed_oss/lora',
 ];

@@ -19,6 +19,8 @@ interface DecoderHeadOptions {
   readonly tied_by_default?: boolean;
   /** Softcap of the language model's logits; null: none. */
   readonly softcap?: number | null;
+  /** Factor of the language model's logits. */
+  readonly scale?: number;
   /** Path of the layer that classifies tokens. */
   readonly token_classifier?: string;
 }
@@ -36,6 +38,7 @@ export function decoderHead(
     output = 'lm_head',
     tied_by_default = false,
     softcap = null,
+    scale = 1,
     token_classifier = 'score',
   }: DecoderHeadOptions,
 ): HeadSpec {
@@ -52,6 +55,7 @@ export function decoderHead(
     output: linear(output, hidden_size, vocab_size),
     tied: reader.flag('tie_word_embeddings', tied_by_default),
     softcap,
+    ...(scale !== 1 && { scale }),
   };
 }
 

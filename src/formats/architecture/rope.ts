@@ -15,6 +15,8 @@ export interface RopeDefaults {
   readonly partial?: number;
   /** Which of several rope_parameters, by the layer's type. */
   readonly kind?: string;
+  /** The settings of a config that has none. */
+  readonly missing?: Settings;
 }
 
 /**
@@ -24,11 +26,12 @@ export interface RopeDefaults {
  */
 export function readRope(
   reader: ConfigReader,
-  { head_dim, theta = 10_000, partial = 1, kind }: RopeDefaults,
+  { head_dim, theta = 10_000, partial = 1, kind, missing = {} }: RopeDefaults,
 ): RopeSpec {
   const parameters = record(reader.config['rope_parameters']);
   const own = kind === undefined ? parameters : record(parameters[kind] ?? parameters);
-  const settings: Settings = { ...record(reader.config['rope_scaling']), ...own };
+  const given: Settings = { ...record(reader.config['rope_scaling']), ...own };
+  const settings = Object.keys(given).length === 0 ? missing : given;
   const number = (key: string, value: unknown) =>
     positiveOf(value, (what) => reader.bad(key, what));
   const share = number(
@@ -51,7 +54,20 @@ export function readRope(
     ),
     rotary_dim,
     scaling: readScaling(reader, settings, rotary_dim),
+    ...queryGrowth(settings, number),
   };
+}
+
+/** Of Llama 4 and Ministral 3. */
+function queryGrowth(
+  settings: Settings,
+  number: (key: string, value: unknown) => number,
+): Pick<RopeSpec, 'query_growth'> {
+  const beta: unknown = settings['llama_4_scaling_beta'];
+  if (beta === undefined || beta === null || beta === 0) return {};
+  const key = 'original_max_position_embeddings';
+  const length = number(key, settings[key]);
+  return { query_growth: { beta: number('llama_4_scaling_beta', beta), length } };
 }
 
 function readScaling(reader: ConfigReader, settings: Settings, rotary_dim: number): RopeScaling {

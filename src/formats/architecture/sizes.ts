@@ -16,15 +16,21 @@ export interface Sizes {
 }
 
 /**
- * The sizes that all configs have, under any of their names.
+ * The sizes that all configs have, under any of their names; `missing_head_dim`: the family's
+ * head_dim where the config has none.
  *
  * @throws LoraError('base') naming the key.
  */
-export function readSizes(reader: ConfigReader, reads: 'tokens' | 'images' = 'tokens'): Sizes {
+export function readSizes(
+  reader: ConfigReader,
+  reads: 'tokens' | 'images' = 'tokens',
+  missing_head_dim?: number,
+): Sizes {
   const hidden_size = reader.count(['hidden_size', 'n_embd', 'dim']);
   const num_heads = reader.count(['num_attention_heads', 'n_head', 'n_heads']);
   const num_kv_heads = reader.count('num_key_value_heads', num_heads);
-  if (reader.raw('head_dim') === undefined && hidden_size % num_heads !== 0) {
+  const given_head_dim = reader.raw('head_dim') ?? missing_head_dim;
+  if (given_head_dim === undefined && hidden_size % num_heads !== 0) {
     throw reader.bad(
       'num_attention_heads',
       `${num_heads} does not divide hidden_size = ${hidden_size}, and there is no head_dim`,
@@ -39,7 +45,7 @@ export function readSizes(reader: ConfigReader, reads: 'tokens' | 'images' = 'to
     hidden_size,
     num_heads,
     num_kv_heads,
-    head_dim: reader.count('head_dim', hidden_size / num_heads),
+    head_dim: reader.count('head_dim', missing_head_dim ?? hidden_size / num_heads),
     intermediate_size: reader.count(
       ['intermediate_size', 'n_inner', 'hidden_dim'],
       4 * hidden_size,

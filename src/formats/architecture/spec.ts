@@ -88,6 +88,8 @@ export interface LayerSpec {
   readonly attention: AttentionSpec;
   readonly mlp: MlpSpec;
   readonly norms: LayerNorms;
+  /** Factor of each branch's output, before it is added (Granite). Not given: 1. */
+  readonly branch_scale?: number;
 }
 
 /** The norms of a layer; null: none at that place. */
@@ -132,9 +134,13 @@ export interface AttentionSpec {
 /** Rotary position embeddings (Su et al. 2021) with their scaling for longer contexts. */
 export interface RopeSpec {
   readonly theta: number;
-  /** How many dimensions of a head are rotated: the first ones, as two halves. */
+  /** How many dimensions of a head are rotated: the first ones. */
   readonly rotary_dim: number;
   readonly scaling: RopeScaling;
+  /** Which dimensions are a pair: i and i + rotary_dim / 2 (not given), or 2 i and 2 i + 1. */
+  readonly pairs?: 'neighbours';
+  /** Queries at position t are multiplied by 1 + beta · ln(1 + ⌊t / length⌋) (Ministral 3). */
+  readonly query_growth?: { readonly beta: number; readonly length: number };
 }
 
 export type RopeScaling =
@@ -198,6 +204,8 @@ export type HeadSpec =
       readonly output: LinearSpec;
       readonly tied: boolean;
       readonly softcap: number | null;
+      /** Factor of the logits, before the softcap (Granite). Not given: 1. */
+      readonly scale?: number;
     }
   /** Labels of a sequence (pool: its first or last token) or of each token (none). */
   | {

@@ -11,9 +11,14 @@ import {
   type LinearSaved,
 } from '../layers/linear';
 import {
+  addBranch,
+  branchOutputGradient,
+  isPlainOutput,
+  type BranchOutput,
+} from '../layers/branchOutput';
+import {
   branchInputGradient,
   isNormTrained,
-  normBackward,
   normForward,
   recomputeNorm,
   statsTensors,
@@ -43,10 +48,9 @@ import type { PassContext, SelectedRows } from './passContext';
 import { qkNormBackward, qkNormForward, type QkNorm } from './qkNorm';
 import type { RowBlock } from './rowBlocks';
 
-/** y = residual + norm_out(attention(norm_in(x)) Wᵀ) */
-export interface AttentionWeights {
+/** y = residual + scale_out · norm_out(attention(norm_in(x)) Wᵀ) */
+export interface AttentionWeights extends BranchOutput {
   readonly norm_in: Norm | null;
-  readonly norm_out: Norm | null;
   /** q, k and v as one product; the two numbers of a rotary pair of q and k are neighbours. */
   readonly qkv: Linear;
   readonly qk_norm: QkNorm | null;
@@ -121,7 +125,7 @@ function projectHeads(
   return { heads, qkv, stats_in: normed?.stats ?? null, raw: w.qk_norm ? y : null };
 }
 
-/** residual + norm_out(o Wᵀ); frees neither. */
+/** residual + scale_out · norm_out(o Wᵀ); frees neither. */
 function projectOutput(
   computation: Computation,
   w: AttentionWeights,
@@ -129,13 +133,12 @@ function projectOutput(
   residual: Tensor,
 ): Pick<AttentionSaved, 'out' | 'branch'> & { readonly y: Tensor } {
   const { ops } = computation;
-  if (!w.norm_out) {
+  if (isPlainOutput(w)) {
     const { y, saved: out } = linearForward(computation, w.o, o, { residual });
     return { y, out, branch: null };
   }
   const { y: x, saved: out } = linearForward(computation, w.o, o);
-  const { h, stats } = normForward(ops, w.norm_out, x);
-  return { y: thenFree(ops, ops.add(h, residual), h), out, branch: { x, stats } };
+  return { out, ...addBranch(ops, w, x, residual) };
 }
 
 /**
@@ -275,10 +278,7 @@ async function outputBackward(
   { dy, wantsInput }: Pick<BranchGradient, 'dy' | 'wantsInput'>,
 ): Promise<Tensor | null> {
   const { ops } = pass;
-  const dBranch =
-    w.norm_out && branch
-      ? await normBackward(ops, w.norm_out, branch, { dh: dy, residual: null })
-      : dy;
+  const dBranch = await branchOutputGradient(ops, w, branch, dy);
   const oRows = rows && needsInput(w.o) ? ops.gather(o, rows.indices) : o;
   const terms = await linearBackward(pass, w.o, { dy: dBranch, x: oRows, saved: out }, wantsInput);
   if (oRows !== o) ops.free(oRows);

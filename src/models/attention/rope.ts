@@ -126,6 +126,7 @@ export function buildRotaryTable(
   const heads = num_heads + 2 * num_kv_heads;
   const table = new Float32Array(positions.length * heads * head_dim);
   for (let t = 0; t < positions.length; t++) {
+    const queryScale = scale * queryGrowth(rope, positions[t]!);
     for (let i = 0; i < head_dim / 2; i++) {
       const isRotated = i < frequencies.length;
       const angle = isRotated ? Math.fround(positions[t]! * frequencies[i]!) : 0;
@@ -134,7 +135,7 @@ export function buildRotaryTable(
       const sin = direction * size * Math.sin(angle);
       for (let head = 0; head < heads; head++) {
         const at = (t * heads + head) * head_dim + 2 * i;
-        const headScale = head < num_heads ? scale : 1;
+        const headScale = head < num_heads ? queryScale : 1;
         const isValue = head >= num_heads + num_kv_heads;
         table[at] = isValue ? 1 : cos * headScale;
         table[at + 1] = isValue ? 0 : sin * headScale;
@@ -143,6 +144,9 @@ export function buildRotaryTable(
   }
   return table;
 }
+
+const queryGrowth = ({ query_growth: growth }: RopeSpec, position: number): number =>
+  growth ? 1 + growth.beta * Math.log(1 + Math.floor(position / growth.length)) : 1;
 
 /**
  * The checkpoint's row for each row of q or k, such that the two halves of the rotated part of

@@ -26,6 +26,8 @@ export interface LmHead {
   readonly output: Linear;
   /** Logits become softcap · tanh(logit / softcap); null: they stay as they are. */
   readonly softcap: number | null;
+  /** Factor of the logits, before the softcap. */
+  readonly scale: number;
 }
 
 /**
@@ -105,7 +107,7 @@ async function lossInChunks(
   const step = chunkRows(head.output);
   for (let start = 0; start < labels.length; start += step) {
     const chunkLabels = labels.subarray(start, start + step);
-    const rows = sliceRows(ops, h, start, chunkLabels.length);
+    const rows = headInput(ops, head, h, { start, count: chunkLabels.length });
     const computation = {
       ops,
       dropout: dropout && { ...dropout, seed: dropout.seed + start },
@@ -121,7 +123,7 @@ async function lossInChunks(
     loss_sum += chunk.loss_sum;
     divergence_sum += chunk.divergence_sum;
     losses.set(chunk.losses, start);
-    if (chunk.dh) dhs.push(chunk.dh);
+    if (chunk.dh) dhs.push(scaledAndFree(ops, chunk.dh, head.scale));
     ops.free(rows);
     await ops.yieldPoint();
   }
@@ -380,8 +382,16 @@ function subtractTargets(
   return thenFree(ops, ops.add(p, less), less);
 }
 
-/** Up to `count` rows of h from `start` on. */
-export function sliceRows(ops: Ops, h: Tensor, start: number, count: number): Tensor {
+/** Up to `count` rows of h from `start` on, times the factor of the logits, which have no bias. */
+export function headInput(
+  ops: Ops,
+  { scale }: LmHead,
+  h: Tensor,
+  { start, count }: { readonly start: number; readonly count: number },
+): Tensor {
   const [n, d] = h.shape as [number, number];
-  return ops.slice(h, [start, 0], [Math.min(count, n - start), d]);
+  return scaledAndFree(ops, ops.slice(h, [start, 0], [Math.min(count, n - start), d]), scale);
 }
+
+const scaledAndFree = (ops: Ops, x: Tensor, factor: number): Tensor =>
+  factor === 1 ? x : thenFree(ops, ops.scale(x, factor), x);

@@ -1,7 +1,7 @@
 import { applySoftcap } from '../layers/activation';
 import { linearForward, savedTensors } from '../layers/linear';
 import { castAndFree, type Ops, type Tensor } from '../ops/ops';
-import { chunkRows, sliceRows, type LmHead } from './lmHead';
+import { chunkRows, headInput, type LmHead } from './lmHead';
 import { topTokens, type TeacherSettings, type TopTokens } from './teacher';
 
 /** Logits [n, vocab] of all rows of h [n, d], which is not freed. */
@@ -46,9 +46,9 @@ function logitsOf(
   ops: Ops,
   head: LmHead,
   h: Tensor,
-  { start, count }: { readonly start: number; readonly count: number },
+  chunk: { readonly start: number; readonly count: number },
 ): Tensor {
-  const rows = sliceRows(ops, h, start, count);
+  const rows = headInput(ops, head, h, chunk);
   const { y, saved } = linearForward({ ops, dropout: null }, head.output, rows);
   ops.free(rows, ...savedTensors(saved));
   return head.softcap === null ? y : applySoftcap(ops, y, head.softcap);

@@ -12,6 +12,12 @@ import {
 } from '../ops/ops';
 import { applyActivation, applyActivationWithSlope } from './activation';
 import {
+  addBranch,
+  branchOutputGradient,
+  isPlainOutput,
+  type BranchOutput,
+} from './branchOutput';
+import {
   inputPrecision,
   isLinearTrained,
   linearBackward,
@@ -26,7 +32,6 @@ import {
 import {
   branchInputGradient,
   isNormTrained,
-  normBackward,
   normForward,
   recomputeNorm,
   statsTensors,
@@ -35,10 +40,9 @@ import {
   type NormStats,
 } from './norm';
 
-/** y = residual + norm_out(down(act(gate h) · up h)) with h = norm_in(x). */
-export interface MlpWeights {
+/** y = residual + scale_out · norm_out(down(act(gate h) · up h)) with h = norm_in(x). */
+export interface MlpWeights extends BranchOutput {
   readonly norm_in: Norm | null;
-  readonly norm_out: Norm | null;
   readonly activation: Activation;
   /** Null: down(act(up h)). */
   readonly gate: Linear | null;
@@ -106,7 +110,7 @@ function projectToInner(computation: Computation, layer: Linear, h: Tensor): Lin
   return { y: castAndFree(ops, y, dtype), saved };
 }
 
-/** residual + norm_out(m W) */
+/** residual + scale_out · norm_out(m W) */
 function projectDown(
   computation: Computation,
   w: MlpWeights,
@@ -114,10 +118,10 @@ function projectDown(
   residual: Tensor,
 ): LinearOutput & Pick<MlpSaved, 'branch'> {
   const { ops } = computation;
-  if (!w.norm_out) return { ...linearForward(computation, w.down, m, { residual }), branch: null };
+  if (isPlainOutput(w))
+    return { ...linearForward(computation, w.down, m, { residual }), branch: null };
   const { y: x, saved } = linearForward(computation, w.down, m);
-  const { h, stats } = normForward(ops, w.norm_out, x);
-  return { y: thenFree(ops, ops.add(h, residual), h), saved, branch: { x, stats } };
+  return { saved, ...addBranch(ops, w, x, residual) };
 }
 
 /** act(gate) · up, or act(up) */
@@ -149,10 +153,7 @@ export async function mlpBackward(
   { dy, residual, wantsInput }: BranchGradient,
 ): Promise<Tensor | null> {
   const { ops } = computation;
-  const dBranch =
-    w.norm_out && saved.branch
-      ? await normBackward(ops, w.norm_out, saved.branch, { dh: dy, residual: null })
-      : dy;
+  const dBranch = await branchOutputGradient(ops, w, saved.branch, dy);
   const wantsInner = wantsInput || isInnerTrained(w);
   const dInner = await innerBackward(computation, w, saved, { dy: dBranch, wantsInner });
   if (dBranch !== dy) ops.free(dBranch);

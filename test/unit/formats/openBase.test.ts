@@ -68,6 +68,11 @@ describe('a base model folder', () => {
     'gpt2',
     'gpt_neox',
     'phi3',
+    'granite',
+    'olmo3',
+    'ernie4_5',
+    'glm4',
+    'exaone4',
   ])('is opened with both config layouts: %s', async (family) => {
     const base = await openBase(path.join(fixtures, family, 'base'));
     expect(base.missing).toEqual([]);

@@ -5,12 +5,14 @@ import { gemmaFamilies } from './gemma';
 import { gpt2Families } from './gpt2';
 import { gptNeoxFamilies } from './gptNeox';
 import { llamaFamilies } from './llama';
+import { llamaRelatives } from './llamaRelatives';
 import { phi3Families } from './phi3';
 import { vitFamilies } from './vit';
 
 /** The supported model families, by the `model_type` of config.json. */
 export const FAMILIES: Readonly<Record<string, Family>> = {
   ...llamaFamilies,
+  ...llamaRelatives,
   ...gemmaFamilies,
   ...phi3Families,
   ...gpt2Families,

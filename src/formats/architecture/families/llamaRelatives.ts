@@ -1,0 +1,191 @@
+import type { ConfigReader } from '../config';
+import type { Family } from '../family';
+import { GENERATION_TASKS } from '../heads';
+import { readRope } from '../rope';
+import type { RopeSpec } from '../spec';
+import {
+  attentionBias,
+  isSlidingType,
+  llamaLike,
+  mlpBias,
+  never,
+  OUTPUT_NORMS,
+  ropeOf,
+  unlimited,
+  windowSize,
+  type LlamaModel,
+  type Multipliers,
+} from './llamaLike';
+
+const graniteMultipliers = (reader: ConfigReader): Multipliers => ({
+  embedding: reader.positive('embedding_multiplier', 1),
+  attention: reader.positive('attention_multiplier', 1),
+  residual: reader.positive('residual_multiplier', 1),
+  logits: 1 / reader.positive('logits_scaling', 1),
+});
+
+/** OLMo 3: all layers but every fourth, unless the config lists them. */
+const isOlmoSliding = (reader: ConfigReader, layer: number, num_layers: number): boolean =>
+  reader.list('layer_types', num_layers)
+    ? isSlidingType(reader, layer, num_layers)
+    : (layer + 1) % 4 !== 0;
+
+/** Older configs have one rope_theta, and a rope_scaling that is only for the other layers. */
+function olmo3Rope({ reader, sizes }: LlamaModel, layer: number): RopeSpec {
+  const { head_dim, num_layers } = sizes;
+  const isSliding = isOlmoSliding(reader, layer, num_layers);
+  const kind = isSliding ? 'sliding_attention' : 'full_attention';
+  const rope = readRope(reader, { head_dim, theta: 500_000, kind });
+  const isOlder = reader.raw('rope_parameters') === undefined;
+  return isSliding && isOlder ? { ...rope, scaling: { kind: 'default' } } : rope;
+}
+
+/** What a config without rope_parameters means. */
+const MINISTRAL3_ROPE = {
+  rope_type: 'yarn',
+  factor: 16,
+  original_max_position_embeddings: 16_384,
+  mscale: 1,
+  mscale_all_dim: 1,
+  llama_4_scaling_beta: 0.1,
+};
+
+/**
+ * EXAONE 4: by layer_types, or by a period (4 by default) or a pattern of L (local) and G (global),
+ * which ends with a global layer. Without a window, no layer is local.
+ */
+function isExaoneSliding(reader: ConfigReader, layer: number, num_layers: number): boolean {
+  if (reader.config['sliding_window'] === null) return false;
+  if (reader.list('layer_types', num_layers)) return isSlidingType(reader, layer, num_layers);
+  const pattern = reader.raw('sliding_window_pattern') ?? 4;
+  if (typeof pattern !== 'string')
+    return (layer + 1) % reader.count('sliding_window_pattern', 4) !== 0;
+  if (!/^[LG]+$/.test(pattern))
+    throw reader.bad('sliding_window_pattern', 'must be a number, or letters L and G');
+  return layer < num_layers - 1 && pattern[layer % pattern.length] === 'L';
+}
+
+/** Where some layers are local, the others have no rotary embeddings. */
+function exaone4Rope(model: LlamaModel, layer: number): RopeSpec | null {
+  const { reader, sizes } = model;
+  const isAllGlobal = reader.config['sliding_window'] === null;
+  return isAllGlobal || isExaoneSliding(reader, layer, sizes.num_layers) ? ropeOf(model) : null;
+}
+
+const useBias = (reader: ConfigReader) => reader.flag('use_bias');
+
+/** Families with the parts of Llama's, in other places or with other factors. */
+export const llamaRelatives: Readonly<Record<string, Family>> = {
+  granite: {
+    ...llamaLike({
+      qkv_bias: attentionBias,
+      o_bias: attentionBias,
+      mlp_bias: mlpBias,
+      window: unlimited,
+      multipliers: graniteMultipliers,
+    }),
+    tasks: ['causal_lm'],
+    transformersClass: 'Granite',
+    mlx: true,
+    gguf: null,
+  },
+  olmo3: {
+    ...llamaLike({
+      qkv_bias: attentionBias,
+      o_bias: attentionBias,
+      window: (reader, layer, num_layers) =>
+        isOlmoSliding(reader, layer, num_layers) ? reader.count('sliding_window', 4096) : null,
+      qk_norm: 'all',
+      norms: OUTPUT_NORMS,
+      rope: olmo3Rope,
+      eps: 1e-5,
+    }),
+    tasks: GENERATION_TASKS,
+    transformersClass: 'Olmo3',
+    mlx: true,
+    gguf: null,
+  },
+  ministral3: {
+    ...llamaLike({
+      qkv_bias: never,
+      o_bias: never,
+      window: windowSize,
+      rope: ({ reader, sizes: { head_dim } }) =>
+        readRope(reader, { head_dim, theta: 1_000_000, missing: MINISTRAL3_ROPE }),
+      eps: 1e-5,
+      head_dim: 128,
+    }),
+    transformersClass: 'Ministral3',
+    mlx: true,
+    gguf: null,
+  },
+  ernie4_5: {
+    ...llamaLike({
+      qkv_bias: useBias,
+      o_bias: useBias,
+      mlp_bias: useBias,
+      window: unlimited,
+      rope: ({ reader, sizes: { head_dim } }) => ({
+        ...readRope(reader, { head_dim, theta: 500_000 }),
+        pairs: 'neighbours',
+      }),
+      eps: 1e-5,
+      head_dim: 128,
+      tied: true,
+    }),
+    tasks: ['causal_lm'],
+    transformersClass: 'Ernie4_5',
+    mlx: true,
+    gguf: null,
+  },
+  glm4: {
+    ...llamaLike({
+      qkv_bias: (reader) => reader.flag('attention_bias', true),
+      o_bias: never,
+      window: unlimited,
+      norms: {
+        attention_in: 'input_layernorm',
+        attention_out: 'post_self_attn_layernorm',
+        mlp_in: 'post_attention_layernorm',
+        mlp_out: 'post_mlp_layernorm',
+      },
+      rope: ({ reader, sizes: { head_dim } }) => ({
+        ...readRope(reader, { head_dim, partial: 0.5 }),
+        pairs: 'neighbours',
+      }),
+      eps: 1.5625e-7,
+      head_dim: 128,
+      fused_mlp: true,
+    }),
+    transformersClass: 'Glm4',
+    mlx: true,
+    gguf: null,
+  },
+  exaone4: {
+    ...llamaLike({
+      qkv_bias: never,
+      o_bias: never,
+      window: (reader, layer, num_layers) =>
+        isExaoneSliding(reader, layer, num_layers) ? reader.count('sliding_window', 4096) : null,
+      qk_norm: 'head',
+      norms: OUTPUT_NORMS,
+      rope: exaone4Rope,
+      eps: 1e-5,
+    }),
+    transformersClass: 'Exaone4',
+    mlx: true,
+    gguf: null,
+  },
+  seed_oss: {
+    ...llamaLike({
+      qkv_bias: (reader) => reader.flag('attention_bias', true),
+      o_bias: (reader) => reader.flag('attention_out_bias'),
+      mlp_bias: mlpBias,
+      window: unlimited,
+      head_dim: 128,
+    }),
+    transformersClass: 'SeedOss',
+    mlx: true,
+    gguf: null,
+  },
+};
