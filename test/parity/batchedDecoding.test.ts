@@ -82,19 +82,16 @@ describe('several sequences in one pass', () => {
     'ernie4_5',
     'glm4',
     'exaone4',
-  ])(
-    'write the tokens that each writes alone: %s',
-    async (family) => {
-      const model = await loadFixture(ops, `${family}/base`, null);
-      await expectSameAsAlone(model, [
-        promptOf(5, 3),
-        promptOf(19, 8),
-        promptOf(2, 21),
-        promptOf(9, 4),
-      ]);
-      model.dispose();
-    },
-  );
+  ])('write the tokens that each writes alone: %s', async (family) => {
+    const model = await loadFixture(ops, `${family}/base`, null);
+    await expectSameAsAlone(model, [
+      promptOf(5, 3),
+      promptOf(19, 8),
+      promptOf(2, 21),
+      promptOf(9, 4),
+    ]);
+    model.dispose();
+  });
 
   it.each(['rope-dynamic', 'rope-longrope-long', 'rope-yarn'])(
     'do so where frequencies depend on the length: %s',

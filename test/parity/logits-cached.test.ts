@@ -53,14 +53,11 @@ describe('generation with the KV cache', () => {
     'ernie4_5',
     'glm4',
     'exaone4',
-  ])(
-    'chooses the same tokens as a full forward pass: %s',
-    async (family) => {
-      const model = await loadFixture(ops, `${family}/base`, null);
-      await expectSameAsForwardPass(model, [7, 300, 12, 45, 99, 130, 22], 24);
-      model.dispose();
-    },
-  );
+  ])('chooses the same tokens as a full forward pass: %s', async (family) => {
+    const model = await loadFixture(ops, `${family}/base`, null);
+    await expectSameAsForwardPass(model, [7, 300, 12, 45, 99, 130, 22], 24);
+    model.dispose();
+  });
 
   it('does so with an adapter on every module and a prompt of several row blocks', async () => {
     const model = await loadModel(

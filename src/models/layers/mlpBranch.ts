@@ -11,12 +11,7 @@ import {
   type Tensor,
 } from '../ops/ops';
 import { applyActivation, applyActivationWithSlope } from './activation';
-import {
-  addBranch,
-  branchOutputGradient,
-  isPlainOutput,
-  type BranchOutput,
-} from './branchOutput';
+import { addBranch, branchOutputGradient, isPlainOutput, type BranchOutput } from './branchOutput';
 import {
   inputPrecision,
   isLinearTrained,

@@ -15,7 +15,11 @@ describe('layers with a window', () => {
   it.each([
     ['the default', {}, [4096, 4096, 4096, null]],
     ['a period', { sliding_window_pattern: 2, sliding_window: 8 }, [8, null, 8, null]],
-    ['letters, after which the last is global', { sliding_window_pattern: 'LGL' }, [4096, null, 4096, null]],
+    [
+      'letters, after which the last is global',
+      { sliding_window_pattern: 'LGL' },
+      [4096, null, 4096, null],
+    ],
     ['no window', { sliding_window: null, sliding_window_pattern: 2 }, [null, null, null, null]],
   ])('are those of EXAONE 4 by %s', (_, config, windows) => {
     const layers = layersOf({ model_type: 'exaone4', ...config });
