@@ -48,6 +48,26 @@ const loadLater = {
     })),
 };
 
+/** The parts of the Model Context Protocol's SDK that `lora mcp` uses; other commands do without. */
+const MCP = ['server/index.js', 'server/stdio.js', 'types.js'];
+const MCP_SDK = '@modelcontextprotocol/sdk';
+const loadMcpLater = {
+  name: 'load-mcp-later',
+  setup: ({ onResolve }) =>
+    onResolve({ filter: new RegExp(`^${MCP_SDK}/`) }, () => ({
+      path: './lib/mcp.js',
+      external: true,
+    })),
+};
+/** Forms that a client fills in would be checked by a library that doubles the bundle: we send none. */
+const withoutForms = {
+  name: 'without-forms',
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /ajv-provider\.js$/ }, () => ({
+      contents: 'export class AjvJsonSchemaValidator {}',
+    })),
+};
+
 const bundles = (outdir) => [
   {
     ...nodeBuild,
@@ -64,6 +84,15 @@ const bundles = (outdir) => [
   },
   {
     ...nodeBuild,
+    outfile: path.join(outdir, 'lib/mcp.js'),
+    stdin: {
+      contents: MCP.map((name) => `export * from '${MCP_SDK}/${name}';`).join('\n'),
+      resolveDir: root,
+    },
+    plugins: [withoutForms],
+  },
+  {
+    ...nodeBuild,
     outdir,
     entryPoints: {
       cli: 'src/engine/cli.ts',
@@ -74,6 +103,7 @@ const bundles = (outdir) => [
       storage: 'src/targets/s3/main.ts',
     },
     define: { LORA_VERSION: JSON.stringify(version) },
+    plugins: [loadMcpLater],
   },
   {
     ...nodeBuild,

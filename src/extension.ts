@@ -13,6 +13,7 @@ import { registerErrors } from './host/errors/register';
 import { registerHub } from './host/hub/register';
 import { registerInspector } from './host/inspector/register';
 import { registerOverlay } from './host/overlay/register';
+import { registerMcp } from './host/mcp/register';
 import { registerPlayground } from './host/playground/register';
 import { registerQueue } from './host/queue/register';
 import { registerRecipes } from './host/recipe/register';
@@ -53,6 +54,7 @@ const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
   registerTerminal,
   registerTargets,
   registerChat,
+  registerMcp,
   registerRuntime,
   registerEngine,
   registerStatusBar,

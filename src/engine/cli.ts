@@ -17,6 +17,7 @@ import { fetchCommand } from './commands/fetch';
 import { generateCommand } from './commands/generate';
 import { inspectCommand } from './commands/inspect';
 import { logitsCommand } from './commands/logits';
+import { mcpCommand } from './commands/mcp';
 import { mergeCommand } from './commands/merge';
 import { prepareCommand } from './commands/prepare';
 import { rerankCommand } from './commands/rerank';
@@ -41,6 +42,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     prepareCommand,
     generateCommand,
     serveCommand,
+    mcpCommand,
     evaluateCommand,
     rerankCommand,
     checkCommand,

@@ -3,7 +3,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import type { LoraApi } from '../../src/host/api';
-import { TASK_IDS, TOOLS } from '../../src/host/manifest/ids';
+import { TASK_IDS } from '../../src/host/manifest/ids';
+import { AGENT_TOOLS } from '../../src/shared/agentTools';
 import { until } from './until';
 
 const folder = () => vscode.workspace.workspaceFolders![0]!.uri.fsPath;
@@ -92,24 +93,30 @@ describe('the interfaces to VS Code and other extensions', () => {
 
   it('provides chat tools that list runs, explain one, and compare two adapters', async () => {
     const [newer, older] = await (await extension().activate()).runs();
-    const list = await tool(TOOLS.listRuns, {});
+    const list = await tool(AGENT_TOOLS.listRuns.name, {});
     for (const run of [newer!, older!]) assert.ok(list.includes(run.id), list);
-    const explained = await tool(TOOLS.explainRun, { run: newer!.id });
+    const explained = await tool(AGENT_TOOLS.explainRun.name, { run: newer!.id });
     for (const fact of [
       /completed, step 4 of 4, r = 4/,
       /learning_rate/,
       /training loss by step: 1: [\d.]+/,
     ])
       assert.match(explained, fact);
-    const compared = await tool(TOOLS.compareAdapters, { a: newer!.id, b: older!.id });
+    const compared = await tool(AGENT_TOOLS.compareAdapters.name, { a: newer!.id, b: older!.id });
     for (const fact of [
       /norm of dW: a [\d.e-]+, b [\d.e-]+/,
       /r: a 4, b 2/,
       /modules that differ most/,
     ])
       assert.match(compared, fact);
-    await assert.rejects(tool(TOOLS.explainRun, { run: 'nothing' }), /There is no run nothing/);
-    await assert.rejects(tool(TOOLS.startRecipe, { recipe: '/etc/passwd' }), /There is no recipe/);
+    await assert.rejects(
+      tool(AGENT_TOOLS.explainRun.name, { run: 'nothing' }),
+      /There is no run nothing/,
+    );
+    await assert.rejects(
+      tool(AGENT_TOOLS.startRecipe.name, { recipe: '/etc/passwd' }),
+      /There is no recipe/,
+    );
   });
 
   it('queues the recipes of extensions and agents while a run is active', async () => {
@@ -120,7 +127,10 @@ describe('the interfaces to VS Code and other extensions', () => {
       writeFileSync(uri(`${name}.lora.json`).fsPath, recipe(2));
     assert.equal(await api.startRecipe(uri('long.lora.json')), 'started');
     assert.equal(await api.startRecipe(uri('second.lora.json')), 'queued');
-    assert.match(await tool(TOOLS.startRecipe, { recipe: 'third.lora.json' }), /^Queued/);
+    assert.match(
+      await tool(AGENT_TOOLS.startRecipe.name, { recipe: 'third.lora.json' }),
+      /^Queued/,
+    );
     const runOf = async (name: string) =>
       (await api.runs()).find(({ recipe: own }) => own?.fsPath === uri(name).fsPath);
     const long = await until(async () => {

@@ -51,7 +51,7 @@ export interface JobThere {
 }
 
 /** The setting lora.runs.private, for the engine. */
-const privacy = () => ({
+export const privacy = () => ({
   [PRIVATE_RUNS]: vscode.workspace.getConfiguration().get<boolean>(SETTINGS.privateRuns, true)
     ? '1'
     : '0',

@@ -1,174 +1,19 @@
-import { lstat, type FileHandle } from 'node:fs/promises';
-import path from 'node:path';
-import { LoraError } from '../../shared/errors';
-import { RUN_FILES } from '../../shared/run';
+import { startEngine as start, type EngineCommand } from '../../formats/run/startEngine';
 import { t } from '../text/l10n';
-import { writeErrorReason } from '../../common/fileStatus';
-import { startProcess } from '../../common/startProcess';
-import { areRunsPrivate, FILE_MODE, makePrivateFolder } from '../../common/privateFiles';
-import { makeFolder } from '../../common/makeFolder';
-import { MAX_BYTES, readTail, readTextFile } from '../../common/regularFile';
-import { openForAppending } from '../../common/withoutLinks';
-import { keepRunsOutOfGit } from '../../formats/run/gitIgnore';
-import { readEngineRecord } from '../../formats/run/engineRecord';
 import { hostEnvironment } from './hostEnvironment';
 
-/** How to start an engine. */
-export interface EngineCommand {
-  /** Node, or the editor's executable, which ELECTRON_RUN_AS_NODE turns into Node. */
-  readonly node: string;
-  /** Absolute path of dist/cli.js. */
-  readonly cli: string;
-  readonly args: readonly string[];
-  readonly runDir: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-}
-
-const POLL_MS = 100;
-/** The exit code of an engine that was told to stop. */
-const STOPPED = 130;
-
 /**
- * Starts the engine as a detached process that writes its output to the run's log, and waits until
- * the engine can be reached or has ended. A failure that the engine recorded in run.json is not
- * thrown.
- *
- * @throws LoraError('engine') when the process cannot be started or ended without recording why;
- *   LoraError('disk') when the run's folder cannot be written.
+ * Starts the engine in the editor's environment with the variables of the command, as
+ * `formats/run/startEngine` does.
  */
-export async function startEngine(command: EngineCommand): Promise<void> {
-  const earlier = await readEngineRecord(command.runDir);
-  const before = await writtenSoFar(command.runDir);
-  const engine = await launch(command);
-  while (!engine.ended()) {
-    const record = await readEngineRecord(command.runDir);
-    if (record && record.pid !== earlier?.pid) return;
-    await engine.wait(POLL_MS);
-  }
-  const exitCode = engine.exitCode();
-  if (exitCode === 0 || exitCode === STOPPED) return;
-  const failure = await failureOf(command.runDir, exitCode, before);
-  if (failure) throw failure;
-}
-
-interface Launched {
-  readonly ended: () => boolean;
-  readonly exitCode: () => number | null;
-  /** Waits until the process ends, but no longer than this many milliseconds. */
-  readonly wait: (ms: number) => Promise<void>;
-}
-
-async function launch(command: EngineCommand): Promise<Launched> {
-  const { node, cli, args, env } = command;
-  const log = await openLog(command);
-  const child = startProcess(node, [cli, ...args], {
-    detached: true,
-    stdio: ['ignore', log.fd, log.fd],
-    env: { ...hostEnvironment(), ...env, ELECTRON_RUN_AS_NODE: '1' },
-  });
-  await log.close();
-  child.unref();
-  let failure: Error | undefined;
-  const end = new Promise<void>((resolve) => {
-    child.once('exit', () => resolve());
-    child.once('error', (error) => {
-      failure = error;
-      resolve();
-    });
-  });
-  return {
-    ended: () => {
-      if (failure)
-        throw new LoraError(
-          'engine',
-          t('The training process cannot be started: {0}', failure.message),
-          { place: { file: node }, cause: failure },
-        );
-      return child.exitCode !== null || child.signalCode !== null;
+export const startEngine = (command: EngineCommand): Promise<void> =>
+  start(
+    { ...command, env: { ...hostEnvironment(), ...command.env } },
+    {
+      notStarted: (reason) => t('The training process cannot be started: {0}', reason),
+      notStored: (folder, reason) => t('Runs cannot be stored in {0}: {1}.', folder, reason),
+      makeWritable: () => t('Make the folder writable, or move the recipe to a writable folder.'),
+      endedAtOnce: (exitCode) =>
+        t('The training process ended immediately (exit code {0}) without any output.', exitCode),
     },
-    exitCode: () => child.exitCode,
-    wait: (ms) => {
-      let timer: NodeJS.Timeout | undefined;
-      return Promise.race([
-        end,
-        new Promise<void>((resolve) => (timer = setTimeout(resolve, ms))),
-      ]).finally(() => clearTimeout(timer));
-    },
-  };
-}
-
-async function openLog({ runDir, env }: EngineCommand): Promise<FileHandle> {
-  try {
-    const isPrivate = areRunsPrivate(env);
-    await (isPrivate ? makePrivateFolder(runDir) : makeFolder(runDir));
-    await keepRunsOutOfGit(runDir);
-    return await openForAppending(
-      path.join(runDir, RUN_FILES.log),
-      runDir,
-      isPrivate ? FILE_MODE : 0o666,
-    );
-  } catch (cause) {
-    throw new LoraError(
-      'disk',
-      t('Runs cannot be stored in {0}: {1}.', path.dirname(runDir), writeErrorReason(cause)),
-      {
-        cause,
-        fix: t('Make the folder writable, or move the recipe to a writable folder.'),
-      },
-    );
-  }
-}
-
-interface Written {
-  readonly record: string;
-  /** Of the log. */
-  readonly bytes: number;
-}
-
-/** Of the log's end, which is shown. */
-const SHOWN_BYTES = 2 ** 16;
-
-async function writtenSoFar(runDir: string): Promise<Written> {
-  const limits = { maxBytes: MAX_BYTES.runRecord, links: 'refused' } as const;
-  const [record, bytes] = await Promise.all([
-    readTextFile(path.join(runDir, RUN_FILES.record), limits).catch(() => ''),
-    lstat(path.join(runDir, RUN_FILES.log)).then(
-      ({ size }) => size,
-      () => 0,
-    ),
-  ]);
-  return { record, bytes };
-}
-
-/** The end of the engine's output since it was started; null when run.json records its error. */
-async function failureOf(
-  runDir: string,
-  exitCode: number | null,
-  before: Written,
-): Promise<LoraError | null> {
-  const { record } = await writtenSoFar(runDir);
-  if (record !== before.record && holdsError(record)) return null;
-  const log = await readTail(
-    path.join(runDir, RUN_FILES.log),
-    { maxBytes: SHOWN_BYTES, links: 'refused' },
-    before.bytes,
-  ).catch(() => null);
-  const end = log?.text.trim().split('\n').slice(-5).join('\n');
-  return new LoraError(
-    'engine',
-    end ||
-      t(
-        'The training process ended immediately (exit code {0}) without any output.',
-        String(exitCode),
-      ),
   );
-}
-
-function holdsError(text: string): boolean {
-  try {
-    const { error } = JSON.parse(text) as { error?: unknown };
-    return error !== null && error !== undefined;
-  } catch {
-    return false;
-  }
-}

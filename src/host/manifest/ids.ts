@@ -16,13 +16,8 @@ export const VIEWS = {
   certificate: 'lora.certificate',
 } as const;
 
-/** Language model tools. */
-export const TOOLS = {
-  listRuns: 'lora_list_runs',
-  explainRun: 'lora_explain_run',
-  compareAdapters: 'lora_compare_adapters',
-  startRecipe: 'lora_start_recipe',
-} as const;
+/** What offers `lora mcp` to the agents of VS Code. */
+export const MCP_PROVIDER = 'lora.mcp';
 
 /** The type of tasks that train a recipe, and the problem matcher of their output. */
 export const TASK_IDS = { recipe: 'lora', problemMatcher: 'lora' } as const;
@@ -60,6 +55,4 @@ export const WALKTHROUGH = 'lora.start';
 /** The walkthrough, for the command that opens one. */
 export const WALKTHROUGH_ID = `lora-workbench.lora-workbench#${WALKTHROUGH}`;
 
-/** Whether a file is a recipe by its name: lora.json, or any name that ends in .lora.json. */
-export const isRecipeName = (file: string): boolean =>
-  /(^|[\\/])([^\\/]+\.)?lora\.json$/.test(file);
+export { isRecipeName } from '../../shared/recipeName';

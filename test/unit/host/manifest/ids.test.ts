@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { AGENT_TOOLS } from '../../../../src/shared/agentTools';
 import { COMMANDS, type CommandSpec } from '../../../../src/host/commands/commandTable';
 import {
   CONTEXT_KEYS,
+  MCP_PROVIDER,
   SETTINGS,
   TASK_IDS,
-  TOOLS,
   VIEWS,
   WALKTHROUGH,
   isRecipeName,
@@ -38,7 +39,12 @@ interface Manifest {
     readonly viewsWelcome: readonly Entry[];
     readonly configuration: { readonly properties: Readonly<Record<string, unknown>> };
     readonly customEditors: readonly { readonly viewType: string }[];
-    readonly languageModelTools: readonly { readonly name: string }[];
+    readonly languageModelTools: readonly {
+      readonly name: string;
+      readonly modelDescription: string;
+      readonly inputSchema: object;
+    }[];
+    readonly mcpServerDefinitionProviders: readonly { readonly id: string }[];
     readonly taskDefinitions: readonly { readonly type: string }[];
     readonly problemMatchers: readonly {
       readonly name: string;
@@ -81,13 +87,27 @@ describe('package.json and the ids in the code', () => {
       VIEWS.inspector,
       VIEWS.certificate,
     ]);
-    expect(contributes.languageModelTools.map((own) => own.name).sort()).toEqual(
-      sorted(Object.values(TOOLS)),
-    );
+    expect(contributes.mcpServerDefinitionProviders.map((own) => own.id)).toEqual([MCP_PROVIDER]);
     expect([
       contributes.taskDefinitions.map((own) => own.type),
       contributes.problemMatchers.map((own) => own.name),
     ]).toEqual([[TASK_IDS.recipe], [TASK_IDS.problemMatcher]]);
+  });
+
+  it('describe the tools of agents as the table that lora mcp reads', () => {
+    expect(
+      contributes.languageModelTools.map(({ name, modelDescription, inputSchema }) => ({
+        name,
+        description: modelDescription,
+        inputSchema,
+      })),
+    ).toEqual(
+      Object.values(AGENT_TOOLS).map(({ name, description, inputSchema }) => ({
+        name,
+        description,
+        inputSchema,
+      })),
+    );
   });
 
   it('put only known commands in menus, under context keys that are set', () => {

@@ -1,13 +1,12 @@
-import { describeDataset } from '../../shared/datasetSources';
+import { describeDataset } from '../../../shared/datasetSources';
 import path from 'node:path';
-import { readTail } from '../../common/regularFile';
-import type { MetricLine } from '../../shared/metrics/lines';
-import { parseMetrics } from '../../shared/metrics/parse';
-import type { ComparisonData } from '../../shared/pages/compare/protocol';
-import { oneLine } from '../../shared/plainText';
-import { methodOf, RUN_FILES, type RunRecord } from '../../shared/run';
-import type { StartOutcome } from '../queue/runQueue';
-import type { RunSummary } from '../runs/run';
+import { readTail } from '../../../common/regularFile';
+import type { MetricLine } from '../../../shared/metrics/lines';
+import { parseMetrics } from '../../../shared/metrics/parse';
+import type { ComparisonData } from '../../../shared/pages/compare/protocol';
+import { oneLine } from '../../../shared/plainText';
+import { methodOf, RUN_FILES, type RunRecord } from '../../../shared/run';
+import type { RunSummary } from '../summary';
 
 // Answers for language models, in English, with one fact per line: no name or note can add one.
 
@@ -36,8 +35,11 @@ function runLine(run: RunSummary): string {
     .join(', ');
 }
 
+/** What became of a recipe that should start; busy: another run is active. */
+export type StartResult = 'started' | 'queued' | 'declined' | 'busy';
+
 /** What became of a recipe that should start. `newest`: the newest run. */
-export function startAnswer(outcome: StartOutcome, newest: RunSummary | undefined): string {
+export function startAnswer(outcome: StartResult, newest: RunSummary | undefined): string {
   switch (outcome) {
     case 'started':
       return `Started. ${runsAnswer(newest ? [newest] : [])}`;
@@ -45,6 +47,8 @@ export function startAnswer(outcome: StartOutcome, newest: RunSummary | undefine
       return 'Queued: the run starts by itself when no other run is active.';
     case 'declined':
       return 'Not started: the user declined to install the runtime.';
+    case 'busy':
+      return `Not started: another run is active. Start it when that has ended, or with "when": "now". ${runsAnswer(newest ? [newest] : [])}`;
   }
 }
 
@@ -114,6 +118,25 @@ function recordLines({
 /** The number of points that a curve is thinned to. */
 const POINTS = 12;
 
+/** A result of `lora evaluate`: each number in it, such as the loss. */
+export function evaluationAnswer(result: Readonly<Record<string, unknown>>): string {
+  const lines = Object.entries(evaluationFacts(result)).map(
+    ([name, value]) => `${name.replaceAll('_', ' ')}: ${number(value)}`,
+  );
+  return lines.length === 0 ? 'There is no score.' : lines.map(oneLine).join('\n');
+}
+
+/** The numbers of a result of `lora evaluate`. */
+export const evaluationFacts = (
+  result: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, number>> =>
+  Object.fromEntries(
+    Object.entries(result).filter(
+      (entry): entry is [string, number] =>
+        typeof entry[1] === 'number' && Number.isFinite(entry[1]),
+    ),
+  );
+
 /** Some points of each curve, including the last. */
 function curveLines(metrics: readonly MetricLine[]): string[] {
   const thinned = <T>(all: readonly T[]) =>
@@ -141,6 +164,12 @@ function curveLines(metrics: readonly MetricLine[]): string[] {
   ];
 }
 
+/** The modules that differ most. */
+export const mostDifferent = ({
+  modules,
+}: Pick<ComparisonData, 'modules'>): readonly ComparisonData['modules'][number][] =>
+  [...modules].sort((x, y) => y.norm_of_difference - x.norm_of_difference).slice(0, 8);
+
 /** How two adapters differ in total, and in which modules most. */
 export function comparisonAnswer({
   equal,
@@ -151,9 +180,6 @@ export function comparisonAnswer({
   config,
 }: ComparisonData): string {
   if (equal) return 'The two adapters are equal within the rounding of float32.';
-  const mostDifferent = [...modules]
-    .sort((x, y) => y.norm_of_difference - x.norm_of_difference)
-    .slice(0, 8);
   return [
     `norm of dW: a ${number(total.norm_a)}, b ${number(total.norm_b)}, of their difference ${number(total.norm_of_difference)}; cosine ${number(total.cosine)}`,
     ...config.map(({ key, a, b }) => `${key}: a ${JSON.stringify(a)}, b ${JSON.stringify(b)}`),
@@ -161,7 +187,7 @@ export function comparisonAnswer({
       ? [`modules only in a: ${only_a.length}, only in b: ${only_b.length}`]
       : []),
     'modules that differ most:',
-    ...mostDifferent.map(
+    ...mostDifferent({ modules }).map(
       (m) =>
         `${m.path}: norm a ${number(m.a.norm)}, b ${number(m.b.norm)}, cosine ${number(m.cosine)}, effective rank a ${number(m.a.effective_rank)}, b ${number(m.b.effective_rank)}`,
     ),

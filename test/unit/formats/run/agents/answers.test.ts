@@ -7,9 +7,9 @@ import {
   runsAnswer,
   runAnswer,
   startAnswer,
-} from '../../../../src/host/chat/answers';
-import { collectRun } from '../../../../src/host/runs/run';
-import { putRun, recordOf } from '../../../support/runRecords';
+} from '../../../../../src/formats/run/agents/answers';
+import { collectRun } from '../../../../../src/formats/run/summary';
+import { putRun, recordOf } from '../../../../support/runRecords';
 
 const runAt = (dir: string) =>
   collectRun(

@@ -1,0 +1,119 @@
+import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js';
+import type {
+  CallToolResult,
+  ServerNotification,
+  ServerRequest,
+  Tool,
+} from '@modelcontextprotocol/sdk/types.js';
+import { expectedError } from '../../common/expectedError';
+import { AGENT_TOOLS, agentTool, type AgentTool } from '../../shared/agentTools';
+import { LoraError } from '../../shared/errors';
+import { oneLine, visibleControls } from '../../shared/plainText';
+import type { ToolAnswer, ToolCall, Tools } from './tools';
+
+/** What a server needs from the process that it runs in. */
+export interface McpOptions {
+  readonly version: string;
+  /** Ends the server. */
+  readonly signal: AbortSignal;
+  /** Writes a line to standard error, which clients keep as a log. */
+  readonly note: (text: string) => void;
+}
+
+/** A client that sends a longer message is not served any further. */
+const MAX_MESSAGE_BYTES = 2 ** 20;
+/** The most faults of a client that are written to the log. */
+const MAX_NOTES = 20;
+const MAX_NOTE_CHARACTERS = 300;
+
+const INSTRUCTIONS =
+  'Tools for the LoRA training runs of one folder. Paths are relative to it; nothing outside of it is used.';
+
+/**
+ * Serves the tools to one client of the Model Context Protocol on standard input and output, until
+ * the client is gone or `signal` is aborted.
+ */
+export async function serveMcp(tools: Tools, { version, signal, note }: McpOptions): Promise<void> {
+  const { Server } = await import('@modelcontextprotocol/sdk/server/index.js');
+  const { StdioServerTransport } = await import('@modelcontextprotocol/sdk/server/stdio.js');
+  const { CallToolRequestSchema, ListToolsRequestSchema, ErrorCode, McpError } =
+    await import('@modelcontextprotocol/sdk/types.js');
+  const server = new Server(
+    { name: 'lora-workbench', title: 'LoRA Workbench', version },
+    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+  );
+  server.setRequestHandler(ListToolsRequestSchema, () => ({
+    tools: Object.values(AGENT_TOOLS).map(listedTool),
+  }));
+  server.setRequestHandler(CallToolRequestSchema, ({ params }, extra) => {
+    const tool = agentTool(params.name);
+    if (!tool) throw new McpError(ErrorCode.InvalidParams, `There is no tool ${params.name}.`);
+    return resultOf(() => tools.answer(tool, params.arguments, callOf(extra)));
+  });
+  let faults = 0;
+  server.onerror = ({ message }) => {
+    if (faults++ < MAX_NOTES) note(oneLine(message).slice(0, MAX_NOTE_CHARACTERS));
+  };
+  const transport = new StdioServerTransport(process.stdin, process.stdout, {
+    maxBufferSize: MAX_MESSAGE_BYTES,
+  });
+  const closed = new Promise<void>((resolve) => {
+    server.onclose = resolve;
+  });
+  const close = () => void server.close();
+  for (const event of ['end', 'close', 'error']) process.stdin.once(event, close);
+  process.stdout.once('error', close);
+  signal.addEventListener('abort', close, { once: true });
+  await server.connect(transport);
+  await closed;
+  process.stdin.destroy();
+}
+
+function listedTool({ name, title, description, inputSchema, readOnly }: AgentTool): Tool {
+  return {
+    name,
+    title,
+    description,
+    inputSchema: JSON.parse(
+      JSON.stringify({ ...inputSchema, additionalProperties: false }),
+    ) as Tool['inputSchema'],
+    annotations: {
+      title,
+      readOnlyHint: readOnly,
+      destructiveHint: false,
+      idempotentHint: readOnly,
+      openWorldHint: false,
+    },
+  };
+}
+
+/** The result of a call; what it cannot do is told to the language model, which may ask again. */
+async function resultOf(answer: () => Promise<ToolAnswer>): Promise<CallToolResult> {
+  try {
+    const { text, facts } = await answer();
+    return { content: [{ type: 'text', text: visibleControls(text) }], structuredContent: facts };
+  } catch (error) {
+    const text = (expectedError(error) ?? LoraError.from(error, 'engine')).describe();
+    return { isError: true, content: [{ type: 'text', text: visibleControls(text) }] };
+  }
+}
+
+/** Progress is sent to clients that ask for it. It never goes back: phases follow each other. */
+function callOf(extra: RequestHandlerExtra<ServerRequest, ServerNotification>): ToolCall {
+  const { signal, _meta: meta } = extra;
+  const token = meta?.progressToken;
+  let [phases, current, last] = [-1, '', 0];
+  return {
+    signal,
+    onProgress: (phase, fraction) => {
+      if (phase !== current) [phases, current] = [phases + 1, phase];
+      const progress = phases + fraction;
+      if (token === undefined || !(progress > last)) return;
+      last = progress;
+      const params = { progressToken: token, progress, message: phase };
+      void extra
+        .sendNotification({ method: 'notifications/progress', params })
+        .catch(() => undefined);
+    },
+  };
+}
