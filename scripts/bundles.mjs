@@ -48,7 +48,7 @@ const loadLater = {
     })),
 };
 
-/** The parts of the Model Context Protocol's SDK that `lora mcp` uses; other commands do without. */
+/** The parts of the SDK of the Model Context Protocol, which `lora mcp` alone uses. */
 const MCP = ['server/index.js', 'server/stdio.js', 'types.js'];
 const MCP_SDK = '@modelcontextprotocol/sdk';
 const loadMcpLater = {
@@ -59,7 +59,7 @@ const loadMcpLater = {
       external: true,
     })),
 };
-/** Forms that a client fills in would be checked by a library that doubles the bundle: we send none. */
+/** We send no forms to clients. The library that checks them would double the bundle. */
 const withoutForms = {
   name: 'without-forms',
   setup: ({ onLoad }) =>

@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import { indentedLines, oneLine, visibleControls } from '../shared/plainText';
 
 /**
@@ -21,6 +22,9 @@ export function streamText(text: string): void {
 export function printRaw(line: string): void {
   process.stdout.write(`${line}\n`);
 }
+
+/** Standard output for the messages of a protocol, which are for programs and written as they are. */
+export const messageOutput = (): Writable => process.stdout;
 
 /** Calls back when what was written to standard output has left this process. */
 export function whenWritten(done: () => void): void {

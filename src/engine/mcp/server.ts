@@ -9,6 +9,7 @@ import { expectedError } from '../../common/expectedError';
 import { AGENT_TOOLS, agentTool, type AgentTool } from '../../shared/agentTools';
 import { LoraError } from '../../shared/errors';
 import { oneLine, visibleControls } from '../../shared/plainText';
+import { messageOutput } from '../terminal';
 import type { ToolAnswer, ToolCall, Tools } from './tools';
 
 /** What a server needs from the process that it runs in. */
@@ -50,11 +51,12 @@ export async function serveMcp(tools: Tools, { version, signal, note }: McpOptio
     if (!tool) throw new McpError(ErrorCode.InvalidParams, `There is no tool ${params.name}.`);
     return resultOf(() => tools.answer(tool, params.arguments, callOf(extra)));
   });
+  const output = messageOutput();
   let faults = 0;
   server.onerror = ({ message }) => {
     if (faults++ < MAX_NOTES) note(oneLine(message).slice(0, MAX_NOTE_CHARACTERS));
   };
-  const transport = new StdioServerTransport(process.stdin, process.stdout, {
+  const transport = new StdioServerTransport(process.stdin, output, {
     maxBufferSize: MAX_MESSAGE_BYTES,
   });
   const closed = new Promise<void>((resolve) => {
@@ -62,7 +64,7 @@ export async function serveMcp(tools: Tools, { version, signal, note }: McpOptio
   });
   const close = () => void server.close();
   for (const event of ['end', 'close', 'error']) process.stdin.once(event, close);
-  process.stdout.once('error', close);
+  output.once('error', close);
   signal.addEventListener('abort', close, { once: true });
   await server.connect(transport);
   await closed;

@@ -7,13 +7,10 @@ interface Provider {
 }
 
 class Definition {
-  constructor(
-    readonly label: string,
-    readonly command: string,
-    readonly args: readonly string[],
-    readonly env: Readonly<Record<string, string>>,
-    readonly version: string,
-  ) {}
+  readonly values: readonly unknown[];
+  constructor(...values: readonly unknown[]) {
+    this.values = values;
+  }
 }
 
 const editor = vi.hoisted(() => ({
