@@ -23,7 +23,7 @@ export function printRaw(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Standard output for the messages of a protocol, which are for programs and written as they are. */
+/** Standard output for messages of a protocol, which programs read: written as they are. */
 export const messageOutput = (): Writable => process.stdout;
 
 /** Calls back when what was written to standard output has left this process. */
