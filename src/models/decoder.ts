@@ -76,13 +76,13 @@ export class CachingDecoder implements Decoder {
   read(
     sequence: Sequence,
     ids: Int32Array,
-    { isLast, isStopped = () => false }: ReadOptions,
+    { isLast, all = false, isStopped = () => false }: ReadOptions,
   ): Promise<Float32Array | null | 'stopped'> {
     return this.emptyingOnError([sequence], async () => {
       this.checkIds(ids);
       const { ops } = this.transformer;
-      const x = await this.readLayers(sequence, ids, isStopped);
-      if (x && isLast) return this.logits(x);
+      const x = await this.readLayers(sequence, ids, { all, isStopped });
+      if (x && (isLast || all)) return this.logits(x);
       if (x) ops.free(x);
       else this.close(sequence);
       return x ? null : 'stopped';
@@ -144,11 +144,11 @@ export class CachingDecoder implements Decoder {
     }
   }
 
-  /** The last layer's output [1, d] for the last of m more tokens; null once `isStopped`. */
+  /** The last layer's output [1 or m, d] for the last or all of m more tokens; null once `isStopped`. */
   private async readLayers(
     sequence: Sequence,
     ids: Int32Array,
-    isStopped: () => boolean,
+    { all, isStopped }: Required<Omit<ReadOptions, 'isLast'>>,
   ): Promise<Tensor | null> {
     const { ops, spec, body } = this.transformer;
     const input = inputAt(
@@ -164,11 +164,12 @@ export class CachingDecoder implements Decoder {
       await ops.yieldPoint();
       stopped = isStopped();
     }
-    const row = thenFree(ops, ops.gather(x, last), x, last);
+    if (!all) x = thenFree(ops, ops.gather(x, last), x);
+    ops.free(last);
     closePass(pass);
     sequence.length += ids.length;
-    if (!stopped) return row;
-    ops.free(row);
+    if (!stopped) return x;
+    ops.free(x);
     return null;
   }
 

@@ -19,8 +19,7 @@ export async function generateTokens(
     const most = Math.min(options.max_new_tokens, decoder.remainingPositions(input_ids.length));
     let logits = await readPrompt(decoder, sequence, input_ids, options);
     while (logits && generated.length < most) {
-      const place = { seen: [...input_ids, ...generated], number: generated.length };
-      const id = sampleToken(logits, options, place);
+      const id = sampleToken(logits, options, { prompt: input_ids, written: generated });
       if (options.stop_ids.includes(id)) break;
       generated.push(id);
       if (options.onToken?.(id) === false || generated.length === most) break;

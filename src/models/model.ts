@@ -139,6 +139,8 @@ export interface Sequence {
 export interface ReadOptions {
   /** Whether they are the last ones, whose logits are wanted. */
   readonly isLast: boolean;
+  /** Whether the logits after each of them are wanted, [m, vocab], whether they are the last. */
+  readonly all?: boolean;
   /** Asked between two operations. */
   readonly isStopped?: () => boolean;
 }

@@ -13,23 +13,34 @@ export interface SamplingSettings {
   readonly min_p?: number;
   /** Makes tokens less likely that the text has already; 1: no change. */
   readonly repetition_penalty?: number;
+  /** Taken from a token's score once for each time that it was written; 0: no change. */
+  readonly frequency_penalty?: number;
+  /** Taken from the scores of all tokens that were written; 0: no change. */
+  readonly presence_penalty?: number;
+}
+
+/** The text so far. */
+export interface TextSoFar {
+  readonly prompt: readonly number[];
+  /** The tokens behind it. */
+  readonly written: readonly number[];
 }
 
 /**
  * The scores of all tokens as LogitsProcessors of transformers leave them, in its order: repetition
- * penalty, temperature (unless it is 0), top_k, top_p, min_p. A token that is left out has
- * -Infinity.
- *
- * @param seen The tokens of the text so far, the prompt included.
+ * penalty, temperature (unless it is 0), top_k, top_p, min_p. Behind the first one come OpenAI's
+ * penalties of what was written, which transformers lacks. A token that is left out has -Infinity.
  */
 export function processLogits(
   logits: Float32Array,
   settings: SamplingSettings,
-  seen: Iterable<number>,
+  { prompt, written }: TextSoFar,
 ): Float64Array {
   const { temperature, top_k = 0, top_p = 1, min_p = 0, repetition_penalty = 1 } = settings;
   const scores = Float64Array.from(logits);
-  if (repetition_penalty !== 1) penalize(scores, new Set(seen), repetition_penalty);
+  if (repetition_penalty !== 1)
+    penalize(scores, new Set([...prompt, ...written]), repetition_penalty);
+  penalizeWritten(scores, written, settings);
   if (temperature !== 0) scores.forEach((z, i) => (scores[i] = z / temperature));
   if (top_k > 0 && top_k < scores.length) keepLargest(scores, top_k);
   if (top_p < 1) keepMass(scores, top_p);
@@ -41,15 +52,16 @@ export function processLogits(
 export function sampleToken(
   logits: Float32Array,
   settings: SamplingSettings,
-  { seen, number }: { readonly seen: Iterable<number>; readonly number: number },
+  text: TextSoFar,
 ): number {
-  const { temperature, seed, repetition_penalty = 1 } = settings;
-  if (temperature === 0 && repetition_penalty === 1) return largestOf(logits);
-  const scores = processLogits(logits, settings, seen);
+  const { temperature, seed } = settings;
+  if (temperature === 0 && !isPenalized(settings)) return largestOf(logits);
+  const scores = processLogits(logits, settings, text);
   const best = largestOf(scores);
   if (temperature === 0) return best;
   const weights = scores.map((z) => Math.exp(z - scores[best]!));
-  let left = createRandom(seed, 'generate', number)() * weights.reduce((a, b) => a + b, 0);
+  let left =
+    createRandom(seed, 'generate', text.written.length)() * weights.reduce((a, b) => a + b, 0);
   for (let i = 0; i < weights.length; i++) {
     left -= weights[i]!;
     if (left < 0) return i;
@@ -69,6 +81,23 @@ function penalize(scores: Float64Array, seen: ReadonlySet<number>, penalty: numb
     const z = scores[id]!;
     scores[id] = z < 0 ? z * penalty : z / penalty;
   }
+}
+
+const isPenalized = ({
+  repetition_penalty = 1,
+  frequency_penalty = 0,
+  presence_penalty = 0,
+}: SamplingSettings): boolean =>
+  repetition_penalty !== 1 || frequency_penalty !== 0 || presence_penalty !== 0;
+
+/** score - count · frequency_penalty - (count > 0) · presence_penalty */
+function penalizeWritten(
+  scores: Float64Array,
+  written: readonly number[],
+  { frequency_penalty = 0, presence_penalty = 0 }: SamplingSettings,
+): void {
+  if (frequency_penalty !== 0) for (const id of written) scores[id]! -= frequency_penalty;
+  if (presence_penalty !== 0) for (const id of new Set(written)) scores[id]! -= presence_penalty;
 }
 
 function leaveOutBelow(scores: Float64Array, least: number): void {

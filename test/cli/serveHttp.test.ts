@@ -110,6 +110,33 @@ describe('lora serve --http', () => {
     }
   });
 
+  it('tells the log-probabilities of a prompt by echo, those of several at once', async () => {
+    const openai = await serving().client();
+    const given = { model: 'base', temperature: 0, logprobs: 1 };
+    const written = await openai.completions.create({
+      ...given,
+      prompt: 'the old mill',
+      max_tokens: 5,
+      echo: true,
+    });
+    const { text, logprobs } = written.choices[0]!;
+    const { choices } = await openai.completions.create({
+      ...given,
+      prompt: [text, 'Paris is'],
+      max_tokens: 0,
+      echo: true,
+    });
+    expect(choices.map((own) => own.text)).toEqual([text, 'Paris is']);
+    const again = choices[0]!.logprobs!;
+    expect(again.tokens).toEqual(logprobs!.tokens);
+    expect(again.token_logprobs![0]).toBeNull();
+    again.token_logprobs!.slice(1).forEach((logprob, i) => {
+      expect(logprob).toBeCloseTo(logprobs!.token_logprobs![i + 1]!, 4);
+    });
+    const best = again.top_logprobs!.slice(-5).map((top) => Math.max(...Object.values(top)));
+    expect(again.token_logprobs!.slice(-5)).toEqual(best); // those that greedy decoding wrote
+  });
+
   it('ends by a signal while it answers', async () => {
     const running = serving();
     const openai = await running.client();

@@ -110,6 +110,36 @@ describe('several sequences in one pass', () => {
   });
 });
 
+describe('the logits after all tokens of a prompt', () => {
+  it.each(['llama', 'gemma2', 'gpt2'])(
+    'are those of one pass, also in parts: %s',
+    async (family) => {
+      const model = await loadFixture(ops, `${family}/base`, null);
+      const tensors = model.liveTensors();
+      const ids = Int32Array.from(promptOf(11, 3));
+      const whole = { batch: 1, length: 11, input_ids: ids, attention_mask: ids.map(() => 1) };
+      const wanted = await model.logits(whole);
+      const decoder = model.decoder();
+      const sequence = decoder.open();
+      const parts: number[] = [];
+      for (const [start, end] of [
+        [0, 4],
+        [4, 11],
+      ] as const) {
+        const options = { isLast: end === 11, all: true };
+        const logits = await decoder.read(sequence, ids.subarray(start, end), options);
+        parts.push(...(logits as Float32Array));
+      }
+      decoder.close(sequence);
+      expect(parts).toHaveLength(wanted.length);
+      const gap = parts.reduce((most, z, i) => Math.max(most, Math.abs(z - wanted[i]!)), 0);
+      expect(gap).toBeLessThan(1e-4);
+      expect(model.liveTensors()).toBe(tensors);
+      model.dispose();
+    },
+  );
+});
+
 describe('keys and values that are kept', () => {
   it('continue where another prompt begins alike, also in the middle of a row block', async () => {
     const model = await loadModel(

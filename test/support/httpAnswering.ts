@@ -1,4 +1,8 @@
-import type { GenerationEnd, GenerationRequest } from '../../src/engine/serve/batchScheduler';
+import type {
+  GenerationEnd,
+  GenerationRequest,
+  TokenChances,
+} from '../../src/engine/serve/batchScheduler';
 import { RequestQueue } from '../../src/engine/serve/http/requestQueue';
 import { startServer, type Answers, type HttpServer } from '../../src/engine/serve/http/server';
 import type { Tokenizer } from '../../src/data/tokenizer/tokenizer';
@@ -31,18 +35,13 @@ export class WritesText {
     this.requests.push(request);
     await this.gate;
     const ids = this.tokenizer.encode(this.text, false);
+    request.onPrompt?.(request.input_ids.slice(1).map((id) => chancesOf(id, 1)));
     const most = request.max_new_tokens ?? Infinity;
     for (const [i, id] of ids.entries()) {
       await new Promise((resolve) => setImmediate(resolve));
       if (request.signal.aborted) return { reason: 'ended', cached_tokens: 0 };
       if (i >= most) return { reason: 'length', cached_tokens: 0 };
-      const chances =
-        request.top_logprobs === null
-          ? null
-          : {
-              chosen: { id, logprob: -0.5 },
-              top: [{ id, logprob: -0.5 }].slice(0, request.top_logprobs),
-            };
+      const chances = request.top_logprobs === null ? null : chancesOf(id, request.top_logprobs);
       if (!request.onToken(id, chances)) return { reason: 'ended', cached_tokens: 0 };
     }
     return { reason: 'stop', cached_tokens: 2 };
@@ -52,6 +51,11 @@ export class WritesText {
     return Promise.resolve();
   }
 }
+
+const chancesOf = (id: number, top_logprobs: number): TokenChances => ({
+  chosen: { id, logprob: -0.5 },
+  top: [{ id, logprob: -0.5 }].slice(0, top_logprobs),
+});
 
 /** A server with that writer, on a free port. */
 export async function serveText(

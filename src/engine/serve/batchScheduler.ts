@@ -1,3 +1,4 @@
+import { BLOCK_ROWS } from '../../models/attention/rowBlocks';
 import { CHUNK_TOKENS } from '../../models/decoder';
 import type { Decoder, Model, Sequence } from '../../models/model';
 import { yieldToEventLoop } from '../../models/ops/ops';
@@ -21,8 +22,10 @@ export interface GenerationRequest {
   readonly sampling: SamplingSettings;
   /** What the text must be; null: anything. */
   readonly constraint: TokenConstraint | null;
-  /** How many of the most likely tokens `onToken` gets; null: no log-probabilities. */
+  /** How many of the most likely tokens are told; null: no log-probabilities. */
   readonly top_logprobs: number | null;
+  /** Called with the log-probabilities of the prompt's tokens but the first, in several parts. */
+  readonly onPrompt?: (chances: readonly TokenChances[]) => void;
   /** Called with each new token; false ends the answer. */
   readonly onToken: (id: number, chances: TokenChances | null) => boolean;
   /** Aborted by a client that is gone. */
@@ -66,6 +69,9 @@ export interface BatchLimits {
 export interface MixedModels {
   mixed(mix: AdapterMix): Promise<Pick<ServedModel, 'model'>>;
 }
+
+/** The same of tokens of a prompt whose log-probabilities are told: each has logits of its own. */
+const TOLD_CHUNK_TOKENS = BLOCK_ROWS;
 
 /** Steps after which requests with other adapters have their turn. */
 const TURN_STEPS = 32;
@@ -194,24 +200,32 @@ export class BatchScheduler {
     try {
       const { request } = job;
       job.active ??= this.begin(decoder, job);
-      const { sequence } = job.active;
+      const { sequence, most } = job.active;
+      const { input_ids, onPrompt } = request;
       const start = sequence.length;
-      const ids = Int32Array.from(request.input_ids.slice(start, start + CHUNK_TOKENS));
-      const isLast = start + ids.length === request.input_ids.length;
+      const end = start + (onPrompt ? TOLD_CHUNK_TOKENS : CHUNK_TOKENS);
+      const ids = Int32Array.from(input_ids.slice(start, end));
+      const isLast = end >= input_ids.length;
       const isStopped = () => this.isOver(job);
-      const logits = await decoder.read(sequence, ids, { isLast, isStopped });
+      const all = onPrompt !== undefined;
+      const logits = await decoder.read(sequence, ids, { isLast, all, isStopped });
       if (logits === 'stopped') this.endEarly(job);
-      else if (logits) this.deliver(job, logits);
+      else if (logits) {
+        const rows = rowsOf(logits, all ? ids.length : 1);
+        onPrompt?.(promptChances(rows, input_ids.slice(start + 1), request.top_logprobs ?? 0));
+        if (isLast && most === 0) this.end(job, 'length');
+        else if (isLast) this.deliver(job, rows.at(-1)!);
+      }
     } catch (error) {
       this.fail(job, error);
     }
   }
 
   private begin(decoder: Decoder, { request, mixKey }: Job): ActiveSequence {
-    const { input_ids, max_new_tokens } = request;
+    const { input_ids, max_new_tokens, onPrompt } = request;
     if (input_ids.length === 0) throw new LoraError('usage', 'The prompt has no token.');
     const most = Math.min(max_new_tokens ?? Infinity, decoder.remainingPositions(input_ids.length));
-    const kept = this.prefixes.take(decoder, mixKey, input_ids);
+    const kept = onPrompt ? null : this.prefixes.take(decoder, mixKey, input_ids);
     const sequence = kept?.sequence ?? decoder.open();
     return { decoder, sequence, most, cached_tokens: kept?.length ?? 0, ids: [] };
   }
@@ -236,9 +250,8 @@ export class BatchScheduler {
     const { ids, most } = job.active!;
     try {
       const { input_ids, sampling, stop_ids, top_logprobs, constraint } = request;
-      const place = { seen: [...input_ids, ...ids], number: ids.length };
       const open = constraint ? constrained(logits, constraint, stop_ids) : logits;
-      const id = open ? sampleToken(open, sampling, place) : null;
+      const id = open ? sampleToken(open, sampling, { prompt: input_ids, written: ids }) : null;
       if (id === null || stop_ids.includes(id)) {
         this.end(job, 'stop');
         return;
@@ -287,6 +300,20 @@ const isEnding = (): LoraError => new LoraError('cancelled', 'The server is endi
 
 const isRead = ({ sequence }: ActiveSequence, { input_ids }: GenerationRequest): boolean =>
   sequence.length >= input_ids.length;
+
+/** Logits [rows, vocab] as rows. */
+function rowsOf(logits: Float32Array, rows: number): readonly Float32Array[] {
+  const vocab = logits.length / rows;
+  return Array.from({ length: rows }, (_, i) => logits.subarray(i * vocab, (i + 1) * vocab));
+}
+
+/** What each row says of the token that follows, as far as there are any. */
+const promptChances = (
+  rows: readonly Float32Array[],
+  next: readonly number[],
+  top_logprobs: number,
+): readonly TokenChances[] =>
+  rows.slice(0, next.length).map((logits, i) => tokenChances(logits, next[i]!, top_logprobs));
 
 /** Logits of the tokens that may come next, -Infinity for the others; null: the text ends. */
 function constrained(

@@ -18,20 +18,32 @@ interface Fixture {
 const { logits, seen, cases } = readJson('sampling.json') as Fixture;
 const scores = Float32Array.from(logits);
 const plain = { temperature: 1, seed: 0 };
-const place = (number: number) => ({ seen, number });
+const text = { prompt: seen, written: [] };
+const after = (count: number) => ({ prompt: seen, written: new Array<number>(count).fill(0) });
 
 describe('the scores of tokens', () => {
   it.each(cases)('are those of the LogitsProcessors of transformers: $settings', (own) => {
-    const have = processLogits(scores, { ...plain, ...own.settings }, seen);
+    const have = processLogits(scores, { ...plain, ...own.settings }, text);
     own.scores.forEach((want, id) => {
       if (want === null) expect(have[id], `token ${id}`).toBe(-Infinity);
       else expect(have[id], `token ${id}`).toBeCloseTo(want, 5);
     });
   });
 
+  it.each([
+    [{ frequency_penalty: 0.5 }, [1, 1 - 1, 1 - 1.5, 1]],
+    [{ presence_penalty: 0.5 }, [1, 1 - 0.5, 1 - 0.5, 1]],
+    [{ frequency_penalty: -1, presence_penalty: 2 }, [1, 1 + 2 - 2, 1 + 3 - 2, 1]],
+    [{ frequency_penalty: 1, temperature: 0.5 }, [2, -2, -4, 2]],
+  ])('are less by what was written, but not by the prompt: %j', (settings, want) => {
+    const text = { prompt: [0, 0, 3], written: [1, 2, 2, 1, 2] };
+    const have = processLogits(Float32Array.of(1, 1, 1, 1), { ...plain, ...settings }, text);
+    expect([...have]).toEqual(want);
+  });
+
   it('leave at least the most likely token', () => {
     for (const settings of [{ top_k: 1 }, { top_p: 0 }, { min_p: 1 }]) {
-      const left = processLogits(Float32Array.of(1, 3, 2), { ...plain, ...settings }, []);
+      const left = processLogits(Float32Array.of(1, 3, 2), { ...plain, ...settings }, text);
       expect([...left]).toEqual([-Infinity, 3, -Infinity]);
     }
   });
@@ -40,15 +52,19 @@ describe('the scores of tokens', () => {
 describe('the next token', () => {
   it('is the most likely one at temperature 0, the first of equal ones', () => {
     const settings = { temperature: 0, seed: 0 };
-    expect(sampleToken(Float32Array.of(1, 5, 5), settings, { seen: [], number: 0 })).toBe(1);
+    expect(sampleToken(Float32Array.of(1, 5, 5), settings, text)).toBe(1);
     const penalized = { ...settings, repetition_penalty: 2 };
-    expect(sampleToken(Float32Array.of(1, 5, 4), penalized, { seen: [1], number: 0 })).toBe(2);
+    expect(sampleToken(Float32Array.of(1, 5, 4), penalized, { prompt: [1], written: [] })).toBe(2);
+    const frequent = { ...settings, frequency_penalty: 1 };
+    expect(sampleToken(Float32Array.of(1, 5, 4), frequent, { prompt: [], written: [1, 1] })).toBe(
+      2,
+    );
   });
 
   it('depends on the seed and its number alone, and is as likely as its score says', () => {
     const drawn = (seed: number) =>
       Array.from({ length: 2000 }, (_, i) =>
-        sampleToken(Float32Array.of(0, Math.log(3)), { temperature: 1, seed }, place(i)),
+        sampleToken(Float32Array.of(0, Math.log(3)), { temperature: 1, seed }, after(i)),
       );
     expect(drawn(4)).toEqual(drawn(4));
     expect(drawn(5)).not.toEqual(drawn(4));
@@ -59,7 +75,7 @@ describe('the next token', () => {
   it('is never one that is left out', () => {
     const settings = { temperature: 2, seed: 1, top_k: 2 };
     const drawn = Array.from({ length: 200 }, (_, i) =>
-      sampleToken(Float32Array.of(1, 2, 3, 0), settings, place(i)),
+      sampleToken(Float32Array.of(1, 2, 3, 0), settings, after(i)),
     );
     expect(new Set(drawn)).toEqual(new Set([1, 2]));
   });

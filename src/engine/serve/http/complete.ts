@@ -1,152 +1,139 @@
-import type { Tokenizer } from '../../../data/tokenizer/tokenizer';
-import { promptIds, stopIds, type PromptTokens } from '../../model/answer';
-import type {
-  BatchScheduler,
-  GenerationEnd,
-  TokenChances,
-  TokenConstraint,
-} from '../batchScheduler';
-import { TokenMask } from '../json/tokenMask';
-import type { AdapterMix, ServedModels } from '../servedModels';
-import { chatReader, textReader, type AnswerReader } from './answerReaders';
+import type { BatchScheduler, GenerationEnd } from '../batchScheduler';
 import { AnswerStream } from './answerStream';
-import { ApiError, badField } from './apiError';
-import { mixFor, type NamedModels } from './modelUse';
-import type { ChatRequest, TextRequest } from './requests';
-import type { RequestSettings } from './settings';
-import {
-  chatShape,
-  textShape,
-  type AnswerShape,
-  type Completion,
-  type FinishReason,
-  type StreamedPart,
-} from './shapes';
+import type { ToldToken } from './logprobs';
+import type { PreparedChoice, PreparedRequest, WritingModels } from './prepare';
+import type { Completion, FinishReason, StreamedPart } from './shapes';
 
 /** What answers requests for text. */
-export interface Answering extends NamedModels {
-  readonly models: Pick<ServedModels, 'tokenizer' | 'checkMix' | 'purposeOf'>;
+export interface Answering extends WritingModels {
   readonly scheduler: Pick<BatchScheduler, 'generate' | 'close'>;
 }
 
-/** A request that is ready to be written. */
-export interface PreparedRequest {
-  readonly settings: RequestSettings;
-  readonly mix: AdapterMix;
-  readonly tokens: PromptTokens;
-  readonly constraint: TokenConstraint | null;
-  readonly read: AnswerReader;
-  readonly shape: AnswerShape;
-}
-
-/** @throws ApiError, LoraError */
-export function prepareChat(
-  answering: Answering,
-  { settings, chat, mayCall, grammar }: ChatRequest,
-): PreparedRequest {
-  const mix = mixFor(answering, settings.model, 'text');
-  const { tokenizer } = answering.models;
-  if (!tokenizer.has_chat_template)
-    throw new ApiError(400, 'The base has no chat template: use /v1/completions.');
-  const { messages, variables = {} } = chat;
-  const input_ids = promptIds(tokenizer, chat, true);
-  if (mayCall) {
-    const without = tokenizer.applyChatTemplate(messages, true, { ...variables, tools: null });
-    if (without === tokenizer.applyChatTemplate(messages, true, variables))
-      throw badField('tools', "cannot be used: the base's chat template leaves them out");
-  }
-  return {
-    settings,
-    mix,
-    tokens: { input_ids, stop_ids: stopIds(tokenizer, variables) },
-    constraint: grammar && new TokenMask(tokenizer, grammar.start),
-    read: chatReader(tokenizer, variables, mayCall),
-    shape: chatShape({ model: settings.model, tokenizer }),
-  };
-}
-
-/** @throws ApiError, LoraError */
-export function prepareText(
-  answering: Answering,
-  { settings, prompt }: TextRequest,
-): PreparedRequest {
-  const mix = mixFor(answering, settings.model, 'text');
-  const { tokenizer } = answering.models;
-  return {
-    settings,
-    mix,
-    tokens: { input_ids: textIds(tokenizer, prompt), stop_ids: stopIds(tokenizer) },
-    constraint: null,
-    read: textReader(tokenizer),
-    shape: textShape({ model: settings.model, tokenizer }),
-  };
-}
-
-function textIds(tokenizer: Tokenizer, prompt: TextRequest['prompt']): readonly number[] {
-  if (typeof prompt === 'string') return promptIds(tokenizer, prompt, false);
-  const outside = prompt.find((id) => id >= tokenizer.vocab_size);
-  if (outside === undefined) return prompt;
-  throw badField(
-    'prompt',
-    `has the token id ${outside}, but the vocabulary has ${tokenizer.vocab_size} tokens`,
-  );
-}
-
-/** Who gets an answer. */
+/** Who gets the answers, by their indices. */
 export interface AnswerReceiver {
-  /** Called with each part of a streamed answer. */
-  readonly onPart: (part: StreamedPart) => void;
+  /** Called with each part of an answer. */
+  readonly onPart: (index: number, part: StreamedPart) => void;
+  /** Called with each finished answer, and the tokens that no part has told. */
+  readonly onEnd: (
+    index: number,
+    completion: Completion,
+    pending: readonly ToldToken[] | null,
+  ) => void;
   readonly signal: AbortSignal;
 }
 
-/** A finished answer, with the log-probabilities that no part had. */
-export interface WrittenAnswer {
-  readonly completion: Completion;
-  readonly pending: readonly TokenChances[] | null;
+/** Answers to one request that are written at the same time: others wait less. */
+const MOST_AT_ONCE = 8;
+
+/** Writes all answers; null if their receiver is gone. @throws ApiError, LoraError */
+export async function complete(
+  answering: Answering,
+  prepared: PreparedRequest,
+  receiver: AnswerReceiver,
+): Promise<readonly Completion[] | null> {
+  const failed = new AbortController();
+  const signal = AbortSignal.any([receiver.signal, failed.signal]);
+  const waiting = [...prepared.choices.entries()];
+  const written: Completion[] = [];
+  const write = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      const [index, choice] = next;
+      const completion = await writeChoice(answering, prepared, choice, {
+        signal,
+        onPart: (part) => receiver.onPart(index, part),
+        onEnd: (own, pending) => receiver.onEnd(index, own, pending),
+      });
+      if (!completion) return;
+      written[index] = completion;
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: MOST_AT_ONCE }, write));
+  } catch (error) {
+    failed.abort(); // the other answers are of no use
+    throw error;
+  }
+  return receiver.signal.aborted ? null : written;
 }
 
-/** Writes an answer; null if its receiver is gone. @throws ApiError, LoraError */
-export async function complete(
+interface ChoiceReceiver {
+  readonly onPart: (part: StreamedPart) => void;
+  readonly onEnd: (completion: Completion, pending: readonly ToldToken[] | null) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Null once the signal is aborted. */
+async function writeChoice(
   { scheduler }: Answering,
-  { settings, mix, tokens, read, constraint }: PreparedRequest,
-  { onPart, signal }: AnswerReceiver,
-): Promise<WrittenAnswer | null> {
-  const { max_tokens, sampling, top_logprobs } = settings;
-  const stream = new AnswerStream(read, settings.stops);
-  const all: TokenChances[] = [];
-  let sent = 0;
-  const pending = () => (top_logprobs === null ? null : all.slice(sent));
+  { settings, mix, read }: PreparedRequest,
+  { tokens, echo, seed, constraint }: PreparedChoice,
+  { onPart, onEnd, signal }: ChoiceReceiver,
+): Promise<Completion | null> {
+  const { max_tokens, sampling, top_logprobs, stops } = settings;
+  const stream = new AnswerStream(read, stops);
+  const told = new ToldTokens(top_logprobs !== null);
+  if (echo !== null) told.add({ chosen: { id: tokens.input_ids[0]!, logprob: null } });
+  let isEchoed = echo === null;
+  const sendEcho = () => {
+    if (isEchoed) return;
+    isEchoed = true;
+    onPart({ delta: { content: echo ?? '', reasoning: '' }, chances: told.take() });
+  };
   const end = await scheduler.generate({
     ...tokens,
     mix,
     constraint,
     max_new_tokens: max_tokens,
-    sampling,
+    sampling: { ...sampling, seed },
     top_logprobs,
     signal,
+    ...(echo !== null && top_logprobs !== null && { onPrompt: (own) => told.add(...own) }),
     onToken: (id, chances) => {
-      if (chances) all.push(chances);
+      sendEcho();
+      if (chances) told.add(chances);
       const delta = stream.push(id);
-      if (delta.content !== '' || delta.reasoning !== '') {
-        onPart({ delta, chances: pending() });
-        sent = all.length;
-      }
+      if (delta.content !== '' || delta.reasoning !== '') onPart({ delta, chances: told.take() });
       return !stream.isStopped;
     },
   });
   if (signal.aborted) return null;
+  sendEcho();
   const answer = stream.finish();
   const completion = {
-    answer,
+    answer: { ...answer, content: `${echo ?? ''}${answer.content}` },
     finish_reason: finishReason(end, answer.calls.length > 0),
     usage: {
       prompt_tokens: tokens.input_ids.length,
       completion_tokens: stream.tokens,
       cached_tokens: end.cached_tokens,
     },
-    chances: top_logprobs === null ? null : all,
+    chances: told.all,
   };
-  return { completion, pending: pending() };
+  onEnd(completion, told.take());
+  return completion;
+}
+
+/** Tokens with their log-probabilities, if they are asked for. */
+class ToldTokens {
+  private readonly tokens: ToldToken[] = [];
+  private taken = 0;
+
+  constructor(private readonly isAsked: boolean) {}
+
+  get all(): readonly ToldToken[] | null {
+    return this.isAsked ? this.tokens : null;
+  }
+
+  add(...tokens: readonly ToldToken[]): void {
+    this.tokens.push(...tokens);
+  }
+
+  /** Those since the last call. */
+  take(): readonly ToldToken[] | null {
+    const { taken } = this;
+    this.taken = this.tokens.length;
+    return this.isAsked ? this.tokens.slice(taken) : null;
+  }
 }
 
 function finishReason({ reason }: GenerationEnd, hasCalls: boolean): FinishReason {

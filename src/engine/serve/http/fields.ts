@@ -13,12 +13,9 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
 
 /** Fields that are accepted with the value that changes nothing. */
 const NEUTRAL: Readonly<Record<string, unknown>> = {
-  n: 1,
   best_of: 1,
   echo: false,
   suffix: '',
-  frequency_penalty: 0,
-  presence_penalty: 0,
   logit_bias: {},
   parallel_tool_calls: true,
   modalities: ['text'],

@@ -2,6 +2,13 @@ import type { Tokenizer } from '../../../data/tokenizer/tokenizer';
 import type { TokenChance } from '../../../models/sampling';
 import type { TokenChances } from '../batchScheduler';
 
+/**
+ * A token whose log-probability is told. The first one of a prompt that is echoed has none, as
+ * nothing stands before it.
+ */
+export type ToldToken =
+  TokenChances | { readonly chosen: { readonly id: number; readonly logprob: null } };
+
 /** No log-probability is below this in OpenAI's answers: JSON has no -Infinity. */
 const LEAST = -9999;
 
@@ -15,11 +22,15 @@ function tokenOf(tokenizer: Tokenizer, chance: TokenChance): object {
 }
 
 /** Log-probabilities as a chat completion tells them. */
-export const chatLogprobs = (tokenizer: Tokenizer, places: readonly TokenChances[]): object => ({
-  content: places.map(({ chosen, top }) => ({
-    ...tokenOf(tokenizer, chosen),
-    top_logprobs: top.map((own) => tokenOf(tokenizer, own)),
-  })),
+export const chatLogprobs = (tokenizer: Tokenizer, places: readonly ToldToken[]): object => ({
+  content: places.flatMap((own) =>
+    'top' in own
+      ? {
+          ...tokenOf(tokenizer, own.chosen),
+          top_logprobs: own.top.map((one) => tokenOf(tokenizer, one)),
+        }
+      : [],
+  ),
   refusal: null,
 });
 
@@ -30,17 +41,17 @@ export const chatLogprobs = (tokenizer: Tokenizer, places: readonly TokenChances
  */
 export function textLogprobs(
   tokenizer: Tokenizer,
-  places: readonly TokenChances[],
+  places: readonly ToldToken[],
   offset: number,
 ): object {
-  const textOf = ({ id }: TokenChance) => tokenizer.decode([id], false);
+  const textOf = ({ id }: { readonly id: number }) => tokenizer.decode([id], false);
   const tokens = places.map(({ chosen }) => textOf(chosen));
   let at = offset;
   return {
     tokens,
-    token_logprobs: places.map(({ chosen }) => logprobOf(chosen)),
-    top_logprobs: places.map(({ top }) =>
-      Object.fromEntries(top.map((own) => [textOf(own), logprobOf(own)])),
+    token_logprobs: places.map((own) => ('top' in own ? logprobOf(own.chosen) : null)),
+    top_logprobs: places.map((own) =>
+      'top' in own ? Object.fromEntries(own.top.map((one) => [textOf(one), logprobOf(one)])) : null,
     ),
     text_offset: tokens.map((token) => {
       at += token.length;

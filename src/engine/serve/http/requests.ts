@@ -29,10 +29,16 @@ export interface ChatRequest {
 }
 
 /** A text to continue, or its tokens. */
+export type TextPrompt = string | readonly number[];
+
+/** Texts to continue, each for itself. */
 export interface TextRequest {
   readonly settings: RequestSettings;
-  readonly prompt: string | readonly number[];
+  readonly prompts: readonly TextPrompt[];
 }
+
+/** Answers to one request. */
+const MOST_CHOICES = 256;
 
 /** Reads the body of a request for a chat completion. @throws ApiError */
 export function chatRequest(body: string): ChatRequest {
@@ -54,7 +60,11 @@ export function chatRequest(body: string): ChatRequest {
 /** Reads the body of a request for a text completion. @throws ApiError */
 export function textRequest(body: string): TextRequest {
   const fields = knownFields(parseBody(body).plain, [...TEXT_SETTINGS, 'prompt']);
-  return { settings: textSettings(fields), prompt: promptOf(fields['prompt']) };
+  const settings = textSettings(fields);
+  const prompts = promptsOf(fields['prompt']);
+  if (prompts.length * settings.n > MOST_CHOICES)
+    throw badField('prompt', `must have at most ${MOST_CHOICES} prompts, times "n"`);
+  return { settings, prompts };
 }
 
 /** A body as JavaScript reads it, and as Python does, for templates. @throws ApiError */
@@ -100,11 +110,15 @@ function variablesOf(given: unknown): ChatVariables {
   throw badField(`chat_template_kwargs.${reserved}`, 'cannot be set');
 }
 
-function promptOf(given: unknown): string | readonly number[] {
+function promptsOf(given: unknown): readonly TextPrompt[] {
+  if (isTextPrompt(given)) return [given];
+  if (Array.isArray(given) && given.length > 0 && given.every(isTextPrompt)) return given;
+  throw badField('prompt', 'must be a text, the token ids of one, or a list of either');
+}
+
+function isTextPrompt(given: unknown): given is TextPrompt {
   const isId = (id: unknown) => typeof id === 'number' && Number.isSafeInteger(id) && id >= 0;
-  const isOne = Array.isArray(given) && given.length === 1 && typeof given[0] !== 'number';
-  const one: unknown = isOne ? given[0] : given;
-  if (typeof one === 'string') return one;
-  if (Array.isArray(one) && one.length > 0 && one.every(isId)) return one as number[];
-  throw badField('prompt', 'must be one text, or the token ids of one');
+  return (
+    typeof given === 'string' || (Array.isArray(given) && given.length > 0 && given.every(isId))
+  );
 }

@@ -5,19 +5,15 @@ import { yieldToEventLoop } from '../../../models/ops/ops';
 import { LoraError } from '../../../shared/errors';
 import { checkAccess, type Access } from './access';
 import { ApiError } from './apiError';
-import {
-  complete,
-  prepareChat,
-  prepareText,
-  type Answering,
-  type PreparedRequest,
-} from './complete';
+import { complete, type Answering } from './complete';
 import { embed, type Encoding } from './embeddings';
 import { EventStream } from './eventStream';
 import { mixOf, modelIds } from './modelNames';
+import { prepareChat, prepareText, type PreparedRequest } from './prepare';
 import { readBody } from './readBody';
 import { chatRequest, textRequest } from './requests';
 import { rerank } from './rerank';
+import { totalUsage } from './shapes';
 
 /** Bounds of what a client may send and hold. */
 const LIMITS = {
@@ -236,22 +232,30 @@ async function answer(
   events: EventStream,
 ): Promise<void> {
   const { settings, shape } = prepared;
-  const written = await complete(service, prepared, {
+  const begun = new Set<number>();
+  const begin = (index: number) => {
+    if (!begun.has(index)) events.send(...shape.begin(index));
+    begun.add(index);
+  };
+  const completions = await complete(service, prepared, {
     signal: goneSignal(response),
-    onPart: (part) => {
+    onPart: (index, part) => {
       if (!settings.stream) return;
-      if (!events.isOpen) events.send(...shape.begin());
-      events.send(shape.part(part));
+      begin(index);
+      events.send(shape.part(index, part));
+    },
+    onEnd: (index, completion, pending) => {
+      if (!settings.stream) return;
+      begin(index);
+      events.send(...shape.end(index, completion, pending));
     },
   });
-  if (!written) return;
-  const { completion, pending } = written;
+  if (!completions) return;
+  const usage = totalUsage(completions, settings.n);
   if (!settings.stream) {
-    sendJson(response, 200, shape.whole(completion));
+    sendJson(response, 200, shape.whole(completions, usage));
     return;
   }
-  if (!events.isOpen) events.send(...shape.begin());
-  events.send(...shape.end(completion, pending));
-  if (settings.includeUsage) events.send(shape.usage(completion.usage));
+  if (settings.includeUsage) events.send(shape.usage(usage));
   events.end();
 }

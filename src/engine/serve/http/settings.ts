@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import type { SamplingSettings } from '../../../models/sampling';
 import { checked } from '../../../shared/parsed';
 import { ApiError, badField } from './apiError';
+import { knownFields } from './fields';
 
 const number = v.pipe(v.number(), v.finite());
 const wholeFrom = (least: number, most: number) =>
@@ -15,10 +16,18 @@ const stopText = v.pipe(v.string(), v.nonEmpty(), v.maxLength(MOST_STOP_LENGTH))
 /** Most likely tokens that are told of each place. */
 export const MOST_TOP_LOGPROBS = 20;
 
+/** Answers to one prompt. */
+const MOST_ANSWERS = 128;
+/** OpenAI's bounds of the penalties of what was written. */
+const penalty = v.optional(v.pipe(number, v.minValue(-2), v.maxValue(2)), 0);
+
+const StreamSchema = v.object({ include_usage: v.optional(v.boolean(), false) });
+
 const SHARED = {
   model: v.string(),
+  n: v.optional(wholeFrom(1, MOST_ANSWERS), 1),
   stream: v.optional(v.boolean(), false),
-  stream_options: v.optional(v.object({ include_usage: v.optional(v.boolean(), false) })),
+  stream_options: v.optional(v.unknown()),
   stop: v.optional(
     v.union(
       [v.pipe(v.array(stopText), v.maxLength(MOST_STOPS)), stopText],
@@ -32,11 +41,16 @@ const SHARED = {
   top_k: v.optional(wholeFrom(-1, 1e9), 0),
   min_p: v.optional(v.pipe(number, v.minValue(0), v.maxValue(1)), 0),
   repetition_penalty: v.optional(v.pipe(number, v.gtValue(0), v.maxValue(100)), 1),
-  max_tokens: v.optional(wholeFrom(1, 1e9)),
+  frequency_penalty: penalty,
+  presence_penalty: penalty,
 };
+
+/** Tokens of a text completion for which none are given, as OpenAI has it. */
+const DEFAULT_TEXT_TOKENS = 16;
 
 const ChatSchema = v.object({
   ...SHARED,
+  max_tokens: v.optional(wholeFrom(1, 1e9)),
   max_completion_tokens: v.optional(wholeFrom(1, 1e9)),
   logprobs: v.optional(v.boolean(), false),
   top_logprobs: v.optional(wholeFrom(0, MOST_TOP_LOGPROBS)),
@@ -44,6 +58,8 @@ const ChatSchema = v.object({
 
 const TextSchema = v.object({
   ...SHARED,
+  max_tokens: v.optional(wholeFrom(0, 1e9), DEFAULT_TEXT_TOKENS),
+  echo: v.optional(v.boolean(), false),
   logprobs: v.optional(wholeFrom(0, MOST_TOP_LOGPROBS)),
 });
 
@@ -52,24 +68,25 @@ export const CHAT_SETTINGS: readonly string[] = Object.keys(ChatSchema.entries);
 /** The fields that `textSettings` reads. */
 export const TEXT_SETTINGS: readonly string[] = Object.keys(TextSchema.entries);
 
-/** Tokens of a text completion for which none are given, as OpenAI has it. */
-const DEFAULT_TEXT_TOKENS = 16;
-
 /** How a request is answered. */
 export interface RequestSettings {
   readonly model: string;
+  /** Answers to each prompt. */
+  readonly n: number;
   readonly stream: boolean;
   /** Whether a stream ends with the counts of tokens. */
   readonly includeUsage: boolean;
   /** Null: as many as the model has positions for. */
   readonly max_tokens: number | null;
+  /** Whether the answer begins with its prompt. */
+  readonly echo: boolean;
   readonly sampling: SamplingSettings;
   readonly stops: readonly string[];
   /** Null: no log-probabilities. */
   readonly top_logprobs: number | null;
 }
 
-type SharedSettings = Omit<v.InferOutput<typeof TextSchema>, 'logprobs'>;
+type SharedSettings = Omit<v.InferOutput<typeof TextSchema>, 'logprobs' | 'max_tokens' | 'echo'>;
 
 /** @throws ApiError */
 export function chatSettings(fields: Readonly<Record<string, unknown>>): RequestSettings {
@@ -81,6 +98,7 @@ export function chatSettings(fields: Readonly<Record<string, unknown>>): Request
     throw badField('max_tokens', 'cannot be used together with "max_completion_tokens"');
   return {
     ...sharedSettings(given),
+    echo: false,
     max_tokens: max_completion_tokens ?? max_tokens ?? null,
     top_logprobs: logprobs ? (top_logprobs ?? 0) : null,
   };
@@ -89,33 +107,41 @@ export function chatSettings(fields: Readonly<Record<string, unknown>>): Request
 /** @throws ApiError */
 export function textSettings(fields: Readonly<Record<string, unknown>>): RequestSettings {
   const given = readFields(TextSchema, fields);
-  return {
-    ...sharedSettings(given),
-    max_tokens: given.max_tokens ?? DEFAULT_TEXT_TOKENS,
-    top_logprobs: given.logprobs ?? null,
-  };
+  const { max_tokens, echo, logprobs = null } = given;
+  if (max_tokens === 0 && !echo) throw badField('max_tokens', 'must be at least 1 without "echo"');
+  return { ...sharedSettings(given), max_tokens, echo, top_logprobs: logprobs };
 }
 
-/** Fields that fit a schema. @throws ApiError */
-export function readFields<T>(schema: v.GenericSchema<unknown, T>, fields: unknown): T {
+/**
+ * Fields that fit a schema.
+ *
+ * @param place Where they are in the request, as in `knownFields`.
+ * @throws ApiError
+ */
+export function readFields<T>(schema: v.GenericSchema<unknown, T>, fields: unknown, place = ''): T {
   const result = checked(schema, fields);
   if ('message' in result) return result.message;
   const [param = '', rule = 'is not valid'] = result.fault.split(/: (.*)/s);
-  throw new ApiError(400, `"${param}" ${rule}.`, { param, code: 'invalid_value' });
+  throw badField(`${place}${param}`, rule);
 }
 
 function sharedSettings({
   model,
+  n,
   stream,
   stream_options,
   stop,
+  seed,
+  top_k,
   ...given
-}: SharedSettings): Omit<RequestSettings, 'max_tokens' | 'top_logprobs'> {
-  const { temperature, top_p, top_k, min_p, repetition_penalty } = given;
+}: SharedSettings): Omit<RequestSettings, 'max_tokens' | 'top_logprobs' | 'echo'> {
+  const { temperature, top_p, min_p, repetition_penalty } = given;
+  const { frequency_penalty, presence_penalty } = given;
   return {
     model,
+    n,
     stream,
-    includeUsage: stream_options?.include_usage ?? false,
+    includeUsage: includesUsage(stream_options, stream),
     stops: typeof stop === 'string' ? [stop] : stop,
     sampling: {
       temperature,
@@ -123,7 +149,16 @@ function sharedSettings({
       top_k: Math.max(0, top_k),
       min_p,
       repetition_penalty,
-      seed: given.seed ?? randomInt(2 ** 32),
+      frequency_penalty,
+      presence_penalty,
+      seed: seed ?? randomInt(2 ** 32),
     },
   };
+}
+
+function includesUsage(options: unknown, isStream: boolean): boolean {
+  if (options === undefined) return false;
+  if (!isStream) throw badField('stream_options', 'needs "stream": true');
+  const known = knownFields(options, Object.keys(StreamSchema.entries), 'stream_options.');
+  return readFields(StreamSchema, known, 'stream_options.').include_usage;
 }

@@ -2,9 +2,8 @@ import { randomBytes } from 'node:crypto';
 import type { ToolCall } from '../../../data/chat/calls/form';
 import type { Tokenizer } from '../../../data/tokenizer/tokenizer';
 import { exactText } from '../../../shared/exactText';
-import type { TokenChances } from '../batchScheduler';
 import type { AnswerDelta, FinishedAnswer } from './answerStream';
-import { chatLogprobs, textLogprobs } from './logprobs';
+import { chatLogprobs, textLogprobs, type ToldToken } from './logprobs';
 
 /** Why an answer ended, in OpenAI's words. */
 export type FinishReason = 'stop' | 'length' | 'tool_calls';
@@ -22,26 +21,41 @@ export interface Completion {
   readonly finish_reason: FinishReason;
   readonly usage: Usage;
   /** Null: not asked for. */
-  readonly chances: readonly TokenChances[] | null;
+  readonly chances: readonly ToldToken[] | null;
 }
 
 /** A part of a streamed answer; `chances`: those of the tokens since the last part. */
 export interface StreamedPart {
   readonly delta: AnswerDelta;
-  readonly chances: readonly TokenChances[] | null;
+  readonly chances: readonly ToldToken[] | null;
 }
 
-/** The objects that answer a request. */
+/** The objects that answer a request, in which answers have their indices. */
 export interface AnswerShape {
-  /** The whole answer. */
-  whole(completion: Completion): object;
-  /** What a stream begins with. */
-  begin(): readonly object[];
-  part(part: StreamedPart): object;
-  /** What a stream ends with, the counts of tokens apart. */
-  end(completion: Completion, chances: readonly TokenChances[] | null): readonly object[];
+  /** All answers. */
+  whole(completions: readonly Completion[], usage: Usage): object;
+  /** What the stream of an answer begins with. */
+  begin(index: number): readonly object[];
+  part(index: number, part: StreamedPart): object;
+  /** What the stream of an answer ends with. */
+  end(
+    index: number,
+    completion: Completion,
+    chances: readonly ToldToken[] | null,
+  ): readonly object[];
   /** The counts of tokens of a stream. */
   usage(usage: Usage): object;
+}
+
+/** The counts of all answers, `n` of which have the same prompt each. */
+export function totalUsage(completions: readonly Completion[], n: number): Usage {
+  const sum = (key: keyof Usage, step: number) =>
+    completions.reduce((all, { usage }, i) => (i % step === 0 ? all + usage[key] : all), 0);
+  return {
+    prompt_tokens: sum('prompt_tokens', n),
+    completion_tokens: sum('completion_tokens', 1),
+    cached_tokens: sum('cached_tokens', n),
+  };
 }
 
 /** An answer's model, and what its tokens are read with. */
@@ -66,31 +80,35 @@ const headerOf = (prefix: string, model: string) => ({
 /** Chat completions. */
 export function chatShape({ model, tokenizer }: ShapeContext): AnswerShape {
   const header = headerOf('chatcmpl', model);
-  const logprobs = (chances: readonly TokenChances[] | null) =>
+  const logprobs = (chances: readonly ToldToken[] | null) =>
     chances && chatLogprobs(tokenizer, chances);
-  const chunk = (delta: object, rest: object = {}) => ({
+  const chunk = (index: number, delta: object, rest: object = {}) => ({
     ...header,
     object: 'chat.completion.chunk',
-    choices: [{ index: 0, delta, logprobs: null, finish_reason: null, ...rest }],
+    choices: [{ index, delta, logprobs: null, finish_reason: null, ...rest }],
   });
   const isFilled = ({ content, reasoning }: AnswerDelta) => content !== '' || reasoning !== '';
   return {
-    whole: ({ answer, finish_reason, usage, chances }) => ({
+    whole: (completions, usage) => ({
       ...header,
       object: 'chat.completion',
-      choices: [
-        { index: 0, message: messageOf(answer), logprobs: logprobs(chances), finish_reason },
-      ],
+      choices: completions.map(({ answer, finish_reason, chances }, index) => ({
+        index,
+        message: messageOf(answer),
+        logprobs: logprobs(chances),
+        finish_reason,
+      })),
       usage: usageOf(usage),
     }),
-    begin: () => [chunk({ role: 'assistant', content: '' })],
-    part: ({ delta, chances }) => chunk(deltaOf(delta), { logprobs: logprobs(chances) }),
-    end: ({ answer: { rest, calls }, finish_reason }, chances) => [
+    begin: (index) => [chunk(index, { role: 'assistant', content: '' })],
+    part: (index, { delta, chances }) =>
+      chunk(index, deltaOf(delta), { logprobs: logprobs(chances) }),
+    end: (index, { answer: { rest, calls }, finish_reason }, chances) => [
       ...(isFilled(rest) || chances?.length
-        ? [chunk(deltaOf(rest), { logprobs: logprobs(chances) })]
+        ? [chunk(index, deltaOf(rest), { logprobs: logprobs(chances) })]
         : []),
-      ...calls.map((call, index) => chunk({ tool_calls: [{ index, ...callOf(call) }] })),
-      chunk({}, { finish_reason }),
+      ...calls.map((call, i) => chunk(index, { tool_calls: [{ index: i, ...callOf(call) }] })),
+      chunk(index, {}, { finish_reason }),
     ],
     usage: (usage) => ({
       ...header,
@@ -131,25 +149,38 @@ const callId = (): string =>
 /** Text completions. */
 export function textShape({ model, tokenizer }: ShapeContext): AnswerShape {
   const header = { ...headerOf('cmpl', model), object: 'text_completion' };
-  let offset = 0;
+  const offsets: number[] = [];
   const choice = (
+    index: number,
     text: string,
-    chances: readonly TokenChances[] | null,
+    chances: readonly ToldToken[] | null,
     finish_reason: FinishReason | null = null,
   ) => {
+    const offset = offsets[index] ?? 0;
+    offsets[index] = offset + text.length;
     const logprobs = chances && textLogprobs(tokenizer, chances, offset);
-    offset += text.length;
-    return { ...header, choices: [{ index: 0, text, logprobs, finish_reason }] };
+    return { index, text, logprobs, finish_reason };
   };
   return {
-    whole: ({ answer, finish_reason, usage, chances }) => ({
-      ...choice(answer.content, chances, finish_reason),
+    whole: (completions, usage) => ({
+      ...header,
+      choices: completions.map(({ answer, chances, finish_reason }, index) =>
+        choice(index, answer.content, chances, finish_reason),
+      ),
       usage: usageOf(usage),
     }),
     begin: () => [],
-    part: ({ delta, chances }) => choice(delta.content, chances),
-    end: ({ answer, finish_reason }, chances) => [
-      choice(answer.rest.content, chances?.length ? chances : null, finish_reason),
+    part: (index, { delta, chances }) => ({
+      ...header,
+      choices: [choice(index, delta.content, chances)],
+    }),
+    end: (index, { answer, finish_reason }, chances) => [
+      {
+        ...header,
+        choices: [
+          choice(index, answer.rest.content, chances?.length ? chances : null, finish_reason),
+        ],
+      },
     ],
     usage: (usage) => ({ ...header, choices: [], usage: usageOf(usage) }),
   };

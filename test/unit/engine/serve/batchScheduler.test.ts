@@ -4,9 +4,10 @@ import {
   TooManyRequests,
   type GenerationRequest,
   type MixedModels,
+  type TokenChances,
 } from '../../../../src/engine/serve/batchScheduler';
 import type { AdapterMix } from '../../../../src/engine/serve/servedModels';
-import type { Decoder, Model, Sequence } from '../../../../src/models/model';
+import type { Decoder, Model, ReadOptions, Sequence } from '../../../../src/models/model';
 
 const VOCAB = 50;
 
@@ -27,9 +28,13 @@ class CountingDecoder implements Decoder {
     return { caches: [], length: 0 };
   }
 
-  read(sequence: Sequence, ids: Int32Array, { isLast }: { readonly isLast: boolean }) {
+  read(sequence: Sequence, ids: Int32Array, { isLast, all = false }: ReadOptions) {
     this.passes.push(`read ${ids.length}`);
     sequence.length += ids.length;
+    if (all) {
+      const rows = [...ids].map((id) => this.after(sequence, id));
+      return Promise.resolve(Float32Array.from(rows.flatMap((row) => [...row])));
+    }
     return Promise.resolve(isLast ? this.after(sequence, ids.at(-1)!) : null);
   }
 
@@ -105,6 +110,31 @@ function asking(prompt: readonly number[], further: Partial<GenerationRequest> =
     },
   };
 }
+
+describe('log-probabilities of a prompt', () => {
+  it('are told of all tokens but the first, in parts, and not taken from kept prefixes', async () => {
+    const { scheduler, decoder } = scheduling({ kept_bytes: 1e6 });
+    const prompt = Array.from({ length: 300 }, (_, i) => (i === 200 ? 7 : i % VOCAB));
+    const told: TokenChances[] = [];
+    const onPrompt = (chances: readonly TokenChances[]) => told.push(...chances);
+    for (const max_new_tokens of [2, 0]) {
+      const { ids, request } = asking(prompt, { max_new_tokens, top_logprobs: 1, onPrompt });
+      told.length = 0;
+      const end = await scheduler.generate(request);
+      expect(end).toEqual({ reason: 'length', cached_tokens: 0 });
+      expect(ids).toEqual([0, 1].slice(0, max_new_tokens));
+      expect(told.map(({ chosen }) => chosen.id)).toEqual(prompt.slice(1));
+      const total = Math.log(Math.E + VOCAB - 1);
+      told.forEach(({ chosen, top: [best] }, i) => {
+        const isNext = chosen.id === (prompt[i]! + 1) % VOCAB;
+        expect(chosen.logprob).toBeCloseTo((isNext ? 1 : 0) - total, 5);
+        expect(best!.id).toBe((prompt[i]! + 1) % VOCAB);
+      });
+      await scheduler.generate(asking(prompt).request); // is kept
+    }
+    expect(decoder.passes.slice(0, 3)).toEqual(['read 128', 'read 128', 'read 44']);
+  });
+});
 
 describe('requests', () => {
   it('are written in one pass per token, and join and leave at any token', async () => {

@@ -155,7 +155,8 @@ describe('a chat completion', () => {
   it('passes the settings of sampling on', async () => {
     const { openai, writer } = await serving('x');
     const sampling = { temperature: 0.3, top_p: 0.9, seed: 7 };
-    const further = { top_k: 5, min_p: 0.1, repetition_penalty: 1.2 };
+    const penalties = { frequency_penalty: 0.5, presence_penalty: -1 };
+    const further = { top_k: 5, min_p: 0.1, repetition_penalty: 1.2, ...penalties };
     await openai.chat.completions.create({ ...asked, ...sampling, ...further });
     expect(writer.requests[0]!.sampling).toEqual({ ...sampling, ...further });
   });
@@ -186,6 +187,29 @@ describe('a chat completion', () => {
     }
     const lengths = writer.requests.map(({ input_ids }) => input_ids.length);
     expect(new Set(lengths).size).toBe(1);
+  });
+
+  it('is several answers by n, also streamed', async () => {
+    const { openai } = await serving('Yes.');
+    const { choices, usage } = await openai.chat.completions.create({ ...asked, n: 3 });
+    expect(choices.map(({ index, message }) => [index, message.content])).toEqual([
+      [0, 'Yes.'],
+      [1, 'Yes.'],
+      [2, 'Yes.'],
+    ]);
+    const one = (await openai.chat.completions.create(asked)).usage!;
+    expect(usage).toMatchObject({
+      prompt_tokens: one.prompt_tokens,
+      completion_tokens: 3 * one.completion_tokens,
+    });
+    const ends: number[] = [];
+    for await (const chunk of await openai.chat.completions.create({
+      ...asked,
+      n: 3,
+      stream: true,
+    }))
+      for (const { index, finish_reason } of chunk.choices) if (finish_reason) ends.push(index);
+    expect(ends.sort()).toEqual([0, 1, 2]);
   });
 
   it('keeps a call that cannot be read as text', async () => {
@@ -249,6 +273,69 @@ describe('a text completion', () => {
     expect(writer.requests[1]!.input_ids).toEqual(prompt);
   });
 
+  it('continues several prompts, each several times, streamed or not', async () => {
+    const { openai, writer } = await serving('one two');
+    const prompt = [[1, 2, 3], [4, 5], [6]];
+    const given = { model: 'base', prompt, n: 2, seed: 5 };
+    const { choices, usage } = await openai.completions.create(given);
+    expect(choices.map(({ index, text }) => [index, text])).toEqual(
+      [0, 1, 2, 3, 4, 5].map((index) => [index, 'one two']),
+    );
+    expect(usage!.prompt_tokens).toBe(6);
+    const asked = writer.requests.map(({ input_ids, sampling }) => [input_ids, sampling.seed]);
+    expect(asked).toEqual(
+      prompt.flatMap((ids) => [
+        [ids, 5],
+        [ids, 6],
+      ]),
+    );
+    const texts: Record<number, string> = {};
+    for await (const chunk of await openai.completions.create({ ...given, stream: true }))
+      for (const { index, text } of chunk.choices) texts[index] = (texts[index] ?? '') + text;
+    expect(Object.values(texts)).toEqual(new Array(6).fill('one two'));
+    const more = openai.completions.create({ ...given, prompt: new Array(200).fill('a') });
+    expect(await refused(more)).toMatchObject({ status: 400, param: 'prompt' });
+  });
+
+  it('ends all when one of several fails', async () => {
+    const { openai, writer } = await serving('one two');
+    const generate = writer.generate.bind(writer);
+    writer.generate = (request) =>
+      request.input_ids[0] === 4 ? Promise.reject(new Error('no')) : generate(request);
+    const error = await refused(openai.completions.create({ model: 'base', prompt: [[1], [4]] }));
+    expect(error).toMatchObject({ status: 500 });
+    expect(writer.requests[0]!.signal.aborted).toBe(true);
+  });
+
+  it('begins with its prompt and its log-probabilities by echo, streamed or not', async () => {
+    const { openai, writer } = await serving('one two');
+    const given = { model: 'base', prompt: 'zero is', max_tokens: 50, logprobs: 1, echo: true };
+    const { choices } = await openai.completions.create(given);
+    expect(choices[0]!.text).toBe('zero isone two');
+    const { tokens, token_logprobs, top_logprobs, text_offset } = choices[0]!.logprobs!;
+    expect(tokens!.join('')).toBe('zero isone two');
+    expect(token_logprobs).toEqual([null, ...new Array(tokens!.length - 1).fill(-0.5)]);
+    expect(top_logprobs!.slice(0, 2)).toEqual([null, { [tokens![1]!]: -0.5 }]);
+    expect(text_offset!.at(-1)).toBe('zero isone two'.length - tokens!.at(-1)!.length);
+    const parts: string[] = [];
+    for await (const chunk of await openai.completions.create({ ...given, stream: true }))
+      parts.push(...(chunk.choices[0]!.logprobs?.tokens ?? []));
+    expect(parts).toEqual(tokens);
+    const { logprobs: _, ...plain } = given;
+    expect((await openai.completions.create(plain)).choices[0]).toMatchObject({
+      text: 'zero isone two',
+      logprobs: null,
+    });
+    const ids = writer.requests[0]!.input_ids;
+    const none = { ...given, prompt: [...ids], max_tokens: 0 };
+    expect((await openai.completions.create(none)).choices[0]).toMatchObject({
+      text: 'zero is',
+      finish_reason: 'length',
+    });
+    const error = await refused(openai.completions.create({ ...none, echo: false }));
+    expect(error).toMatchObject({ status: 400, param: 'max_tokens' });
+  });
+
   it('has 16 tokens unless more are asked for', async () => {
     const { openai, writer } = await serving('x');
     await openai.completions.create({ model: 'base', prompt: 'a' });
@@ -258,9 +345,26 @@ describe('a text completion', () => {
 
 describe('what is not supported is refused by name', () => {
   it.each<[object, string]>([
-    [{ n: 2 }, 'n'],
+    [{ n: 0 }, 'n'],
+    [{ n: 129 }, 'n'],
     [{ logit_bias: { 5: 1 } }, 'logit_bias'],
-    [{ frequency_penalty: 0.5 }, 'frequency_penalty'],
+    [{ frequency_penalty: 2.5 }, 'frequency_penalty'],
+    [{ presence_penalty: -3 }, 'presence_penalty'],
+    [{ echo: true }, 'echo'],
+    [{ stream_options: { include_usage: true } }, 'stream_options'],
+    [{ stream: true, stream_options: { other: true } }, 'stream_options.other'],
+    [{ stream: true, stream_options: { include_usage: 1 } }, 'stream_options.include_usage'],
+    [{ response_format: { type: 'text', schema: {} } }, 'response_format.schema'],
+    [
+      { response_format: { type: 'json_schema', json_schema: { schema: {}, mode: 1 } } },
+      'response_format.json_schema.mode',
+    ],
+    [
+      {
+        response_format: { type: 'json_schema', json_schema: { schema: { pattern: 'a' } } },
+      },
+      'response_format',
+    ],
     [{ response_format: { type: 'grammar' } }, 'response_format'],
     [{ response_format: { type: 'json_object' }, tools }, 'response_format'],
     [{ tools, tool_choice: 'required' }, 'tool_choice'],

@@ -1,0 +1,105 @@
+import type { Tokenizer } from '../../../data/tokenizer/tokenizer';
+import { promptIds, stopIds, type PromptTokens } from '../../model/answer';
+import type { TokenConstraint } from '../batchScheduler';
+import { TokenMask } from '../json/tokenMask';
+import type { AdapterMix, ServedModels } from '../servedModels';
+import { chatReader, textReader, type AnswerReader } from './answerReaders';
+import { ApiError, badField } from './apiError';
+import { mixFor, type NamedModels } from './modelUse';
+import type { ChatRequest, TextPrompt, TextRequest } from './requests';
+import type { RequestSettings } from './settings';
+import { chatShape, textShape, type AnswerShape } from './shapes';
+
+/** The models that write text. */
+export interface WritingModels extends NamedModels {
+  readonly models: Pick<ServedModels, 'tokenizer' | 'checkMix' | 'purposeOf'>;
+}
+
+/** One of the answers to a request. */
+export interface PreparedChoice {
+  readonly tokens: PromptTokens;
+  /** The text that it begins with; null: not told. */
+  readonly echo: string | null;
+  readonly seed: number;
+  readonly constraint: TokenConstraint | null;
+}
+
+/** A request that is ready to be written. */
+export interface PreparedRequest {
+  readonly settings: RequestSettings;
+  readonly mix: AdapterMix;
+  /** `settings.n` for each prompt. */
+  readonly choices: readonly PreparedChoice[];
+  readonly read: AnswerReader;
+  readonly shape: AnswerShape;
+}
+
+/** @throws ApiError, LoraError */
+export function prepareChat(
+  answering: WritingModels,
+  { settings, chat, mayCall, grammar }: ChatRequest,
+): PreparedRequest {
+  const mix = mixFor(answering, settings.model, 'text');
+  const { tokenizer } = answering.models;
+  if (!tokenizer.has_chat_template)
+    throw new ApiError(400, 'The base has no chat template: use /v1/completions.');
+  const { messages, variables = {} } = chat;
+  const input_ids = promptIds(tokenizer, chat, true);
+  if (mayCall) {
+    const without = tokenizer.applyChatTemplate(messages, true, { ...variables, tools: null });
+    if (without === tokenizer.applyChatTemplate(messages, true, variables))
+      throw badField('tools', "cannot be used: the base's chat template leaves them out");
+  }
+  const tokens = { input_ids, stop_ids: stopIds(tokenizer, variables) };
+  const constraint = () => grammar && new TokenMask(tokenizer, grammar.start);
+  return {
+    settings,
+    mix,
+    choices: choicesOf(settings, { tokens, echo: null, constraint }),
+    read: chatReader(tokenizer, variables, mayCall),
+    shape: chatShape({ model: settings.model, tokenizer }),
+  };
+}
+
+/** @throws ApiError, LoraError */
+export function prepareText(
+  answering: WritingModels,
+  { settings, prompts }: TextRequest,
+): PreparedRequest {
+  const mix = mixFor(answering, settings.model, 'text');
+  const { tokenizer } = answering.models;
+  const stop_ids = stopIds(tokenizer);
+  const choices = prompts.flatMap((prompt) => {
+    const input_ids = textIds(tokenizer, prompt);
+    const text = () => (typeof prompt === 'string' ? prompt : tokenizer.decode(input_ids, false));
+    return choicesOf(settings, {
+      tokens: { input_ids, stop_ids },
+      echo: settings.echo ? text() : null,
+      constraint: () => null,
+    });
+  });
+  const shape = textShape({ model: settings.model, tokenizer });
+  return { settings, mix, choices, read: textReader(tokenizer), shape };
+}
+
+/** What the answers to one prompt have alike. */
+interface Prompt extends Pick<PreparedChoice, 'tokens' | 'echo'> {
+  readonly constraint: () => TokenConstraint | null;
+}
+
+/** Each answer to a prompt has a seed of its own. */
+const choicesOf = (
+  { n, sampling: { seed } }: RequestSettings,
+  { constraint, ...prompt }: Prompt,
+): readonly PreparedChoice[] =>
+  Array.from({ length: n }, (_, i) => ({ ...prompt, seed: seed + i, constraint: constraint() }));
+
+function textIds(tokenizer: Tokenizer, prompt: TextPrompt): readonly number[] {
+  if (typeof prompt === 'string') return promptIds(tokenizer, prompt, false);
+  const outside = prompt.find((id) => id >= tokenizer.vocab_size);
+  if (outside === undefined) return prompt;
+  throw badField(
+    'prompt',
+    `has the token id ${outside}, but the vocabulary has ${tokenizer.vocab_size} tokens`,
+  );
+}
