@@ -1,51 +1,12 @@
-import { request } from 'node:http';
-import OpenAI, { APIError } from 'openai';
-import type { ChatCompletionCreateParamsNonStreaming } from 'openai/resources/chat/completions';
-import { afterEach, describe, expect, it } from 'vitest';
-import type { HttpServer } from '../../../../src/engine/serve/http/server';
-import { startServer } from '../../../../src/engine/serve/http/server';
-import { serveText, type WritesText } from '../../../support/httpAnswering';
+import type OpenAI from 'openai';
+import { describe, expect, it } from 'vitest';
+import { asked, refused, serving } from '../../../support/servingText';
 
-let server: HttpServer | undefined;
-afterEach(async () => {
-  await server?.close();
-  server = undefined;
-});
-
-type Options = Parameters<typeof serveText>[1];
-
-async function serving(
-  text: string,
-  options: Options & { readonly apiKey?: string } = {},
-): Promise<{ readonly openai: OpenAI; readonly writer: WritesText; readonly url: string }> {
-  const { apiKey = 'none' } = options;
-  const served = await serveText(text, options);
-  server = served.server;
-  const { url } = server;
-  const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
-  return { openai, writer: served.writer, url };
-}
-
-const asked: ChatCompletionCreateParamsNonStreaming = {
-  model: 'base',
-  messages: [{ role: 'user', content: 'hi' }],
-};
 const tools: OpenAI.ChatCompletionTool[] = [
   { type: 'function', function: { name: 'find', parameters: { type: 'object', properties: {} } } },
 ];
 const CALLS =
   'Let me look. <tool_call>\n{"name": "find", "arguments": {"q": "x", "n": 1.0}}\n</tool_call>';
-
-/** The error of a request that is refused. */
-async function refused(work: PromiseLike<unknown>): Promise<Record<string, unknown>> {
-  const error: unknown = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  if (!(error instanceof APIError)) throw new Error(`Not refused: ${String(error)}`);
-  const { code, param, message } = error;
-  return { status: error.status as unknown, code, param, message };
-}
 
 /** Parts of a streamed chat, put together. */
 async function streamed(openai: OpenAI, further: object = {}) {
@@ -254,95 +215,6 @@ describe('a chat completion', () => {
   });
 });
 
-describe('a text completion', () => {
-  it('continues a text or its tokens, streamed or not', async () => {
-    const { openai, writer } = await serving('one two three');
-    const given = { model: 'base', prompt: 'zero', max_tokens: 50, logprobs: 1 };
-    const { choices } = await openai.completions.create(given);
-    expect(choices[0]).toMatchObject({ text: 'one two three', finish_reason: 'stop' });
-    expect(choices[0]!.logprobs!.tokens!.join('')).toBe('one two three');
-    let text = '';
-    const prompt = writer.requests[0]!.input_ids;
-    for await (const { choices: own } of await openai.completions.create({
-      ...given,
-      prompt: [...prompt],
-      stream: true,
-    }))
-      text += own[0]!.text;
-    expect(text).toBe('one two three');
-    expect(writer.requests[1]!.input_ids).toEqual(prompt);
-  });
-
-  it('continues several prompts, each several times, streamed or not', async () => {
-    const { openai, writer } = await serving('one two');
-    const prompt = [[1, 2, 3], [4, 5], [6]];
-    const given = { model: 'base', prompt, n: 2, seed: 5 };
-    const { choices, usage } = await openai.completions.create(given);
-    expect(choices.map(({ index, text }) => [index, text])).toEqual(
-      [0, 1, 2, 3, 4, 5].map((index) => [index, 'one two']),
-    );
-    expect(usage!.prompt_tokens).toBe(6);
-    const asked = writer.requests.map(({ input_ids, sampling }) => [input_ids, sampling.seed]);
-    expect(asked).toEqual(
-      prompt.flatMap((ids) => [
-        [ids, 5],
-        [ids, 6],
-      ]),
-    );
-    const texts: Record<number, string> = {};
-    for await (const chunk of await openai.completions.create({ ...given, stream: true }))
-      for (const { index, text } of chunk.choices) texts[index] = (texts[index] ?? '') + text;
-    expect(Object.values(texts)).toEqual(new Array(6).fill('one two'));
-    const more = openai.completions.create({ ...given, prompt: new Array(200).fill('a') });
-    expect(await refused(more)).toMatchObject({ status: 400, param: 'prompt' });
-  });
-
-  it('ends all when one of several fails', async () => {
-    const { openai, writer } = await serving('one two');
-    const generate = writer.generate.bind(writer);
-    writer.generate = (request) =>
-      request.input_ids[0] === 4 ? Promise.reject(new Error('no')) : generate(request);
-    const error = await refused(openai.completions.create({ model: 'base', prompt: [[1], [4]] }));
-    expect(error).toMatchObject({ status: 500 });
-    expect(writer.requests[0]!.signal.aborted).toBe(true);
-  });
-
-  it('begins with its prompt and its log-probabilities by echo, streamed or not', async () => {
-    const { openai, writer } = await serving('one two');
-    const given = { model: 'base', prompt: 'zero is', max_tokens: 50, logprobs: 1, echo: true };
-    const { choices } = await openai.completions.create(given);
-    expect(choices[0]!.text).toBe('zero isone two');
-    const { tokens, token_logprobs, top_logprobs, text_offset } = choices[0]!.logprobs!;
-    expect(tokens!.join('')).toBe('zero isone two');
-    expect(token_logprobs).toEqual([null, ...new Array(tokens!.length - 1).fill(-0.5)]);
-    expect(top_logprobs!.slice(0, 2)).toEqual([null, { [tokens![1]!]: -0.5 }]);
-    expect(text_offset!.at(-1)).toBe('zero isone two'.length - tokens!.at(-1)!.length);
-    const parts: string[] = [];
-    for await (const chunk of await openai.completions.create({ ...given, stream: true }))
-      parts.push(...(chunk.choices[0]!.logprobs?.tokens ?? []));
-    expect(parts).toEqual(tokens);
-    const { logprobs: _, ...plain } = given;
-    expect((await openai.completions.create(plain)).choices[0]).toMatchObject({
-      text: 'zero isone two',
-      logprobs: null,
-    });
-    const ids = writer.requests[0]!.input_ids;
-    const none = { ...given, prompt: [...ids], max_tokens: 0 };
-    expect((await openai.completions.create(none)).choices[0]).toMatchObject({
-      text: 'zero is',
-      finish_reason: 'length',
-    });
-    const error = await refused(openai.completions.create({ ...none, echo: false }));
-    expect(error).toMatchObject({ status: 400, param: 'max_tokens' });
-  });
-
-  it('has 16 tokens unless more are asked for', async () => {
-    const { openai, writer } = await serving('x');
-    await openai.completions.create({ model: 'base', prompt: 'a' });
-    expect(writer.requests[0]!.max_new_tokens).toBe(16);
-  });
-});
-
 describe('what is not supported is refused by name', () => {
   it.each<[object, string]>([
     [{ n: 0 }, 'n'],
@@ -409,108 +281,10 @@ describe('what is not supported is refused by name', () => {
     const { openai } = await serving('x', { chat_template: plain });
     const error = await refused(openai.chat.completions.create({ ...asked, tools }));
     expect(error).toMatchObject({ status: 400, param: 'tools' });
-    await server!.close();
     const { openai: bare } = await serving('x', { chat_template: null });
     expect(await refused(bare.chat.completions.create(asked))).toMatchObject({
       status: 400,
       message: expect.stringContaining('no chat template') as string,
     });
   });
-});
-
-/** A request as it stands, and what comes back. */
-function raw(
-  url: string,
-  options: {
-    readonly method?: string;
-    readonly path?: string;
-    readonly headers?: object;
-    readonly body?: string;
-  },
-): Promise<{ readonly status: number; readonly headers: object; readonly body: string }> {
-  const { method = 'GET', path = '/v1/models', headers = {}, body } = options;
-  return new Promise((resolve, reject) => {
-    const sent = request(`${url}${path}`, { method, headers: { ...headers } }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (part: string) => (text += part));
-      response.on('end', () =>
-        resolve({ status: response.statusCode!, headers: response.headers, body: text }),
-      );
-    });
-    sent.on('error', reject);
-    sent.end(body);
-  });
-}
-
-describe('access', () => {
-  it('needs the token, if there is one', async () => {
-    const { openai, url } = await serving('x', { token: 'secret', apiKey: 'secret' });
-    expect((await openai.models.list()).data).toHaveLength(3);
-    for (const authorization of ['', 'Bearer wrong', 'secret', 'Bearer secret2']) {
-      const { status, body } = await raw(url, { headers: { authorization } });
-      expect([status, body]).toEqual([401, expect.stringContaining('invalid_api_key')]);
-    }
-  });
-
-  it('is not given under another name, nor to pages, and no page may read', async () => {
-    const { url } = await serving('x');
-    const { port } = new URL(url);
-    const of = async (headers: object) => (await raw(url, { headers })).status;
-    expect(await of({ host: `localhost:${port}` })).toBe(200);
-    expect(await of({ host: `[::1]:${port}` })).toBe(200);
-    for (const host of ['evil.example', '127.0.0.1.evil.example', '10.0.0.1', 'localhost@evil'])
-      expect(await of({ host }), host).toBe(403);
-    expect(await of({ origin: 'https://evil.example' })).toBe(403);
-    expect(await of({ origin: 'null' })).toBe(403);
-    const { headers } = await raw(url, {});
-    expect(Object.keys(headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
-  });
-
-  it('is by JSON alone, with an error for each other request', async () => {
-    const { url } = await serving('x');
-    const path = '/v1/chat/completions';
-    const json = { 'content-type': 'application/json' };
-    const of = async (given: Parameters<typeof raw>[1]) => {
-      const { status, body } = await raw(url, given);
-      expect(JSON.parse(body)).toMatchObject({ error: { message: expect.any(String) as string } });
-      return status;
-    };
-    expect(
-      await of({ path, method: 'POST', body: '{}', headers: { 'content-type': 'text/plain' } }),
-    ).toBe(415);
-    expect(await of({ path, method: 'POST', body: '{', headers: json })).toBe(400);
-    expect(await of({ path, method: 'POST', body: '[]', headers: json })).toBe(400);
-    expect(await of({ path, method: 'POST', body: '{"n":1,"n":1}', headers: json })).toBe(400);
-    expect(await of({ path, method: 'POST', body: '['.repeat(100_000), headers: json })).toBe(400);
-    const deep = `{"model":"base","prompt":${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
-    expect(await of({ path: '/v1/completions', method: 'POST', body: deep, headers: json })).toBe(
-      400,
-    );
-    expect(await of({ path, method: 'GET' })).toBe(405);
-    expect(await of({ path: '/v1/models', method: 'DELETE' })).toBe(405);
-    expect(await of({ path: '/v1/audio' })).toBe(404);
-    expect(await of({ path: '/v1/models/%ff' })).toBe(404);
-    const long = { ...json, 'content-length': String(5 << 20), expect: '100-continue' };
-    expect(await of({ path, method: 'POST', headers: long })).toBe(413);
-  });
-});
-
-it('frees the place of a client that is gone', async () => {
-  const { openai, writer } = await serving('x '.repeat(5000));
-  const stream = await openai.chat.completions.create({ ...asked, stream: true });
-  await stream[Symbol.asyncIterator]().next();
-  stream.controller.abort();
-  const { signal } = writer.requests[0]!;
-  if (!signal.aborted)
-    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-  expect(signal.aborted).toBe(true);
-});
-
-it('says that a port is taken, and that models are loading', async () => {
-  server = await startServer({ host: '127.0.0.1', token: null }, 0);
-  const { port } = new URL(server.url);
-  await expect(startServer({ host: '127.0.0.1', token: null }, Number(port))).rejects.toThrow(
-    `The port ${port} is taken by another program.`,
-  );
-  expect((await raw(server.url, {})).status).toBe(503);
 });
