@@ -144,7 +144,7 @@ export class CachingDecoder implements Decoder {
     }
   }
 
-  /** The last layer's output for the last of m more tokens [1, d], or all; null once `isStopped`. */
+  /** The last layer's output of the last [1, d] or all of m more tokens; null once `isStopped`. */
   private async readLayers(
     sequence: Sequence,
     ids: Int32Array,
