@@ -28,6 +28,7 @@ import { stopCommand } from './commands/stop';
 import { sweepCommand } from './commands/sweep';
 import { targetsCommand } from './commands/targets';
 import { trainCommand } from './commands/train';
+import { tuneCommand } from './commands/tune';
 import { unmergeCommand } from './commands/unmerge';
 import { endWithLeftThread } from './nativeCall';
 import { EXIT_STOPPED, listenToStopSignals, REQUESTS_TO_END, type StopSignal } from './stopSignal';
@@ -39,6 +40,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
   [
     trainCommand,
     sweepCommand,
+    tuneCommand,
     prepareCommand,
     generateCommand,
     serveCommand,
@@ -72,7 +74,7 @@ const EXIT_CODES: Readonly<Partial<Record<ErrorArea, number>>> = {
 };
 /** A training saves what it has first. */
 const REQUESTS_TO_END_TRAINING = 3;
-const TRAININGS: readonly Command[] = [trainCommand, sweepCommand];
+const TRAININGS: readonly Command[] = [trainCommand, sweepCommand, tuneCommand];
 
 const NAME_WIDTH = Math.max(...[...COMMANDS.keys()].map((name) => name.length));
 

@@ -276,6 +276,18 @@ describe.skipIf(process.platform === 'win32')('over SSH', () => {
     expect(unknown.text).toContain('There is no target "another"');
   });
 
+  it('pauses the runs of a tune at their rungs there, and takes the best to its end', async () => {
+    const recipe = makeRecipe({ training: { max_steps: 1_000 } });
+    const vary = ['--vary', 'training.learning_rate=1e-5,1e-3', '--vary', 'lora.r=2'];
+    const { code, text } = await lora('tune', recipe, '--minutes', '20', ...vary, '--on', 'box');
+    expect(code, text).toBe(0);
+    expect(text).toMatch(/resumed, to rung 2\n(?:.*\n)*.*resumed, to rung 4\n/);
+    const own = path.join(path.dirname(recipe), '.lora/runs');
+    const dirs = readdirSync(own).map((name) => path.join(own, name));
+    expect(dirs.map((dir) => recordOf(dir).state).sort()).toEqual(['completed', 'stopped']);
+    expect(filesIn(path.dirname(recipe))).toContain('lora.tuned.lora.json');
+  });
+
   it('reaches an engine whose first words arrive with the answer', async () => {
     server.gatherMs = 50;
     const connects = contract['connects to a running engine, and ends it']!;

@@ -67,6 +67,9 @@ export const fraction = numberThat((value) => value >= 0 && value <= 1, 'a numbe
 /** A number of 0 or above. */
 export const nonNegativeNumber = numberThat((value) => value >= 0, '0 or above');
 
+/** A number above 0. */
+export const positiveNumber = numberThat((value) => value > 0, 'above 0');
+
 /** Any number except 0. */
 export const nonZeroNumber = numberThat((value) => value !== 0, 'a number other than 0');
 

@@ -1,8 +1,9 @@
 import path from 'node:path';
 import { readSweep, writeSweep } from '../../formats/run/sweepFolder';
+import { LoraError } from '../../shared/errors';
 import { parseRecipe } from '../../shared/recipeFile';
 import { newRunId } from '../../shared/run';
-import { newSweepFolder } from '../../shared/sweep/places';
+import { isTune, newSweepFolder } from '../../shared/sweep/places';
 import type { SweepRecord } from '../../shared/sweep/record';
 import { variantsOf } from '../../shared/sweep/variants';
 import { parseVary } from '../../shared/sweep/vary';
@@ -52,6 +53,11 @@ export const sweepCommand = defineCommand({
         parallel: optional(positiveWholeNumber, 'N', 'how many runs train at a time (as before)'),
       },
       run: async ({ options: { resume, parallel } }, context) => {
+        if (isTune(resume))
+          throw new LoraError('usage', 'This is a tune, of which only the best runs go on.', {
+            place: { file: resume },
+            fix: 'Continue it with lora tune --resume.',
+          });
         const sweep = await readSweep(resume);
         return train({ folder: resume, sweep, parallel: parallel ?? sweep.parallel }, context);
       },

@@ -65,7 +65,15 @@ export async function runSweep(job: SweepJob): Promise<readonly SweptRun[]> {
   return [...swept.values()];
 }
 
-async function trainOne(run: SweepRun, known: FoundRun | null, job: SweepJob): Promise<SweptRun> {
+/** What trains one run of a sweep, and who hears of it. */
+export type RunJob = Omit<SweepJob, 'parallel' | 'onEnd'>;
+
+/** Starts a run, goes on with it, or waits for the process that trains it. */
+export async function trainOne(
+  run: SweepRun,
+  known: FoundRun | null,
+  job: RunJob,
+): Promise<SweptRun> {
   let dir = known?.dir ?? null;
   try {
     const isAwaited = known !== null && isActive(known);
@@ -102,7 +110,7 @@ function argumentsOf(
   begun: FoundRun | null,
   dir: string,
   { recipe }: SweepRun,
-  { folder, sweep: { target } }: SweepJob,
+  { folder, sweep: { target } }: RunJob,
 ): readonly string[] {
   if (begun?.isLeft) return ['attach', dir];
   if (begun) return ['train', '--resume', dir];
@@ -110,7 +118,7 @@ function argumentsOf(
   return ['train', path.join(folder, recipe), '--run-dir', dir, ...on];
 }
 
-const train = (args: readonly string[], run: SweepRun, job: SweepJob): Promise<void> =>
+const train = (args: readonly string[], run: SweepRun, job: RunJob): Promise<void> =>
   runTraining({
     cli: job.cli,
     args,
@@ -129,7 +137,7 @@ async function makeNamedRun(folder: string, name: string): Promise<string> {
   return dir;
 }
 
-const awaited = (known: FoundRun, run: SweepRun, job: SweepJob): Promise<FoundRun> => {
+const awaited = (known: FoundRun, run: SweepRun, job: RunJob): Promise<FoundRun> => {
   job.onStart(run, 'awaited', known.dir);
   return endOf(known, job.signal);
 };

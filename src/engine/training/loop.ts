@@ -3,7 +3,7 @@ import { tokensOf, type Example } from '../../data/examples/example';
 import { labelsIn } from '../../data/examples/tokenizeRows';
 import type { LabelledInput, Model } from '../../models/model';
 import { describeDataset } from '../../shared/datasetSources';
-import type { LoraError } from '../../shared/errors';
+import { LoraError } from '../../shared/errors';
 import type { ComparedScores, SampleLine, SourceLoss } from '../../shared/metrics/lines';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
@@ -210,14 +210,34 @@ export class TrainingLoop {
     }
   }
 
-  private async takeStep(): Promise<void> {
+  /**
+   * A range test: takes a step at each of the rates, until a stop or until the loss is no number.
+   * Evaluates once before, and writes nothing.
+   */
+  async takeStepsAt(rates: readonly number[]): Promise<void> {
+    const { control } = this.parts;
+    try {
+      await this.evaluate();
+      for (const rate of rates) {
+        if (control.stopped) return;
+        await this.takeStep(rate);
+        await control.betweenOperations();
+      }
+    } catch (error) {
+      if (error instanceof RunStopped) return;
+      // at a high rate that is a result
+      if (!(error instanceof LoraError && error.area === 'run')) throw error;
+    }
+  }
+
+  private async takeStep(rate?: number): Promise<void> {
     const { model, recipe } = this.parts;
     const { training } = recipe;
     const step = this.step + 1;
     const started = this.now();
     const totals = await this.accumulateGradients(step);
     const { loss_sum, weight, tokens } = totals;
-    const learning_rate = learningRate(training, step, this.plan.total_steps);
+    const learning_rate = rate ?? learningRate(training, step, this.plan.total_steps);
     const { grad_norm } = await model.step(weight, {
       learning_rate,
       weight_decay: training.weight_decay,

@@ -19,6 +19,8 @@ export interface TrainJob {
   readonly resume_from: number | null;
   /** The step plan of a resumed run; null: to be chosen for this machine. */
   readonly step_plan: StepPlan | null;
+  /** A range test instead of a training: a step at each of these rates, and nothing is written. */
+  readonly rates?: readonly number[];
 }
 
 /** Main thread to worker. A request is answered between two steps, by the WorkerReply of its id. */

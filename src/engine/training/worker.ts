@@ -134,6 +134,11 @@ async function trainModel(
   );
   if (checkpoint !== null) loop.restore(await readState(checkpoint));
   emit({ kind: 'state', state: 'running' });
+  if (job.rates) {
+    await loop.takeStepsAt(job.rates);
+    model.dispose();
+    return;
+  }
   const state = await loop.run();
   await control.answerRequests();
   model.dispose();

@@ -15,7 +15,7 @@ import { t } from '../text/l10n';
 import { setTitle } from '../ui/panels';
 import type { RunQueue } from '../queue/runQueue';
 import { readSweep } from '../../formats/run/sweepFolder';
-import { sweepName, varyRankAlone } from '../../shared/sweep/places';
+import { isTune, sweepName, varyRankAlone } from '../../shared/sweep/places';
 import type { SweepRecord } from '../../shared/sweep/record';
 import { distinctNames, runDetails } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
@@ -200,6 +200,7 @@ class OverlayPanel implements PanelPage {
     const { subject, sweep } = this;
     if (subject.kind === 'runs') return t('{0} {0|run|runs}', subject.dirs.length);
     const name = sweepName(subject.folder);
+    if (isTune(subject.folder)) return t('Tune of {0}', name);
     return varyRankAlone(sweep?.runs.map(({ recipe }) => recipe) ?? [])
       ? t('Ranks of {0}', name)
       : t('Sweep of {0}', name);

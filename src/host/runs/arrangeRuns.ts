@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { BestMetric } from '../../shared/bestMetric';
-import { sweepName, sweepOf, varyRankAlone } from '../../shared/sweep/places';
+import { isTune, sweepName, sweepOf, varyRankAlone } from '../../shared/sweep/places';
 import { placesOf, rankedBy } from '../../shared/sweep/ranking';
 import { formatLoss } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
@@ -43,6 +43,7 @@ function foldSweeps(runs: readonly RunSummary[]): (RunSummary | RunGroup)[] {
 }
 
 function sweepLabel(folder: string, runs: readonly RunSummary[]): string {
+  if (isTune(folder)) return t('Tune of {0}', sweepName(folder));
   return isOfRanks(runs)
     ? t('Ranks of {0}', sweepName(folder))
     : t('Sweep of {0}', sweepName(folder));
