@@ -3,6 +3,7 @@ import { registerAdapters } from './host/adapters/register';
 import { registerCertificate } from './host/certificate/register';
 import { createApi, type LoraApi } from './host/api';
 import { registerChat } from './host/chat/register';
+import { registerChatModels } from './host/chatModels/register';
 import { registerCompare } from './host/compare/register';
 import { registerConfigure } from './host/configure/register';
 import { registerDashboard } from './host/dashboard/register';
@@ -55,6 +56,7 @@ const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
   registerTargets,
   registerChat,
   registerMcp,
+  registerChatModels,
   registerRuntime,
   registerEngine,
   registerStatusBar,

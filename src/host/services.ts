@@ -17,6 +17,9 @@ import { RecipeRunner } from './recipe/recipeRunner';
 import { RunRoots } from './runs/runRoots';
 import { RunStore } from './runs/runStore';
 import { RunsTree } from './runs/runsTree';
+import { modelServer, writersIn } from './server/editorModels';
+import type { ModelServer } from './server/modelServer';
+import type { Writer } from './server/writers';
 import { FoundFiles } from './train/trainingFiles';
 import { RuntimeService } from './runtime/runtimeService';
 import { TargetJobs } from './targets/targetJobs';
@@ -42,6 +45,10 @@ export interface Services {
   readonly runtime: RuntimeService;
   readonly inspections: Inspections;
   readonly jobs: Jobs;
+  /** What answers in chats and editors. */
+  readonly modelServer: ModelServer;
+  /** The models of finished runs that write text. */
+  readonly writers: () => Promise<readonly Writer[]>;
   readonly launcher: Launcher;
   readonly recipes: RecipeRunner;
   readonly queue: RunQueue;
@@ -103,6 +110,8 @@ export function createServices(context: vscode.ExtensionContext): Services {
     runtime,
     inspections,
     jobs,
+    modelServer: own(modelServer(cli, runtime)),
+    writers: () => writersIn(store),
     launcher,
     recipes,
     queue,

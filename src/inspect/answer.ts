@@ -9,11 +9,13 @@ import { datasetAt, findDatasets } from './findDatasets';
 import { rowFiles } from './rowFiles';
 import {
   isDataQuestion,
+  isWriterQuestion,
   type Answer,
   type BaseHeaders,
   type DataQuestion,
   type Question,
   type QuestionKind,
+  type WriterQuestion,
 } from './questions';
 import { valuesOf } from './statistics';
 import { openTensorFile, type TensorFile } from './tensorFile';
@@ -24,6 +26,10 @@ import { openTensorFile, type TensorFile } from './tensorFile';
  * @throws LoraError naming file, tensor or key.
  */
 export async function answerTo(question: Question): Promise<Answer<QuestionKind>> {
+  if (isWriterQuestion(question)) {
+    const { answerWriter } = await import('./writer');
+    return answerWriter(question);
+  }
   if (!isDataQuestion(question)) return answerFile(question);
   // tokenizers and templates are loaded for these alone
   const { answerData } = await import('./dataset/answer');
@@ -51,7 +57,7 @@ function answerFile({ kind, asked }: FileQuestion): Promise<Answer<QuestionKind>
   }
 }
 
-type FileQuestion = Exclude<Question, DataQuestion>;
+type FileQuestion = Exclude<Question, DataQuestion | WriterQuestion>;
 
 async function withTensorFile<T>(file: string, use: (opened: TensorFile) => Promise<T>) {
   const opened = await openTensorFile(file);

@@ -1,5 +1,6 @@
 import type { TargetableModule } from '../lora/adapter';
 import type { ModelSize } from '../lora/memory';
+import type { CodeLimits, CodePlace, CodePrompt } from '../data/code/codeTokens';
 import type { SerializedError } from '../shared/errors';
 import type { TensorRow, Values } from '../shared/pages/inspect/protocol';
 import type { RowForm } from '../shared/objective';
@@ -71,6 +72,18 @@ export interface ColumnFacts {
   }[];
 }
 
+/** What writing text with a base depends on. */
+export interface WriterFacts {
+  /** Tokens of a text and its continuation together. */
+  readonly positions: number;
+  /** Whether it has a chat template. */
+  readonly chats: boolean;
+  /** Whether the chat template writes tools. */
+  readonly tools: boolean;
+  /** Whether its vocabulary has tokens for filling in the middle of a text. */
+  readonly fim: boolean;
+}
+
 /** The questions that the process answers, by their kinds. Answers are JSON. */
 export interface Questions extends DataQuestions {
   readonly tensorFile: {
@@ -103,6 +116,24 @@ export interface Questions extends DataQuestions {
     readonly asked: { readonly file: string };
     readonly answer: readonly { readonly path: string; readonly bytes: number }[];
   };
+  /** Null: the base writes no text. */
+  readonly writer: {
+    readonly asked: { readonly file: string };
+    readonly answer: WriterFacts | null;
+  };
+  /** How many tokens of a base texts have, all together. */
+  readonly tokenCount: {
+    readonly asked: { readonly file: string; readonly texts: readonly string[] };
+    readonly answer: number;
+  };
+  readonly codePrompt: {
+    readonly asked: {
+      readonly file: string;
+      readonly place: CodePlace;
+      readonly limits: CodeLimits;
+    };
+    readonly answer: CodePrompt;
+  };
 }
 export type QuestionKind = keyof Questions;
 export type Asked<K extends QuestionKind> = Questions[K]['asked'];
@@ -115,6 +146,12 @@ export type Question = {
 
 /** A question on the dataset that a page shows. */
 export type DataQuestion = Extract<Question, { kind: keyof DataQuestions }>;
+
+/** A question on a base that writes text, for which its tokenizer is read. */
+export type WriterQuestion = Extract<Question, { kind: 'writer' | 'tokenCount' | 'codePrompt' }>;
+
+export const isWriterQuestion = (question: Question): question is WriterQuestion =>
+  ['writer', 'tokenCount', 'codePrompt'].includes(question.kind);
 
 export const isDataQuestion = (question: Question): question is DataQuestion =>
   question.kind.startsWith('data') && question.kind !== 'dataset' && question.kind !== 'datasets';

@@ -64,6 +64,12 @@ export const COMMANDS = {
   tryAdapter: { id: 'lora.tryAdapter', area: 'adapter', needsTrust: true, subject: 'adapter' },
   startServer: { id: 'lora.startServer', area: 'adapter', needsTrust: true, subject: 'adapter' },
   stopServer: { id: 'lora.stopServer', area: 'engine', needsTrust: false },
+  chatWithAdapter: {
+    id: 'lora.chatWithAdapter',
+    area: 'adapter',
+    needsTrust: true,
+    subject: 'adapter',
+  },
   tryModel: { id: 'lora.tryModel', area: 'base', needsTrust: true, subject: 'model' },
   openDashboard: { id: 'lora.openDashboard', area: 'run', needsTrust: false, subject: 'run' },
   previewRun: { id: 'lora.previewRun', area: 'run', needsTrust: false },

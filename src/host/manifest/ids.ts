@@ -19,6 +19,9 @@ export const VIEWS = {
 /** What offers `lora mcp` to the agents of VS Code. */
 export const MCP_PROVIDER = 'lora.mcp';
 
+/** The vendor of the models that the chat offers. */
+export const CHAT_VENDOR = 'lora';
+
 /** The type of tasks that train a recipe, and the problem matcher of their output. */
 export const TASK_IDS = { recipe: 'lora', problemMatcher: 'lora' } as const;
 

@@ -1,3 +1,4 @@
+import { middleEnds } from '../../../data/code/fimForms';
 import type { Tokenizer } from '../../../data/tokenizer/tokenizer';
 import { promptIds, stopIds, type PromptTokens } from '../../model/answer';
 import type { TokenConstraint } from '../batchScheduler';
@@ -68,12 +69,12 @@ export function prepareText(
 ): PreparedRequest {
   const mix = mixFor(answering, settings.model, 'text');
   const { tokenizer } = answering.models;
-  const stop_ids = stopIds(tokenizer);
+  const ends = stopIds(tokenizer);
   const choices = prompts.flatMap((prompt) => {
     const input_ids = textIds(tokenizer, prompt);
     const text = () => (typeof prompt === 'string' ? prompt : tokenizer.decode(input_ids, false));
     return choicesOf(settings, {
-      tokens: { input_ids, stop_ids },
+      tokens: { input_ids, stop_ids: [...ends, ...middleEnds(tokenizer, input_ids)] },
       echo: settings.echo ? text() : null,
       constraint: () => null,
     });
