@@ -1,9 +1,11 @@
 import { cpSync } from 'node:fs';
 import path from 'node:path';
+import type { ChatCompletionMessageFunctionToolCall } from 'openai/resources/chat/completions';
 import type { EmbeddingCreateParams } from 'openai/resources/embeddings';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cli, editJson, fixtures, tempFolder } from '../support/commandLine';
 import { HttpServer } from '../../src/host/server/httpServer';
+import { TOOL_TEMPLATE } from '../support/httpAnswering';
 import { ServedHttp } from '../support/servedHttp';
 import { dist } from '../support/tfjs';
 
@@ -175,6 +177,49 @@ describe('lora serve --http', () => {
       const answer = JSON.parse(message.content!) as Record<string, unknown>;
       expect(Object.keys(answer)).toEqual(['name', 'kind', 'sizes']);
       expect(['old', 'new']).toContain(answer['kind']);
+    }
+  });
+
+  it('calls a tool where it must, whatever the model would write', async () => {
+    const folder = path.join(tempFolder(), 'tools');
+    cpSync(base, folder, { recursive: true });
+    editJson(path.join(folder, 'tokenizer_config.json'), { chat_template: TOOL_TEMPLATE });
+    served = new ServedHttp(['--base', folder]);
+    const openai = await served.client();
+    const tool = (name: string, key: string) => ({
+      type: 'function' as const,
+      function: {
+        name,
+        parameters: {
+          type: 'object',
+          properties: { [key]: { type: 'string', maxLength: 5 } },
+          required: [key],
+        },
+      },
+    });
+    const tools = [tool('find', 'query'), tool('remove', 'id')];
+    for (const tool_choice of [
+      'required',
+      { type: 'function', function: { name: 'remove' } },
+    ] as const) {
+      const { choices } = await openai.chat.completions.create({
+        model: 'base',
+        messages: [{ role: 'user', content: 'a' }],
+        tools,
+        tool_choice,
+        n: 2,
+        seed: 3,
+        max_tokens: 100,
+      });
+      for (const { message, finish_reason } of choices) {
+        expect(finish_reason).toBe('tool_calls');
+        const [call, ...others] = message.tool_calls as ChatCompletionMessageFunctionToolCall[];
+        expect(others).toEqual([]);
+        const { name, arguments: text } = call!.function;
+        if (tool_choice !== 'required') expect(name).toBe('remove');
+        const key = name === 'find' ? 'query' : 'id';
+        expect(JSON.parse(text)).toEqual({ [key]: expect.any(String) as string });
+      }
     }
   });
 

@@ -20,9 +20,19 @@ interface Frame {
   readonly end: Pattern;
 }
 
+/** What a template writes for an answer with one call, around its name and its arguments. */
+export interface SingleCall {
+  readonly before: Pattern;
+  /** Between the name and the arguments. */
+  readonly middle: Pattern;
+  readonly behind: Pattern;
+}
+
 /** Each call, or the list of all, is JSON: {"name": …, "arguments": …}. */
 export interface JsonForm extends Frame {
   readonly kind: 'json';
+  /** Null: the arguments stand before the name, or as a text, or it is not known. */
+  readonly single: SingleCall | null;
   readonly shape: CallShape;
 }
 
@@ -38,6 +48,7 @@ export interface CallShape {
 /** The name stands in the text, and the arguments are JSON. */
 export interface NamedForm extends Frame {
   readonly kind: 'named';
+  readonly single: SingleCall | null;
   /** Between the name and the arguments. */
   readonly middle: Pattern;
 }

@@ -9,6 +9,7 @@ const SHAPE: CallShape = {
 
 const json = (start: string, end = ''): JsonForm => ({
   kind: 'json',
+  single: null,
   start: [start],
   between: null,
   end: [end],

@@ -1,7 +1,7 @@
 import { isObject } from '../../../shared/values';
 import { parsed } from '../../rows/toolCalls';
 import { commonPrefix, PLACEHOLDER } from '../probedChat';
-import type { CallForm, CallShape, ParameterForm } from './form';
+import type { CallForm, CallShape, ParameterForm, SingleCall } from './form';
 import { jsonAt } from './jsonText';
 import { isBlank, patternOf, type Pattern } from './pattern';
 import { pythonAt } from './pythonText';
@@ -104,6 +104,7 @@ function learnJson(one: string, two: string | null): CallForm | null {
     const nextName = two?.indexOf(SECOND_CALL.name, first?.end) ?? -1;
     return {
       kind: 'named',
+      single: singleCall(one),
       start: pattern(one.slice(0, nameAt)),
       middle: pattern(one.slice(middleEnd, found.start)),
       between: isApart && nextName >= 0 ? pattern(two!.slice(first.end, nextName)) : null,
@@ -113,10 +114,27 @@ function learnJson(one: string, two: string | null): CallForm | null {
   if (!shape) return null;
   return {
     kind: 'json',
+    single: singleCall(one),
     start: pattern(one.slice(0, found.start)),
     between: isApart ? pattern(two!.slice(first.end, second.start)) : null,
     end,
     shape,
+  };
+}
+
+/** The parts of an answer with one call, whose name stands before its arguments as JSON. */
+function singleCall(text: string): SingleCall | null {
+  const { name, arguments: values } = FIRST_CALL;
+  const nameAt = text.indexOf(name);
+  const nameEnd = nameAt + name.length;
+  const found = [...text.matchAll(/\{/g)]
+    .map(({ index }) => ({ start: index, json: jsonAt(text, index) }))
+    .find(({ json }) => json && sameJson(json.value, values));
+  if (nameAt < 0 || !found?.json || found.start < nameEnd) return null;
+  return {
+    before: pattern(text.slice(0, nameAt)),
+    middle: pattern(text.slice(nameEnd, found.start)),
+    behind: pattern(text.slice(found.json.end)),
   };
 }
 

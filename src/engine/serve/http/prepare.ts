@@ -1,7 +1,16 @@
+import { answerForm } from '../../../data/chat/calls/learnForm';
+import type { ChatVariables } from '../../../data/chat/chat';
 import { middleEnds } from '../../../data/code/fimForms';
 import type { Tokenizer } from '../../../data/tokenizer/tokenizer';
 import { promptIds, stopIds, type PromptTokens } from '../../model/answer';
 import type { TokenConstraint } from '../batchScheduler';
+import {
+  callGrammar,
+  singleCallOf,
+  type CallableTool,
+  type CallGrammar,
+} from '../json/callGrammar';
+import { SchemaError } from '../json/schemaGrammar';
 import { TokenMask } from '../json/tokenMask';
 import type { AdapterMix, ServedModels } from '../servedModels';
 import { chatReader, textReader, type AnswerReader } from './answerReaders';
@@ -9,7 +18,7 @@ import { ApiError, badField } from './apiError';
 import { mixFor, type NamedModels } from './modelUse';
 import type { ChatRequest, TextPrompt, TextRequest } from './requests';
 import type { RequestSettings } from './settings';
-import { chatShape, textShape, type AnswerShape } from './shapes';
+import { callId, chatShape, textShape, type AnswerShape } from './shapes';
 
 /** The models that write text. */
 export interface WritingModels extends NamedModels {
@@ -38,7 +47,7 @@ export interface PreparedRequest {
 /** @throws ApiError, LoraError */
 export function prepareChat(
   answering: WritingModels,
-  { settings, chat, mayCall, grammar }: ChatRequest,
+  { settings, chat, mayCall, forced, grammar }: ChatRequest,
 ): PreparedRequest {
   const mix = mixFor(answering, settings.model, 'text');
   const { tokenizer } = answering.models;
@@ -52,7 +61,11 @@ export function prepareChat(
       throw badField('tools', "cannot be used: the base's chat template leaves them out");
   }
   const tokens = { input_ids, stop_ids: stopIds(tokenizer, variables) };
-  const constraint = () => grammar && new TokenMask(tokenizer, grammar.start);
+  const call = forced && forcedCall(tokenizer, variables, forced);
+  const constraint = () => {
+    if (call) return new TokenMask(tokenizer, call.grammar.start, call.marks);
+    return grammar && new TokenMask(tokenizer, grammar.start);
+  };
   return {
     settings,
     mix,
@@ -60,6 +73,31 @@ export function prepareChat(
     read: chatReader(tokenizer, variables, mayCall),
     shape: chatShape({ model: settings.model, tokenizer }),
   };
+}
+
+/** The call that an answer consists of. @throws ApiError */
+function forcedCall(
+  tokenizer: Tokenizer,
+  variables: ChatVariables,
+  tools: readonly CallableTool[],
+): CallGrammar {
+  const { calls, reasoning } = answerForm(tokenizer, variables);
+  const single = singleCallOf(calls);
+  if (!single)
+    throw badField(
+      'tool_choice',
+      "cannot be followed by force: the base's chat template writes calls in a form of its own",
+    );
+  const isOpened = reasoning !== null && reasoning.open.trim() === '';
+  const opening = isOpened ? reasoning.close : '';
+  try {
+    return callGrammar(single, tools, { opening, id: callId(), added: tokenizer.added_tokens });
+  } catch (error) {
+    if (error instanceof SchemaError)
+      throw badField('tools', `have one that cannot be followed: ${error.message}`);
+    if (error instanceof RangeError) throw badField('tools', 'nest too deeply');
+    throw error;
+  }
 }
 
 /** @throws ApiError, LoraError */

@@ -5,6 +5,7 @@ import { asPlainObject } from '../../../shared/exactValues';
 import { repeatedKey } from '../../../shared/repeatedKeys';
 import { toolsIn } from '../../../shared/tools';
 import { isObject } from '../../../shared/values';
+import type { CallableTool } from '../json/callGrammar';
 import type { Grammar } from '../json/grammar';
 import { ApiError, badField } from './apiError';
 import { knownFields } from './fields';
@@ -24,6 +25,8 @@ export interface ChatRequest {
   readonly chat: Chat;
   /** Whether the answer may call tools. */
   readonly mayCall: boolean;
+  /** The tools of which the answer must call one; null: it need not. */
+  readonly forced: readonly CallableTool[] | null;
   /** What the answer must be; null: any text. */
   readonly grammar: Grammar | null;
 }
@@ -48,13 +51,13 @@ export function chatRequest(body: string): ChatRequest {
   const settings = chatSettings(fields);
   const tools = toolsOf(fields['tools'] === undefined ? undefined : exact['tools']);
   const mayCall = tools.length > 0 && fields['tool_choice'] !== 'none';
-  checkToolChoice(fields['tool_choice'], tools);
+  const forced = forcedTools(fields['tool_choice'], fields['tools']);
   const kwargs = fields['chat_template_kwargs'] === undefined ? {} : exact['chat_template_kwargs'];
   const variables = { ...variablesOf(kwargs), ...(mayCall && { tools }) };
   const grammar = grammarOf(fields['response_format']);
   if (grammar && mayCall) throw badField('response_format', 'cannot be used together with "tools"');
   const messages = messagesOf(fields['messages']);
-  return { settings, chat: { messages, variables }, mayCall, grammar };
+  return { settings, chat: { messages, variables }, mayCall, forced, grammar };
 }
 
 /** Reads the body of a request for a text completion. @throws ApiError */
@@ -94,10 +97,38 @@ function toolsOf(given: unknown): readonly object[] {
   );
 }
 
-function checkToolChoice(choice: unknown, tools: readonly object[]): void {
-  if (choice === undefined || choice === 'none' || choice === 'auto') return;
-  if (tools.length === 0) throw badField('tool_choice', 'needs "tools"');
-  throw badField('tool_choice', 'must be "none" or "auto": nothing else is supported');
+/** The tools that a choice demands, of a list of tools; null: none. */
+function forcedTools(choice: unknown, tools: unknown = []): readonly CallableTool[] | null {
+  if (choice === undefined || choice === 'none' || choice === 'auto') return null;
+  const all = (tools as readonly Record<string, unknown>[]).map(callable);
+  if (all.length === 0) throw badField('tool_choice', 'needs "tools"');
+  if (choice === 'required') return all;
+  const { type, function: own } = isObject(choice)
+    ? knownFields(choice, ['type', 'function'], 'tool_choice.')
+    : {};
+  const { name } = isObject(own) ? knownFields(own, ['name'], 'tool_choice.function.') : {};
+  if (type !== 'function' || typeof name !== 'string')
+    throw badField(
+      'tool_choice',
+      'must be "none", "auto", "required" or {"type": "function", "function": {"name": …}}',
+    );
+  const named = all.filter((tool) => tool.name === name);
+  if (named.length === 0)
+    throw badField(
+      'tool_choice',
+      `names ${JSON.stringify(name.slice(0, 200))}, which is none of the tools`,
+    );
+  return named;
+}
+
+/** A tool that `toolsIn` has accepted. */
+function callable(tool: Record<string, unknown>): CallableTool {
+  const { name, parameters, strict } = (tool['function'] ?? tool) as Record<string, unknown>;
+  return {
+    name: String(name),
+    parameters: isObject(parameters) ? parameters : null,
+    strict: strict === true,
+  };
 }
 
 function variablesOf(given: unknown): ChatVariables {

@@ -143,7 +143,7 @@ const callOf = ({ name, arguments: value }: ToolCall): object => ({
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
 /** Nine letters and digits, as some templates demand. */
-const callId = (): string =>
+export const callId = (): string =>
   Array.from(randomBytes(9), (byte) => LETTERS[byte % LETTERS.length]!).join('');
 
 /** Text completions. */

@@ -27,6 +27,11 @@ export const rule = (...alternatives: readonly (readonly GrammarSymbol[])[]): Ru
   alternatives,
 });
 
+/** Characters from here on stand for tokens that are no text. */
+const FIRST_MARK = 0x10_0000;
+export const markOf = (index: number): string => String.fromCodePoint(FIRST_MARK + index);
+export const isMark = (char: string): boolean => char.codePointAt(0)! >= FIRST_MARK;
+
 const classOf = (own: string): CharClass => charClass((char) => char === own);
 const ascii = Array.from({ length: 128 }, (_, code) => classOf(String.fromCharCode(code)));
 

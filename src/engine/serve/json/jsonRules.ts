@@ -1,4 +1,4 @@
-import { charClass, literal, rule, type GrammarSymbol, type Rule } from './grammar';
+import { charClass, isMark, literal, rule, type GrammarSymbol, type Rule } from './grammar';
 
 const optional = (...symbols: readonly GrammarSymbol[]): Rule => rule(symbols, []);
 
@@ -42,7 +42,7 @@ export const number = rule([sign, whole, optional(...literal('.'), digits), expo
 export const boolean = rule(literal('true'), literal('false'));
 export const nothing = rule(literal('null'));
 
-const plain = charClass((char) => char !== '"' && char !== '\\' && char >= ' ');
+const plain = charClass((char) => char !== '"' && char !== '\\' && char >= ' ' && !isMark(char));
 const hex = charClass((char) => /^[\da-fA-F]$/.test(char));
 const escaped = charClass((char) => '"\\/bfnrt'.includes(char));
 const quote = literal('"');

@@ -17,6 +17,9 @@ interface TokenTexts {
   readonly textOf: (id: number) => string;
 }
 
+/** Tokens that are no text, such as special ones, each by a character that stands for it. */
+export type MarkTokens = ReadonlyMap<string, number>;
+
 const known = new WeakMap<Tokenizer, TokenTexts>();
 /** Masks that are kept for states that come again, such as within a string. */
 const MOST_MASKS = 8;
@@ -25,11 +28,15 @@ const MOST_MASKS = 8;
 export class TokenMask {
   private readonly masks = new Map<string, Int32Array>();
   private readonly tokens: TokenTexts;
+  private readonly marks: readonly (readonly [string, number])[];
 
+  /** @param marks Further tokens that the grammar has. */
   constructor(
     tokenizer: Tokenizer,
     private state: GrammarState,
+    marks: MarkTokens = new Map(),
   ) {
+    this.marks = [...marks];
     this.tokens = known.get(tokenizer) ?? tokenTexts(tokenizer);
     known.set(tokenizer, this.tokens);
   }
@@ -42,7 +49,7 @@ export class TokenMask {
   /** The ids of the tokens that may come next. */
   allowed(): Int32Array {
     const { key } = this.state;
-    const mask = this.masks.get(key) ?? idsFrom(this.tokens.root, this.state);
+    const mask = this.masks.get(key) ?? this.idsFrom(this.state);
     if (this.masks.size >= MOST_MASKS) this.masks.clear();
     this.masks.set(key, mask);
     return mask;
@@ -50,11 +57,17 @@ export class TokenMask {
 
   /** Goes on by one of them. */
   push(id: number): void {
-    for (const char of this.tokens.textOf(id)) this.state = this.state.after(char);
+    const text = this.marks.find(([, own]) => own === id)?.[0] ?? this.tokens.textOf(id);
+    for (const char of text) this.state = this.state.after(char);
+  }
+
+  private idsFrom(state: GrammarState): Int32Array {
+    const marked = this.marks.filter(([char]) => !state.after(char).isDead);
+    return Int32Array.from([...idsFrom(this.tokens.root, state), ...marked.map(([, id]) => id)]);
   }
 }
 
-function idsFrom(root: Node, start: GrammarState): Int32Array {
+function idsFrom(root: Node, start: GrammarState): readonly number[] {
   const ids: number[] = [];
   const visit = (node: Node, state: GrammarState) => {
     ids.push(...node.ids);
@@ -68,7 +81,7 @@ function idsFrom(root: Node, start: GrammarState): Int32Array {
     }
   };
   visit(root, start);
-  return Int32Array.from(ids);
+  return ids;
 }
 
 /** Without special tokens, and those that are a part of a character. */

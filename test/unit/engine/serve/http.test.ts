@@ -239,7 +239,6 @@ describe('what is not supported is refused by name', () => {
     ],
     [{ response_format: { type: 'grammar' } }, 'response_format'],
     [{ response_format: { type: 'json_object' }, tools }, 'response_format'],
-    [{ tools, tool_choice: 'required' }, 'tool_choice'],
     [{ tool_choice: { type: 'function', function: { name: 'x' } } }, 'tool_choice'],
     [{ tools: [{ type: 'web_search' }] }, 'tools'],
     [{ audio: {} }, 'audio'],
