@@ -1,4 +1,4 @@
-import { modulesOf } from '../formats/architecture/modules';
+import { adaptedModulesOf, modulesOf, tableWidth } from '../formats/architecture/modules';
 import type { HeadSpec, PatchEmbeddingSpec, Spec } from '../formats/architecture/spec';
 import type { BaseModel } from '../formats/baseModel';
 import type { Adapter, TargetableModule } from '../lora/adapter';
@@ -64,7 +64,8 @@ export async function loadModel(
 ): Promise<Model> {
   const { ops, lora_dropout = 0, neftune_noise_alpha = null, below = [] } = options;
   const modules = modulesOf(base.spec);
-  for (const each of [...below, adapter]) checkAdapter(each, modules, base.name);
+  const adapted = adaptedModulesOf(base.spec);
+  for (const each of [...below, adapter]) checkAdapter(each, adapted, base.name);
   const adapters = new Adapters(adapter, below);
   const bf16 = options.base_dtype === 'bfloat16' && ops.supportsBF16;
   const full = options.method === 'full';
@@ -95,12 +96,13 @@ async function loadParts(
   const { embedding, tokens } = await loadEmbedding(loader, spec);
   const layers: LayerWeights[] = [];
   for (const [i, layer] of spec.layers.entries()) {
-    layers.push(await loader.layer(layer));
+    const same = layers[spec.layers.indexOf(layer)]; // ALBERT's layers are one
+    layers.push(same ?? (await loader.layer(layer)));
     onProgress?.((i + 1) / (spec.num_layers + 1));
     await ops.yieldPoint();
   }
   const norm = await loader.normOrNull(spec.final_norm);
-  const body = { embedding, layers, norm };
+  const body = { embedding, layers, norm, scoreBiases: await loader.scoreBiases(spec) };
   const transformer = new Transformer(ops, spec, body, recomputed_layers);
   const head = await loadHead(loader, transformer, tokens, options);
   onProgress?.(1);
@@ -119,12 +121,15 @@ async function loadEmbedding(loader: WeightLoader, spec: Spec): Promise<LoadedEm
     const layer = await loadPatchEmbedding(loader, embedding, d);
     return { embedding: layer, tokens: null };
   }
-  const tokens = await loader.table(embedding.tokens, d);
+  const width = tableWidth(embedding, d);
+  const tokens = await loader.table(embedding.tokens, width);
+  const { projection } = embedding;
   const tables = {
     tokens,
-    positions: embedding.positions && (await loader.table(embedding.positions, d)),
-    types: embedding.types && (await loader.table(embedding.types, d)),
+    positions: embedding.positions && (await loader.table(embedding.positions, width)),
+    types: embedding.types && (await loader.table(embedding.types, width)),
     norm: await loader.normOrNull(embedding.norm),
+    projection: projection ? await loader.linear([{ spec: projection, order: null }]) : null,
   };
   const layer = await TokenEmbedding.of(loader.context, embedding, tables);
   return { embedding: loader.keep(layer), tokens };
@@ -164,6 +169,7 @@ async function loadHead(
       const dense = head.dense && {
         linear: await loader.linear([{ spec: head.dense.linear, order: null }]),
         activation: head.dense.activation,
+        norm: await loader.normOrNull(head.dense.norm ?? null),
       };
       const output = await loader.linear([{ spec: head.output, order: null }]);
       return new LabelsHead(

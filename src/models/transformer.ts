@@ -1,5 +1,6 @@
 import type { Spec } from '../formats/architecture/spec';
 import { closePass, openPass, type PassContext, type SelectedRows } from './attention/passContext';
+import type { ScoreBias } from './attention/scoreBias';
 import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import type { Dropout } from './layers/dropout';
 import {
@@ -28,6 +29,8 @@ export interface Body {
   readonly layers: readonly LayerWeights[];
   /** After the last layer. */
   readonly norm: Norm | null;
+  /** By path. */
+  readonly scoreBiases?: ReadonlyMap<string, ScoreBias>;
 }
 
 /** A forward pass that has not ended: its output, and what the backward pass needs. */
@@ -76,9 +79,10 @@ export class Transformer {
   ): Promise<ForwardPass> {
     const { ops, body } = this;
     const lowest = train ? this.lowestTrained() : Infinity;
-    const context = openPass(ops, this.spec, input, { dropout });
+    const { scoreBiases = new Map<string, ScoreBias>() } = body;
+    const context = openPass(ops, this.spec, input, { dropout, scoreBiases });
     const rows = selected && uploadRows(ops, selected, input.batch * input.length);
-    const embedded = body.embedding.forward(input, lowest < 0);
+    const embedded = body.embedding.forward(input, lowest < 0, dropout);
     if (lowest >= 0) body.embedding.release(embedded.saved);
     const kept: SavedLayer[] = [];
     let { x } = embedded;
@@ -106,7 +110,8 @@ export class Transformer {
       kept[i] = { keep: 'nothing' };
       await ops.yieldPoint();
     }
-    if (dx && lowest < 0) await body.embedding.backward(pass.input, dx, pass.embedded);
+    if (dx && lowest < 0)
+      await body.embedding.backward(pass.input, dx, pass.embedded, context.dropout);
     else if (dx) ops.free(dx);
     this.release(pass);
   }

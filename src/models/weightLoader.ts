@@ -1,10 +1,11 @@
-import { tensorsOf } from '../formats/architecture/modules';
+import { scoreBiases, tensorsOf } from '../formats/architecture/modules';
 import type {
   AttentionSpec,
   LayerSpec,
   LinearSpec,
   MlpSpec,
   NormSpec,
+  Spec,
   TableSpec,
 } from '../formats/architecture/spec';
 import type { BaseModel } from '../formats/baseModel';
@@ -13,6 +14,7 @@ import type { ModelContext } from './adapters';
 import { ropeKey, windowKey } from './attention/passContext';
 import { QkNorm } from './attention/qkNorm';
 import { interleavedRows } from './attention/rope';
+import { ScoreBias } from './attention/scoreBias';
 import type { LayerWeights } from './layers/layer';
 import type { Linear } from './layers/linear';
 import { LoraBlock, type ProductSlot } from './layers/loraBlock';
@@ -139,9 +141,10 @@ export class WeightLoader {
   }
 
   /** LayerNorm or RMSNorm. */
-  async norm({ path, kind, size, eps, unit_offset }: NormSpec): Promise<Norm> {
+  async norm({ path, kind, size, eps, unit_offset, bias: hasBias }: NormSpec): Promise<Norm> {
     const weight = await this.vector(path, 'weight', size);
-    const bias = kind === 'layer' ? await this.vector(path, 'bias', size) : null;
+    const bias =
+      kind === 'layer' && hasBias !== false ? await this.vector(path, 'bias', size) : null;
     const scale = unit_offset ? this.onePlus(weight) : () => weight.tensor;
     return { kind, weight, bias, eps, scale };
   }
@@ -201,6 +204,32 @@ export class WeightLoader {
     const trained = TrainedRows.of(this.context, [slot], { kind: 'weight', width });
     const part = { name: `${path}.weight`, order: null, transposed: false };
     return this.matrix([part], [rows, width], trained);
+  }
+
+  /** @throws LoraError('base') where they were to train. */
+  async scoreBiases(spec: Spec): Promise<ReadonlyMap<string, ScoreBias>> {
+    const loaded = new Map<string, ScoreBias>();
+    for (const own of scoreBiases(spec)) {
+      const name = `${own.path}.weight`;
+      this.refuseTraining(name);
+      const { tensor } = await this.parameter(name);
+      const numbers = await this.context.ops.download(tensor);
+      loaded.set(own.path, new ScoreBias(this.context.ops, own, numbers.slice()));
+    }
+    return loaded;
+  }
+
+  private refuseTraining(name: string): void {
+    const { adapters } = this.context;
+    if (!this.fullOptimizer && adapters.trainedParameter(name) === null) return;
+    throw new LoraError(
+      'base',
+      `The tensor ${name} cannot be trained: its gradient is not computed.`,
+      {
+        place: { file: this.base.path, tensor: name },
+        fix: 'Train with LoRA, and leave it out of modules_to_save.',
+      },
+    );
   }
 
   /** A parameter that belongs to no layer, by its name. */

@@ -44,4 +44,10 @@ export const PEFT_CASES = [
   'glm4/fused',
   'exaone4/attn',
   'seed_oss/lora',
+  'xlm-roberta/seq-cls',
+  'electra/seq-cls',
+  'albert/seq-cls',
+  'albert/all-linear',
+  'modernbert/seq-cls',
+  'modernbert/all-linear',
 ];

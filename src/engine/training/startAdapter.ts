@@ -225,6 +225,7 @@ export function initialHeadTensor(
 ): Float32Array {
   const size = shape.reduce((product, dim) => product * dim, 1);
   if (name.endsWith('.bias')) return new Float32Array(size);
+  if (shape.length === 1) return new Float32Array(size).fill(1); // a norm
   const random = createRandom(seed, 'head', name);
   return Float32Array.from({ length: size }, () => {
     // Box-Muller transform

@@ -8,8 +8,10 @@ import type {
   LinearSpec,
   MlpSpec,
   NormSpec,
+  ScoreBiasSpec,
   Spec,
   TableSpec,
+  TokenEmbeddingSpec,
 } from './spec';
 import { countOf } from '../../shared/values';
 
@@ -42,23 +44,42 @@ function headLinears(head: HeadSpec): LinearSpec[] {
   }
 }
 
+const linearModule = (
+  { path, in_features, out_features }: LinearSpec,
+  is_output = false,
+): TargetableModule => ({ path, kind: 'linear', in_features, out_features, is_output });
+
+/** `modulesOf`, and the modules that adapters of PEFT may have without an effect. */
+export function adaptedModulesOf(spec: Spec): TargetableModule[] {
+  const { head } = spec;
+  const pooler = head.kind === 'pooled' ? (head.pooler ?? null) : null;
+  return [...modulesOf(spec), ...(pooler ? [linearModule(pooler)] : [])];
+}
+
 /**
  * The layers that LoRA can adapt, in the model's order, under PEFT's names; an output layer even
  * when it is tied.
  */
 export function modulesOf(spec: Spec): TargetableModule[] {
   const { embedding, layers, head, hidden_size } = spec;
-  const linear = (
-    { path, in_features, out_features }: LinearSpec,
-    is_output = false,
-  ): TargetableModule => ({ path, kind: 'linear', in_features, out_features, is_output });
   const outputs = headLinears(head);
   return [
     ...embeddingModules(embedding, hidden_size),
-    ...layers.flatMap(linearsOf).map((own) => linear(own)),
-    ...outputs.map((own, i) => linear(own, i === outputs.length - 1)),
+    ...distinct(layers)
+      .flatMap(linearsOf)
+      .map((own) => linearModule(own)),
+    ...outputs.map((own, i) => linearModule(own, i === outputs.length - 1)),
   ];
 }
+
+/** The tables of biases, each once. */
+export function scoreBiases({ layers }: Spec): ScoreBiasSpec[] {
+  const all = layers.flatMap(({ attention: { score_bias } }) => score_bias ?? []);
+  return [...new Map(all.map((own) => [own.path, own])).values()];
+}
+
+/** The layers with weights of their own: ALBERT has one for several places. */
+const distinct = (layers: readonly LayerSpec[]): LayerSpec[] => [...new Set(layers)];
 
 function embeddingModules(embedding: EmbeddingSpec, hidden_size: number): TargetableModule[] {
   if (embedding.kind === 'patches') {
@@ -74,11 +95,18 @@ function embeddingModules(embedding: EmbeddingSpec, hidden_size: number): Target
       },
     ];
   }
-  const { path, rows } = embedding.tokens;
+  const { tokens, projection } = embedding;
+  const { path, rows } = tokens;
+  const width = tableWidth(embedding, hidden_size);
   return [
-    { path, kind: 'embedding', in_features: rows, out_features: hidden_size, is_output: false },
+    { path, kind: 'embedding', in_features: rows, out_features: width, is_output: false },
+    ...(projection ? [linearModule(projection)] : []),
   ];
 }
+
+/** The width of the embedding's tables. */
+export const tableWidth = ({ projection }: TokenEmbeddingSpec, hidden_size: number): number =>
+  projection?.in_features ?? hidden_size;
 
 /**
  * The tensors of a checkpoint, under their names in current transformers. Those of `body` must
@@ -89,11 +117,21 @@ export function tensorsOf(spec: Spec): { readonly body: Wanted[]; readonly head:
   const { embedding, layers, final_norm, head, hidden_size } = spec;
   const body = [
     ...embeddingTensors(embedding, hidden_size),
-    ...layers.flatMap(layerTensors),
+    ...distinct(layers).flatMap(layerTensors),
+    ...scoreBiases(spec).map(({ path, rows, heads }) => ({
+      name: `${path}.weight`,
+      shape: [rows, heads],
+    })),
     ...(final_norm ? normTensors(final_norm) : []),
   ];
-  if (head.kind !== 'lm') return { body, head: headLinears(head).flatMap(linearTensors) };
+  if (head.kind !== 'lm') return { body, head: headTensors(head) };
   return { body: head.tied ? body : [...body, ...linearTensors(head.output)], head: [] };
+}
+
+function headTensors(head: HeadSpec): Wanted[] {
+  const tensors = headLinears(head).flatMap(linearTensors);
+  if (head.kind !== 'labels' || !head.dense?.norm) return tensors;
+  return [...tensors, ...normTensors(head.dense.norm)];
 }
 
 /** A tied output layer's weight, and the checkpoint's name for it; null when none is tied. */
@@ -120,11 +158,9 @@ export function namedTensors(spec: Spec): Wanted[] {
 
 /** PEFT's names of all modules of a model: what target_modules can select, and what contains it. */
 export function moduleNames(spec: Spec): string[] {
-  const pooler = spec.head.kind === 'pooled' ? ['pooler.dense'] : [];
   const paths = [
     ...namedTensors(spec).map(({ name }) => name.slice(0, name.lastIndexOf('.'))),
-    ...modulesOf(spec).map((m) => m.path),
-    ...pooler,
+    ...adaptedModulesOf(spec).map((m) => m.path),
   ];
   const containing = (path: string) =>
     path.split('.').map((_, i, parts) => parts.slice(0, i + 1).join('.'));
@@ -145,9 +181,11 @@ function linearTensors({
   return bias ? [weight, { name: `${path}.bias`, shape: [out_features] }] : [weight];
 }
 
-function normTensors({ path, kind, size }: NormSpec): Wanted[] {
+function normTensors({ path, kind, size, bias }: NormSpec): Wanted[] {
   const weight = { name: `${path}.weight`, shape: [size] };
-  return kind === 'layer' ? [weight, { name: `${path}.bias`, shape: [size] }] : [weight];
+  return kind === 'layer' && bias !== false
+    ? [weight, { name: `${path}.bias`, shape: [size] }]
+    : [weight];
 }
 
 function layerTensors(layer: LayerSpec): Wanted[] {
@@ -175,8 +213,12 @@ function embeddingTensors(embedding: EmbeddingSpec, d: number): Wanted[] {
       (table): table is TableSpec => table !== null,
     );
     return [
-      ...tables.map(({ path, rows }) => ({ name: `${path}.weight`, shape: [rows, d] })),
+      ...tables.map(({ path, rows }) => ({
+        name: `${path}.weight`,
+        shape: [rows, tableWidth(embedding, d)],
+      })),
       ...(embedding.norm ? normTensors(embedding.norm) : []),
+      ...(embedding.projection ? linearTensors(embedding.projection) : []),
     ];
   }
   const { path, channels, image_size, patch_size, bias, cls_token, positions } = embedding;

@@ -68,12 +68,16 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 };
 
 /** The activation of the MLPs; `missing`: the default's name. */
-export const readActivation = (reader: ConfigReader, missing: string): Activation =>
-  reader.choice(
-    ['hidden_act', 'hidden_activation', 'activation_function', 'activation'],
-    ACTIVATIONS,
-    missing,
-  );
+export const readActivation = (
+  reader: ConfigReader,
+  missing: string,
+  keys: readonly string[] = [
+    'hidden_act',
+    'hidden_activation',
+    'activation_function',
+    'activation',
+  ],
+): Activation => reader.choice(keys, ACTIVATIONS, missing);
 
 /** A linear layer with its weight stored as [out, in]. */
 export const linear = (

@@ -42,6 +42,8 @@ export interface NormSpec {
   readonly eps: number;
   /** Gemma: the factor is 1 + w. */
   readonly unit_offset: boolean;
+  /** False: a layer norm without b (ModernBERT). */
+  readonly bias?: false;
 }
 
 export type EmbeddingSpec = TokenEmbeddingSpec | PatchEmbeddingSpec;
@@ -56,11 +58,20 @@ export interface TokenEmbeddingSpec {
   readonly tokens: TableSpec;
   /** Factor of the token embeddings (Gemma). */
   readonly scale: number;
-  /** Learned positions; `offset`: the row of the first position (RoBERTa). */
-  readonly positions: (TableSpec & { readonly offset: number }) | null;
+  /** Learned positions. */
+  readonly positions: PositionsSpec | null;
   /** Segment types; row 0 when the input has none. */
   readonly types: TableSpec | null;
   readonly norm: NormSpec | null;
+  /** From the width of the tables to that of the layers, after the norm. Not given: one width. */
+  readonly projection?: LinearSpec;
+}
+
+export interface PositionsSpec extends TableSpec {
+  /** The row of the first position (RoBERTa). */
+  readonly offset: number;
+  /** The id of a token that counts for no position, and has the row before the first (RoBERTa). */
+  readonly skips?: number;
 }
 
 /**
@@ -129,6 +140,16 @@ export interface AttentionSpec {
   readonly window: number | null;
   /** Scores become softcap · tanh(score / softcap); null: unchanged. */
   readonly softcap: number | null;
+  /** Learned biases of the scores. Not given: none. */
+  readonly score_bias?: ScoreBiasSpec;
+}
+
+/**
+ * A table of biases [rows, heads], of which all layers of one path have one, by the distance of
+ * query and key in T5's buckets (MPNet).
+ */
+export interface ScoreBiasSpec extends TableSpec {
+  readonly heads: number;
 }
 
 /** Rotary position embeddings (Su et al. 2021) with their scaling for longer contexts. */
@@ -207,12 +228,21 @@ export type HeadSpec =
       /** Factor of the logits, before the softcap (Granite). Not given: 1. */
       readonly scale?: number;
     }
-  /** Labels of a sequence (pool: its first or last token) or of each token (none). */
+  /** Labels of a sequence (pool: its first or last token, or the mean) or of each token (none). */
   | {
       readonly kind: 'labels';
-      readonly pool: 'none' | 'first' | 'last';
-      readonly dense: { readonly linear: LinearSpec; readonly activation: Activation } | null;
+      readonly pool: 'none' | 'first' | 'last' | 'mean';
+      readonly dense: {
+        readonly linear: LinearSpec;
+        readonly activation: Activation;
+        readonly norm?: NormSpec;
+      } | null;
       readonly output: LinearSpec;
     }
   /** The mean of a sequence's vectors, scaled to length 1 when `normalise` is set. */
-  | { readonly kind: 'pooled'; readonly normalise: boolean };
+  | {
+      readonly kind: 'pooled';
+      readonly normalise: boolean;
+      /** A layer of the checkpoint that adapters may have, but the vectors do not depend on. */
+      readonly pooler?: LinearSpec;
+    };

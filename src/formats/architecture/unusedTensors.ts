@@ -18,6 +18,7 @@ const OF_QUANTISED =
 const HARMLESS: readonly RegExp[] = [
   /^(?:lm_head|embed_out|score|classifier|pre_classifier|qa_outputs|multiple_choice_head)\./,
   /^(?:cls|vocab_transform|vocab_layer_norm|vocab_projector|decoder)\./,
+  /^(?:head\.(?:dense|norm)|(?:generator|discriminator)_(?:predictions|lm_head)|predictions|sop_classifier|(?:lm|mask)_predictions)\./,
   /^(?:v_head|value_head|regression_layer|mtp)\./,
   /^(?:\w+\.)?pooler\./,
   /^(?:vit\.)?embeddings\.(?:mask_token|position_ids|token_type_ids)$/,

@@ -11,8 +11,8 @@ import type { TokenLayers } from '../../lora/tokenRows';
 import type { TiedPaths } from '../../lora/tying';
 import { LoraError, type Problem } from '../../shared/errors';
 import {
+  adaptedModulesOf,
   moduleNames,
-  modulesOf,
   namedTensors,
   tensorsOf,
   tiedWeight,
@@ -58,7 +58,7 @@ export function adapterBaseOf({
   const { head } = tensorsOf(spec);
   const tied = tiedWeight(spec);
   return {
-    modules: modulesOf(spec),
+    modules: adaptedModulesOf(spec),
     names: [name, path, ...(hub === null ? [] : [hub])],
     replaced: tied && replaced.has(tied.storedAs) ? new Set([...replaced, tied.name]) : replaced,
     tokens: tokenLayersOf(spec),

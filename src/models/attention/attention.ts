@@ -11,6 +11,7 @@ import {
 } from '../ops/ops';
 import type { AttentionShape } from './headLayout';
 import type { RowBlock } from './rowBlocks';
+import { addScoreBias } from './scoreBias';
 
 /**
  * What q and k are multiplied by before their product. rotate: the tables of `buildRotaryTable`,
@@ -120,7 +121,7 @@ export function attend(
 /** One new token per sequence by the fused kernel; null if the kernel cannot compute it. */
 function attendOneToken({ ops, rowBlocks, softcap }: AttentionPass, heads: Heads): Tensor | null {
   const [block] = rowBlocks;
-  if (!ops.fused || !block || block.mask || softcap !== null) return null;
+  if (!ops.fused || !block || block.mask || block.bias || softcap !== null) return null;
   if (block.from === 0 && block.to === heads.k.shape[1])
     return ops.fused.attendOne(heads.q, heads.k, heads.v);
   const k = sliceRange(ops, heads.k, 1, block);
@@ -201,7 +202,8 @@ function attentionProbabilities(
   wantsSlope = false,
 ): { readonly p: Tensor; readonly softcapSlope: Tensor | null } {
   const { ops, softcap } = pass;
-  const scores = ops.batchMatMul(q, k, false, true);
+  const products = ops.batchMatMul(q, k, false, true);
+  const scores = block.bias ? addScoreBias(ops, products, block.bias, pass.shape.batch) : products;
   if (softcap === null) return { p: maskedSoftmax(pass, scores, block), softcapSlope: null };
   if (!wantsSlope) {
     const capped = applySoftcap(ops, scores, softcap);

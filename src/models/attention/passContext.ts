@@ -7,6 +7,7 @@ import type { RotaryTable } from './attention';
 import type { AttentionShape } from './headLayout';
 import { buildRotaryTable } from './rope';
 import { planRowBlocks, type RowBlock } from './rowBlocks';
+import type { ScoreBias } from './scoreBias';
 
 /** What all layers share in one pass over a batch. n = batch · length. */
 export interface PassContext extends Computation {
@@ -27,7 +28,8 @@ export interface SelectedRows {
 }
 
 /** Layers with the same key see the same keys. */
-export const windowKey = ({ window }: AttentionSpec): string => String(window);
+export const windowKey = ({ window, score_bias }: AttentionSpec): string =>
+  score_bias ? `${window} ${score_bias.path}` : String(window);
 
 /** Layers with the same key rotate and scale q and k alike. */
 export const ropeKey = ({ rope, scale }: AttentionSpec): string => JSON.stringify([rope, scale]);
@@ -43,6 +45,8 @@ interface PassOptions {
   readonly dropout?: Dropout | null;
   /** The position of the input's first token: the keys and values of those before are cached. */
   readonly first?: number;
+  /** By path. */
+  readonly scoreBiases?: ReadonlyMap<string, ScoreBias>;
 }
 
 /** An input without padding, after `first` tokens. */
@@ -57,13 +61,15 @@ export function openPass(
   ops: Ops,
   spec: Spec,
   input: ModelInput,
-  { dropout = null, first = 0 }: PassOptions = {},
+  { dropout = null, first = 0, scoreBiases = new Map() }: PassOptions = {},
 ): PassContext {
   const attentions = spec.layers.map((layer) => layer.attention);
   const whole = first === 0 ? input : withEarlier(input, first);
-  const rowBlocks = byKey(attentions, windowKey, ({ window }) =>
-    planRowBlocks(ops, whole, { causal: spec.causal, window }, first),
-  );
+  const rowBlocks = byKey(attentions, windowKey, ({ window, score_bias }) => {
+    const blocks = planRowBlocks(ops, whole, { causal: spec.causal, window }, first);
+    const biases = score_bias && scoreBiases.get(score_bias.path);
+    return biases ? blocks.map((own) => ({ ...own, bias: biases.ofBlock(own, first) })) : blocks;
+  });
   return {
     ops,
     dropout,
@@ -78,9 +84,8 @@ export function openPass(
 
 export function closePass({ ops, ropeTables, rowBlocks }: PassContext): void {
   freeRotaryTables(ops, ropeTables);
-  for (const { mask } of [...rowBlocks.values()].flat()) {
-    if (mask) ops.free(mask);
-  }
+  for (const { mask, bias } of [...rowBlocks.values()].flat())
+    ops.free(...(mask ? [mask] : []), ...(bias ? [bias] : []));
 }
 
 /** The positions of a pass. */

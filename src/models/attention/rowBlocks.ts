@@ -10,6 +10,8 @@ export interface RowBlock {
   readonly to: number;
   /** Added to the scores. */
   readonly mask: Tensor | null; // [1 or batch, 1, end - start, to - from]
+  /** Learned, and added too. */
+  readonly bias?: Tensor; // [1, heads, end - start, to - from]
 }
 
 export interface AttentionWindow {

@@ -1,5 +1,15 @@
-import type { TokenEmbeddingSpec } from '../../formats/architecture/spec';
+import type { PositionsSpec, TokenEmbeddingSpec } from '../../formats/architecture/spec';
 import type { ModelContext } from '../adapters';
+import type { Dropout } from '../layers/dropout';
+import {
+  isLinearTrained,
+  linearBackward,
+  linearForward,
+  savedTensors,
+  type Computation,
+  type Linear,
+  type LinearSaved,
+} from '../layers/linear';
 import {
   normBackwardAndFree,
   normForward,
@@ -8,7 +18,7 @@ import {
   type NormSaved,
 } from '../layers/norm';
 import type { ModelInput } from '../model';
-import { castAndFree, thenFree, type Shape, type Tensor } from '../ops/ops';
+import { castAndFree, sumAndFree, thenFree, type Shape, type Tensor } from '../ops/ops';
 import type { WeightTensor } from '../weightTensor';
 import { AdaptedTable } from './adaptedTable';
 import type { EmbeddingLayer } from './embeddingLayer';
@@ -19,10 +29,18 @@ export interface TokenTables {
   readonly positions: WeightTensor | null; // [positions, d]
   readonly types: WeightTensor | null; // [types, d]
   readonly norm: Norm | null;
+  /** After the norm; null: none. */
+  readonly projection: Linear | null; // [hidden, d]
+}
+
+interface ProjectionSaved {
+  readonly x: Tensor; // [n, d]
+  readonly linear: LinearSaved;
 }
 
 interface TokenSaved {
   readonly norm: NormSaved | null;
+  readonly projection: ProjectionSaved | null;
   /** DoRA: E[id] + LoRA before the factor. */
   readonly z: Tensor | null; // [n, d]
 }
@@ -52,6 +70,12 @@ export class TokenEmbedding implements EmbeddingLayer<TokenSaved> {
   }
 
   get trains(): boolean {
+    const { projection } = this.tables;
+    return this.trainsTables || (projection !== null && isLinearTrained(projection));
+  }
+
+  /** Whether anything below the projection trains. */
+  private get trainsTables(): boolean {
     const { tokens, positions, types, norm } = this.tables;
     const weights = [tokens, positions, types, norm?.weight, norm?.bias];
     return (
@@ -59,31 +83,65 @@ export class TokenEmbedding implements EmbeddingLayer<TokenSaved> {
     );
   }
 
-  forward(input: ModelInput, keep: boolean): { readonly x: Tensor; readonly saved: TokenSaved } {
+  forward(
+    input: ModelInput,
+    keep: boolean,
+    dropout: Dropout | null = null,
+  ): { readonly x: Tensor; readonly saved: TokenSaved } {
     const { ops } = this.context;
-    const { tables } = this;
+    const { norm, projection } = this.tables;
     const { x: sum, z } = this.sumOfTables(input);
-    if (!keep && z) ops.free(z);
-    const savedZ = keep ? z : null;
-    if (!tables.norm) return { x: sum, saved: { norm: null, z: savedZ } };
-    const { h, stats } = normForward(ops, tables.norm, sum);
-    if (keep) return { x: h, saved: { norm: { x: sum, stats }, z: savedZ } };
-    ops.free(sum, ...statsTensors(stats));
-    return { x: h, saved: { norm: null, z: null } };
+    const normed = norm && normForward(ops, norm, sum);
+    const inner = normed?.h ?? sum;
+    const projected = projection && linearForward({ ops, dropout }, projection, inner);
+    const saved: TokenSaved = {
+      norm: normed && { x: sum, stats: normed.stats },
+      projection: projected && { x: inner, linear: projected.saved },
+      z,
+    };
+    const x = projected?.y ?? inner;
+    if (keep) return { x, saved };
+    this.release(saved);
+    return { x, saved: NOTHING_SAVED };
   }
 
-  async backward(input: ModelInput, dx: Tensor, saved: TokenSaved): Promise<void> {
+  async backward(
+    input: ModelInput,
+    dx: Tensor,
+    saved: TokenSaved,
+    dropout: Dropout | null = null,
+  ): Promise<void> {
     const { ops } = this.context;
     const { norm } = this.tables;
-    const dSum = norm && saved.norm ? await normBackwardAndFree(ops, norm, saved.norm, dx) : dx;
-    if (this.trains) await this.accumulate(input, dSum, saved);
-    ops.free(dSum);
+    const dInner = await this.projectionBackward({ ops, dropout }, dx, saved);
+    if (dInner) {
+      const dSum =
+        norm && saved.norm ? await normBackwardAndFree(ops, norm, saved.norm, dInner) : dInner;
+      if (this.trainsTables) await this.accumulate(input, dSum, saved);
+      ops.free(dSum);
+    }
     this.release(saved);
   }
 
-  release({ norm, z }: TokenSaved): void {
+  release({ norm, projection, z }: TokenSaved): void {
     const normTensors = norm ? [norm.x, ...statsTensors(norm.stats)] : [];
-    this.context.ops.free(...normTensors, ...(z ? [z] : []));
+    const projected = projection ? [projection.x, ...savedTensors(projection.linear)] : [];
+    this.context.ops.free(...normTensors, ...projected, ...(z ? [z] : []));
+  }
+
+  /** The gradient of what is projected; null if nothing below trains. Frees dx. */
+  private async projectionBackward(
+    computation: Computation,
+    dx: Tensor,
+    { projection: saved }: TokenSaved,
+  ): Promise<Tensor | null> {
+    const { ops } = computation;
+    const { projection } = this.tables;
+    if (!projection || !saved) return dx;
+    const gradient = { dy: dx, x: saved.x, saved: saved.linear };
+    const terms = await linearBackward(computation, projection, gradient, this.trainsTables);
+    ops.free(dx);
+    return terms.length > 0 ? sumAndFree(ops, terms) : null;
   }
 
   dispose(): void {
@@ -98,7 +156,7 @@ export class TokenEmbedding implements EmbeddingLayer<TokenSaved> {
     const scaled = spec.scale === 1 ? tokens : thenFree(ops, ops.scale(tokens, spec.scale), tokens);
     const terms = [scaled, ...this.noiseOf(input, tokens.shape)];
     if (tables.positions && spec.positions) {
-      terms.push(this.lookUp(tables.positions, positionRows(input, spec.positions.offset)));
+      terms.push(this.lookUp(tables.positions, positionRows(input, spec.positions)));
     }
     if (tables.types) terms.push(this.lookUp(tables.types, typeRows(input)));
     return { x: terms.length === 1 ? scaled : thenFree(ops, ops.addN(terms), ...terms), z };
@@ -135,7 +193,7 @@ export class TokenEmbedding implements EmbeddingLayer<TokenSaved> {
     const { spec } = this;
     const { tokens, positions, types } = this.tables;
     if (positions?.gradientSink && spec.positions) {
-      const rows = positionRows(input, spec.positions.offset);
+      const rows = positionRows(input, spec.positions);
       await positions.gradientSink.accumulateRows(rows, dSum);
     }
     if (types?.gradientSink) await types.gradientSink.accumulateRows(typeRows(input), dSum);
@@ -148,13 +206,30 @@ export class TokenEmbedding implements EmbeddingLayer<TokenSaved> {
   }
 }
 
-/** Row of the position table for each token. RoBERTa's positions start at an offset. */
-function positionRows({ batch, length, position_ids }: ModelInput, offset: number): Int32Array {
+/** Row of the position table for each token. */
+function positionRows(input: ModelInput, { offset, skips }: PositionsSpec): Int32Array {
+  const { length, position_ids, input_ids } = input;
+  if (skips !== undefined && !position_ids) return skippingRows(input, offset, skips);
   return Int32Array.from(
-    { length: batch * length },
+    { length: input_ids.length },
     (_, i) => offset + (position_ids ? position_ids[i]! : i % length),
   );
 }
+
+/** Positions count the tokens that are not skipped (fairseq's make_positions). */
+function skippingRows(
+  { length, input_ids }: ModelInput,
+  offset: number,
+  skips: number,
+): Int32Array {
+  let next = offset;
+  return input_ids.map((id, i) => {
+    if (i % length === 0) next = offset;
+    return id === skips ? offset - 1 : next++;
+  });
+}
+
+const NOTHING_SAVED: TokenSaved = { norm: null, projection: null, z: null };
 
 const typeRows = ({ input_ids, token_type_ids }: ModelInput): Int32Array =>
   token_type_ids ?? new Int32Array(input_ids.length);

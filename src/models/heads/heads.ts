@@ -12,6 +12,7 @@ import { comparisonLoss, learntTokens } from './comparisonLoss';
 import { embeddingLoss } from './embeddingLoss';
 import { isPlainHead, lmLoss, timesRows, type LmHead, type LossOutputs } from './lmHead';
 import { lmLogits, lmTopTokens } from './lmOutputs';
+import { meanOfTokens } from './meanPooling';
 import { rankingLoss } from './rankingLoss';
 import type { TeacherSettings, TopTokens } from './teacher';
 import { lossOf, type Loss } from './loss';
@@ -180,13 +181,21 @@ function labelledRows({ batch, length, labels, weights, segment_ids }: LabelledI
 }
 
 interface LabelsSettings {
-  /** What the head reads: all tokens, or one of each sequence. */
-  readonly pool: 'none' | 'first' | 'last';
+  /** What the head reads: all tokens, one of each sequence, or their mean. */
+  readonly pool: 'none' | 'first' | 'last' | 'mean';
   readonly kind: Exclude<LossKind, 'next_token' | 'pairs'>;
   /** Label smoothing in training, from 0 to 1. */
   readonly smoothing: number;
   /** The loss of rated documents; null: that which fits them. */
   readonly ranking: RerankerLoss | null;
+}
+
+interface Pooled {
+  readonly h: Tensor; // [m, d]
+  /** Tensors that the body does not own. */
+  readonly own: readonly Tensor[];
+  /** From the gradient of h, which is freed, to that of the body's output. */
+  readonly backward: (dh: Tensor) => Tensor;
 }
 
 /** Labels of rows or of tokens. Only the vectors that the head reads leave the last layer. */
@@ -201,10 +210,11 @@ export class LabelsHead implements Head {
     const { body } = this;
     const { ops } = body;
     const pass = await body.forward(input, this.selectedRows(input), false, null);
-    const { y, saved } = labelForward({ ops, dropout: null }, this.head, pass.h);
+    const pooled = this.pooled(pass.h, input);
+    const { y, saved } = labelForward({ ops, dropout: null }, this.head, pooled.h);
     freeLabelSaved(ops, saved);
     const logits = await ops.download(y);
-    ops.free(y);
+    ops.free(y, ...pooled.own);
     body.release(pass);
     return logits;
   }
@@ -214,7 +224,8 @@ export class LabelsHead implements Head {
     const { ops } = body;
     const computation = { ops, dropout };
     const pass = await body.forward(input, this.selectedRows(input), train, dropout);
-    const { y, saved } = labelForward(computation, head, pass.h);
+    const pooled = this.pooled(pass.h, input);
+    const { y, saved } = labelForward(computation, head, pooled.h);
     const outputs = await ops.download(y);
     const { gradient, compared, ...sums } = this.lossOf(
       input,
@@ -225,12 +236,26 @@ export class LabelsHead implements Head {
     if (train && sums.labelled > 0) {
       const dy = ops.upload(gradient, y.shape);
       const wantsInput = body.trains;
-      await endPass(body, pass, await labelBackward(computation, head, saved, { dy, wantsInput }));
+      const dh = await labelBackward(computation, head, saved, { dy, wantsInput });
+      await endPass(body, pass, dh && pooled.backward(dh));
     } else {
       freeLabelSaved(ops, saved);
       body.release(pass);
     }
+    ops.free(...pooled.own);
     return { ...sums, outputs, ...(compared && { compared }) };
+  }
+
+  /** What the head reads of the body's output. */
+  private pooled(h: Tensor, input: ModelInput): Pooled {
+    if (this.settings.pool !== 'mean') return { h, own: [], backward: (dh) => dh };
+    const { ops } = this.body;
+    const { y, weights } = meanOfTokens(ops, h, input);
+    return {
+      h: y,
+      own: [y, weights],
+      backward: (dh) => thenFree(ops, ops.matMul(weights, dh, true), dh),
+    };
   }
 
   private lossOf(
@@ -249,7 +274,7 @@ export class LabelsHead implements Head {
   /** Rows that the head reads: each sequence's first token, its last real one, or (null) all. */
   private selectedRows({ batch, length, attention_mask }: ModelInput): Int32Array | null {
     const { pool } = this.settings;
-    if (pool === 'none') return null;
+    if (pool === 'none' || pool === 'mean') return null;
     const lastToken = (row: number) => {
       const mask = attention_mask.subarray(row * length, (row + 1) * length);
       return Math.max(0, mask.lastIndexOf(1));
@@ -289,10 +314,11 @@ export class PooledHead implements Head {
 
   async logits(input: ModelInput): Promise<Float32Array> {
     const { body } = this;
+    const { ops } = body;
     const pass = await body.forward(input, null, false, null);
-    const { y, weights } = this.pool(pass.h, input);
-    const vectors = await body.ops.download(y);
-    body.ops.free(y, weights);
+    const { y, weights } = meanOfTokens(ops, pass.h, input);
+    const vectors = await ops.download(y);
+    ops.free(y, weights);
     body.release(pass);
     return this.normalize ? normalizedRows(vectors, vectors.length / input.batch) : vectors;
   }
@@ -301,7 +327,7 @@ export class PooledHead implements Head {
     const { body } = this;
     const { ops } = body;
     const pass = await body.forward(input, null, train, dropout);
-    const { y, weights } = this.pool(pass.h, input);
+    const { y, weights } = meanOfTokens(ops, pass.h, input);
     const outputs = await ops.download(y);
     const { gradient, ...sums } = embeddingLoss(
       {
@@ -318,23 +344,5 @@ export class PooledHead implements Head {
     } else body.release(pass);
     ops.free(y, weights);
     return { ...sums, outputs };
-  }
-
-  /** y = weights [batch, n] · h [n, d] */
-  private pool(
-    h: Tensor,
-    { batch, length, attention_mask }: ModelInput,
-  ): { readonly y: Tensor; readonly weights: Tensor } {
-    const { ops } = this.body;
-    const n = batch * length;
-    const data = new Float32Array(batch * n);
-    for (let row = 0; row < batch; row++) {
-      const mask = attention_mask.subarray(row * length, (row + 1) * length);
-      const count = mask.reduce((sum, m) => sum + m, 0);
-      const start = row * n + row * length;
-      mask.forEach((m, i) => (data[start + i] = count === 0 ? 0 : m / count));
-    }
-    const weights = ops.upload(data, [batch, n]);
-    return { y: ops.matMul(weights, h), weights };
   }
 }

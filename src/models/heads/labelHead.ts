@@ -9,14 +9,23 @@ import {
   type Linear,
   type LinearSaved,
 } from '../layers/linear';
+import {
+  isNormTrained,
+  normBackwardAndFree,
+  normForward,
+  statsTensors,
+  type Norm,
+  type NormSaved,
+} from '../layers/norm';
 import { sumAndFree, thenFree, type Ops, type Tensor } from '../ops/ops';
 
 interface DenseLayer {
   readonly linear: Linear;
   readonly activation: Activation;
+  readonly norm: Norm | null;
 }
 
-/** output(act(dense h)), or output(h). */
+/** output(norm(act(dense h))), or output(h). */
 export interface LabelHead {
   readonly dense: DenseLayer | null;
   readonly output: Linear;
@@ -25,6 +34,7 @@ export interface LabelHead {
 interface DenseSaved {
   readonly linear: LinearSaved;
   readonly slope: Tensor; // [m, d]
+  readonly norm: NormSaved | null;
 }
 
 /** What the backward pass needs of the forward pass. */
@@ -49,10 +59,13 @@ export function labelForward(
     return { y, saved: { h, dense: null, inner: null, output } };
   }
   const { y: raw, saved: linear } = linearForward(computation, head.dense.linear, h);
-  const { y: inner, slope } = applyActivationWithSlope(ops, head.dense.activation, raw);
+  const { y: activated, slope } = applyActivationWithSlope(ops, head.dense.activation, raw);
   ops.free(raw);
+  const normed = head.dense.norm && normForward(ops, head.dense.norm, activated);
+  const norm = normed && { x: activated, stats: normed.stats };
+  const inner = normed?.h ?? activated;
   const { y, saved: output } = linearForward(computation, head.output, inner);
-  return { y, saved: { h, dense: { linear, slope }, inner, output } };
+  return { y, saved: { h, dense: { linear, slope, norm }, inner, output } };
 }
 
 /** Frees what was saved, but not h, if no backward pass does. */
@@ -61,6 +74,7 @@ export function freeLabelSaved(ops: Ops, { dense, inner, output }: LabelSaved): 
     ...savedTensors(output),
     ...(inner ? [inner] : []),
     ...(dense ? [dense.slope, ...savedTensors(dense.linear)] : []),
+    ...(dense?.norm ? [dense.norm.x, ...statsTensors(dense.norm.stats)] : []),
   );
 }
 
@@ -76,7 +90,7 @@ export async function labelBackward(
 ): Promise<Tensor | null> {
   const { ops } = computation;
   const { h, inner, output } = saved;
-  const wantsInner = wantsInput || (head.dense !== null && isLinearTrained(head.dense.linear));
+  const wantsInner = wantsInput || (head.dense !== null && isDenseTrained(head.dense));
   const gradient = { dy, x: inner ?? h, saved: output };
   const terms = await linearBackward(computation, head.output, gradient, wantsInner);
   ops.free(dy);
@@ -89,16 +103,21 @@ export async function labelBackward(
   return dh;
 }
 
+const isDenseTrained = ({ linear, norm }: DenseLayer): boolean =>
+  isLinearTrained(linear) || isNormTrained(norm);
+
 /** Frees dInner. */
 async function denseBackward(
   computation: Computation,
-  { linear }: DenseLayer,
+  { linear, norm }: DenseLayer,
   { h, dense }: LabelSaved,
   { dInner, wantsInput }: { readonly dInner: Tensor; readonly wantsInput: boolean },
 ): Promise<Tensor | null> {
   if (!dense) return dInner;
   const { ops } = computation;
-  const dRaw = thenFree(ops, ops.mul(dInner, dense.slope), dInner);
+  const dActivated =
+    norm && dense.norm ? await normBackwardAndFree(ops, norm, dense.norm, dInner) : dInner;
+  const dRaw = thenFree(ops, ops.mul(dActivated, dense.slope), dActivated);
   const gradient = { dy: dRaw, x: h, saved: dense.linear };
   const terms = await linearBackward(computation, linear, gradient, wantsInput);
   ops.free(dRaw);

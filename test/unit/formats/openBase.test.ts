@@ -73,6 +73,7 @@ describe('a base model folder', () => {
     'ernie4_5',
     'glm4',
     'exaone4',
+    'modernbert',
   ])('is opened with both config layouts: %s', async (family) => {
     const base = await openBase(path.join(fixtures, family, 'base'));
     expect(base.missing).toEqual([]);

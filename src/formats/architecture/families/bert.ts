@@ -4,38 +4,52 @@ import { ENCODER_TASKS, tokenHead } from '../heads';
 import { layerNorm, linear, NO_NORMS, readActivation, readSizes, type Sizes } from '../sizes';
 import type { HeadSpec, LayerSpec, Spec, TokenEmbeddingSpec } from '../spec';
 
-interface Variant {
+export interface EncoderVariant {
   /** Path of the body within a model with a head: `bert.`. */
   readonly prefix: string;
   readonly head: (options: SpecOptions, body: string, hidden_size: number) => HeadSpec;
   readonly embedding: (reader: ConfigReader, prefix: string, sizes: Sizes) => TokenEmbeddingSpec;
-  readonly layer: (reader: ConfigReader, prefix: string, sizes: Sizes, i: number) => LayerSpec;
+  readonly layers: (reader: ConfigReader, prefix: string, sizes: Sizes) => LayerSpec[];
 }
 
-function specOf(reader: ConfigReader, options: SpecOptions, variant: Variant): Spec {
+function specOf(reader: ConfigReader, options: SpecOptions, variant: EncoderVariant): Spec {
   if (reader.flag('is_decoder'))
     throw reader.bad('is_decoder', 'is true: such a model is not supported');
   const sizes = readSizes(reader);
-  const { hidden_size, vocab_size, num_layers } = sizes;
+  const { hidden_size, vocab_size } = sizes;
   const prefix = options.task === 'embedding' ? '' : variant.prefix;
+  const layers = variant.layers(reader, prefix, sizes);
   return {
     family: String(reader.config['model_type']),
     task: options.task,
     hidden_size,
     vocab_size,
-    num_layers,
+    num_layers: layers.length,
     causal: false,
     embedding: variant.embedding(reader, prefix, sizes),
-    layers: Array.from({ length: num_layers }, (_, i) => variant.layer(reader, prefix, sizes, i)),
+    layers,
     final_norm: null,
     head: variant.head(options, prefix, hidden_size),
   };
 }
 
-const POOLED: HeadSpec = { kind: 'pooled', normalise: true };
+type LayerOf = (reader: ConfigReader, prefix: string, sizes: Sizes, i: number) => LayerSpec;
+
+/** Layers that differ by their number only. */
+export const eachLayer =
+  (layer: LayerOf): EncoderVariant['layers'] =>
+  (reader, prefix, sizes) =>
+    Array.from({ length: sizes.num_layers }, (_, i) => layer(reader, prefix, sizes, i));
+
+/** The mean of a sequence's vectors; `pooler`: a layer that PEFT finds beside them. */
+export const pooledHead = (pooler: string | null, hidden_size: number): HeadSpec => ({
+  kind: 'pooled',
+  normalise: true,
+  ...(pooler !== null && { pooler: linear(pooler, hidden_size, hidden_size, true) }),
+});
 
 function bertHead({ task, num_labels }: SpecOptions, body: string, hidden_size: number): HeadSpec {
-  if (task === 'embedding') return POOLED;
+  if (task === 'embedding') return pooledHead('pooler.dense', hidden_size);
   if (task === 'token_cls') return tokenHead('classifier', hidden_size, num_labels);
   return {
     kind: 'labels',
@@ -48,12 +62,12 @@ function bertHead({ task, num_labels }: SpecOptions, body: string, hidden_size: 
   };
 }
 
-function robertaHead(
+export function robertaHead(
   { task, num_labels }: SpecOptions,
   _body: string,
   hidden_size: number,
 ): HeadSpec {
-  if (task === 'embedding') return POOLED;
+  if (task === 'embedding') return pooledHead('pooler.dense', hidden_size);
   if (task === 'token_cls') return tokenHead('classifier', hidden_size, num_labels);
   return {
     kind: 'labels',
@@ -66,12 +80,12 @@ function robertaHead(
   };
 }
 
-/** `first`: the row of the first position. RoBERTa's begin after that of the padding. */
-function bertEmbedding(
+/** `padding`: RoBERTa's positions begin after the padding's id, and do not count padding. */
+export function bertEmbedding(
   reader: ConfigReader,
   prefix: string,
-  { hidden_size, vocab_size }: Sizes,
-  first: number,
+  { width, vocab_size }: { readonly width: number; readonly vocab_size: number },
+  padding?: number,
 ): TokenEmbeddingSpec {
   const { position_embedding_type = 'absolute' } = reader.config;
   if (position_embedding_type !== 'absolute')
@@ -86,7 +100,7 @@ function bertEmbedding(
     positions: {
       path: `${prefix}embeddings.position_embeddings`,
       rows: reader.count('max_position_embeddings', 512),
-      offset: first,
+      ...(padding === undefined ? { offset: 0 } : { offset: padding + 1, skips: padding }),
     },
     types: {
       path: `${prefix}embeddings.token_type_embeddings`,
@@ -94,13 +108,13 @@ function bertEmbedding(
     },
     norm: layerNorm(
       `${prefix}embeddings.LayerNorm`,
-      hidden_size,
+      width,
       reader.positive('layer_norm_eps', 1e-12),
     ),
   };
 }
 
-function bertLayer(
+export function bertLayer(
   reader: ConfigReader,
   body: string,
   { hidden_size, intermediate_size, num_heads, head_dim }: Sizes,
@@ -139,6 +153,14 @@ function bertLayer(
   };
 }
 
+export const robertaEmbedding: EncoderVariant['embedding'] = (reader, prefix, sizes) =>
+  bertEmbedding(
+    reader,
+    prefix,
+    { width: sizes.hidden_size, vocab_size: sizes.vocab_size },
+    reader.whole('pad_token_id', 1),
+  );
+
 const DISTIL_EPS = 1e-12;
 
 function distilHead(
@@ -146,7 +168,7 @@ function distilHead(
   _body: string,
   hidden_size: number,
 ): HeadSpec {
-  if (task === 'embedding') return POOLED;
+  if (task === 'embedding') return pooledHead(null, hidden_size);
   if (task === 'token_cls') return tokenHead('classifier', hidden_size, num_labels);
   return {
     kind: 'labels',
@@ -218,7 +240,8 @@ const RENAMES: readonly Rename[] = [
   [/\.beta$/, '.bias'],
 ];
 
-const encoder = (variant: Variant) => ({
+/** What all encoders have in common. */
+export const encoder = (variant: EncoderVariant) => ({
   tasks: ENCODER_TASKS,
   spec: (reader: ConfigReader, options: SpecOptions) => specOf(reader, options, variant),
   renames: RENAMES,
@@ -231,8 +254,9 @@ export const bertFamilies: Readonly<Record<string, Family>> = {
     ...encoder({
       prefix: 'bert.',
       head: bertHead,
-      layer: bertLayer,
-      embedding: (reader, prefix, sizes) => bertEmbedding(reader, prefix, sizes, 0),
+      layers: eachLayer(bertLayer),
+      embedding: (reader, prefix, { hidden_size: width, vocab_size }) =>
+        bertEmbedding(reader, prefix, { width, vocab_size }),
     }),
     transformersClass: 'Bert',
   },
@@ -240,9 +264,8 @@ export const bertFamilies: Readonly<Record<string, Family>> = {
     ...encoder({
       prefix: 'roberta.',
       head: robertaHead,
-      layer: bertLayer,
-      embedding: (reader, prefix, sizes) =>
-        bertEmbedding(reader, prefix, sizes, reader.whole('pad_token_id', 1) + 1),
+      layers: eachLayer(bertLayer),
+      embedding: robertaEmbedding,
     }),
     transformersClass: 'Roberta',
   },
@@ -250,7 +273,7 @@ export const bertFamilies: Readonly<Record<string, Family>> = {
     ...encoder({
       prefix: 'distilbert.',
       head: distilHead,
-      layer: distilLayer,
+      layers: eachLayer(distilLayer),
       embedding: distilEmbedding,
     }),
     transformersClass: 'DistilBert',

@@ -1,11 +1,13 @@
 import type { Family } from '../family';
 import type { Spec } from '../spec';
 import { bertFamilies } from './bert';
+import { bertRelatives } from './bertRelatives';
 import { gemmaFamilies } from './gemma';
 import { gpt2Families } from './gpt2';
 import { gptNeoxFamilies } from './gptNeox';
 import { llamaFamilies } from './llama';
 import { llamaRelatives } from './llamaRelatives';
+import { modernbertFamilies } from './modernbert';
 import { phi3Families } from './phi3';
 import { vitFamilies } from './vit';
 
@@ -18,6 +20,8 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ...gpt2Families,
   ...gptNeoxFamilies,
   ...bertFamilies,
+  ...bertRelatives,
+  ...modernbertFamilies,
   ...vitFamilies,
 };
 

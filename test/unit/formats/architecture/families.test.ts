@@ -95,6 +95,11 @@ describe('the GGUF families', () => {
       'bert',
       'roberta',
       'distilbert',
+      'xlm-roberta',
+      'electra',
+      'mpnet',
+      'albert',
+      'modernbert',
       'vit',
     ]);
     expect(FAMILIES['mistral']!.gguf).toBe(ggufFamilyOf('llama', 'a.gguf'));
