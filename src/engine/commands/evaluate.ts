@@ -12,6 +12,7 @@ import { readTools } from './conversation';
 import { evaluatedSources } from './evaluatedSources';
 import { comparedBy, evaluatePreferences } from './evaluatePreferences';
 import { evaluateTask } from './evaluateTask';
+import { evaluateSuitesForm, evaluationResultsForm } from './evaluateSuites';
 import { evaluateText, type EvaluateSettings } from './evaluateText';
 import { flag, requiredList, withDefault } from './options';
 import { anyText, wholeNumber } from './optionValues';
@@ -21,7 +22,7 @@ const objectiveMethod = v.picklist(['dpo', 'orpo', 'cpo', 'simpo']);
 /** lora evaluate. */
 export const evaluateCommand = defineCommand({
   name: 'evaluate',
-  summary: "Computes a model's loss and scores on a dataset.",
+  summary: "Computes a model's loss and scores on a dataset, or answers the questions of suites.",
   endedBySignals: true,
   forms: [
     form({
@@ -74,5 +75,7 @@ export const evaluateCommand = defineCommand({
         return 0;
       },
     }),
+    evaluateSuitesForm,
+    evaluationResultsForm,
   ],
 });

@@ -51,8 +51,9 @@ const IntervalSchema = v.object({ low: number(), high: number() });
 export type Interval = v.InferOutput<typeof IntervalSchema>;
 
 /**
- * `better` and `worse` than the first column: the interval of the difference excludes 0. `equal`:
- * all rows have the same score. `unclear`: not enough rows to tell.
+ * `better` and `worse` than the first column: the interval of the difference excludes 0, and enough
+ * rows differ (verdict.ts). `equal`: all rows have the same score. `unclear`: not enough rows to
+ * tell.
  */
 export const VERDICTS = ['better', 'worse', 'equal', 'unclear'] as const;
 export type Verdict = (typeof VERDICTS)[number];

@@ -10,7 +10,13 @@ import { CHECK_KINDS, type CheckKind } from './metrics';
 //   {"text": "Paris lies on the Seine.", "check": {"kind": "perplexity"}}
 //   {"text": "what a film!", "check": {"kind": "label", "expected": "positive"}}
 
-const text = () => v.pipe(v.string(), v.minLength(1, 'must not be empty'));
+const MOST_CHARACTERS = 100_000;
+const text = () =>
+  v.pipe(
+    v.string(),
+    v.minLength(1, 'must not be empty'),
+    v.maxLength(MOST_CHARACTERS, `must have at most ${MOST_CHARACTERS} characters`),
+  );
 const number = () => v.pipe(v.number(), v.finite());
 const texts = () =>
   v.union(
@@ -64,7 +70,7 @@ const ChoiceSchema = v.strictObject({
   /** The right choice: its text or its index from 0. */
   expected: v.union([v.pipe(v.number(), v.integer(), v.minValue(0)), text()]),
 });
-/** The class of a text, for models of the task text_classification. */
+/** The class of a text, for models of the task seq_cls. */
 const LabelSchema = v.strictObject({ kind: v.literal('label'), expected: text() });
 const JudgeSchema = v.strictObject({
   kind: v.literal('judge'),

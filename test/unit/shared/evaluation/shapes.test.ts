@@ -30,14 +30,20 @@ describe('a row of a suite', () => {
 });
 
 describe('verdicts', () => {
-  const sure = { interval: { low: 0.1, high: 0.2 }, isSame: false };
+  const rows = { wins: 6, losses: 0, isSame: false };
+  const sure = { ...rows, interval: { low: 0.1, high: 0.2 } };
+
   it('say better or worse only where the interval excludes 0', () => {
     expect(verdictOf(sure, false)).toBe('better');
     expect(verdictOf(sure, true)).toBe('worse');
-    expect(verdictOf({ interval: { low: -0.2, high: -0.1 }, isSame: false }, true)).toBe('better');
-    expect(verdictOf({ interval: { low: 0, high: 0.2 }, isSame: false }, false)).toBe('unclear');
-    expect(verdictOf({ interval: null, isSame: false }, false)).toBe('unclear');
-    expect(verdictOf({ interval: { low: 0, high: 0 }, isSame: true }, false)).toBe('equal');
+    expect(verdictOf({ ...rows, interval: { low: -0.2, high: -0.1 } }, true)).toBe('better');
+    expect(verdictOf({ ...rows, interval: { low: 0, high: 0.2 } }, false)).toBe('unclear');
+    expect(verdictOf({ ...rows, interval: null }, false)).toBe('unclear');
+    expect(verdictOf({ ...sure, isSame: true }, false)).toBe('equal');
+  });
+
+  it('say nothing of fewer than 6 rows that differ', () => {
+    expect(verdictOf({ ...sure, wins: 5 }, false)).toBe('unclear');
   });
 });
 

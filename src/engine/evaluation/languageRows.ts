@@ -1,0 +1,266 @@
+import { paddingId } from '../../data/examples/batch';
+import type { Tokenizer } from '../../data/tokenizer/tokenizer';
+import type { Model } from '../../models/model';
+import { LoraError } from '../../shared/errors';
+import { needsProbabilities } from '../../shared/evaluation/metrics';
+import type { EvaluatedCell } from '../../shared/evaluation/result';
+import type { CheckOf } from '../../shared/evaluation/suite';
+import { partsOf, promptIds, stopIds, textPartsOf, type PromptTokens } from '../model/answer';
+import type { BatchScheduler } from '../serve/batchScheduler';
+import type { AdapterMix } from '../serve/servedModels';
+import { cellOf, chatOf, failedCell, type AnswerRows, type AnswerSettings } from './cells';
+import { rightChoice, type CheckedAnswer } from './checkAnswer';
+import {
+  isSharedSooner,
+  logProbabilitiesAfter,
+  logProbabilitiesOf,
+  type MeasuredText,
+} from './likelihood';
+import type { SuiteCase } from './suiteFile';
+
+/** Answers that are written at the same time. */
+export const PARALLEL_ANSWERS = 8;
+
+/** A language model in memory, under one column. */
+export interface LanguageModel {
+  readonly scheduler: Pick<BatchScheduler, 'generate'>;
+  readonly mix: AdapterMix;
+  readonly tokenizer: Tokenizer;
+  readonly vocab_size: number;
+  /** Tokens that it has positions for. */
+  readonly positions: number;
+  /** The model with the mix, until the next answer is written. */
+  readonly model: () => Promise<Model>;
+}
+
+/** Answers and measures rows by a language model. */
+export function languageRows(
+  own: LanguageModel,
+  settings: AnswerSettings,
+  signal: AbortSignal,
+): AnswerRows {
+  return async (cases, onCell) => {
+    const measured = ({ row }: SuiteCase) => needsProbabilities(row.check.kind);
+    const asked = cases.filter((item) => !measured(item));
+    const work = async () => {
+      for (let next = asked.shift(); next && !signal.aborted; next = asked.shift())
+        onCell(next, await answered(own, next, { settings, signal }));
+    };
+    await Promise.all(Array.from({ length: PARALLEL_ANSWERS }, work));
+    await measureRows(own, cases.filter(measured), { onCell, signal });
+  };
+}
+
+/**
+ * Refuses rows that the base has no chat template for.
+ *
+ * @throws LoraError('dataset')
+ */
+export function checkTemplates(cases: readonly SuiteCase[], tokenizer: Tokenizer): void {
+  const refuse = ({ file, line }: SuiteCase, what: string) =>
+    new LoraError('dataset', what, { place: { file, line } });
+  for (const item of cases) {
+    const chat = chatOf(item);
+    if (!chat) continue;
+    const { messages, system, tools } = item.row;
+    const needsTemplate = messages ?? system ?? tools;
+    if (!tokenizer.has_chat_template && needsTemplate !== undefined)
+      throw refuse(item, 'The base has no chat template, which the row needs.');
+    if (!tools) continue;
+    const text = (given: object | null) =>
+      tokenizer.applyChatTemplate(chat.messages, true, { tools: given });
+    if (text(tools) === text(null))
+      throw refuse(item, "The base's chat template leaves out the tools of the row.");
+  }
+}
+
+interface Asking {
+  readonly settings: AnswerSettings;
+  readonly signal: AbortSignal;
+}
+
+async function answered(
+  { scheduler, mix, tokenizer }: LanguageModel,
+  item: SuiteCase,
+  { settings: { temperature, seed, max_new_tokens }, signal }: Asking,
+): Promise<EvaluatedCell> {
+  const started = performance.now();
+  const ids: number[] = [];
+  try {
+    const { reason } = await scheduler.generate({
+      ...promptOf(item, tokenizer),
+      mix,
+      max_new_tokens: item.row.max_new_tokens ?? max_new_tokens,
+      sampling: { temperature, seed: seed + item.index },
+      constraint: null,
+      top_logprobs: null,
+      onToken: (id) => {
+        ids.push(id);
+        return true;
+      },
+      signal,
+    });
+    if (reason === 'ended') return failedCell('The evaluation was stopped.');
+    const seconds = (performance.now() - started) / 1000;
+    return cellOf(item, answerOf(item, ids, tokenizer), seconds);
+  } catch (error) {
+    return failedCell(reasonOf(error));
+  }
+}
+
+/** A row that is too long, or that the chat template rejects, fails alone. */
+function reasonOf(error: unknown): string {
+  if (error instanceof LoraError) return error.message;
+  throw error;
+}
+
+/** A prompt is a message where the base has a chat template. */
+const isChat = (item: SuiteCase, tokenizer: Tokenizer): boolean =>
+  chatOf(item) !== null && tokenizer.has_chat_template;
+
+function promptOf(item: SuiteCase, tokenizer: Tokenizer): PromptTokens {
+  const chat = isChat(item, tokenizer) ? chatOf(item) : null;
+  return {
+    input_ids: promptIds(tokenizer, chat ?? item.row.prompt ?? '', chat !== null),
+    stop_ids: stopIds(tokenizer, chat?.variables),
+  };
+}
+
+function answerOf(item: SuiteCase, ids: readonly number[], tokenizer: Tokenizer): CheckedAnswer {
+  if (!isChat(item, tokenizer))
+    return { content: tokenizer.decode([...ids], true), calls: [], isFaulty: false };
+  const raw = tokenizer.decode([...ids], false);
+  const { tools, check } = item.row;
+  const variables = tools ? { tools } : {};
+  const mayCall = tools !== undefined || check.kind === 'tool_calls';
+  return mayCall
+    ? partsOf(tokenizer, raw, variables)
+    : { ...textPartsOf(tokenizer, raw, variables), calls: [], isFaulty: false };
+}
+
+interface Measuring {
+  readonly onCell: (item: SuiteCase, cell: EvaluatedCell) => void;
+  readonly signal: AbortSignal;
+}
+
+/** A row and the texts that it is measured by. */
+interface MeasuredRow {
+  readonly item: SuiteCase;
+  readonly texts: readonly MeasuredText[];
+}
+
+async function measureRows(
+  own: LanguageModel,
+  cases: readonly SuiteCase[],
+  { onCell, signal }: Measuring,
+): Promise<void> {
+  if (cases.length === 0) return;
+  const rows: MeasuredRow[] = [];
+  for (const item of cases) {
+    const texts = textsOf(item, own);
+    if (typeof texts === 'string') onCell(item, failedCell(texts));
+    else rows.push({ item, texts });
+  }
+  const model = await own.model();
+  const pad_id = paddingId(own.tokenizer, own.vocab_size);
+  const sooner = ({ item, texts }: MeasuredRow) =>
+    item.row.check.kind === 'choice' && isSharedSooner(texts);
+  const decoder = model.decoder();
+  for (const { item, texts } of rows.filter(sooner)) {
+    if (signal.aborted) return;
+    onCell(item, measuredCell(item, texts, await logProbabilitiesAfter(decoder, texts)));
+  }
+  // a few rows at a time, so that their cells come early
+  const others = rows.filter((row) => !sooner(row));
+  for (let start = 0; start < others.length && !signal.aborted; start += MEASURED_AT_ONCE) {
+    const part = others.slice(start, start + MEASURED_AT_ONCE);
+    const all = part.flatMap(({ texts }) => texts);
+    const sums = await logProbabilitiesOf(model, all, pad_id);
+    let at = 0;
+    for (const { item, texts } of part) {
+      onCell(item, measuredCell(item, texts, sums.subarray(at, at + texts.length)));
+      at += texts.length;
+    }
+  }
+}
+
+const MEASURED_AT_ONCE = 64;
+
+/** The texts that a row is measured by: its text, its answer or its choices; or why there are none. */
+function textsOf(
+  item: SuiteCase,
+  { tokenizer, positions }: LanguageModel,
+): readonly MeasuredText[] | string {
+  const { check, text } = item.row;
+  try {
+    const texts =
+      check.kind === 'perplexity' && text !== undefined
+        ? [{ ids: tokenizer.encode(text, true), from: 1 }]
+        : continuationsOf(check).map((answer) => continued(item, answer, tokenizer));
+    if (texts.some(({ ids, from }) => ids.length <= from))
+      return 'The text has no token to measure.';
+    const longest = Math.max(...texts.map(({ ids }) => ids.length));
+    return longest <= positions
+      ? texts
+      : `The row has ${longest} tokens, the model has positions for ${positions}.`;
+  } catch (error) {
+    return reasonOf(error);
+  }
+}
+
+const continuationsOf = (check: SuiteCase['row']['check']): readonly string[] => {
+  if (check.kind === 'choice') return check.choices;
+  return check.kind === 'perplexity' && check.expected !== undefined ? [check.expected] : [];
+};
+
+/**
+ * A prompt with an answer as one text, as lm-evaluation-harness has it. A token that begins in the
+ * prompt and ends in the answer is measured.
+ */
+function continued(item: SuiteCase, answer: string, tokenizer: Tokenizer): MeasuredText {
+  const chat = isChat(item, tokenizer) ? chatOf(item) : null;
+  const prompt = chat
+    ? tokenizer.applyChatTemplate(chat.messages, true, chat.variables)
+    : (item.row.prompt ?? '');
+  const head = tokenizer.encode(prompt, chat === null);
+  const ids = tokenizer.encode(prompt + answer, chat === null);
+  let from = 0;
+  while (from < head.length && head[from] === ids[from]) from++;
+  return { ids, from: Math.max(1, from) };
+}
+
+function measuredCell(
+  item: SuiteCase,
+  texts: readonly MeasuredText[],
+  sums: Float64Array,
+): EvaluatedCell {
+  const { check } = item.row;
+  if (check.kind === 'choice') return choiceCell(check, sums);
+  const [only] = texts;
+  return {
+    ...failedCell(''),
+    error: null,
+    scores: {},
+    loss: { sum: -sums[0]!, tokens: only!.ids.length - only!.from },
+  };
+}
+
+function choiceCell(check: CheckOf<'choice'>, sums: Float64Array): EvaluatedCell {
+  const right = rightChoice(check);
+  const perByte = check.choices.map((choice, i) => sums[i]! / Buffer.byteLength(choice));
+  const chosen = largestOf([...sums]);
+  const chosenPerByte = largestOf(perByte);
+  return {
+    ...failedCell(''),
+    error: null,
+    answer: check.choices[chosen]!,
+    scores: {
+      choice: chosen === right ? 1 : 0,
+      choice_norm: chosenPerByte === right ? 1 : 0,
+    },
+    reason: chosen === chosenPerByte ? '' : `per byte of text: "${check.choices[chosenPerByte]!}"`,
+  };
+}
+
+/** Of equal ones the first. */
+const largestOf = (values: readonly number[]): number => values.indexOf(Math.max(...values));

@@ -1,0 +1,192 @@
+import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { EvaluateEvent } from '../../src/shared/evaluation/events';
+import type { EvaluatedRow } from '../../src/shared/evaluation/result';
+import { asEvaluatedRow } from '../../src/shared/evaluation/result';
+import { cli, fixtures, makeRecipe, tempFolder, train } from '../support/commandLine';
+import { dist } from '../support/tfjs';
+
+const base = path.join(fixtures, 'llama/base');
+const adapter = path.join(fixtures, 'llama/lora-qv/adapter');
+const ROWS = [
+  {
+    prompt: 'the old mill',
+    plain: true,
+    max_new_tokens: 6,
+    check: { kind: 'regex', pattern: '.' },
+  },
+  { prompt: 'the old mill', max_new_tokens: 6, check: { kind: 'exact', expected: 'no' } },
+  {
+    prompt: 'the river',
+    plain: true,
+    check: { kind: 'choice', choices: [' runs', ' sings'], expected: 0 },
+  },
+  { text: 'the old mill stands by the river', check: { kind: 'perplexity' } },
+];
+
+function suite(rows: readonly object[] = ROWS): string {
+  const file = path.join(tempFolder(), 'evals.jsonl');
+  writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  return file;
+}
+
+async function evaluated(...args: readonly string[]) {
+  const { stdout, stderr, code } = await cli('evaluate', ...args, '--json');
+  expect(code, stderr + stdout).toBe(0);
+  const events = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as EvaluateEvent);
+  const result = events.at(-1) as Extract<EvaluateEvent, { kind: 'result' }>;
+  expect(result.kind).toBe('result');
+  return { events, ...result };
+}
+
+const rowsIn = (folder: string): readonly (EvaluatedRow | undefined)[] =>
+  readFileSync(path.join(folder, 'rows.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => asEvaluatedRow(JSON.parse(line)));
+
+describe('lora evaluate --suite', () => {
+  it('answers under all columns, and compares them later', async () => {
+    const file = suite();
+    const columns = ['--column', 'base', '--column', `adapter=${adapter}`];
+    const report = path.join(tempFolder(), 'report.html');
+    const first = await evaluated(
+      ...['--suite', file, '--base', base, ...columns, '--report', report],
+    );
+    expect(first.events.filter(({ kind }) => kind === 'row')).toHaveLength(8);
+    expect(first.folder).toContain(path.join(path.dirname(file), '.lora', 'evaluations'));
+    const { scores } = first.evaluation;
+    expect(scores.map(({ metric }) => metric)).toEqual([
+      null,
+      'regex',
+      'exact',
+      'choice',
+      'choice_norm',
+      'perplexity',
+    ]);
+    expect(scores[1]!.columns.map(({ value }) => value)).toEqual([1, 1]);
+    expect(readFileSync(report, 'utf8')).toContain('<svg');
+    const [generated] = rowsIn(first.folder);
+    const written = await cli(
+      ...['generate', '--base', base, '--adapter', adapter, '--prompt', 'the old mill'],
+      ...['--max-new-tokens', '6', '--json'],
+    );
+    const { text } = JSON.parse(written.stdout.trim().split('\n').at(-1)!) as { text: string };
+    expect(generated!.cells[1]!.answer).toBe(text);
+
+    const again = await evaluated(
+      '--suite',
+      file,
+      '--base',
+      base,
+      '--column',
+      `adapter=${adapter}`,
+    );
+    const both = await evaluated('--result', first.folder, '--result', again.folder);
+    expect(both.evaluation.columns.map(({ name }) => name)).toEqual(['base', 'lora-qv/adapter']);
+    expect(both.evaluation.scores).toEqual(scores);
+  });
+
+  it('refuses what it cannot evaluate, before it loads anything', async () => {
+    const refusals: readonly (readonly [readonly string[], string])[] = [
+      [['--suite', suite([]), '--base', base], 'The suite has no row.'],
+      [['--suite', suite()], 'The column base needs a base (--base).'],
+      [
+        ['--suite', suite(), '--column', 'endpoint=http://127.0.0.1:9/v1#m'],
+        'cannot answer a row of the kind choice',
+      ],
+      [
+        [
+          '--suite',
+          suite([{ text: 'a', check: { kind: 'label', expected: 'b' } }]),
+          '--base',
+          base,
+        ],
+        'kind label does not fit the task causal_lm',
+      ],
+      [
+        ['--suite', suite([{ prompt: 'a', check: { kind: 'judge' } }]), '--base', base],
+        'needs a judge',
+      ],
+      [['--suite', suite(), '--base', base, '--report', 'a.pdf'], '.html, .md or .csv'],
+    ];
+    for (const [args, message] of refusals) {
+      const { code, stderr } = await cli('evaluate', ...args);
+      expect(stderr).toContain(message);
+      expect(code).not.toBe(0);
+    }
+  });
+
+  it('finds classes with a classifier', async () => {
+    const rows = Array.from({ length: 12 }, (_, i) => ({
+      text: `the ${i % 2 ? 'red' : 'blue'} car`,
+      label: i % 2 ? 'red' : 'blue',
+    }));
+    const runDir = await train(
+      makeRecipe({ top: { base: path.join(fixtures, 'bert/base'), task: 'seq_cls' } }, rows),
+    );
+    const questions = rows.map(({ text, label }) => ({
+      text,
+      check: { kind: 'label', expected: label },
+    }));
+    const { evaluation } = await evaluated(
+      ...['--suite', suite(questions), '--base', path.join(fixtures, 'bert/base')],
+      ...['--column', `adapter=${runDir}/adapter`],
+    );
+    expect(evaluation.scores.map(({ metric }) => metric)).toEqual([null, 'accuracy', 'f1']);
+    expect(evaluation.scores[1]!.columns[0]!.rows).toBe(12);
+  });
+});
+
+describe('an endpoint', () => {
+  const server = spawn(
+    process.execPath,
+    [
+      path.join(dist, 'cli.js'),
+      'serve',
+      '--http',
+      '--port',
+      '0',
+      '--base',
+      base,
+      '--adapter',
+      adapter,
+      '--base-dtype',
+      'float32',
+      '--json',
+    ],
+    { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, LORA_SERVE_TOKEN: 'secret-1' } },
+  );
+  afterAll(() => server.kill());
+
+  it('gives the same answers as the model here', async () => {
+    const ready = await new Promise<{ url: string; models: readonly string[] }>((resolve) => {
+      let text = '';
+      server.stdout.setEncoding('utf8').on('data', (part: string) => {
+        text += part;
+        const line = text.split('\n').find((own) => own.includes('"ready"'));
+        if (line) resolve(JSON.parse(line) as { url: string; models: readonly string[] });
+      });
+    });
+    process.env['LORA_TEST_KEY'] = 'secret-1';
+    const { evaluation, folder } = await evaluated(
+      ...['--suite', suite(ROWS.slice(0, 1)), '--base', base, '--column', `adapter=${adapter}`],
+      ...[
+        '--column',
+        `endpoint=${ready.url}#${ready.models.at(-1)!}`,
+        '--key-env',
+        'LORA_TEST_KEY',
+      ],
+    );
+    const [row] = rowsIn(folder);
+    expect(row!.cells[1]!.error).toBeNull();
+    expect(row!.cells[1]!.answer).toBe(row!.cells[0]!.answer);
+    expect(evaluation.scores[0]!.differences[0]!.verdict).toBe('equal');
+    expect(JSON.stringify(evaluation)).not.toContain('secret-1');
+  });
+});
