@@ -224,16 +224,16 @@ async function answerHere(
   const limits = { sequences: PARALLEL_ANSWERS, waiting: 0, kept_bytes: KEPT_BYTES };
   const scheduler = new BatchScheduler(models, limits);
   try {
-    const { tokenizer, spec } = models;
-    checkTemplates(cases, tokenizer);
     for (const [i, column] of columns.entries()) {
       if (column.kind === 'endpoint') continue;
       const adapter = pathOf(column);
       const mix = adapter === null ? [] : [{ adapter: adapters.indexOf(adapter), scale: 1 }];
+      const { tokenizer, base: opened } = await models.mixed(mix);
+      checkTemplates(cases, tokenizer);
+      const own = { scheduler, mix, tokenizer, vocab_size: opened.spec.vocab_size };
+      const positions = positionsOf(opened.spec);
       const model = async () => (await models.mixed(mix)).model;
-      const own = { scheduler, mix, tokenizer, model };
-      const sizes = { vocab_size: spec.vocab_size, positions: positionsOf(spec) };
-      await table.fill(i, languageRows({ ...own, ...sizes }, settings, table.signal));
+      await table.fill(i, languageRows({ ...own, positions, model }, settings, table.signal));
     }
   } finally {
     await scheduler.close();
