@@ -63,7 +63,7 @@ function isRepeated(
   columns: readonly EvaluationColumn[],
   rows: readonly EvaluatedRow[],
 ): boolean {
-  const withoutName = ({ name: _, ...rest }: EvaluationColumn) => rest;
+  const withoutName = (own: EvaluationColumn) => ({ ...own, name: '' });
   return columns
     .slice(0, i)
     .some(

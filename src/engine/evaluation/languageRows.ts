@@ -186,7 +186,7 @@ async function measureRows(
 
 const MEASURED_AT_ONCE = 64;
 
-/** The texts that a row is measured by: its text, its answer or its choices; or why there are none. */
+/** The texts that a row is measured by: its text, answer or choices; or why there are none. */
 function textsOf(
   item: SuiteCase,
   { tokenizer, positions }: LanguageModel,

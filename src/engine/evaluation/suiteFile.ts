@@ -122,14 +122,18 @@ function shapeFault(row: SuiteRow): string | null {
     return isText
       ? `A check of the kind ${kind} needs "text"${kind === 'label' ? '' : ' or an expected answer'}`
       : `A check of the kind ${kind} needs "prompt" or "messages"`;
-  if (row.system !== undefined && row.prompt === undefined)
+  return promptFault(row);
+}
+
+function promptFault({ prompt, system, plain, messages }: SuiteRow): string | null {
+  if (system !== undefined && prompt === undefined)
     return '"system" belongs to "prompt": in "messages", write a system message';
-  if (row.plain && (row.prompt === undefined || row.system !== undefined))
+  if (plain && (prompt === undefined || system !== undefined))
     return '"plain" belongs to a "prompt" without "system"';
-  const last = row.messages?.at(-1);
-  if (last?.role === 'assistant' || last?.role === 'system')
-    return `The last message has the role ${last.role}, so there is nothing to answer`;
-  return null;
+  const last = messages?.at(-1)?.role;
+  return last === 'assistant' || last === 'system'
+    ? `The last message has the role ${last}, so there is nothing to answer`
+    : null;
 }
 
 /**
