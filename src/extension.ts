@@ -4,6 +4,7 @@ import { registerCertificate } from './host/certificate/register';
 import { createApi, type LoraApi } from './host/api';
 import { registerChat } from './host/chat/register';
 import { registerChatModels } from './host/chatModels/register';
+import { registerCompletion } from './host/completion/register';
 import { registerCompare } from './host/compare/register';
 import { registerConfigure } from './host/configure/register';
 import { registerDashboard } from './host/dashboard/register';
@@ -57,6 +58,7 @@ const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
   registerChat,
   registerMcp,
   registerChatModels,
+  registerCompletion,
   registerRuntime,
   registerEngine,
   registerStatusBar,

@@ -7,6 +7,8 @@ import type { RowForm } from '../shared/objective';
 import type { Task } from '../shared/task';
 import type { DataQuestions } from './dataset/questions';
 
+export type { CodeLimits, CodePlace } from '../data/code/codeTokens';
+
 /** The header of a file of tensors. */
 export interface TensorFileFacts {
   readonly format: 'safetensors' | 'gguf';

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { SETTINGS } from '../../src/host/manifest/ids';
 import { COMMANDS } from '../../src/host/commands/commandTable';
 import type { RunRecord } from '../../src/shared/run';
 import { until } from './until';
@@ -102,5 +103,25 @@ describe('models of finished runs', () => {
       async () => textOf(await model.sendRequest([user('say one')], { tools })),
       /"tools" cannot be used/,
     );
+  });
+
+  it('complete text at the cursor, in the languages of the setting', async () => {
+    const settings = vscode.workspace.getConfiguration();
+    const { Workspace } = vscode.ConfigurationTarget;
+    await settings.update(SETTINGS.completionModel, path.relative(inFolder(), adapter), Workspace);
+    await settings.update(SETTINGS.completionLanguages, ['plaintext'], Workspace);
+    writeFileSync(inFolder('note.txt'), 'say one');
+    const document = await vscode.workspace.openTextDocument(inFolder('note.txt'));
+    const editor = await vscode.window.showTextDocument(document);
+    const end = document.positionAt(document.getText().length);
+    editor.selection = new vscode.Selection(end, end);
+    await until(async () => {
+      await vscode.commands.executeCommand('editor.action.inlineSuggest.trigger');
+      await vscode.commands.executeCommand('editor.action.inlineSuggest.commit');
+      return document.getText() !== 'say one';
+    }, 'a completion');
+    assert.match(document.getText(), /^say one[^]+$/);
+    await vscode.commands.executeCommand('workbench.action.revertAndCloseActiveEditor');
+    await settings.update(SETTINGS.completionLanguages, undefined, Workspace);
   });
 });

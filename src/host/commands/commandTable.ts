@@ -70,6 +70,7 @@ export const COMMANDS = {
     needsTrust: true,
     subject: 'adapter',
   },
+  chooseCompletionModel: { id: 'lora.chooseCompletionModel', area: 'adapter', needsTrust: true },
   tryModel: { id: 'lora.tryModel', area: 'base', needsTrust: true, subject: 'model' },
   openDashboard: { id: 'lora.openDashboard', area: 'run', needsTrust: false, subject: 'run' },
   previewRun: { id: 'lora.previewRun', area: 'run', needsTrust: false },

@@ -33,6 +33,8 @@ export const SETTINGS = {
   privateRuns: 'lora.runs.private',
   onWindowClose: 'lora.engine.onWindowClose',
   targets: 'lora.targets',
+  completionLanguages: 'lora.inlineCompletion.languages',
+  completionModel: 'lora.inlineCompletion.model',
 } as const;
 
 /** Context keys of when clauses. */
