@@ -39,7 +39,8 @@ export async function writeModelDocs() {
   for (const name of readdirSync(fixtures).sort()) {
     const config = path.join(fixtures, name, 'base', 'config.json');
     if (!existsSync(config)) continue;
-    const { model_type } = JSON.parse(readFileSync(config, 'utf8'));
+    const { model_type: outer, text_config } = JSON.parse(readFileSync(config, 'utf8'));
+    const model_type = text_config?.model_type ?? outer;
     checked.set(model_type, [...(checked.get(model_type) ?? []), name]);
   }
   const rows = Object.entries(FAMILIES).map(

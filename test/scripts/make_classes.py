@@ -29,10 +29,15 @@ def names_of(found):
     return [found] if isinstance(found, str) else list(found)
 
 
+# Language models that exist only within models for text and images: the class of the whole.
+WITHIN = {"qwen3_vl_text": "qwen3_vl"}
+
 classes = {
     family: {task: names_of(mapping[family]) for task, mapping in MAPPINGS.items() if family in mapping}
     for family in FAMILIES
 }
+for family, whole in WITHIN.items():
+    classes[family]["causal_lm"] = names_of(modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[whole])
 target = pathlib.Path(__file__).parent.parent / "fixtures" / "transformers_classes.json"
 target.write_text(
     json.dumps({"transformers": transformers.__version__, "classes": classes}, indent=2) + "\n"

@@ -44,6 +44,8 @@ export const PEFT_CASES = [
   'glm4/fused',
   'exaone4/attn',
   'seed_oss/lora',
+  'gemma3-vlm/text',
+  'qwen3-vl/text',
   'xlm-roberta/seq-cls',
   'electra/seq-cls',
   'albert/seq-cls',

@@ -1,5 +1,6 @@
 import { LoraError } from '../../shared/errors';
 import { MODEL_TASKS, type ModelTask } from '../../shared/task';
+import { nearestName } from '../../shared/nearest';
 import { isObject } from '../../shared/values';
 import type { ReplacedTensor } from '../weightSource';
 import { ConfigReader, type Config } from './config';
@@ -123,6 +124,16 @@ const OTHERS: readonly (readonly [RegExp, string, string])[] = [
   ],
 ];
 
+/** What to use instead of an architecture of which it is not known what its layers compute. */
+function nearestFix(model_type: string): string {
+  const [series = ''] = model_type.split(/[_-]/);
+  const nearest =
+    nearestName(model_type, KNOWN_FAMILIES) ??
+    KNOWN_FAMILIES.find((known) => series.length > 2 && known.startsWith(series));
+  if (nearest === undefined) return 'Use a model of a supported architecture.';
+  return `What its layers compute is not known here. The nearest known architecture is "${nearest}": use a model of that one.`;
+}
+
 function checkSupported(config: Config, inner: Config, file: string): void {
   const model_type = typeOf(inner);
   const place = { file, key: 'model_type' };
@@ -144,7 +155,7 @@ function checkSupported(config: Config, inner: Config, file: string): void {
     throw new LoraError(
       'base',
       `The architecture ${JSON.stringify(model_type)} is not supported. ${known}`,
-      { place, fix: 'Use a model of a supported architecture.' },
+      { place, fix: nearestFix(model_type) },
     );
   const experts = ['num_experts', 'num_local_experts', 'n_routed_experts'].find(
     (key) => typeof inner[key] === 'number' && inner[key] > 1,

@@ -74,6 +74,8 @@ describe('a base model folder', () => {
     'glm4',
     'exaone4',
     'modernbert',
+    'gemma3-vlm',
+    'qwen3-vl',
   ])('is opened with both config layouts: %s', async (family) => {
     const base = await openBase(path.join(fixtures, family, 'base'));
     expect(base.missing).toEqual([]);
@@ -100,6 +102,25 @@ describe('a base model folder', () => {
     const error: unknown = await openBase(folder).catch((e: unknown) => e);
     expect((error as LoraError).message).toMatch(message);
     expect((error as LoraError).fix).toMatch(/^Use a /);
+  });
+
+  it.each([
+    ['qwen4', 'qwen2'],
+    ['olmo_hybrid', 'olmo2'],
+  ])('names the nearest known architecture for %s', async (model_type, nearest) => {
+    const folder = copyOf('llama');
+    putConfig(folder, { model_type });
+    const error: unknown = await openBase(folder).catch((e: unknown) => e);
+    expect((error as LoraError).fix).toContain(`The nearest known architecture is "${nearest}"`);
+  });
+
+  it('names the tensors that another family has', async () => {
+    const folder = copyOf('qwen3');
+    putConfig(folder, { model_type: 'olmo3' });
+    const error: unknown = await openBase(folder).catch((e: unknown) => e);
+    expect((error as LoraError).problems[0]?.place?.tensor).toBe(
+      'model.layers.0.post_feedforward_layernorm.weight',
+    );
   });
 
   it('names its modules as PEFT does, including the tied output layer', async () => {

@@ -77,6 +77,21 @@ export const llamaFamilies: Readonly<Record<string, Family>> = {
     mlx: true,
     gguf: llamaLikeGguf('qwen3'),
   },
+  qwen3_vl_text: {
+    ...llamaLike({
+      qkv_bias: attentionBias,
+      o_bias: attentionBias,
+      window: unlimited,
+      qk_norm: 'head',
+      theta: 500_000, // of text alone, the three rotary positions of a token are one
+      head_dim: 128,
+    }),
+    tasks: ['causal_lm'],
+    transformersClass: 'Qwen3VL',
+    taskClasses: { causal_lm: 'Qwen3VLForConditionalGeneration' },
+    mlx: false,
+    gguf: null,
+  },
   olmo2: {
     ...llamaLike({
       qkv_bias: attentionBias,

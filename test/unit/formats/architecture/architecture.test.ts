@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { KNOWN_FAMILIES } from '../../../../src/formats/architecture/families/index';
 import { modulesOf, tensorsOf } from '../../../../src/formats/architecture/modules';
 import { canonicalNames, canonicalPath } from '../../../../src/formats/architecture/names';
-import { readSpec } from '../../../../src/formats/architecture/readSpec';
+import { readSpec, textConfig } from '../../../../src/formats/architecture/readSpec';
 import { LoraError } from '../../../../src/shared/errors';
 import { MODEL_TASKS } from '../../../../src/shared/task';
 
@@ -39,7 +39,7 @@ const value = fc.oneof(
 
 describe('the architecture table', () => {
   it('has a fixture for every family', () => {
-    expect(new Set(configs.map(([, config]) => config['model_type']))).toEqual(
+    expect(new Set(configs.map(([, config]) => textConfig(config)['model_type']))).toEqual(
       new Set(KNOWN_FAMILIES),
     );
   });
