@@ -10,7 +10,7 @@ import { ApiError, badField } from './apiError';
 import { knownFields } from './fields';
 import { mixFor, type NamedModels } from './modelUse';
 import type { RequestQueue } from './requestQueue';
-import { parseBody } from './requests';
+import { isTokenIds, parseBody } from './requests';
 import { readFields } from './settings';
 
 /** What answers requests that need one pass, such as those for embeddings. */
@@ -79,8 +79,7 @@ function inputsOf(given: unknown): readonly Input[] {
     throw badField('input', `must be a text, or up to ${MOST_INPUTS} of them`);
   return list.map((own) => {
     if (typeof own === 'string' && own !== '') return own;
-    const isId = (id: unknown) => typeof id === 'number' && Number.isSafeInteger(id) && id >= 0;
-    if (Array.isArray(own) && own.length > 0 && own.every(isId)) return own as number[];
+    if (isTokenIds(own) && own.length > 0) return own;
     throw badField('input', 'must hold texts, none of them empty, or lists of token ids');
   });
 }

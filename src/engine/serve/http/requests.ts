@@ -147,9 +147,11 @@ function promptsOf(given: unknown): readonly TextPrompt[] {
   throw badField('prompt', 'must be a text, the token ids of one, or a list of either');
 }
 
-function isTextPrompt(given: unknown): given is TextPrompt {
-  const isId = (id: unknown) => typeof id === 'number' && Number.isSafeInteger(id) && id >= 0;
-  return (
-    typeof given === 'string' || (Array.isArray(given) && given.length > 0 && given.every(isId))
-  );
+const isTextPrompt = (given: unknown): given is TextPrompt =>
+  typeof given === 'string' || (isTokenIds(given) && given.length > 0);
+
+/** Whether a value is a list of token ids of a vocabulary. */
+export function isTokenIds(given: unknown, vocab_size = Infinity): given is readonly number[] {
+  const isId = (id: unknown) => Number.isSafeInteger(id) && Number(id) >= 0;
+  return Array.isArray(given) && given.every((id) => isId(id) && Number(id) < vocab_size);
 }

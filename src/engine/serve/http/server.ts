@@ -14,6 +14,7 @@ import { readBody } from './readBody';
 import { chatRequest, textRequest } from './requests';
 import { rerank } from './rerank';
 import { totalUsage } from './shapes';
+import { detokenize, tokenize, tokenizerInfo } from './tokens';
 
 /** Bounds of what a client may send and hold. */
 const LIMITS = {
@@ -177,6 +178,11 @@ async function route(
     sendJson(response, 200, await inOnePass(service, body, goneSignal(response)));
     return;
   }
+  if (path === '/tokenizer_info') {
+    requireMethod(request, 'GET', path);
+    sendJson(response, 200, tokenizerInfo(service.models.tokenizer));
+    return;
+  }
   const model = /^\/models(?:\/(?<name>.+))?$/.exec(path);
   if (!model)
     throw new ApiError(404, `There is no ${path.slice(0, 200)} here.`, { code: 'unknown_url' });
@@ -189,7 +195,11 @@ const PREPARED: Readonly<Record<string, (service: Answering, body: string) => Pr
   '/completions': (service, body) => prepareText(service, textRequest(body)),
 };
 
-const IN_ONE_PASS: Readonly<Record<string, typeof embed>> = {
+type Respond = (service: Service, body: string, signal: AbortSignal) => object | Promise<object>;
+
+const IN_ONE_PASS: Readonly<Record<string, Respond>> = {
+  '/tokenize': tokenize,
+  '/detokenize': detokenize,
   '/embeddings': embed,
   '/rerank': rerank,
   '/v2/rerank': rerank,

@@ -1,6 +1,38 @@
 import { describe, expect, it } from 'vitest';
 import { refused, serving } from '../../../support/servingText';
 
+describe('the tokenizer', () => {
+  it('is used by clients that have none, in the form of vLLM', async () => {
+    const { openai, url, writer } = await serving('x');
+    const post = async (path: string, body: object) => {
+      const response = await fetch(`${url}/${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+      return (await response.json()) as Record<string, unknown>;
+    };
+    const { tokens, count } = await post('tokenize', { prompt: 'Grüße, 世界!' });
+    await openai.completions.create({ model: 'base', prompt: 'Grüße, 世界!' });
+    expect(tokens).toEqual(writer.requests[0]!.input_ids);
+    expect(tokens).toHaveLength(count as number);
+    expect(await post('detokenize', { tokens })).toEqual({ prompt: 'Grüße, 世界!' });
+    const info = (await (await fetch(`${url}/tokenizer_info`)).json()) as Record<string, string>;
+    expect(info['chat_template']).toContain('add_generation_prompt');
+    const end = await post('tokenize', { prompt: info['eos_token'], add_special_tokens: false });
+    expect(end['tokens']).toHaveLength(1);
+    for (const [path, body, message] of [
+      ['tokenize', { prompt: 5 }, '"prompt"'],
+      ['tokenize', { prompt: 'a', messages: [] }, '"messages" is not supported.'],
+      ['tokenize', { prompt: 'a', model: 'b' }, 'The model "b" does not exist'],
+      ['detokenize', { tokens: [1, 1e9] }, '"tokens" must be a list of token ids'],
+    ] as const) {
+      const { error } = (await post(path, body)) as { error?: { message: string } };
+      expect(error!.message).toContain(message);
+    }
+  });
+});
+
 describe('a text completion', () => {
   it('continues a text or its tokens, streamed or not', async () => {
     const { openai, writer } = await serving('one two three');
