@@ -30,6 +30,7 @@ import { targetsCommand } from './commands/targets';
 import { trainCommand } from './commands/train';
 import { tuneCommand } from './commands/tune';
 import { unmergeCommand } from './commands/unmerge';
+import { useCommand } from './commands/use';
 import { endWithLeftThread } from './nativeCall';
 import { EXIT_STOPPED, listenToStopSignals, REQUESTS_TO_END, type StopSignal } from './stopSignal';
 import { ignoreClosedOutput, noteText, printRaw, printText, warnText } from './terminal';
@@ -57,6 +58,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     extractCommand,
     downloadCommand,
     convertCommand,
+    useCommand,
     inspectCommand,
     runtimeCommand,
     targetsCommand,

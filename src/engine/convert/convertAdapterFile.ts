@@ -100,7 +100,10 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
 }
 
 /** The base that was named, else the one that a PEFT adapter names, if it is on this disk. */
-async function openBaseFor(found: FoundAdapter, named: string | null): Promise<BaseModel | null> {
+export async function openBaseFor(
+  found: FoundAdapter,
+  named: string | null,
+): Promise<BaseModel | null> {
   if (found.format !== 'peft') {
     return named === null ? null : openBase(named);
   }
