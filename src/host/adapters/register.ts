@@ -23,6 +23,10 @@ export function registerAdapters({ commands, jobs, store }: Services): vscode.Di
       const { convertAdapterCommand } = await import('./convertAdapter');
       await convertAdapterCommand(jobs, store, argument);
     }),
+    commands.add(COMMANDS.useAdapter, async (argument) => {
+      const { useAdapterCommand } = await import('./useAdapter');
+      await useAdapterCommand(jobs, store, argument);
+    }),
     commands.add(COMMANDS.extractAdapter, async () => {
       const { extractAdapterCommand } = await import('./extractAdapter');
       await extractAdapterCommand(jobs);

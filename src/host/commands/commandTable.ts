@@ -151,6 +151,7 @@ export const COMMANDS = {
     needsTrust: true,
     subject: 'adapter',
   },
+  useAdapter: { id: 'lora.useAdapter', area: 'adapter', needsTrust: true, subject: 'adapter' },
   extractAdapter: { id: 'lora.extractAdapter', area: 'adapter', needsTrust: true },
   unmergeModel: { id: 'lora.unmergeModel', area: 'base', needsTrust: true },
   openRecipe: { id: 'lora.openRecipe', area: 'run', needsTrust: false, subject: 'recipe' },

@@ -25,3 +25,26 @@ export function namedTask(parts: TaskParts): vscode.Task {
   task.detail = plain(detail);
   return task;
 }
+
+/** Runs a program in a terminal of its own, without a shell; resolves with its exit code. */
+export async function runProgram(
+  name: string,
+  program: string,
+  args: readonly string[],
+): Promise<number | undefined> {
+  const task = new vscode.Task(
+    { type: 'process' },
+    vscode.TaskScope.Workspace,
+    plain(name),
+    'lora',
+    new vscode.ProcessExecution(program, [...args]),
+  );
+  const running = await vscode.tasks.executeTask(task);
+  return new Promise<number | undefined>((resolve) => {
+    const listener = vscode.tasks.onDidEndTaskProcess(({ execution, exitCode }) => {
+      if (execution !== running) return;
+      listener.dispose();
+      resolve(exitCode);
+    });
+  });
+}
