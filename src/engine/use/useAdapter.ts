@@ -36,7 +36,7 @@ export interface UseOptions {
   readonly adapter: string;
   /** Null: the base that the adapter names, if it is on this disk. */
   readonly base: string | null;
-  /** Folder for what is written; null: nothing needs to be, or the program has a folder of its own. */
+  /** Folder for what is written; null: nothing needs to be, or the program has its own. */
   readonly output: string | null;
   /** Null: made from the adapter's place. */
   readonly name: string | null;

@@ -67,7 +67,7 @@ const needsFolder =
 
 /**
  * Architectures that Ollama computes with an engine of its own: "loras are not yet implemented" in
- * it. (Ollama: OllamaEngineRequired in fs/ggml/ggml.go, loadModel in runner/ollamarunner/runner.go.)
+ * it. (OllamaEngineRequired in fs/ggml/ggml.go, loadModel in runner/ollamarunner/runner.go.)
  */
 const WITHOUT_ADAPTERS: ReadonlySet<string> = new Set([
   'bert',
@@ -93,7 +93,7 @@ const WITHOUT_ADAPTERS: ReadonlySet<string> = new Set([
   'qwen3vl',
 ]);
 
-/** Folders that Ollama converts, by the architecture in config.json. (Ollama: convert/convert.go.) */
+/** Folders that Ollama converts, by the architecture in config.json. (convert/convert.go.) */
 const CONVERTED_BY_OLLAMA: ReadonlySet<unknown> = new Set([
   'LlamaForCausalLM',
   'MixtralForCausalLM',
@@ -227,7 +227,7 @@ export const USES: Readonly<Record<UseTool, Use>> = {
   },
 };
 
-/** A path for a file in `folder`: relative where it is in there, so that the folder can be moved. */
+/** A path for a file in `folder`: relative if it is in there, so that the folder can be moved. */
 function within(folder: string, file: string): string {
   const relative = path.relative(folder, file);
   const isInside = relative !== '' && !relative.startsWith('..') && !path.isAbsolute(relative);

@@ -10,7 +10,7 @@ import { NEEDS_MERGE, type PreparedUse } from '../../../../src/shared/useTools';
 
 vi.mock('vscode', async () => ({
   ...(await import('../../../support/fakeVscode')).fakeVscode(),
-  Uri: class {},
+  Uri: function Uri() {},
   workspace: { workspaceFolders: [] },
 }));
 const { useAdapterCommand } = await import('../../../../src/host/adapters/useAdapter');
