@@ -112,7 +112,7 @@ const JudgeReportSchema = v.object({
 });
 export type JudgeReport = v.InferOutput<typeof JudgeReportSchema>;
 
-const EvaluationSchema = v.object({
+export const EvaluationSchema = v.object({
   version: v.literal(1),
   id: v.string(),
   /** ISO 8601. */

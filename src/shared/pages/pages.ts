@@ -3,6 +3,7 @@ import { COMPARE_STRINGS } from './compare/strings';
 import { CONFIGURE_STRINGS } from './configure/strings';
 import { DASHBOARD_STRINGS } from './dashboard/strings';
 import { DATA_STRINGS } from './data/strings';
+import { EVALUATION_STRINGS } from './evaluation/strings';
 import { INSPECT_STRINGS } from './inspect/strings';
 import { OVERLAY_STRINGS } from './overlay/strings';
 import { PLAYGROUND_STRINGS } from './playground/strings';
@@ -61,6 +62,11 @@ export const PAGES = {
     title: 'Rows of a dataset',
     entry: 'webview/data/page.ts',
     strings: DATA_STRINGS,
+  },
+  evaluation: {
+    title: 'Evaluation',
+    entry: 'webview/evaluation/page.ts',
+    strings: EVALUATION_STRINGS,
   },
   certificate: {
     title: 'Certificate of a merge',
