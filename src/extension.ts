@@ -12,6 +12,7 @@ import { registerData } from './host/data/register';
 import { registerDataPage } from './host/dataPage/register';
 import { registerEngine } from './host/engine/register';
 import { registerErrors } from './host/errors/register';
+import { registerEvaluation } from './host/evaluation/register';
 import { registerHub } from './host/hub/register';
 import { registerInspector } from './host/inspector/register';
 import { registerOverlay } from './host/overlay/register';
@@ -44,6 +45,7 @@ const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
   registerConfigure,
   registerAdapters,
   registerCompare,
+  registerEvaluation,
   registerPlayground,
   registerServer,
   registerHub,

@@ -15,13 +15,12 @@ import { button, defineElements } from '../shared/toolkit';
 import './evaluation.css';
 import { gridView } from './parts/grid';
 import { headView } from './parts/head';
-import { openedView } from './parts/opened';
+import { closeRow, openedView } from './parts/opened';
 import { ratingsView } from './parts/ratings';
 import { scoresView } from './parts/scores';
 import { toolbarView } from './parts/toolbar';
 import { ballotView, votingKeys } from './parts/vote';
 import {
-  closeRow,
   initialEvaluation,
   reduceEvaluation,
   type EvaluationPage,

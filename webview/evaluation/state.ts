@@ -127,10 +127,3 @@ export function openPlace(page: EvaluationPage, place: number): void {
   page.change({ place });
   page.post({ kind: 'open', row: row.index });
 }
-
-/** Back to the list. */
-export function closeRow(page: EvaluationPage): void {
-  page.change({ opened: null });
-  page.post({ kind: 'open', row: null });
-  document.getElementById('grid')?.focus();
-}

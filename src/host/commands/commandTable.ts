@@ -121,6 +121,8 @@ export const COMMANDS = {
     needsTrust: true,
     subject: 'adapter',
   },
+  evaluate: { id: 'lora.evaluate', area: 'adapter', needsTrust: true, subject: 'adapter' },
+  openEvaluation: { id: 'lora.openEvaluation', area: 'run', needsTrust: false },
   selectForCompare: {
     id: 'lora.selectForCompare',
     area: 'adapter',

@@ -1,4 +1,4 @@
-import { agreementOf, ratingsOf, type Comparison } from '../../shared/evaluation/ratings';
+import { ratingsOf, type Comparison } from '../../shared/evaluation/ratings';
 import type { EvaluatedCell, EvaluatedRow } from '../../shared/evaluation/result';
 import { expectedOf } from '../../shared/evaluation/suite';
 import { lastVotes, voteFor, type Vote } from '../../shared/evaluation/votes';
@@ -121,15 +121,14 @@ export class Voting {
   private agreement(rows: readonly EvaluatedRow[]): VoteRatings['agreement'] {
     const [first] = this.columns;
     const byIndex = new Map(rows.map((row) => [row.index, row]));
-    const pairs = this.votes.flatMap((vote) => {
+    const agreed = this.votes.flatMap((vote) => {
       const other = vote.left === first ? vote.right : vote.left;
       const isWithFirst = vote.left === first || vote.right === first;
-      const cell = byIndex.get(vote.row)?.cells[this.columns.indexOf(other)];
-      const judged = asScore(cell?.scores['judge']);
-      const own = asScore(voteFor(vote, other));
-      return isWithFirst && judged !== null && own !== null ? [[own, judged] as const] : [];
+      const judged = byIndex.get(vote.row)?.cells[this.columns.indexOf(other)]?.scores['judge'];
+      return isWithFirst && judged !== undefined ? [voteFor(vote, other) === judged] : [];
     });
-    return pairs.length === 0 ? null : agreementOf(pairs);
+    const count = agreed.filter(Boolean).length;
+    return agreed.length === 0 ? null : { votes: agreed.length, agreed: count };
   }
 
   private keyOf({ row, left, right }: Pair): string {
@@ -140,9 +139,6 @@ export class Voting {
 const keyOf = (row: number, left: string, right: string): string =>
   JSON.stringify([row, ...[left, right].sort()]);
 const keyOfVote = ({ row, left, right }: Vote): string => keyOf(row, left, right);
-
-const asScore = (value: number | null | undefined): Comparison['score'] | null =>
-  value === 0 || value === 0.5 || value === 1 ? value : null;
 
 function pairsOf(row: EvaluatedRow, columns: number): Pair[] {
   if (WITHOUT_ANSWER.has(row.row.check.kind)) return [];

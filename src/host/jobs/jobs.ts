@@ -123,6 +123,12 @@ function phaseName(phase: string): string {
       return t('Computing fingerprints');
     case 'downloading':
       return t('Downloading');
+    case 'loading':
+      return t('Loading the model');
+    case 'answering':
+      return t('Answering');
+    case 'judging':
+      return t('Judging');
     case 'comparing':
       return t('Comparing outputs');
     default:

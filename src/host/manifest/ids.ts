@@ -9,6 +9,7 @@ export const VIEWS = {
   overlay: 'lora.overlay',
   runsTable: 'lora.table',
   compare: 'lora.compare',
+  evaluation: 'lora.evaluation',
   playground: 'lora.playground',
   configure: 'lora.configure',
   data: 'lora.data',

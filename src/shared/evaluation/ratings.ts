@@ -90,27 +90,3 @@ function normalized(strengths: readonly number[]): number[] {
   const mean = strengths.reduce((sum, own) => sum + Math.log(own), 0) / strengths.length;
   return strengths.map((own) => own / Math.exp(mean));
 }
-
-/** How often two judges of the same pairs agree; `kappa` (Cohen's): 0 for chance, 1 for always. */
-export interface Agreement {
-  readonly pairs: number;
-  readonly same: number;
-  /** Null where chance alone would agree always. */
-  readonly kappa: number | null;
-}
-
-/** The agreement of two judges, whose scores of each pair are given together. */
-export function agreementOf(
-  pairs: readonly (readonly [Comparison['score'], Comparison['score']])[],
-): Agreement {
-  const same = pairs.filter(([one, other]) => one === other).length;
-  const share = (side: 0 | 1, score: number) =>
-    pairs.filter((pair) => pair[side] === score).length / pairs.length;
-  const chance = [0, 0.5, 1].reduce((sum, score) => sum + share(0, score) * share(1, score), 0);
-  const isSure = pairs.length === 0 || chance >= 1;
-  return {
-    pairs: pairs.length,
-    same,
-    kappa: isSure ? null : (same / pairs.length - chance) / (1 - chance),
-  };
-}

@@ -3,7 +3,10 @@ import {
   type EvaluationMetricId,
 } from '../../../src/shared/evaluation/metrics';
 import type { Difference, Interval } from '../../../src/shared/evaluation/result';
-import type { EvaluationPage } from '../state';
+import type { EvaluationStringKey } from '../../../src/shared/pages/evaluation/strings';
+import type { Page } from '../../shared/page';
+
+type Words = Pick<Page<unknown, unknown, EvaluationStringKey>, 'format' | 't'>;
 
 /** Whether a number is a share of rows, which is written in percent. Null: the total score. */
 const isShare = (metric: EvaluationMetricId | null): boolean =>
@@ -11,20 +14,20 @@ const isShare = (metric: EvaluationMetricId | null): boolean =>
 
 /** 0.82 as 82%, a perplexity as 12.3. */
 export const scoreText = (
-  { format }: Pick<EvaluationPage, 'format'>,
+  { format }: Pick<Words, 'format'>,
   metric: EvaluationMetricId | null,
   value: number,
 ): string => (isShare(metric) ? format.percent(value) : format.digits(value, 3));
 
 export const intervalText = (
-  page: Pick<EvaluationPage, 'format' | 't'>,
+  page: Words,
   metric: EvaluationMetricId | null,
   { low, high }: Interval,
 ): string => page.t('scores.interval', scoreText(page, metric, low), scoreText(page, metric, high));
 
 /** +12 points (4 to 20); shares differ by points of a hundred. */
 export function differenceText(
-  page: Pick<EvaluationPage, 'format' | 't'>,
+  page: Words,
   metric: EvaluationMetricId | null,
   { difference, interval }: Difference,
 ): string {

@@ -9,7 +9,7 @@ import type {
 import { html } from '../../shared/html';
 import { icon, iconButton, secondaryButton } from '../../shared/templates';
 import { scoreText } from '../model/words';
-import { closeRow, openPlace, type EvaluationPage } from '../state';
+import { openPlace, type EvaluationPage } from '../state';
 import { moveTo } from './grid';
 import { markView, outcomeView } from './marks';
 
@@ -98,4 +98,11 @@ function answerCard(page: EvaluationPage, name: string, answer: OpenedAnswer): T
             <pre tabindex="0" aria-label=${t('row.calls')}>${calls}</pre>`
     }
   </article>`;
+}
+
+/** Back to the list. */
+export function closeRow(page: EvaluationPage): void {
+  page.change({ opened: null });
+  page.post({ kind: 'open', row: null });
+  document.getElementById('grid')?.focus();
 }

@@ -39,14 +39,6 @@ export function ratingsView(
         )}
       </tbody>
     </table>
-    ${agreement ? html`<p>${agreementText(page, agreement)}</p>` : nothing}
+    ${agreement ? html`<p>${t('ratings.agreement', agreement.agreed, agreement.votes)}</p>` : nothing}
   </section>`;
-}
-
-function agreementText(
-  { t, format }: EvaluationPage,
-  { pairs, same, kappa }: NonNullable<VoteRatings['agreement']>,
-): string {
-  const words = t('ratings.agreement', format.count(same), format.count(pairs));
-  return kappa === null ? words : `${words} ${t('ratings.kappa', format.digits(kappa, 2))}`;
 }

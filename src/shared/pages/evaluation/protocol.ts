@@ -94,7 +94,7 @@ const RatingsSchema = v.object({
   pairs: index,
   equal: index,
   ratings: v.array(RatingSchema),
-  agreement: v.nullable(v.object({ pairs: index, same: index, kappa: v.nullable(number) })),
+  agreement: v.nullable(v.object({ votes: index, agreed: index })),
 });
 export type VoteRatings = v.InferOutput<typeof RatingsSchema>;
 

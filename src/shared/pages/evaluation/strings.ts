@@ -126,7 +126,6 @@ export const EVALUATION_STRINGS = {
   'ratings.losses': 'Lost',
   'ratings.agreement':
     'The judge agrees with {0} of {1} {1|vote|votes} on pairs that it compared, too.',
-  'ratings.kappa': 'Corrected for chance: {0} (Cohen’s kappa).',
 } as const satisfies Readonly<Record<`metric.${EvaluationMetricId}`, string>> &
   Readonly<Record<`kind.${EvaluationColumn['kind']}`, string>> &
   Readonly<Record<`verdict.${Verdict}`, string>> &

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createRandom } from '../../../../src/shared/random';
-import { agreementOf, ratingsOf, type Comparison } from '../../../../src/shared/evaluation/ratings';
+import { ratingsOf, type Comparison } from '../../../../src/shared/evaluation/ratings';
 
 const times = (count: number, comparison: Comparison) =>
   Array.from({ length: count }, () => comparison);
@@ -56,20 +56,5 @@ describe('ratingsOf', () => {
       expect(high).toBeGreaterThanOrEqual(rating);
       expect(high - low).toBeLessThan(60);
     }
-  });
-});
-
-describe('agreementOf', () => {
-  it('counts equal verdicts, and corrects them for chance', () => {
-    expect(agreementOf([])).toEqual({ pairs: 0, same: 0, kappa: null });
-    const pairs = [
-      [1, 1],
-      [1, 1],
-      [0, 0],
-      [0, 1],
-    ] as const;
-    // chance: 0.5 · 0.75 + 0.5 · 0.25
-    expect(agreementOf(pairs)).toEqual({ pairs: 4, same: 3, kappa: (0.75 - 0.5) / 0.5 });
-    expect(agreementOf([[1, 1]]).kappa).toBeNull();
   });
 });

@@ -1,0 +1,74 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { createFile } from '../../common/atomicWrite';
+import { pathExists } from '../../common/fileStatus';
+import { t } from '../text/l10n';
+import { browse, pickRow, pickRows, type PickRow } from '../ui/inputs';
+import { notify } from '../ui/messages';
+import { EXAMPLE_SUITE } from './exampleSuite';
+
+const SUITES = '**/{evals.jsonl,*.evals.jsonl}';
+const NAME = 'evals.jsonl';
+const MOST_SUITES = 500;
+
+/** Whether a file is a suite by its name: evals.jsonl, or any name that ends in .evals.jsonl. */
+export const isSuiteName = (file: string): boolean => /(^|[\\/.])evals\.jsonl$/.test(file);
+
+interface SuiteRow extends PickRow {
+  readonly suite: { readonly file: string } | 'browse' | 'create';
+}
+
+const OTHERS = (): readonly SuiteRow[] => [
+  { label: t('Browse…'), icon: 'file', suite: 'browse', alwaysShow: true },
+  { label: t('Create an example evals.jsonl'), icon: 'new-file', suite: 'create' },
+];
+
+/**
+ * The suite that a command was invoked on, else those that the user picks among the workspace's.
+ * Undefined: cancelled, or an example was made, which is to be changed first.
+ */
+export async function chooseSuites(argument: unknown): Promise<readonly string[] | undefined> {
+  if (argument instanceof vscode.Uri && isSuiteName(argument.fsPath)) return [argument.fsPath];
+  const found = await vscode.workspace.findFiles(SUITES, '**/{node_modules,.lora}/**', MOST_SUITES);
+  const rows = found
+    .map(({ fsPath: file }): SuiteRow => {
+      const name = vscode.workspace.asRelativePath(file);
+      return { label: name, icon: 'checklist', suite: { file } };
+    })
+    .sort((a, b) => a.label.localeCompare(b.label));
+  if (rows.length === 0) {
+    const placeHolder = t('There is no suite of questions yet (evals.jsonl)');
+    return chosenSuites(await pickRow(OTHERS().toReversed(), { placeHolder }));
+  }
+  const options = { title: t('Evaluate'), placeHolder: t('Select the suites of questions') };
+  const chosen = await pickRows([...rows, ...OTHERS()], (row) => row === rows[0], options);
+  const files = chosen?.flatMap(({ suite }) => (typeof suite === 'string' ? [] : [suite.file]));
+  const other = chosen?.find(({ suite }) => typeof suite === 'string');
+  if (!other) return files?.length === 0 ? undefined : files;
+  const more = await chosenSuites(other);
+  return more && [...(files ?? []), ...more];
+}
+
+async function chosenSuites(row: SuiteRow | undefined): Promise<readonly string[] | undefined> {
+  if (!row) return undefined;
+  if (row.suite === 'create') {
+    await createExample();
+    return undefined;
+  }
+  if (row.suite !== 'browse') return [row.suite.file];
+  const file = await browse('file', t('Suite of Questions'), { 'JSON Lines': ['jsonl'] });
+  return file === undefined ? undefined : [file];
+}
+
+/** Writes a suite with a row of each usual check, and opens it. An existing one is only opened. */
+async function createExample(): Promise<void> {
+  const [folder] = vscode.workspace.workspaceFolders ?? [];
+  if (!folder) return;
+  const file = path.join(folder.uri.fsPath, NAME);
+  if (!(await pathExists(file))) await createFile(file, EXAMPLE_SUITE);
+  await vscode.window.showTextDocument(vscode.Uri.file(file), { preview: false });
+  void notify(
+    'information',
+    t('Replace the example’s rows by questions of your own, then evaluate again.'),
+  );
+}

@@ -1,0 +1,100 @@
+import path from 'node:path';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
+import type { Evaluation, EvaluationColumn } from '../../shared/evaluation/result';
+import { isObject } from '../../shared/values';
+import type { Services } from '../services';
+import { t } from '../text/l10n';
+import { chooseColumns } from './chooseColumns';
+import { chooseJudge } from './chooseJudge';
+import { chooseSuites } from './chooseSuites';
+
+/** What is evaluated: files of suites, and values of --column. */
+export interface EvaluationRequest {
+  readonly suites: readonly string[];
+  readonly columns: readonly string[];
+  readonly base: string | null;
+}
+
+type EvaluateServices = Pick<Services, 'jobs' | 'store'>;
+
+/**
+ * Asks for suites and models. `argument`, `selection`: rows of the Runs view, the path of an
+ * adapter, or the file of a suite. Undefined: cancelled.
+ */
+export async function askRequest(
+  store: Services['store'],
+  argument: unknown,
+  selection: readonly unknown[],
+): Promise<EvaluationRequest | undefined> {
+  const suites = await chooseSuites(argument);
+  const chosen = suites && (await chooseColumns(store, argument, selection));
+  return chosen && { suites, ...chosen };
+}
+
+/** The request of an earlier evaluation. */
+export const requestOf = ({ suites, columns, base }: Evaluation): EvaluationRequest => ({
+  suites,
+  columns: columns.map(columnOption),
+  base,
+});
+
+function columnOption(column: EvaluationColumn): string {
+  switch (column.kind) {
+    case 'base':
+      return 'base';
+    case 'adapter':
+    case 'checkpoint':
+      return `${column.kind}=${column.path}`;
+    case 'endpoint':
+      return `endpoint=${column.url}#${column.model}`;
+  }
+}
+
+/**
+ * Answers the questions under all models, with progress. The folder of the result; undefined:
+ * cancelled.
+ *
+ * @throws LoraError as `Jobs.run` does
+ */
+export async function runEvaluation(
+  { jobs }: EvaluateServices,
+  { suites, columns, base }: EvaluationRequest,
+): Promise<string | undefined> {
+  const isJudged = (await Promise.all(suites.map(hasJudgedRows))).includes(true);
+  const judge = isJudged ? await chooseJudge() : null;
+  if (judge === undefined) return undefined;
+  const args = [
+    'evaluate',
+    ...suites.flatMap((file) => ['--suite', file]),
+    ...(base === null ? [] : ['--base', base]),
+    ...columns.flatMap((column) => ['--column', column]),
+    ...(judge?.args ?? []),
+  ];
+  const title = t('Evaluating {0}', suites.map((file) => path.basename(file)).join(', '));
+  try {
+    const result = await jobs.run<{ readonly folder: string }>(
+      title,
+      args,
+      base !== null,
+      judge?.env ?? {},
+    );
+    return result?.folder;
+  } finally {
+    judge?.dispose();
+  }
+}
+
+/** Whether a suite has rows that a judge decides; the engine reads its rows thoroughly. */
+async function hasJudgedRows(file: string): Promise<boolean> {
+  const text = await readTextFile(file, { maxBytes: MAX_BYTES.modelJson }).catch(() => '');
+  return text.split('\n').some((line) => line.includes('judge') && isJudged(line));
+}
+
+function isJudged(line: string): boolean {
+  try {
+    const row: unknown = JSON.parse(line);
+    return isObject(row) && isObject(row['check']) && row['check']['kind'] === 'judge';
+  } catch {
+    return false;
+  }
+}
