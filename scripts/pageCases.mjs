@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { tsImport } from 'tsx/esm/api';
+import { exampleEvaluation } from '../test/support/evaluation.mjs';
 import { tableRow } from '../test/support/tableRow.mjs';
 import { RUN_SCRIPT } from '../test/workbench/pages/sendRun.mjs';
 
@@ -309,6 +310,32 @@ const data = {
   },
 };
 
+async function evaluationMessages() {
+  const [{ briefOf, openedOf }, { Voting }] = await Promise.all([
+    source('host/evaluation/rowViews.ts'),
+    source('host/evaluation/voting.ts'),
+  ]);
+  const { evaluation: result, rows } = exampleEvaluation();
+  const names = result.columns.map(({ name }) => name);
+  const list = { kind: 'rows', from: 0, rows: rows.map(briefOf), isComplete: true };
+  const shown = [{ kind: 'evaluation', name: 'git-commands', evaluation: result }, list];
+  const ballot = new Voting(result.id, names, rows, []).next();
+  return { shown, row: openedOf(rows[1]), ballot };
+}
+const ofEvaluation = (pick) => ({
+  facts: { folder: '/w/.lora/evaluations/a' },
+  script: async () =>
+    pick(await evaluationMessages())
+      .map(send)
+      .join('\n'),
+});
+const evaluation = {
+  scores: ofEvaluation(({ shown }) => shown),
+  row: ofEvaluation(({ shown, row }) => [...shown, { kind: 'row', row }]),
+  vote: ofEvaluation(({ shown, ballot }) => [...shown, { kind: 'ballot', ballot }]),
+  failed: ofEvaluation(() => [{ kind: 'fault', message: 'There is no result.' }]),
+};
+
 /** The cases of each page, by the page's id and their names. */
 export const cases = {
   dashboard,
@@ -319,5 +346,6 @@ export const cases = {
   configure,
   inspect,
   data,
+  evaluation,
   certificate,
 };
