@@ -1,4 +1,5 @@
 import type { SerializedError } from './errors';
+import type { RunScore } from './evaluation/result';
 import type { Recipe, TrainingMethod } from './recipe';
 import type { RemoteStage } from './remoteRun';
 
@@ -69,6 +70,8 @@ export interface RunResult {
   readonly best_step: number | null;
   /** What best/ was chosen by, unless it is the loss. Missing in records of older versions. */
   readonly best_metric?: MetricValue | null;
+  /** The evaluation at the end ("evaluate" in the recipe), whose folder is evaluation/. */
+  readonly evaluation?: RunScore | null;
   /** Why the training ended before its last step; null or missing: it did not. */
   readonly stopped_early?: StoppedEarly | null;
   /** Folder of the adapter within the run's; null until it is written. */

@@ -10,6 +10,7 @@ export const RUN_COLUMNS = {
   alpha: { kind: 'number', aliases: ['lora_alpha'] },
   loss: { kind: 'number' },
   score: { kind: 'number' },
+  suites: { kind: 'number', aliases: ['suite', 'evaluation'] },
   validation: { kind: 'number' },
   training: { kind: 'number' },
   steps: { kind: 'number', aliases: ['step'] },

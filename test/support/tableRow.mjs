@@ -8,6 +8,7 @@ export const tableRow = (name, r, loss, { tags = [], sweep = '' } = {}) => ({
     alpha: 2 * r,
     loss,
     score: null,
+    suites: null,
     validation: loss,
     training: loss + 0.1,
     steps: 114,

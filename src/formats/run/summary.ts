@@ -1,5 +1,6 @@
 import { describeDataset } from '../../shared/datasetSources';
 import path from 'node:path';
+import { asRunScore, type RunScore } from '../../shared/evaluation/result';
 import type { StepLine } from '../../shared/metrics/lines';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { asTemplateVariables, type TemplateVariables } from '../../shared/chatVariables';
@@ -35,6 +36,8 @@ export interface RunSummary {
   readonly validationLoss: number | null;
   /** The score that its best weights were chosen by; null: the loss. */
   readonly bestScore: MetricValue | null;
+  /** The suites' score at the end of the training; null: its recipe has none. */
+  readonly suiteScore: RunScore | null;
   readonly secondsLeft: number | null;
   readonly phase: EngineProgress['phase'] | null;
   /** Absolute path of the adapter; null until it was saved. */
@@ -79,6 +82,7 @@ const EMPTY = {
   lastLoss: null,
   validationLoss: null,
   bestScore: null,
+  suiteScore: null,
   secondsLeft: null,
   phase: null,
   adapter: null,
@@ -114,6 +118,7 @@ function fromRecord(
     r: method === 'lora' ? recipe.lora.r : null,
     validationLoss: result.best_validation_loss ?? null,
     bestScore: scoreOf(result.best_metric),
+    suiteScore: asRunScore(result.evaluation) ?? null,
     adapter: result.adapter === null ? null : path.join(dir, result.adapter),
     model: typeof result.model === 'string' ? path.join(dir, result.model) : null,
     recipePath: record.recipe_path,

@@ -1,7 +1,9 @@
+import path from 'node:path';
 import * as vscode from 'vscode';
-import type { Evaluation } from '../../shared/evaluation/result';
+import { RUN_EVALUATION, type Evaluation } from '../../shared/evaluation/result';
 import { adapterLabels, runOfAdapter } from '../adapters/adapterNames';
 import { COMMANDS } from '../commands/commandTable';
+import { RunNode } from '../runs/runNodes';
 import type { RunStore } from '../runs/runStore';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
@@ -35,7 +37,10 @@ export function registerEvaluation(services: Services): vscode.Disposable {
       if (request) await evaluate(request);
     }),
     commands.add(COMMANDS.openEvaluation, async (argument) => {
-      const folder = typeof argument === 'string' ? argument : await chooseEvaluation(store);
+      const folder =
+        argument instanceof RunNode
+          ? path.join(argument.run.dir, RUN_EVALUATION)
+          : await chooseEvaluation(store);
       if (typeof folder === 'string') panels.show(folder);
       else if (folder === null) await offerEvaluation();
     }),

@@ -32,6 +32,7 @@ function numbersOf(run: RunSummary, record: RunRecord | undefined): TableRow['nu
     alpha: run.r === null ? null : numberAt(lora, 'lora_alpha'),
     loss: lossOf(run),
     score: run.bestScore?.value ?? null,
+    suites: run.suiteScore?.score ?? null,
     validation: run.validationLoss,
     training: run.lastLoss,
     steps: run.step,

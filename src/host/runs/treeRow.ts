@@ -1,5 +1,6 @@
+import type { RunScore, Verdict } from '../../shared/evaluation/result';
 import type { MetricValue } from '../../shared/run';
-import { formatAge, formatDuration, formatLoss } from '../text/format';
+import { formatAge, formatDuration, formatLoss, formatPercent } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
 import { isUnattended } from '../targets/reattach';
 import { kindName, linkText, stageText } from '../targets/remoteText';
@@ -124,6 +125,7 @@ function partsOf(run: RunSummary, now: number): string[] {
     named ? methodText(run) : null,
     ...(isActive(run) ? activities(run, now) : []),
     loss !== null && (named || isActive(run)) ? formatLoss(loss) : null,
+    suiteText(run),
     ...tags,
     age,
     named || run.name === run.id ? null : run.name,
@@ -160,6 +162,40 @@ function lossText(run: RunSummary): string | null {
 
 /** A score under the name that recipes have for it: accuracy 0.93. */
 export const scoreText = ({ name, value }: MetricValue): string => `${name} ${formatLoss(value)}`;
+
+/** As in 82% right; null without a score. */
+function suiteText({ suiteScore }: RunSummary): string | null {
+  const score = suiteScore?.score ?? null;
+  return score === null ? null : t('suites {0}', formatPercent(roundedShare(score)));
+}
+
+/** As in 82%, base 47%: better. */
+function suiteDetail({ score, base, verdict, rows }: RunScore): string | null {
+  if (score === null) return null;
+  const own = formatPercent(roundedShare(score));
+  if (base === null || verdict === null) return t('{0} of {1} {1|row|rows}', own, rows);
+  return t(
+    '{0}, base model {1}: {2}',
+    own,
+    formatPercent(roundedShare(base)),
+    verdictName(verdict),
+  );
+}
+
+const roundedShare = (share: number): number => Math.round(share * 100) / 100;
+
+function verdictName(verdict: Verdict): string {
+  switch (verdict) {
+    case 'better':
+      return t('better');
+    case 'worse':
+      return t('worse');
+    case 'equal':
+      return t('the same in every row');
+    case 'unclear':
+      return t('not enough rows to tell');
+  }
+}
 
 /** The step, as in 12/300; before the first one, what the engine is doing. */
 export function stepText(run: RunSummary): string {
@@ -198,6 +234,7 @@ function contextOf(run: RunSummary): string {
     run.adapter && 'adapter',
     run.model && 'model',
     run.recipePath && 'recipe',
+    run.suiteScore && 'evaluated',
   ]
     .filter(Boolean)
     .join(' ');
@@ -228,6 +265,7 @@ function detailsOf(run: RunSummary, now: number): [string, string][] {
       run.validationLoss === null ? null : formatLoss(run.validationLoss),
     ],
     [t('Best score'), run.bestScore && scoreText(run.bestScore)],
+    [t('Suite score'), run.suiteScore && suiteDetail(run.suiteScore)],
     [
       t('Method'),
       run.method === 'full'

@@ -67,6 +67,22 @@ test('sorts by a column, chooses columns, and keeps both', async () => {
   await shown.close();
 });
 
+test('sorts by the score of the suites, the best first', async () => {
+  const shown = await open();
+  const { page } = shown;
+  const scored = ROWS.map((row, i) => ({
+    ...row,
+    numbers: { ...row.numbers, suites: [0.5, 0.82, null, 0.7][i] },
+  }));
+  await page.evaluate((rows) => window.postMessage({ kind: 'runs', rows }, '*'), scored);
+  await page.locator('.columns summary').click();
+  await page.getByRole('checkbox', { name: 'Suite score' }).check();
+  await page.getByRole('button', { name: 'Suite score' }).click();
+  await shows(page, ['r16 · 0.405', 'git r 1', 'night', 'git r 4']);
+  await page.locator('tbody tr').first().getByText('82%').waitFor();
+  await shown.close();
+});
+
 test('groups by tag and sweep, with the lowest loss of each group', async () => {
   const shown = await open();
   const { page } = shown;

@@ -20,6 +20,8 @@ function numberText(column: NumberColumnId, value: number, format: Formatter): s
     case 'validation':
     case 'training':
       return format.value(value);
+    case 'suites':
+      return format.percent(value);
     case 'rate':
       return format.rate(value);
     case 'time':
@@ -42,4 +44,5 @@ export const largestFirst = (column: RunColumnId | 'name'): boolean =>
   column === 'steps' ||
   column === 'time' ||
   column === 'parameters' ||
-  column === 'score';
+  column === 'score' ||
+  column === 'suites';

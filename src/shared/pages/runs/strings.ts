@@ -38,6 +38,7 @@ export const RUNS_STRINGS = {
   'column.alpha': 'lora_alpha',
   'column.loss': 'Loss',
   'column.score': 'Best score',
+  'column.suites': 'Suite score',
   'column.metric': 'Score',
   'column.validation': 'Best validation loss',
   'column.training': 'Last training loss',

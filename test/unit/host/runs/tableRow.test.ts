@@ -23,6 +23,20 @@ describe('a row of the table of runs', () => {
     });
   });
 
+  it('has the score of the suites at the end, unless that is damaged', () => {
+    const { result } = record;
+    const rowOf = (evaluation: unknown) =>
+      tableRowOf(
+        summaryOf({ result: { ...result, evaluation } as unknown as RunRecord['result'] }),
+        record,
+      );
+    const evaluation = { score: 0.8, base: 0.5, verdict: 'better', rows: 40 };
+    expect(rowOf(evaluation).numbers.suites).toBe(0.8);
+    expect(fitsFilter(rowOf(evaluation), parseRunFilter('suite>=0.8'))).toBe(true);
+    for (const damaged of [undefined, null, { score: 'x' }])
+      expect(rowOf(damaged).numbers.suites).toBeNull();
+  });
+
   it('leaves out what is missing from a run.json of others', () => {
     const foreign = { ...record, started: 7, recipe: { lora: 'x', training: null } };
     const row = tableRowOf(night, foreign as unknown as RunRecord);

@@ -58,6 +58,21 @@ describe('a row of the Runs view', () => {
     });
   });
 
+  it('shows the score of the suites, in words beside the base', () => {
+    const suiteScore = { score: 0.824, base: 0.47, verdict: 'better', rows: 34 } as const;
+    const scored = (changes: object) =>
+      treeRowOf({ ...run('completed'), suiteScore: { ...suiteScore, ...changes } }, created);
+    const row = scored({});
+    expect(row.description).toBe('suites 82% · now · git');
+    expect(row.context).toContain('evaluated');
+    expect(row.details).toContainEqual(['Suite score', '82%, base model 47%: better']);
+    const alone = scored({ base: null, verdict: null });
+    expect(alone.details).toContainEqual(['Suite score', '82% of 34 rows']);
+    const none = scored({ score: null });
+    expect(none.description).toBe('now · git');
+    expect(none.details.map(([label]) => label)).not.toContain('Suite score');
+  });
+
   it('differs in what stands still only when more than its numbers change', () => {
     const [a, b] = [12, 13].map((step) => treeRowOf(run('running', live(step)), created));
     expect(a!.fixed).toBe(b!.fixed);
