@@ -1,7 +1,8 @@
+import { judgeAgreement } from '../../shared/evaluation/judge';
 import { ratingsOf, type Comparison } from '../../shared/evaluation/ratings';
 import type { EvaluatedCell, EvaluatedRow } from '../../shared/evaluation/result';
 import { expectedOf } from '../../shared/evaluation/suite';
-import { lastVotes, voteFor, type Vote } from '../../shared/evaluation/votes';
+import { lastVotes, type Vote } from '../../shared/evaluation/votes';
 import type { Ballot, VoteChoice, VoteRatings } from '../../shared/pages/evaluation/protocol';
 import { createRandom, shuffle } from '../../shared/random';
 import { answerText, turnsOf } from './rowViews';
@@ -98,6 +99,7 @@ export class Voting {
   ratings(rows: readonly EvaluatedRow[]): VoteRatings | null {
     const comparisons = this.votes.flatMap((vote) => this.comparisonOf(vote) ?? []);
     if (comparisons.length === 0) return null;
+    const columns = this.columns.map((name) => ({ name }));
     return {
       votes: comparisons.length,
       pairs: this.pairs.length,
@@ -106,7 +108,7 @@ export class Voting {
         column,
         ...own,
       })),
-      agreement: this.agreement(rows),
+      agreement: judgeAgreement(rows, columns, this.votes),
     };
   }
 
@@ -115,20 +117,6 @@ export class Voting {
     if (a < 0 || b < 0 || a === b) return undefined;
     const score = { left: 1, tie: 0.5, right: 0 } as const;
     return { a, b, score: score[winner] };
-  }
-
-  /** With the judge, who compares each column with the first one. */
-  private agreement(rows: readonly EvaluatedRow[]): VoteRatings['agreement'] {
-    const [first] = this.columns;
-    const byIndex = new Map(rows.map((row) => [row.index, row]));
-    const agreed = this.votes.flatMap((vote) => {
-      const other = vote.left === first ? vote.right : vote.left;
-      const isWithFirst = vote.left === first || vote.right === first;
-      const judged = byIndex.get(vote.row)?.cells[this.columns.indexOf(other)]?.scores['judge'];
-      return isWithFirst && judged !== undefined ? [voteFor(vote, other) === judged] : [];
-    });
-    const count = agreed.filter(Boolean).length;
-    return agreed.length === 0 ? null : { votes: agreed.length, agreed: count };
   }
 
   private keyOf({ row, left, right }: Pair): string {

@@ -33,7 +33,8 @@ export function outcomeOf(evaluated: EvaluatedRow, column: number): Outcome | nu
 export function isRight(evaluated: EvaluatedRow, cell: EvaluatedCell): boolean {
   const [metric] = metricsOf(evaluated.row.check.kind);
   if (metric === undefined || metric === 'judge') return false;
-  return scoreOf(evaluated, cell) === EVALUATION_METRICS[metric].max;
+  const { max } = EVALUATION_METRICS[metric];
+  return max !== null && scoreOf(evaluated, cell) === max;
 }
 
 /** Whether the first column's answer was right, and this one is not. */

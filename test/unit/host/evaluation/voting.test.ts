@@ -83,7 +83,7 @@ describe('blind voting', () => {
     expect(best.column).toBe(1);
     // the judge prefers the second model in 3 of 6 rows, and the third in none; so do the votes
     // tie the third with the first
-    expect(agreement).toEqual({ votes: 12, agreed: 3 });
+    expect(agreement).toMatchObject({ votes: 12, agreed: 3 });
   });
 
   it('ignores votes of others: unknown columns and rows', () => {
