@@ -42,7 +42,7 @@ export function openedView(
     <div class="answers">
       ${columns.map(({ name }, i) => {
         const answer = row.answers[i];
-        return answer ? answerCard(page, name, answer) : nothing;
+        return answer ? answerCard(page, name, answer, row.kind) : nothing;
       })}
     </div>`;
 }
@@ -67,11 +67,16 @@ export function turnsView({ t }: EvaluationPage, turns: readonly EvaluatedTurn[]
   </section>`;
 }
 
-function answerCard(page: EvaluationPage, name: string, answer: OpenedAnswer): TemplateResult {
+function answerCard(
+  page: EvaluationPage,
+  name: string,
+  answer: OpenedAnswer,
+  kind: OpenedRow['kind'],
+): TemplateResult {
   const { t } = page;
   const { text, calls, error, reason, scores } = answer;
   const [first] = scores;
-  const isEmpty = text === '' && calls === '' && error === null;
+  const isEmpty = text === '' && calls === '' && error === null && kind !== 'perplexity';
   return html`<article class="card" aria-label=${name}>
     <h3>${name}</h3>
     <p class="marks">
