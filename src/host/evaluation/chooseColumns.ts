@@ -19,7 +19,7 @@ interface ColumnRow extends PickRow {
   readonly adapter: string | null;
 }
 
-/** Checkpoints of so many runs are offered: those that the command was invoked on, or the newest. */
+/** Checkpoints of so many runs are offered: of those that were chosen before, or the newest. */
 const RUNS_WITH_CHECKPOINTS = 3;
 
 /**

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import * as vscode from 'vscode';
+import type * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import type { EvaluatedRow, Evaluation } from '../../shared/evaluation/result';
 import {

@@ -46,8 +46,8 @@ describe('blind voting', () => {
     const { pairs: total, equal } = own.ratings(rows)!;
     // one of three answers in arithmetic has an error, which leaves one pair of it
     expect(total + equal).toBe(3 * rows.length - 2);
-    const { id: _, ...shown } = voting().next()!;
-    for (const name of names) expect(JSON.stringify(shown)).not.toContain(name);
+    const shown = JSON.stringify(voting().next());
+    for (const name of names) expect(shown).not.toContain(name);
   });
 
   it('goes on where it was left, and takes back only votes of the session', () => {
