@@ -8,6 +8,7 @@ import { RerankerSchema } from './rerankerSettings';
 import { described, int, path } from './schemaParts';
 import { PROBLEM_TYPES, TASKS } from './task';
 import { ToolsSchema } from './tools';
+import { TrackersSchema } from './trackers';
 import { TrainingSchema } from './trainingSettings';
 
 const LABEL_CHOICES = ['assistant', 'all'] as const;
@@ -158,6 +159,14 @@ export const RecipeSchema = v.strictObject({
   reranker: v.optional(described(RerankerSchema, 'The loss of the task reranker.'), {}),
   lora: v.optional(described(LoraSchema, 'The adapter.'), {}),
   training: v.optional(described(TrainingSchema, 'The training run.'), {}),
+  report_to: v.optional(
+    described(
+      TrackersSchema,
+      'Programs that get the metrics while a run trains, as transformers names them. tensorboard: ' +
+        "event files in the run's folder; mlflow, trackio: a server that environment variables name.",
+    ),
+    [],
+  ),
   samples: v.optional(described(SamplesSchema, 'Sample answers during training.'), {}),
 });
 

@@ -228,6 +228,10 @@ export const RUN_FILES = {
   teacher: 'teacher.safetensors',
   /** Where a run on a target is, and how it is followed. */
   remote: 'remote.json',
+  /** The event files of TensorBoard (report_to). */
+  tensorboard: 'tensorboard',
+  /** The run's id on an MLflow server. */
+  mlflow: 'mlflow.json',
   /** The engine's log there. */
   remoteLog: 'remote.log',
   /** What was not committed when VS Code started the run, as a diff. */

@@ -30,8 +30,11 @@ export const prepareCommand = defineCommand({
       run: async ({ positionals, options: { output, workers } }, context) => {
         const file = path.resolve(positionals.recipe);
         const text = await readRecipeText(file);
+        const recipe = parseRecipe(text, file);
+        if (recipe.report_to.length > 0)
+          context.warn('A training that is prepared reports to no tracker (report_to).');
         const record = newRecord(newRunId(), {
-          recipe: parseRecipe(text, file),
+          recipe,
           recipe_path: file,
           extension: context.version,
           git_commit: await gitCommit(path.dirname(file)),

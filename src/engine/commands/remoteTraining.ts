@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { shellQuote } from '../../common/shellQuote';
 import { LoraError } from '../../shared/errors';
+import type { MetricLine } from '../../shared/metrics/lines';
 import type { Recipe } from '../../shared/recipe';
 import { newRunId, type RemoteRecord, type RunRecord } from '../../shared/run';
 import { isJobId } from '../../targets/agent/places';
@@ -22,6 +23,7 @@ import {
   withRunFolder,
 } from '../run/runFolder';
 import { EXIT_STOPPED } from '../stopSignal';
+import { Trackers } from '../trackers/trackers';
 import { examineRecipe } from '../training/examine';
 import type { CommandContext } from './context';
 import { withQuietProgress } from './progress';
@@ -201,10 +203,19 @@ export async function supervise(
   context: CommandContext,
 ): Promise<number> {
   const view = trainingView(context, dir);
+  const trackers = trackersOf({ record, dir, start }, context);
+  const onMetric = (line: MetricLine) => {
+    view.hooks.onMetric?.(line);
+    trackers.add(line);
+  };
   const end = await RemoteSupervisor.run(
-    { record, remote, run_dir: dir, target, start, ...view.hooks },
+    { record, remote, run_dir: dir, target, start, ...view.hooks, onMetric },
     context.signal,
-  );
+  ).catch(async (error: unknown) => {
+    await trackers.close(record);
+    throw error;
+  });
+  await trackers.close(end.kind === 'ended' ? end.record : record);
   if (end.kind === 'detached') {
     context.note(describeLeft(end.isStarted, dir, target.name));
     return EXIT_STOPPED;
@@ -214,6 +225,19 @@ export async function supervise(
   if (end.record.error && start === null) context.note(describeEnd(end.record, dir));
   return end.record.state === 'stopped' ? EXIT_STOPPED : 1;
 }
+
+/** The trackers of a run on a target are fed here. */
+const trackersOf = (
+  { record, dir, start }: Pick<Supervised, 'record' | 'dir' | 'start'>,
+  { warn }: CommandContext,
+): Trackers =>
+  new Trackers({
+    record,
+    run_dir: dir,
+    resumed: start !== null && !start.resume ? null : record.result.steps,
+    env: process.env,
+    warn,
+  });
 
 function describeLeft(isStarted: boolean, dir: string, name: string): string {
   const folder = shellQuote(dir);

@@ -1,5 +1,6 @@
 import { formatSize } from '../../common/formatSize';
 import { LoraError } from '../../shared/errors';
+import type { Recipe } from '../../shared/recipe';
 import type { RemoteStage } from '../../shared/remoteRun';
 import type { RunRecord } from '../../shared/run';
 import { countOf } from '../../shared/values';
@@ -38,8 +39,14 @@ export async function sendAndStart(run: SentRun): Promise<JobHandle> {
   onStage({ kind: 'checking' });
   if (workers !== null)
     return withPlanBundle({ ...run, workers }, (bundle) => startBundle(bundle, run));
-  return startBundle(await makeBundle(record.recipe, { dist, bases, target, signal }), run);
+  return startBundle(
+    await makeBundle(untracked(record.recipe), { dist, bases, target, signal }),
+    run,
+  );
 }
+
+/** Trackers are fed here, where their servers and tokens are. */
+const untracked = (recipe: Recipe): Recipe => ({ ...recipe, report_to: [] });
 
 /** What a job is started with; `trainer` where Ray Train trains it. */
 type StartedBundle = Bundle & Pick<Job, 'trainer'>;

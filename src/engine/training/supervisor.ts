@@ -19,6 +19,7 @@ import {
   type TrainJob,
   type WorkerCommand,
 } from './messages';
+import { Trackers } from '../trackers/trackers';
 import { failedWith, RecordFile } from './recordFile';
 import { RemainingTime } from './remainingTime';
 import { RunReport, type RunHooks } from './runReport';
@@ -49,6 +50,7 @@ export class RunSupervisor {
   private readonly unattendedStop = new UnattendedStop(() => this.command({ kind: 'stop' }));
   private readonly remainingTime = new RemainingTime();
   private readonly report: RunReport;
+  private readonly trackers: Trackers;
   private heartbeat!: Heartbeat;
   private step: number;
   private secondsLeft: number | null = null;
@@ -72,6 +74,13 @@ export class RunSupervisor {
       hooks: options,
       status: () => this.status(),
       onClients: (count) => this.unattendedStop.clientsChanged(count),
+    });
+    this.trackers = new Trackers({
+      record: options.record,
+      run_dir: options.run_dir,
+      resumed: options.resume_from,
+      env: process.env,
+      warn: (message) => this.report.log('warn', message),
     });
   }
 
@@ -112,6 +121,7 @@ export class RunSupervisor {
       await ended;
       if (this.record.current.state !== 'completed') this.fingerprintingStop.abort();
       await this.fingerprinting;
+      await this.trackers.close(this.record.current);
       return this.record.current;
     } finally {
       this.unattendedStop.cancel();
@@ -276,6 +286,7 @@ export class RunSupervisor {
 
   private async recordMetric(line: MetricLine): Promise<void> {
     await this.metrics.append(line);
+    this.trackers.add(line);
     if (line.kind === 'step') this.recordStep(line);
     if (line.kind === 'eval') this.recordEvaluation(line);
     this.options.onMetric?.(line);

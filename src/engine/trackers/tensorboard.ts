@@ -1,0 +1,36 @@
+import os from 'node:os';
+import path from 'node:path';
+import { makeFolder } from '../../common/makeFolder';
+import { openForAppending } from '../../common/withoutLinks';
+import {
+  restartEvent,
+  scalarsEvent,
+  textEvent,
+  versionEvent,
+} from '../../formats/tensorboard/events';
+import { RUN_FILES } from '../../shared/run';
+import type { TrackedRun, Tracker } from './tracker';
+
+/**
+ * Writes an event file into the run's folder, so that `tensorboard --logdir .lora/runs` shows each
+ * run. A resumed run gets another file, which says from which step on the earlier ones are void.
+ */
+export async function openTensorboard({ record, run_dir, resumed }: TrackedRun): Promise<Tracker> {
+  const now = Date.now();
+  const folder = path.join(run_dir, RUN_FILES.tensorboard);
+  await makeFolder(folder);
+  const host = os.hostname().replace(/[^\w-]/g, '_');
+  const name = `events.out.tfevents.${Math.floor(now / 1000)}.${host}.${process.pid}.0`;
+  const handle = await openForAppending(path.join(folder, name), run_dir);
+  const seconds = now / 1000;
+  const start = { wall_time: seconds, step: 0 };
+  const recipe = `    ${JSON.stringify(record.recipe, null, 2).replaceAll('\n', '\n    ')}`;
+  await handle.appendFile(versionEvent(seconds));
+  if (resumed === null) await handle.appendFile(textEvent(start, 'recipe', recipe));
+  else await handle.appendFile(restartEvent({ wall_time: seconds, step: resumed + 1 }));
+  return {
+    add: ({ step, time, values }) =>
+      handle.appendFile(scalarsEvent({ wall_time: time / 1000, step }, values)),
+    close: () => handle.close(),
+  };
+}
