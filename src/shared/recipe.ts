@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { TemplateVariablesSchema } from './chatVariables';
 import { ColumnsSchema, DatasetSchema } from './datasetSources';
+import { EvaluateSchema } from './evaluation/recipeSettings';
 import { EmbeddingSchema } from './embeddingSettings';
 import { LoraSchema } from './loraSettings';
 import { ObjectiveSchema } from './objective';
@@ -168,6 +169,7 @@ export const RecipeSchema = v.strictObject({
     [],
   ),
   samples: v.optional(described(SamplesSchema, 'Sample answers during training.'), {}),
+  evaluate: v.optional(described(EvaluateSchema, 'Evaluations beside the validation loss.'), {}),
 });
 
 /** A recipe with every default filled in. */

@@ -133,6 +133,7 @@ function withAbsolutePaths(recipe: Recipe, folder: string): Recipe {
     dataset: withPaths(recipe.dataset, pathsOf(recipe.dataset).map(source)),
     validation: recipe.validation === null ? null : source(recipe.validation),
     objective: { ...recipe.objective, teacher: orNull(recipe.objective.teacher) },
+    evaluate: { ...recipe.evaluate, suites: recipe.evaluate.suites.map(absolute) },
     lora: {
       ...recipe.lora,
       frozen_adapters: recipe.lora.frozen_adapters.map(absolute),

@@ -18,6 +18,7 @@ export const contradictionsOf = (recipe: Recipe): Contradiction[] => [
   ...embeddingContradictions(recipe),
   ...tokenContradictions(recipe),
   ...rerankerContradictions(recipe),
+  ...evaluateContradictions(recipe),
 ];
 
 function schedulerContradictions(training: TrainingSettings): Contradiction[] {
@@ -144,4 +145,17 @@ function rerankerContradictions({ task, reranker }: Recipe): Contradiction[] {
   if (task === 'reranker' || reranker.loss === null) return [];
   const message = `This is for the task reranker, but the task is ${task}.`;
   return [{ key: 'reranker.loss', message }];
+}
+
+function evaluateContradictions({ task, evaluate, training }: Recipe): Contradiction[] {
+  if (evaluate.suites.length === 0) return [];
+  const problem = (message: string): Contradiction => ({ key: 'evaluate.suites', message });
+  const isFull = training.method === 'full';
+  const hasAnswers = task === 'causal_lm' || task === 'seq_cls';
+  return [
+    ...(hasAnswers ? [] : [problem(`Suites cannot be used with the task ${task}.`)]),
+    ...(isFull
+      ? [problem('Suites compare an adapter with its base. Use lora evaluate after the training.')]
+      : []),
+  ];
 }

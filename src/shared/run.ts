@@ -78,6 +78,8 @@ export interface RunResult {
   readonly adapter: string | null;
   /** The same for the model of full fine-tuning. Missing in records of older versions. */
   readonly model?: string | null;
+  /** What the recipe's suites have given. Null or missing: they were not run. */
+  readonly evaluation?: RunScore | null;
 }
 
 /**
@@ -224,6 +226,8 @@ export const RUN_FILES = {
   skipped: 'skipped_rows.jsonl',
   /** Log-probabilities under the model that training started from. */
   references: 'references.safetensors',
+  /** The answers to the recipe's suites. */
+  evaluation: 'evaluation',
   /** The most probable tokens under a teacher. */
   teacher: 'teacher.safetensors',
   /** Where a run on a target is, and how it is followed. */

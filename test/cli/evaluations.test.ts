@@ -5,7 +5,15 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { EvaluateEvent } from '../../src/shared/evaluation/events';
 import type { EvaluatedRow } from '../../src/shared/evaluation/result';
 import { asEvaluatedRow } from '../../src/shared/evaluation/result';
-import { cli, fixtures, makeRecipe, tempFolder, train } from '../support/commandLine';
+import {
+  cli,
+  fixtures,
+  makeRecipe,
+  recordOf,
+  resumedBefore,
+  tempFolder,
+  train,
+} from '../support/commandLine';
 import { dist } from '../support/tfjs';
 
 const base = path.join(fixtures, 'llama/base');
@@ -188,5 +196,47 @@ describe('an endpoint', () => {
     expect(row!.cells[1]!.answer).toBe(row!.cells[0]!.answer);
     expect(evaluation.scores[0]!.differences[0]!.verdict).toBe('equal');
     expect(JSON.stringify(evaluation)).not.toContain('secret-1');
+  });
+});
+
+describe('the suites of a recipe', () => {
+  const trained = (rows: readonly object[], top: object = {}) =>
+    makeRecipe({
+      top: { evaluate: { suites: [suite(rows)], max_new_tokens: 4 }, ...top },
+      training: { max_steps: 2, save_steps: 1 },
+    });
+
+  it('are answered at the end, as lora evaluate does, and by a resumed run', async () => {
+    const run = await train(trained(ROWS));
+    const { evaluation } = recordOf(run).result;
+    expect(evaluation).toMatchObject({ rows: 4, verdict: expect.any(String) as string });
+    const folder = path.join(run, 'evaluation');
+    const own = await evaluated(
+      ...['--suite', suite(), '--base', base, '--max-new-tokens', '4'],
+      ...['--column', 'base', '--column', `adapter=${run}/adapter`],
+    );
+    const answers = (rows: ReturnType<typeof rowsIn>) =>
+      rows.map((row) => row!.cells.map(({ answer, scores }) => ({ answer, scores })));
+    expect(answers(rowsIn(folder))).toEqual(answers(rowsIn(own.folder)));
+    expect(evaluation!.score).toBe(own.evaluation.scores[0]!.columns[1]!.value);
+
+    const resumed = await resumedBefore(run, 2);
+    expect(recordOf(resumed).result.evaluation).toEqual(evaluation);
+  });
+
+  it.each([
+    ['no row', [], 'The suite has no row.'],
+    ['an unknown kind', [{ prompt: 'a', check: { kind: 'rhyme' } }], '"check.kind" must be one of'],
+    ['a judge', [{ prompt: 'a', check: { kind: 'judge' } }], 'not answered after a training'],
+    [
+      'a kind of another task',
+      [{ text: 'a', check: { kind: 'label', expected: 'b' } }],
+      'does not fit the task causal_lm',
+    ],
+  ])('are refused before the start: %s', async (_, rows, message) => {
+    const run = path.join(tempFolder(), 'run');
+    const { code, stderr } = await cli('train', trained(rows), '--run-dir', run);
+    expect(stderr).toContain(message);
+    expect(code).toBe(1);
   });
 });

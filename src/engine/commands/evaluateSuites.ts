@@ -16,7 +16,7 @@ import { runEvaluation, type EvaluationRequest, type EvaluationResult } from '..
 import { readSuites } from '../evaluation/suiteFile';
 import { checkOutput } from '../outputPath';
 import { form } from './command';
-import { baseDtypeOption, partialOption } from './commonOptions';
+import { baseDtypeOption, partialOption, templateVariablesOption } from './commonOptions';
 import type { CommandContext } from './context';
 import { list, optional, requiredList, withDefault, type OptionValues } from './options';
 import {
@@ -48,6 +48,7 @@ const suiteOptions = {
   judge: optional(anyText, 'URL#MODEL', 'endpoint that compares answers'),
   'judge-prompt': optional(anyText, 'FILE', 'what the judge is asked'),
   'judge-key-env': withDefault('LORA_JUDGE_KEY', anyText, 'NAME', "variable with the judge's key"),
+  'chat-template-kwargs': templateVariablesOption,
   'base-dtype': baseDtypeOption('float32'),
   partial: partialOption,
 };
@@ -152,7 +153,12 @@ async function requestOf(
     cases: await readSuites(suites),
     columns,
     base: base === null ? null : path.resolve(base),
-    opening: { base_dtype: options['base-dtype'], partial },
+    below: [],
+    opening: {
+      base_dtype: options['base-dtype'],
+      partial,
+      chat_template_kwargs: options['chat-template-kwargs'],
+    },
     settings: { temperature, seed, max_new_tokens: options['max-new-tokens'] },
     endpoints: { key: keyIn(options['key-env']), timeout },
     judge: options.judge === null ? null : await judgeOf(options.judge, options, timeout),

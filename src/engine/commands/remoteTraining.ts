@@ -172,6 +172,7 @@ export async function refuseFaulty(
   { file, available }: Checked,
   context: CommandContext,
 ): Promise<void> {
+  refuseSuites(recipe, file);
   const { problems, datasets } = await withQuietProgress(context, 'checking rows', (report) =>
     examineRecipe(recipe, file, { report, available, info: context.note }),
   );
@@ -185,6 +186,15 @@ export async function refuseFaulty(
   throw new LoraError('recipe', 'The recipe cannot be trained.', {
     place: { file },
     problems: errors,
+  });
+}
+
+/** @throws LoraError('recipe') for suites, which are not sent */
+function refuseSuites({ evaluate }: Recipe, file: string): void {
+  if (evaluate.suites.length === 0) return;
+  throw new LoraError('recipe', 'Suites are not answered on targets.', {
+    place: { file, key: 'evaluate.suites' },
+    fix: 'Remove them, and use lora evaluate when the run is back.',
   });
 }
 

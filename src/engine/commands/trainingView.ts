@@ -1,9 +1,12 @@
 import path from 'node:path';
 import type { EvalLine, MetricLine, StepLine } from '../../shared/metrics/lines';
+import type { RunScore } from '../../shared/evaluation/result';
+import { verdictWords } from '../../shared/evaluation/verdict';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { RUN_FILES, type RunRecord, type RunResult, type StoppedEarly } from '../../shared/run';
 import type { SupervisorOptions } from '../training/supervisor';
 import type { CommandContext } from './context';
+import { valueText } from '../evaluation/report/words';
 import { describeWorse, formatClock } from '../describe';
 import { clearLine, isTerminal, replaceLine } from '../terminal';
 import { progressBar } from './progress';
@@ -189,10 +192,22 @@ export function describeEnd({ result, state }: RunRecord, runDir: string): strin
     lines.push(`${model ? 'model' : 'adapter'}: ${path.join(runDir, product)}`);
   }
   lines.push(...describeBest(result, runDir));
+  if (result.evaluation) {
+    lines.push(describeScore(result.evaluation, runDir));
+  }
   if (state === 'stopped') {
     lines.push(`Resume with: lora train --resume ${shellQuote(runDir)}`);
   }
   return joinLines(lines);
+}
+
+/** What the recipe's suites have given. */
+function describeScore({ score, base, verdict, rows }: RunScore, runDir: string): string {
+  const text = (value: number | null) => (value === null ? 'no score' : valueText(value, null));
+  const against = base === null ? '' : `, base ${text(base)}`;
+  const words = verdict === null ? '' : `: ${verdictWords(verdict)}`;
+  const folder = path.join(runDir, RUN_FILES.evaluation);
+  return `suites: ${text(score)}${against}${words} (${countOf(rows, 'row')}): ${folder}`;
 }
 
 /** Why a training ended before its last step. */

@@ -10,6 +10,7 @@ import type {
   EvaluationColumn,
 } from '../../shared/evaluation/result';
 import type { ModelTask } from '../../shared/task';
+import type { TokenizerOptions } from '../../data/tokenizer/createTokenizer';
 import { baseOptionsOf, withModel, type OpenOptions } from '../model/openModel';
 import { BatchScheduler } from '../serve/batchScheduler';
 import { ServedModels } from '../serve/servedModels';
@@ -31,7 +32,9 @@ export interface EvaluationRequest {
   readonly columns: readonly EvaluationColumn[];
   /** Null: there are only endpoints. */
   readonly base: string | null;
-  readonly opening: OpenOptions;
+  /** Adapters that all columns but endpoints have. */
+  readonly below: readonly string[];
+  readonly opening: OpenOptions & TokenizerOptions;
   readonly settings: AnswerSettings;
   /** How endpoints are asked. */
   readonly endpoints: Pick<EndpointClient, 'key' | 'timeout'>;
@@ -126,6 +129,11 @@ function checkJudge(
     throw new LoraError('dataset', 'A judge compares two columns, but there is one.', options);
 }
 
+const adaptersOf = (column: EvaluationColumn, below: readonly string[]): readonly string[] => {
+  const own = pathOf(column);
+  return own === null ? below : [...below, own];
+};
+
 /** The adapter or checkpoint of a column. */
 const pathOf = (column: EvaluationColumn): string | null =>
   column.kind === 'adapter' || column.kind === 'checkpoint' ? column.path : null;
@@ -180,13 +188,12 @@ class CellTable {
 }
 
 async function classify(
-  { base, columns, opening }: EvaluationRequest,
+  { base, below, columns, opening }: EvaluationRequest,
   context: RuntimeContext,
   table: CellTable,
 ): Promise<void> {
   for (const [i, column] of columns.entries()) {
-    const adapter = pathOf(column);
-    const paths = { base: base!, adapters: adapter === null ? [] : [adapter] };
+    const paths = { base: base!, adapters: adaptersOf(column, below) };
     await withModel(paths, context, opening, (loaded) =>
       table.fill(i, labelRows(loaded, table.signal)),
     );
@@ -212,11 +219,11 @@ async function answer(
 
 /** All columns of one base, which is loaded once. */
 async function answerHere(
-  { base, cases, columns, opening, settings }: EvaluationRequest,
+  { base, below, cases, columns, opening, settings }: EvaluationRequest,
   context: RuntimeContext,
   table: CellTable,
 ): Promise<void> {
-  const adapters = [...new Set(columns.map(pathOf).filter((own) => own !== null))];
+  const adapters = [...new Set(columns.flatMap((column) => adaptersOf(column, below)))];
   const models = await ServedModels.open({ base: base!, adapters }, context, {
     ...opening,
     onProgress: (fraction) => table.loading(fraction),
@@ -226,8 +233,10 @@ async function answerHere(
   try {
     for (const [i, column] of columns.entries()) {
       if (column.kind === 'endpoint') continue;
-      const adapter = pathOf(column);
-      const mix = adapter === null ? [] : [{ adapter: adapters.indexOf(adapter), scale: 1 }];
+      const mix = adaptersOf(column, below).map((own) => ({
+        adapter: adapters.indexOf(own),
+        scale: 1,
+      }));
       const { tokenizer, base: opened } = await models.mixed(mix);
       checkTemplates(cases, tokenizer);
       const own = { scheduler, mix, tokenizer, vocab_size: opened.spec.vocab_size };

@@ -113,6 +113,11 @@ const LIMITS: readonly Limit[] = [
       'Ray Train draws the same examples in each epoch. Give each source a whole weight and a number of rows.',
   },
   {
+    key: 'evaluate.suites',
+    isBeyond: ({ recipe }) => recipe.evaluate.suites.length > 0,
+    message: () => 'Ray Train answers no suites. Use lora evaluate after the training.',
+  },
+  {
     key: 'samples.prompts',
     isBeyond: ({ recipe: { samples } }) => samples.prompts.length > 0 && samples.sample_steps > 0,
     message: () =>

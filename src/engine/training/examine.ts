@@ -14,6 +14,7 @@ import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { placeOfKey } from '../../shared/recipeFile';
+import { suitesOf } from '../evaluation/ofRun';
 import { recipeError } from './errorForUser';
 import { planTeacher } from '../distillation/teacher';
 import { openForTraining, type OpenedForTraining } from './open';
@@ -86,6 +87,7 @@ export async function examineRecipe(
       cache,
     });
     await cache?.save();
+    await suitesOf(recipe, tools.tokenizer).catch(refuse);
     await examinePlan(recipe, opened, {
       runDir: path.dirname(file),
       warn,

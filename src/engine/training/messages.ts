@@ -1,4 +1,5 @@
 import type { MetricLine } from '../../shared/metrics/lines';
+import type { RunScore } from '../../shared/evaluation/result';
 import type { SerializedError } from '../../shared/errors';
 import type { EngineProgress, GenerateParams } from '../../shared/engineProtocol';
 import type { Recipe } from '../../shared/recipe';
@@ -75,6 +76,8 @@ export type RunEvent =
       /** Null when no step was taken, so that nothing was written. */
       readonly product: ProductKind | null;
       readonly stopped_early: StoppedEarly | null;
+      /** What the recipe's suites have given; null: they were not run. */
+      readonly evaluation: RunScore | null;
     }
   | { readonly kind: 'failed'; readonly error: SerializedError };
 
@@ -84,4 +87,5 @@ export const STOPPED_AT_ONCE = {
   state: 'stopped',
   product: null,
   stopped_early: null,
+  evaluation: null,
 } as const satisfies RunEvent;

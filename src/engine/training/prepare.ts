@@ -14,6 +14,8 @@ import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES, type StepPlan } from '../../shared/run';
 import { countOf } from '../../shared/values';
 import { dataToolsOf } from '../../data/dataset/dataTools';
+import { suitesOf } from '../evaluation/ofRun';
+import type { SuiteCase } from '../evaluation/suiteFile';
 import { describeExcluded, describeSkipped, warnOfProblems } from '../report';
 import { planTeacher, type TeacherPlan } from '../distillation/teacher';
 import { openForTraining } from './open';
@@ -41,6 +43,8 @@ export interface PreparedTraining extends StartingAdapters {
   readonly prompts: readonly SamplePrompt[];
   /** Rows whose answers are checked for their calls at each evaluation; empty without calls. */
   readonly questions: readonly CallQuestion[];
+  /** What is answered at the end; empty without suites. */
+  readonly suites: readonly SuiteCase[];
 }
 
 /** What `prepareTraining` reports to, and the machine that it plans for. */
@@ -74,6 +78,7 @@ export async function prepareTraining(
     const { chat_template_kwargs } = recipe;
     const tools = await dataToolsOf(base, { now, chat_template_kwargs });
     const { tokenizer } = tools;
+    const suites = await suitesOf(recipe, tokenizer);
     const plan = await planWeights(recipe, base, hooks);
     const data = await prepareData(read, recipe, {
       ...tools,
@@ -102,6 +107,7 @@ export async function prepareTraining(
       ...(await plan.create()),
       prompts: isSampled ? samplePrompts(recipe, data, tokenizer, hooks.warn) : [],
       questions,
+      suites,
     };
   } catch (error) {
     closing.forEach((close) => close());

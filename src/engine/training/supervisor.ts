@@ -277,6 +277,7 @@ export class RunSupervisor {
             ...result,
             ...(event.product && { [event.product]: RUN_FILES[event.product] }),
             ...(event.stopped_early && { stopped_early: event.stopped_early }),
+            ...(event.evaluation && { evaluation: event.evaluation }),
           },
         });
       case 'failed':

@@ -7,6 +7,7 @@ import type { Model } from '../../models/model';
 import type { Ops } from '../../models/ops/ops';
 import { LoraError } from '../../shared/errors';
 import type { GenerateParams } from '../../shared/engineProtocol';
+import type { RunScore } from '../../shared/evaluation/result';
 import type { Recipe } from '../../shared/recipe';
 import { positionsOf } from '../../formats/architecture/positions';
 import { hasReference } from '../../shared/objective';
@@ -18,6 +19,7 @@ import {
   type ComparedTraining,
 } from '../comparisons/comparedTraining';
 import { DistilledTraining } from '../distillation/distilledTraining';
+import { evaluateRun } from '../evaluation/ofRun';
 import { answerPrompt } from '../model/answer';
 import { createOps } from '../model/backend';
 import { machineOf } from '../model/machine';
@@ -142,8 +144,42 @@ async function trainModel(
   const state = await loop.run();
   await control.answerRequests();
   model.dispose();
-  const { stopped_early } = loop;
-  emit({ kind: 'done', state, product: loop.hasTrained ? product.kind : null, stopped_early });
+  const { stopped_early, hasTrained } = loop;
+  const isEvaluated = state === 'completed' && hasTrained && prepared.suites.length > 0;
+  const evaluation = isEvaluated ? await evaluateSuites(job, prepared) : null;
+  const written = hasTrained ? product.kind : null;
+  emit({ kind: 'done', state, product: written, stopped_early, evaluation });
+}
+
+/** How often a stop is looked for while suites are answered. */
+const STOP_INTERVAL_MS = 100;
+
+/** The adapter is written by now: whatever happens here, the training is complete. */
+async function evaluateSuites(
+  { recipe, run_dir, created, dist }: TrainJob,
+  { suites, step_plan }: PreparedTraining,
+): Promise<RunScore | null> {
+  const stop = new AbortController();
+  const timer = setInterval(() => {
+    if (!control.stopped || stop.signal.aborted) return;
+    emit({ kind: 'stopping' });
+    stop.abort();
+  }, STOP_INTERVAL_MS);
+  const progress = (fraction: number) =>
+    emit({ kind: 'progress', progress: { phase: 'evaluating', fraction } });
+  try {
+    return await evaluateRun(
+      { recipe, run_dir, created, step_plan, cases: suites },
+      // the training has told the same before
+      { dist, warn: () => undefined },
+      { onProgress: (_, fraction) => progress(fraction), signal: stop.signal },
+    );
+  } catch (error) {
+    warn(`The suites were not run: ${LoraError.from(error, 'run').describe()}`);
+    return null;
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 interface Loading {

@@ -82,11 +82,12 @@ interface PacedVariant {
  * steps and schedule are those of the whole training, so that a rung is a part of it.
  */
 function paced(variant: Variant, examples: number): PacedVariant {
-  const { training, samples } = variant.recipe;
+  const { training, samples, evaluate } = variant.recipe;
   const steps = rungSteps(planTraining(examples, training).total_steps);
   const recipe: Recipe = {
     ...variant.recipe,
     samples: { ...samples, sample_steps: 0 },
+    evaluate: { ...evaluate, suites: [] },
     training: { ...training, eval_steps: steps[0]!, early_stopping_patience: null },
   };
   return { variant: { ...variant, recipe }, steps };

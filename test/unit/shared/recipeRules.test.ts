@@ -55,6 +55,15 @@ it.each<[string, object]>([
   ]);
 });
 
+it.each<object>([{ task: 'embedding' }, { training: { method: 'full' } }])(
+  'suites cannot be answered with %j',
+  (recipe) => {
+    const evaluate = { suites: ['evals.jsonl'] };
+    expect(keysOf({ evaluate, ...recipe })).toEqual(['evaluate.suites']);
+    expect(keysOf(recipe)).toEqual([]);
+  },
+);
+
 describe('the parameters of a scheduler', () => {
   it.each([
     [{ lr_scheduler_type: 'cosine', lr_scheduler_kwargs: { num_cycles: 1, power: null } }],

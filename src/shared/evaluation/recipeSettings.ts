@@ -1,0 +1,24 @@
+import * as v from 'valibot';
+import { described, int, path } from '../schemaParts';
+
+const MOST_SUITES = 100;
+
+/** The recipe's `evaluate`. */
+export const EvaluateSchema = v.strictObject({
+  suites: v.optional(
+    described(
+      v.pipe(v.array(path()), v.maxLength(MOST_SUITES, `must name at most ${MOST_SUITES} suites`)),
+      'Files of questions with checks (evals.jsonl) that the base and the adapter answer at the end ' +
+        'of the training. The score is in the history of runs, the answers in evaluation/ in the ' +
+        "run's folder. Rows of the kind judge are refused: use lora evaluate.",
+    ),
+    [],
+  ),
+  max_new_tokens: v.optional(
+    described(int(1), 'The longest answer of rows that say nothing else, in tokens.'),
+    256,
+  ),
+});
+
+/** What is evaluated beside the validation set. */
+export type EvaluateSettings = v.InferOutput<typeof EvaluateSchema>;
