@@ -78,8 +78,6 @@ export interface RunResult {
   readonly adapter: string | null;
   /** The same for the model of full fine-tuning. Missing in records of older versions. */
   readonly model?: string | null;
-  /** What the recipe's suites have given. Null or missing: they were not run. */
-  readonly evaluation?: RunScore | null;
 }
 
 /**
