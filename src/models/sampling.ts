@@ -37,11 +37,11 @@ export function processLogits(
   { prompt, written }: TextSoFar,
 ): Float64Array {
   const { temperature, top_k = 0, top_p = 1, min_p = 0, repetition_penalty = 1 } = settings;
-  const scores = Float64Array.from(logits);
+  const scores = new Float64Array(logits);
   if (repetition_penalty !== 1)
     penalize(scores, new Set([...prompt, ...written]), repetition_penalty);
   penalizeWritten(scores, written, settings);
-  if (temperature !== 0) scores.forEach((z, i) => (scores[i] = z / temperature));
+  if (temperature !== 0 && temperature !== 1) divide(scores, temperature);
   if (top_k > 0 && top_k < scores.length) keepLargest(scores, top_k);
   if (top_p < 1) keepMass(scores, top_p);
   if (min_p > 0) leaveOutBelow(scores, scores[largestOf(scores)]! + Math.log(min_p));
@@ -59,14 +59,33 @@ export function sampleToken(
   const scores = processLogits(logits, settings, text);
   const best = largestOf(scores);
   if (temperature === 0) return best;
-  const weights = scores.map((z) => Math.exp(z - scores[best]!));
-  let left =
-    createRandom(seed, 'generate', text.written.length)() * weights.reduce((a, b) => a + b, 0);
+  const { weights, total } = weightsOf(scores, best);
+  let left = total * createRandom(seed, 'generate', text.written.length)();
   for (let i = 0; i < weights.length; i++) {
     left -= weights[i]!;
     if (left < 0) return i;
   }
   return best;
+}
+
+/** exp(score - best score) of each token, and their sum. */
+function weightsOf(
+  scores: Float64Array,
+  best: number,
+): { readonly weights: Float64Array; readonly total: number } {
+  const weights = new Float64Array(scores.length);
+  const most = scores[best]!;
+  let total = 0;
+  for (let i = 0; i < scores.length; i++) {
+    const weight = Math.exp(scores[i]! - most);
+    weights[i] = weight;
+    total += weight;
+  }
+  return { weights, total };
+}
+
+function divide(scores: Float64Array, by: number): void {
+  for (let i = 0; i < scores.length; i++) scores[i]! /= by;
 }
 
 /** Of equal ones the first. */
@@ -101,20 +120,34 @@ function penalizeWritten(
 }
 
 function leaveOutBelow(scores: Float64Array, least: number): void {
-  scores.forEach((z, i) => {
-    if (z < least) scores[i] = -Infinity;
-  });
+  for (let i = 0; i < scores.length; i++) if (scores[i]! < least) scores[i] = -Infinity;
 }
 
 /** Those that equal the last one of them stay as well. */
 const keepLargest = (scores: Float64Array, count: number): void =>
-  leaveOutBelow(scores, scores.slice().sort()[scores.length - count]!);
+  leaveOutBelow(scores, largest(scores, count).at(-1)!);
+
+/** Up to so many, sorting all takes longer than keeping the largest ones sorted. */
+const FEW_LARGEST = 256;
+
+/** The largest numbers, the largest first. */
+function largest(scores: Float64Array, count: number): readonly number[] {
+  if (count > FEW_LARGEST) return [...scores.toSorted().subarray(-count)].reverse();
+  const top: number[] = [];
+  for (const z of scores) {
+    if (top.length === count && z <= top[count - 1]!) continue;
+    let at = top.length;
+    while (at > 0 && top[at - 1]! < z) at--;
+    top.splice(at, 0, z);
+    if (top.length > count) top.pop();
+  }
+  return top;
+}
 
 /** Leaves out the least likely tokens, as many as have a mass of at most 1 - top_p together. */
 function keepMass(scores: Float64Array, top_p: number): void {
   const best = largestOf(scores);
-  const weights = scores.map((z) => Math.exp(z - scores[best]!));
-  const total = weights.reduce((a, b) => a + b, 0);
+  const { weights, total } = weightsOf(scores, best);
   const most = (1 - top_p) * total;
   // All tokens below this are left out in any case, so that few are to be sorted.
   const surely = most / weights.length;
@@ -149,7 +182,8 @@ export function tokenChances(
   count: number,
 ): { readonly chosen: TokenChance; readonly top: readonly TokenChance[] } {
   const most = logits[largestOf(logits)]!;
-  const total = logits.reduce((sum, z) => sum + Math.exp(z - most), 0);
+  let total = 0;
+  for (const z of logits) total += Math.exp(z - most);
   const chance = (own: number) => ({ id: own, logprob: logits[own]! - most - Math.log(total) });
   const top: number[] = [];
   for (let i = 0; i < logits.length && count > 0; i++) {

@@ -5,6 +5,7 @@ import {
   tokenChances,
   type SamplingSettings,
 } from '../../../src/models/sampling';
+import { createRandom } from '../../../src/shared/random';
 import { readJson } from '../../support/models';
 
 interface Fixture {
@@ -40,6 +41,17 @@ describe('the scores of tokens', () => {
     const have = processLogits(Float32Array.of(1, 1, 1, 1), { ...plain, ...settings }, text);
     expect([...have]).toEqual(want);
   });
+
+  it.each([20, 300])(
+    'leave the %i largest of many by top_k, and those that equal the last',
+    (k) => {
+      const random = createRandom(3, 'scores');
+      const many = Float32Array.from({ length: 2000 }, () => Math.round(random() * 500));
+      const least = [...many].sort((a, b) => b - a)[k - 1]!;
+      const have = processLogits(many, { ...plain, top_k: k }, text);
+      expect([...have]).toEqual([...many].map((z) => (z < least ? -Infinity : z)));
+    },
+  );
 
   it('leave at least the most likely token', () => {
     for (const settings of [{ top_k: 1 }, { top_p: 0 }, { min_p: 1 }]) {
