@@ -15,6 +15,7 @@ import { evaluateCommand } from './commands/evaluate';
 import { extractCommand } from './commands/extract';
 import { fetchCommand } from './commands/fetch';
 import { generateCommand } from './commands/generate';
+import { importCommand } from './commands/import';
 import { inspectCommand } from './commands/inspect';
 import { logitsCommand } from './commands/logits';
 import { mcpCommand } from './commands/mcp';
@@ -60,6 +61,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     convertCommand,
     useCommand,
     inspectCommand,
+    importCommand,
     runtimeCommand,
     targetsCommand,
     attachCommand,

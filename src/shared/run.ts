@@ -141,6 +141,8 @@ export interface RunRecord {
   readonly git_commit: string | null;
   readonly result: RunResult;
   readonly error: SerializedError | null;
+  /** Of a run that another program trained: whose log it was read from. Missing in others. */
+  readonly imported?: { readonly program: string; readonly file: string };
 }
 
 /** engine.json, which exists while an engine owns the run: its process and its pipe. */

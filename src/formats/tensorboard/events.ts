@@ -97,10 +97,10 @@ export interface Scalar extends EventTime {
   readonly value: number;
 }
 
-/** What is read of an event file. */
+/** What is read of event files. */
 export interface ReadEvents {
   readonly scalars: readonly Scalar[];
-  /** It begins as an event file does. */
+  /** Each begins as an event file does. */
   readonly isEventFile: boolean;
   readonly isDamaged: boolean;
 }
@@ -109,24 +109,27 @@ export interface ReadEvents {
 const MAX_TAG = 200;
 
 /**
- * The scalars of an event file, also those that TensorFlow 2 and PyTorch write as tensors. What a
- * restart made void is left out; other summaries are.
+ * The scalars of the event files of a run in their order, also those that TensorFlow 2 and PyTorch
+ * write as tensors. What a restart made void is left out; other summaries are.
  */
-export function readEvents(file: Buffer): ReadEvents {
-  const { records, isDamaged } = readRecords(file);
+export function readEvents(...files: readonly Buffer[]): ReadEvents {
+  const read = files.map(readRecords);
   let scalars: Scalar[] = [];
-  let isEventFile = false;
-  for (const [i, record] of records.entries()) {
-    const fields = readFields(record);
-    if (!fields) continue;
-    if (i === 0)
-      isEventFile = textOf(fields, EVENT.file_version)?.startsWith('brain.Event:') ?? false;
+  for (const record of read.flatMap(({ records }) => records)) {
+    const fields = readFields(record) ?? [];
     const time = { wall_time: doubleOf(fields), step: stepOf(fields) };
     if (isRestart(fields)) scalars = scalars.filter(({ step }) => step < time.step);
     for (const value of valuesOf(fields)) scalars.push({ ...time, ...value });
   }
-  return { scalars, isEventFile, isDamaged };
+  return {
+    scalars,
+    isEventFile: read.every(({ records: [first] }) => first !== undefined && isVersion(first)),
+    isDamaged: read.some((own) => own.isDamaged),
+  };
 }
+
+const isVersion = (record: Buffer): boolean =>
+  textOf(readFields(record) ?? [], EVENT.file_version)?.startsWith('brain.Event:') ?? false;
 
 const fieldOf = (fields: readonly ReadField[], number: number): ReadField | undefined =>
   fields.findLast((field) => field.number === number);
