@@ -1,6 +1,7 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import type { Disposable } from '../../common/signal';
+import { RUN_EVALUATION } from '../../shared/evaluation/result';
 import { LoraError } from '../../shared/errors';
 import type {
   HostMessage,
@@ -270,6 +271,8 @@ export class DashboardPanel implements PanelPage {
       merge: [COMMANDS.mergeAdapter.id, adapter],
       export: [COMMANDS.convertAdapter.id, adapter],
       compare: [COMMANDS.compareAdapters.id, pair],
+      evaluate: [COMMANDS.evaluate.id, adapter],
+      openEvaluation: [COMMANDS.openEvaluation.id, path.join(runDir, RUN_EVALUATION)],
       runAgain: [COMMANDS.runAgain.id, runDir],
     };
     await vscode.commands.executeCommand(...steps[what]);

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import type * as vscode from 'vscode';
+import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import type { EvaluatedRow, Evaluation } from '../../shared/evaluation/result';
 import {
@@ -102,7 +102,8 @@ class EvaluationPanel implements PanelPage {
       setTitle(this.panel, t('Evaluation of {0}', name));
       const labels = this.options.labelsOf(evaluation);
       const columns = evaluation.columns.map((column, i) => ({ ...column, name: labels[i]! }));
-      this.send({ kind: 'evaluation', name, evaluation: { ...evaluation, columns } });
+      const base = evaluation.base && vscode.workspace.asRelativePath(evaluation.base);
+      this.send({ kind: 'evaluation', name, evaluation: { ...evaluation, columns, base } });
       const rows = await readRows(this.folder, evaluation);
       const names = evaluation.columns.map((column) => column.name);
       const votes = await readVotes(this.folder);

@@ -37,14 +37,17 @@ export function registerEvaluation(services: Services): vscode.Disposable {
       if (request) await evaluate(request);
     }),
     commands.add(COMMANDS.openEvaluation, async (argument) => {
-      const folder =
-        argument instanceof RunNode
-          ? path.join(argument.run.dir, RUN_EVALUATION)
-          : await chooseEvaluation(store);
+      const folder = folderOf(argument) ?? (await chooseEvaluation(store));
       if (typeof folder === 'string') panels.show(folder);
       else if (folder === null) await offerEvaluation();
     }),
   );
+}
+
+/** That of a row of the Runs view, or the one that a dashboard names. */
+function folderOf(argument: unknown): string | undefined {
+  if (argument instanceof RunNode) return path.join(argument.run.dir, RUN_EVALUATION);
+  return typeof argument === 'string' ? argument : undefined;
 }
 
 async function offerEvaluation(): Promise<void> {
@@ -55,8 +58,8 @@ async function offerEvaluation(): Promise<void> {
   if (chosen === action) await vscode.commands.executeCommand(COMMANDS.evaluate.id);
 }
 
-/** Adapters of runs are called by their runs. */
-function labelsOf(store: RunStore, { columns }: Evaluation): readonly string[] {
+/** Adapters of runs are called by their runs, and the base by its file. */
+function labelsOf(store: RunStore, { columns, base }: Evaluation): readonly string[] {
   const places = columns.map((column) =>
     'path' in column && runOfAdapter(store, column.path) ? column.path : null,
   );
@@ -64,7 +67,7 @@ function labelsOf(store: RunStore, { columns }: Evaluation): readonly string[] {
   const labels = adapterLabels(store, known);
   return columns.map(({ name, kind }, i) => {
     const place = places[i];
-    if (kind === 'base') return t('Base model');
+    if (kind === 'base' && base !== null) return path.basename(base);
     return typeof place === 'string' ? labels[known.indexOf(place)]! : name;
   });
 }

@@ -48,7 +48,7 @@ describe('the words of scores', () => {
     expect(scoreText(page, null, 0.5)).toBe('50%');
     expect(scoreText(page, 'perplexity', 12.345)).toBe('12.3');
     expect(differenceText(page, 'exact', difference)).toBe('+13 points (−2 to +27)');
-    expect(differenceText(page, 'perplexity', { ...difference, interval: null })).toBe('+0.13');
+    expect(differenceText(page, 'perplexity', { ...difference, interval: null })).toBe('+0.125');
     expect(differenceText(page, 'exact', { ...difference, difference: 0 })).toBe(
       '0 points (−2 to +27)',
     );

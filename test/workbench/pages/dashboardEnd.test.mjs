@@ -116,19 +116,40 @@ test('leads on from a completed run: what it has learnt, then the adapter', asyn
     'The last step is the best one.',
     'It took 10 min and 1 GiB of memory.',
   ]);
-  const leading = ['Try Adapter', 'Merge…', 'Export…', 'Compare with Previous', 'Run Again'];
-  assert.deepEqual((await shownActions(page)).slice(0, 5), leading);
+  const leading = [
+    'Try Adapter',
+    'Merge…',
+    'Export…',
+    'Compare with Previous',
+    'Evaluate…',
+    'Run Again',
+  ];
+  assert.deepEqual((await shownActions(page)).slice(0, 6), leading);
   assert.equal(await page.locator('.head vscode-button[appearance=primary]:visible').count(), 1);
   for (const name of leading) await page.getByRole('button', { name }).first().click();
   await eventually(async () =>
     assert.deepEqual(
       (await sent(page, 'next')).map(({ what }) => what),
-      ['tryAdapter', 'merge', 'export', 'compare', 'runAgain'],
+      ['tryAdapter', 'merge', 'export', 'compare', 'evaluate', 'runAgain'],
     ),
   );
   await labels(page);
   await eventually(async () =>
     assert.ok(!(await shownActions(page)).includes('Compare with Previous')),
+  );
+  await assertAccessible(page);
+  await assertQuiet(dashboard);
+  await dashboard.close();
+});
+
+test('says what the suites say of the trained model, and opens their evaluation', async () => {
+  const suites = { score: 0.824, base: 0.47, verdict: 'better', rows: 34 };
+  const dashboard = await open({ steps: 300, state: 'completed', suites });
+  const { page } = dashboard;
+  await page.getByText('Suites: 82%, better than 47% of the base model.').waitFor();
+  await page.getByRole('button', { name: 'Open Evaluation' }).click();
+  await eventually(async () =>
+    assert.deepEqual(await sent(page, 'next'), [{ kind: 'next', what: 'openEvaluation' }]),
   );
   await assertAccessible(page);
   await assertQuiet(dashboard);

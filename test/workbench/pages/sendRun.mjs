@@ -87,7 +87,7 @@ function recipeOf(r, rate) {
   };
 }
 
-function recordOf({ state, steps, total, r, rate, ended }) {
+function recordOf({ state, steps, total, r, rate, ended, suites }) {
   return {
     version: 1,
     id: '20260131-142501-7f3a',
@@ -132,6 +132,7 @@ function recordOf({ state, steps, total, r, rate, ended }) {
       best_validation_loss: null,
       best_step: null,
       adapter: ['completed', 'stopped'].includes(state) ? 'adapter' : null,
+      ...(suites && { evaluation: suites }),
     },
     error: null,
   };
@@ -149,6 +150,7 @@ function postRun({
   rate = 2e-4,
   above = 0,
   outline = false,
+  suites = null,
 }) {
   const total = totalOf(steps, state);
   window.stepLine = (step) => stepLine(step, total, above);
@@ -161,7 +163,7 @@ function postRun({
   const snapshot = {
     kind: 'snapshot',
     run_dir,
-    run: recordOf({ state, steps, total, r, rate, ended }),
+    run: recordOf({ state, steps, total, r, rate, ended, suites }),
     progress,
     link: ended ? 'ended' : 'engine',
     status: { state, step: steps, total_steps: total, seconds_left: null, error },

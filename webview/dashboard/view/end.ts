@@ -1,5 +1,6 @@
 import { nothing, type TemplateResult } from 'lit-html';
 import { html } from '../../shared/html';
+import { asRunScore } from '../../../src/shared/evaluation/result';
 import { bestMetricOf, type BestMetric } from '../../../src/shared/bestMetric';
 import { endOf, type End } from '../model/end';
 import type { KeyNumbers } from '../model/keyNumbers';
@@ -19,6 +20,7 @@ export function endView(
     ...lossSentence(page, end),
     ...exactSentence(page, end),
     ...bestSentence(page, end, bestMetricOf(state.run)),
+    ...suiteSentence(page, state),
     ...earlySentence(page, state),
     ...costSentence(page, numbers, state),
   ];
@@ -52,6 +54,16 @@ function bestSentence({ t, format }: DashboardPage, { best }: End, metric: BestM
   return metric === 'loss'
     ? [t('end.best.earlier', step, value)]
     : [t('end.best.metric', step, t(`series.${metric}`), value)];
+}
+
+/** What the suites of the recipe say of the trained model. */
+function suiteSentence({ t, format }: DashboardPage, { run }: DashboardState): string[] {
+  const { score = null, base, verdict } = asRunScore(run?.result.evaluation) ?? {};
+  if (score === null) return [];
+  const own = format.percent(score);
+  return typeof base === 'number' && verdict
+    ? [t(`end.suites.${verdict}`, own, format.percent(base))]
+    : [t('end.suites.alone', own)];
 }
 
 /** Why the training ended before its last step. */

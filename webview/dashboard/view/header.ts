@@ -1,5 +1,6 @@
 import { nothing, type TemplateResult } from 'lit-html';
 import { ref } from 'lit-html/directives/ref.js';
+import { asRunScore } from '../../../src/shared/evaluation/result';
 import type { NextStep, PageMessage } from '../../../src/shared/pages/dashboard/protocol';
 import type { StringKey } from '../../../src/shared/pages/dashboard/strings';
 import type { RunState } from '../../../src/shared/run';
@@ -162,6 +163,13 @@ const ACTIONS: readonly Action[] = [
     title: ({ t, state }) => t('compareHint', state.labels.previous ?? ''),
     does: next('compare'),
     isShown: (state) => hasAdapter(state) && state.labels.previous !== null,
+  },
+  { text: 'evaluate', icon: 'checklist', does: next('evaluate'), isShown: hasAdapter },
+  {
+    text: 'openEvaluation',
+    icon: 'graph',
+    does: next('openEvaluation'),
+    isShown: (state) => hasEnded(state) && asRunScore(state.run?.result.evaluation) !== undefined,
   },
   {
     text: 'runAgain',

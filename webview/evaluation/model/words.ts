@@ -33,7 +33,9 @@ export function differenceText(
 ): string {
   const { t, format } = page;
   const signed = (value: number) => {
-    const amount = format.digits(Math.abs(isShare(metric) ? 100 * value : value), 2);
+    const amount = isShare(metric)
+      ? format.digits(Math.abs(100 * value), 2)
+      : format.digits(Math.abs(value), 3);
     const sign = value < 0 ? '−' : '+';
     return value === 0 ? amount : `${sign}${amount}`;
   };

@@ -172,6 +172,8 @@ export const NEXT_STEPS = [
   'merge',
   'export',
   'compare',
+  'evaluate',
+  'openEvaluation',
   'runAgain',
 ] as const;
 
