@@ -150,7 +150,7 @@ function postRun({
   rate = 2e-4,
   above = 0,
   outline = false,
-  suites = null,
+  suites,
 }) {
   const total = totalOf(steps, state);
   window.stepLine = (step) => stepLine(step, total, above);
