@@ -21,6 +21,7 @@ import { logitsCommand } from './commands/logits';
 import { mcpCommand } from './commands/mcp';
 import { mergeCommand } from './commands/merge';
 import { prepareCommand } from './commands/prepare';
+import { pushCommand } from './commands/push';
 import { rerankCommand } from './commands/rerank';
 import { resizeCommand } from './commands/resize';
 import { runtimeCommand } from './commands/runtime';
@@ -60,6 +61,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     downloadCommand,
     convertCommand,
     useCommand,
+    pushCommand,
     inspectCommand,
     importCommand,
     runtimeCommand,

@@ -58,7 +58,12 @@ export async function fetchFromHub(
   throw refused(`The Hub redirects more than ${MAX_REDIRECTS} times.`);
 }
 
-function redirectTarget(location: string, from: URL, hub: URL): URL {
+/**
+ * Where the Hub leads to from an address of its own.
+ *
+ * @throws LoraError('base') for an address that is refused
+ */
+export function redirectTarget(location: string, from: URL, hub: URL): URL {
   const target = URL.canParse(location, from.href) ? new URL(location, from) : null;
   if (target === null) throw refused('The Hub redirects to something that is no address.');
   const isEncrypted = target.protocol === 'https:';

@@ -4,7 +4,7 @@ import type { Services } from '../services';
 import { AdapterFolders } from './adapterFolders';
 
 /** What can be done with an adapter after training. Each command is loaded when first invoked. */
-export function registerAdapters({ commands, jobs, store }: Services): vscode.Disposable {
+export function registerAdapters({ commands, context, jobs, store }: Services): vscode.Disposable {
   return vscode.Disposable.from(
     new AdapterFolders(),
     commands.add(COMMANDS.mergeAdapter, async (argument) => {
@@ -25,7 +25,7 @@ export function registerAdapters({ commands, jobs, store }: Services): vscode.Di
     }),
     commands.add(COMMANDS.useAdapter, async (argument) => {
       const { useAdapterCommand } = await import('./useAdapter');
-      await useAdapterCommand(jobs, store, argument);
+      await useAdapterCommand({ jobs, store, secrets: context.secrets }, argument);
     }),
     commands.add(COMMANDS.extractAdapter, async () => {
       const { extractAdapterCommand } = await import('./extractAdapter');

@@ -11,16 +11,21 @@ import {
 } from '../../shared/useTools';
 import { COMMANDS } from '../commands/commandTable';
 import { revealPlace } from '../editor/openPlace';
+import type { HubServices } from '../hub/hubToken';
+import { pushAdapterCommand } from '../hub/pushAdapter';
 import type { Jobs } from '../jobs/jobs';
 import type { RunStore } from '../runs/runStore';
 import { t } from '../text/l10n';
-import { askText, pickRow } from '../ui/inputs';
+import { askText, pickRow, type PickRow } from '../ui/inputs';
 import { choose, copyToClipboard, notify, showDone } from '../ui/messages';
 import { runProgram } from '../ui/task';
 import { adapterName } from './adapterNames';
 import { askOutput } from './askOutput';
 import { chooseAdapter } from './chooseAdapter';
 import { chooseBaseOf } from './chooseModel';
+
+/** Where an adapter can go. */
+type Place = UseTool | 'hub';
 
 /** What is written for each program. */
 const DETAILS: Readonly<Record<UseTool, () => string>> = {
@@ -32,37 +37,58 @@ const DETAILS: Readonly<Record<UseTool, () => string>> = {
   server: () => t('An OpenAI-compatible server on this machine'),
 };
 
+/** What is needed. */
+type UseServices = HubServices & { readonly store: RunStore };
+
 /**
  * Prepares an adapter for a program that the user picks, and shows the command that starts it.
  *
  * @throws LoraError as `Jobs.run` does, also when the program cannot use the adapter.
  */
 export async function useAdapterCommand(
-  jobs: Jobs,
-  store: RunStore,
+  { jobs, store, secrets }: UseServices,
   argument: unknown,
 ): Promise<void> {
   const adapter = await chooseAdapter(store, argument, t('Select an adapter to use'));
   if (adapter === undefined) return;
-  const rows = USE_TOOLS.map((tool) => ({
+  const place = await choosePlace();
+  switch (place) {
+    case undefined:
+      return;
+    case 'server':
+      await vscode.commands.executeCommand(COMMANDS.startServer.id, adapter);
+      return;
+    case 'hub':
+      return pushAdapterCommand({ jobs, secrets }, adapter);
+    default:
+      return useIn(jobs, place, adapter);
+  }
+}
+
+/** Undefined: cancelled. */
+async function choosePlace(): Promise<Place | undefined> {
+  const programs = USE_TOOLS.map((tool) => ({
     label: USE_LABELS[tool],
     detail: DETAILS[tool](),
-    tool,
+    place: tool,
   }));
-  const row = await pickRow(rows, {
+  const hub = {
+    label: 'Hugging Face Hub',
+    detail: t('A repository, private unless you choose otherwise'),
+    place: 'hub' as const,
+  };
+  const row = await pickRow<PickRow & { readonly place: Place }>([...programs, hub], {
     title: t('Use Adapter In'),
     placeHolder: t('Select a program'),
   });
-  if (!row) return;
-  if (row.tool === 'server') {
-    await vscode.commands.executeCommand(COMMANDS.startServer.id, adapter);
-    return;
-  }
+  return row?.place;
+}
+
+async function useIn(jobs: Jobs, tool: UseTool, adapter: string): Promise<void> {
   const base = await chooseBaseOf(adapter);
-  const output = base === undefined ? undefined : await askFolder(row.tool, adapter);
+  const output = base === undefined ? undefined : await askFolder(tool, adapter);
   if (base === undefined || output === undefined) return;
-  const request = { tool: row.tool, adapter, base, output };
-  const prepared = await prepare(jobs, request, row.tool === 'lm-studio');
+  const prepared = await prepare(jobs, { tool, adapter, base, output }, tool === 'lm-studio');
   if (prepared) await show(prepared);
 }
 

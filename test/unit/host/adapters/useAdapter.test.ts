@@ -38,6 +38,12 @@ const PREPARED: PreparedUse = {
   notes: [],
 };
 
+const servicesWith = (run: unknown) => ({
+  jobs: { run } as unknown as Jobs,
+  store: {} as RunStore,
+  secrets: { get: () => Promise.resolve('hf_x') } as unknown as vscode.SecretStorage,
+});
+
 const asked = (run: unknown) => (run as ReturnType<typeof vi.fn>).mock.calls as unknown[][];
 
 describe('Use Adapter In…', () => {
@@ -48,7 +54,7 @@ describe('Use Adapter In…', () => {
       place: { file: adapter, key: NEEDS_MERGE },
     });
     const run = vi.fn().mockRejectedValueOnce(refusal).mockResolvedValue(PREPARED);
-    await useAdapterCommand({ run } as unknown as Jobs, {} as RunStore, adapter);
+    await useAdapterCommand(servicesWith(run), adapter);
     const args = [
       'use',
       '--in',
@@ -72,8 +78,6 @@ describe('Use Adapter In…', () => {
     const { adapter } = adapterOfRun();
     vi.mocked(vscode.window.showInputBox).mockResolvedValue('/out');
     const run = vi.fn().mockRejectedValue(new LoraError('disk', 'full'));
-    await expect(
-      useAdapterCommand({ run } as unknown as Jobs, {} as RunStore, adapter),
-    ).rejects.toThrow('full');
+    await expect(useAdapterCommand(servicesWith(run), adapter)).rejects.toThrow('full');
   });
 });
