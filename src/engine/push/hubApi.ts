@@ -149,7 +149,7 @@ async function send(hub: Hub, { href, header }: Action, body: string): Promise<R
   return reach(hub, url, { method: 'POST', redirect: 'manual', headers, body });
 }
 
-/** Adds files to the main branch. Of the large ones, by their SHA-256, only the pointers are sent. */
+/** Adds files to the main branch: the large ones, which the Hub has, by their SHA-256. */
 export async function commit(
   hub: Hub,
   files: readonly PushFile[],

@@ -40,8 +40,8 @@ const MAX_CARD_BYTES = 2 ** 20;
 const MAX_NAMED = 20;
 
 /**
- * The files of a PEFT adapter. Its configuration names the base as on the hub, not by a path of this
- * disk. Links are left out.
+ * The files of a PEFT adapter. Its configuration names the base as on the hub, not by a path of
+ * this disk. Links are left out.
  *
  * @throws LoraError('adapter') when it is no PEFT adapter, 'usage' when the base has no name there
  */
