@@ -37,6 +37,7 @@ const BODIES = [
   JSON.stringify(chat),
   JSON.stringify({ ...chat, stream: true, tool_choice: 'none', min_p: 0.5, n: 1 }),
   JSON.stringify({ messages: [{ role: 'user', content: 'x' }], model: 'base', max_tokens: 3 }),
+  JSON.stringify({ ...chat, tool_choice: 'required', n: 2, presence_penalty: 1 }),
 ].map((text) => Buffer.from(text));
 
 const SEEDS = [
@@ -44,6 +45,13 @@ const SEEDS = [
   post('chat/completions', JSON.stringify({ ...chat, stream: true })),
   post('completions', JSON.stringify({ model: 'base', prompt: [[1, 2, 3]], max_tokens: 4 })),
   post('completions', '{"model":"base","prompt":"x"}', 'Expect: 100-continue\r\n'),
+  post(
+    'completions',
+    '{"model":"base","prompt":["a",[1]],"max_tokens":0,"echo":true,"logprobs":2}',
+  ),
+  post('rerank', '{"model":"base","query":"a","documents":["b",{"text":"c"}],"top_n":1}'),
+  post('tokenize', '{"prompt":"a b","add_special_tokens":false}'),
+  post('detokenize', '{"tokens":[1,2,3]}'),
   chunked('{"model":"base","prompt":"x","stream":true}'),
   `GET /v1/models HTTP/1.1\r\n${HEAD}\r\n`,
   `GET /v1/models/base+b HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${HEAD}\r\n`,
@@ -122,6 +130,30 @@ describe('the server', () => {
     await Promise.all(ends);
     clearInterval(dripping);
     expect(await ask(port, BODIES[0]!)).toContain('200 OK');
+    await server.close();
+  });
+
+  it('keeps nothing of bodies that come slowly, stop in the middle, or are cut', async () => {
+    const { server, writer } = await serveText('one two');
+    const port = Number(new URL(server.url).port);
+    const open = sockets();
+    const slow = Array.from({ length: 60 }, async (_, i) => {
+      const bytes = SEEDS[i % 2]!;
+      const socket = connect(port, '127.0.0.1');
+      const end = closed(socket);
+      for (let at = 0; at < bytes.length && !socket.destroyed; at += 50) {
+        socket.write(bytes.subarray(at, at + 50));
+        await new Promise((resolve) => setImmediate(resolve));
+        if (i % 3 === 1 && at > 200) socket.end();
+        if (i % 3 === 2 && at > 200) socket.resetAndDestroy();
+        if (i % 3 > 0 && at > 200) break;
+      }
+      if (i % 3 === 0) socket.end();
+      await end;
+    });
+    await Promise.all(slow);
+    await expect.poll(sockets).toBe(open);
+    expect(writer.requests).toHaveLength(20);
     await server.close();
   });
 
