@@ -4,9 +4,18 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
+import OpenAI from 'openai';
 import { tsImport } from 'tsx/esm/api';
 import * as d from './drive.mjs';
-import { checkThemes, chooseInMenu, LIMIT, openWorkbench, readJson, until } from './page.mjs';
+import {
+  checkThemes,
+  chooseInMenu,
+  chooseInSubmenu,
+  LIMIT,
+  openWorkbench,
+  readJson,
+  until,
+} from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
 import { programPath } from '../../scripts/programs.mjs';
 
@@ -158,6 +167,35 @@ describe('the playground', { timeout: LIMIT }, () => {
     assert.notEqual(serving(), '');
     await d.runCommand(page, 'View: Close All Editors');
     await until(() => serving() === '', 'the process to end');
+  });
+
+  it('serves an adapter to clients of OpenAI until the server is stopped', async () => {
+    await chooseInSubmenu(page, runs().nth(1), 'Adapter', 'Start Server');
+    const [{ text }] = await d.notifications(page, /can be used at http/);
+    const [baseURL] = /http:\/\/127\.0\.0\.1:\d+\/v1/.exec(text);
+    const openai = new OpenAI({ baseURL, apiKey: 'none', maxRetries: 0 });
+    const [{ dir: first }] = runsOf(workspace);
+    const model = `base+${path.basename(first)}`;
+    assert.deepEqual(
+      (await openai.models.list()).data.map(({ id }) => id),
+      ['base', model],
+    );
+    const { choices } = await openai.chat.completions.create({
+      model,
+      messages: [{ role: 'user', content: 'name a color' }],
+      temperature: 0,
+      max_tokens: 12,
+    });
+    assert.equal(choices[0].message.content.trim(), answerOfCli(path.join(first, 'adapter')));
+    await d.runCommand(page, 'LoRA: Stop Server');
+    await until(
+      () =>
+        fetch(`${baseURL}/models`).then(
+          () => false,
+          () => true,
+        ),
+      'the server to end',
+    );
   });
 
   it('answers with a fully fine-tuned model, without an adapter', async () => {
