@@ -154,6 +154,7 @@ describe('package.json and the ids in the code', () => {
       'tryAdapter',
       'compareAdapters',
       'combineAdapters',
+      'startServer',
       'evaluate',
       'tagRun',
       'deleteRun',
