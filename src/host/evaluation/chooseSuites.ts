@@ -2,6 +2,8 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { createFile } from '../../common/atomicWrite';
 import { pathExists } from '../../common/fileStatus';
+import { findRecipes } from '../recipe/chooseRecipe';
+import { readRecipe } from '../recipe/recipeDatasets';
 import { t } from '../text/l10n';
 import { browse, pickRow, pickRows, type PickRow } from '../ui/inputs';
 import { notify } from '../ui/messages';
@@ -30,8 +32,9 @@ const OTHERS = (): readonly SuiteRow[] => [
 export async function chooseSuites(argument: unknown): Promise<readonly string[] | undefined> {
   if (argument instanceof vscode.Uri && isSuiteName(argument.fsPath)) return [argument.fsPath];
   const found = await vscode.workspace.findFiles(SUITES, '**/{node_modules,.lora}/**', MOST_SUITES);
-  const rows = found
-    .map(({ fsPath: file }): SuiteRow => {
+  const files = [...found.map(({ fsPath }) => fsPath), ...(await suitesOfRecipes())];
+  const rows = [...new Set(files)]
+    .map((file): SuiteRow => {
       const name = vscode.workspace.asRelativePath(file);
       return { label: name, icon: 'checklist', suite: { file } };
     })
@@ -42,11 +45,18 @@ export async function chooseSuites(argument: unknown): Promise<readonly string[]
   }
   const options = { title: t('Evaluate'), placeHolder: t('Select the suites of questions') };
   const chosen = await pickRows([...rows, ...OTHERS()], (row) => row === rows[0], options);
-  const files = chosen?.flatMap(({ suite }) => (typeof suite === 'string' ? [] : [suite.file]));
+  const own = chosen?.flatMap(({ suite }) => (typeof suite === 'string' ? [] : [suite.file]));
   const other = chosen?.find(({ suite }) => typeof suite === 'string');
-  if (!other) return files?.length === 0 ? undefined : files;
+  if (!other) return own?.length === 0 ? undefined : own;
   const more = await chosenSuites(other);
-  return more && [...(files ?? []), ...more];
+  return more && [...(own ?? []), ...more];
+}
+
+/** The suites that recipes name, which may have any name. */
+async function suitesOfRecipes(): Promise<readonly string[]> {
+  const recipes = await findRecipes();
+  const read = await Promise.all(recipes.map(({ fsPath }) => readRecipe(fsPath)));
+  return read.flatMap((recipe) => recipe?.evaluate?.suites ?? []);
 }
 
 async function chosenSuites(row: SuiteRow | undefined): Promise<readonly string[] | undefined> {

@@ -4,6 +4,7 @@ import type { Evaluation, EvaluationColumn } from '../../shared/evaluation/resul
 import { isObject } from '../../shared/values';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
+import { askText } from '../ui/inputs';
 import { chooseColumns } from './chooseColumns';
 import { chooseJudge } from './chooseJudge';
 import { chooseSuites } from './chooseSuites';
@@ -15,7 +16,8 @@ export interface EvaluationRequest {
   readonly base: string | null;
 }
 
-type EvaluateServices = Pick<Services, 'jobs' | 'store'>;
+/** As --key-env says by default: other users see arguments. */
+const KEY_VARIABLE = 'LORA_API_KEY';
 
 /**
  * Asks for suites and models. `argument`, `selection`: rows of the Runs view, the path of an
@@ -57,12 +59,13 @@ function columnOption(column: EvaluationColumn): string {
  * @throws LoraError as `Jobs.run` does
  */
 export async function runEvaluation(
-  { jobs }: EvaluateServices,
+  { jobs }: Pick<Services, 'jobs'>,
   { suites, columns, base }: EvaluationRequest,
 ): Promise<string | undefined> {
   const isJudged = (await Promise.all(suites.map(hasJudgedRows))).includes(true);
-  const judge = isJudged ? await chooseJudge() : null;
-  if (judge === undefined) return undefined;
+  const keys = await askKey(columns);
+  const judge = keys && isJudged ? await chooseJudge() : null;
+  if (!keys || judge === undefined) return undefined;
   const args = [
     'evaluate',
     ...suites.flatMap((file) => ['--suite', file]),
@@ -72,16 +75,35 @@ export async function runEvaluation(
   ];
   const title = t('Evaluating {0}', suites.map((file) => path.basename(file)).join(', '));
   try {
-    const result = await jobs.run<{ readonly folder: string }>(
-      title,
-      args,
-      base !== null,
-      judge?.env ?? {},
-    );
+    const result = await jobs.run<{ readonly folder: string }>(title, args, base !== null, {
+      ...keys,
+      ...judge?.env,
+    });
     return result?.folder;
   } finally {
     judge?.dispose();
   }
+}
+
+/**
+ * The key of endpoints, in the variable that the engine reads. It is asked for although that may be
+ * set: an earlier evaluation, which may be someone else's, can name any address. Undefined:
+ * cancelled.
+ */
+async function askKey(
+  columns: readonly string[],
+): Promise<Readonly<Record<string, string>> | undefined> {
+  const places = columns.flatMap((column) => /^endpoint=([^#]*)/.exec(column)?.[1] ?? []);
+  if (places.length === 0) return {};
+  const key = await askText({
+    title: t('Evaluate: Endpoint'),
+    prompt: t(
+      'The questions are sent to {0}. Its key; empty for none',
+      [...new Set(places)].join(', '),
+    ),
+    password: true,
+  });
+  return key === undefined ? undefined : { [KEY_VARIABLE]: key };
 }
 
 /** Whether a suite has rows that a judge decides; the engine reads its rows thoroughly. */

@@ -164,6 +164,10 @@ class EvaluationPanel implements PanelPage {
     >,
     voting: Voting,
   ): Promise<void> {
+    if (!vscode.workspace.isTrusted)
+      throw new LoraError('usage', t('This workspace is not trusted, so no votes are kept.'), {
+        fix: t('Trust the workspace if you know its authors.'),
+      });
     if (message.kind === 'vote') voting.vote(message.id, message.choice, new Date().toISOString());
     if (message.kind === 'skip') voting.skip(message.id);
     if (message.kind === 'undoVote') voting.undo();
