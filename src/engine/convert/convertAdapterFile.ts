@@ -24,6 +24,7 @@ import { withBaseName, writeDerivedAdapter } from '../adapters/writeDerivedAdapt
 import { baseOptionsOf } from '../model/openModel';
 import { clearUnfinished } from '../../common/unfinished';
 import { checkOutput } from '../outputPath';
+import { modelfileText } from '../use/modelfile';
 import { warnOfProblems } from '../report';
 
 /** What to convert, and into what. */
@@ -178,7 +179,15 @@ function scaleNotes({ modules }: Adapter, to: AdapterFormat): string[] {
   return [];
 }
 
-/** Writes a Modelfile, from which Ollama makes a model: base and adapter. Fails if it exists. */
+/**
+ * Writes a Modelfile, from which Ollama makes a model: base and adapter. Fails if it exists.
+ *
+ * @throws LoraError('usage') for a path that it cannot name
+ */
 export async function writeModelfile(file: string, base: string, adapter: string): Promise<void> {
-  await writeFile(file, `FROM ${base}\nADAPTER ${adapter}\n`, { flag: 'wx', flush: true });
+  const text = modelfileText([
+    ['FROM', base],
+    ['ADAPTER', adapter],
+  ]);
+  await writeFile(file, text, { flag: 'wx', flush: true });
 }

@@ -23,6 +23,8 @@ export interface McpOptions {
 
 /** A client that sends a longer message is not served any further. */
 const MAX_MESSAGE_BYTES = 2 ** 20;
+/** Runs may come from a stranger: longer data is left out, longer texts are cut. */
+const MAX_ANSWER_CHARACTERS = 2 ** 18;
 /** The most faults of a client that are written to the log. */
 const MAX_NOTES = 20;
 const MAX_NOTE_CHARACTERS = 300;
@@ -93,12 +95,18 @@ function listedTool({ name, title, description, inputSchema, readOnly }: AgentTo
 async function resultOf(answer: () => Promise<ToolAnswer>): Promise<CallToolResult> {
   try {
     const { text, facts } = await answer();
-    return { content: [{ type: 'text', text: visibleControls(text) }], structuredContent: facts };
+    const isShort = JSON.stringify(facts).length <= MAX_ANSWER_CHARACTERS;
+    return { content: [shown(text)], ...(isShort && { structuredContent: facts }) };
   } catch (error) {
     const text = (expectedError(error) ?? LoraError.from(error, 'engine')).describe();
-    return { isError: true, content: [{ type: 'text', text: visibleControls(text) }] };
+    return { isError: true, content: [shown(text)] };
   }
 }
+
+const shown = (text: string) => ({
+  type: 'text' as const,
+  text: visibleControls(text.slice(0, MAX_ANSWER_CHARACTERS)),
+});
 
 /** Progress is sent to clients that ask for it. It never goes back: phases follow each other. */
 function callOf(extra: RequestHandlerExtra<ServerRequest, ServerNotification>): ToolCall {

@@ -42,8 +42,8 @@ type Handler = (input: Input, call: ToolCall) => Promise<ToolAnswer>;
 /** Answers the tools of the table for one folder. */
 export class Tools {
   private readonly handlers: Readonly<Record<AgentToolName, Handler>> = {
-    lora_list_runs: () => this.listRuns(),
-    lora_explain_run: ({ run }) => this.explainRun(run!),
+    lora_list_runs: () => this.beside(() => this.listRuns()),
+    lora_explain_run: ({ run }) => this.beside(() => this.explainRun(run!)),
     lora_compare_adapters: ({ a, b }, call) => this.alone(call, () => this.compare(a!, b!, call)),
     lora_evaluate_adapter: (input, call) => this.alone(call, () => this.evaluate(input, call)),
     lora_start_recipe: (input, call) => this.alone(call, () => this.start(input, call)),
@@ -51,6 +51,7 @@ export class Tools {
   /** The end of the call that is at work, which needs the processor: one at a time. */
   private last: Promise<unknown> = Promise.resolve();
   private waiting = 0;
+  private reading = 0;
 
   /** `cli`: absolute path of dist/cli.js. */
   constructor(
@@ -65,8 +66,7 @@ export class Tools {
 
   /** Runs what takes long after all such calls before it. */
   private async alone<T>({ signal }: ToolCall, work: () => Promise<T>): Promise<T> {
-    if (this.waiting >= MAX_WAITING)
-      throw new LoraError('usage', 'Too many calls wait already: try again later.');
+    if (this.waiting >= MAX_WAITING) throw tooMany();
     this.waiting++;
     const turn = this.last.then(() => {
       if (signal.aborted) throw new LoraError('cancelled', 'The call was cancelled.');
@@ -74,6 +74,13 @@ export class Tools {
     });
     this.last = turn.catch(() => undefined);
     return turn.finally(() => this.waiting--);
+  }
+
+  /** Runs what takes short, beside what takes long. */
+  private async beside<T>(work: () => Promise<T>): Promise<T> {
+    if (this.reading >= MAX_WAITING) throw tooMany();
+    this.reading++;
+    return work().finally(() => this.reading--);
   }
 
   private async listRuns(): Promise<ToolAnswer> {
@@ -169,8 +176,11 @@ export class Tools {
   }
 }
 
-/** The most calls that wait for another one, which may take minutes. */
+/** The most calls that wait for another one, which may take minutes; and that read runs at once. */
 const MAX_WAITING = 16;
+
+const tooMany = (): LoraError =>
+  new LoraError('usage', 'Too many calls wait already: try again later.');
 
 const startedAnswer = (outcome: 'started' | 'busy', run: RunSummary): ToolAnswer => ({
   text: startAnswer(outcome, run),

@@ -10,6 +10,11 @@ it.each([
   ['C:\\runs\\a', 'win32', 'C:\\runs\\a'],
   ['C:\\my runs\\a', 'win32', '"C:\\my runs\\a"'],
   ["C:\\$it's", 'win32', "'C:\\$it''s'"],
+  ['C:\\a”; calc; “', 'win32', "'C:\\a”; calc; “'"],
+  ['C:\\“a’; calc', 'win32', "'C:\\“a’’; calc'"],
+  ['C:\\it’s', 'win32', '"C:\\it’s"'],
+  ['C:\\a” & calc & “', 'win32', 'PATH'],
+  ['C:\\$a & calc', 'win32', 'PATH'],
 ] as const)('%s on %s is typed as %s', (text, platform, quoted) => {
   expect(shellQuote(text, platform)).toBe(quoted);
 });
