@@ -9,7 +9,7 @@ import {
   type TokenChance,
 } from '../../models/sampling';
 import { LoraError } from '../../shared/errors';
-import { PrefixCache } from './prefixCache';
+import { PrefixCache, type Prefix } from './prefixCache';
 import type { AdapterMix, ServedModel } from './servedModels';
 
 /** Tokens to write after a prompt. */
@@ -225,9 +225,20 @@ export class BatchScheduler {
     const { input_ids, max_new_tokens, onPrompt } = request;
     if (input_ids.length === 0) throw new LoraError('usage', 'The prompt has no token.');
     const most = Math.min(max_new_tokens ?? Infinity, decoder.remainingPositions(input_ids.length));
-    const kept = onPrompt ? null : this.prefixes.take(decoder, mixKey, input_ids);
+    const kept = onPrompt
+      ? null
+      : this.prefixes.take(decoder, mixKey, input_ids, this.runningPrefixes(mixKey));
     const sequence = kept?.sequence ?? decoder.open();
     return { decoder, sequence, most, cached_tokens: kept?.length ?? 0, ids: [] };
+  }
+
+  /** The sequences that are written with the same adapters. */
+  private runningPrefixes(mixKey: string): readonly Prefix[] {
+    return this.jobs.flatMap(({ request: { input_ids }, active, ...job }) =>
+      active && job.mixKey === mixKey
+        ? { ids: [...input_ids, ...active.ids], sequence: active.sequence }
+        : [],
+    );
   }
 
   private async step(decoder: Decoder, jobs: readonly Job[]): Promise<void> {

@@ -1,12 +1,16 @@
 import type { Decoder, Sequence } from '../../models/model';
 
+/** A sequence, and the tokens that it begins with. */
+export interface Prefix {
+  readonly ids: readonly number[];
+  readonly sequence: Sequence;
+}
+
 /** Keys and values of a finished sequence. */
-interface KeptPrefix {
+interface KeptPrefix extends Prefix {
   readonly decoder: Decoder;
   /** What they were computed with. */
   readonly mixKey: string;
-  readonly ids: readonly number[];
-  readonly sequence: Sequence;
 }
 
 /** The tokens that are shared are read again where they are fewer: it takes no time. */
@@ -15,6 +19,7 @@ const LEAST_SHARED = 16;
 /**
  * Keeps the keys and values of finished sequences, the last used ones, for prompts that begin with
  * the same tokens and have the same adapters: the next turn of a chat, or the same instructions.
+ * Those of unfinished ones are copied.
  */
 export class PrefixCache {
   /** The last used one is the last. */
@@ -23,24 +28,31 @@ export class PrefixCache {
   /** @param maxBytes Of all keys and values. */
   constructor(private readonly maxBytes: number) {}
 
-  /** A sequence with the first tokens of a prompt, of which at least one is left to be read. */
+  /**
+   * A sequence with the first tokens of a prompt, of which at least one is left to be read.
+   *
+   * @param running Sequences of the same decoder and adapters that are not finished.
+   */
   take(
     decoder: Decoder,
     mixKey: string,
     prompt: readonly number[],
+    running: readonly Prefix[],
   ): { readonly sequence: Sequence; readonly length: number } | null {
-    let best: { readonly entry: KeptPrefix; readonly length: number } | null = null;
-    for (const entry of this.kept) {
-      if (entry.decoder !== decoder || entry.mixKey !== mixKey) continue;
-      const length = Math.min(sharedLength(entry.ids, prompt), prompt.length - 1);
-      if (length >= LEAST_SHARED && length > (best?.length ?? 0)) best = { entry, length };
+    let best: { readonly prefix: Prefix; readonly length: number } | null = null;
+    const kept = this.kept.filter((own) => own.decoder === decoder && own.mixKey === mixKey);
+    for (const prefix of [...kept, ...running]) {
+      const known = Math.min(prefix.sequence.length, prompt.length - 1);
+      const length = Math.min(sharedLength(prefix.ids, prompt), known);
+      if (length >= LEAST_SHARED && length > (best?.length ?? 0)) best = { prefix, length };
     }
     if (!best) return null;
-    const { entry, length } = best;
-    this.kept = this.kept.filter((own) => own !== entry);
-    if (length === entry.sequence.length) return { sequence: entry.sequence, length };
-    this.kept.push(entry);
-    return { sequence: decoder.copy(entry.sequence, length), length };
+    const { prefix, length } = best;
+    const entry = this.kept.find((own) => own === prefix);
+    if (entry) this.kept = this.kept.filter((own) => own !== entry);
+    if (entry && length === entry.sequence.length) return { sequence: entry.sequence, length };
+    if (entry) this.kept.push(entry);
+    return { sequence: decoder.copy(prefix.sequence, length), length };
   }
 
   /** Takes over a finished sequence, whose first tokens `ids` begins with. */

@@ -111,6 +111,22 @@ function asking(prompt: readonly number[], further: Partial<GenerationRequest> =
   };
 }
 
+it('prompts that begin as one that is being written read only what is their own', async () => {
+  const { scheduler, decoder } = scheduling();
+  const prompt = Array.from({ length: 100 }, (_, i) => i % VOCAB);
+  const all = [asking(prompt), asking(prompt), asking([...prompt.slice(0, 90), 3, 3])];
+  const ends = await Promise.all(all.map(({ request }) => scheduler.generate(request)));
+  expect(ends.map(({ cached_tokens }) => cached_tokens)).toEqual([0, 99, 90]);
+  expect(decoder.passes.filter((pass) => pass.startsWith('read'))).toEqual([
+    'read 100',
+    'read 1',
+    'read 2',
+  ]);
+  expect(all.map(({ ids }) => ids[0])).toEqual([0, 0, 4]);
+  await scheduler.close();
+  expect(decoder.open_sequences).toBe(0);
+});
+
 describe('log-probabilities of a prompt', () => {
   it('are told of all tokens but the first, in parts, and not taken from kept prefixes', async () => {
     const { scheduler, decoder } = scheduling({ kept_bytes: 1e6 });
