@@ -1,3 +1,4 @@
+import type { RecipeAdvice } from './advice/recipeAdvice';
 import type { SourceRecord } from './run';
 import type { Problem } from './errors';
 
@@ -15,6 +16,8 @@ export interface CheckedRecipe {
   readonly datasets: readonly CheckedDataset[];
   /** The sources of the training set, before any of it is held out; empty without a base. */
   readonly sources?: readonly SourceRecord[];
+  /** What might be chosen otherwise, which is no problem. */
+  readonly advice?: readonly RecipeAdvice[];
 }
 
 /** The report on one dataset. */

@@ -124,3 +124,19 @@ describe('a range test', () => {
     expect(text.stdout).toContain('Loss over learning rates from 1e-6 to 1:');
   });
 });
+
+describe('lora check', () => {
+  it('advises by rules, and by the runs beside the recipe', async () => {
+    const slow = { training: { max_steps: 2, learning_rate: 1e-5 } };
+    const recipe = makeRecipe({ ...slow, lora: { r: 2, target_modules: ['q_proj'] } });
+    const before = await cli('check', recipe);
+    expect(before.stdout).toContain('advice: learning_rate 1e-5 is one for full fine-tuning');
+    expect(before.stdout).toContain('advice: Only attention is adapted');
+    await cli('sweep', recipe, '--vary', 'training.learning_rate=1e-3,1e-2');
+    const after = await cli('check', recipe);
+    expect(after.stdout).toMatch(
+      /advice: Of 2 runs here on this base and data with 2 learning rates, the best \(.*\) had (?:1e-3|0\.01) at r = 2/,
+    );
+    expect(after.stdout).not.toContain('one for full fine-tuning');
+  });
+});

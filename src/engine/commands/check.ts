@@ -1,13 +1,16 @@
 import path from 'node:path';
 import * as v from 'valibot';
 import { excludedFileOf } from '../../formats/excludedRows';
-import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
+import { triedBeside } from '../../formats/run/triedRuns';
+import { recipeAdvice } from '../../shared/advice/recipeAdvice';
+import { trainedOn, type CheckedDataset, type CheckedRecipe } from '../../shared/checkedRecipe';
 import { formatPlace, type Problem } from '../../shared/errors';
 import { listProblems, type Listed } from '../../shared/problemKinds';
 import { pathsOf, withPaths } from '../../shared/datasetSources';
 import { parseRecipe } from '../../shared/recipeFile';
 import { examineRecipe, type ExamineSettings } from '../training/examine';
 import { readRecipeText } from '../training/readRecipe';
+import { describeAdvice } from './adviceText';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
 import { list, optional } from './options';
@@ -98,6 +101,7 @@ async function checkDatasets(
     ...others,
     task: recipe.task,
     max_length: recipe.training.max_length,
+    advice: recipeAdvice(recipe, { rows: rowsIn(datasets), runs: await triedBeside(file) }),
     problems: problems.map((problem) => withShownFile(problem, shown)),
     datasets: datasets.map((dataset) => ({
       ...dataset,
@@ -105,6 +109,12 @@ async function checkDatasets(
       problems: dataset.problems.map((problem) => withShownFile(problem, shown)),
     })),
   };
+}
+
+/** The rows that are trained on; null where some cannot be counted. */
+function rowsIn(datasets: readonly CheckedDataset[]): number | null {
+  const counts = trainedOn(datasets).map(({ statistics }) => statistics?.examples ?? null);
+  return counts.includes(null) ? null : counts.reduce<number>((sum, own) => sum + own!, 0);
 }
 
 function withShownFile(problem: Problem, shown: (file: string) => string): Problem {
@@ -118,6 +128,7 @@ function describeChecked({
   max_length,
   limit,
   problems,
+  advice,
 }: CheckedRecipe): string {
   const shown =
     limit < max_length
@@ -127,6 +138,7 @@ function describeChecked({
     ...problems.map((problem) => `${problem.severity}: ${describeWithPlace(problem)}`),
     ...datasets.flatMap((dataset) => datasetLines(dataset, shown)),
     ...describeSources(sources ?? []),
+    ...(advice ?? []).map((own) => `advice: ${describeAdvice(own)}`),
   ]);
 }
 

@@ -1,6 +1,8 @@
 import path from 'node:path';
 import { readSweep } from '../../formats/run/sweepFolder';
+import { triedBeside } from '../../formats/run/triedRuns';
 import { readTune, writeTune } from '../../formats/run/tuneFile';
+import { recipeAdvice } from '../../shared/advice/recipeAdvice';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { parseRecipe } from '../../shared/recipeFile';
@@ -18,6 +20,7 @@ import { runRangeTest } from '../tune/rangeTest';
 import { runTune } from '../tune/runTune';
 import { writeTunedRecipe } from '../tune/tunedFile';
 import { useRuntime } from '../useRuntime';
+import { describeAdvice } from './adviceText';
 import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
 import { flag, list, optional, required, withDefault } from './options';
@@ -102,6 +105,8 @@ async function startTune(
   const examples = await withQuietProgress(context, 'reading data', (report) =>
     countExamples(recipe, file, report),
   );
+  for (const advice of recipeAdvice(recipe, { rows: examples, runs: await triedBeside(file) }))
+    context.note(`advice: ${describeAdvice(advice)}`);
   const started = performance.now();
   const isTested =
     on === null && !options['no-range-test'] && !given.some(({ key }) => key === RATE_KEY);

@@ -1,8 +1,10 @@
+import type { RecipeAdvice } from '../../shared/advice/recipeAdvice';
+import { valueText } from '../../shared/sweep/valueText';
 import type { BaseFacts } from '../setup/costs';
 import type { Figures, RankSettings } from '../../shared/pages/configure/protocol';
 import type { TrainingMethod } from '../../shared/recipe';
 import { formatBytes } from '../text/format';
-import { usualRank } from '../setup/usualRank';
+import { usualRank } from '../../shared/usualRank';
 import { formatNumber, t } from '../text/l10n';
 
 /** The action of a button beside an advice. */
@@ -41,6 +43,8 @@ export interface AdviceFacts {
   /** The number of examples in the dataset; null when unknown. */
   readonly rows: number | null;
   readonly used: UsedRank | null;
+  /** What is said of the learning rate. */
+  readonly rates: readonly RecipeAdvice[];
 }
 
 /** From this rank on, α / r is so small that rsLoRA learns better (Kalajdzievski 2023). */
@@ -55,9 +59,10 @@ export function adviceFor(facts: AdviceFacts): Advice[] {
           'The recipe uses full fine-tuning (training.method is "full"), at the cost shown under “Full fine-tuning”. Rank and targets only apply when it is "lora".',
         ),
       ),
+      ...ratesOf(facts),
     ];
   if (facts.chosen.length === 0) return [plain(t('No modules are adapted. Select at least one.'))];
-  return [...limits(facts), ...afterRun(facts), ...beforeRun(facts)];
+  return [...limits(facts), ...afterRun(facts), ...beforeRun(facts), ...ratesOf(facts)];
 }
 
 const plain = (text: string): Advice => ({ text, button: null });
@@ -162,4 +167,39 @@ function beforeRun({ rows, base, settings, chosen, used, figures }: AdviceFacts)
         ]
       : []),
   ];
+}
+
+const ratesOf = ({ rates }: AdviceFacts): Advice[] =>
+  rates.flatMap((advice) => {
+    const text = textOfRate(advice);
+    return text === null ? [] : [plain(text)];
+  });
+
+/** Null: it is about something else. */
+function textOfRate(advice: RecipeAdvice): string | null {
+  switch (advice.kind) {
+    case 'low rate':
+      return t(
+        'learning_rate {0} is one for full fine-tuning. The best rates of LoRA are about ten times as high: try {1}.',
+        valueText(advice.rate),
+        valueText(advice.suggested),
+      );
+    case 'high rate':
+      return t(
+        'learning_rate {0} is one for LoRA. Full fine-tuning takes about a tenth: try {1}.',
+        valueText(advice.rate),
+        valueText(advice.suggested),
+      );
+    case 'own runs':
+      return t(
+        'Your best run on this base had learning_rate {0} at r = {1}, of {2} rates that you tried ({3}).',
+        valueText(advice.rate),
+        advice.r,
+        advice.rates,
+        advice.isOtherData ? t('on other data') : t('on the same data'),
+      );
+    case 'attention only':
+    case 'rank':
+      return null;
+  }
 }

@@ -1,3 +1,4 @@
+import { recipeAdvice, type TriedRun } from '../../shared/advice/recipeAdvice';
 import { rowsOf } from '../setup/rowCount';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -33,6 +34,8 @@ export interface ConfigureParts {
   readonly newestAdapter: (recipe: string) => string | null;
   /** How much of its rank an adapter uses; null where nothing may be read. */
   readonly usedRank: (adapter: string) => Promise<UsedRank | null>;
+  /** The runs of the workspace that have ended with a score. */
+  readonly triedRuns: () => Promise<readonly TriedRun[]>;
   /** Calls a listener whenever runs have changed, until the result is disposed. */
   readonly onDidChangeRuns: (listener: () => void) => { dispose(): unknown };
   /** Whether the user has opened the page of a recipe in this session: VS Code restores pages. */
@@ -60,6 +63,7 @@ export class ConfigureSession implements vscode.Disposable {
   private rows: { readonly dataset: string; readonly rows: number | null } | undefined;
   private facts: { readonly key: string; readonly facts: DatasetFacts | null } | undefined;
   private used: UsedRank | null = null;
+  private tried: readonly TriedRun[] = [];
   /** The adapter whose rank was asked for. */
   private inspected: string | null = null;
   private read: Read | undefined;
@@ -89,6 +93,7 @@ export class ConfigureSession implements vscode.Disposable {
   /** Sends everything to a page that was just loaded. */
   async start(): Promise<void> {
     this.applied = 0;
+    this.tried = await this.parts.triedRuns();
     await this.show();
     await this.adviseAfterRun();
   }
@@ -259,6 +264,7 @@ export class ConfigureSession implements vscode.Disposable {
       figures,
       rows: this.rows?.rows ?? null,
       used: this.used,
+      rates: recipeAdvice(recipe, { rows: null, runs: this.tried }),
     });
     return this.advice.map(({ text, button }, act) => ({
       text,

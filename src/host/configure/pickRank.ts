@@ -12,7 +12,7 @@ import { readDatasetFacts } from '../setup/datasetFacts';
 import { batchOf } from '../setup/forecast';
 import { runSteps } from '../setup/steps';
 import type { TrainState } from '../setup/trainState';
-import { usualRank } from '../setup/usualRank';
+import { usualRank } from '../../shared/usualRank';
 import { editRecipe } from './editRecipe';
 import { withChoice } from './recipeEdits';
 

@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { triedRuns } from '../../formats/run/triedRuns';
 import { COMMANDS } from '../commands/commandTable';
 import { adapterLabel } from '../adapters/adapterNames';
 import type { Jobs } from '../jobs/jobs';
@@ -22,6 +23,7 @@ export function registerConfigure(services: Services): vscode.Disposable {
       store.runs.find((run) => run.recipePath === recipe && run.adapter !== null && !isActive(run))
         ?.adapter ?? null,
     usedRank: (adapter) => readUsedRank(jobs, store, adapter),
+    triedRuns: () => triedRuns(store.runs.map(({ dir }) => dir)),
     onDidChangeRuns: store.onDidChange,
     wasOpened: (recipe) => opened.has(recipe),
     datasetFacts: (recipe) => readDatasetFacts(jobs, recipe),

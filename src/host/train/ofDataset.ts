@@ -1,7 +1,7 @@
 import { methodOfKeys } from '../../shared/objective';
 import { BATCHES, PREFERENCE_BATCH } from '../setup/costs';
 import type { ChosenDataset, TrainState } from '../setup/trainState';
-import { usualRank } from '../setup/usualRank';
+import { usualRank } from '../../shared/usualRank';
 
 /** The state with a dataset. The rank follows it unless the user has chosen another. */
 export function ofDataset(state: TrainState, dataset: ChosenDataset): TrainState {

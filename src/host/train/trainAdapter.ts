@@ -12,7 +12,7 @@ import { askDataset, type GivenDataset } from './datasetStep';
 import { askFile, recipeFolder } from './fileStep';
 import { runSteps, type Outcome } from '../setup/steps';
 import type { TrainState } from '../setup/trainState';
-import { usualRank } from '../setup/usualRank';
+import { usualRank } from '../../shared/usualRank';
 import { writeRecipe } from '../setup/writeRecipe';
 import { price, recipeTextOf } from './answers';
 import { askRuntime } from './runtimeStep';

@@ -28,6 +28,7 @@ function facts({
     figures: figuresOf(base, recipe, { settings, chosen }, there),
     rows: 5_000,
     used: null,
+    rates: [],
     ...rest,
   };
 }
@@ -127,5 +128,27 @@ describe('the figures of a choice', () => {
   it('keep the scaling factor at another rank', () => {
     expect(withRank(plain, 4)).toMatchObject({ r: 4, lora_alpha: 8 });
     expect(withRank({ ...plain, use_rslora: true }, 2)).toMatchObject({ r: 2, lora_alpha: 8 });
+  });
+
+  it('says what is known of the learning rate, also for full fine-tuning', () => {
+    const own = { runs: 5, rates: 3, rate: 1e-3, r: 16, metric: 'loss', score: 0.4 } as const;
+    expect(
+      texts(
+        facts({
+          rates: [
+            { kind: 'low rate', rate: 1e-5, suggested: 1e-4 },
+            { kind: 'own runs', ...own, isOtherData: true },
+            { kind: 'attention only' },
+          ],
+        }),
+      ),
+    ).toBe(
+      'learning_rate 1e-5 is one for full fine-tuning. The best rates of LoRA are about ten times as high: try 1e-4.\n' +
+        'Your best run on this base had learning_rate 1e-3 at r = 16, of 3 rates that you tried (on other data).',
+    );
+    const rates = [{ kind: 'high rate', rate: 2e-4, suggested: 2e-5 }] as const;
+    expect(texts(facts({ method: 'full', rates }))).toContain(
+      'Full fine-tuning takes about a tenth',
+    );
   });
 });

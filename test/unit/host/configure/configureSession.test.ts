@@ -51,6 +51,7 @@ async function shown(base: string, wasOpened = false): Promise<ConfigureHostMess
       onDidChangeRuns: () => ({ dispose: () => undefined }),
       datasetFacts: () => Promise.resolve(null),
       resize: () => Promise.resolve(),
+      triedRuns: () => Promise.resolve([]),
       wasOpened: () => wasOpened,
     },
     (message) => messages.push(message),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { usualRank } from '../../../../src/host/setup/usualRank';
+import { usualRank } from '../../../src/shared/usualRank';
 
 describe('the rank to start with', () => {
   it('grows with the number of examples, and is 8 where that is unknown', () => {
