@@ -84,7 +84,7 @@ const judgedRow = (index, i) => ({
     check: { kind: 'judge', criteria: 'Short and friendly.' },
   },
   cells: [
-    cell(`A rebase is an operation of git, number ${i}.`, {}),
+    cell(`A rebase is an operation of git, number ${i}.`, { judge: 0.5 }),
     cell('A rebase moves your commits on top of others.', { judge: [1, 0.5, 1, 0][i % 4] }),
     cell('Rebase: see the manual.', { judge: 0 }),
   ],
@@ -100,10 +100,7 @@ export function exampleEvaluation(gitRows = 24) {
 
 const outcomes = (rows, metric, column) => {
   const pairs = rows
-    .map(({ cells }) => [
-      metric === 'judge' ? 0.5 : cells[0].scores[metric],
-      cells[column].scores[metric],
-    ])
+    .map(({ cells }) => [cells[0].scores[metric], cells[column].scores[metric]])
     .filter(([first, other]) => first !== undefined && other !== undefined);
   const count = (fits) => pairs.filter(([first, other]) => fits(other - first)).length;
   const difference = pairs.reduce((all, [first, other]) => all + other - first, 0) / pairs.length;

@@ -162,6 +162,17 @@ test('opens a row with the keyboard, beside what is expected, and closes it', as
   await shown.close();
 });
 
+test('says what a judge prefers, instead of a score', async () => {
+  const shown = await open();
+  const { page } = shown;
+  await page.locator('#suite').selectOption('style');
+  const answers = page.locator('#row-1 .answer');
+  await eventually(async () => assert.match(await answers.nth(1).innerText(), /^as good/));
+  assert.match(await answers.nth(2).innerText(), /^worse/);
+  assert.match(await answers.nth(0).innerText(), /^\s*A rebase is/);
+  await shown.close();
+});
+
 test('draws the visible rows of ten thousand', async () => {
   const shown = await open({}, exampleEvaluation(10_000));
   const { page } = shown;

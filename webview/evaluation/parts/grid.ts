@@ -90,7 +90,9 @@ function rowView(
     ${row.cells.map(
       (cell) =>
         html`<span role="gridcell" class="answer">
-          <span class="line">${markView(page, cell)} ${outcomeView(page, cell)}</span>
+          <span class="line"
+            >${markView(page, cell)} ${outcomeView(page, cell.outcome, cell.metric)}</span
+          >
           <small class="line" dir="auto">${cell.text}</small>
         </span>`,
     )}

@@ -21,25 +21,29 @@ export function markView(page: EvaluationPage, { metric, score, isError }: Marke
   const marked = (kind: string, name: string, text: string) =>
     html`<span class="mark ${kind}">${icon(name)}${text}</span>`;
   if (isError) return marked('bad', 'warning', t('mark.error'));
+  // a judge says no more than the outcome does
+  if (metric === 'judge') return html``;
   if (score === null) return html`<span class="mark">${t('none')}</span>`;
-  if (metric !== 'judge' && EVALUATION_METRICS[metric].max === 1) {
+  if (EVALUATION_METRICS[metric].max === 1) {
     if (score === 1) return marked('good', 'pass', t('mark.right'));
     if (score === 0) return marked('bad', 'circle-slash', t('mark.wrong'));
   }
   return html`<span class="mark">${scoreText(page, metric, score)}</span>`;
 }
 
-const ICONS: Readonly<Record<Exclude<Outcome, 'tie'>, string>> = {
+const ICONS: Readonly<Record<Outcome, string>> = {
   win: 'arrow-up',
   loss: 'arrow-down',
+  tie: 'dash',
 };
 
-/** What an answer is beside that of the first model; ties are not marked. */
+/** What an answer is beside that of the first model; only ties of a judge are worth a mark. */
 export const outcomeView = (
   { t }: EvaluationPage,
-  { outcome }: { readonly outcome: Outcome | null },
+  outcome: Outcome | null,
+  metric: EvaluationMetricId | undefined,
 ) =>
-  outcome === null || outcome === 'tie'
+  outcome === null || (outcome === 'tie' && metric !== 'judge')
     ? nothing
     : html`<span class="outcome ${outcome}"
         >${icon(ICONS[outcome])}${t(`outcome.${outcome}`)}</span

@@ -85,7 +85,7 @@ function answerCard(
           ? markView(page, { metric: first.metric, score: first.value, isError: error !== null })
           : nothing
       }
-      ${outcomeView(page, answer)}
+      ${outcomeView(page, answer.outcome, first?.metric)}
       ${scores
         .slice(1)
         .map(
