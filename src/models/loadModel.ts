@@ -7,6 +7,7 @@ import type { RerankerSettings } from '../shared/rerankerSettings';
 import { LoraError, type Problem } from '../shared/errors';
 import { AdaptedModel } from './adaptedModel';
 import { Adapters } from './adapters';
+import { loadScoreBiases } from './attention/loadDistances';
 import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import { PatchEmbedding } from './embeddings/patchEmbedding';
 import { TokenEmbedding } from './embeddings/tokenEmbedding';
@@ -102,7 +103,7 @@ async function loadParts(
     await ops.yieldPoint();
   }
   const norm = await loader.normOrNull(spec.final_norm);
-  const body = { embedding, layers, norm, scoreBiases: await loader.scoreBiases(spec) };
+  const body = { embedding, layers, norm, scoreBiases: await loadScoreBiases(loader, spec) };
   const transformer = new Transformer(ops, spec, body, recomputed_layers);
   const head = await loadHead(loader, transformer, tokens, options);
   onProgress?.(1);

@@ -1,20 +1,19 @@
-import { scoreBiases, tensorsOf } from '../formats/architecture/modules';
+import { tensorsOf } from '../formats/architecture/modules';
 import type {
   AttentionSpec,
   LayerSpec,
   LinearSpec,
   MlpSpec,
   NormSpec,
-  Spec,
   TableSpec,
 } from '../formats/architecture/spec';
 import type { BaseModel } from '../formats/baseModel';
 import { LoraError } from '../shared/errors';
 import type { ModelContext } from './adapters';
 import { ropeKey, windowKey } from './attention/passContext';
+import { loadDistances } from './attention/loadDistances';
 import { QkNorm } from './attention/qkNorm';
 import { interleavedRows } from './attention/rope';
-import { ScoreBias } from './attention/scoreBias';
 import type { LayerWeights } from './layers/layer';
 import type { Linear } from './layers/linear';
 import { LoraBlock, type ProductSlot } from './layers/loraBlock';
@@ -22,19 +21,13 @@ import type { MlpWeights } from './layers/mlpBranch';
 import type { Norm } from './layers/norm';
 import { elementCount, type Tensor } from './ops/ops';
 import { Placements, type MatrixPart } from './placements';
+import { allRows, gateAndUpRows, queryKeyValueRows, slotsOf, type LinearRows } from './productRows';
 import { FullOptimizer } from './training/fullOptimizer';
 import { QuantizedMatrix } from './quantizedMatrix';
 import { TrainedRows } from './training/trainedRows';
 import { TrainedTokens } from './training/trainedTokens';
 import { DenseWeight, type WeightTensor } from './weightTensor';
 import { countOf } from '../shared/values';
-
-/** A linear layer within a product, or some of its rows. */
-export interface LinearRows {
-  readonly spec: LinearSpec;
-  /** The layer's row for each row of the product; null: all of them, in their order. */
-  readonly order: Int32Array | null;
-}
 
 /** A weight that a product uses instead of its layers' own: a loaded one, or a tensor's name. */
 type SharedWeight = { readonly weight: WeightTensor } | { readonly name: string };
@@ -57,6 +50,7 @@ export class WeightLoader {
   private readonly owned: { dispose(): void }[] = [];
   private readonly storesBF16: boolean;
   private readonly keepsBlocks: boolean;
+  private readonly shared = new Map<string, Promise<Tensor>>();
   /** Null if the base is frozen. */
   readonly fullOptimizer: FullOptimizer | null;
 
@@ -104,6 +98,7 @@ export class WeightLoader {
         norm_out: await this.normOrNull(norms.attention_out),
         qkv: await this.linear(queryKeyValueRows(attention)),
         qk_norm: await this.qkNorm(attention),
+        distances: await loadDistances(this, attention),
         o: await this.linear([allRows(attention.o)]),
         softcap: attention.softcap,
         windowKey: windowKey(attention),
@@ -206,20 +201,8 @@ export class WeightLoader {
     return this.matrix([part], [rows, width], trained);
   }
 
-  /** @throws LoraError('base') where they were to train. */
-  async scoreBiases(spec: Spec): Promise<ReadonlyMap<string, ScoreBias>> {
-    const loaded = new Map<string, ScoreBias>();
-    for (const own of scoreBiases(spec)) {
-      const name = `${own.path}.weight`;
-      this.refuseTraining(name);
-      const { tensor } = await this.parameter(name);
-      const numbers = await this.context.ops.download(tensor);
-      loaded.set(own.path, new ScoreBias(this.context.ops, own, numbers.slice()));
-    }
-    return loaded;
-  }
-
-  private refuseTraining(name: string): void {
+  /** @throws LoraError('base') where the tensor, whose gradient is not computed, was to train. */
+  refuseTraining(name: string): void {
     const { adapters } = this.context;
     if (!this.fullOptimizer && adapters.trainedParameter(name) === null) return;
     throw new LoraError(
@@ -230,6 +213,13 @@ export class WeightLoader {
         fix: 'Train with LoRA, and leave it out of modules_to_save.',
       },
     );
+  }
+
+  /** What `make` loads for all layers that share it, once. */
+  once(name: string, make: () => Promise<Tensor>): Promise<Tensor> {
+    const made = this.shared.get(name) ?? make();
+    this.shared.set(name, made);
+    return made;
   }
 
   /** A parameter that belongs to no layer, by its name. */
@@ -368,54 +358,4 @@ export class WeightLoader {
     this.placements.register(names, weight);
     return weight;
   }
-}
-
-const allRows = (spec: LinearSpec): LinearRows => ({ spec, order: null });
-
-/** Where the layers' rows are in their product. */
-function slotsOf(parts: readonly LinearRows[]): ProductSlot[] {
-  let next = 0;
-  return parts.map(({ spec, order }) => {
-    const row = next;
-    next += order?.length ?? spec.out_features;
-    return { path: spec.path, row, rows: next - row, order };
-  });
-}
-
-function gateAndUpRows(spec: MlpSpec): [gate: LinearRows | null, up: LinearRows] {
-  switch (spec.kind) {
-    case 'plain':
-      return [null, allRows(spec.up)];
-    case 'gated':
-      return [allRows(spec.gate), allRows(spec.up)];
-    case 'gated_fused': {
-      const half = spec.gate_up.out_features / 2;
-      const halfAt = (start: number): LinearRows => ({
-        spec: spec.gate_up,
-        order: Int32Array.from({ length: half }, (_, i) => start + i),
-      });
-      return [halfAt(0), halfAt(half)];
-    }
-  }
-}
-
-/** q, k and v as one product; the two rows of each rotary pair of q and k become neighbours. */
-function queryKeyValueRows(attention: AttentionSpec): LinearRows[] {
-  const { qkv, layout, num_heads, num_kv_heads, head_dim, rope } = attention;
-  const queries = num_heads * head_dim;
-  const keys = num_kv_heads * head_dim;
-  const halves = rope?.pairs === 'neighbours' ? 0 : (rope?.rotary_dim ?? 0);
-  const interleaved = (rows: number) => interleavedRows(rows, head_dim, halves);
-  const values = Int32Array.from({ length: keys }, (_, i) => i);
-  const orders = [interleaved(queries), interleaved(keys), values];
-  if (layout === 'separate') {
-    return qkv.map((spec, i) => ({ spec, order: i < 2 && halves > 0 ? orders[i]! : null }));
-  }
-  const offsets = [0, queries, queries + keys];
-  const stackedRow = (part: number, row: number) => offsets[part]! + row;
-  const perHeadRow = (part: number, row: number) =>
-    (Math.floor(row / head_dim) * 3 + part) * head_dim + (row % head_dim);
-  const storedRow = layout === 'stacked' ? stackedRow : perHeadRow;
-  const order = orders.flatMap((rows, part) => Array.from(rows, (row) => storedRow(part, row)));
-  return [{ spec: qkv[0]!, order: Int32Array.from(order) }];
 }

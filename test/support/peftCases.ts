@@ -50,6 +50,7 @@ export const PEFT_CASES = [
   'electra/seq-cls',
   'albert/seq-cls',
   'albert/all-linear',
+  'deberta-v2/seq-cls',
   'modernbert/seq-cls',
   'modernbert/all-linear',
 ];

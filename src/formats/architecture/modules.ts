@@ -19,7 +19,9 @@ type Wanted = Pick<TensorInfo, 'name' | 'shape'>;
 
 /** The linear layers of a layer, in the model's order. */
 export function linearsOf({ attention, mlp }: LayerSpec): LinearSpec[] {
-  return [...attention.qkv, attention.o, ...mlpInputs(mlp), mlp.down];
+  const { key = null, query = null } = attention.distances ?? {};
+  const ofDistances = [key, query].filter((own) => own !== null);
+  return [...attention.qkv, ...ofDistances, attention.o, ...mlpInputs(mlp), mlp.down];
 }
 
 function mlpInputs(mlp: MlpSpec): LinearSpec[] {
@@ -78,6 +80,17 @@ export function scoreBiases({ layers }: Spec): ScoreBiasSpec[] {
   return [...new Map(all.map((own) => [own.path, own])).values()];
 }
 
+/** All layers have one table. */
+function distanceTensors({ layers, hidden_size }: Spec): Wanted[] {
+  const { distances } = layers[0]!.attention;
+  if (!distances) return [];
+  const { table, norm } = distances;
+  return [
+    { name: `${table.path}.weight`, shape: [table.rows, hidden_size] },
+    ...(norm ? normTensors(norm) : []),
+  ];
+}
+
 /** The layers with weights of their own: ALBERT has one for several places. */
 const distinct = (layers: readonly LayerSpec[]): LayerSpec[] => [...new Set(layers)];
 
@@ -122,6 +135,7 @@ export function tensorsOf(spec: Spec): { readonly body: Wanted[]; readonly head:
       name: `${path}.weight`,
       shape: [rows, heads],
     })),
+    ...distanceTensors(spec),
     ...(final_norm ? normTensors(final_norm) : []),
   ];
   if (head.kind !== 'lm') return { body, head: headTensors(head) };

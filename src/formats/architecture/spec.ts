@@ -142,6 +142,26 @@ export interface AttentionSpec {
   readonly softcap: number | null;
   /** Learned biases of the scores. Not given: none. */
   readonly score_bias?: ScoreBiasSpec;
+  /** Scores by the distance of query and key (DeBERTa). Not given: none. */
+  readonly distances?: DistanceSpec;
+}
+
+/** Vectors of distances that take part in attention as keys and as queries (He et al. 2021). */
+export interface DistanceSpec {
+  /** A vector for each bucket of distances, of all layers. */
+  readonly table: TableSpec;
+  readonly norm: NormSpec | null;
+  /** Half of the table's rows. */
+  readonly span: number;
+  /** Distances beyond half of so many share a row by their logarithm; 0: each has its own. */
+  readonly buckets: number;
+  readonly max_distance: number;
+  /** Whether queries see distances as keys, and keys see them as queries. */
+  readonly c2p: boolean;
+  readonly p2c: boolean;
+  /** Null: the projections of keys and queries. */
+  readonly key: LinearSpec | null;
+  readonly query: LinearSpec | null;
 }
 
 /**

@@ -11,6 +11,7 @@ import {
 } from '../ops/ops';
 import type { AttentionShape } from './headLayout';
 import type { RowBlock } from './rowBlocks';
+import { addDistanceScores, distanceScoresBackward, type Distances } from './distances';
 import { addScoreBias } from './scoreBias';
 
 /**
@@ -29,6 +30,8 @@ export interface AttentionPass {
   readonly rowBlocks: readonly RowBlock[];
   /** Scores become softcap · tanh(score / softcap); null: they stay as they are. */
   readonly softcap: number | null;
+  /** Vectors of distances that take part in the scores. Not given: none. */
+  readonly distances?: Distances | undefined;
 }
 
 /**
@@ -119,9 +122,13 @@ export function attend(
 }
 
 /** One new token per sequence by the fused kernel; null if the kernel cannot compute it. */
-function attendOneToken({ ops, rowBlocks, softcap }: AttentionPass, heads: Heads): Tensor | null {
+function attendOneToken(
+  { ops, rowBlocks, softcap, distances }: AttentionPass,
+  heads: Heads,
+): Tensor | null {
   const [block] = rowBlocks;
-  if (!ops.fused || !block || block.mask || block.bias || softcap !== null) return null;
+  if (!ops.fused || !block || block.mask || block.bias || distances || softcap !== null)
+    return null;
   if (block.from === 0 && block.to === heads.k.shape[1])
     return ops.fused.attendOne(heads.q, heads.k, heads.v);
   const k = sliceRange(ops, heads.k, 1, block);
@@ -138,7 +145,7 @@ export function attendBackward(
   heads: Heads,
   { o, probabilities }: AttentionOutput,
   dO: Tensor,
-): Heads {
+): { readonly dHeads: Heads; readonly dDistances: Distances } {
   const { ops, shape, rowBlocks } = pass;
   const rows = ops.cast(dO, heads.v.dtype as Precision);
   const dHeads = thenFree(ops, headsFromRows(ops, rows, shape, shape.head_dim), rows);
@@ -147,15 +154,22 @@ export function attendBackward(
     blockBackward(pass, block, { heads, dHeads, D }, probabilities?.[i] ?? null),
   );
   ops.free(dHeads, D);
+  const total = (of: 'key' | 'query'): Tensor | null => {
+    const terms = parts.flatMap(({ distances }) => distances?.[of] ?? []);
+    return terms.length > 0 ? sumAndFree(ops, terms) : null;
+  };
   const dQs = parts.map((part) => part.q);
   const dKs = parts.map((part) => part.k);
   const dVs = parts.map((part) => part.v);
-  return {
+  const gradients = {
     q: concatAndFree(ops, dQs, 2),
     k: sumOfKeyGradients(pass, dKs),
     v: sumOfKeyGradients(pass, dVs),
   };
+  return { dHeads: gradients, dDistances: { key: total('key'), query: total('query') } };
 }
+
+type BlockGradient = Heads & { readonly distances: Distances | null };
 
 /** The gradients of one block's queries, and of its keys and values. */
 function blockBackward(
@@ -163,7 +177,7 @@ function blockBackward(
   block: RowBlock,
   { heads, dHeads, D }: { readonly heads: Heads; readonly dHeads: Tensor; readonly D: Tensor },
   kept: Tensor | null,
-): Heads {
+): BlockGradient {
   const { ops, shape, softcap } = pass;
   const { q, k, v } = headsOfBlock(pass, heads, block);
   const dtype = q.dtype as Precision;
@@ -182,9 +196,20 @@ function blockBackward(
     : dCapped;
   const dS = castAndFree(ops, dScores, dtype);
   if (p !== kept) ops.free(p);
-  const dK = thenFree(ops, ops.batchMatMul(dS, q, true), q);
-  const dQ = thenFree(ops, ops.batchMatMul(dS, k), dS, k);
-  return { q: toQueryShape(pass, dQ, block), k: dK, v: dV };
+  const dK = ops.batchMatMul(dS, q, true);
+  const dQ = ops.batchMatMul(dS, k);
+  const extra =
+    pass.distances &&
+    distanceScoresBackward(ops, pass.distances, { q, k, block, batch: shape.batch }, dS);
+  ops.free(dS, q, k);
+  const sum = (d: Tensor, more: Tensor | null | undefined) =>
+    more ? castAndFree(ops, sumAndFree(ops, [d, more]), dtype) : d;
+  return {
+    q: toQueryShape(pass, sum(dQ, extra?.dq), block),
+    k: sum(dK, extra?.dk),
+    v: dV,
+    distances: extra?.d ?? null,
+  };
 }
 
 /** p · (dP - d) */
@@ -203,7 +228,7 @@ function attentionProbabilities(
 ): { readonly p: Tensor; readonly softcapSlope: Tensor | null } {
   const { ops, softcap } = pass;
   const products = ops.batchMatMul(q, k, false, true);
-  const scores = block.bias ? addScoreBias(ops, products, block.bias, pass.shape.batch) : products;
+  const scores = scoresOf(pass, block, products, { q, k });
   if (softcap === null) return { p: maskedSoftmax(pass, scores, block), softcapSlope: null };
   if (!wantsSlope) {
     const capped = applySoftcap(ops, scores, softcap);
@@ -211,6 +236,17 @@ function attentionProbabilities(
   }
   const { y: capped, slope } = applySoftcapWithSlope(ops, scores, softcap);
   return { p: maskedSoftmax(pass, capped, block), softcapSlope: slope };
+}
+
+/** Products of queries and keys, which are freed, with what else is added before the softcap. */
+function scoresOf(
+  { ops, shape: { batch }, distances }: AttentionPass,
+  block: RowBlock,
+  products: Tensor,
+  { q, k }: Pick<Heads, 'q' | 'k'>,
+): Tensor {
+  const biased = block.bias ? addScoreBias(ops, products, block.bias, batch) : products;
+  return distances ? addDistanceScores(ops, biased, distances, { q, k, block, batch }) : biased;
 }
 
 /** softmax(scores + mask). Frees the scores [batch · kv_heads, group · rows, keys]. */

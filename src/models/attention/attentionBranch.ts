@@ -43,6 +43,13 @@ import {
   type AttentionPass,
   type RotaryTable,
 } from './attention';
+import {
+  distancesBackward,
+  distancesTensors,
+  projectDistances,
+  type DistancesSaved,
+  type DistanceWeights,
+} from './distances';
 import type { AttentionShape } from './headLayout';
 import type { PassContext, SelectedRows } from './passContext';
 import { qkNormBackward, qkNormForward, type QkNorm } from './qkNorm';
@@ -54,6 +61,7 @@ export interface AttentionWeights extends BranchOutput {
   /** q, k and v as one product; the two numbers of a rotary pair of q and k are neighbours. */
   readonly qkv: Linear;
   readonly qk_norm: QkNorm | null;
+  readonly distances: DistanceWeights | null;
   readonly o: Linear;
   readonly softcap: number | null;
   /** Key of `PassContext.rowBlocks`. */
@@ -73,6 +81,7 @@ export interface AttentionSaved {
   /** The product before the norms of q and k, if there are any. */
   readonly raw: Tensor | null; // [n, (heads + 2 kv_heads) · head_dim]
   readonly heads: Heads;
+  readonly distances: DistancesSaved | null;
   readonly o: Tensor; // [n, heads · head_dim]
   readonly probabilities: readonly Tensor[] | null;
   readonly out: LinearSaved;
@@ -93,16 +102,24 @@ export const isAttentionTrained = (w: AttentionWeights): boolean =>
   isLinearTrained(w.o) || isNormTrained(w.norm_out) || areHeadsTrained(w);
 
 /** Whether something below the heads trains: their projections or the norms before these. */
-const areHeadsTrained = ({ qkv, norm_in, qk_norm }: AttentionWeights): boolean =>
-  isLinearTrained(qkv) || isNormTrained(norm_in) || (qk_norm?.trains ?? false);
+const areHeadsTrained = ({ qkv, norm_in, qk_norm, distances }: AttentionWeights): boolean =>
+  isLinearTrained(qkv) ||
+  isNormTrained(norm_in) ||
+  (qk_norm?.trains ?? false) ||
+  [distances?.key, distances?.query].some((own) => own && isLinearTrained(own));
 
-function attentionPass(pass: PassContext, w: AttentionWeights): AttentionPass {
+function attentionPass(
+  pass: PassContext,
+  w: AttentionWeights,
+  distances: DistancesSaved | null = null,
+): AttentionPass {
   return {
     ops: pass.ops,
     shape: pass.shape,
     rope: pass.ropeTables.get(w.ropeKey)!,
     rowBlocks: pass.rowBlocks.get(w.windowKey)!,
     softcap: w.softcap,
+    ...(distances && { distances }),
   };
 }
 
@@ -154,12 +171,14 @@ export function attentionForward(
   const { ops } = pass;
   const attention = attentionPass(pass, w);
   const projected = projectHeads(attention, pass, w, x);
-  const output = attend(attention, projected.heads, keep && pass.keepProbabilities);
+  const distances = w.distances && projectDistances(pass, w.distances, w.qkv, pass.shape);
+  const withDistances = { ...attention, ...(distances && { distances }) };
+  const output = attend(withDistances, projected.heads, keep && pass.keepProbabilities);
   const oRows = rows ? ops.gather(output.o, rows.indices) : output.o;
   const xRows = rows ? ops.gather(x, rows.indices) : x;
   const { y, out, branch } = projectOutput(pass, w, oRows, xRows);
   if (rows) ops.free(oRows, xRows);
-  return { y, saved: { x, rows, ...projected, ...output, out, branch } };
+  return { y, saved: { x, rows, ...projected, distances, ...output, out, branch } };
 }
 
 /** Keys and values of the tokens so far, of one sequence. */
@@ -246,7 +265,9 @@ function projectionTensors({
 export function freeAttention(ops: Ops, saved: AttentionSaved, includeKeys = true): void {
   const { heads, o, probabilities } = saved;
   const keys = includeKeys ? [heads.k, heads.v] : [];
-  ops.free(heads.q, ...keys, o, ...(probabilities ?? []), ...projectionTensors(saved));
+  const ofDistances = saved.distances ? distancesTensors(saved.distances) : [];
+  ops.free(heads.q, ...keys, o, ...(probabilities ?? []), ...ofDistances);
+  ops.free(...projectionTensors(saved));
 }
 
 /**
@@ -263,8 +284,13 @@ export async function attentionBackward(
   const wantsHeads = gradient.wantsInput || areHeadsTrained(w);
   const dO = await outputBackward(pass, w, saved, { dy: gradient.dy, wantsInput: wantsHeads });
   if (!dO) return null;
-  const attention = attentionPass(pass, w);
-  const dHeads = attendBackward(attention, saved.heads, saved, dO);
+  const attention = attentionPass(pass, w, saved.distances);
+  const { dHeads, dDistances } = attendBackward(attention, saved.heads, saved, dO);
+  if (w.distances && saved.distances) {
+    const { shape } = pass;
+    const of = { qkv: w.qkv, shape, saved: saved.distances };
+    await distancesBackward(pass, w.distances, of, dDistances);
+  }
   const dtype = needsInput(w.qkv) || w.qk_norm ? 'f32' : weightPrecision(w.qkv);
   const dProduct = thenFree(ops, fromHeads(attention, dHeads, dtype), dO);
   return projectionBackward(pass, w, saved, { ...gradient, dProduct });

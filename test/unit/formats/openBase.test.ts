@@ -74,6 +74,7 @@ describe('a base model folder', () => {
     'glm4',
     'exaone4',
     'modernbert',
+    'deberta-v2',
     'gemma3-vlm',
     'qwen3-vl',
   ])('is opened with both config layouts: %s', async (family) => {

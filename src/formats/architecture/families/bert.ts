@@ -7,7 +7,12 @@ import type { HeadSpec, LayerSpec, Spec, TokenEmbeddingSpec } from '../spec';
 export interface EncoderVariant {
   /** Path of the body within a model with a head: `bert.`. */
   readonly prefix: string;
-  readonly head: (options: SpecOptions, body: string, hidden_size: number) => HeadSpec;
+  readonly head: (
+    options: SpecOptions,
+    body: string,
+    hidden_size: number,
+    reader: ConfigReader,
+  ) => HeadSpec;
   readonly embedding: (reader: ConfigReader, prefix: string, sizes: Sizes) => TokenEmbeddingSpec;
   readonly layers: (reader: ConfigReader, prefix: string, sizes: Sizes) => LayerSpec[];
 }
@@ -29,7 +34,7 @@ function specOf(reader: ConfigReader, options: SpecOptions, variant: EncoderVari
     embedding: variant.embedding(reader, prefix, sizes),
     layers,
     final_norm: null,
-    head: variant.head(options, prefix, hidden_size),
+    head: variant.head(options, prefix, hidden_size, reader),
   };
 }
 
@@ -93,6 +98,7 @@ export function bertEmbedding(
       'position_embedding_type',
       `must be "absolute", not ${JSON.stringify(position_embedding_type)}`,
     );
+  const types = reader.whole('type_vocab_size', 2);
   return {
     kind: 'tokens',
     tokens: { path: `${prefix}embeddings.word_embeddings`, rows: vocab_size },
@@ -102,10 +108,7 @@ export function bertEmbedding(
       rows: reader.count('max_position_embeddings', 512),
       ...(padding === undefined ? { offset: 0 } : { offset: padding + 1, skips: padding }),
     },
-    types: {
-      path: `${prefix}embeddings.token_type_embeddings`,
-      rows: reader.count('type_vocab_size', 2),
-    },
+    types: types > 0 ? { path: `${prefix}embeddings.token_type_embeddings`, rows: types } : null,
     norm: layerNorm(
       `${prefix}embeddings.LayerNorm`,
       width,

@@ -2,6 +2,7 @@ import type { Family } from '../family';
 import type { Spec } from '../spec';
 import { bertFamilies } from './bert';
 import { bertRelatives } from './bertRelatives';
+import { debertaFamilies } from './deberta';
 import { gemmaFamilies } from './gemma';
 import { gpt2Families } from './gpt2';
 import { gptNeoxFamilies } from './gptNeox';
@@ -21,6 +22,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ...gptNeoxFamilies,
   ...bertFamilies,
   ...bertRelatives,
+  ...debertaFamilies,
   ...modernbertFamilies,
   ...vitFamilies,
 };

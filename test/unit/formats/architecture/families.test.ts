@@ -100,6 +100,7 @@ describe('the GGUF families', () => {
       'electra',
       'mpnet',
       'albert',
+      'deberta-v2',
       'modernbert',
       'vit',
     ]);

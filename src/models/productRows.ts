@@ -1,0 +1,62 @@
+import type { AttentionSpec, LinearSpec, MlpSpec } from '../formats/architecture/spec';
+import { interleavedRows } from './attention/rope';
+import type { ProductSlot } from './layers/loraBlock';
+
+/** A linear layer within a product, or some of its rows. */
+export interface LinearRows {
+  readonly spec: LinearSpec;
+  /** The layer's row for each row of the product; null: all of them, in their order. */
+  readonly order: Int32Array | null;
+}
+
+/** All rows of a layer, in their order. */
+export const allRows = (spec: LinearSpec): LinearRows => ({ spec, order: null });
+
+/** Where the layers' rows are in their product. */
+export function slotsOf(parts: readonly LinearRows[]): ProductSlot[] {
+  let next = 0;
+  return parts.map(({ spec, order }) => {
+    const row = next;
+    next += order?.length ?? spec.out_features;
+    return { path: spec.path, row, rows: next - row, order };
+  });
+}
+
+/** The rows of gate, if there is one, and of up. */
+export function gateAndUpRows(spec: MlpSpec): [gate: LinearRows | null, up: LinearRows] {
+  switch (spec.kind) {
+    case 'plain':
+      return [null, allRows(spec.up)];
+    case 'gated':
+      return [allRows(spec.gate), allRows(spec.up)];
+    case 'gated_fused': {
+      const half = spec.gate_up.out_features / 2;
+      const halfAt = (start: number): LinearRows => ({
+        spec: spec.gate_up,
+        order: Int32Array.from({ length: half }, (_, i) => start + i),
+      });
+      return [halfAt(0), halfAt(half)];
+    }
+  }
+}
+
+/** q, k and v as one product; the two rows of each rotary pair of q and k become neighbours. */
+export function queryKeyValueRows(attention: AttentionSpec): LinearRows[] {
+  const { qkv, layout, num_heads, num_kv_heads, head_dim, rope } = attention;
+  const queries = num_heads * head_dim;
+  const keys = num_kv_heads * head_dim;
+  const halves = rope?.pairs === 'neighbours' ? 0 : (rope?.rotary_dim ?? 0);
+  const interleaved = (rows: number) => interleavedRows(rows, head_dim, halves);
+  const values = Int32Array.from({ length: keys }, (_, i) => i);
+  const orders = [interleaved(queries), interleaved(keys), values];
+  if (layout === 'separate') {
+    return qkv.map((spec, i) => ({ spec, order: i < 2 && halves > 0 ? orders[i]! : null }));
+  }
+  const offsets = [0, queries, queries + keys];
+  const stackedRow = (part: number, row: number) => offsets[part]! + row;
+  const perHeadRow = (part: number, row: number) =>
+    (Math.floor(row / head_dim) * 3 + part) * head_dim + (row % head_dim);
+  const storedRow = layout === 'stacked' ? stackedRow : perHeadRow;
+  const order = orders.flatMap((rows, part) => Array.from(rows, (row) => storedRow(part, row)));
+  return [{ spec: qkv[0]!, order: Int32Array.from(order) }];
+}
