@@ -13,8 +13,9 @@ const SUITES = '**/{evals.jsonl,*.evals.jsonl}';
 const NAME = 'evals.jsonl';
 const MOST_SUITES = 500;
 
-/** Whether a file is a suite by its name: evals.jsonl, or any name that ends in .evals.jsonl. */
-export const isSuiteName = (file: string): boolean => /(^|[\\/.])evals\.jsonl$/.test(file);
+/** Whether a command was invoked on a suite: on evals.jsonl, or a name that ends in .evals.jsonl. */
+export const isSuite = (argument: unknown): argument is vscode.Uri =>
+  argument instanceof vscode.Uri && /(^|[\\/.])evals\.jsonl$/.test(argument.fsPath);
 
 interface SuiteRow extends PickRow {
   readonly suite: { readonly file: string } | 'browse' | 'create';
@@ -26,11 +27,10 @@ const OTHERS = (): readonly SuiteRow[] => [
 ];
 
 /**
- * The suite that a command was invoked on, else those that the user picks among the workspace's.
- * Undefined: cancelled, or an example was made, which is to be changed first.
+ * The suites that the user picks among the workspace's. Undefined: cancelled, or an example was
+ * made, which is to be changed first.
  */
-export async function chooseSuites(argument: unknown): Promise<readonly string[] | undefined> {
-  if (argument instanceof vscode.Uri && isSuiteName(argument.fsPath)) return [argument.fsPath];
+export async function chooseSuites(): Promise<readonly string[] | undefined> {
   const found = await vscode.workspace.findFiles(SUITES, '**/{node_modules,.lora}/**', MOST_SUITES);
   const files = [...found.map(({ fsPath }) => fsPath), ...(await suitesOfRecipes())];
   const rows = [...new Set(files)]

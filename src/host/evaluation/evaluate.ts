@@ -7,7 +7,7 @@ import { t } from '../text/l10n';
 import { askText } from '../ui/inputs';
 import { chooseColumns } from './chooseColumns';
 import { chooseJudge } from './chooseJudge';
-import { chooseSuites } from './chooseSuites';
+import { chooseSuites, isSuite } from './chooseSuites';
 
 /** What is evaluated: files of suites, and values of --column. */
 export interface EvaluationRequest {
@@ -21,15 +21,18 @@ const KEY_VARIABLE = 'LORA_API_KEY';
 
 /**
  * Asks for suites and models. `argument`, `selection`: rows of the Runs view, the path of an
- * adapter, or the file of a suite. Undefined: cancelled.
+ * adapter, or files of suites. Undefined: cancelled.
  */
 export async function askRequest(
   store: Services['store'],
   argument: unknown,
   selection: readonly unknown[],
 ): Promise<EvaluationRequest | undefined> {
-  const suites = await chooseSuites(argument);
-  const chosen = suites && (await chooseColumns(store, argument, selection));
+  const given = [argument, ...selection].filter(isSuite).map(({ fsPath }) => fsPath);
+  const isOfSuites = given.length > 0;
+  const suites = isOfSuites ? [...new Set(given)] : await chooseSuites();
+  const rows = isOfSuites ? [] : selection;
+  const chosen = suites && (await chooseColumns(store, isOfSuites ? undefined : argument, rows));
   return chosen && { suites, ...chosen };
 }
 

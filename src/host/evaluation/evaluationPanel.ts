@@ -127,8 +127,8 @@ class EvaluationPanel implements PanelPage {
   }
 
   private sendRatings(): void {
-    const ratings = this.shown?.voting.ratings(this.shown.rows);
-    if (ratings) this.send({ kind: 'ratings', ratings });
+    const ratings = this.shown?.voting.ratings(this.shown.rows) ?? null;
+    this.send({ kind: 'ratings', ratings });
   }
 
   private async handle(

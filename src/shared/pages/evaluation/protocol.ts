@@ -114,7 +114,8 @@ export const EvaluationHostMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('found'), text, rows: v.array(index) }),
   /** Null: voting has ended. */
   v.object({ kind: v.literal('ballot'), ballot: v.nullable(BallotSchema) }),
-  v.object({ kind: v.literal('ratings'), ratings: RatingsSchema }),
+  /** Null: there are no votes. */
+  v.object({ kind: v.literal('ratings'), ratings: v.nullable(RatingsSchema) }),
   v.object({ kind: v.literal('said'), message: text, isError: v.boolean() }),
   v.object({ kind: v.literal('fault'), message: text }),
 ]);
