@@ -13,7 +13,7 @@ const SUITES = '**/{evals.jsonl,*.evals.jsonl}';
 const NAME = 'evals.jsonl';
 const MOST_SUITES = 500;
 
-/** Whether a command was invoked on a suite: on evals.jsonl, or a name that ends in .evals.jsonl. */
+/** Whether a command was invoked on a suite: evals.jsonl, or a name that ends in .evals.jsonl. */
 export const isSuite = (argument: unknown): argument is vscode.Uri =>
   argument instanceof vscode.Uri && /(^|[\\/.])evals\.jsonl$/.test(argument.fsPath);
 
