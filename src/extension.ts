@@ -20,6 +20,7 @@ import { registerMcp } from './host/mcp/register';
 import { registerPlayground } from './host/playground/register';
 import { registerQueue } from './host/queue/register';
 import { registerRecipes } from './host/recipe/register';
+import { registerRepository } from './host/repository/register';
 import { registerRuns } from './host/runs/register';
 import { registerRunsTable } from './host/runsTable/register';
 import { registerRuntime } from './host/runtime/register';
@@ -42,6 +43,7 @@ const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
   registerQueue,
   registerRecipes,
   registerTrain,
+  registerRepository,
   registerConfigure,
   registerAdapters,
   registerCompare,

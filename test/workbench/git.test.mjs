@@ -1,7 +1,7 @@
 // A run in a git repository: its commit, its uncommitted changes, and the command that repeats it.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { programPath } from '../../scripts/programs.mjs';
@@ -34,6 +34,10 @@ describe('a run in a git repository', { timeout: LIMIT }, () => {
         samples: { sample_steps: 0 },
       }),
     );
+    mkdirSync(path.join(workspace, 'src'));
+    for (const name of ['mill', 'river', 'stone'])
+      writeFileSync(path.join(workspace, 'src', `${name}.py`), `${name} = 1\nprint(${name})\n`);
+    writeFileSync(path.join(workspace, '.env'), 'A=1\n');
     git('init', '--quiet');
     git('add', '--all');
     git('commit', '--quiet', '--message', 'Begin');
@@ -98,5 +102,35 @@ describe('a run in a git repository', { timeout: LIMIT }, () => {
     }, 'the repeated run');
     const [first, second] = runsOf(workspace);
     assert.deepEqual(second.record.recipe, first.record.recipe);
+  });
+
+  it('is trained on: a dataset of the files that git tracks, a recipe, and a run of it', async () => {
+    await d.runCommand(page, 'LoRA: Train on This Repository');
+    await until(
+      async () => (await d.quickPickItems(page)).join() === 'Python',
+      'the languages of the repository',
+    );
+    await page.keyboard.press('Enter');
+    await until(
+      async () => (await d.quickPickItems(page)).includes('models/tiny'),
+      'the question for the base',
+    );
+    await d.pickItem(page, 'models/tiny');
+    const output = path.join(workspace, 'own');
+    await page.locator('.quick-input-title', { hasText: 'Folder' }).waitFor();
+    await d.typeInput(page, output);
+    await page.locator('.monaco-dialog-box').waitFor();
+    const text = await d.dialog(page, 'Start Training');
+    assert.match(text, /Files: 3, rows: 2, rows for validation: 1\./);
+    assert.match(text, /\.env:1: environment file/);
+    await until(
+      () =>
+        runsOf(workspace).some(
+          ({ record }) =>
+            record?.recipe_path === path.join(output, 'lora.json') && record.state === 'completed',
+        ),
+      'the run',
+    );
+    assert.match(readFileSync(path.join(output, 'train.jsonl'), 'utf8'), /"text":"src\/\w+\.py/);
   });
 });

@@ -45,13 +45,16 @@ export interface CodePieces {
   readonly after: readonly number[];
 }
 
+/** Characters at the end of a path that are read. */
+const MOST_PATH = 200;
+
 /** The tokens of a prompt: the file's path, then the texts in the order of the form. */
 export function promptIds(
   tokenizer: Tokenizer,
   form: FimForm | null,
   { path, before, after }: CodePieces,
 ): number[] {
-  const named = path.split(separatorsOf(tokenizer)).join('');
+  const named = path.slice(-MOST_PATH).split(separatorsOf(tokenizer)).join('');
   const header = tokenizer.encode(`${named}\n`, false);
   const start = [...tokenizer.frame.before];
   if (!form) return [...start, ...header, ...before];

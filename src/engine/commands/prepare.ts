@@ -12,12 +12,14 @@ import { defineCommand, form } from './command';
 import { printResult } from './context';
 import { optional, required } from './options';
 import { folderPath, positiveWholeNumber } from './optionValues';
+import { prepareRepositoryForm, repositoryLanguagesForm } from './prepareRepository';
 import { withProgress } from './progress';
 
 /** lora prepare. */
 export const prepareCommand = defineCommand({
   name: 'prepare',
-  summary: 'Prepares a training for Ray Train: its examples, steps and initial adapter.',
+  summary:
+    'Prepares a training for Ray Train, or makes a dataset and a recipe of a git repository.',
   forms: [
     form({
       positionals: {
@@ -57,6 +59,8 @@ export const prepareCommand = defineCommand({
         return 0;
       },
     }),
+    repositoryLanguagesForm,
+    prepareRepositoryForm,
   ],
 });
 

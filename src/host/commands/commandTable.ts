@@ -38,6 +38,7 @@ export const COMMANDS = {
   trainAdapter: { id: 'lora.trainAdapter', area: 'recipe', needsTrust: true },
   trainOnDataset: { id: 'lora.trainOnDataset', area: 'recipe', needsTrust: true },
   trainOnModel: { id: 'lora.trainOnModel', area: 'recipe', needsTrust: true },
+  trainOnRepository: { id: 'lora.trainOnRepository', area: 'dataset', needsTrust: true },
   openDataset: { id: 'lora.openDataset', area: 'dataset', needsTrust: false },
   inspectTensors: { id: 'lora.inspectTensors', area: 'adapter', needsTrust: false },
   runRecipe: { id: 'lora.runRecipe', area: 'recipe', needsTrust: true, subject: 'recipe file' },

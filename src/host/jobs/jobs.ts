@@ -129,6 +129,8 @@ function phaseName(phase: string): string {
       return t('Answering');
     case 'judging':
       return t('Judging');
+    case 'reading files':
+      return t('Reading the files');
     case 'comparing':
       return t('Comparing outputs');
     default:
