@@ -1,9 +1,11 @@
 // npm run bench:serve -- --base MODEL: tokens per second of one and of eight streams of
-// `lora serve --http`, each the best of some rounds. On an idle machine only.
+// `lora serve --http`, each the best of some rounds, on an idle machine only; and tokens per second
+// of the processor, medians, also on a busy one.
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { median, processorSeconds } from './processorTime.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -34,7 +36,7 @@ async function address() {
 async function write(url, number) {
   const body = {
     model: 'base',
-    prompt: `${number} times one is`,
+    prompt: `Chapter ${number + 1}. Once upon a time`,
     max_tokens: tokens,
     temperature: 1,
     seed: number,
@@ -49,25 +51,35 @@ async function write(url, number) {
   return usage.completion_tokens;
 }
 
-/** Tokens per second of some streams at once. */
+/** Tokens per second, and per second of the processor, of some streams at once. */
 async function rate(url, count) {
-  const start = performance.now();
+  const [start, used] = [performance.now(), processorSeconds()];
   const written = await Promise.all(Array.from({ length: count }, (_, i) => write(url, i)));
-  return (1000 * written.reduce((a, b) => a + b)) / (performance.now() - start);
+  const sum = written.reduce((a, b) => a + b);
+  return {
+    wall: (1000 * sum) / (performance.now() - start),
+    processor: sum / (processorSeconds() - used),
+  };
 }
 
 try {
   const url = await address();
   await rate(url, 1);
-  const best = { one: 0, many: 0 };
+  const [one, many] = [[], []];
   for (let i = 0; i < rounds; i++) {
-    best.one = Math.max(best.one, await rate(url, 1));
-    best.many = Math.max(best.many, await rate(url, streams));
+    one.push(await rate(url, 1));
+    many.push(await rate(url, streams));
   }
-  console.log(`one stream: ${best.one.toFixed(1)} tokens/s`);
-  console.log(
-    `${streams} streams: ${best.many.toFixed(1)} tokens/s, ${(best.many / best.one).toFixed(2)} times`,
-  );
+  for (const [name, value] of [
+    ['tokens/s', (rates) => Math.max(...rates.map(({ wall }) => wall))],
+    ['tokens per second of the processor', (rates) => median(rates.map((own) => own.processor))],
+  ]) {
+    const [a, b] = [value(one), value(many)];
+    const ratio = (b / a).toFixed(2);
+    console.log(
+      `${a.toFixed(1)} and ${b.toFixed(1)} ${name}: ${streams} streams have ${ratio} times`,
+    );
+  }
 } finally {
   server.kill();
 }

@@ -39,12 +39,13 @@ const REASONING_MARKERS: readonly string[] = [
   '[/THINK]',
 ];
 
-/** The answer of a chat: its text, its reasoning and, where it may call tools, its calls. */
+/** The answer of a chat: its text, its reasoning and its first calls of tools. */
 export function chatReader(
   tokenizer: Tokenizer,
   variables: ChatVariables,
-  mayCall: boolean,
+  mostCalls: number,
 ): AnswerReader {
+  const mayCall = mostCalls > 0;
   const form = answerForm(tokenizer, variables);
   const starts = mayCall ? callForms(form.calls).map(({ start }) => (start[0] ?? '').trim()) : [];
   const { open = '', close = '' } = form.reasoning ?? {};
@@ -55,7 +56,7 @@ export function chatReader(
   const isOpened = form.reasoning !== null && open.trim() === '' && close.trim() !== '';
   return (ids, isEnd) => {
     const raw = withoutPartial(tokenizer.decode(ids, false), isEnd);
-    if (isEnd) return finished(tokenizer, raw, { variables, mayCall });
+    if (isEnd) return finished(tokenizer, raw, { variables, mostCalls });
     if (isOpened && !raw.includes(close.trim())) return NOTHING;
     if (mayCall && isBareJson(raw)) return NOTHING;
     const at = Math.min(...starts.filter((own) => own !== '').map((own) => indexOr(raw, own)));
@@ -69,13 +70,13 @@ const NOTHING: AnswerView = { content: '', reasoning: '', calls: [] };
 function finished(
   tokenizer: Tokenizer,
   raw: string,
-  { variables, mayCall }: { readonly variables: ChatVariables; readonly mayCall: boolean },
+  { variables, mostCalls }: { readonly variables: ChatVariables; readonly mostCalls: number },
 ): AnswerView {
   const text = { ...textPartsOf(tokenizer, raw, variables), calls: [] };
-  if (!mayCall) return text;
+  if (mostCalls === 0) return text;
   const parts = partsOf(tokenizer, raw, variables);
   // a call that cannot be read stays text
-  return parts.isFaulty ? text : parts;
+  return parts.isFaulty ? text : { ...parts, calls: parts.calls.slice(0, mostCalls) };
 }
 
 /** Some templates write calls as nothing but JSON. */

@@ -17,7 +17,6 @@ const NEUTRAL: Readonly<Record<string, unknown>> = {
   echo: false,
   suffix: '',
   logit_bias: {},
-  parallel_tool_calls: true,
   modalities: ['text'],
   response_format: { type: 'text' },
 };

@@ -47,7 +47,7 @@ export interface PreparedRequest {
 /** @throws ApiError, LoraError */
 export function prepareChat(
   answering: WritingModels,
-  { settings, chat, mayCall, forced, grammar }: ChatRequest,
+  { settings, chat, mostCalls, forced, grammar }: ChatRequest,
 ): PreparedRequest {
   const mix = mixFor(answering, settings.model, 'text');
   const { tokenizer } = answering.models;
@@ -55,7 +55,7 @@ export function prepareChat(
     throw new ApiError(400, 'The base has no chat template: use /v1/completions.');
   const { messages, variables = {} } = chat;
   const input_ids = promptIds(tokenizer, chat, true);
-  if (mayCall) {
+  if (mostCalls > 0) {
     const without = tokenizer.applyChatTemplate(messages, true, { ...variables, tools: null });
     if (without === tokenizer.applyChatTemplate(messages, true, variables))
       throw badField('tools', "cannot be used: the base's chat template leaves them out");
@@ -70,7 +70,7 @@ export function prepareChat(
     settings,
     mix,
     choices: choicesOf(settings, { tokens, echo: null, constraint }),
-    read: chatReader(tokenizer, variables, mayCall),
+    read: chatReader(tokenizer, variables, mostCalls),
     shape: chatShape({ model: settings.model, tokenizer }),
   };
 }

@@ -23,8 +23,8 @@ import {
 export interface ChatRequest {
   readonly settings: RequestSettings;
   readonly chat: Chat;
-  /** Whether the answer may call tools. */
-  readonly mayCall: boolean;
+  /** The most calls of tools that the answer may have. */
+  readonly mostCalls: number;
   /** The tools of which the answer must call one; null: it need not. */
   readonly forced: readonly CallableTool[] | null;
   /** What the answer must be; null: any text. */
@@ -43,21 +43,34 @@ export interface TextRequest {
 /** Answers to one request. */
 const MOST_CHOICES = 256;
 
+/** The fields of a chat apart from its settings. */
+const CHAT_FIELDS: readonly string[] = [
+  'messages',
+  'tools',
+  'tool_choice',
+  'parallel_tool_calls',
+  'chat_template_kwargs',
+  'response_format',
+];
+
 /** Reads the body of a request for a chat completion. @throws ApiError */
 export function chatRequest(body: string): ChatRequest {
   const { plain, exact } = parseBody(body);
-  const own = ['messages', 'tools', 'tool_choice', 'chat_template_kwargs', 'response_format'];
-  const fields = knownFields(plain, [...CHAT_SETTINGS, ...own]);
+  const fields = knownFields(plain, [...CHAT_SETTINGS, ...CHAT_FIELDS]);
   const settings = chatSettings(fields);
   const tools = toolsOf(fields['tools'] === undefined ? undefined : exact['tools']);
   const mayCall = tools.length > 0 && fields['tool_choice'] !== 'none';
   const forced = forcedTools(fields['tool_choice'], fields['tools']);
   const kwargs = fields['chat_template_kwargs'] === undefined ? {} : exact['chat_template_kwargs'];
   const variables = { ...variablesOf(kwargs), ...(mayCall && { tools }) };
+  const { parallel_tool_calls: parallel = true } = fields;
+  if (typeof parallel !== 'boolean') throw badField('parallel_tool_calls', 'must be true or false');
   const grammar = grammarOf(fields['response_format']);
   if (grammar && mayCall) throw badField('response_format', 'cannot be used together with "tools"');
   const messages = messagesOf(fields['messages']);
-  return { settings, chat: { messages, variables }, mayCall, forced, grammar };
+  const mostCalls = parallel ? Infinity : 1;
+  const chat = { messages, variables };
+  return { settings, chat, mostCalls: mayCall ? mostCalls : 0, forced, grammar };
 }
 
 /** Reads the body of a request for a text completion. @throws ApiError */

@@ -131,6 +131,16 @@ describe('tool_choice', () => {
     expect(writer.requests.at(-1)!.constraint).toBeNull();
   });
 
+  it('has no second call without parallel_tool_calls', async () => {
+    const text = '<tool_call>\n{"name": "add", "arguments": {}}\n</tool_call>';
+    const { openai } = await serving(`${text}\n${text}`);
+    const countOf = async (parallel_tool_calls: boolean) => {
+      const request = { ...asked, tools: given, parallel_tool_calls };
+      return (await openai.chat.completions.create(request)).choices[0]!.message.tool_calls!.length;
+    };
+    expect([await countOf(true), await countOf(false)]).toEqual([2, 1]);
+  });
+
   it.each([
     [{ tool_choice: named('other') }, 'names "other", which is none of the tools'],
     [{ tool_choice: 'any' }, 'must be "none", "auto", "required" or'],
