@@ -19,7 +19,7 @@ const { values } = parseArgs({
   },
 });
 const requests = Number(values.requests);
-const AT_ONCE = 24;
+const AT_ONCE = 100;
 /** The share of requests after which the memory counts: caches are full by then. */
 const WARM_UP = 0.2;
 const MOST_GROWTH_MB = 40;
@@ -170,27 +170,32 @@ async function usage(port) {
 
 const sent = {};
 const statuses = {};
-async function round(port) {
-  const clients = Array.from({ length: AT_ONCE }, async () => {
-    const kind = pick(kinds);
-    sent[kind] = (sent[kind] ?? 0) + 1;
-    const own = pick(BODIES);
-    const answer = await exchange(port, (socket) => CLIENTS[kind](socket, own));
-    const status = /^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1] ?? (answer === '' ? 'closed' : 'odd');
-    statuses[status] = (statuses[status] ?? 0) + 1;
-    if (status === 'odd' || status === '500') throw new Error(`${kind}: ${answer.slice(0, 1000)}`);
-  });
-  await Promise.all(clients);
+async function one(port) {
+  const kind = pick(kinds);
+  sent[kind] = (sent[kind] ?? 0) + 1;
+  const own = pick(BODIES);
+  const answer = await exchange(port, (socket) => CLIENTS[kind](socket, own));
+  const status = /^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1] ?? (answer === '' ? 'closed' : 'odd');
+  statuses[status] = (statuses[status] ?? 0) + 1;
+  if (status === 'odd' || status === '500') throw new Error(`${kind}: ${answer.slice(0, 1000)}`);
+}
+
+/** Requests of some clients at once. */
+async function many(port, count) {
+  let left = count;
+  const client = async () => {
+    while (left-- > 0) await one(port);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, client));
 }
 
 try {
   const port = Number(new URL(await address()).port);
   const started = performance.now();
-  let before = null;
-  for (let done = 0; done < requests; done += AT_ONCE) {
-    if (!before && done >= WARM_UP * requests) before = await usage(port);
-    await round(port);
-  }
+  const first = Math.round(WARM_UP * requests);
+  await many(port, first);
+  const before = await usage(port);
+  await many(port, requests - first);
   const after = await usage(port);
   console.log(`${requests} requests in ${Math.round((performance.now() - started) / 1000)} s`);
   console.log('sent:', JSON.stringify(sent));

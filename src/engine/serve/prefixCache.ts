@@ -15,6 +15,8 @@ interface KeptPrefix extends Prefix {
 
 /** The tokens that are shared are read again where they are fewer: it takes no time. */
 const LEAST_SHARED = 16;
+/** Sequences that are kept: short ones of a small model would be thousands, all to be compared. */
+const MOST_KEPT = 256;
 
 /**
  * Keeps the keys and values of finished sequences, the last used ones, for prompts that begin with
@@ -61,8 +63,12 @@ export class PrefixCache {
       decoder.close(sequence);
       return;
     }
-    this.kept.push({ decoder, mixKey, ids: ids.slice(0, sequence.length), sequence });
-    while (this.bytes > this.maxBytes) this.drop(this.kept.shift()!);
+    const own = { decoder, mixKey, ids: ids.slice(0, sequence.length), sequence };
+    const [covered, rest] = partition(this.kept, (entry) => isCovered(entry, own));
+    this.kept = [...rest, own];
+    while (this.bytes > this.maxBytes || this.kept.length > MOST_KEPT)
+      covered.push(this.kept.shift()!);
+    for (const entry of covered) this.drop(entry);
   }
 
   /** Frees everything. */
@@ -80,6 +86,18 @@ export class PrefixCache {
   private drop({ decoder, sequence }: KeptPrefix): void {
     decoder.close(sequence);
   }
+}
+
+/** Whether a longer sequence, or one like it, has all that one has. */
+const isCovered = (entry: KeptPrefix, by: KeptPrefix): boolean =>
+  entry.decoder === by.decoder &&
+  entry.mixKey === by.mixKey &&
+  sharedLength(entry.ids, by.ids) === entry.ids.length;
+
+function partition<T>(items: readonly T[], belongs: (item: T) => boolean): [T[], T[]] {
+  const [those, others]: [T[], T[]] = [[], []];
+  for (const item of items) (belongs(item) ? those : others).push(item);
+  return [those, others];
 }
 
 function sharedLength(a: readonly number[], b: readonly number[]): number {

@@ -127,6 +127,22 @@ it('prompts that begin as one that is being written read only what is their own'
   expect(decoder.open_sequences).toBe(0);
 });
 
+it('of what is kept nothing is there twice, nor without bound', async () => {
+  const { scheduler, decoder } = scheduling({ kept_bytes: 1e9 });
+  const prompt = Array.from({ length: 40 }, (_, i) => i);
+  for (let i = 0; i < 5; i++) await scheduler.generate(asking(prompt).request);
+  expect(decoder.open_sequences).toBe(1);
+  await scheduler.generate(asking([...prompt, 40, 41, 42, 43, 44]).request);
+  expect(decoder.open_sequences).toBe(1);
+  for (let i = 0; i < 300; i++) {
+    const other = [i % VOCAB, Math.floor(i / VOCAB), ...prompt];
+    await scheduler.generate(asking(other).request);
+  }
+  expect(decoder.open_sequences).toBe(256);
+  await scheduler.close();
+  expect(decoder.open_sequences).toBe(0);
+});
+
 describe('log-probabilities of a prompt', () => {
   it('are told of all tokens but the first, in parts, and not taken from kept prefixes', async () => {
     const { scheduler, decoder } = scheduling({ kept_bytes: 1e6 });
