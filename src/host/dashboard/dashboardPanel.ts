@@ -22,6 +22,7 @@ import { openChanges, openCommit, originOf, type RunOrigin } from '../git/origin
 import { repeatCommand } from '../git/repeatCommand';
 import { labelsOf, type RunLabels } from './runLabels';
 import { RunSource } from './runSource';
+import { openSetting } from './openSetting';
 import type { RunStore } from '../runs/runStore';
 import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
@@ -237,6 +238,8 @@ export class DashboardPanel implements PanelPage {
         return vscode.commands.executeCommand(COMMANDS.reconnectRun.id, runDir);
       case 'runtime':
         return vscode.commands.executeCommand(RUNTIME_COMMANDS[message.what]);
+      case 'openSetting':
+        return openSetting(source.run?.recipe_path ?? null, message.key, () => this.open('recipe'));
       case 'openPlace':
         return openErrorPlace(message.place, source.status.error);
       case 'copyError':

@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openRun, startDashboards } from './dashboards.mjs';
-import { assertAccessible, assertQuiet, eventually, sent, THEMES } from './openPage.mjs';
+import {
+  assertAccessible,
+  assertQuiet,
+  eventually,
+  screenshot,
+  sent,
+  THEMES,
+} from './openPage.mjs';
 
 let dashboards;
 before(async () => {
@@ -154,6 +161,34 @@ test('says what the suites say of the trained model, and opens their evaluation'
   await assertAccessible(page);
   await assertQuiet(dashboard);
   await dashboard.close();
+});
+
+test('links advice on a run to the settings of its recipe', async () => {
+  for (const theme of THEMES) {
+    const dashboard = await open({ steps: 300, state: 'completed' }, { theme });
+    const { page } = dashboard;
+    await page.evaluate(() => {
+      const lines = [1.3, 1.4, 1.5, 3.4].map((loss, i) => ({
+        ...{ kind: 'eval', step: 310 + 10 * i, loss, labelled_tokens: 900, scores: {} },
+        elapsed: 700,
+      }));
+      window.postMessage({ kind: 'append', lines }, '*');
+    });
+    const notes = page.getByRole('list', { name: 'Notes on this run' });
+    await notes.getByText('the adapter is overfitting').waitFor();
+    await screenshot(page, `dashboard-notes-${theme}.png`);
+    await assertAccessible(page);
+    for (const key of ['training.num_train_epochs', 'training.learning_rate'])
+      await notes.getByRole('button', { name: key }).click();
+    await eventually(async () =>
+      assert.deepEqual(await sent(page, 'openSetting'), [
+        { kind: 'openSetting', key: 'training.num_train_epochs' },
+        { kind: 'openSetting', key: 'training.learning_rate' },
+      ]),
+    );
+    await assertQuiet(dashboard);
+    await dashboard.close();
+  }
 });
 
 test('shows of a run that failed before its first step the error and Run Again, and no empty tile', async () => {

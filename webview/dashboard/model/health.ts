@@ -1,4 +1,5 @@
 import type { EvalLine } from '../../../src/shared/metrics/lines';
+import type { AdvisedKey } from '../../../src/shared/pages/dashboard/protocol';
 import type { RunHistory } from '../../../src/shared/runHistory';
 import type { RunRecord } from '../../../src/shared/run';
 
@@ -49,6 +50,28 @@ export function healthNotes(history: RunHistory, run: RunRecord | null): HealthN
     ...alwaysClipped(history, run),
     ...noValidation(run),
   ];
+}
+
+/** The keys of the recipe that a note advises to change. */
+export function settingsOf({ kind }: HealthNote): readonly AdvisedKey[] {
+  switch (kind) {
+    case 'nan':
+    case 'climbing':
+    case 'worse':
+    case 'bothFall':
+      return ['training.learning_rate'];
+    case 'exploding':
+    case 'clipped':
+      return ['training.learning_rate', 'training.max_grad_norm'];
+    case 'unlabelled':
+      return ['training.max_length'];
+    case 'rising':
+      return ['training.num_train_epochs'];
+    case 'noValidation':
+      return ['validation_split'];
+    default:
+      return [];
+  }
 }
 
 export type NoteSeverity = 'error' | 'warning' | 'info';

@@ -7,10 +7,16 @@ import {
   type Problem,
   type SerializedError,
 } from '../../../src/shared/errors';
-import type { RuntimeWait } from '../../../src/shared/pages/dashboard/protocol';
+import type { AdvisedKey, RuntimeWait } from '../../../src/shared/pages/dashboard/protocol';
 import { html } from '../../shared/html';
 import { icon, secondaryButton } from '../../shared/templates';
-import { healthNotes, severityOf, type HealthNote, type NoteSeverity } from '../model/health';
+import {
+  healthNotes,
+  settingsOf,
+  severityOf,
+  type HealthNote,
+  type NoteSeverity,
+} from '../model/health';
 import { lastCheckpointStep } from '../model/summary';
 import { currentStep, isAway, type DashboardPage, type DashboardState } from '../state';
 
@@ -31,8 +37,10 @@ export function noticesView(page: DashboardPage, state: DashboardState): Templat
     </section>
     <ul class="notes" aria-label=${t('notes')} ?hidden=${notes.length === 0}>
       ${notes.map(
-        ({ severity, text }) =>
-          html`<li class="note note-${severity}">${icon(severity)}<span>${text}</span></li>`,
+        (note) =>
+          html`<li class="note note-${note.severity}">
+            ${icon(note.severity)}<span>${note.text}${settingLinks(page, note)}</span>
+          </li>`,
       )}
     </ul>
   </div>`;
@@ -106,7 +114,17 @@ function placeLink({ post }: DashboardPage, place: Place | undefined) {
 interface Note {
   readonly severity: NoteSeverity;
   readonly text: string;
+  /** Keys of the recipe that it advises to change. */
+  readonly settings?: readonly AdvisedKey[];
 }
+
+/** Open the recipe at the keys. */
+const settingLinks = ({ t, post }: DashboardPage, { settings = [] }: Note) =>
+  settings.map((key) => {
+    const open = () => post({ kind: 'openSetting', key });
+    const title = t('notes.setting', key);
+    return html` <button class="link" type="button" title=${title} @click=${open}>${key}</button>`;
+  });
 
 function allNotes(page: DashboardPage, state: DashboardState): Note[] {
   return [
@@ -115,6 +133,7 @@ function allNotes(page: DashboardPage, state: DashboardState): Note[] {
     ...(state.history.isOutline ? [] : healthNotes(state.history, state.run)).map((note) => ({
       severity: severityOf(note),
       text: healthText(page, note),
+      settings: settingsOf(note),
     })),
   ];
 }

@@ -6,6 +6,7 @@ import { DatasetSchema } from '../../datasetSources';
 import { checked } from '../../parsed';
 import { isInRun, type RunRecord } from '../../run';
 import {
+  ADVISED_KEYS,
   NEXT_STEPS,
   OPEN_TARGETS,
   RUNTIME_REQUESTS,
@@ -237,6 +238,7 @@ const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('open'), what: v.picklist(OPEN_TARGETS) }),
   v.object({ kind: v.literal('next'), what: v.picklist(NEXT_STEPS) }),
   v.object({ kind: v.literal('runtime'), what: v.picklist(RUNTIME_REQUESTS) }),
+  v.object({ kind: v.literal('openSetting'), key: v.picklist(ADVISED_KEYS) }),
   v.object({ kind: v.literal('openPlace'), place: PlaceSchema }),
   PICTURE_SCHEMA,
   TEXT_SCHEMA,

@@ -141,6 +141,8 @@ export type PageMessage =
   /** Mirror the run again. */
   | { readonly kind: 'reconnect' }
   | { readonly kind: 'runtime'; readonly what: RuntimeRequest }
+  /** A key of the recipe's file. */
+  | { readonly kind: 'openSetting'; readonly key: AdvisedKey }
   /** A place from the run's error. */
   | { readonly kind: 'openPlace'; readonly place: Place }
   | { readonly kind: 'copyError' }
@@ -178,6 +180,20 @@ export const NEXT_STEPS = [
 ] as const;
 
 export type NextStep = (typeof NEXT_STEPS)[number];
+
+/** The keys of a recipe that advice links to. */
+export const ADVISED_KEYS = [
+  'dataset',
+  'validation_split',
+  'lora.target_modules',
+  'lora.lora_alpha',
+  'training.learning_rate',
+  'training.num_train_epochs',
+  'training.max_grad_norm',
+  'training.max_length',
+] as const;
+
+export type AdvisedKey = (typeof ADVISED_KEYS)[number];
 
 /** What can be opened from the page of a run. */
 export const OPEN_TARGETS = ['recipe', 'adapter', 'model', 'log', 'commit', 'changes'] as const;

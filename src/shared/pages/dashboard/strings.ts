@@ -139,6 +139,7 @@ export const DASHBOARD_STRINGS = {
   'health.clipped':
     'The gradients of the last {0} steps were all clipped: their norm is above max_grad_norm ({1}). A lower learning rate has the same effect more evenly.',
   notes: 'Notes on this run',
+  'notes.setting': 'Change {0} in the recipe',
 
   'error.title': 'The run failed',
   'error.trouble': 'There is a problem with this run',
