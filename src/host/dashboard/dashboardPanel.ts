@@ -4,6 +4,7 @@ import type { Disposable } from '../../common/signal';
 import { RUN_EVALUATION } from '../../shared/evaluation/result';
 import { LoraError } from '../../shared/errors';
 import type {
+  AdvisedKey,
   HostMessage,
   NextStep,
   OpenTarget,
@@ -192,6 +193,11 @@ export class DashboardPanel implements PanelPage {
     else await vscode.commands.executeCommand(OPEN_COMMANDS[what], this.runDir);
   }
 
+  private openSetting(key: AdvisedKey): Promise<void> {
+    const recipe = this.source.run?.recipe_path ?? null;
+    return openSetting(recipe, key, () => this.open('recipe'));
+  }
+
   private receive(value: unknown): void {
     const checked = asPageMessage(value);
     if ('fault' in checked)
@@ -239,7 +245,7 @@ export class DashboardPanel implements PanelPage {
       case 'runtime':
         return vscode.commands.executeCommand(RUNTIME_COMMANDS[message.what]);
       case 'openSetting':
-        return openSetting(source.run?.recipe_path ?? null, message.key, () => this.open('recipe'));
+        return this.openSetting(message.key);
       case 'openPlace':
         return openErrorPlace(message.place, source.status.error);
       case 'copyError':
