@@ -1,11 +1,6 @@
-import type { BlockForm, FusedOps } from './ops/fusedOps';
+import type { FusedOps } from './ops/fusedOps';
 import { concatAndFree, thenFree, type Ops, type Precision, type Tensor } from './ops/ops';
-import type { QuantizedWeight, WeightTensor } from './weightTensor';
-
-/** Some rows of a quantized matrix, all of one type. */
-export interface BlockRows extends BlockForm {
-  readonly blocks: Tensor; // [rows, words], i32
-}
+import type { BlockRows, QuantizedWeight, WeightTensor } from './weightTensor';
 
 /** Numbers of a matrix that are kept while several products need them, in bytes. */
 const MOST_KEPT_BYTES = 256 << 20;
@@ -24,7 +19,7 @@ export class QuantizedMatrix implements WeightTensor, QuantizedWeight {
   /** Takes ownership of the rows' blocks, which are below each other. */
   constructor(
     private readonly ops: Ops,
-    private readonly parts: readonly BlockRows[],
+    readonly parts: readonly BlockRows[],
     readonly dtype: Precision,
   ) {
     const rows = parts.reduce((sum, { blocks }) => sum + blocks.shape[0]!, 0);
@@ -70,8 +65,8 @@ export class QuantizedMatrix implements WeightTensor, QuantizedWeight {
   }
 
   fewRows(x: Tensor): Tensor {
-    const { ops, fused, dtype } = this;
-    const products = this.parts.map((part) => fused.fewRowsOfBlocks(x, part.blocks, part, dtype));
+    const { ops, fused } = this;
+    const products = this.parts.map((part) => fused.fewRowsOfBlocks(x, part.blocks, part));
     return concatAndFree(ops, products, 1);
   }
 

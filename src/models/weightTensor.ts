@@ -1,3 +1,4 @@
+import type { BlockForm } from './ops/fusedOps';
 import type { Ops, Precision, Shape, Tensor } from './ops/ops';
 
 /** Collects the gradient of a weight that trains. */
@@ -10,11 +11,18 @@ export interface GradientSink {
   accumulateRows(rows: Int32Array, d: Tensor): Promise<void>;
 }
 
+/** Some rows of a quantized matrix, all of one type. */
+export interface BlockRows extends BlockForm {
+  readonly blocks: Tensor; // [rows, words], i32
+}
+
 /** What a weight in blocks can do beside others. */
 export interface QuantizedWeight {
+  /** Below each other. */
+  readonly parts: readonly BlockRows[];
   /** All numbers. [rows, width] The caller frees them. */
   numbers(dtype: Precision): Tensor;
-  /** x Wᵀ in f32 for few rows x [m, width] in f32. [m, rows] */
+  /** x Wᵀ in f32 for few rows x [m, width] in f32, with its numbers in f32. [m, rows] */
   fewRows(x: Tensor): Tensor;
 }
 

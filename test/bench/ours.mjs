@@ -1,4 +1,4 @@
-// Builds test/bench/train.ts and runs it, each time in a new process.
+// Builds a program of this folder and runs it, each time in a new process.
 import { build } from 'esbuild';
 import { spawnSync } from 'node:child_process';
 import { homedir } from 'node:os';
@@ -34,7 +34,10 @@ export function measure(command, args, { env = {}, onStderr } = {}) {
 }
 
 /** Returns a function that trains with the given arguments. */
-export async function ourTraining() {
+export const ourTraining = () => ourProgram('test/bench/train.ts');
+
+/** Returns a function that runs a program of this folder with the given arguments. */
+export async function ourProgram(file) {
   const {
     default: { findRuntime },
   } = await import(await bundled('src/runtime/findRuntime.ts'));
@@ -42,7 +45,7 @@ export async function ourTraining() {
     dist: path.join(root, 'dist'),
     home: process.env.LORA_RUNTIME_HOME ?? path.join(cache, 'runtime'),
   });
-  const script = await bundled('test/bench/train.ts');
+  const script = await bundled(file);
   const env = {
     LORA_TFJS_BINDING: runtime.binding,
     TF_CPP_MIN_LOG_LEVEL: '2',

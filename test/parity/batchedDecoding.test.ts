@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { CHUNK_TOKENS } from '../../src/models/decoder';
 import { loadModel } from '../../src/models/loadModel';
 import type { Decoder, Model, Sequence } from '../../src/models/model';
+import { KernelOps } from '../../src/models/ops/kernelOps';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import { loadFixture, tensorFlowOps } from '../support/models';
 import { smallAdapter, smallBase } from '../support/smallModel';
@@ -163,29 +164,50 @@ describe('keys and values that are kept', () => {
     model.dispose();
   });
 
-  it.each([1, 2, 3, 6])('are gone, and nothing else, after a step that fails: %i', async (at) => {
-    const model = await loadModel(
-      smallBase(),
-      smallAdapter(() => true),
-      { ops },
-    );
-    const tensors = model.liveTensors();
-    const decoder = model.decoder();
-    const written = [await begin(decoder, promptOf(6, 2)), await begin(decoder, promptOf(8, 5))];
-    const kept = await begin(decoder, promptOf(4, 9));
-    const outside = written.map(({ sequence }) => sequence);
-    let calls = 0;
-    const concat = vi.spyOn(ops, 'concat').mockImplementation((...given) => {
-      if (++calls === at) throw new Error('no memory');
+  it.each([
+    ['llama', 'fused', 1],
+    ['llama', 'fused', 2],
+    ['gemma2', 'concat', 1],
+    ['gemma2', 'concat', 2],
+    ['gemma2', 'concat', 3],
+    ['gemma2', 'concat', 6],
+  ] as const)(
+    'are gone, and nothing else, after a step that fails: %s, %s %i',
+    async (family, operation, at) => {
+      const model = await loadFixture(ops, `${family}/base`, null);
+      const tensors = model.liveTensors();
+      const decoder = model.decoder();
+      const written = [await begin(decoder, promptOf(6, 2)), await begin(decoder, promptOf(8, 5))];
+      const kept = await begin(decoder, promptOf(4, 9));
+      const outside = written.map(({ sequence }) => sequence);
+      const failing = failAt(operation, at);
+      await expect(decoder.step(outside, [1, 2])).rejects.toThrow('no memory');
+      failing.mockRestore();
+      expect(outside.map(({ length }) => length)).toEqual([0, 0]);
+      await step(decoder, [kept]);
+      expect(kept.ids).toEqual(await alone(model, promptOf(4, 9), 2));
+      decoder.close(kept.sequence);
+      expect(model.liveTensors()).toBe(tensors);
+      model.dispose();
+    },
+  );
+});
+
+/** Lets a call of an operation fail, which is counted from 1. */
+function failAt(operation: 'fused' | 'concat', at: number) {
+  let calls = 0;
+  const count = () => {
+    if (++calls === at) throw new Error('no memory');
+  };
+  if (operation === 'concat') {
+    return vi.spyOn(ops, 'concat').mockImplementation((...given) => {
+      count();
       return TensorFlowOps.prototype.concat.call(ops, ...given);
     });
-    await expect(decoder.step(outside, [1, 2])).rejects.toThrow('no memory');
-    concat.mockRestore();
-    expect(outside.map(({ length }) => length)).toEqual([0, 0]);
-    await step(decoder, [kept]);
-    expect(kept.ids).toEqual(await alone(model, promptOf(4, 9), 2));
-    decoder.close(kept.sequence);
-    expect(model.liveTensors()).toBe(tensors);
-    model.dispose();
+  }
+  const fused = ops.fused!;
+  return vi.spyOn(fused, 'stepOfLayer').mockImplementation((...given) => {
+    count();
+    return KernelOps.prototype.stepOfLayer.call(fused as KernelOps, ...given);
   });
-});
+}

@@ -24,6 +24,12 @@ for kind, halves in HALVES.items():
     (folder / f"{kind.name}.blocks").write_bytes(blocks.tobytes())
     (folder / f"{kind.name}.f32").write_bytes(quants.dequantize(blocks, kind).astype("<f4").tobytes())
 
+elements, size = GGML_QUANT_SIZES[T.MXFP4]
+blocks = np.random.default_rng(8).integers(0, 256, (BLOCKS, size), dtype=np.uint8)
+blocks[:, 0] = [120, 118, 127, 3, 60, 128, 200, 115]  # exponents
+(folder / "MXFP4.blocks").write_bytes(blocks.tobytes())
+(folder / "MXFP4.f32").write_bytes(quants.dequantize(blocks, T.MXFP4).astype("<f4").tobytes())
+
 numbers = (rng.standard_normal((64, 32)) * np.logspace(-9, 4, 64)[:, None]).astype("<f4")
 numbers[0] = 0
 numbers[1, :4] = [127, 0.5, -0.5, 1.5]  # halves are rounded away from zero

@@ -5,7 +5,10 @@ import { GGUF_TYPES, type GgufTensor } from './header';
 import { storedRow, type RowLayout } from './order';
 import type { GgufSource } from './read';
 
-/** Where in a block of each type the half-precision scales are (ggml-common.h). */
+/**
+ * Where in a block of each type the half-precision scales are (ggml-common.h), or the exponents of
+ * powers of two.
+ */
 const SCALES: Readonly<Record<string, readonly number[]>> = {
   Q4_0: [0],
   Q4_1: [0, 2],
@@ -19,6 +22,7 @@ const SCALES: Readonly<Record<string, readonly number[]>> = {
   Q6_K: [208],
   IQ4_NL: [0],
   IQ4_XS: [0],
+  MXFP4: [0],
 };
 
 /** Bytes that are read at once. */
@@ -50,7 +54,7 @@ export function blocksOfTensor(source: GgufSource, ordered: OrderedTensor): Stor
       const bytes = await source.readTensorBytes(tensor, first * row_bytes, count * row_bytes);
       requireFinite(
         bytes,
-        { scales, bytes: form.bytes },
+        { scales, bytes: form.bytes, isFinite: tensor.dtype === 'MXFP4' ? isSmallPower : isHalf },
         { file: source.file, tensor: tensor.name },
       );
       copyRows(bytes, target, { row_bytes, places: places.subarray(first, first + count) });
@@ -84,18 +88,34 @@ function copyRows(
   });
 }
 
+/** Whether a number that begins at `at` is finite. */
+type IsFinite = (blocks: Uint8Array, at: number) => boolean;
+
 /** The exponent of a half-precision number that is infinite or not a number. */
 const NOT_FINITE = 0x7c;
+const isHalf: IsFinite = (blocks, at) => (blocks[at + 1]! & NOT_FINITE) !== NOT_FINITE;
+
+/** The largest exponent whose power times every step of MXFP4 is finite. */
+const LARGEST_EXPONENT = 252;
+const isSmallPower: IsFinite = (blocks, at) => blocks[at]! <= LARGEST_EXPONENT;
+
+interface Scales {
+  /** Where they are in a block. */
+  readonly scales: readonly number[];
+  /** Of a block. */
+  readonly bytes: number;
+  readonly isFinite: IsFinite;
+}
 
 /** Values are a scale times small integers: they are finite where the scales are. */
 function requireFinite(
   blocks: Uint8Array,
-  { scales, bytes }: { readonly scales: readonly number[]; readonly bytes: number },
+  { scales, bytes, isFinite }: Scales,
   place: { readonly file: string; readonly tensor: string },
 ): void {
   for (let at = 0; at < blocks.length; at += bytes)
     for (const scale of scales)
-      if ((blocks[at + scale + 1]! & NOT_FINITE) === NOT_FINITE)
+      if (!isFinite(blocks, at + scale))
         throw new LoraError('base', 'The tensor of the base holds numbers that are not finite.', {
           place,
           fix: 'Download the base again, or use another one.',

@@ -1,6 +1,6 @@
 import { fromBF16, fromF16, fromF64, halfToNumber } from '../floats';
 import type { DType } from '../tensorInfo';
-import { iq4_nl, iq4_xs, q2_k, q3_k } from './dequantiseLow';
+import { iq4_nl, iq4_xs, mxfp4, q2_k, q3_k } from './dequantiseLow';
 
 /*
  * Quantised blocks `q` to values `y`. Each operation is rounded to f32 in the order of the `gguf`
@@ -145,6 +145,7 @@ const DEQUANTISERS: Partial<
   Q3_K: q3_k,
   IQ4_NL: iq4_nl,
   IQ4_XS: iq4_xs,
+  MXFP4: mxfp4,
 };
 
 /** Whether tensors of a dtype can be converted to f32. */

@@ -2,7 +2,7 @@ import { halfToNumber } from '../floats';
 
 /*
  * As in dequantise.ts: the types of two and three bits, and those of four bits with uneven steps.
- * Formats: ggml-common.h of ggml (block_q2_K, block_q3_K, block_iq4_nl, block_iq4_xs).
+ * Formats: ggml-common.h of ggml (block_q2_K, block_q3_K, block_iq4_nl, block_iq4_xs, block_mxfp4).
  */
 
 const f32 = Math.fround;
@@ -92,6 +92,21 @@ export function iq4_xs(q: Uint8Array, y: Float32Array): void {
         y[o + g * 32 + i] = dg * STEPS[pair & 15]!;
         y[o + g * 32 + 16 + i] = dg * STEPS[pair >> 4]!;
       }
+    }
+  }
+}
+
+/** Twice the sixteen numbers of E2M1. */
+const HALF_STEPS = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+
+/** The exponent of a power of two, 16 bytes of two nibbles: low nibbles first. */
+export function mxfp4(q: Uint8Array, y: Float32Array): void {
+  for (let b = 0, o = 0; o < y.length; b += 17, o += 32) {
+    const half = 2 ** (q[b]! - 128);
+    for (let i = 0; i < 16; i++) {
+      const pair = q[b + 1 + i]!;
+      y[o + i] = half * HALF_STEPS[pair & 15]!;
+      y[o + 16 + i] = half * HALF_STEPS[pair >> 4]!;
     }
   }
 }

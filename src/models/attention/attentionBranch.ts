@@ -210,7 +210,7 @@ export function attentionStep(
   x: Tensor,
   caches: AttentionCache[],
 ): Tensor {
-  const computation = { ops, dropout: null };
+  const computation = { ops, dropout: null, generates: true };
   const attention = { ops, shape, rope, rowBlocks: [], softcap: w.softcap };
   const { heads, qkv, stats_in, raw } = projectHeads(attention, computation, w, x);
   const length = shape.length / caches.length;

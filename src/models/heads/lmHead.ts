@@ -317,12 +317,12 @@ function backwardThroughWeight(ops: Ops, output: Linear, chunk: ScoredChunk): Te
   const { weight } = output;
   const rowsOfLabels = thenFree(ops, weight.gather(indices), indices);
   if (smoothing === 0) {
-    const mean = matMulBase(ops, p, weight, false);
+    const mean = matMulBase({ ops, dropout: null }, p, weight, false);
     return thenFree(ops, ops.sub(mean, rowsOfLabels), mean, rowsOfLabels);
   }
   const share = ops.upload(Float32Array.of(smoothing / p.shape[1]!), [1]);
   const apart = thenFree(ops, ops.sub(p, share), share);
-  const mean = thenFree(ops, matMulBase(ops, apart, weight, false), apart);
+  const mean = thenFree(ops, matMulBase({ ops, dropout: null }, apart, weight, false), apart);
   const kept = thenFree(ops, ops.scale(rowsOfLabels, 1 - smoothing), rowsOfLabels);
   return thenFree(ops, ops.sub(mean, kept), mean, kept);
 }

@@ -49,7 +49,7 @@ function logitsOf(
   chunk: { readonly start: number; readonly count: number },
 ): Tensor {
   const rows = headInput(ops, head, h, chunk);
-  const { y, saved } = linearForward({ ops, dropout: null }, head.output, rows);
+  const { y, saved } = linearForward({ ops, dropout: null, generates: true }, head.output, rows);
   ops.free(rows, ...savedTensors(saved));
   return head.softcap === null ? y : applySoftcap(ops, y, head.softcap);
 }

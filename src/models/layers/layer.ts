@@ -12,6 +12,7 @@ import {
 } from '../attention/attentionBranch';
 import type { PassContext, SelectedRows } from '../attention/passContext';
 import type { Ops, Tensor } from '../ops/ops';
+import { fusedStep } from './fusedStep';
 import {
   freeMlp,
   isMlpTrained,
@@ -169,9 +170,11 @@ export function layerStep(
   caches: AttentionCache[],
 ): Tensor {
   const { ops } = step;
+  const fused = fusedStep(step, w, x, caches);
+  if (fused) return fused;
   const first = applyNorm(ops, w.after_attention, attentionStep(step, w.attention, x, caches));
   const x1 = w.residual === 'sequential' ? first.y : x;
-  const { y, saved } = mlpForward({ ops, dropout: null }, w.mlp, x1, first.y);
+  const { y, saved } = mlpForward({ ops, dropout: null, generates: true }, w.mlp, x1, first.y);
   const second = applyNorm(ops, w.after_mlp, y);
   freeMlp(ops, saved);
   freeNorms(ops, [first.norm, second.norm]);

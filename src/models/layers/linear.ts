@@ -17,6 +17,11 @@ import type { LoraBlock, LoraBlockPart } from './loraBlock';
 export interface Computation {
   readonly ops: Ops;
   readonly dropout: Dropout | null;
+  /**
+   * For generation: few rows are multiplied by the numbers of quantized matrices in f32, from their
+   * blocks. Elsewhere by those in the precision of products, as many rows are. Default: false.
+   */
+  readonly generates?: boolean;
 }
 
 /** y = x Wᵀ + b, with the LoRA modules on it. */
@@ -49,8 +54,8 @@ export const needsInput = ({ weight, lora }: Linear): boolean =>
 
 export const savedTensors = ({ xa, z }: LinearSaved): Tensor[] => [xa, z].filter((t) => t !== null);
 
-/** Up to this many rows, the time of a product is that of reading its weight from memory. */
-const FEW_ROWS = 2;
+/** Up to this many rows, the time of a product is about that of reading its weight from memory. */
+const FEW_ROWS = 8;
 
 /**
  * x Wᵀ (`transposed`) or x W, in the precision of W, to which x is converted; in f32 for few rows.
@@ -67,9 +72,15 @@ export function matMulWeight(ops: Ops, x: Tensor, weight: Tensor, transposed: bo
 }
 
 /** The same with a weight of the base. */
-export function matMulBase(ops: Ops, x: Tensor, weight: WeightTensor, transposed: boolean): Tensor {
-  const { quantized } = weight;
-  if (quantized && transposed && x.shape[0]! <= FEW_ROWS)
+export function matMulBase(
+  { ops, generates = false }: Computation,
+  x: Tensor,
+  weight: WeightTensor,
+  transposed: boolean,
+): Tensor {
+  const { quantized, dtype } = weight;
+  const takesBlocks = generates || dtype === 'f32';
+  if (quantized && takesBlocks && transposed && x.shape[0]! <= FEW_ROWS)
     return withF32(ops, x, (wide) => quantized.fewRows(wide));
   return weight.use((numbers) => matMulWeight(ops, x, numbers, transposed));
 }
@@ -87,7 +98,7 @@ export const inputPrecision = (ops: Ops, layer: Linear, x: Tensor): Precision =>
  * what was saved, x and the residual.
  */
 export function linearForward(
-  { ops, dropout }: Computation,
+  computation: Computation,
   layer: Linear,
   x: Tensor,
   {
@@ -95,7 +106,8 @@ export function linearForward(
     dtype = 'f32',
   }: { readonly residual?: Tensor | null; readonly dtype?: Precision } = {},
 ): LinearOutput {
-  const terms = [matMulBase(ops, x, layer.weight, true)]; // [n, out]
+  const { ops, dropout } = computation;
+  const terms = [matMulBase(computation, x, layer.weight, true)]; // [n, out]
   const { lora } = layer;
   const xa = lora && withF32(ops, x, (wide) => loraDown(ops, lora, wide, dropout)); // [n, r]
   if (lora && xa) terms.push(matMulWeight(ops, xa, lora.B, true));
@@ -140,7 +152,7 @@ export async function linearBackward(
   if (bias?.gradientSink) await bias.gradientSink.accumulate(columnSums(ops, dy));
   if (lora?.factor && saved.z) await lora.accumulateMagnitudes(dy, saved.z);
   const dz = lora?.factor ? ops.mul(dy, lora.factor) : dy;
-  const terms = wantsInput ? [matMulBase(ops, dz, weight, false)] : []; // [n, in]
+  const terms = wantsInput ? [matMulBase(computation, dz, weight, false)] : []; // [n, in]
   if (gradient.x && needsInput(layer)) {
     const wide = dz.dtype === 'f32' ? dz : ops.cast(dz, 'f32');
     terms.push(

@@ -1,4 +1,5 @@
 import type { HeadLayout } from '../attention/headLayout';
+import type { LayerForm } from './layerForm';
 import type { Precision, Tensor } from './tensor';
 
 /**
@@ -9,6 +10,9 @@ export interface Heads {
   readonly k: Tensor;
   readonly v: Tensor;
 }
+
+/** Of one sequence. */
+export type KeysAndValues = Pick<Heads, 'k' | 'v'>; // [kv_heads, length, head_dim]
 
 /** A weight and AdamW's moments of its gradient, of one size. */
 export interface WeightMoments {
@@ -78,8 +82,18 @@ export interface FusedOps {
   fewRows(x: Tensor, weight: Tensor): Tensor;
   /** Rows of blocks [rows, words] in i32 -> [rows, width]: the values of quantized weights. */
   dequantize(blocks: Tensor, form: BlockForm, dtype: Precision): Tensor;
-  /** `fewRows` for a weight in blocks [out, words], whose values are rounded to `dtype`. */
-  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm, dtype: Precision): Tensor;
+  /** `fewRows` for a weight in blocks [out, words], with its values in f32. */
+  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm): Tensor;
+  /**
+   * The next token of each of m sequences through a layer, x [m, d] -> y [m, d], and the longer
+   * caches; with the numbers of the other operations.
+   */
+  stepOfLayer(
+    x: Tensor,
+    form: LayerForm,
+    table: Tensor,
+    caches: readonly KeysAndValues[],
+  ): { readonly y: Tensor; readonly caches: readonly KeysAndValues[] };
   /**
    * softmax(q kᵀ) v of one query per head: q [batch, heads, 1, d], k and v [batch · kv_heads, keys,
    * d] -> [batch, heads · d].

@@ -4,8 +4,10 @@ import type {
   FusedHeadLayout,
   FusedOps,
   Heads,
+  KeysAndValues,
   WeightMoments,
 } from './fusedOps';
+import type { LayerForm } from './layerForm';
 import type { Precision, Tensor } from './tensor';
 import { floatAttr, intAttr, TF_TYPE_OF, typeAttr, type TfAttr } from './tfBinding';
 import type { TfHandles } from './tfHandles';
@@ -128,9 +130,31 @@ export class KernelOps implements FusedOps {
     return this.tf.run('LoraDequantize', attrs, dtype, blocks);
   }
 
-  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm, dtype: Precision): Tensor {
-    const attrs = [typed('T', dtype), ...blockAttrs(form)];
-    return this.tf.run('LoraFewRowsOfBlocks', attrs, 'f32', x, blocks);
+  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm): Tensor {
+    return this.tf.run('LoraFewRowsOfBlocks', blockAttrs(form), 'f32', x, blocks);
+  }
+
+  stepOfLayer(
+    x: Tensor,
+    { numbers, f32, bf16, blocks }: LayerForm,
+    table: Tensor,
+    caches: readonly KeysAndValues[],
+  ): { readonly y: Tensor; readonly caches: readonly KeysAndValues[] } {
+    const [{ k: first }] = caches as [KeysAndValues];
+    const n = caches.length;
+    const attrs = [
+      typeOf('T', first),
+      ...[intAttr('F', f32.length), intAttr('H', bf16.length)],
+      ...[intAttr('Q', blocks.length), intAttr('N', n)],
+    ];
+    const form = this.tf.upload(Int32Array.from(numbers), [numbers.length]);
+    const keys = caches.map(({ k }) => k);
+    const values = caches.map(({ v }) => v);
+    const inputs = [x, form, table, ...f32, ...bf16, ...blocks, ...keys, ...values];
+    const dtypes = ['f32' as const, ...[...keys, ...values].map(({ dtype }) => dtype)];
+    const [y, ...longer] = this.tf.runMany('LoraStepOfLayer', attrs, inputs, dtypes);
+    this.tf.free(form);
+    return { y: y!, caches: caches.map((_, i) => ({ k: longer[i]!, v: longer[n + i]! })) };
   }
 
   attendOne(q: Tensor, k: Tensor, v: Tensor): Tensor {

@@ -1,9 +1,16 @@
-// Quantized weights: blocks of ggml's types (ggml-common.h) to their values. Included after rows.h
-// once per instruction set. Every product below is exact in f32, as in src/formats/gguf, so a fused
-// multiply-add changes nothing. `q` is the first byte of a block, `y` the block's first value.
+// Quantized weights: blocks of ggml's types (ggml-common.h), and of those that bitsandbytes has, to
+// their values. Included after rows.h once per instruction set. Every product below is exact in f32,
+// as in src/formats/gguf, so a fused multiply-add changes nothing.
 
 #define LORA_INLINE inline __attribute__((always_inline))
 
+#if LORA_LEVEL > 0 || defined(__aarch64__)
+LORA_INLINE float half_at(const uint8_t* p) {
+  _Float16 h;
+  std::memcpy(&h, p, sizeof(h));
+  return (float)h;
+}
+#else
 LORA_INLINE float half_at(const uint8_t* p) {
   const uint32_t h = p[0] | (uint32_t)p[1] << 8, mantissa = h & 0x3ff, exponent = h >> 10 & 31;
   // not by a subnormal float: the processor may treat those as 0
@@ -11,85 +18,116 @@ LORA_INLINE float half_at(const uint8_t* p) {
                                    : from_bits((exponent + 112) << 23 | mantissa << 13);
   return h & 0x8000 ? -size : size;
 }
+#endif
 
 LORA_INLINE uint32_t word_at(const uint8_t* p) {
   return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-template <class T>
-LORA_INLINE void q4_0(const uint8_t* q, T* y) {
+// Numbers of one register.
+LORA_INLINE LaneBytes bytes_at(const uint8_t* p) {
+  LaneBytes v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+LORA_INLINE LaneInts whole(LaneBytes v) { return __builtin_convertvector(v, LaneInts); }
+LORA_INLINE LaneInts whole_signed(LaneBytes v) {
+  return __builtin_convertvector((LaneSigned)v, LaneInts);
+}
+LORA_INLINE Lanes real(LaneInts v) { return __builtin_convertvector(v, Lanes); }
+
+// Element i of the result is 1 << by in the lanes whose bit i of `bits` is set, and 0 in the others.
+LORA_INLINE LaneInts bits_of(uint32_t bits, int by) {
+  const LaneInts powers = {1,   2,   4,    8,    16,   32,   64,    128,
+                           256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+  return (((int32_t)bits & powers) != 0) & (1 << by);
+}
+
+// table[index] of sixteen numbers.
+LORA_INLINE Lanes step_at(const float* table, LaneBytes index) {
+#if LORA_LEVEL == 2
+  Lanes steps;
+  std::memcpy(&steps, table, sizeof(steps));
+  return (Lanes)__builtin_ia32_permvarsf512(steps, whole(index));
+#else
+  Lanes v;
+  for (int i = 0; i < LANES; i++) v[i] = table[index[i]];
+  return v;
+#endif
+}
+
+// Values of a block that are computed together.
+struct Pair {
+  Lanes first, second;
+};
+
+// The values 32 unit .. 32 unit + 31 of a block that begins at q.
+template <BlockType TYPE>
+Pair values_at(const uint8_t* q, int unit);
+
+#define LORA_UNIT(TYPE) \
+  template <>           \
+  LORA_INLINE Pair values_at<BlockType::TYPE>(const uint8_t* q, int unit)
+
+LORA_UNIT(Q4_0) {
+  const LaneBytes v = bytes_at(q + 2);
   const float d = half_at(q);
-  for (int i = 0; i < 16; i++) {
-    y[i] = narrow<T>(d * (float)((q[2 + i] & 15) - 8));
-    y[16 + i] = narrow<T>(d * (float)((q[2 + i] >> 4) - 8));
-  }
+  return {d * real(whole_signed((v & 15) - 8)), d * real(whole_signed((v >> 4) - 8))};
 }
 
-template <class T>
-LORA_INLINE void q4_1(const uint8_t* q, T* y) {
+LORA_UNIT(Q4_1) {
+  const LaneBytes v = bytes_at(q + 4);
   const float d = half_at(q), m = half_at(q + 2);
-  for (int i = 0; i < 16; i++) {
-    y[i] = narrow<T>(d * (float)(q[4 + i] & 15) + m);
-    y[16 + i] = narrow<T>(d * (float)(q[4 + i] >> 4) + m);
-  }
+  return {d * real(whole(v & 15)) + m, d * real(whole(v >> 4)) + m};
 }
 
-// As q4_0, with a fifth bit for each element in a 32-bit word.
-template <class T>
-LORA_INLINE void q5_0(const uint8_t* q, T* y) {
+// As Q4_0, with a fifth bit for each element in a 32-bit word.
+LORA_UNIT(Q5_0) {
+  const LaneBytes v = bytes_at(q + 6);
   const float d = half_at(q);
   const uint32_t high = word_at(q + 2);
-  for (int i = 0; i < 16; i++) {
-    y[i] = narrow<T>(d * (float)((int)((q[6 + i] & 15) | (high >> i & 1) << 4) - 16));
-    y[16 + i] = narrow<T>(d * (float)((int)(q[6 + i] >> 4 | (high >> (i + 16) & 1) << 4) - 16));
-  }
+  return {d * real((whole(v & 15) | bits_of(high, 4)) - 16),
+          d * real((whole(v >> 4) | bits_of(high >> 16, 4)) - 16)};
 }
 
-template <class T>
-LORA_INLINE void q5_1(const uint8_t* q, T* y) {
+LORA_UNIT(Q5_1) {
+  const LaneBytes v = bytes_at(q + 8);
   const float d = half_at(q), m = half_at(q + 2);
   const uint32_t high = word_at(q + 4);
-  for (int i = 0; i < 16; i++) {
-    y[i] = narrow<T>(d * (float)(int)((q[8 + i] & 15) | (high >> i & 1) << 4) + m);
-    y[16 + i] = narrow<T>(d * (float)(int)(q[8 + i] >> 4 | (high >> (i + 16) & 1) << 4) + m);
-  }
+  return {d * real(whole(v & 15) | bits_of(high, 4)) + m,
+          d * real(whole(v >> 4) | bits_of(high >> 16, 4)) + m};
 }
 
-template <class T>
-LORA_INLINE void q8_0(const uint8_t* q, T* y) {
+LORA_UNIT(Q8_0) {
   const float d = half_at(q);
-  for (int i = 0; i < 32; i++) y[i] = narrow<T>(d * (float)(int8_t)q[2 + i]);
+  return {d * real(whole_signed(bytes_at(q + 2))), d * real(whole_signed(bytes_at(q + 18)))};
 }
 
 // 16 bytes of a scale and a minimum, 64 of four pairs of bits, d, dmin.
-template <class T>
-LORA_INLINE void q2_k(const uint8_t* q, T* y) {
+LORA_UNIT(Q2_K) {
   const float d = half_at(q + 80), dmin = half_at(q + 82);
-  for (int k = 0; k < 16; k++) {
-    const float scale = d * (float)(q[k] & 15), minimum = dmin * (float)(q[k] >> 4);
-    const uint8_t* levels = q + 16 + k / 8 * 32 + k % 2 * 16;
-    const int shift = k / 2 % 4 * 2;
-    for (int i = 0; i < 16; i++)
-      y[k * 16 + i] = narrow<T>(scale * (float)(levels[i] >> shift & 3) - minimum);
-  }
+  const uint8_t* levels = q + 16 + unit / 4 * 32;
+  const auto half = [&](int k) LORA_LAMBDA {
+    const int scales = q[2 * unit + k];
+    return d * (float)(scales & 15) * real(whole(bytes_at(levels + 16 * k) >> unit % 4 * 2 & 3)) -
+           dmin * (float)(scales >> 4);
+  };
+  return {half(0), half(1)};
 }
 
 // 32 bytes of third bits (0 there takes 4 away), 64 of four pairs of bits, sixteen 6-bit scales in
 // 12 bytes, d.
-template <class T>
-LORA_INLINE void q3_k(const uint8_t* q, T* y) {
+LORA_UNIT(Q3_K) {
   const float d = half_at(q + 108);
-  const uint8_t* packed = q + 96;
-  for (int k = 0; k < 16; k++) {
-    const int low = k < 8 ? packed[k] & 15 : packed[k - 8] >> 4;
-    const int scale = (low | (packed[8 + k % 4] >> (k / 4 * 2) & 3) << 4) - 32;
-    const uint8_t *levels = q + 32 + k / 8 * 32 + k % 2 * 16, *third = q + k % 2 * 16;
-    const int shift = k / 2 % 4 * 2, bit = k / 2;
-    for (int i = 0; i < 16; i++) {
-      const int level = (levels[i] >> shift & 3) - (third[i] >> bit & 1 ? 0 : 4);
-      y[k * 16 + i] = narrow<T>(d * (float)scale * (float)level);
-    }
-  }
+  const uint8_t *packed = q + 96, *levels = q + 32 + unit / 4 * 32;
+  const auto half = [&](int side) LORA_LAMBDA {
+    const int k = 2 * unit + side, low = k < 8 ? packed[k] & 15 : packed[k - 8] >> 4,
+              scale = (low | (packed[8 + k % 4] >> (k / 4 * 2) & 3) << 4) - 32;
+    const LaneBytes v = bytes_at(levels + 16 * side) >> unit % 4 * 2 & 3,
+                    third = bytes_at(q + 16 * side) >> unit & 1;
+    return d * (float)scale * real(whole_signed((v | third << 2) - 4));
+  };
+  return {half(0), half(1)};
 }
 
 // Eight 6-bit scales and eight 6-bit minima in 12 bytes (get_scale_min_k4).
@@ -100,121 +138,131 @@ LORA_INLINE int minimum_at(const uint8_t* p, int j) {
   return j < 4 ? p[j + 4] & 63 : p[j + 4] >> 4 | (p[j] >> 6) << 4;
 }
 
-template <class T>
-LORA_INLINE void q4_k(const uint8_t* q, T* y) {
-  const float d = half_at(q), dmin = half_at(q + 2);
-  for (int j = 0; j < 8; j++) {
-    const float scale = d * (float)scale_at(q + 4, j), minimum = dmin * (float)minimum_at(q + 4, j);
-    const uint8_t* levels = q + 16 + j / 2 * 32;
-    const int shift = j % 2 * 4;
-    for (int i = 0; i < 32; i++)
-      y[j * 32 + i] = narrow<T>(scale * (float)(levels[i] >> shift & 15) - minimum);
-  }
+LORA_UNIT(Q4_K) {
+  const float scale = half_at(q) * (float)scale_at(q + 4, unit),
+              minimum = half_at(q + 2) * (float)minimum_at(q + 4, unit);
+  const uint8_t* levels = q + 16 + unit / 2 * 32;
+  const auto half = [&](int k) LORA_LAMBDA {
+    return scale * real(whole(bytes_at(levels + 16 * k) >> unit % 2 * 4 & 15)) - minimum;
+  };
+  return {half(0), half(1)};
 }
 
-// As q4_k, with a fifth bit for each element in 32 bytes.
-template <class T>
-LORA_INLINE void q5_k(const uint8_t* q, T* y) {
-  const float d = half_at(q), dmin = half_at(q + 2);
-  for (int j = 0; j < 8; j++) {
-    const float scale = d * (float)scale_at(q + 4, j), minimum = dmin * (float)minimum_at(q + 4, j);
-    const uint8_t *levels = q + 48 + j / 2 * 32, *fifth = q + 16;
-    const int shift = j % 2 * 4;
-    for (int i = 0; i < 32; i++) {
-      const int level = (levels[i] >> shift & 15) | (fifth[i] >> j & 1) << 4;
-      y[j * 32 + i] = narrow<T>(scale * (float)level - minimum);
-    }
-  }
+// As Q4_K, with a fifth bit for each element in 32 bytes.
+LORA_UNIT(Q5_K) {
+  const float scale = half_at(q) * (float)scale_at(q + 4, unit),
+              minimum = half_at(q + 2) * (float)minimum_at(q + 4, unit);
+  const uint8_t *levels = q + 48 + unit / 2 * 32, *fifth = q + 16;
+  const auto half = [&](int k) LORA_LAMBDA {
+    const LaneBytes v = (bytes_at(levels + 16 * k) >> unit % 2 * 4 & 15) |
+                        (bytes_at(fifth + 16 * k) >> unit & 1) << 4;
+    return scale * real(whole(v)) - minimum;
+  };
+  return {half(0), half(1)};
 }
 
 // 128 bytes of low nibbles, 64 of high pairs, 16 signed scales, d.
-template <class T>
-LORA_INLINE void q6_k(const uint8_t* q, T* y) {
+LORA_UNIT(Q6_K) {
   const float d = half_at(q + 208);
-  for (int k = 0; k < 16; k++) {
-    const int part = k / 8, group = k / 2 % 4, first = k % 2 * 16;
-    const float scale = d * (float)(int8_t)q[192 + k];
-    const uint8_t *lows = q + part * 64 + group % 2 * 32 + first,
-                  *highs = q + 128 + part * 32 + first;
-    const int low_shift = group / 2 * 4, high_shift = group * 2;
-    for (int i = 0; i < 16; i++) {
-      const int level = (lows[i] >> low_shift & 15) | (highs[i] >> high_shift & 3) << 4;
-      y[k * 16 + i] = narrow<T>(scale * (float)(level - 32));
-    }
-  }
+  const int part = unit / 4, group = unit % 4;
+  const uint8_t *lows = q + part * 64 + group % 2 * 32, *highs = q + 128 + part * 32;
+  const auto half = [&](int k) LORA_LAMBDA {
+    const LaneBytes v = (bytes_at(lows + 16 * k) >> group / 2 * 4 & 15) |
+                        (bytes_at(highs + 16 * k) >> group * 2 & 3) << 4;
+    return d * (float)(int8_t)q[192 + 2 * unit + k] * real(whole_signed(v - 32));
+  };
+  return {half(0), half(1)};
 }
 
 // d, 16 bytes of two nibbles: low nibbles first.
-template <class T>
-LORA_INLINE void iq4_nl(const uint8_t* q, T* y) {
+LORA_UNIT(IQ4_NL) {
+  const LaneBytes v = bytes_at(q + 2);
   const float d = half_at(q);
-  for (int i = 0; i < 16; i++) {
-    y[i] = narrow<T>(d * IQ4_STEPS[q[2 + i] & 15]);
-    y[16 + i] = narrow<T>(d * IQ4_STEPS[q[2 + i] >> 4]);
-  }
+  return {d * step_at(IQ4_STEPS, v & 15), d * step_at(IQ4_STEPS, v >> 4)};
 }
 
 // d, the two high bits of eight scales in 16 bits, their low nibbles in 4 bytes, 128 bytes of two
 // nibbles.
-template <class T>
-LORA_INLINE void iq4_xs(const uint8_t* q, T* y) {
-  const float d = half_at(q);
-  const int high = q[2] | q[3] << 8;
-  for (int g = 0; g < 8; g++) {
-    const int low = q[4 + g / 2] >> (g % 2 * 4) & 15;
-    const float scale = d * (float)((low | (high >> (2 * g) & 3) << 4) - 32);
-    const uint8_t* levels = q + 8 + g * 16;
-    for (int i = 0; i < 16; i++) {
-      y[g * 32 + i] = narrow<T>(scale * IQ4_STEPS[levels[i] & 15]);
-      y[g * 32 + 16 + i] = narrow<T>(scale * IQ4_STEPS[levels[i] >> 4]);
-    }
+LORA_UNIT(IQ4_XS) {
+  const int high = q[2] | q[3] << 8, low = q[4 + unit / 2] >> (unit % 2 * 4) & 15;
+  const float scale = half_at(q) * (float)((low | (high >> (2 * unit) & 3) << 4) - 32);
+  const LaneBytes v = bytes_at(q + 8 + unit * 16);
+  return {scale * step_at(IQ4_STEPS, v & 15), scale * step_at(IQ4_STEPS, v >> 4)};
+}
+
+// The exponent of a power of two, of which the half is meant, and 16 bytes of two nibbles.
+LORA_UNIT(MXFP4) {
+  const float scale = from_bits(q[0] < 2 ? 0x200000u << q[0] : (uint32_t)(q[0] - 1) << 23);
+  const LaneBytes v = bytes_at(q + 1);
+  return {scale * step_at(MXFP4_STEPS, v & 15), scale * step_at(MXFP4_STEPS, v >> 4)};
+}
+
+// A scale in f32, twice 16 bytes of two nibbles.
+LORA_UNIT(NF4) {
+  const float scale = from_bits(word_at(q));
+  const LaneBytes v = bytes_at(q + 4 + unit * 16);
+  return {scale * step_at(NF4_STEPS, v & 15), scale * step_at(NF4_STEPS, v >> 4)};
+}
+
+// A scale in f32, 64 bytes.
+LORA_UNIT(I8) {
+  const float scale = from_bits(word_at(q));
+  return {scale * real(whole_signed(bytes_at(q + 4 + unit * 32))),
+          scale * real(whole_signed(bytes_at(q + 20 + unit * 32)))};
+}
+#undef LORA_UNIT
+
+// Calls f with the type as a constant.
+template <class F>
+LORA_INLINE void with_type(BlockType type, F f) {
+  switch (type) {
+#define LORA_CASE(TYPE)  \
+  case BlockType::TYPE:  \
+    return f(std::integral_constant<BlockType, BlockType::TYPE>());
+    LORA_CASE(Q4_0)
+    LORA_CASE(Q4_1)
+    LORA_CASE(Q5_0)
+    LORA_CASE(Q5_1)
+    LORA_CASE(Q8_0)
+    LORA_CASE(Q2_K)
+    LORA_CASE(Q3_K)
+    LORA_CASE(Q4_K)
+    LORA_CASE(Q5_K)
+    LORA_CASE(Q6_K)
+    LORA_CASE(IQ4_NL)
+    LORA_CASE(IQ4_XS)
+    LORA_CASE(MXFP4)
+    LORA_CASE(NF4)
+    LORA_CASE(I8)
+#undef LORA_CASE
   }
 }
 
-// One row of `width` values.
-template <class T>
-void dequantize(BlockType type, int64_t width, const uint8_t* q, T* y) {
-  const auto blocks = [&](auto convert) LORA_LAMBDA {
-    const BlockSize size = size_of_block(type);
-    for (int64_t at = 0; at < width; at += size.values, q += size.bytes) convert(q, y + at);
-  };
-  switch (type) {
-#define LORA_CASE(TYPE, FUNCTION)                                                     \
-  case BlockType::TYPE:                                                               \
-    return blocks([](const uint8_t* b, T* v) LORA_LAMBDA { FUNCTION(b, v); });
-    LORA_CASE(Q4_0, q4_0)
-    LORA_CASE(Q4_1, q4_1)
-    LORA_CASE(Q5_0, q5_0)
-    LORA_CASE(Q5_1, q5_1)
-    LORA_CASE(Q8_0, q8_0)
-    LORA_CASE(Q2_K, q2_k)
-    LORA_CASE(Q3_K, q3_k)
-    LORA_CASE(Q4_K, q4_k)
-    LORA_CASE(Q5_K, q5_k)
-    LORA_CASE(Q6_K, q6_k)
-    LORA_CASE(IQ4_NL, iq4_nl)
-    LORA_CASE(IQ4_XS, iq4_xs)
-#undef LORA_CASE
-  }
+// Rounded as `narrow` does; the values are finite.
+LORA_INLINE void put(float* y, Lanes v) { std::memcpy(y, &v, sizeof(v)); }
+LORA_INLINE void put(bf16* y, Lanes v) {
+  const LaneBits u = (LaneBits)v, rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+  const LaneHalves halves = __builtin_convertvector(rounded, LaneHalves);
+  std::memcpy(y, &halves, sizeof(halves));
 }
 
 template <class T>
 void dequantize_rows(int64_t from, int64_t to, BlockType type, int64_t width, int64_t row_bytes,
                      const uint8_t* q, T* y) {
-  for (int64_t row = from; row < to; row++) dequantize(type, width, q + row * row_bytes, y + row * width);
-}
-
-// few_rows with the values of blocks. `values`: a buffer for as many rows of W as it reads at once.
-constexpr int64_t ROWS_AT_ONCE = 4;
-template <class T>
-void few_rows_of_blocks(int64_t from, int64_t to, int64_t m, BlockType type, int64_t width,
-                        int64_t row_bytes, int64_t out, const float* x, const uint8_t* q, float* y,
-                        T* values) {
-  for (int64_t o = from; o < to; o += ROWS_AT_ONCE) {
-    const int64_t count = std::min(ROWS_AT_ONCE, to - o);
-    dequantize_rows(0, count, type, width, row_bytes, q + o * row_bytes, values);
-    few_rows(0, count, m, width, out, x, values, y + o);
-  }
+  with_type(type, [&](auto constant) LORA_LAMBDA {
+    constexpr BlockType TYPE = decltype(constant)::value;
+    constexpr BlockSize size = size_of_block(TYPE);
+    for (int64_t row = from; row < to; row++) {
+      const uint8_t* block = q + row * row_bytes;
+      T* own = y + row * width;
+      for (int64_t at = 0; at < width; at += size.values, block += size.bytes)
+        for (int unit = 0; unit < size.values / UNIT; unit++) {
+          const Pair v = values_at<TYPE>(block, unit);
+          put(own + at + unit * UNIT, v.first);
+          put(own + at + unit * UNIT + LANES, v.second);
+        }
+    }
+  });
 }
 
 #undef LORA_INLINE

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
+#include <vector>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -63,6 +65,10 @@ enum class BlockType : int64_t {
   Q6_K = 14,
   IQ4_NL = 20,
   IQ4_XS = 23,
+  MXFP4 = 39,
+  // not ggml's: those of bitsandbytes
+  NF4 = 1000,
+  I8 = 1001,
 };
 
 struct BlockSize {
@@ -70,7 +76,7 @@ struct BlockSize {
 };
 
 // No values: not a type of the kernels.
-inline BlockSize size_of_block(BlockType type) {
+constexpr BlockSize size_of_block(BlockType type) {
   switch (type) {
     case BlockType::Q4_0:
       return {32, 18};
@@ -96,6 +102,12 @@ inline BlockSize size_of_block(BlockType type) {
       return {32, 18};
     case BlockType::IQ4_XS:
       return {256, 136};
+    case BlockType::MXFP4:
+      return {32, 17};
+    case BlockType::NF4:
+      return {64, 36};
+    case BlockType::I8:
+      return {64, 68};
   }
   return {0, 0};
 }
@@ -103,32 +115,80 @@ inline BlockSize size_of_block(BlockType type) {
 // The sixteen uneven steps of the IQ4 types.
 inline const float IQ4_STEPS[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                     1,    13,   25,  38,  53,  69,  89,  113};
+// Twice the sixteen numbers of E2M1.
+inline const float MXFP4_STEPS[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+// The sixteen steps of NormalFloat (QLoRA, Dettmers et al. 2023), as bitsandbytes has them.
+inline const float NF4_STEPS[16] = {-1.0f,
+                                    -0.6961928009986877f,
+                                    -0.5250730514526367f,
+                                    -0.39491748809814453f,
+                                    -0.28444138169288635f,
+                                    -0.18477343022823334f,
+                                    -0.09105003625154495f,
+                                    0.0f,
+                                    0.07958029955625534f,
+                                    0.16093020141124725f,
+                                    0.24611230194568634f,
+                                    0.33791524171829224f,
+                                    0.44070982933044434f,
+                                    0.5626170039176941f,
+                                    0.7229568362236023f,
+                                    1.0f};
 
+// Sixteen numbers: one vector register of AVX-512, or several of others.
+constexpr int LANES = 16;
+typedef float Lanes __attribute__((vector_size(4 * LANES)));
+typedef uint32_t LaneBits __attribute__((vector_size(4 * LANES)));
+typedef int32_t LaneInts __attribute__((vector_size(4 * LANES)));
+typedef uint16_t LaneHalves __attribute__((vector_size(2 * LANES)));
+typedef uint8_t LaneBytes __attribute__((vector_size(LANES)));
+typedef int8_t LaneSigned __attribute__((vector_size(LANES)));
+// Values of a block that are computed together.
+constexpr int UNIT = 2 * LANES;
+
+// Rows of x whose sums a product keeps in registers beside those of four rows of W.
+#define LORA_ROWS_OF_X 1
+#define LORA_LEVEL 0
+// Without it, rows of blocks are multiplied as numbers: on x86 without AVX2, which is rare, smaller
+// code counts for more.
+#if !defined(__x86_64__)
+#define LORA_FROM_BLOCKS
+#endif
 namespace plain {
 #include "rows.h"
 #include "blocks.h"
+#include "products.h"
 }
 
 // The attributes are clang's: for zig c++ they replace options, which would hold for the whole file.
 #if defined(__x86_64__)
 #define LORA_LEVELS
-#define LORA_AVX2 "avx2,fma"
-#define LORA_AVX512 "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"
+#define LORA_AVX2 "avx2,fma,f16c"
+#define LORA_AVX512 "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
 #pragma clang attribute push(__attribute__((target(LORA_AVX2))), apply_to = function)
 #undef LORA_LAMBDA
 #define LORA_LAMBDA __attribute__((always_inline, target(LORA_AVX2)))
+#define LORA_FROM_BLOCKS
+#undef LORA_LEVEL
+#define LORA_LEVEL 1
 namespace avx2 {
 #include "rows.h"
 #include "blocks.h"
+#include "products.h"
 }
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target(LORA_AVX512), min_vector_width(512))), \
                              apply_to = function)
 #undef LORA_LAMBDA
 #define LORA_LAMBDA __attribute__((always_inline, target(LORA_AVX512)))
+#undef LORA_LEVEL
+#define LORA_LEVEL 2
+#undef LORA_ROWS_OF_X
+#define LORA_ROWS_OF_X 4
 namespace avx512 {
 #include "rows.h"
 #include "blocks.h"
+#include "products.h"
 }
 #pragma clang attribute pop
 
@@ -136,7 +196,8 @@ namespace avx512 {
 // links, so it always says no.
 inline int supported_level() {
   unsigned a, b, c, d, low, high;
-  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_FMA)) return 0;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_FMA) || !(c & bit_F16C))
+    return 0;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   const unsigned avx_state = 0x06, avx512_state = 0xe6;
   if ((low & avx_state) != avx_state) return 0;

@@ -38,7 +38,6 @@ LORA_INLINE float exponential(float x) {
 LORA_INLINE float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
 // Sixteen partial sums, which can be one vector register, added up in a fixed order.
-constexpr int LANES = 16;
 template <class F>
 LORA_INLINE float sum(int64_t n, F term) {
   float lanes[LANES] = {};
@@ -238,50 +237,6 @@ inline void adamw(int64_t from, int64_t to, const AdamWStep& s, float* theta, co
     m[i] += s.one_less_beta1 * (g - m[i]);
     v[i] = v[i] * s.beta2 + s.one_less_beta2 * g * g;
     theta[i] = theta[i] * s.decay - s.size * m[i] / (std::sqrt(v[i]) / s.root + s.eps);
-  }
-}
-
-// y = x Wᵀ for few rows x, where reading W from memory takes most of the time. Four rows of W at a
-// time, and the last ones alone: by the same sums, so that it does not matter where threads divide W.
-template <class T>
-void few_rows(int64_t from, int64_t to, int64_t m, int64_t width, int64_t out, const float* x,
-              const T* w, float* y) {
-  for (int64_t row = 0; row < m; row++) {
-    const float* own = x + row * width;
-    int64_t o = from;
-    for (; o + 4 <= to; o += 4) {
-      const T *a = w + o * width, *b = a + width, *c = b + width, *d = c + width;
-      float lanes[4][LANES] = {};
-      int64_t i = 0;
-      for (; i + LANES <= width; i += LANES)
-        for (int l = 0; l < LANES; l++) {
-          const float v = own[i + l];
-          lanes[0][l] += wide(a[i + l]) * v;
-          lanes[1][l] += wide(b[i + l]) * v;
-          lanes[2][l] += wide(c[i + l]) * v;
-          lanes[3][l] += wide(d[i + l]) * v;
-        }
-      for (int k = 0; k < 4; k++) {
-        const T* rest = w + (o + k) * width;
-        float sum = 0;
-        for (int64_t j = i; j < width; j++) sum += wide(rest[j]) * own[j];
-        for (int half = LANES / 2; half > 0; half /= 2)
-          for (int l = 0; l < half; l++) lanes[k][l] += lanes[k][l + half];
-        y[row * out + o + k] = lanes[k][0] + sum;
-      }
-    }
-    for (; o < to; o++) {
-      const T* a = w + o * width;
-      float lanes[LANES] = {};
-      int64_t i = 0;
-      for (; i + LANES <= width; i += LANES)
-        for (int l = 0; l < LANES; l++) lanes[l] += wide(a[i + l]) * own[i + l];
-      float sum = 0;
-      for (; i < width; i++) sum += wide(a[i]) * own[i];
-      for (int half = LANES / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++) lanes[l] += lanes[l + half];
-      y[row * out + o] = lanes[0] + sum;
-    }
   }
 }
 

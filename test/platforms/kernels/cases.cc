@@ -163,11 +163,12 @@ class Cases {
     });
     show("attend_one " + type, o);
     const int64_t out = count_ ? 4 : 7, width = count_ ? 256 : 83;
-    auto x = numbers<float>(2 * width, 8);
+    const int64_t rows = count_ ? 1 : 6;
+    auto x = numbers<float>(rows * width, 8);
     auto w = numbers<T>(out * width, 9);
-    std::vector<float> y(2 * out);
+    std::vector<float> y(rows * out);
     run("few_rows " + type, [&] {
-      LORA_BEST(few_rows(0, out, count_ ? 1 : 2, width, out, x.data(), w.data(), y.data()));
+      LORA_BEST(few_rows(0, out, rows, width, out, x.data(), w.data(), y.data()));
     });
     show("few_rows " + type, y);
   }
@@ -194,7 +195,7 @@ class Cases {
         {"Q5_1", BlockType::Q5_1},     {"Q8_0", BlockType::Q8_0}, {"Q2_K", BlockType::Q2_K},
         {"Q3_K", BlockType::Q3_K},     {"Q4_K", BlockType::Q4_K}, {"Q5_K", BlockType::Q5_K},
         {"Q6_K", BlockType::Q6_K},     {"IQ4_NL", BlockType::IQ4_NL},
-        {"IQ4_XS", BlockType::IQ4_XS},
+        {"IQ4_XS", BlockType::IQ4_XS}, {"NF4", BlockType::NF4},   {"I8", BlockType::I8},
     };
     const int64_t rows = count_ ? 1 : 2, width = count_ ? 1024 : 256;
     for (const auto& [name, block] : types) {

@@ -17,6 +17,7 @@ describe('dequantising', () => {
     expect(kinds.sort()).toEqual([
       'IQ4_NL',
       'IQ4_XS',
+      'MXFP4',
       'Q2_K',
       'Q3_K',
       'Q4_0',

@@ -224,7 +224,6 @@ describe('a tensor entry', () => {
     [29, 'IQ1_M'],
     [34, 'TQ1_0'],
     [35, 'TQ2_0'],
-    [39, 'MXFP4'],
     [40, 'NVFP4'],
     [41, 'Q1_0'],
   ])('lists a tensor of type %i, %s, whose values are not read', (type, name) => {

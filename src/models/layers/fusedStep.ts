@@ -1,0 +1,80 @@
+import type { AttentionCache, DecodeStep } from '../attention/attentionBranch';
+import { LayerForm } from '../ops/layerForm';
+import type { Tensor } from '../ops/ops';
+import type { LayerWeights } from './layer';
+import type { Linear } from './linear';
+import type { Norm } from './norm';
+
+/** Most tokens that the fused kernel of a layer reads at once. */
+const MOST_ROWS = 32;
+
+/** In place of a tensor that a layer lacks. */
+const NONE = -1;
+
+/**
+ * The next token of each of several sequences through a layer, x [m, d] -> [m, d], by one kernel;
+ * null for layers that it does not compute. Frees x, and replaces each cache by the longer one.
+ */
+export function fusedStep(
+  step: DecodeStep,
+  w: LayerWeights,
+  x: Tensor,
+  caches: AttentionCache[],
+): Tensor | null {
+  const { ops, shape, rope } = step;
+  const { fused } = ops;
+  const isOneEach = shape.batch === 1 && shape.length === caches.length;
+  if (!fused || !isOneEach || shape.length > MOST_ROWS || rope.kind !== 'rotate') return null;
+  if (!isPlainLayer(w) || !caches.every(({ k, v }) => k.dtype === v.dtype)) return null;
+  const { y, caches: longer } = fused.stepOfLayer(x, formOf(step, w), rope.forward, caches);
+  ops.free(x);
+  caches.forEach(({ k, v }, i) => {
+    ops.free(k, v);
+    caches[i] = longer[i]!;
+  });
+  return y;
+}
+
+/** RMSNorms, rotated heads and SwiGLU, one branch after the other, and nothing else. */
+function isPlainLayer({ attention, mlp, ...layer }: LayerWeights): boolean {
+  return (
+    layer.residual === 'sequential' &&
+    [layer.after_attention, layer.after_mlp, attention.norm_out, mlp.norm_out].every((n) => !n) &&
+    isRms(attention.norm_in) &&
+    isRms(mlp.norm_in) &&
+    attention.qk_norm === null &&
+    attention.softcap === null &&
+    mlp.gate !== null &&
+    mlp.activation === 'silu' &&
+    [attention.qkv, attention.o, mlp.gate, mlp.up, mlp.down].every(hasNoFactor)
+  );
+}
+
+const isRms = (norm: Norm | null): boolean => norm?.kind === 'rms' && norm.bias === null;
+
+/** Without DoRA. */
+const hasNoFactor = ({ lora }: Linear): boolean => !lora?.factor;
+
+/** The layer as `Form` of src/runtime/kernels/layer.cc reads it. */
+function formOf({ shape, rowBlocks }: DecodeStep, { attention, mlp }: LayerWeights): LayerForm {
+  const cut = rowBlocks.map(([block]) => block!).find(({ from }) => from > 0);
+  const norms = [attention.norm_in!, mlp.norm_in!];
+  const form = new LayerForm();
+  form.add(shape.num_heads, shape.num_kv_heads, cut ? cut.to - cut.from : 0);
+  form.addReals(norms.map(({ eps }) => eps));
+  for (const norm of norms) form.addNumbers(norm.scale());
+  for (const linear of [attention.qkv, attention.o, mlp.gate!, mlp.up, mlp.down])
+    addLinear(form, linear);
+  return form;
+}
+
+function addLinear(form: LayerForm, { weight, bias, lora }: Linear): void {
+  for (const tensor of [bias?.tensor, lora?.A, lora?.B]) {
+    if (tensor) form.addNumbers(tensor);
+    else form.add(NONE);
+  }
+  const { quantized } = weight;
+  form.add(quantized?.parts.length ?? 1);
+  if (!quantized) weight.use((numbers) => form.addMatrix(numbers));
+  else for (const { blocks, type } of quantized.parts) form.addBlocks(blocks, type);
+}

@@ -1,0 +1,132 @@
+// y = x Wᵀ for few rows x, where reading W from memory takes most of the time: W is read once for
+// all of them. Included after blocks.h once per instruction set. Each number of y is a sum in an
+// order that depends on nothing else: neither on how many rows there are, nor on where threads
+// divide W, nor on whether its values are stored in f32 or in blocks.
+
+#define LORA_INLINE inline __attribute__((always_inline))
+
+LORA_INLINE Lanes lanes_at(const float* p) {
+  Lanes v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+LORA_INLINE Lanes lanes_at(const bf16* p) {
+  LaneHalves halves;
+  std::memcpy(&halves, p, sizeof(halves));
+  return (Lanes)(__builtin_convertvector(halves, LaneBits) << 16);
+}
+
+// Halves are added to each other.
+LORA_INLINE float total(Lanes v) {
+  const auto eight = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                     __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  const auto four = __builtin_shufflevector(eight, eight, 0, 1, 2, 3) +
+                    __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+  return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
+// The processor does not foresee what is read when several rows are read at a time. Into the second
+// cache: the first one waits for too few lines at once.
+LORA_INLINE void fetch_ahead(const void* p) { __builtin_prefetch(p, 0, 2); }
+
+// Rows of numbers.
+template <class T>
+struct NumberRows {
+  const T* w;
+  int64_t width;
+
+  // Calls f(k, i, values) for the values i .. i + LANES - 1 of the rows o .. o + W - 1, whose number
+  // is k. `fetch`: the rows after them are fetched meanwhile.
+  template <int W, class F>
+  LORA_INLINE void each(int64_t o, bool fetch, F f) const {
+    const T* own = w + o * width;
+    for (int64_t i = 0; i + LANES <= width; i += LANES)
+      for (int k = 0; k < W; k++) {
+        if (fetch) fetch_ahead(own + (k + W) * width + i);
+        f(k, i, lanes_at(own + k * width + i));
+      }
+  }
+  LORA_INLINE float rest(int64_t o, const float* x) const {
+    float sum = 0;
+    for (int64_t i = width / LANES * LANES; i < width; i++) sum += wide(w[o * width + i]) * x[i];
+    return sum;
+  }
+};
+
+// Rows of blocks, whose values are those in f32.
+template <BlockType TYPE>
+struct RowsOfBlocks {
+  const uint8_t* q;
+  int64_t width, row_bytes;
+
+  template <int W, class F>
+  LORA_INLINE void each(int64_t o, bool fetch, F f) const {
+    constexpr BlockSize size = size_of_block(TYPE);
+    const uint8_t* own = q + o * row_bytes;
+    for (int64_t at = 0; at < width; at += size.values, own += size.bytes)
+#pragma clang loop unroll(full)
+      for (int unit = 0; unit < size.values / UNIT; unit++)
+        for (int k = 0; k < W; k++) {
+          const uint8_t* block = own + k * row_bytes;
+          if (fetch) fetch_ahead(block + W * row_bytes + unit * (size.bytes * UNIT / size.values));
+          const Pair v = values_at<TYPE>(block, unit);
+          f(k, at + unit * UNIT, v.first);
+          f(k, at + unit * UNIT + LANES, v.second);
+        }
+  }
+  LORA_INLINE float rest(int64_t, const float*) const { return 0; }
+};
+
+// W rows of w from o on with R rows x.
+template <int W, int R, class Rows>
+LORA_INLINE void multiply_tile(const Rows& w, int64_t o, bool fetch, int64_t width, int64_t out,
+                               const float* x, float* y) {
+  Lanes sums[R][W] = {};
+  w.template each<W>(o, fetch, [&](int k, int64_t i, Lanes values) LORA_LAMBDA {
+    for (int r = 0; r < R; r++) sums[r][k] += values * lanes_at(x + r * width + i);
+  });
+  for (int r = 0; r < R; r++)
+    for (int k = 0; k < W; k++)
+      y[r * out + o + k] = total(sums[r][k]) + w.rest(o + k, x + r * width);
+}
+
+template <int W, class Rows>
+LORA_INLINE void multiply_rows(const Rows& w, int64_t o, int64_t m, int64_t width, int64_t out,
+                               const float* x, float* y) {
+  int64_t row = 0;
+  for (; W > 1 && row + LORA_ROWS_OF_X <= m; row += LORA_ROWS_OF_X)
+    multiply_tile<W, LORA_ROWS_OF_X>(w, o, row == 0, width, out, x + row * width, y + row * out);
+  for (; row < m; row++)
+    multiply_tile<W, 1>(w, o, row == 0, width, out, x + row * width, y + row * out);
+}
+
+// The outputs from .. to of m rows x.
+template <class T>
+void few_rows(int64_t from, int64_t to, int64_t m, int64_t width, int64_t out, const float* x,
+              const T* w, float* y) {
+  const NumberRows<T> rows{w, width};
+  int64_t o = from;
+  for (; o + 4 <= to; o += 4) multiply_rows<4>(rows, o, m, width, out, x, y);
+  for (; o < to; o++) multiply_rows<1>(rows, o, m, width, out, x, y);
+}
+
+// Four rows at a time from their blocks, and the last ones as numbers.
+inline void few_rows_of_blocks(int64_t from, int64_t to, int64_t m, BlockType type, int64_t width,
+                               int64_t row_bytes, int64_t out, const float* x, const uint8_t* q,
+                               float* y) {
+  int64_t o = from;
+#ifdef LORA_FROM_BLOCKS
+  with_type(type, [&](auto constant) LORA_LAMBDA {
+    const RowsOfBlocks<decltype(constant)::value> rows{q, width, row_bytes};
+    for (; o + 4 <= to; o += 4) multiply_rows<4>(rows, o, m, width, out, x, y);
+  });
+#endif
+  std::vector<float> numbers(o < to ? 4 * width : 0);
+  for (; o < to; o += 4) {
+    const int64_t count = std::min<int64_t>(4, to - o);
+    dequantize_rows(0, count, type, width, row_bytes, q + o * row_bytes, numbers.data());
+    few_rows(0, count, m, width, out, x, numbers.data(), y + o);
+  }
+}
+
+#undef LORA_INLINE
