@@ -43,6 +43,9 @@ function isPlainLayer({ attention, mlp, ...layer }: LayerWeights): boolean {
     isRms(attention.norm_in) &&
     isRms(mlp.norm_in) &&
     attention.qk_norm === null &&
+    attention.distances === null &&
+    attention.scale_out === 1 &&
+    mlp.scale_out === 1 &&
     attention.softcap === null &&
     mlp.gate !== null &&
     mlp.activation === 'silu' &&
