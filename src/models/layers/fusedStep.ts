@@ -1,6 +1,7 @@
 import type { AttentionCache, DecodeStep } from '../attention/attentionBranch';
 import { LayerForm } from '../ops/layerForm';
 import type { Tensor } from '../ops/ops';
+import { isPlainOutput } from './branchOutput';
 import type { LayerWeights } from './layer';
 import type { Linear } from './linear';
 import type { Norm } from './norm';
@@ -39,13 +40,14 @@ export function fusedStep(
 function isPlainLayer({ attention, mlp, ...layer }: LayerWeights): boolean {
   return (
     layer.residual === 'sequential' &&
-    [layer.after_attention, layer.after_mlp, attention.norm_out, mlp.norm_out].every((n) => !n) &&
+    layer.after_attention === null &&
+    layer.after_mlp === null &&
     isRms(attention.norm_in) &&
     isRms(mlp.norm_in) &&
     attention.qk_norm === null &&
     attention.distances === null &&
-    attention.scale_out === 1 &&
-    mlp.scale_out === 1 &&
+    isPlainOutput(attention) &&
+    isPlainOutput(mlp) &&
     attention.softcap === null &&
     mlp.gate !== null &&
     mlp.activation === 'silu' &&
