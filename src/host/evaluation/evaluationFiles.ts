@@ -11,10 +11,13 @@ import {
   type Evaluation,
 } from '../../shared/evaluation/result';
 import { asVote, type Vote } from '../../shared/evaluation/votes';
+import { isObject } from '../../shared/values';
 import { t } from '../text/l10n';
 
 /** The rows of more would fill the extension host. */
 const MAX_ROWS_BYTES = 64 * 2 ** 20;
+/** Some ten thousand votes. */
+const MAX_VOTES_BYTES = 2 * 2 ** 20;
 /** Rows that are parsed before the extension host does something else. */
 const AT_ONCE = 500;
 
@@ -66,10 +69,17 @@ export async function readRows(
   return rows.sort((a, b) => a.index - b.index);
 }
 
-/** The votes on an evaluation; without a file, none. */
+/**
+ * The votes on an evaluation; without a file, none.
+ *
+ * @throws LoraError('run') when there are some that cannot be read: new ones would replace them
+ */
 export async function readVotes(folder: string): Promise<Vote[]> {
   const file = path.join(folder, EVALUATION_FILES.votes);
-  const text = await readTextFile(file, record(MAX_BYTES.runRecord)).catch(() => '');
+  const text = await readTextFile(file, record(MAX_VOTES_BYTES)).catch((cause: unknown) => {
+    if (isObject(cause) && cause['code'] === 'ENOENT') return '';
+    throw new LoraError('run', t('The votes cannot be read.'), { place: { file }, cause });
+  });
   return text.split('\n').flatMap((line) => asVote(parsedLine(line)) ?? []);
 }
 

@@ -14,6 +14,11 @@ interface Pair {
   readonly right: number;
 }
 
+/** More would take minutes to vote on, and to rate: an evaluation may be someone else's. */
+const MOST_COLUMNS = 16;
+const MOST_PAIRS = 200_000;
+const isComparable = ({ length }: readonly string[]): boolean => length <= MOST_COLUMNS;
+
 /** Checks whose answer is no text that people could prefer. */
 const WITHOUT_ANSWER: ReadonlySet<string> = new Set(['perplexity', 'choice', 'label']);
 
@@ -37,7 +42,8 @@ export class Voting {
     votes: readonly Vote[],
   ) {
     const random = createRandom(0, 'voting', id);
-    const all = rows.flatMap((row) => pairsOf(row, columns.length));
+    const most = isComparable(columns) ? MOST_PAIRS / columns.length ** 2 : 0;
+    const all = rows.slice(0, most).flatMap((row) => pairsOf(row, columns.length));
     const different = all.filter((pair) => isDifferent(pair));
     this.equal = all.length - different.length;
     this.pairs = shuffle(different, random).map((pair) =>
@@ -98,7 +104,7 @@ export class Voting {
   /** What the votes come to; null: there are none. */
   ratings(rows: readonly EvaluatedRow[]): VoteRatings | null {
     const comparisons = this.votes.flatMap((vote) => this.comparisonOf(vote) ?? []);
-    if (comparisons.length === 0) return null;
+    if (comparisons.length === 0 || !isComparable(this.columns)) return null;
     const columns = this.columns.map((name) => ({ name }));
     return {
       votes: comparisons.length,

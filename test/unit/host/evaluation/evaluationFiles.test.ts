@@ -1,4 +1,4 @@
-import { symlinkSync, writeFileSync } from 'node:fs';
+import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -50,5 +50,15 @@ describe('the files of an evaluation', () => {
     expect(await readVotes(folder)).toEqual([vote, { ...vote, row: 2 }]);
     await writeVotes(folder, []);
     expect(await readVotes(folder)).toEqual([]);
+  });
+
+  it('keep votes that cannot be read', async () => {
+    const folder = folderWith({});
+    const file = path.join(folder, 'votes.jsonl');
+    symlinkSync(path.join(folder, 'rows.jsonl'), file);
+    await expect(readVotes(folder)).rejects.toThrow('The votes cannot be read.');
+    rmSync(file);
+    writeFileSync(file, '\n'.repeat(3 * 2 ** 20));
+    await expect(readVotes(folder)).rejects.toThrow('The votes cannot be read.');
   });
 });

@@ -86,6 +86,18 @@ describe('blind voting', () => {
     expect(agreement).toMatchObject({ votes: 12, agreed: 3 });
   });
 
+  it('offers no pairs of very many columns, and not all of very many rows', () => {
+    const many = Array.from({ length: 2_000 }, (_, i) => `m${i}`);
+    const [row] = rows;
+    const wide = { ...row!, cells: many.map(() => row!.cells[0]!) };
+    const vote: Vote = { row: 0, left: 'm0', right: 'm1', winner: 'left', time: TIME };
+    const own = new Voting('x', many, [wide], [vote]);
+    expect(own.next()).toBeNull();
+    expect(own.ratings([wide])).toBeNull();
+    const long = Array.from({ length: 100_000 }, (_, index) => ({ ...row!, index }));
+    expect(new Voting('x', names, long, []).next()!.total).toBeLessThan(200_000);
+  });
+
   it('ignores votes of others: unknown columns and rows', () => {
     const vote: Vote = { row: 0, left: 'x', right: names[0]!, winner: 'left', time: TIME };
     expect(voting([vote]).ratings(rows)).toBeNull();
