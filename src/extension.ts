@@ -19,6 +19,7 @@ import { registerOverlay } from './host/overlay/register';
 import { registerMcp } from './host/mcp/register';
 import { registerPlayground } from './host/playground/register';
 import { registerQueue } from './host/queue/register';
+import { registerTune } from './host/tune/register';
 import { registerRecipes } from './host/recipe/register';
 import { registerRepository } from './host/repository/register';
 import { registerRuns } from './host/runs/register';
@@ -41,6 +42,7 @@ const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
   registerDashboard,
   registerOverlay,
   registerQueue,
+  registerTune,
   registerRecipes,
   registerTrain,
   registerRepository,

@@ -13,6 +13,7 @@ import { overlayRows } from './model/rows';
 import './overlay.css';
 import { OverlayChart } from './parts/chart';
 import { headView } from './parts/head';
+import { rangeChartView } from './parts/rangeChart';
 import { sweepChartView } from './parts/sweepChart';
 import { tableView } from './parts/table';
 import { initialOverlay, reduceOverlay, type OverlayState } from './state';
@@ -36,7 +37,8 @@ startPage<OverlayState, OverlayHostMessage, OverlayPageMessage, OverlayStringKey
       const rows = overlayRows(state.runs, state.sweep?.keys ?? null);
       const content =
         rows.length > 0
-          ? html`${state.sweep ? sweepChartView(page, rows, state.sweep.keys) : nothing}
+          ? html`${state.sweep?.tune ? rangeChartView(page, state.sweep.tune) : nothing}
+            ${state.sweep ? sweepChartView(page, rows, state.sweep.keys) : nothing}
             ${chart.view(state)}${tableView(page, state, rows)}`
           : html`<p class="empty">${page.t('empty')}</p>`;
       return html`${headView(page, state, rows)}${content}`;

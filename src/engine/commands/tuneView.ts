@@ -32,12 +32,16 @@ export const tuneView = (context: CommandContext, shown: ShownTune): TuneView =>
 
 function jsonView({ print, warn }: CommandContext, { folder, sweep, tune }: ShownTune): TuneView {
   const say = (kind: string, facts: object) => print(JSON.stringify({ kind, ...facts }));
+  const progress = progressOf(tune, (fraction) => say('progress', { phase: 'tuning', fraction }));
   say('tune', { folder, minutes: tune.minutes, vary: sweep.vary, range_test: tune.range_test });
   return {
     hooks: {
       onPlan: ({ plan, trials }) => say('plan', { ...plan, of: trials.length }),
       onStart: ({ name }, rung, how) => say(how, { name, rung }),
-      onMetric: ({ name }, line) => say('metric', { name, line }),
+      onMetric: ({ name }, line) => {
+        progress();
+        say('metric', { name, line });
+      },
       onWarning: ({ name }, message) => warn(`${name}: ${message}`),
       onRung: ({ name, values }, rung, { score, swept }) =>
         say('rung', { name, values, rung, score, run_dir: swept.dir, error: swept.error }),
@@ -46,6 +50,18 @@ function jsonView({ print, warn }: CommandContext, { folder, sweep, tune }: Show
       const outcome = outcomeOf(sweep, now);
       say('result', { folder, recipe: file, metric: now.metric, best: outcome, tune: now });
     },
+  };
+}
+
+/** Tells how much of the budget is spent, at most once a hundredth. */
+function progressOf({ minutes, spent }: TuneRecord, tell: (fraction: number) => void): () => void {
+  const started = performance.now();
+  let last = -1;
+  return () => {
+    const seconds = spent + (performance.now() - started) / 1000;
+    const percent = Math.min(100, Math.floor((100 * seconds) / (minutes * 60)));
+    if (percent !== last) tell(percent / 100);
+    last = percent;
   };
 }
 

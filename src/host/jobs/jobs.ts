@@ -5,7 +5,7 @@ import { formatPercent } from '../text/format';
 import { t } from '../text/l10n';
 import { withNotification, type ReportProgress } from '../ui/progress';
 import type { RuntimeService } from '../runtime/runtimeService';
-import { runJob } from './runJob';
+import { runJob, type JobCommand } from './runJob';
 
 /** What jobs need from the extension. */
 export interface JobServices {
@@ -26,6 +26,13 @@ export function refuseUntrusted(): void {
     throw new LoraError('usage', t('This workspace is not trusted, so no program is started.'), {
       fix: t('Trust the workspace if you know its authors.'),
     });
+}
+
+/** How a command is followed. */
+interface FollowOptions extends Pick<JobCommand, 'onLine'> {
+  readonly needsRuntime: boolean;
+  /** Additional environment variables. */
+  readonly more?: Readonly<Record<string, string>>;
 }
 
 /** Runs commands of the engine in processes of their own. */
@@ -61,11 +68,20 @@ export class Jobs {
    *
    * @throws LoraError as `runJob` does; LoraError('usage') when the workspace is not trusted.
    */
-  async run<R>(
+  run<R>(
     title: string,
     args: readonly string[],
     needsRuntime: boolean,
     more: Readonly<Record<string, string>> = {},
+  ): Promise<R | undefined> {
+    return this.follow<R>(title, args, { needsRuntime, more });
+  }
+
+  /** As `run` does; `onLine` is told what else the command says. */
+  async follow<R>(
+    title: string,
+    args: readonly string[],
+    { needsRuntime, more = {}, onLine }: FollowOptions,
   ): Promise<R | undefined> {
     refuseUntrusted();
     const { cli, runtime, log } = this.services;
@@ -85,6 +101,7 @@ export class Jobs {
           signal: controller.signal,
           onWarning: (message) => log.warn(message),
           onProgress: report,
+          ...(onLine && { onLine }),
         });
       } finally {
         watch.dispose();
@@ -131,6 +148,10 @@ function phaseName(phase: string): string {
       return t('Judging');
     case 'reading files':
       return t('Reading the files');
+    case 'range test':
+      return t('Testing learning rates');
+    case 'tuning':
+      return t('Tuning');
     case 'comparing':
       return t('Comparing outputs');
     default:

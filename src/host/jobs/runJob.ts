@@ -5,6 +5,7 @@ import { messageSplitter } from '../../common/lineSplitter';
 import { throwIfCancelled } from '../../common/cancellation';
 import { clearUnfinished } from '../../common/unfinished';
 import { LoraError, type SerializedError } from '../../shared/errors';
+import { isObject } from '../../shared/values';
 import { t } from '../text/l10n';
 
 /** A command of the engine to run, and who is told about its progress. */
@@ -20,6 +21,8 @@ export interface JobCommand {
   /** `fraction`: from 0 to 1 within the phase. */
   readonly onProgress: (phase: string, fraction: number) => void;
   readonly onWarning: (message: string) => void;
+  /** Is told what a command says besides: lines of other kinds. */
+  readonly onLine?: (line: Readonly<Record<string, unknown>>) => void;
 }
 
 /** A line that the engine writes with --json. */
@@ -31,6 +34,8 @@ type JobLine =
 
 /** How long a cancelled job may take to end before it is killed. */
 const GRACE_MS = 1_500;
+/** A tune stops its trainings first, which save what they have. */
+const GRACE_OF_TUNE_MS = 20_000;
 const MAX_STDERR_CHARACTERS = 4_000;
 
 /**
@@ -75,7 +80,9 @@ class JobOutput {
   private failure: LoraError | undefined;
   private stderr = '';
 
-  constructor(private readonly listeners: Pick<JobCommand, 'onProgress' | 'onWarning'>) {}
+  constructor(
+    private readonly listeners: Pick<JobCommand, 'onProgress' | 'onWarning' | 'onLine'>,
+  ) {}
 
   addStderr(chunk: string): void {
     this.stderr = (this.stderr + chunk).slice(-MAX_STDERR_CHARACTERS);
@@ -104,7 +111,18 @@ class JobOutput {
         this.result = line;
         break;
       case undefined:
+        this.addOther(text);
         break;
+    }
+  }
+
+  private addOther(text: string): void {
+    if (!this.listeners.onLine) return;
+    try {
+      const value: unknown = JSON.parse(text);
+      if (isObject(value)) this.listeners.onLine(value);
+    } catch {
+      // no line for programs
     }
   }
 }
@@ -112,12 +130,12 @@ class JobOutput {
 /**
  * Waits for the end of the process, which an abort of the signal interrupts.
  */
-function untilClosed(child: ChildProcess, { node, signal }: JobCommand): Promise<Closed> {
+function untilClosed(child: ChildProcess, { node, args, signal }: JobCommand): Promise<Closed> {
   return new Promise((resolve, reject) => {
     let grace: NodeJS.Timeout | undefined;
     const interrupt = () => {
       child.kill('SIGINT');
-      grace = setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
+      grace = setTimeout(() => child.kill('SIGKILL'), graceOf(args));
     };
     signal.addEventListener('abort', interrupt, { once: true });
     child.once('error', (cause) => {
@@ -131,6 +149,9 @@ function untilClosed(child: ChildProcess, { node, signal }: JobCommand): Promise
     });
   });
 }
+
+const graceOf = ([command]: readonly string[]): number =>
+  command === 'tune' ? GRACE_OF_TUNE_MS : GRACE_MS;
 
 /** Null for any other line. */
 function parseLine(text: string): JobLine | null {

@@ -6,6 +6,7 @@ import {
   type OverlayHostMessage,
   type OverlaySubject,
   type ShownSweep,
+  type ShownTune,
 } from '../../shared/pages/overlay/protocol';
 import type { DashboardPanels } from '../dashboard/dashboardPanels';
 import type { ConnectRun } from '../dashboard/follower';
@@ -15,6 +16,7 @@ import { t } from '../text/l10n';
 import { setTitle } from '../ui/panels';
 import type { RunQueue } from '../queue/runQueue';
 import { readSweep } from '../../formats/run/sweepFolder';
+import { readTune } from '../../formats/run/tuneFile';
 import { isTune, sweepName, varyRankAlone } from '../../shared/sweep/places';
 import type { SweepRecord } from '../../shared/sweep/record';
 import { distinctNames, runDetails } from '../runs/distinctNames';
@@ -53,6 +55,7 @@ class OverlayPanel implements PanelPage {
   private live = false;
   private lastSent = '';
   private sweep: SweepRecord | null = null;
+  private tune: ShownTune | null = null;
 
   constructor(
     readonly panel: vscode.WebviewPanel,
@@ -121,6 +124,8 @@ class OverlayPanel implements PanelPage {
     const { subject } = this;
     // sweeps of older versions have no file: they vary the rank
     if (subject.kind === 'sweep') this.sweep = await readSweep(subject.folder).catch(() => null);
+    if (subject.kind === 'sweep' && isTune(subject.folder))
+      this.tune = await shownTune(subject.folder);
     await this.options.store.refresh();
     setTitle(this.panel, this.title());
     this.live = true;
@@ -193,7 +198,13 @@ class OverlayPanel implements PanelPage {
     const missing = sweep?.runs.filter(
       ({ recipe }) => !begun.has(path.join(subject.folder, recipe)),
     );
-    return { keys: sweep?.vary.map(({ key }) => key) ?? ['lora.r'], missing: missing?.length ?? 0 };
+    const { tune } = this;
+    return {
+      keys: sweep?.vary.map(({ key }) => key) ?? ['lora.r'],
+      // of a tune, only as many begin as fit into its budget
+      missing: tune ? 0 : (missing?.length ?? 0),
+      tune,
+    };
   }
 
   private title(): string {
@@ -205,4 +216,13 @@ class OverlayPanel implements PanelPage {
       ? t('Ranks of {0}', name)
       : t('Sweep of {0}', name);
   }
+}
+
+/** The range test of a tune; JSON of a page has no NaN. */
+async function shownTune(folder: string): Promise<ShownTune> {
+  const test = (await readTune(folder).catch(() => null))?.range_test;
+  const points = (test?.points ?? [])
+    .map(({ rate, smoothed }) => ({ rate, loss: smoothed }))
+    .filter(({ loss }) => Number.isFinite(loss));
+  return { points, suggestion: test?.suggestion ?? null };
 }

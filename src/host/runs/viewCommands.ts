@@ -7,14 +7,16 @@ import { t } from '../text/l10n';
 import { askWhileTyping, pickRow } from '../ui/inputs';
 import { GROUPINGS, type Grouping } from './arrangeRuns';
 import type { RecordedRecipes } from './recordedRecipes';
+import { importRun } from './importRun';
 import { PartNode } from './runNodes';
 import type { RunsTree } from './runsTree';
 
 /** Grouping, filtering and refreshing the Runs view, and opening the rows below a run. */
 export function registerViewCommands(
-  { commands, dashboards, runsTree, store }: Services,
+  services: Services,
   recordedRecipes: RecordedRecipes,
 ): vscode.Disposable {
+  const { commands, dashboards, runsTree, store } = services;
   const openPart = async ({ part, parent }: PartNode): Promise<void> => {
     switch (part.kind) {
       case 'samples':
@@ -35,6 +37,7 @@ export function registerViewCommands(
   };
   return vscode.Disposable.from(
     commands.add(COMMANDS.refreshRuns, () => store.refresh()),
+    commands.add(COMMANDS.importRun, () => importRun(services)),
     commands.add(COMMANDS.groupRuns, () => askGrouping(runsTree)),
     commands.add(COMMANDS.filterRuns, () => askFilter(runsTree)),
     commands.add(COMMANDS.clearRunsFilter, () => runsTree.setFilter('')),

@@ -14,9 +14,13 @@ const RANK_FILE = /^r\d+\.lora\.json$/;
 export const newSweepFolder = (recipe: string, id: string): string =>
   path.join(path.dirname(recipe), ...SWEEPS_FOLDER.split('/'), `${id}-${stemOf(recipe)}`);
 
+/** The folder with the tunes of the recipes in a folder. */
+export const tunesOf = (recipe: string): string =>
+  path.join(path.dirname(recipe), ...TUNES_FOLDER.split('/'));
+
 /** The folder of a new tune of a recipe, beside the recipe's file. */
 export const newTuneFolder = (recipe: string, id: string): string =>
-  path.join(path.dirname(recipe), ...TUNES_FOLDER.split('/'), `${id}-${stemOf(recipe)}`);
+  path.join(tunesOf(recipe), `${id}-${stemOf(recipe)}`);
 
 /** Whether a folder among those of sweeps is that of a tune. */
 export const isTune = (folder: string): boolean => parentOf(folder) === TUNES_FOLDER;

@@ -7,7 +7,14 @@ import {
 } from '../../../src/shared/pages/overlay/protocol';
 import { lookOf } from '../../../webview/overlay/model/look';
 import { OverlayLines } from '../../../webview/overlay/model/lines';
-import { bestRuns, lowestRank, overlayRow, overlayRows } from '../../../webview/overlay/model/rows';
+import { rangeChart } from '../../../webview/overlay/model/rangeChart';
+import {
+  bestOfTune,
+  bestRuns,
+  lowestRank,
+  overlayRow,
+  overlayRows,
+} from '../../../webview/overlay/model/rows';
 import { sweepChart, ticksBetween } from '../../../webview/overlay/model/sweepChart';
 import { runAfter, newRun, type OverlayRun } from '../../../webview/overlay/model/runs';
 import { evalLine, historyOf, stepLine } from '../../support/metricLines';
@@ -249,4 +256,31 @@ test('validates messages and persisted state', () => {
     zoom: null,
   });
   expect(asOverlayPageState({ subject: { kind: 'all' } })).toBeUndefined();
+});
+
+describe('a tune', () => {
+  const run = (dir: string, steps: number, loss: number): OverlayRun => ({
+    ...runOf(dir, 4, stepLine(1), evalLine(0, 9), evalLine(steps, loss)),
+    record: { ...recordOf(4), total_steps: 90 } as unknown as RunRecord,
+    state: 'stopped',
+  });
+
+  test('shows the rungs of runs, and the best of the highest', () => {
+    const rows = overlayRows([run('/a', 10, 1), run('/b', 30, 2), run('/c', 30, 3)], ['lora.r']);
+    expect(rows.map(({ rung }) => rung)).toEqual([1, 2, 2]);
+    expect(bestOfTune(rows)?.dir).toBe('/b');
+    expect(overlayRow(newRun('/x', 'x')).rung).toBeNaN();
+    expect(bestOfTune([overlayRow(newRun('/x', 'x'))])).toBeNull();
+  });
+
+  test('draws its range test over powers of ten', () => {
+    const points = [1e-4, 1e-3, 1e-2, 1e-1].map((rate, i) => ({ rate, loss: [3, 2, 1, 50][i]! }));
+    const chart = rangeChart({ points, suggestion: 1e-3 })!;
+    expect(chart.places.map(({ rate }) => rate)).toEqual([1e-4, 1e-3, 1e-2, 1e-1]);
+    expect(chart.suggestion).toBeCloseTo(chart.places[1]!.x);
+    const ys = chart.path.split(' ').map((point) => Number(point.split(',')[1]));
+    expect(ys[2]).toBeGreaterThan(ys[0]!);
+    expect(Math.min(...ys)).toBeGreaterThanOrEqual(0);
+    expect(rangeChart({ points: points.slice(0, 2), suggestion: null })).toBeNull();
+  });
 });

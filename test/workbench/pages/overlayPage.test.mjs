@@ -307,3 +307,39 @@ test('ranks the finished runs of a sweep of two keys, and sorts by any column', 
   await assertQuiet(shown);
   await shown.close();
 });
+
+test('shows the rungs of a tune, its best run so far, and its range test', async () => {
+  const shown = await pages.open();
+  const { page } = shown;
+  const points = Array.from({ length: 20 }, (_, i) => ({
+    rate: 10 ** (-6 + i / 4),
+    loss: 3 - Math.min(i, 14) / 10 + Math.max(0, i - 14),
+  }));
+  await page.evaluate((message) => window.postMessage(message, '*'), {
+    kind: 'runs',
+    title: 'Tune of git',
+    sweep: { keys: ['lora.r'], missing: 0, tune: { points, suggestion: 3e-4 } },
+    waiting: 0,
+    runs: [2, 4].map((r) => ({ dir: dirOf(r), name: `git r ${r}` })),
+  });
+  const run = (r, steps, state) => ({ steps, state, dir: dirOf(r), r, above: r / 10 });
+  await page.evaluate(sendRun, run(2, 120, 'stopped'));
+  await page.evaluate(sendRun, run(4, 300, 'completed'));
+  await eventually(async () =>
+    assert.match(
+      await page.locator('.words').innerText(),
+      /^So far r 4: [\d.]+ at rung 4\. A run pauses at each rung/,
+    ),
+  );
+  assert.deepEqual(await page.locator('.runs tbody tr td:nth-child(4)').allInnerTexts(), [
+    '3',
+    '4',
+  ]);
+  assert.equal(await page.locator('#range-title').innerText(), 'Loss over learning rates');
+  await page.getByText('Dashed line: the suggested rate, 3e-4.').waitFor();
+  await frames(page);
+  await screenshot(page, 'tune.png');
+  await assertAccessible(page);
+  await assertQuiet(shown);
+  await shown.close();
+});

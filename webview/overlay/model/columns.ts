@@ -17,6 +17,7 @@ export interface OverlayColumn {
 type NumberField =
   | 'r'
   | 'place'
+  | 'rung'
   | 'parameters'
   | 'best'
   | 'validation'
@@ -31,7 +32,7 @@ type NumberField =
  * score that the runs are compared by, if it is not the loss.
  */
 export function overlayColumns(
-  { t, format }: OverlayPage,
+  { t, format, state }: OverlayPage,
   keys: readonly string[] | null,
   rows: readonly OverlayRow[],
 ): readonly OverlayColumn[] {
@@ -45,6 +46,7 @@ export function overlayColumns(
   const value = (loss: number) => format.value(loss);
   const varied =
     keys === null ? [number('r', count)] : [...keyColumns(keys), number('place', count)];
+  const rung = state.sweep?.tune ? [number('rung', count)] : [];
   const metric = rows[0]?.metric ?? 'loss';
   const score =
     metric === 'loss'
@@ -52,6 +54,7 @@ export function overlayColumns(
       : [{ ...number('best', value), label: t('column.best', t(`series.${metric}`)) }];
   return [
     ...varied,
+    ...rung,
     number('parameters', count),
     ...score,
     number('validation', value),

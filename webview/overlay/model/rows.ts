@@ -7,6 +7,7 @@ import {
 } from '../../../src/shared/bestMetric';
 import { methodOf, type RunState } from '../../../src/shared/run';
 import { placesOf } from '../../../src/shared/sweep/ranking';
+import { rungSteps } from '../../../src/shared/tune/plan';
 import type { OverlayRun } from './runs';
 import { compareValues, identityOf, valuesOf } from './sweep';
 
@@ -20,6 +21,8 @@ export interface OverlayRow {
   readonly values: readonly unknown[];
   /** Among the finished runs, 1 for the best; NaN for others. */
   readonly place: number;
+  /** The rungs of a tune that it has reached, from 1; NaN before the first. */
+  readonly rung: number;
   readonly parameters: number;
   /** What the runs of the page are compared by. */
   readonly metric: BestMetric;
@@ -74,6 +77,7 @@ export function overlayRow(
     r: record && methodOf(record.recipe) === 'lora' ? record.recipe.lora.r : NaN,
     values: valuesOf(record, keys),
     place: NaN,
+    rung: rungOf(run),
     parameters: record?.trainable_parameters ?? NaN,
     metric,
     best: finiteOr(best.value),
@@ -84,6 +88,22 @@ export function overlayRow(
     speed: run.tokens.update(history) / time,
     memory: run.memory.update(history),
   };
+}
+
+function rungOf({ record, history }: OverlayRun): number {
+  const total = record?.total_steps ?? null;
+  const last = history.lines.findLast((line) => line.kind === 'eval')?.step ?? 0;
+  const reached = total === null ? 0 : rungSteps(total).filter((steps) => steps <= last).length;
+  return reached === 0 ? NaN : reached;
+}
+
+/** The best of a tune so far: that of the highest rung; null before a first one. */
+export function bestOfTune(rows: readonly OverlayRow[]): OverlayRow | null {
+  const known = rows.filter(({ rung, best }) => Number.isFinite(rung) && Number.isFinite(best));
+  return known.reduce<OverlayRow | null>((a, b) => {
+    if (!a || b.rung > a.rung) return b;
+    return b.rung === a.rung && isBetter(b.best, a.best, a.metric) ? b : a;
+  }, null);
 }
 
 const finiteOr = (value: number): number => (Number.isFinite(value) ? value : NaN);

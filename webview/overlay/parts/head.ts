@@ -5,7 +5,14 @@ import { html } from '../../shared/html';
 import { markdownHeading, markdownTable } from '../../shared/markdown';
 import { secondaryButton } from '../../shared/templates';
 import { overlayColumns, sortingOf, sortRows } from '../model/columns';
-import { bestRuns, CLOSE_ENOUGH, isFinished, lowestRank, type OverlayRow } from '../model/rows';
+import {
+  bestOfTune,
+  bestRuns,
+  CLOSE_ENOUGH,
+  isFinished,
+  lowestRank,
+  type OverlayRow,
+} from '../model/rows';
 import { describeValues, isOfRanks } from '../model/sweep';
 import type { OverlayPage, OverlayState } from '../state';
 
@@ -39,6 +46,7 @@ function sweepText(
   { keys, missing, waiting }: ShownSweep & { readonly waiting: number },
 ): string {
   const { t } = page;
+  if (page.state.sweep?.tune) return tuneText(page, rows, keys);
   const answer = isOfRanks(keys) ? rankAnswer(page, rows) : bestAnswer(page, rows, keys);
   if (answer === null)
     return `${t(isOfRanks(keys) ? 'sweep.words' : 'sweep.question')} ${t('sweep.early')}`;
@@ -50,6 +58,19 @@ function sweepText(
   }
   const others = ended.filter((row) => !isFinished(row)).map(({ name }) => name);
   return others.length === 0 ? answer : `${answer} ${t('sweep.left_out', others.join(', '))}`;
+}
+
+/** The best of a tune so far. */
+function tuneText(
+  { t, format }: OverlayPage,
+  rows: readonly OverlayRow[],
+  keys: readonly string[],
+): string {
+  const best = bestOfTune(rows);
+  const answer = best
+    ? t('tune.best', describeValues(keys, best.values), format.value(best.best), best.rung)
+    : t('tune.question');
+  return `${answer} ${t('tune.rungs')}`;
 }
 
 /** How low the rank can go; null before two ranks can be compared. */

@@ -16,10 +16,19 @@ const SubjectSchema = v.variant('kind', [
 ]);
 export type OverlaySubject = v.InferOutput<typeof SubjectSchema>;
 
+/** A tune: the smoothed losses of its range test over the rates, if it had one. */
+const TuneSchema = v.object({
+  points: v.pipe(v.array(v.object({ rate: v.number(), loss: v.number() })), v.maxLength(100)),
+  suggestion: v.nullable(v.number()),
+});
+export type ShownTune = v.InferOutput<typeof TuneSchema>;
+
 /** What a sweep varies, and how many of its runs are neither in the list nor queued. */
 const SweepSchema = v.object({
   keys: v.pipe(v.array(v.pipe(text, v.check(isRecipeKey))), v.minLength(1)),
   missing: v.number(),
+  /** Null: all runs are trained to their ends. */
+  tune: v.optional(v.nullable(TuneSchema), null),
 });
 export type ShownSweep = v.InferOutput<typeof SweepSchema>;
 
