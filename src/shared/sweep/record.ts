@@ -8,7 +8,8 @@ import { MAX_SWEEP_RUNS } from './variants';
 export const SWEEP_FILE = 'sweep.json';
 
 const text = v.pipe(v.string(), v.maxLength(1000));
-const recipeFile = v.pipe(
+/** The name of a recipe in the folder of a sweep. */
+export const recipeFile = v.pipe(
   text,
   v.regex(/^[\w-][\w.-]*\.lora\.json$/, 'is not the name of a recipe in the folder'),
 );

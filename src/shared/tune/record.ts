@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { BEST_METRICS } from '../bestMetric';
 import { LoraError } from '../errors';
 import { ruleOf } from '../schemaRule';
+import { recipeFile } from '../sweep/record';
 
 /** The file in a tune's folder that says how far it is. Beside it, sweep.json lists its runs. */
 export const TUNE_FILE = 'tune.json';
@@ -44,14 +45,17 @@ const TuneRecordSchema = v.object({
   /** The configurations in the order in which they begin. */
   trials: v.pipe(
     v.array(
-      v.object({
-        /** The recipe of its run in the tune's folder. */
-        recipe: v.string(),
-        /** The steps at which its rungs end. */
-        steps: v.pipe(v.array(v.pipe(count, v.minValue(1))), v.minLength(1), v.maxLength(8)),
-        /** Its best score up to each rung that it has reached. */
-        scores: v.pipe(v.array(score), v.maxLength(8)),
-      }),
+      v.pipe(
+        v.object({
+          /** The recipe of its run in the tune's folder. */
+          recipe: recipeFile,
+          /** The steps at which its rungs end. */
+          steps: v.pipe(v.array(v.pipe(count, v.minValue(1))), v.minLength(1), v.maxLength(8)),
+          /** Its best score up to each rung that it has reached. */
+          scores: v.array(score),
+        }),
+        v.check(({ steps, scores }) => scores.length <= steps.length),
+      ),
     ),
     v.minLength(1),
     v.maxLength(MAX_TRIALS),

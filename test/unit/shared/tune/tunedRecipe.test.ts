@@ -129,5 +129,9 @@ describe('tune.json', () => {
     );
     const many = tune(...Array.from({ length: 65 }, () => [1]));
     expect(() => parseTune(many, 'tune.json')).toThrow('"trials"');
+    expect(() => parseTune(tune([3, 2, 1]), 'tune.json')).toThrow('"trials.0" is not valid');
+    const [trial] = tune([1]).trials;
+    const elsewhere = { ...tune(), trials: [{ ...trial, recipe: '../lora.json' }] };
+    expect(() => parseTune(elsewhere, 'tune.json')).toThrow('"trials.0.recipe"');
   });
 });
