@@ -102,6 +102,17 @@ describe('Evaluate', { timeout: LIMIT }, () => {
     await checkThemes(workbench.server, page, 'evaluation');
   });
 
+  it('saves the report of the engine', async () => {
+    const file = path.join(workspace, 'report.md');
+    await button('Save as Markdown').click();
+    const input = page.locator('.quick-input-widget input[type=text]');
+    await until(async () => (await input.inputValue()).endsWith('.md'), 'the suggested name');
+    await input.fill(file);
+    await page.locator('.quick-input-widget').getByRole('button', { name: 'OK' }).click();
+    await body().getByText(`Saved: ${file}`).waitFor();
+    assert.match(readFileSync(file, 'utf8'), /\| words/);
+  });
+
   it('keeps blind votes, rates the models after them, and opens the result again', async () => {
     await button('Vote Blind').click();
     await body().getByText('Pair 1 of').waitFor();
