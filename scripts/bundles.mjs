@@ -9,6 +9,8 @@ import { tfjsNode, TFJS_WASM } from './tfjsBundles.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
+/** General text and chat, by which a training measures what a model has forgotten. */
+const generalRows = path.join(root, 'engine', 'general.jsonl');
 /** Programs in Python that run on the nodes of a Ray cluster. */
 const clusterPrograms = path.join(root, 'engine', 'ray');
 const wasmRoot = path.join(root, 'node_modules', '@tensorflow', 'tfjs-backend-wasm');
@@ -120,13 +122,14 @@ const bundles = (outdir) => [
   { ...pageBuild, outdir: path.join(outdir, 'webview') },
 ];
 
-/** What is no JavaScript of ours: WebAssembly, and the programs for clusters. */
+/** What is no JavaScript of ours: WebAssembly, programs for clusters, and rows of text. */
 function copyOthers(outdir) {
   mkdirSync(path.join(outdir, 'ray'), { recursive: true });
   for (const name of readdirSync(clusterPrograms).filter((file) => /\.(py|txt)$/.test(file)))
     copyFileSync(path.join(clusterPrograms, name), path.join(outdir, 'ray', name));
   for (const name of readdirSync(wasmPackage).filter((file) => file.endsWith('.wasm')))
     copyFileSync(path.join(wasmPackage, name), path.join(outdir, name));
+  copyFileSync(generalRows, path.join(outdir, path.basename(generalRows)));
   const threaded = path.join(wasmRoot, 'wasm-out', THREADED);
   copyFileSync(`${threaded}.js`, path.join(outdir, `${THREADED}.js`));
   // a template whose escapes were resolved once too often, as tfjs knows

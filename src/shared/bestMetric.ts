@@ -1,12 +1,12 @@
 import type { EvalLine } from './metrics/lines';
-import { METRICS, SCORE_NAMES, type ScoreName } from './metrics/table';
+import { METRICS, VALIDATION_SCORES, type ScoreName } from './metrics/table';
 import type { ProblemType, Task } from './task';
 
 /** What the best evaluation is chosen by: the validation loss, or a score of the task. */
 export type BestMetric = 'loss' | ScoreName;
 
 /** The choices for training.metric_for_best_model. */
-export const BEST_METRICS: readonly [BestMetric, ...BestMetric[]] = ['loss', ...SCORE_NAMES];
+export const BEST_METRICS: readonly [BestMetric, ...BestMetric[]] = ['loss', ...VALIDATION_SCORES];
 
 /** Whether a name is one of them. */
 export const isBestMetric = (name: unknown): name is BestMetric =>

@@ -147,15 +147,29 @@ function rerankerContradictions({ task, reranker }: Recipe): Contradiction[] {
   return [{ key: 'reranker.loss', message }];
 }
 
-function evaluateContradictions({ task, evaluate, training }: Recipe): Contradiction[] {
-  if (evaluate.suites.length === 0) return [];
-  const problem = (message: string): Contradiction => ({ key: 'evaluate.suites', message });
-  const isFull = training.method === 'full';
-  const hasAnswers = task === 'causal_lm' || task === 'seq_cls';
-  return [
-    ...(hasAnswers ? [] : [problem(`Suites cannot be used with the task ${task}.`)]),
-    ...(isFull
-      ? [problem('Suites compare an adapter with its base. Use lora evaluate after the training.')]
-      : []),
+function evaluateContradictions(recipe: Recipe): Contradiction[] {
+  const { task, evaluate, training, validation, validation_split } = recipe;
+  const { suites, forgetting } = evaluate;
+  const answersSuites = task === 'causal_lm' || task === 'seq_cls';
+  const rules: readonly (readonly [key: string, isBroken: boolean, message: string])[] = [
+    ['suites', suites.length > 0 && !answersSuites, `Suites cannot be used with the task ${task}.`],
+    [
+      'suites',
+      suites.length > 0 && training.method === 'full',
+      'Suites compare an adapter with its base. Use lora evaluate after the training.',
+    ],
+    [
+      'forgetting',
+      forgetting && task !== 'causal_lm',
+      `What is forgotten is measured of language models only, but the task is ${task}.`,
+    ],
+    [
+      'forgetting',
+      forgetting && validation === null && validation_split === 0,
+      'What is forgotten is measured at evaluations: set validation or validation_split.',
+    ],
   ];
+  return rules
+    .filter(([, isBroken]) => isBroken)
+    .map(([key, , message]) => ({ key: `evaluate.${key}`, message }));
 }

@@ -1,4 +1,5 @@
 import type { SerializedError } from './errors';
+import type { RunForgetting } from './evaluation/forgetting';
 import type { RunScore } from './evaluation/result';
 import type { Recipe, TrainingMethod } from './recipe';
 import type { RemoteStage } from './remoteRun';
@@ -72,6 +73,8 @@ export interface RunResult {
   readonly best_metric?: MetricValue | null;
   /** The evaluation at the end ("evaluate" in the recipe), whose folder is evaluation/. */
   readonly evaluation?: RunScore | null;
+  /** What was forgotten ("evaluate.forgetting"); the answers are in forgetting/. */
+  readonly forgetting?: RunForgetting | null;
   /** Why the training ended before its last step; null or missing: it did not. */
   readonly stopped_early?: StoppedEarly | null;
   /** Folder of the adapter within the run's; null until it is written. */
@@ -228,6 +231,8 @@ export const RUN_FILES = {
   references: 'references.safetensors',
   /** The answers to the recipe's suites. */
   evaluation: 'evaluation',
+  /** The answers to general questions. */
+  forgetting: 'forgetting',
   /** The most probable tokens under a teacher. */
   teacher: 'teacher.safetensors',
   /** Where a run on a target is, and how it is followed. */

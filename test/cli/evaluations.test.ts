@@ -9,6 +9,7 @@ import {
   cli,
   fixtures,
   makeRecipe,
+  metricsOf,
   recordOf,
   resumedBefore,
   tempFolder,
@@ -238,5 +239,24 @@ describe('the suites of a recipe', () => {
     const { code, stderr } = await cli('train', trained(rows), '--run-dir', run);
     expect(stderr).toContain(message);
     expect(code).toBe(1);
+  });
+});
+
+describe('what is forgotten', () => {
+  it('is measured from the base on, also after a resume, and answered at the end', async () => {
+    const evaluate = { forgetting: true };
+    const training = { max_steps: 2, save_steps: 1, eval_steps: 1 };
+    const run = await train(makeRecipe({ top: { evaluate }, training }));
+    const evals = metricsOf(run).filter((line) => line.kind === 'eval');
+    const losses = evals.map(({ scores }) => scores?.general_loss);
+    expect(losses).toEqual([expect.any(Number), expect.any(Number), expect.any(Number)]);
+    const { forgetting } = recordOf(run).result;
+    expect(forgetting).toMatchObject({
+      base_loss: losses[0],
+      loss: losses[2],
+      answers: { rows: rowsIn(path.join(run, 'forgetting')).length },
+    });
+    const resumed = await resumedBefore(run, 2);
+    expect(recordOf(resumed).result.forgetting).toEqual(forgetting);
   });
 });

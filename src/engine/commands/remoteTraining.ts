@@ -172,7 +172,7 @@ export async function refuseFaulty(
   { file, available }: Checked,
   context: CommandContext,
 ): Promise<void> {
-  refuseSuites(recipe, file);
+  refuseEvaluations(recipe, file);
   const { problems, datasets } = await withQuietProgress(context, 'checking rows', (report) =>
     examineRecipe(recipe, file, { report, available, info: context.note }),
   );
@@ -189,13 +189,18 @@ export async function refuseFaulty(
   });
 }
 
-/** @throws LoraError('recipe') for suites, which are not sent */
-function refuseSuites({ evaluate }: Recipe, file: string): void {
-  if (evaluate.suites.length === 0) return;
-  throw new LoraError('recipe', 'Suites are not answered on targets.', {
-    place: { file, key: 'evaluate.suites' },
-    fix: 'Remove them, and use lora evaluate when the run is back.',
-  });
+/** @throws LoraError('recipe') for suites and general questions, which are not sent */
+function refuseEvaluations({ evaluate: { suites, forgetting } }: Recipe, file: string): void {
+  const refuse = (key: string, message: string, fix: string) =>
+    new LoraError('recipe', message, { place: { file, key: `evaluate.${key}` }, fix });
+  if (suites.length > 0)
+    throw refuse(
+      'suites',
+      'Suites are not answered on targets.',
+      'Remove them, and use lora evaluate when the run is back.',
+    );
+  if (forgetting)
+    throw refuse('forgetting', 'What is forgotten is not measured on targets.', 'Set it to false.');
 }
 
 /** A run on a target whose folder this process owns. */

@@ -196,9 +196,16 @@ async function checkResumable({ state }: RunRecord, run_dir: string): Promise<vo
 async function resultAt(
   run_dir: string,
   step: number | null,
-  { first_validation_loss = null, best_validation_loss, best_step, best_metric }: RunResult,
+  {
+    first_validation_loss = null,
+    best_validation_loss,
+    best_step,
+    best_metric,
+    forgetting,
+  }: RunResult,
 ): Promise<RunResult> {
-  const nothing = { adapter: null, model: null, first_validation_loss };
+  const measured = forgetting && { forgetting: { ...forgetting, loss: null, answers: null } };
+  const nothing = { adapter: null, model: null, first_validation_loss, ...measured };
   if (step === null) {
     return {
       ...nothing,

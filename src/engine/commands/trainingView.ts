@@ -1,5 +1,12 @@
 import path from 'node:path';
 import type { EvalLine, MetricLine, StepLine } from '../../shared/metrics/lines';
+import {
+  forgettingAdvice,
+  hasForgotten,
+  type ForgettingAdvice,
+  type RunForgetting,
+} from '../../shared/evaluation/forgetting';
+import type { Recipe } from '../../shared/recipe';
 import type { RunScore } from '../../shared/evaluation/result';
 import { verdictWords } from '../../shared/evaluation/verdict';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
@@ -172,7 +179,7 @@ export function describeEvaluation({ step, loss, scores, sources = [] }: EvalLin
 }
 
 /** How a run ended, and where what it has trained is. */
-export function describeEnd({ result, state }: RunRecord, runDir: string): string {
+export function describeEnd({ result, state, recipe }: RunRecord, runDir: string): string {
   if (state === 'failed') {
     return `The run failed: ${runDir}`;
   }
@@ -193,7 +200,11 @@ export function describeEnd({ result, state }: RunRecord, runDir: string): strin
   }
   lines.push(...describeBest(result, runDir));
   if (result.evaluation) {
-    lines.push(describeScore(result.evaluation, runDir));
+    const folder = path.join(runDir, RUN_FILES.evaluation);
+    lines.push(`suites: ${describeScore(result.evaluation, folder)}`);
+  }
+  if (result.forgetting) {
+    lines.push(...describeForgetting(result.forgetting, recipe, runDir));
   }
   if (state === 'stopped') {
     lines.push(`Resume with: lora train --resume ${shellQuote(runDir)}`);
@@ -202,12 +213,40 @@ export function describeEnd({ result, state }: RunRecord, runDir: string): strin
 }
 
 /** What the recipe's suites have given. */
-function describeScore({ score, base, verdict, rows }: RunScore, runDir: string): string {
+function describeScore({ score, base, verdict, rows }: RunScore, folder: string): string {
   const text = (value: number | null) => (value === null ? 'no score' : valueText(value, null));
   const against = base === null ? '' : `, base ${text(base)}`;
   const words = verdict === null ? '' : `: ${verdictWords(verdict)}`;
-  const folder = path.join(runDir, RUN_FILES.evaluation);
-  return `suites: ${text(score)}${against}${words} (${countOf(rows, 'row')}): ${folder}`;
+  return `${text(score)}${against}${words} (${countOf(rows, 'row')}): ${folder}`;
+}
+
+/** What helps against forgetting. */
+const ADVICE: Readonly<Record<ForgettingAdvice, string>> = {
+  rate: 'a lower learning_rate',
+  replay: 'general chats among the rows (a second source in dataset)',
+  mlp: 'MLP modules only (target_modules: gate_proj, up_proj, down_proj)',
+  scale: 'a smaller lora_alpha, or a smaller scale when the adapter is used',
+};
+
+/** What was forgotten, and what helps where it is much. */
+function describeForgetting(
+  { base_loss, loss, answers }: RunForgetting,
+  recipe: Recipe,
+  runDir: string,
+): string[] {
+  const lines: string[] = [];
+  if (base_loss !== null && loss !== null) {
+    lines.push(`general text: loss ${loss.toFixed(4)}, base ${base_loss.toFixed(4)}`);
+  }
+  if (answers) {
+    const folder = path.join(runDir, RUN_FILES.forgetting);
+    lines.push(`general questions: ${describeScore(answers, folder)}`);
+  }
+  if (hasForgotten(base_loss, loss)) {
+    const advice = forgettingAdvice(recipe).map((own) => ADVICE[own]);
+    lines.push(`The model forgets what it could do. What may help: ${advice.join('; ')}.`);
+  }
+  return lines;
 }
 
 /** Why a training ended before its last step. */

@@ -35,27 +35,33 @@ export async function suitesOf(
   });
 }
 
-/** A run whose training has ended. */
+/** A run whose training has ended, and what its adapter is asked. */
 interface TrainedRun {
   readonly recipe: Recipe;
   readonly run_dir: string;
   readonly created: string;
   readonly step_plan: StepPlan;
   readonly cases: readonly SuiteCase[];
+  /** Where the questions are from. */
+  readonly suites: readonly string[];
+  readonly max_new_tokens: number;
+  /** The folder of the answers, in that of the run. */
+  readonly folder: typeof RUN_FILES.evaluation | typeof RUN_FILES.forgetting;
 }
 
 /**
- * Lets the base and the run's adapter answer the recipe's suites, and writes the answers into the
- * run's folder. A base without a head for classes answers none.
+ * Lets the base and the run's adapter answer questions, and writes the answers into the run's
+ * folder. A base without a head for classes answers none.
  *
  * @throws LoraError
  */
 export async function evaluateRun(
-  { recipe, run_dir, created, step_plan, cases }: TrainedRun,
+  run: TrainedRun,
   context: RuntimeContext,
   hooks: Pick<EvaluationHooks, 'onProgress' | 'signal'>,
 ): Promise<RunScore> {
-  const { base, evaluate, lora, task, training } = recipe;
+  const { recipe, run_dir, created, step_plan, cases, suites, max_new_tokens, folder } = run;
+  const { base, lora, task, training } = recipe;
   const adapter = path.join(run_dir, RUN_FILES.adapter);
   const trained: EvaluationColumn = { kind: 'adapter', name: 'adapter', path: adapter };
   const columns: readonly EvaluationColumn[] =
@@ -63,7 +69,7 @@ export async function evaluateRun(
   const result = await runEvaluation(
     {
       id: newRunId(),
-      suites: evaluate.suites,
+      suites,
       cases,
       columns,
       base,
@@ -73,14 +79,14 @@ export async function evaluateRun(
         now: new Date(created),
         chat_template_kwargs: variablesIn(recipe.chat_template_kwargs) ?? {},
       },
-      settings: { temperature: 0, seed: training.seed, max_new_tokens: evaluate.max_new_tokens },
+      settings: { temperature: 0, seed: training.seed, max_new_tokens },
       endpoints: { key: null, timeout: 0 },
       judge: null,
     },
     context,
     { ...hooks, onStart: () => undefined, onCell: () => undefined },
   );
-  await replaceEvaluation(path.join(run_dir, RUN_FILES.evaluation), result);
+  await replaceEvaluation(path.join(run_dir, folder), result);
   return scoreOf(result.evaluation.scores[0]!, columns.length - 1, cases.length);
 }
 

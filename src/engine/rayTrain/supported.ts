@@ -118,6 +118,11 @@ const LIMITS: readonly Limit[] = [
     message: () => 'Ray Train answers no suites. Use lora evaluate after the training.',
   },
   {
+    key: 'evaluate.forgetting',
+    isBeyond: ({ recipe }) => recipe.evaluate.forgetting,
+    message: () => 'Ray Train does not measure what is forgotten. Set it to false.',
+  },
+  {
     key: 'samples.prompts',
     isBeyond: ({ recipe: { samples } }) => samples.prompts.length > 0 && samples.sample_steps > 0,
     message: () =>

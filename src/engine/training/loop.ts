@@ -4,13 +4,14 @@ import { labelsIn } from '../../data/examples/tokenizeRows';
 import type { LabelledInput, Model } from '../../models/model';
 import { describeDataset } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
-import type { ComparedScores, SampleLine, SourceLoss } from '../../shared/metrics/lines';
+import type { ComparedScores, SampleLine, Scores, SourceLoss } from '../../shared/metrics/lines';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES, type StoppedEarly } from '../../shared/run';
 import type { ComparedTraining } from '../comparisons/comparedTraining';
 import { ComparisonTotals } from '../comparisons/totals';
 import type { DistilledTraining } from '../distillation/distilledTraining';
+import type { GeneralLoss } from '../evaluation/general';
 import { callSharesOf } from '../tasks/callRows';
 import { evaluateCompared, evaluateExamples, type EvaluationResult } from '../tasks/evaluate';
 import {
@@ -39,6 +40,8 @@ export interface TrainingLoopParts extends PreparedTraining {
   readonly compared: ComparedTraining | null;
   /** Null: there is no teacher. */
   readonly distilled: DistilledTraining | null;
+  /** Null: what is forgotten is not measured. */
+  readonly general: GeneralLoss | null;
   readonly recipe: Recipe;
   readonly run_dir: string;
   readonly control: Control;
@@ -341,7 +344,7 @@ export class TrainingLoop {
     const { questions, tokenizer, model } = this.parts;
     const onAnswer = (fraction: number) => this.reportProgress('sampling', fraction);
     const calls = await callSharesOf(questions, { model, tokenizer, onAnswer });
-    const scores = { ...own, ...calls };
+    const scores = { ...own, ...calls, ...(await this.generalLoss()) };
     this.lastEvaluation = { step: this.step, loss };
     emit({
       kind: 'metric',
@@ -361,6 +364,15 @@ export class TrainingLoop {
     const { metric_for_best_model: name } = recipe.training;
     const metric = name === 'loss' ? null : { name, value: this.best.best?.value ?? NaN };
     emit({ kind: 'best', step: this.step, loss, metric });
+  }
+
+  /** What is forgotten: a number that is not finite says nothing. */
+  private async generalLoss(): Promise<Scores> {
+    const { general, model } = this.parts;
+    if (!general) return {};
+    const onProgress = (fraction: number) => this.reportProgress('evaluating', fraction);
+    const loss = await general.measure(model, onProgress);
+    return Number.isFinite(loss) ? { general_loss: loss } : {};
   }
 
   private evaluateValidation(): Promise<EvaluationResult> {

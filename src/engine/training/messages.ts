@@ -70,16 +70,24 @@ export type RunEvent =
       readonly loss: number;
       readonly metric: MetricValue | null;
     }
-  | {
+  | ({
       readonly kind: 'done';
       readonly state: 'completed' | 'stopped';
       /** Null when no step was taken, so that nothing was written. */
       readonly product: ProductKind | null;
       readonly stopped_early: StoppedEarly | null;
-      /** What the recipe's suites have given; null: they were not run. */
-      readonly evaluation: RunScore | null;
-    }
+    } & RunAnswers)
   | { readonly kind: 'failed'; readonly error: SerializedError };
+
+/** What the model has answered after its training. */
+export interface RunAnswers {
+  /** The recipe's suites; null: they were not run. */
+  readonly evaluation: RunScore | null;
+  /** General questions; null: they were not asked. */
+  readonly general: RunScore | null;
+}
+
+export const NO_ANSWERS: RunAnswers = { evaluation: null, general: null };
 
 /** What a training has done that had no time to save anything. */
 export const STOPPED_AT_ONCE = {
@@ -88,4 +96,5 @@ export const STOPPED_AT_ONCE = {
   product: null,
   stopped_early: null,
   evaluation: null,
+  general: null,
 } as const satisfies RunEvent;

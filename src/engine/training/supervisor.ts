@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
+import type { RunForgetting } from '../../shared/evaluation/forgetting';
 import type { EvalLine, MetricLine, StepLine } from '../../shared/metrics/lines';
 import type { EngineStatus } from '../../shared/engineProtocol';
 import { ENDED_STATES, RUN_FILES, type RunRecord, UNRECORDED_STEP_PLAN } from '../../shared/run';
@@ -36,6 +37,8 @@ export interface SupervisorOptions extends RunHooks {
   /** Continue from this step's checkpoint; null: from the start. */
   readonly resume_from: number | null;
 }
+
+const NOT_MEASURED: RunForgetting = { base_loss: null, loss: null, answers: null };
 
 /** How long a stop waits for the worker to leave what it computes. */
 const STOP_MS = 1_300;
@@ -278,6 +281,9 @@ export class RunSupervisor {
             ...(event.product && { [event.product]: RUN_FILES[event.product] }),
             ...(event.stopped_early && { stopped_early: event.stopped_early }),
             ...(event.evaluation && { evaluation: event.evaluation }),
+            ...(event.general && {
+              forgetting: { ...(result.forgetting ?? NOT_MEASURED), answers: event.general },
+            }),
           },
         });
       case 'failed':
@@ -296,9 +302,18 @@ export class RunSupervisor {
     if (line.kind === 'checkpoint' || line.kind === 'eval') await this.report.updateRecord({});
   }
 
-  private recordEvaluation({ step, loss }: EvalLine): void {
+  private recordEvaluation({ step, loss, scores }: EvalLine): void {
     this.record.changeResult({ last_validation_loss: loss, last_validation_step: step });
     if (step === 0) this.record.changeResult({ first_validation_loss: loss });
+    const general = scores?.general_loss;
+    if (general === undefined) return;
+    const { base_loss } = this.record.current.result.forgetting ?? NOT_MEASURED;
+    const forgetting = {
+      base_loss: step === 0 ? general : base_loss,
+      loss: general,
+      answers: null,
+    };
+    this.record.changeResult({ forgetting });
   }
 
   private recordStep({ step, loss, elapsed }: StepLine): void {

@@ -7,7 +7,7 @@ import type { Model } from '../../models/model';
 import type { Ops } from '../../models/ops/ops';
 import { LoraError } from '../../shared/errors';
 import type { GenerateParams } from '../../shared/engineProtocol';
-import type { RunScore } from '../../shared/evaluation/result';
+import { RUN_FILES } from '../../shared/run';
 import type { Recipe } from '../../shared/recipe';
 import { positionsOf } from '../../formats/architecture/positions';
 import { hasReference } from '../../shared/objective';
@@ -19,6 +19,7 @@ import {
   type ComparedTraining,
 } from '../comparisons/comparedTraining';
 import { DistilledTraining } from '../distillation/distilledTraining';
+import { GENERAL_FILE, generalCases, GeneralLoss, readGeneralRows } from '../evaluation/general';
 import { evaluateRun } from '../evaluation/ofRun';
 import { answerPrompt } from '../model/answer';
 import { createOps } from '../model/backend';
@@ -30,7 +31,9 @@ import { DatasetWatch } from './datasetWatch';
 import { loadForTraining } from './load';
 import { TrainingLoop } from './loop';
 import {
+  NO_ANSWERS,
   STOPPED_AT_ONCE,
+  type RunAnswers,
   type RunFacts,
   type TrainJob,
   type WorkerEvent,
@@ -114,6 +117,7 @@ async function trainModel(
     recipe.training.method === 'full'
       ? new ModelProduct(prepared, recipe, model)
       : new AdapterProduct(prepared, recipe, model);
+  const general = await generalLossOf(job, prepared);
   const watch = await DatasetWatch.of(prepared.data.fingerprint, warn);
   const loop = new TrainingLoop({
     ...prepared,
@@ -121,6 +125,7 @@ async function trainModel(
     product,
     compared,
     distilled,
+    general,
     recipe,
     run_dir,
     control,
@@ -145,38 +150,74 @@ async function trainModel(
   await control.answerRequests();
   model.dispose();
   const { stopped_early, hasTrained } = loop;
-  const isEvaluated = state === 'completed' && hasTrained && prepared.suites.length > 0;
-  const evaluation = isEvaluated ? await evaluateSuites(job, prepared) : null;
+  const isOver = state === 'completed' && hasTrained;
+  const answers = isOver ? await answersOf(job, prepared) : NO_ANSWERS;
   const written = hasTrained ? product.kind : null;
-  emit({ kind: 'done', state, product: written, stopped_early, evaluation });
+  emit({ kind: 'done', state, product: written, stopped_early, ...answers });
 }
 
-/** How often a stop is looked for while suites are answered. */
+/** Null: what is forgotten is not measured. */
+async function generalLossOf(
+  { recipe, dist }: TrainJob,
+  { tokenizer, base: { spec } }: PreparedTraining,
+): Promise<GeneralLoss | null> {
+  if (!recipe.evaluate.forgetting || !tokenizer) return null;
+  const { vocab_size } = spec;
+  const positions = positionsOf(spec);
+  return GeneralLoss.of(await readGeneralRows(dist), { tokenizer, vocab_size, positions });
+}
+
+/** How often a stop is looked for while questions are answered. */
 const STOP_INTERVAL_MS = 100;
 
+/** The longest answer to a general question, in tokens. */
+const GENERAL_TOKENS = 64;
+
 /** The adapter is written by now: whatever happens here, the training is complete. */
-async function evaluateSuites(
-  { recipe, run_dir, created, dist }: TrainJob,
-  { suites, step_plan }: PreparedTraining,
-): Promise<RunScore | null> {
+async function answersOf(job: TrainJob, prepared: PreparedTraining): Promise<RunAnswers> {
+  const { recipe, run_dir, created, dist } = job;
+  const { suites, max_new_tokens, forgetting } = recipe.evaluate;
   const stop = new AbortController();
   const timer = setInterval(() => {
     if (!control.stopped || stop.signal.aborted) return;
     emit({ kind: 'stopping' });
     stop.abort();
   }, STOP_INTERVAL_MS);
-  const progress = (fraction: number) =>
-    emit({ kind: 'progress', progress: { phase: 'evaluating', fraction } });
+  const run = { recipe, run_dir, created, step_plan: prepared.step_plan };
+  const answer = async (asked: Omit<Parameters<typeof evaluateRun>[0], keyof typeof run>) => {
+    if (asked.cases.length === 0 || stop.signal.aborted) return null;
+    try {
+      return await evaluateRun(
+        { ...run, ...asked },
+        // the training has told the same before
+        { dist, warn: () => undefined },
+        {
+          onProgress: (_, fraction) =>
+            emit({ kind: 'progress', progress: { phase: 'evaluating', fraction } }),
+          signal: stop.signal,
+        },
+      );
+    } catch (error) {
+      const reason = LoraError.from(error, 'run').describe();
+      warn(`The questions of ${asked.suites.join(', ')} were not answered: ${reason}`);
+      return null;
+    }
+  };
   try {
-    return await evaluateRun(
-      { recipe, run_dir, created, step_plan, cases: suites },
-      // the training has told the same before
-      { dist, warn: () => undefined },
-      { onProgress: (_, fraction) => progress(fraction), signal: stop.signal },
-    );
-  } catch (error) {
-    warn(`The suites were not run: ${LoraError.from(error, 'run').describe()}`);
-    return null;
+    const isAsked = forgetting && recipe.training.method === 'lora';
+    const evaluation = await answer({
+      cases: prepared.suites,
+      suites,
+      max_new_tokens,
+      folder: RUN_FILES.evaluation,
+    });
+    const general = await answer({
+      cases: isAsked ? generalCases(await readGeneralRows(dist)) : [],
+      suites: [GENERAL_FILE],
+      max_new_tokens: GENERAL_TOKENS,
+      folder: RUN_FILES.forgetting,
+    });
+    return { evaluation, general };
   } finally {
     clearInterval(timer);
   }

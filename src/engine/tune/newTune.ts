@@ -87,7 +87,7 @@ function paced(variant: Variant, examples: number): PacedVariant {
   const recipe: Recipe = {
     ...variant.recipe,
     samples: { ...samples, sample_steps: 0 },
-    evaluate: { ...evaluate, suites: [] },
+    evaluate: { ...evaluate, suites: [], forgetting: false },
     training: { ...training, eval_steps: steps[0]!, early_stopping_patience: null },
   };
   return { variant: { ...variant, recipe }, steps };

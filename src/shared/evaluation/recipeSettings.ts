@@ -14,6 +14,14 @@ export const EvaluateSchema = v.strictObject({
     ),
     [],
   ),
+  forgetting: v.optional(
+    described(
+      v.boolean(),
+      'Measure what a language model forgets: its loss on 50 rows of general text and chat at each ' +
+        'evaluation, and at the end its answers to 103 questions. Needs a validation set.',
+    ),
+    false,
+  ),
   max_new_tokens: v.optional(
     described(int(1), 'The longest answer of rows that say nothing else, in tokens.'),
     256,

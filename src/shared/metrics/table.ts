@@ -14,6 +14,7 @@ export type LineRole = 'single' | 'noisy' | 'smoothed' | 'evaluated';
 /** The charts of a run in the order in which pages show them. */
 export const CHARTS = {
   loss: { fromZero: false },
+  general: { fromZero: false },
   score: { fromZero: false },
   learning_rate: { fromZero: true },
   grad_norm: { fromZero: true },
@@ -45,13 +46,15 @@ type MetricRow =
   | { readonly source: 'eval'; readonly number: NumberKind; readonly curve: Curve }
   /**
    * A score of an eval line, drawn in the chart `score`. `max`: upper bound, null without one;
-   * `lower`: a lower value is better.
+   * `lower`: a lower value is better; `isGeneral`: not of the validation set, and drawn in the
+   * chart `general`.
    */
   | {
       readonly source: 'score';
       readonly number: NumberKind;
       readonly max: number | null;
       readonly lower?: true;
+      readonly isGeneral?: true;
     }
   /** A field of the step lines of runs with preferences or a teacher, in a chart of their own. */
   | { readonly source: 'compared'; readonly number: NumberKind; readonly drawn: Curve }
@@ -154,6 +157,8 @@ export const METRICS = {
   ndcg_at_10: { source: 'score', number: 'value', max: 1 },
   mrr_at_10: { source: 'score', number: 'value', max: 1 },
   recall_at_10: { source: 'score', number: 'value', max: 1 },
+  /** Loss on general text and chat; in a chart of its own, with that of the validation set. */
+  general_loss: { source: 'score', number: 'value', max: null, lower: true, isGeneral: true },
 
   /** Mean reward of the chosen or desirable answers, as TRL defines it. */
   rewards_chosen: compared('rewards', 'green'),
@@ -217,6 +222,8 @@ export const isComparedEval = (id: MetricId): id is ComparedEvalId =>
 export const STEP_FIELDS = METRIC_IDS.filter(isStepField);
 /** The scores of an eval line. */
 export const SCORE_NAMES = METRIC_IDS.filter(isScoreName);
+/** Those of the validation set. */
+export const VALIDATION_SCORES = SCORE_NAMES.filter((id) => !('isGeneral' in METRICS[id]));
 /** Numbers of the step lines of runs that compare answers, and of their eval lines. */
 export const COMPARED_FIELDS = METRIC_IDS.filter(isComparedField);
 

@@ -42,6 +42,7 @@ export const SCORE_STRINGS = {
   'series.ndcg_at_10': 'NDCG@10',
   'series.mrr_at_10': 'MRR@10',
   'series.recall_at_10': 'recall@10',
+  'series.general_loss': 'general text',
 } as const satisfies Readonly<Record<`series.${ScoreName}`, string>>;
 
 /** Names of the states of a run. */

@@ -66,6 +66,21 @@ it.each<object>([{ task: 'embedding' }, { training: { method: 'full' } }])(
   },
 );
 
+it.each<object>([{ task: 'seq_cls' }, { validation_split: 0 }])(
+  'what is forgotten cannot be measured with %j',
+  (recipe) => {
+    const text = JSON.stringify({
+      base: 'm',
+      dataset: 'd',
+      evaluate: { forgetting: true },
+      ...recipe,
+    });
+    expect(checkRecipe(text, file).problems.map(({ place }) => place?.key)).toEqual([
+      'evaluate.forgetting',
+    ]);
+  },
+);
+
 describe('the parameters of a scheduler', () => {
   it.each([
     [{ lr_scheduler_type: 'cosine', lr_scheduler_kwargs: { num_cycles: 1, power: null } }],

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { MetricLine } from '../../../src/shared/metrics/lines';
-import { RUN_CHARTS, scoreChart } from '../../../webview/dashboard/model/chartSpecs';
+import { generalChart, RUN_CHARTS, scoreChart } from '../../../webview/dashboard/model/chartSpecs';
 import { tableRows } from '../../../webview/dashboard/model/tableRows';
 import { RunLines } from '../../../webview/shared/charts/runLines';
 import { byteTickStep } from '../../../webview/shared/charts/spec';
@@ -141,4 +141,11 @@ test('handles lines without token counts or times', () => {
   expect([...lines.of('loss').xs]).toEqual([100, 100, 150]);
   lines.update(history, 0, 'time');
   expect([...lines.of('loss').xs]).toEqual([2, 2, 5]);
+});
+
+test('what is forgotten has a chart of its own, with the validation loss', () => {
+  const history = historyOf({ ...evalLine(0, 3), scores: { general_loss: 2, perplexity: 20 } });
+  expect(generalChart(history)?.series.map(({ id }) => id)).toEqual(['validation', 'general_loss']);
+  expect(scoreChart(history)?.series.map(({ id }) => id)).toEqual(['perplexity']);
+  expect(generalChart(historyOf(evalLine(0, 3)))).toBeNull();
 });

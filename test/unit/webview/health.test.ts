@@ -148,3 +148,16 @@ test('reports that the log-probabilities of both answers fall, not of one of the
   expect(healthNotes(answers(steady, falling), null)).toEqual([]);
   expect(healthNotes(answers(falling, steady), null)).toEqual([]);
 });
+
+test('a loss on general text that has risen is a note with advice', () => {
+  const evalWith = (step: number, general_loss: number) => ({
+    ...evalLine(step, 1),
+    scores: { general_loss },
+  });
+  const run = runRecord();
+  const history = historyOf(evalWith(0, 2), evalWith(10, 2.5));
+  expect(healthNotes(history, run)).toEqual([
+    { kind: 'forgets', loss: 2.5, base: 2, advice: ['rate', 'replay', 'mlp', 'scale'] },
+  ]);
+  expect(healthNotes(historyOf(evalWith(0, 2), evalWith(10, 2.01)), run)).toEqual([]);
+});

@@ -11,7 +11,13 @@ import { clipped, firstAbove0, nearest, panned, zoomed } from '../../shared/char
 import { Paced } from '../../shared/paced';
 import { secondaryButton } from '../../shared/templates';
 import { onThemeChange, readTheme } from '../../shared/theme';
-import { comparedCharts, RUN_CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
+import {
+  comparedCharts,
+  generalChart,
+  RUN_CHARTS,
+  scoreChart,
+  type ChartSpec,
+} from '../model/chartSpecs';
 import { runMarks } from '../model/summary';
 import { choose } from '../../shared/page';
 import {
@@ -70,7 +76,8 @@ export class ChartBoard {
     this.addCompared(state);
     this.drawIfChanged(state);
     const { pinned } = state.choices;
-    const isOnTop = ({ spec: { id } }: ChartCard) => id === 'loss' || pinned.includes(id);
+    const isOnTop = ({ spec: { id } }: ChartCard) =>
+      id === 'loss' || id === 'general' || pinned.includes(id);
     const [top, others] = [this.cards.filter(isOnTop), this.cards.filter((c) => !isOnTop(c))];
     const copy = () => post({ kind: 'copyText', text: this.markdown(this.page.state) });
     return html`<section class="charts" aria-label=${t('charts')} ?hidden=${isEmptyEnd(state)}>
@@ -118,11 +125,12 @@ export class ChartBoard {
 
   /** Which scores a run has is known from its first evaluation. */
   private addScores({ history }: DashboardState): void {
-    if (this.cards.some((card) => card.spec.id === 'score')) return;
-    const spec = scoreChart(history);
-    if (!spec) return;
+    const missing = [generalChart(history), scoreChart(history)].filter(
+      (spec) => spec !== null && !this.cards.some((card) => card.spec.id === spec.id),
+    );
+    if (missing.length === 0) return;
     const [loss, ...others] = this.cards;
-    this.cards = [loss!, this.newCard(spec), ...others];
+    this.cards = [loss!, ...missing.map((spec) => this.newCard(spec!)), ...others];
   }
 
   /** Whether a run compares answers is known from its first step. */
@@ -131,7 +139,7 @@ export class ChartBoard {
       ({ id }) => !this.cards.some((card) => card.spec.id === id),
     );
     if (missing.length === 0) return;
-    const first = this.cards.filter(({ spec }) => spec.id === 'loss' || spec.id === 'score');
+    const first = this.cards.filter(({ spec }) => ['loss', 'general', 'score'].includes(spec.id));
     const others = this.cards.filter((card) => !first.includes(card));
     this.cards = [...first, ...missing.map((spec) => this.newCard(spec)), ...others];
   }

@@ -5,7 +5,7 @@ import {
   curvesIn,
   isComparedEval,
   METRICS,
-  SCORE_NAMES,
+  VALIDATION_SCORES,
   type ChartId,
   type ComparedEvalId,
   type ComparedField,
@@ -37,7 +37,7 @@ export const RUN_CHARTS: readonly ChartSpec[] = CHART_IDS.filter(
 
 /** The chart of the scores that a run's evaluations have; null before the first evaluation. */
 export function scoreChart(history: RunHistory): ChartSpec | null {
-  const names = SCORE_NAMES.filter((name) =>
+  const names = VALIDATION_SCORES.filter((name) =>
     history.lines.some((line) => line.kind === 'eval' && line.scores?.[name] !== undefined),
   );
   if (names.length === 0) return null;
@@ -47,6 +47,23 @@ export function scoreChart(history: RunHistory): ChartSpec | null {
     ...curvesFormat('value'),
     ...(names.every((name) => METRICS[name].max === 1) && { most: 1 }),
     series: names.map((id, index): SeriesSpec<SeriesId> => ({ id, ...scoreLook(index) })),
+  };
+}
+
+/** What is learnt and what is forgotten: both losses; null where the second is not measured. */
+export function generalChart(history: RunHistory): ChartSpec | null {
+  const isMeasured = history.lines.some(
+    (line) => line.kind === 'eval' && line.scores?.general_loss !== undefined,
+  );
+  if (!isMeasured) return null;
+  return {
+    id: 'general',
+    fromZero: CHARTS.general.fromZero,
+    ...curvesFormat('value'),
+    series: [
+      { id: 'validation', color: 'red', ...LINE_STYLES.evaluated },
+      { id: 'general_loss', color: 'purple', ...LINE_STYLES.evaluated, dash: [] },
+    ],
   };
 }
 

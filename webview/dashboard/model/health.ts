@@ -1,3 +1,8 @@
+import {
+  forgettingAdvice,
+  hasForgotten,
+  type ForgettingAdvice,
+} from '../../../src/shared/evaluation/forgetting';
 import type { EvalLine } from '../../../src/shared/metrics/lines';
 import type { AdvisedKey } from '../../../src/shared/pages/dashboard/protocol';
 import type { RunHistory } from '../../../src/shared/runHistory';
@@ -23,6 +28,12 @@ export type HealthNote =
   | { readonly kind: 'rising'; readonly step: number }
   | { readonly kind: 'worse'; readonly loss: number; readonly base: number }
   | {
+      readonly kind: 'forgets';
+      readonly loss: number;
+      readonly base: number;
+      readonly advice: readonly ForgettingAdvice[];
+    }
+  | {
       readonly kind: 'bothFall';
       readonly chosen: readonly [from: number, to: number];
       readonly rejected: readonly [from: number, to: number];
@@ -46,6 +57,7 @@ export function healthNotes(history: RunHistory, run: RunRecord | null): HealthN
     ...unlabelled(history),
     ...risingValidation(evals),
     ...worseThanBase(evals),
+    ...forgets(evals, run),
     ...bothFall(history),
     ...alwaysClipped(history, run),
     ...noValidation(run),
@@ -192,6 +204,16 @@ function worseThanBase(evals: readonly EvalLine[]): HealthNote[] {
   return base && last && base.step === 0 && last.step > 0 && last.loss > base.loss
     ? [{ kind: 'worse', loss: last.loss, base: base.loss }]
     : [];
+}
+
+function forgets(evals: readonly EvalLine[], run: RunRecord | null): HealthNote[] {
+  const measured = evals.filter(({ scores }) => scores?.general_loss !== undefined);
+  const [base = NaN, loss = NaN] = [measured[0], measured.at(-1)].map(
+    (line) => line?.scores?.general_loss,
+  );
+  const isFromStart = measured[0]?.step === 0;
+  if (!run || !isFromStart || !hasForgotten(base, loss)) return [];
+  return [{ kind: 'forgets', loss, base, advice: forgettingAdvice(run.recipe) }];
 }
 
 function alwaysClipped(history: RunHistory, run: RunRecord | null): HealthNote[] {

@@ -1,6 +1,10 @@
 import { isBetter, metricOf, type BestMetric } from '../../../src/shared/bestMetric';
 import type { SampleLine, SampleMessage } from '../../../src/shared/metrics/lines';
-import { SCORE_NAMES, type ScoreName, type StepField } from '../../../src/shared/metrics/table';
+import {
+  VALIDATION_SCORES,
+  type ScoreName,
+  type StepField,
+} from '../../../src/shared/metrics/table';
 import type { RunHistory } from '../../../src/shared/runHistory';
 import type { Mark } from '../../shared/charts/mark';
 
@@ -39,7 +43,7 @@ export function validation(history: RunHistory): Validation | undefined {
   const last = evals.at(-1);
   if (!last) return undefined;
   const best = evals.reduce((a, b) => (b.loss < a.loss ? b : a));
-  const name = SCORE_NAMES.find((own) => last.scores?.[own] !== undefined);
+  const name = VALIDATION_SCORES.find((own) => last.scores?.[own] !== undefined);
   return {
     last: last.loss,
     best: best.loss,

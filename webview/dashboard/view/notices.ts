@@ -177,6 +177,10 @@ function healthText({ t, format }: DashboardPage, note: HealthNote): string {
       return t('health.unlabelled', format.count(note.steps), format.count(note.step));
     case 'worse':
       return t('health.worse', format.value(note.loss), format.value(note.base));
+    case 'forgets': {
+      const advice = note.advice.map((own) => t(`forgets.${own}`)).join('; ');
+      return t('health.forgets', format.value(note.base), format.value(note.loss), advice);
+    }
     case 'bothFall':
       return t(
         'health.bothFall',

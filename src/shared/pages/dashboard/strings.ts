@@ -130,6 +130,12 @@ export const DASHBOARD_STRINGS = {
     'The validation loss has been rising since step {0}: the adapter is overfitting. The best one is kept as Best adapter. Stop here, or train with fewer epochs or more examples.',
   'health.worse':
     'The validation loss ({0}) is higher than that of the base model ({1}). A lower learning rate, or training rows more like the validation rows, usually helps.',
+  'health.forgets':
+    'The loss on general text has risen from {0} to {1}: the model forgets what it could do. What may help: {2}.',
+  'forgets.rate': 'a lower learning_rate',
+  'forgets.replay': 'general chats among the training rows (a second source in dataset)',
+  'forgets.mlp': 'MLP modules only (target_modules: gate_proj, up_proj, down_proj)',
+  'forgets.scale': 'a smaller lora_alpha, or a smaller scale when the adapter is used',
   'health.skippedRows':
     'Rows with errors that were left out (skip_faulty_rows): {0}. They are listed in skipped_rows.jsonl in the folder of the run.',
   'health.noValidation':
@@ -152,6 +158,7 @@ export const DASHBOARD_STRINGS = {
   'markdown.value': 'Value',
   'markdown.state': 'State',
   'chart.loss': 'Loss',
+  'chart.general': 'Learnt and forgotten',
   'chart.score': 'Validation scores',
   'chart.learning_rate': 'Learning rate',
   'chart.grad_norm': 'Gradient norm',

@@ -117,6 +117,7 @@ async function localRows(record: RunRecord): Promise<{ steps: Row[][]; validatio
     product,
     compared: null,
     distilled: null,
+    general: null,
     control,
     recipe,
     run_dir: temp(),

@@ -37,13 +37,14 @@ test('the columns of files and pages are in the order of the table', () => {
     'ndcg_at_10',
     'mrr_at_10',
     'recall_at_10',
+    'general_loss',
   ]);
 });
 
 test('charts, key numbers and the quantities of the overlay are in the same order', () => {
   const single = ['learning_rate', 'grad_norm', 'tokens_per_second', 'memory'];
   const compared = ['rewards', 'reward_margin', 'reward_accuracy', 'logps', 'kl', 'teacher_kl'];
-  expect(CHART_IDS).toEqual(['loss', 'score', ...single, ...compared]);
+  expect(CHART_IDS).toEqual(['loss', 'general', 'score', ...single, ...compared]);
   expect(CURVE_IDS).toEqual(['loss', 'smoothed', 'validation', ...single]);
   expect(KEY_NUMBER_IDS).toEqual(['loss', 'validation', ...single]);
   expect(OVERLAY_METRICS).toEqual(['validation', 'smoothed', 'loss', ...single]);

@@ -1,0 +1,39 @@
+import type { RunScore } from './result';
+
+/** `result.forgetting` in run.json: what a model has forgotten, on rows that ship with the engine. */
+export interface RunForgetting {
+  /** The loss before the first step, in nats per token: the base's. Null: not measured. */
+  readonly base_loss: number | null;
+  /** The same at the last evaluation. */
+  readonly loss: number | null;
+  /** The answers at the end. Null: there are none. */
+  readonly answers: RunScore | null;
+}
+
+/** A smaller rise is within what wording alone changes. */
+const LEAST_RISE = 0.05;
+
+/** Whether a loss on general text has risen so much that it is worth a word. */
+export const hasForgotten = (base_loss: number | null, loss: number | null): boolean =>
+  base_loss !== null && loss !== null && loss - base_loss > LEAST_RISE;
+
+/** What is read of the recipe. */
+interface TrainedRecipe {
+  readonly lora: { readonly target_modules: string | readonly string[] };
+  readonly training: { readonly method: string };
+}
+
+/** What helps against forgetting. */
+export type ForgettingAdvice = 'rate' | 'replay' | 'mlp' | 'scale';
+
+/**
+ * What can be changed. Modules and scale are those of an adapter; MLP modules alone help only where
+ * others are trained, too.
+ */
+export function forgettingAdvice({ lora, training }: TrainedRecipe): readonly ForgettingAdvice[] {
+  if (training.method !== 'lora') return ['rate', 'replay'];
+  const { target_modules: targets } = lora;
+  const names = typeof targets === 'string' ? [targets] : targets;
+  const trainsAttention = names.some((name) => !/(?:gate|up|down)_proj|fc|mlp/.test(name));
+  return ['rate', 'replay', ...(trainsAttention ? (['mlp'] as const) : []), 'scale'];
+}
