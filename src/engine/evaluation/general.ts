@@ -9,10 +9,11 @@ import { textTokenizer } from '../../data/examples/tokenizeRows';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Model } from '../../models/model';
 import { SuiteRowSchema } from '../../shared/evaluation/suite';
+import type { Scores } from '../../shared/metrics/lines';
 import { evaluateExamples } from '../tasks/evaluate';
 import type { SuiteCase } from './suiteFile';
 
-/** General text and chat: what a model could do before its training. It is in the bundles' folder. */
+/** General text and chat: what a model could do before its training. Beside the bundles. */
 export const GENERAL_FILE = 'general.jsonl';
 
 const RowSchema = v.union([
@@ -81,17 +82,16 @@ export class GeneralLoss {
     return new GeneralLoss(examplesOf(known), paddingId(tokenizer, vocab_size));
   }
 
-  /** In nats per token. @param onProgress From 0 to 1. */
-  async measure(model: Model, onProgress: (fraction: number) => void): Promise<number> {
+  /** The loss in nats per token; one that is not finite says nothing. */
+  async scores(model: Model): Promise<Scores> {
     const { examples, pad_id } = this;
     const { loss } = await evaluateExamples(model, examples, {
       task: 'causal_lm',
       labels: null,
       pairs_per_batch: 1,
-      onProgress,
       collate: (batch) => Promise.resolve(collate(batch as readonly TokensExample[], pad_id)),
     });
-    return loss;
+    return Number.isFinite(loss) ? { general_loss: loss } : {};
   }
 }
 

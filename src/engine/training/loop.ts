@@ -4,7 +4,7 @@ import { labelsIn } from '../../data/examples/tokenizeRows';
 import type { LabelledInput, Model } from '../../models/model';
 import { describeDataset } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
-import type { ComparedScores, SampleLine, Scores, SourceLoss } from '../../shared/metrics/lines';
+import type { ComparedScores, SampleLine, SourceLoss } from '../../shared/metrics/lines';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES, type StoppedEarly } from '../../shared/run';
@@ -341,10 +341,10 @@ export class TrainingLoop {
         `The validation loss became ${loss} after step ${this.step}`,
         recipe.validation ?? describeDataset(recipe.dataset),
       );
-    const { questions, tokenizer, model } = this.parts;
+    const { questions, tokenizer, model, general } = this.parts;
     const onAnswer = (fraction: number) => this.reportProgress('sampling', fraction);
     const calls = await callSharesOf(questions, { model, tokenizer, onAnswer });
-    const scores = { ...own, ...calls, ...(await this.generalLoss()) };
+    const scores = { ...own, ...calls, ...(await general?.scores(model)) };
     this.lastEvaluation = { step: this.step, loss };
     emit({
       kind: 'metric',
@@ -364,15 +364,6 @@ export class TrainingLoop {
     const { metric_for_best_model: name } = recipe.training;
     const metric = name === 'loss' ? null : { name, value: this.best.best?.value ?? NaN };
     emit({ kind: 'best', step: this.step, loss, metric });
-  }
-
-  /** What is forgotten: a number that is not finite says nothing. */
-  private async generalLoss(): Promise<Scores> {
-    const { general, model } = this.parts;
-    if (!general) return {};
-    const onProgress = (fraction: number) => this.reportProgress('evaluating', fraction);
-    const loss = await general.measure(model, onProgress);
-    return Number.isFinite(loss) ? { general_loss: loss } : {};
   }
 
   private evaluateValidation(): Promise<EvaluationResult> {

@@ -273,22 +273,28 @@ export class RunSupervisor {
           },
         });
       case 'done':
-        return this.report.updateRecord({
-          state: event.state,
-          ended: new Date().toISOString(),
-          result: {
-            ...result,
-            ...(event.product && { [event.product]: RUN_FILES[event.product] }),
-            ...(event.stopped_early && { stopped_early: event.stopped_early }),
-            ...(event.evaluation && { evaluation: event.evaluation }),
-            ...(event.general && {
-              forgetting: { ...(result.forgetting ?? NOT_MEASURED), answers: event.general },
-            }),
-          },
-        });
+        return this.recordEnd(event);
       case 'failed':
         return this.fail(LoraError.deserialize(event.error));
     }
+  }
+
+  private recordEnd(event: Extract<RunEvent, { kind: 'done' }>): Promise<void> {
+    const { result } = this.record.current;
+    const { product, stopped_early, evaluation, general } = event;
+    return this.report.updateRecord({
+      state: event.state,
+      ended: new Date().toISOString(),
+      result: {
+        ...result,
+        ...(product && { [product]: RUN_FILES[product] }),
+        ...(stopped_early && { stopped_early }),
+        ...(evaluation && { evaluation }),
+        ...(general && {
+          forgetting: { ...(result.forgetting ?? NOT_MEASURED), answers: general },
+        }),
+      },
+    });
   }
 
   private async recordMetric(line: MetricLine): Promise<void> {

@@ -1,6 +1,6 @@
 import type { RunScore } from './result';
 
-/** `result.forgetting` in run.json: what a model has forgotten, on rows that ship with the engine. */
+/** `result.forgetting` in run.json: what a model has forgotten, on general text and chat. */
 export interface RunForgetting {
   /** The loss before the first step, in nats per token: the base's. Null: not measured. */
   readonly base_loss: number | null;
