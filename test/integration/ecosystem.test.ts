@@ -91,7 +91,7 @@ describe('the interfaces to VS Code and other extensions', () => {
     assert.ok(changes > 0);
   });
 
-  it('provides chat tools that list runs, explain one, and compare two adapters', async () => {
+  it('provides chat tools that list runs, explain one, compare two adapters, and evaluate one', async () => {
     const [newer, older] = await (await extension().activate()).runs();
     const list = await tool(AGENT_TOOLS.listRuns.name, {});
     for (const run of [newer!, older!]) assert.ok(list.includes(run.id), list);
@@ -109,6 +109,9 @@ describe('the interfaces to VS Code and other extensions', () => {
       /modules that differ most/,
     ])
       assert.match(compared, fact);
+    const dataset = 'data/train.jsonl';
+    const evaluated = await tool(AGENT_TOOLS.evaluateAdapter.name, { run: newer!.id, dataset });
+    assert.match(evaluated, /^loss: [\d.]+$/m);
     await assert.rejects(
       tool(AGENT_TOOLS.explainRun.name, { run: 'nothing' }),
       /There is no run nothing/,
@@ -116,6 +119,10 @@ describe('the interfaces to VS Code and other extensions', () => {
     await assert.rejects(
       tool(AGENT_TOOLS.startRecipe.name, { recipe: '/etc/passwd' }),
       /There is no recipe/,
+    );
+    await assert.rejects(
+      tool(AGENT_TOOLS.evaluateAdapter.name, { run: newer!.id, dataset: '/etc/passwd' }),
+      /There is no file/,
     );
   });
 
