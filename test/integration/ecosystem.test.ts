@@ -126,6 +126,19 @@ describe('the interfaces to VS Code and other extensions', () => {
     );
   });
 
+  it('offers the same tools as a server of the Model Context Protocol', async () => {
+    const { executeCommand } = vscode.commands;
+    // VS Code asks extensions for their servers when it lists them
+    void executeCommand('workbench.mcp.listServer');
+    const found = await until(() => {
+      void executeCommand('workbench.mcp.startServer', '*', { autoTrustChanges: true });
+      return vscode.lm.tools.find(({ name }) => /^mcp_.*list_runs$/.test(name));
+    }, 'the tools of the server');
+    await executeCommand('workbench.action.closeQuickOpen');
+    const [newest] = await (await extension().activate()).runs();
+    assert.match(await tool(found.name, {}), new RegExp(newest!.id));
+  });
+
   it('queues the recipes of extensions and agents while a run is active', async () => {
     const api = await extension().activate();
     const uri = (name: string) => vscode.Uri.file(path.join(folder(), name));
