@@ -140,6 +140,8 @@ describe('lora prepare --repository', () => {
     expect(JSON.parse(readFileSync(path.join(output, 'lora.json'), 'utf8'))).toMatchObject({
       validation_split: 0,
     });
+    const few = await prepared(makeRepository(), plainBase, '--max-rows', '1');
+    expect(few.result).toMatchObject({ files: 1, left_out: { beyond: 6 } });
     const { stdout } = await cli('prepare', '--repository', folder, '--languages', '--json');
     expect(JSON.parse(stdout)).toMatchObject({
       languages: [
@@ -166,7 +168,7 @@ describe('lora prepare --repository', () => {
     );
     expect(await from(folder, plainBase, '--language', 'rust')).toContain('No file is left');
     expect(await from(folder, path.join(fixtures, 'bert/base'))).toContain('does not write text');
-    expect(await from(folder, plainBase, '--max-length', '4')).toContain('No row fits');
+    expect(await from(folder, plainBase, '--max-length', '4')).toContain('No row is left');
     cpSync(folder, output, { recursive: true });
     expect(await from(folder)).toContain('The output exists already.');
   });

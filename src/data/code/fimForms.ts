@@ -35,7 +35,7 @@ const FIM_FORMS: readonly FimForm[] = [
     file: null,
     ends: ['<|file_separator|>'],
   },
-  // StarCoder2, SmolLM
+  // StarCoder2
   {
     prefix: '<fim_prefix>',
     suffix: '<fim_suffix>',

@@ -51,7 +51,7 @@ export const prepareRepositoryForm = form({
     seed: withDefault('42', wholeNumber, 'N', 'seed of what is drawn'),
   },
   run: async ({ options }, context) => {
-    const prepared = await withProgress(context, ({ show }) =>
+    const prepared = await withProgress(context, ({ show, warn }) =>
       prepareRepository({
         ...options,
         globs: options.glob,
@@ -59,6 +59,7 @@ export const prepareRepositoryForm = form({
         max_length: options['max-length'],
         most_rows: options['max-rows'],
         signal: context.signal,
+        warn,
         onProgress: (fraction) => show('reading files', fraction),
       }),
     );

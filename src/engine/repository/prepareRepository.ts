@@ -29,6 +29,7 @@ export interface RepositoryOptions extends CodeRowSettings {
   readonly globs: readonly string[];
   readonly most_rows: number;
   readonly signal: AbortSignal;
+  readonly warn: (message: string) => void;
   /** From 0 to 1. */
   readonly onProgress: (fraction: number) => void;
 }
@@ -52,30 +53,35 @@ export async function prepareRepository(options: RepositoryOptions): Promise<Pre
   const { repository, output, base: place, onProgress } = options;
   await checkOutput(output, [place]);
   const tokenizer = await tokenizerOf(place);
-  const { files: tracked } = await trackedFiles(repository, options.globs);
+  const { files: tracked, isCut } = await trackedFiles(repository, options.globs);
+  if (isCut) options.warn(`Only the first ${tracked.length} files that git tracks are used.`);
   if (tracked.length === 0) throw nothing(repository, 'git tracks no file here.');
   const reading = (fraction: number) => onProgress(0.5 * fraction);
   const read = { ...options, folder: repository, onProgress: reading };
   const sources = await readSources(tracked, read);
   if (sources.files.length === 0) throw nothing(repository, 'No file is left to train on.');
-  const counts = { files: 0, rows: 0, validation_rows: 0 };
+  const counts = { files: 0, unread: 0, rows: 0, validation_rows: 0 };
   await createFolder(output, async (temp) => {
     Object.assign(counts, await writeRows(temp, { sources, tokenizer, options }));
-    if (counts.rows === 0) throw nothing(repository, 'No row fits into max_length (--max-length).');
+    if (counts.rows === 0) throw nothing(repository, 'No row is left to train on.', RAISE);
     await writeFile(path.join(temp, FILES.recipe), recipeText(options, counts));
     await writeFile(path.join(temp, FILES.leftOut), leftOutText(sources.secrets));
   });
+  const { unread, ...others } = counts;
+  const beyond = unread + (sources.leftOut.get('beyond') ?? 0);
   return {
     recipe: path.join(output, FILES.recipe),
     fim: fimFormOf(tokenizer) !== null,
-    ...counts,
-    left_out: Object.fromEntries(sources.leftOut),
+    ...others,
+    left_out: { ...Object.fromEntries(sources.leftOut), ...(beyond > 0 && { beyond }) },
     secrets: sources.secrets.slice(0, SHOWN_SECRETS),
   };
 }
 
-const nothing = (repository: string, message: string): LoraError =>
-  new LoraError('dataset', message, { place: { file: repository } });
+const RAISE = 'Take longer rows (--max-length), or more of them (--max-rows).';
+
+const nothing = (repository: string, message: string, fix?: string): LoraError =>
+  new LoraError('dataset', message, { place: { file: repository }, ...(fix && { fix }) });
 
 async function tokenizerOf(place: string): Promise<Tokenizer> {
   const base = await openBase(place);
@@ -100,16 +106,20 @@ async function writeRows(folder: string, { sources, tokenizer, options }: RowWor
   const { repository, most_rows, seed, signal, onProgress } = options;
   const indices = Int32Array.from(files, (_, i) => i);
   const drawn = drawGroups(indices, groups, { share: VALIDATION_SHARE, seed });
-  const counts = { files: 0, rows: 0, validation_rows: 0 };
+  const counts = { files: 0, unread: 0, rows: 0, validation_rows: 0 };
   const train = await open(path.join(folder, FILES.train), 'wx');
   const validation = await open(path.join(folder, FILES.validation), 'wx');
   try {
     for (const [i, file] of files.entries()) {
       signal.throwIfAborted();
       onProgress(0.5 + (0.5 * i) / files.length);
-      if (counts.rows + counts.validation_rows >= most_rows) break;
+      const left = most_rows - counts.rows - counts.validation_rows;
+      if (left <= 0) {
+        counts.unread = files.length - i;
+        break;
+      }
       const source = await sourceAgain(repository, file);
-      const rows = source ? codeRows(tokenizer, source, options) : [];
+      const rows = source ? codeRows(tokenizer, source, options).slice(0, left) : [];
       const isHeld = drawn[i] === 1;
       await writeLines(isHeld ? validation : train, rows);
       counts.files += Number(rows.length > 0);
@@ -122,8 +132,8 @@ async function writeRows(folder: string, { sources, tokenizer, options }: RowWor
   }
 }
 
-const writeLines = (handle: FileHandle, rows: readonly CodeRow[]): Promise<unknown> =>
-  handle.write(rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+const writeLines = (handle: FileHandle, rows: readonly CodeRow[]): Promise<void> =>
+  handle.writeFile(rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
 
 /** With the base relative to the recipe where both are in the repository. */
 function recipeText(
