@@ -55,6 +55,10 @@ describe('lora import', () => {
       created: '1970-01-01T00:16:41.000Z',
       result: { steps: 4, last_loss: 0.5, best_validation_loss: 2 },
     });
+    // as Python writes numbers that JSON does not have
+    const state = path.join(tempFolder(), 'trainer_state.json');
+    writeFileSync(state, '{"log_history": [{"step": 1, "loss": 2.0, "grad_norm": NaN}]}');
+    expect(recordOf(await imported(state)).result.last_loss).toBe(2);
     const log = path.join(tempFolder(), 'train.log');
     writeFileSync(log, 'Iter 1: Val loss 3.0, Val took 1s\nIter 5: Train loss 2.5, It/sec 1.0\n');
     expect(recordOf(await imported(log)).result).toMatchObject({
@@ -76,6 +80,8 @@ describe('lora import', () => {
     const json = path.join(folder, 'trainer_state.json');
     writeFileSync(json, '{"log_history": [');
     expect(await failing(json)).toContain('not valid JSON');
+    writeFileSync(json, `{"log_history": ${' '.repeat(2e6)}[]}`);
+    expect(await failing(json)).toContain('no history of losses');
     const text = path.join(folder, 'a.log');
     writeFileSync(text, 'nothing of note');
     expect(await failing(text)).toContain('No log of a training was found');

@@ -75,7 +75,7 @@ async function trainerState(file: string): Promise<ReadLog> {
 function parsed(text: string, file: string): unknown {
   try {
     // Python writes NaN and Infinity
-    return JSON.parse(text.replace(/(?<=:\s*)-?(?:NaN|Infinity)(?=\s*[,}])/g, 'null'));
+    return JSON.parse(text.replace(/(:\s*)-?(?:NaN|Infinity)(?=\s*[,}])/g, '$1null'));
   } catch (cause) {
     throw new LoraError('run', 'The file is not valid JSON.', { place: { file }, cause });
   }

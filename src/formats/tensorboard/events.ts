@@ -107,6 +107,7 @@ export interface ReadEvents {
 
 /** A tag of a stranger is a name in a chart, not a book. */
 const MAX_TAG = 200;
+const MAX_SCALARS = 2_000_000;
 
 /**
  * The scalars of the event files of a run in their order, also those that TensorFlow 2 and PyTorch
@@ -119,7 +120,8 @@ export function readEvents(...files: readonly Buffer[]): ReadEvents {
     const fields = readFields(record) ?? [];
     const time = { wall_time: doubleOf(fields), step: stepOf(fields) };
     if (isRestart(fields)) scalars = scalars.filter(({ step }) => step < time.step);
-    for (const value of valuesOf(fields)) scalars.push({ ...time, ...value });
+    for (const value of valuesOf(fields))
+      if (scalars.length < MAX_SCALARS) scalars.push({ ...time, ...value });
   }
   return {
     scalars,

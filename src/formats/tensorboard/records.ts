@@ -14,6 +14,9 @@ export function recordOf(data: Uint8Array): Buffer {
   return record;
 }
 
+/** A file of a stranger may hold millions of empty records. */
+const MAX_RECORDS = 1_000_000;
+
 /** Records of a file, and whether it goes on with something that is none. */
 export interface ReadRecords {
   readonly records: readonly Buffer[];
@@ -26,7 +29,7 @@ export interface ReadRecords {
 /** The records of a TFRecord file up to the first that is cut off or damaged. */
 export function readRecords(file: Buffer): ReadRecords {
   const records: Buffer[] = [];
-  for (let at = 0; at < file.length;) {
+  for (let at = 0; at < file.length && records.length < MAX_RECORDS;) {
     if (file.length - at < HEADER_BYTES) return { records, isCut: true, isDamaged: false };
     const header = file.subarray(at, at + 8);
     if (maskedCrc32c(header) !== file.readUInt32LE(at + 8))

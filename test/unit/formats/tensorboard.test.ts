@@ -9,6 +9,7 @@ import {
   textEvent,
   versionEvent,
 } from '../../../src/formats/tensorboard/events';
+import { createRandom } from '../../../src/shared/random';
 import { readFields } from '../../../src/formats/tensorboard/protobuf';
 import { readRecords, recordOf } from '../../../src/formats/tensorboard/records';
 
@@ -84,5 +85,18 @@ describe('event files', () => {
       isEventFile: false,
       isDamaged: false,
     });
+  });
+
+  it('with any bytes changed are read up to there, or not at all', () => {
+    const file = readFileSync(FIXTURE);
+    const random = createRandom(1, 'events');
+    for (let i = 0; i < 2000; i++) {
+      const changed = Buffer.from(file.subarray(0, Math.ceil(random() * file.length)));
+      for (let k = 0; k < 3; k++)
+        changed[Math.floor(random() * changed.length)] = Math.floor(random() * 256);
+      expect(readEvents(changed).scalars.length).toBeLessThanOrEqual(8);
+      const message = changed.subarray(12);
+      expect(readEvents(recordOf(message)).scalars.length).toBeLessThanOrEqual(8);
+    }
   });
 });
