@@ -1,4 +1,5 @@
 import { createRandom } from '../shared/random';
+import { exponential } from './exponential';
 
 /** How the next token is chosen. */
 export interface SamplingSettings {
@@ -56,7 +57,8 @@ export function sampleToken(
 ): number {
   const { temperature, seed } = settings;
   if (temperature === 0 && !isPenalized(settings)) return largestOf(logits);
-  const scores = processLogits(logits, settings, text);
+  const isPlain = temperature === 1 && !isPenalized(settings) && !leavesOut(settings);
+  const scores = isPlain ? logits : processLogits(logits, settings, text);
   const best = largestOf(scores);
   if (temperature === 0) return best;
   const { weights, total } = weightsOf(scores, best);
@@ -68,16 +70,23 @@ export function sampleToken(
   return best;
 }
 
-/** exp(score - best score) of each token, and their sum. */
+const leavesOut = ({ top_k = 0, top_p = 1, min_p = 0 }: SamplingSettings): boolean =>
+  top_k > 0 || top_p < 1 || min_p > 0;
+
+/** The last weights: to allocate them takes as long as to compute them. */
+let lastWeights = new Float64Array(0);
+
+/** exp(score - best score) of each token, until the next call, and their sum. */
 function weightsOf(
-  scores: Float64Array,
+  scores: Float32Array | Float64Array,
   best: number,
 ): { readonly weights: Float64Array; readonly total: number } {
-  const weights = new Float64Array(scores.length);
+  if (lastWeights.length !== scores.length) lastWeights = new Float64Array(scores.length);
+  const weights = lastWeights;
   const most = scores[best]!;
   let total = 0;
   for (let i = 0; i < scores.length; i++) {
-    const weight = Math.exp(scores[i]! - most);
+    const weight = exponential(scores[i]! - most);
     weights[i] = weight;
     total += weight;
   }
@@ -183,7 +192,7 @@ export function tokenChances(
 ): { readonly chosen: TokenChance; readonly top: readonly TokenChance[] } {
   const most = logits[largestOf(logits)]!;
   let total = 0;
-  for (const z of logits) total += Math.exp(z - most);
+  for (const z of logits) total += exponential(z - most);
   const chance = (own: number) => ({ id: own, logprob: logits[own]! - most - Math.log(total) });
   const top: number[] = [];
   for (let i = 0; i < logits.length && count > 0; i++) {

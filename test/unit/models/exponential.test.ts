@@ -1,0 +1,12 @@
+import { expect, it } from 'vitest';
+import { exponential } from '../../../src/models/exponential';
+
+it('is exp(x) for x up to 0', () => {
+  expect(exponential(0)).toBe(1);
+  for (let x = 0; x > -690; x -= 0.0137) {
+    const want = Math.exp(x);
+    expect(Math.abs(exponential(x) - want)).toBeLessThanOrEqual(1e-13 * want);
+  }
+  for (const x of [-700, -699.999]) expect(exponential(x)).toBeCloseTo(0, 300);
+  for (const x of [-701, -1e300, -Infinity, NaN]) expect(exponential(x)).toBe(0);
+});
