@@ -54,7 +54,8 @@ export class CachingDecoder implements Decoder {
 
   get tokenBytes(): number {
     return this.transformer.spec.layers.reduce(
-      (sum, { attention }) => sum + 8 * attention.num_kv_heads * attention.head_dim,
+      (sum, { attention: { convolution, num_kv_heads, head_dim } }) =>
+        sum + (convolution ? 4 * convolution.channels : 8 * num_kv_heads * head_dim),
       0,
     );
   }

@@ -45,6 +45,7 @@ export function queryKeyValueRows(attention: AttentionSpec): LinearRows[] {
   const { qkv, layout, num_heads, num_kv_heads, head_dim, rope } = attention;
   const queries = num_heads * head_dim;
   const keys = num_kv_heads * head_dim;
+  if (attention.convolution) return qkv.map(allRows);
   const halves = rope?.pairs === 'neighbours' ? 0 : (rope?.rotary_dim ?? 0);
   const interleaved = (rows: number) => interleavedRows(rows, head_dim, halves);
   const values = Int32Array.from({ length: keys }, (_, i) => i);

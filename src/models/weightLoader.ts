@@ -11,6 +11,7 @@ import type { BaseModel } from '../formats/baseModel';
 import { LoraError } from '../shared/errors';
 import type { ModelContext } from './adapters';
 import { ropeKey, windowKey } from './attention/passContext';
+import type { Convolution } from './attention/convolution';
 import { loadDistances } from './attention/loadDistances';
 import { QkNorm } from './attention/qkNorm';
 import { interleavedRows } from './attention/rope';
@@ -99,6 +100,7 @@ export class WeightLoader {
         qkv: await this.linear(queryKeyValueRows(attention)),
         qk_norm: await this.qkNorm(attention),
         distances: await loadDistances(this, attention),
+        convolution: await this.convolution(attention),
         o: await this.linear([allRows(attention.o)]),
         softcap: attention.softcap,
         windowKey: windowKey(attention),
@@ -115,6 +117,15 @@ export class WeightLoader {
       after_mlp: await this.normOrNull(norms.after_mlp),
       residual: spec.residual,
     };
+  }
+
+  private async convolution({ convolution: spec }: AttentionSpec): Promise<Convolution | null> {
+    if (!spec) return null;
+    const { path, kernel, channels } = spec;
+    this.refuseTraining(`${path}.weight`, 'beside LoRA');
+    const weight = await this.parameter(`${path}.weight`);
+    const bias = spec.bias ? await this.vector(path, 'bias', channels) : null;
+    return { kernel, weight, bias };
   }
 
   private async mlp(
@@ -202,9 +213,10 @@ export class WeightLoader {
   }
 
   /** @throws LoraError('base') where the tensor, whose gradient is not computed, was to train. */
-  refuseTraining(name: string): void {
+  refuseTraining(name: string, when: 'always' | 'beside LoRA' = 'always'): void {
     const { adapters } = this.context;
-    if (!this.fullOptimizer && adapters.trainedParameter(name) === null) return;
+    const isFull = this.fullOptimizer !== null && when === 'always';
+    if (!isFull && adapters.trainedParameter(name) === null) return;
     throw new LoraError(
       'base',
       `The tensor ${name} cannot be trained: its gradient is not computed.`,

@@ -83,6 +83,7 @@ describe('several sequences in one pass', () => {
     'ernie4_5',
     'glm4',
     'exaone4',
+    'lfm2',
   ])('write the tokens that each writes alone: %s', async (family) => {
     const model = await loadFixture(ops, `${family}/base`, null);
     await expectSameAsAlone(model, [

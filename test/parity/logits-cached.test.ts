@@ -54,6 +54,7 @@ describe('generation with the KV cache', () => {
     'glm4',
     'exaone4',
     'qwen3-vl',
+    'lfm2',
   ])('chooses the same tokens as a full forward pass: %s', async (family) => {
     const model = await loadFixture(ops, `${family}/base`, null);
     await expectSameAsForwardPass(model, [7, 300, 12, 45, 99, 130, 22], 24);

@@ -30,6 +30,10 @@ const configs = fc
       'phi3',
       'gpt2',
       'gpt_neox',
+      'lfm2',
+      'olmo3',
+      'exaone4',
+      'granite',
     ),
     kv: fc.constantFrom(1, 2),
     group: fc.constantFrom(1, 2, 3),
@@ -67,6 +71,7 @@ const configs = fc
         rotary_pct: 1,
         attn_logit_softcapping: 3,
         final_logit_softcapping: 2,
+        full_attn_idxs: [1], // LFM2's other layers are convolutions
         ...sizes,
       },
     };

@@ -44,6 +44,7 @@ export const PEFT_CASES = [
   'glm4/fused',
   'exaone4/attn',
   'seed_oss/lora',
+  'lfm2/all-linear',
   'gemma3-vlm/text',
   'qwen3-vl/text',
   'xlm-roberta/seq-cls',

@@ -2,6 +2,7 @@ import type { TargetableModule } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { TensorInfo } from '../tensorInfo';
 import type {
+  AttentionSpec,
   EmbeddingSpec,
   HeadSpec,
   LayerSpec,
@@ -202,6 +203,13 @@ function normTensors({ path, kind, size, bias }: NormSpec): Wanted[] {
     : [weight];
 }
 
+function convolutionTensors({ convolution }: AttentionSpec): Wanted[] {
+  if (!convolution) return [];
+  const { path, channels, kernel, bias } = convolution;
+  const weight = { name: `${path}.weight`, shape: [channels, 1, kernel] };
+  return bias ? [weight, { name: `${path}.bias`, shape: [channels] }] : [weight];
+}
+
 function layerTensors(layer: LayerSpec): Wanted[] {
   const {
     attention: { qk_norm },
@@ -218,7 +226,11 @@ function layerTensors(layer: LayerSpec): Wanted[] {
     qk_norm && qk_norm.k,
   ];
   const norms = all.filter((norm) => norm !== null);
-  return [...linearsOf(layer).flatMap(linearTensors), ...norms.flatMap(normTensors)];
+  return [
+    ...linearsOf(layer).flatMap(linearTensors),
+    ...norms.flatMap(normTensors),
+    ...convolutionTensors(layer.attention),
+  ];
 }
 
 function embeddingTensors(embedding: EmbeddingSpec, d: number): Wanted[] {

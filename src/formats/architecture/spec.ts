@@ -142,8 +142,22 @@ export interface AttentionSpec {
   readonly softcap: number | null;
   /** Learned biases of the scores. Not given: none. */
   readonly score_bias?: ScoreBiasSpec;
+  /**
+   * A short convolution in the place of attention (LFM2): `qkv` is its gates and input, and heads
+   * have no meaning. Not given: attention.
+   */
+  readonly convolution?: ConvolutionSpec;
   /** Scores by the distance of query and key (DeBERTa). Not given: none. */
   readonly distances?: DistanceSpec;
+}
+
+/** A causal convolution of each channel. */
+export interface ConvolutionSpec {
+  readonly path: string;
+  readonly channels: number;
+  /** The tokens that it sees, the last one included. */
+  readonly kernel: number;
+  readonly bias: boolean;
 }
 
 /** Vectors of distances that take part in attention as keys and as queries (He et al. 2021). */

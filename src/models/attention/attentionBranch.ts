@@ -44,6 +44,14 @@ import {
   type RotaryTable,
 } from './attention';
 import {
+  convolutionBackward,
+  convolutionForward,
+  convolutionStep,
+  gatesOf,
+  isConvolutionTrained,
+  type Convolution,
+} from './convolution';
+import {
   distancesBackward,
   distancesTensors,
   projectDistances,
@@ -62,6 +70,8 @@ export interface AttentionWeights extends BranchOutput {
   readonly qkv: Linear;
   readonly qk_norm: QkNorm | null;
   readonly distances: DistanceWeights | null;
+  /** In the place of attention; null: none. */
+  readonly convolution: Convolution | null;
   readonly o: Linear;
   readonly softcap: number | null;
   /** Key of `PassContext.rowBlocks`. */
@@ -102,8 +112,15 @@ export const isAttentionTrained = (w: AttentionWeights): boolean =>
   isLinearTrained(w.o) || isNormTrained(w.norm_out) || areHeadsTrained(w);
 
 /** Whether something below the heads trains: their projections or the norms before these. */
-const areHeadsTrained = ({ qkv, norm_in, qk_norm, distances }: AttentionWeights): boolean =>
+const areHeadsTrained = ({
+  qkv,
+  norm_in,
+  qk_norm,
+  distances,
+  convolution,
+}: AttentionWeights): boolean =>
   isLinearTrained(qkv) ||
+  (convolution !== null && isConvolutionTrained(convolution)) ||
   isNormTrained(norm_in) ||
   (qk_norm?.trains ?? false) ||
   [distances?.key, distances?.query].some((own) => own && isLinearTrained(own));
@@ -136,9 +153,11 @@ function projectHeads(
   const normed = w.norm_in && normForward(ops, w.norm_in, x, inputPrecision(ops, w.qkv, x));
   const { y, saved: qkv } = linearForward(computation, w.qkv, normed?.h ?? x);
   const product = w.qk_norm ? qkNormForward(ops, w.qk_norm, y) : y;
-  const heads = toHeads(attention, product, weightPrecision(w.qkv));
   if (normed) ops.free(normed.h);
-  ops.free(product);
+  const heads = w.convolution
+    ? gatesOf(attention, product)
+    : toHeads(attention, product, weightPrecision(w.qkv));
+  if (!w.convolution) ops.free(product);
   return { heads, qkv, stats_in: normed?.stats ?? null, raw: w.qk_norm ? y : null };
 }
 
@@ -173,7 +192,9 @@ export function attentionForward(
   const projected = projectHeads(attention, pass, w, x);
   const distances = w.distances && projectDistances(pass, w.distances, w.qkv, pass.shape);
   const withDistances = { ...attention, ...(distances && { distances }) };
-  const output = attend(withDistances, projected.heads, keep && pass.keepProbabilities);
+  const output = w.convolution
+    ? { o: convolutionForward(pass, w.convolution, projected.heads), probabilities: null }
+    : attend(withDistances, projected.heads, keep && pass.keepProbabilities);
   const oRows = rows ? ops.gather(output.o, rows.indices) : output.o;
   const xRows = rows ? ops.gather(x, rows.indices) : x;
   const { y, out, branch } = projectOutput(pass, w, oRows, xRows);
@@ -217,6 +238,8 @@ export function attentionStep(
   const outputs = splitHeads(ops, heads, caches.length).map((own, i) => {
     const cache = longerCache(ops, caches[i]!, own);
     caches[i] = cache;
+    if (w.convolution)
+      return thenFree(ops, convolutionStep({ ops }, w.convolution, own, cache), own.q);
     const pass = { ...attention, shape: { ...shape, length }, rowBlocks: rowBlocks[i]! };
     return thenFree(ops, attend(pass, { q: own.q, ...cache }, false).o, own.q);
   });
@@ -228,9 +251,10 @@ export function attentionStep(
 
 /** The heads of each of several sequences, and frees those of all. */
 function splitHeads(ops: Ops, heads: Heads, sequences: number): readonly Heads[] {
+  const axis = heads.q.shape.length - 2; // of gates, which have no heads, the first
   if (sequences === 1) return [heads];
   const sizes = new Array<number>(sequences).fill(1);
-  const qs = ops.split(heads.q, sizes, 2); // [1, heads, 1, head_dim]
+  const qs = ops.split(heads.q, sizes, axis); // [1, heads, 1, head_dim]
   const ks = ops.split(heads.k, sizes, 1); // [kv_heads, 1, head_dim]
   const vs = ops.split(heads.v, sizes, 1);
   ops.free(heads.q, heads.k, heads.v);
@@ -284,6 +308,10 @@ export async function attentionBackward(
   const wantsHeads = gradient.wantsInput || areHeadsTrained(w);
   const dO = await outputBackward(pass, w, saved, { dy: gradient.dy, wantsInput: wantsHeads });
   if (!dO) return null;
+  if (w.convolution) {
+    const d = await convolutionBackward(pass, w.convolution, saved.heads, dO);
+    return projectionBackward(pass, w, saved, { ...gradient, dProduct: thenFree(ops, d, dO) });
+  }
   const attention = attentionPass(pass, w, saved.distances);
   const { dHeads, dDistances } = attendBackward(attention, saved.heads, saved, dO);
   if (w.distances && saved.distances) {

@@ -5,6 +5,7 @@ import type { ModelInput } from '../model';
 import type { Ops, Tensor } from '../ops/ops';
 import type { RotaryTable } from './attention';
 import type { AttentionShape } from './headLayout';
+import { uploadTaps, type Taps } from './convolution';
 import { buildRotaryTable } from './rope';
 import { planRowBlocks, type RowBlock } from './rowBlocks';
 import type { ScoreBias } from './scoreBias';
@@ -16,6 +17,8 @@ export interface PassContext extends Computation {
   readonly ropeTables: ReadonlyMap<string, RotaryTable>;
   /** By `windowKey`. */
   readonly rowBlocks: ReadonlyMap<string, readonly RowBlock[]>;
+  /** Of short convolutions; none if there are none. */
+  readonly taps: Taps;
   /** Keep attention's probabilities for the backward pass instead of recomputing them. */
   readonly keepProbabilities: boolean;
 }
@@ -64,6 +67,7 @@ export function openPass(
   { dropout = null, first = 0, scoreBiases = new Map() }: PassOptions = {},
 ): PassContext {
   const attentions = spec.layers.map((layer) => layer.attention);
+  const kernel = attentions.find((own) => own.convolution)?.convolution?.kernel;
   const whole = first === 0 ? input : withEarlier(input, first);
   const rowBlocks = byKey(attentions, windowKey, ({ window, score_bias }) => {
     const blocks = planRowBlocks(ops, whole, { causal: spec.causal, window }, first);
@@ -75,6 +79,7 @@ export function openPass(
     dropout,
     shape: attentionShape(spec, input.batch, input.length),
     rowBlocks,
+    taps: kernel === undefined ? [] : uploadTaps(ops, input, kernel),
     ropeTables: uploadRotaryTables(ops, spec, input),
     keepProbabilities: [...rowBlocks.values()].every((blocks) =>
       areProbabilitiesSmall(spec, blocks, input.length),
@@ -82,8 +87,9 @@ export function openPass(
   };
 }
 
-export function closePass({ ops, ropeTables, rowBlocks }: PassContext): void {
+export function closePass({ ops, ropeTables, rowBlocks, taps }: PassContext): void {
   freeRotaryTables(ops, ropeTables);
+  ops.free(...taps.filter((mask) => mask !== null));
   for (const { mask, bias } of [...rowBlocks.values()].flat())
     ops.free(...(mask ? [mask] : []), ...(bias ? [bias] : []));
 }

@@ -77,6 +77,7 @@ describe('a base model folder', () => {
     'deberta-v2',
     'gemma3-vlm',
     'qwen3-vl',
+    'lfm2',
   ])('is opened with both config layouts: %s', async (family) => {
     const base = await openBase(path.join(fixtures, family, 'base'));
     expect(base.missing).toEqual([]);

@@ -7,6 +7,7 @@ import { gemmaFamilies } from './gemma';
 import { gpt2Families } from './gpt2';
 import { gptNeoxFamilies } from './gptNeox';
 import { llamaFamilies } from './llama';
+import { lfm2Families } from './lfm2';
 import { llamaRelatives } from './llamaRelatives';
 import { modernbertFamilies } from './modernbert';
 import { phi3Families } from './phi3';
@@ -17,6 +18,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ...llamaFamilies,
   ...llamaRelatives,
   ...gemmaFamilies,
+  ...lfm2Families,
   ...phi3Families,
   ...gpt2Families,
   ...gptNeoxFamilies,

@@ -93,6 +93,7 @@ describe('the GGUF families', () => {
       'glm4',
       'exaone4',
       'seed_oss',
+      'lfm2',
       'bert',
       'roberta',
       'distilbert',
