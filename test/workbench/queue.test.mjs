@@ -228,6 +228,32 @@ describe('queued runs', { timeout: LIMIT }, () => {
     await row('Sweep of one').waitFor();
   });
 
+  it('tunes a recipe within a budget, and offers what it has found', async () => {
+    await openFile(page, 'two.lora.json');
+    await d.runCommand(page, 'LoRA: Tune Recipe…');
+    await page.locator('.quick-input-message', { hasText: 'How many minutes' }).waitFor();
+    await d.typeInput(page, '0.4');
+    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'lora.r' }).waitFor();
+    await page
+      .locator('.quick-input-widget')
+      .getByRole('button', { name: 'OK', exact: true })
+      .click();
+    await page.locator('.tab.active', { hasText: 'Tune of two' }).waitFor();
+    await until(
+      async () => /So far learning_rate .* at rung/.test(await body().innerText()),
+      'a first rung',
+    );
+    await d.screenshot(page, path.join(shots, 'tune.png'));
+    await row('Tune of two').waitFor();
+    const offer = page.locator('.notification-list-item', { hasText: 'has found a recipe' });
+    await offer.getByRole('button', { name: 'Open Tuned Recipe' }).click();
+    await page.locator('.tab.active', { hasText: 'two.tuned.lora.json' }).waitFor();
+    assert.match(
+      readFileSync(path.join(workspace, 'two.tuned.lora.json'), 'utf8'),
+      /^\/\/ Found by lora tune\./,
+    );
+  });
+
   it('overlays the selected runs', async () => {
     await row('one r 1').click();
     await row('one r 4').click({ modifiers: ['ControlOrMeta'] });

@@ -19,6 +19,8 @@ export const MAX_RANGE_STEPS = 100;
 const SMOOTHING = 0.9;
 /** A smoothed loss of this many times the lowest one ends the test: fastai's default. */
 const TOO_HIGH = 4;
+/** The share of the steps over which the fall of the loss is measured. */
+const WINDOW = 0.1;
 /** fastai's rule: a tenth of the rate at which the loss is lowest. */
 const BELOW_LOWEST = 10;
 
@@ -47,8 +49,8 @@ export function isTooHigh(losses: readonly number[]): boolean {
 /**
  * The result of a range test (Smith 2017, "Cyclical Learning Rates for Training Neural Networks",
  * section 3.3). The suggested rate is the lower of two: a tenth of the rate at which the smoothed
- * loss is lowest, and the rate at which it falls fastest over the logarithm of the rate, which are
- * the rules of fastai's finder (`minimum` and `steep`).
+ * loss is lowest, and the rate at which it falls fastest over the logarithm of the rate, after the
+ * rules of fastai's finder (`minimum` and `steep`).
  */
 export function rangeTestOf(points: readonly RangePoint[], diverged: boolean): RangeTest {
   const curve = smoothed(points.map(({ loss }) => loss));
@@ -71,12 +73,17 @@ function suggestedRate(points: readonly SmoothedPoint[]): number | null {
   return Number(Math.max(rate, finite[0]!.rate).toPrecision(2));
 }
 
+/**
+ * The rate in the middle of the window in which the loss falls most. The first losses are left out:
+ * their mean is one of few batches, and jumps.
+ */
 function steepestRate(points: readonly SmoothedPoint[]): number {
+  const window = Math.max(2, Math.round(points.length * WINDOW));
+  const start = Math.max(0, Math.min(window, points.length - window - 1));
   let [rate, steepest] = [points.at(-1)!.rate, 0];
-  for (let i = 1; i < points.length; i++) {
-    const [before, here] = [points[i - 1]!, points[i]!];
-    const slope = (here.smoothed - before.smoothed) / Math.log(here.rate / before.rate);
-    if (slope < steepest) [rate, steepest] = [here.rate, slope];
+  for (let i = start; i + window < points.length; i++) {
+    const fall = points[i + window]!.smoothed - points[i]!.smoothed;
+    if (fall < steepest) [rate, steepest] = [points[i + Math.round(window / 2)]!.rate, fall];
   }
   return rate;
 }

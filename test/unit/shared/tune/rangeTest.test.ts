@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { createRandom } from '../../../../src/shared/random';
 import {
   isTooHigh,
   rangeTestOf,
@@ -40,6 +41,19 @@ describe('a range test', () => {
     expect(lowest.rate).toBeGreaterThan(1e-2);
     expect(suggestion).toBeLessThanOrEqual(lowest.rate / 10);
     expect(suggestion).toBeGreaterThan(1e-6);
+  });
+
+  it('is not misled by the noise of batches before anything is learnt', () => {
+    const random = createRandom(1, 'batches');
+    const rates = risingRates(1e-6, 1, 100);
+    const points = rates.map((rate) => ({
+      rate,
+      loss: 7 + 0.3 * (random() - 0.5) - 4 / (1 + (0.02 / rate) ** 2) + 40 * rate ** 2,
+    }));
+    points[0]!.loss += 1;
+    const { suggestion } = rangeTestOf(points, false);
+    expect(suggestion).toBeGreaterThan(1e-3);
+    expect(suggestion).toBeLessThan(3e-2);
   });
 
   it('suggests nothing where the loss only rises, or too little is known', () => {
