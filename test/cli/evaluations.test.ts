@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { EvaluateEvent } from '../../src/shared/evaluation/events';
 import type { EvaluatedRow } from '../../src/shared/evaluation/result';
 import { asEvaluatedRow } from '../../src/shared/evaluation/result';
@@ -12,10 +11,10 @@ import {
   metricsOf,
   recordOf,
   resumedBefore,
+  startCli,
   tempFolder,
   train,
 } from '../support/commandLine';
-import { dist } from '../support/tfjs';
 
 const base = path.join(fixtures, 'llama/base');
 const adapter = path.join(fixtures, 'llama/lora-qv/adapter');
@@ -153,30 +152,17 @@ describe('lora evaluate --suite', () => {
 });
 
 describe('an endpoint', () => {
-  const server = spawn(
-    process.execPath,
-    [
-      path.join(dist, 'cli.js'),
-      'serve',
-      '--http',
-      '--port',
-      '0',
-      '--base',
-      base,
-      '--adapter',
-      adapter,
-      '--base-dtype',
-      'float32',
-      '--json',
-    ],
-    { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, LORA_SERVE_TOKEN: 'secret-1' } },
-  );
-  afterAll(() => server.kill());
-
   it('gives the same answers as the model here', async () => {
+    const model = ['--base', base, '--adapter', adapter, '--base-dtype', 'float32'];
+    const { child } = startCli(['serve', '--http', '--port', '0', ...model, '--json'], {
+      LORA_SERVE_TOKEN: 'secret-1',
+    });
+    onTestFinished(() => {
+      child.kill();
+    });
     const ready = await new Promise<{ url: string; models: readonly string[] }>((resolve) => {
       let text = '';
-      server.stdout.setEncoding('utf8').on('data', (part: string) => {
+      child.stdout!.on('data', (part: string) => {
         text += part;
         const line = text.split('\n').find((own) => own.includes('"ready"'));
         if (line) resolve(JSON.parse(line) as { url: string; models: readonly string[] });
