@@ -10,8 +10,9 @@ import type { RunSummary } from '../summary';
 
 // Answers for language models, in English, with one fact per line: no name or note can add one.
 
-const number = (value: number | null) =>
-  value === null ? 'unknown' : String(Number(value.toPrecision(4)));
+/** Of a run.json of an older version or of a stranger, numbers may be missing or none. */
+const number = (value: unknown) =>
+  typeof value === 'number' ? String(Number(value.toPrecision(4))) : 'unknown';
 
 /** One line for each run. */
 export function runsAnswer(runs: readonly RunSummary[]): string {
@@ -95,10 +96,13 @@ function recordLines({
   base,
   data,
   trainable_parameters,
-  versions,
   result,
+  ...own
 }: RunRecord): string[] {
-  const { lora, training } = recipe;
+  const { lora } = recipe;
+  // readRun checks only what it needs of run.json
+  const training: Partial<RunRecord['recipe']['training']> = recipe.training ?? {};
+  const versions: Partial<RunRecord['versions']> = own.versions ?? {};
   const baseFacts = base ? ` (${base.architecture}, ${base.parameters} parameters)` : '';
   const dataFacts = data
     ? ` (${data.examples} examples, ${data.validation_examples} for validation)`
@@ -111,7 +115,7 @@ function recordLines({
     `base ${base?.name ?? recipe.base}${baseFacts}, dataset ${describeDataset(recipe.dataset)}${dataFacts}`,
     `${method}, trainable parameters ${number(trainable_parameters)}`,
     `training: learning_rate ${training.learning_rate}, ${training.lr_scheduler_type}, batch ${training.per_device_train_batch_size} x ${training.gradient_accumulation_steps}, max_length ${training.max_length}`,
-    `best validation loss ${number(result.best_validation_loss)} at step ${number(result.best_step)}, ${number(result.first_validation_loss ?? null)} before the training, device ${versions.device ?? 'unknown'}`,
+    `best validation loss ${number(result.best_validation_loss)} at step ${number(result.best_step)}, ${number(result.first_validation_loss)} before the training, device ${versions.device ?? 'unknown'}`,
   ];
 }
 

@@ -44,6 +44,25 @@ describe('the tools of lora mcp', () => {
     expect(text).toMatch(/problem: run\.json cannot be read/);
   });
 
+  it('tell of a run.json that lacks what other versions write', async () => {
+    const root = newFolder();
+    const bare = {
+      version: 1,
+      name: 'bare',
+      state: 'completed',
+      created: '2026-01-02T03:04:05.000Z',
+      recipe: { base: 'm', dataset: 'd.jsonl', lora: { r: 4 } },
+      recipe_path: null,
+      total_steps: null,
+      result: { steps: 0, last_loss: null, adapter: null, best_step: 'x' },
+      error: null,
+    };
+    await putRun(path.join(root, '.lora/runs/bare'), { 'run.json': bare });
+    const tools = await toolsIn(root);
+    const { text } = await tools.answer(AGENT_TOOLS.explainRun, { run: 'bare' }, CALL);
+    expect(text).toMatch(/bare "bare": completed[^]*at step unknown/);
+  });
+
   it('answer so many calls at once, and refuse more', async () => {
     const tools = await toolsIn(newFolder());
     const calls = Array.from({ length: 40 }, () => tools.answer(AGENT_TOOLS.listRuns, {}, CALL));
