@@ -102,7 +102,7 @@ describe('lora mcp', () => {
       const input = { run, dataset: 'data.jsonl', model };
       const { facts, text } = await call(client, 'lora_evaluate_adapter', input);
       expect(text).toMatch(/^examples: 10$/m);
-      losses.push(facts['loss'] as number);
+      losses.push(facts['loss']);
     }
     expect(losses[0]).not.toBe(losses[1]);
   });

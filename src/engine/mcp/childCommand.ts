@@ -1,3 +1,4 @@
+import { throwIfCancelled } from '../../common/cancellation';
 import { messageSplitter } from '../../common/lineSplitter';
 import type { Environment } from '../../common/programs';
 import { startProcess, type ChildProcess } from '../../common/startProcess';
@@ -24,6 +25,7 @@ type Message = Readonly<Record<string, unknown>>;
 const KEPT_CHARACTERS = 2_000;
 /** How long a cancelled command may take to end. */
 const GRACE_MS = 2_000;
+const CANCELLED = 'The call was cancelled.';
 
 /**
  * Runs a command to its end, and returns its result.
@@ -32,7 +34,7 @@ const GRACE_MS = 2_000;
  */
 export async function resultOf(command: ChildCommand): Promise<Message> {
   const { cli, args, env, signal } = command;
-  if (signal.aborted) throw cancelled();
+  throwIfCancelled(signal, CANCELLED);
   const child = startProcess(process.execPath, [cli, ...args, '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env,
@@ -51,12 +53,10 @@ export async function resultOf(command: ChildCommand): Promise<Message> {
     said.errors = (said.errors + text).slice(-KEPT_CHARACTERS);
   });
   await untilClosed(child, signal);
-  if (signal.aborted) throw cancelled();
+  throwIfCancelled(signal, CANCELLED);
   if (said.result) return said.result;
   throw said.failure ?? new LoraError('engine', said.errors.trim() || `lora ${args[0]!} ended.`);
 }
-
-const cancelled = (): LoraError => new LoraError('cancelled', 'The call was cancelled.');
 
 async function untilClosed(child: ChildProcess, signal: AbortSignal): Promise<void> {
   let grace: NodeJS.Timeout | undefined;

@@ -91,6 +91,9 @@ function resultLine({ model, adapter }: RunSummary): string {
   return adapter === null ? 'no adapter yet' : `adapter ${adapter}`;
 }
 
+/** The facts that an object has: readRun checks only what it needs of run.json. */
+const objectOf = <T extends object>(value: T | undefined): Partial<T> => value ?? {};
+
 function recordLines({
   recipe,
   base,
@@ -100,9 +103,8 @@ function recordLines({
   ...own
 }: RunRecord): string[] {
   const { lora } = recipe;
-  // readRun checks only what it needs of run.json
-  const training: Partial<RunRecord['recipe']['training']> = recipe.training ?? {};
-  const versions: Partial<RunRecord['versions']> = own.versions ?? {};
+  const training = objectOf(recipe.training);
+  const versions = objectOf(own.versions);
   const baseFacts = base ? ` (${base.architecture}, ${base.parameters} parameters)` : '';
   const dataFacts = data
     ? ` (${data.examples} examples, ${data.validation_examples} for validation)`

@@ -40,7 +40,7 @@ const PREPARED: PreparedUse = {
 
 const servicesWith = (run: unknown) => ({
   jobs: { run } as unknown as Jobs,
-  store: {} as RunStore,
+  store: {} as unknown as RunStore,
   secrets: { get: () => Promise.resolve('hf_x') } as unknown as vscode.SecretStorage,
 });
 
@@ -69,7 +69,8 @@ describe('Use Adapter In…', () => {
     expect(asked(run).map((call) => call[1])).toEqual([args, [...args, '--merge']]);
     const [question] = asked(vscode.window.showWarningMessage);
     expect(JSON.stringify(question)).toMatch(/Merge the adapter.*cannot use this adapter: reasons/);
-    expect(asked(vscode.env.clipboard.writeText)).toEqual([
+    const { clipboard } = vscode.env as unknown as { readonly clipboard: { writeText: unknown } };
+    expect(asked(clipboard.writeText)).toEqual([
       ['ollama create a -f /out/Modelfile\nollama run a'],
     ]);
   });

@@ -33,7 +33,7 @@ describe('uploading an adapter', () => {
     vi.mocked(vscode.window.showInputBox)
       .mockResolvedValueOnce('me/git')
       .mockResolvedValueOnce('owner/base');
-    vi.mocked(vscode.window.showInformationMessage).mockResolvedValue(undefined as never);
+    vi.mocked(vscode.window.showInformationMessage).mockResolvedValue(undefined);
     await pushAdapterCommand(servicesWith(run), '/w/adapter');
     const args = ['push', '--adapter', '/w/adapter', '--to', 'me/git'];
     expect(callsOf(run).map(([, own, , env]) => [own, env])).toEqual([
@@ -49,7 +49,7 @@ describe('uploading an adapter', () => {
   it('uploads nothing when the user does not agree', async () => {
     const run = vi.fn().mockResolvedValue(PLAN);
     vi.mocked(vscode.window.showInputBox).mockResolvedValueOnce('me/git');
-    vi.mocked(vscode.window.showWarningMessage).mockResolvedValueOnce(undefined as never);
+    vi.mocked(vscode.window.showWarningMessage).mockResolvedValueOnce(undefined);
     await pushAdapterCommand(servicesWith(run), '/w/adapter');
     expect(run).toHaveBeenCalledOnce();
   });
