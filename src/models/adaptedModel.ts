@@ -63,6 +63,17 @@ export class AdaptedModel implements Model {
     });
   }
 
+  hiddenStates(input: ModelInput): Promise<Float32Array> {
+    const { transformer } = this.parts;
+    return this.freeingOnError(async () => {
+      this.checkIds(input.input_ids);
+      const pass = await transformer.forward(input, null, false, null);
+      const vectors = (await transformer.ops.download(pass.h)).slice();
+      transformer.release(pass);
+      return vectors;
+    });
+  }
+
   async accumulate(input: LabelledInput, dropout_seed: number): Promise<Evaluation> {
     const { lora_dropout: rate, neftune_noise_alpha: alpha } = this.noise;
     const dropout = rate > 0 ? { rate, seed: dropout_seed } : null;

@@ -219,6 +219,8 @@ export interface Model {
    * embeddings [batch, d].
    */
   logits(input: ModelInput): Promise<Float32Array>;
+  /** The last layer's vectors after its norm [batch, length, d]. Those of padding mean nothing. */
+  hiddenStates(input: ModelInput): Promise<Float32Array>;
   /**
    * The weighted sum of the losses; accumulates the gradient of the sum. An error discards all
    * gradients since the last step. `dropout_seed` must differ for each batch of a run. A batch

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
-import { featureLoss, features } from '../support/features';
+import { featureLoss } from '../support/features';
 import {
   gap,
   inputOf,
@@ -36,7 +36,7 @@ describe.each(['electra-features/features', 'mpnet/features'])(
         input,
       );
       const model = await loadFixture(ops, base, kind === 'base' ? null : `${name}/adapter`);
-      const have = visible(await features(model, input), input);
+      const have = visible(await model.hiddenStates(input), input);
       expect(gap(have, want)).toBeLessThanOrEqual(5e-5 * Math.max(1, largest(want)));
       model.dispose();
     });

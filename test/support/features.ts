@@ -9,15 +9,6 @@ interface Parts {
 
 const partsOf = (model: Model): Parts => (model as unknown as { readonly parts: Parts }).parts;
 
-/** The last layer's vectors [n, d] of an encoder for embeddings. */
-export async function features(model: Model, input: LabelledInput): Promise<Float32Array> {
-  const { transformer } = partsOf(model);
-  const pass = await transformer.forward(input, null, false, null);
-  const vectors = (await transformer.ops.download(pass.h)).slice();
-  transformer.release(pass);
-  return vectors;
-}
-
 /**
  * Accumulates the gradients of the mean squared distance of the vectors from `target`, over the
  * tokens that the mask has, and returns that mean.

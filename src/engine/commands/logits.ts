@@ -1,7 +1,8 @@
+import { nameInModel } from '../../formats/peft/modelNames';
 import { writeSafetensors } from '../../formats/safetensors/write';
 import type { TensorToWrite } from '../../formats/tensorWriter';
 import type { Spec } from '../../formats/architecture/spec';
-import type { Model } from '../../models/model';
+import type { LabelledInput, Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import { withModel } from '../model/openModel';
 import { listenToStopSignals, REQUESTS_TO_END } from '../stopSignal';
@@ -43,7 +44,14 @@ export const logitsCommand = defineCommand({
             const inputs = modelInputs(source, base.spec);
             const tensors = await logitTensors(model, base.spec, inputs);
             if (inputs.labels) {
-              tensors.push(...(await lossTensors(model, inputs, inputs.labels, grads)));
+              tensors.push(
+                ...(await lossTensors(
+                  model,
+                  base.spec,
+                  { ...inputs, labels: inputs.labels },
+                  grads,
+                )),
+              );
             }
             await writeWhole(output, tensors, context);
           },
@@ -79,23 +87,33 @@ async function logitTensors(
   const isPerToken = head.kind === 'lm' || (head.kind === 'labels' && head.pool === 'none');
   const rows = isPerToken ? [batch, length] : [batch];
   const width = data.length / rows.reduce((a, b) => a * b, 1);
-  return [{ name: 'logits', dtype: 'F32', shape: [...rows, width], data }];
+  const logits: TensorToWrite = { name: 'logits', dtype: 'F32', shape: [...rows, width], data };
+  if (head.kind !== 'pooled') return [logits];
+  const vectors = await model.hiddenStates(inputs);
+  const shape = [batch, length, vectors.length / (batch * length)];
+  return [logits, { name: 'last_hidden_state', dtype: 'F32', shape, data: vectors }];
 }
+
+const PREFIX = 'base_model.model.';
+
+/** A tensor's name in the adapter's file. */
+const nameInFile = (name: string, spec: Spec): string =>
+  name.startsWith(PREFIX) ? PREFIX + nameInModel(name.slice(PREFIX.length), spec) : name;
 
 async function lossTensors(
   model: Model,
-  inputs: ModelInputFromFile,
-  labels: Int32Array,
+  spec: Spec,
+  inputs: LabelledInput,
   grads: boolean,
 ): Promise<TensorToWrite[]> {
   const { loss_sum, labelled } = grads
-    ? await model.accumulate({ ...inputs, labels }, 0)
-    : await model.evaluate({ ...inputs, labels });
+    ? await model.accumulate(inputs, 0)
+    : await model.evaluate(inputs);
   const loss = Float32Array.of(loss_sum / labelled);
   const tensors: TensorToWrite[] = [{ name: 'loss', dtype: 'F32', shape: [], data: loss }];
   if (grads) {
     for (const [name, { shape, data }] of await model.gradients(labelled)) {
-      tensors.push({ name: `grad.${name}`, dtype: 'F32', shape, data });
+      tensors.push({ name: `grad.${nameInFile(name, spec)}`, dtype: 'F32', shape, data });
     }
   }
   return tensors;

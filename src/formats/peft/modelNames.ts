@@ -4,6 +4,15 @@ import type { Spec } from '../architecture/spec';
 
 const BODY = 'model.';
 
+/** The name of a module of the language model in the whole model. */
+export const nameInModel = (
+  name: string,
+  { language_model }: Pick<Spec, 'language_model'>,
+): string =>
+  language_model !== undefined && name.startsWith(BODY) && !name.startsWith(`${language_model}.`)
+    ? `${language_model}.${name.slice(BODY.length)}`
+    : name;
+
 /**
  * The adapter with the names that its modules have in the whole model, when its base is the
  * language model of a model for text and images: PEFT looks for `model.language_model.layers`, not
@@ -11,12 +20,8 @@ const BODY = 'model.';
  * of the same names.
  */
 export function withModelNames(adapter: Adapter, spec: Pick<Spec, 'language_model'>): Adapter {
-  const { language_model } = spec;
-  if (language_model === undefined) return adapter;
-  const rename = (name: string) =>
-    name.startsWith(BODY) && !name.startsWith(`${language_model}.`)
-      ? `${language_model}.${name.slice(BODY.length)}`
-      : name;
+  if (spec.language_model === undefined) return adapter;
+  const rename = (name: string) => nameInModel(name, spec);
   const modules = adapter.modules.map((m) => ({ ...m, path: rename(m.path) }));
   const { config } = adapter;
   return {
