@@ -46,6 +46,7 @@ function isPlainLayer({ attention, mlp, ...layer }: LayerWeights): boolean {
     isRms(mlp.norm_in) &&
     attention.qk_norm === null &&
     attention.distances === null &&
+    attention.convolution === null &&
     isPlainOutput(attention) &&
     isPlainOutput(mlp) &&
     attention.softcap === null &&
