@@ -35,7 +35,7 @@ describe('lora import', () => {
       ...['step', 'step', 'eval', 'step', 'step', 'eval'],
     ]);
     expect(JSON.parse(readFileSync(path.join(dir, 'notes.json'), 'utf8'))).toMatchObject({
-      tags: ['imported'],
+      ...{ name: 'output (transformers)', tags: ['imported'] },
     });
     expect((await cli('inspect', dir)).stdout).toContain('completed');
     const resumed = await cli('train', '--resume', dir);

@@ -277,7 +277,8 @@ describe.skipIf(process.platform === 'win32')('over SSH', () => {
   });
 
   it('pauses the runs of a tune at their rungs there, and takes the best to its end', async () => {
-    const recipe = makeRecipe({ training: { max_steps: 1_000 } });
+    const report_to = ['tensorboard'];
+    const recipe = makeRecipe({ top: { report_to }, training: { max_steps: 1_000 } });
     const vary = ['--vary', 'training.learning_rate=1e-5,1e-3', '--vary', 'lora.r=2'];
     const { code, text } = await lora('tune', recipe, '--minutes', '20', ...vary, '--on', 'box');
     expect(code, text).toBe(0);
@@ -286,6 +287,12 @@ describe.skipIf(process.platform === 'win32')('over SSH', () => {
     const dirs = readdirSync(own).map((name) => path.join(own, name));
     expect(dirs.map((dir) => recordOf(dir).state).sort()).toEqual(['completed', 'stopped']);
     expect(filesIn(path.dirname(recipe))).toContain('lora.tuned.lora.json');
+    // trackers are fed here: those there would not know the servers
+    for (const dir of dirs) {
+      expect(filesIn(path.join(dir, 'tensorboard')).length).toBeGreaterThan(0);
+      const thereIn = path.join(remote, 'jobs', path.basename(dir), 'run');
+      expect(filesIn(thereIn)).not.toContain('tensorboard');
+    }
   });
 
   it('reaches an engine whose first words arrive with the answer', async () => {

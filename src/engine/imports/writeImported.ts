@@ -45,7 +45,9 @@ export async function writeImported(found: FoundLog, options: ImportOptions): Pr
   await metrics.close();
   if (options.withAdapter) await copyAdapter(found.folder, run_dir);
   const record = recordOf(found, recipeOf(found, config), options);
-  await writeJson(path.join(run_dir, NOTES_FILE), { name: '', tags: [IMPORTED_TAG], note: '' });
+  // a name of its own, since rank and loss alone do not tell it apart
+  const notes = { name: record.name, tags: [IMPORTED_TAG], note: '' };
+  await writeJson(path.join(run_dir, NOTES_FILE), notes);
   await writeJson(path.join(run_dir, RUN_FILES.record), record);
   return record;
 }

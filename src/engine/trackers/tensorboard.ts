@@ -20,7 +20,7 @@ export async function openTensorboard({ record, run_dir, resumed }: TrackedRun):
   const folder = path.join(run_dir, RUN_FILES.tensorboard);
   await makeFolder(folder);
   const host = os.hostname().replace(/[^\w-]/g, '_');
-  const name = `events.out.tfevents.${Math.floor(now / 1000)}.${host}.${process.pid}.0`;
+  const name = `events.out.tfevents.${Math.floor(now / 1000)}.${host}.${process.pid}.${resumed ?? 0}`;
   const handle = await openForAppending(path.join(folder, name), run_dir);
   const seconds = now / 1000;
   const start = { wall_time: seconds, step: 0 };

@@ -93,7 +93,7 @@ const mlflowAnswers: Answer = ({ url }, response) => {
 };
 
 describe('TensorBoard', () => {
-  it('gets event files in the folder of the run, another one after a resume', async () => {
+  it('gets an event file in the folder of the run, and another one after a resume', async () => {
     const { warned, dir } = await feed(['tensorboard'], {});
     expect(warned).toEqual([]);
     const [{ scalars } = { scalars: [] }] = eventsIn(dir);
@@ -107,6 +107,8 @@ describe('TensorBoard', () => {
       'eval/perplexity',
     ]);
     expect(scalars.some(({ tag }) => tag.endsWith('/elapsed'))).toBe(false);
+    await feed(['tensorboard'], {}, { dir, resumed: 2 });
+    expect(eventsIn(dir)).toHaveLength(2);
   });
 });
 
