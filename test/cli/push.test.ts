@@ -106,6 +106,11 @@ describe('lora push', () => {
       expect(stderr).toMatch(message);
     }
     expect(hub.repositories.size).toBe(0);
+    for (const HF_ENDPOINT of ['hub', 'file:///etc', 'https://']) {
+      const args = ['push', '--adapter', adapter, '--to', REPOSITORY];
+      const { code, stderr } = await startCli(args, { HF_ENDPOINT, HF_TOKEN: 'hf_test' }).end;
+      expect([code, stderr]).toEqual([2, expect.stringMatching(/not the address of a hub/)]);
+    }
   });
 
   it.each<readonly [string, Misbehaviour, RegExp]>([

@@ -1,8 +1,17 @@
 import { LoraError } from '../../shared/errors';
 
-/** The address of the hub: HF_ENDPOINT, without a slash at its end. */
-export const hubEndpoint = (): string =>
-  (process.env['HF_ENDPOINT'] ?? 'https://huggingface.co').replace(/\/+$/, '');
+/**
+ * The address of the hub: HF_ENDPOINT, without a slash at its end.
+ *
+ * @throws LoraError('usage') where it is no address
+ */
+export function hubEndpoint(): string {
+  const endpoint = (process.env['HF_ENDPOINT'] || 'https://huggingface.co').replace(/\/+$/, '');
+  if (/^https?:\/\//i.test(endpoint) && URL.canParse(endpoint)) return endpoint;
+  throw new LoraError('usage', 'HF_ENDPOINT is not the address of a hub.', {
+    fix: 'Write it as https://huggingface.co.',
+  });
+}
 
 /** HF_TOKEN, for what is not public. @throws LoraError('usage') where it is no token */
 export function hubToken(): string | null {
