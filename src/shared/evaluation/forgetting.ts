@@ -31,7 +31,7 @@ export type ForgettingAdvice = 'rate' | 'replay' | 'mlp' | 'scale';
  * others are trained, too.
  */
 export function forgettingAdvice({ lora, training }: TrainedRecipe): readonly ForgettingAdvice[] {
-  if (training.method !== 'lora') return ['rate', 'replay'];
+  if (training.method === 'full') return ['rate', 'replay'];
   const { target_modules: targets } = lora;
   const names = typeof targets === 'string' ? [targets] : targets;
   const trainsAttention = names.some((name) => !/(?:gate|up|down)_proj|fc|mlp/.test(name));

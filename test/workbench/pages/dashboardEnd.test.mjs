@@ -1,7 +1,7 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openRun, startDashboards } from './dashboards.mjs';
+import { drawnIn, openRun, startDashboards } from './dashboards.mjs';
 import {
   assertAccessible,
   assertQuiet,
@@ -161,6 +161,37 @@ test('says what the suites say of the trained model, and opens their evaluation'
   await assertAccessible(page);
   await assertQuiet(dashboard);
   await dashboard.close();
+});
+
+test('shows what is forgotten beside what is learnt, and the settings that may help', async () => {
+  for (const theme of THEMES) {
+    const dashboard = await open({ steps: 0, state: 'preparing', evaluations: false }, { theme });
+    const { page } = dashboard;
+    await page.evaluate(() => {
+      window.postRun({ steps: 300, state: 'completed', evaluations: false });
+      const lines = [0, 100, 200, 300].map((step) => ({
+        ...{ kind: 'eval', step, loss: 1.2 + 2 / (1 + step / 50), labelled_tokens: 900 },
+        scores: { general_loss: 2.4 + step / 600 },
+        elapsed: 2 * step,
+      }));
+      window.postMessage({ kind: 'append', lines }, '*');
+    });
+    const notes = page.getByRole('list', { name: 'Notes on this run' });
+    await notes.getByText('The loss on general text has risen from 2.4 to 2.9').waitFor();
+    await drawnIn(page, 'general', 'purple');
+    await screenshot(page, `dashboard-forgets-${theme}.png`);
+    await assertAccessible(page);
+    const keys = ['training.learning_rate', 'dataset', 'lora.target_modules', 'lora.lora_alpha'];
+    for (const key of keys) await notes.getByRole('button', { name: key, exact: true }).click();
+    await eventually(async () =>
+      assert.deepEqual(
+        (await sent(page, 'openSetting')).map(({ key }) => key),
+        keys,
+      ),
+    );
+    await assertQuiet(dashboard);
+    await dashboard.close();
+  }
 });
 
 test('links advice on a run to the settings of its recipe', async () => {

@@ -64,9 +64,16 @@ export function healthNotes(history: RunHistory, run: RunRecord | null): HealthN
   ];
 }
 
+const ADVICE_KEYS: Readonly<Record<ForgettingAdvice, AdvisedKey>> = {
+  rate: 'training.learning_rate',
+  replay: 'dataset',
+  mlp: 'lora.target_modules',
+  scale: 'lora.lora_alpha',
+};
+
 /** The keys of the recipe that a note advises to change. */
-export function settingsOf({ kind }: HealthNote): readonly AdvisedKey[] {
-  switch (kind) {
+export function settingsOf(note: HealthNote): readonly AdvisedKey[] {
+  switch (note.kind) {
     case 'nan':
     case 'climbing':
     case 'worse':
@@ -81,6 +88,8 @@ export function settingsOf({ kind }: HealthNote): readonly AdvisedKey[] {
       return ['training.num_train_epochs'];
     case 'noValidation':
       return ['validation_split'];
+    case 'forgets':
+      return note.advice.map((own) => ADVICE_KEYS[own]);
     default:
       return [];
   }
