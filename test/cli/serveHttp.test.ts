@@ -36,11 +36,11 @@ async function generated(prompt: string, ...own: readonly string[]): Promise<str
     prompt,
     ...settings,
   );
-  return lastLine<{ text: string }>(stdout).text;
+  return (lastLine(stdout) as { text: string }).text;
 }
 
 /** The result of a command: warnings stand before it. */
-const lastLine = <T>(stdout: string): T => JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as T;
+const lastLine = (stdout: string): unknown => JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
 
 const greedyFor = (max_tokens: number) => ({ temperature: 0, max_tokens });
 const greedy = greedyFor(12);
@@ -198,6 +198,7 @@ describe('lora serve --http', () => {
       },
     });
     const tools = [tool('find', 'query'), tool('remove', 'id')];
+    const settings = { n: 2, seed: 3, max_tokens: 100 };
     for (const tool_choice of [
       'required',
       { type: 'function', function: { name: 'remove' } },
@@ -207,9 +208,7 @@ describe('lora serve --http', () => {
         messages: [{ role: 'user', content: 'a' }],
         tools,
         tool_choice,
-        n: 2,
-        seed: 3,
-        max_tokens: 100,
+        ...settings,
       });
       for (const { message, finish_reason } of choices) {
         expect(finish_reason).toBe('tool_calls');
@@ -281,7 +280,9 @@ describe('reranking', () => {
     const texts = documents.flatMap((text) => ['--document', text]);
     const model = ['--base', bert, '--adapter', reranker];
     const { stdout } = await cli('rerank', ...model, '--query', 'the mill', ...texts, '--json');
-    const wanted = lastLine<{ documents: { index: number; score: number }[] }>(stdout).documents;
+    const { documents: wanted } = lastLine(stdout) as {
+      documents: { index: number; score: number }[];
+    };
     served = new ServedHttp(model);
     const { status, answer } = await post({});
     expect(status).toBe(200);

@@ -93,7 +93,7 @@ describe('a text completion', () => {
     expect(choices[0]!.text).toBe('zero isone two');
     const { tokens, token_logprobs, top_logprobs, text_offset } = choices[0]!.logprobs!;
     expect(tokens!.join('')).toBe('zero isone two');
-    expect(token_logprobs).toEqual([null, ...new Array(tokens!.length - 1).fill(-0.5)]);
+    expect(token_logprobs).toEqual([null, ...new Array<number>(tokens!.length - 1).fill(-0.5)]);
     expect(top_logprobs!.slice(0, 2)).toEqual([null, { [tokens![1]!]: -0.5 }]);
     expect(text_offset!.at(-1)).toBe('zero isone two'.length - tokens!.at(-1)!.length);
     const parts: string[] = [];
