@@ -152,6 +152,8 @@ function phaseName(phase: string): string {
       return t('Testing learning rates');
     case 'tuning':
       return t('Tuning');
+    case 'uploading':
+      return t('Uploading');
     case 'comparing':
       return t('Comparing outputs');
     default:
