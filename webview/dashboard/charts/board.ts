@@ -14,6 +14,7 @@ import { onThemeChange, readTheme } from '../../shared/theme';
 import {
   comparedCharts,
   generalChart,
+  isOnTop,
   RUN_CHARTS,
   scoreChart,
   type ChartSpec,
@@ -76,9 +77,8 @@ export class ChartBoard {
     this.addCompared(state);
     this.drawIfChanged(state);
     const { pinned } = state.choices;
-    const isOnTop = ({ spec: { id } }: ChartCard) =>
-      id === 'loss' || id === 'general' || pinned.includes(id);
-    const [top, others] = [this.cards.filter(isOnTop), this.cards.filter((c) => !isOnTop(c))];
+    const isFirst = ({ spec }: ChartCard) => isOnTop(spec) || pinned.includes(spec.id);
+    const [top, others] = [this.cards.filter(isFirst), this.cards.filter((c) => !isFirst(c))];
     const copy = () => post({ kind: 'copyText', text: this.markdown(this.page.state) });
     return html`<section class="charts" aria-label=${t('charts')} ?hidden=${isEmptyEnd(state)}>
       <div class="toolbar">

@@ -10,7 +10,7 @@ import type { RunLines } from '../../shared/charts/runLines';
 import { html } from '../../shared/html';
 import { icon, iconButton } from '../../shared/templates';
 import type { ChartTheme } from '../../shared/theme';
-import type { ChartSpec } from '../model/chartSpecs';
+import { isOnTop, type ChartSpec } from '../model/chartSpecs';
 import type { DashboardPage } from '../state';
 import { ChartTable } from './table';
 
@@ -151,9 +151,9 @@ export class ChartCard {
     );
   }
 
-  /** The chart of the losses is on top already. */
+  /** The charts of the losses are on top already. */
   private pin(title: string): TemplateResult | typeof nothing {
-    if (this.spec.id === 'loss') return nothing;
+    if (isOnTop(this.spec)) return nothing;
     const { isPinned } = this.shape;
     const label = this.page.t(isPinned ? 'chart.unpin' : 'chart.pin', title);
     return iconButton(isPinned ? 'pinned' : 'pin', label, () => this.events.togglePin());

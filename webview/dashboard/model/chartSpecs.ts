@@ -35,6 +35,10 @@ export const RUN_CHARTS: readonly ChartSpec[] = CHART_IDS.filter(
   };
 });
 
+/** Whether a chart always stands above the others: the losses. */
+export const isOnTop = ({ id }: Pick<ChartSpec, 'id'>): boolean =>
+  id === 'loss' || id === 'general';
+
 /** The chart of the scores that a run's evaluations have; null before the first evaluation. */
 export function scoreChart(history: RunHistory): ChartSpec | null {
   const names = VALIDATION_SCORES.filter((name) =>
