@@ -7,6 +7,7 @@ import {
   RUN_EVALUATION,
   type Evaluation,
 } from '../../shared/evaluation/result';
+import { RUN_FILES } from '../../shared/run';
 import type { RunStore } from '../runs/runStore';
 import { formatAge, formatPercent } from '../text/format';
 import { t } from '../text/l10n';
@@ -22,7 +23,10 @@ async function findEvaluations(store: RunStore): Promise<readonly string[]> {
     '**/node_modules/**',
     MOST_EVALUATIONS,
   );
-  const ofRuns = store.runs.map(({ dir }) => path.join(dir, RUN_EVALUATION));
+  const ofRuns = store.runs.flatMap(({ dir }) => [
+    path.join(dir, RUN_EVALUATION),
+    path.join(dir, RUN_FILES.forgetting),
+  ]);
   const folders = [...found.map(({ fsPath }) => path.dirname(fsPath)), ...ofRuns];
   const times = await Promise.all(
     [...new Set(folders)].map(async (folder) => ({
@@ -61,14 +65,17 @@ const describe = (store: RunStore, folder: string, evaluation: Evaluation) => ({
   icon: 'checklist',
 });
 
-/** What an evaluation is called: by its run, else by the files of its suites. */
+/** What an evaluation is called: by its run and what it is of, else by the files of its suites. */
 export function evaluationName(
   store: Pick<RunStore, 'find'>,
   folder: string,
   { suites }: Evaluation,
 ): string {
-  const run = path.basename(folder) === RUN_EVALUATION ? store.find(path.dirname(folder)) : null;
-  return run?.name ?? suites.map((file) => path.basename(file)).join(', ');
+  const run = store.find(path.dirname(folder));
+  if (!run) return suites.map((file) => path.basename(file)).join(', ');
+  return path.basename(folder) === RUN_FILES.forgetting
+    ? t('{0}, general questions', run.name)
+    : run.name;
 }
 
 /** The total score of each column. */

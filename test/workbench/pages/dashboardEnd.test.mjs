@@ -154,6 +154,7 @@ test('says what the suites say of the trained model, and opens their evaluation'
   const dashboard = await open({ steps: 300, state: 'completed', suites });
   const { page } = dashboard;
   await page.getByText('Suites: 82%, better than 47% of the base model.').waitFor();
+  await page.getByText('General questions: 82%, worse than 47% of the base model.').waitFor();
   await page.getByRole('button', { name: 'Open Evaluation' }).click();
   await eventually(async () =>
     assert.deepEqual(await sent(page, 'next'), [{ kind: 'next', what: 'openEvaluation' }]),

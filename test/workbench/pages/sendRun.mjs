@@ -132,7 +132,10 @@ function recordOf({ state, steps, total, r, rate, ended, suites }) {
       best_validation_loss: null,
       best_step: null,
       adapter: ['completed', 'stopped'].includes(state) ? 'adapter' : null,
-      ...(suites && { evaluation: suites }),
+      ...(suites && {
+        evaluation: suites,
+        forgetting: { answers: { ...suites, verdict: 'worse' } },
+      }),
     },
     error: null,
   };

@@ -20,7 +20,7 @@ export function endView(
     ...lossSentence(page, end),
     ...exactSentence(page, end),
     ...bestSentence(page, end, bestMetricOf(state.run)),
-    ...suiteSentence(page, state),
+    ...scoreSentences(page, state),
     ...earlySentence(page, state),
     ...costSentence(page, numbers, state),
   ];
@@ -56,14 +56,23 @@ function bestSentence({ t, format }: DashboardPage, { best }: End, metric: BestM
     : [t('end.best.metric', step, t(`series.${metric}`), value)];
 }
 
-/** What the suites of the recipe say of the trained model. */
-function suiteSentence({ t, format }: DashboardPage, { run }: DashboardState): string[] {
-  const { score = null, base, verdict } = asRunScore(run?.result.evaluation) ?? {};
+/** What the suites of the recipe, and general questions, say of the trained model. */
+const scoreSentences = (page: DashboardPage, { run }: DashboardState): string[] => [
+  ...scoreSentence(page, 'end.suites', run?.result.evaluation),
+  ...scoreSentence(page, 'end.general', run?.result.forgetting?.answers),
+];
+
+function scoreSentence(
+  { t, format }: DashboardPage,
+  what: 'end.suites' | 'end.general',
+  value: unknown,
+): string[] {
+  const { score = null, base, verdict } = asRunScore(value) ?? {};
   if (score === null) return [];
-  const own = format.percent(score);
+  const own = [t(what), format.percent(score)] as const;
   return typeof base === 'number' && verdict
-    ? [t(`end.suites.${verdict}`, own, format.percent(base))]
-    : [t('end.suites.alone', own)];
+    ? [t(`end.score.${verdict}`, ...own, format.percent(base))]
+    : [t('end.score.alone', ...own)];
 }
 
 /** Why the training ended before its last step. */

@@ -80,12 +80,14 @@ export const DASHBOARD_STRINGS = {
   'end.loss.same': 'The training loss stayed at {0}.',
   'end.exact':
     'Sampled rows answered exactly as expected: {0} of {2} before training, {1} of {2} after it.',
-  'end.suites.better': 'Suites: {0}, better than {1} of the base model.',
-  'end.suites.worse': 'Suites: {0}, worse than {1} of the base model.',
-  'end.suites.equal': 'Suites: {0}, the same in every row as the base model.',
-  'end.suites.unclear':
-    'Suites: {0}, and {1} of the base model: not enough rows to tell which is better.',
-  'end.suites.alone': 'Suites: {0}.',
+  'end.suites': 'Suites',
+  'end.general': 'General questions',
+  'end.score.better': '{0}: {1}, better than {2} of the base model.',
+  'end.score.worse': '{0}: {1}, worse than {2} of the base model.',
+  'end.score.equal': '{0}: {1}, the same in every row as the base model.',
+  'end.score.unclear':
+    '{0}: {1}, and {2} of the base model: not enough rows to tell which is better.',
+  'end.score.alone': '{0}: {1}.',
   'end.cost': 'It took {0} and {1} of memory.',
   'end.best.last': 'The last step is the best one.',
   'end.best.earlier':
