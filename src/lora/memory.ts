@@ -25,7 +25,7 @@ export interface ModelSize {
 /** Bytes of each part at the peak of a training step. */
 export interface MemoryEstimate {
   readonly weights: number;
-  /** A and B, and the copy that their products use. */
+  /** A and B and what is trained beside them, and the copy that their products use. */
   readonly adapter: number;
   readonly gradients: number;
   /** AdamW's two moments. */
@@ -45,6 +45,8 @@ export interface BatchShape {
 export interface AdaptedModules {
   readonly modules: readonly TargetableModule[];
   readonly ranks: ModuleRanks;
+  /** Numbers of the base that are trained beside them: modules_to_save, rows of tokens. */
+  readonly besides?: number;
 }
 
 const F32 = 4;
@@ -73,11 +75,11 @@ export const estimateLoaded = (
  */
 export function estimateMemory(
   size: ModelSize,
-  { modules, ranks }: AdaptedModules,
+  { modules, ranks, besides = 0 }: AdaptedModules,
   batch: BatchShape,
   plan: StepPlan = UNRECORDED_STEP_PLAN,
 ): MemoryEstimate {
-  const { trainable } = countTrainable(modules, ranks);
+  const trainable = countTrainable(modules, ranks).trainable + besides;
   const adaptation = {
     ranksPerLayer: modules.reduce((sum, m) => sum + rankIn(ranks, m), 0) / size.num_layers,
     inMlp: modules.some(
@@ -89,7 +91,8 @@ export function estimateMemory(
     adapter: 2 * trainable * F32,
     ...trainingState(trainable),
     activations: activationBytes(size, adaptation, batch, plan),
-    working: workingBytes(size, adaptation, batch, plan),
+    // a gradient of the base's own numbers is computed whole before it is added
+    working: workingBytes(size, adaptation, batch, plan) + 2 * besides * F32,
   });
 }
 

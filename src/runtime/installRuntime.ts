@@ -119,9 +119,9 @@ async function fillFolder(
       }),
     () => machine.probe(binding, runtime.dist, { signal }),
   );
-  const { multiplies_bf16, ...found } = probed;
-  const bf16 = { [processorName()]: multiplies_bf16 };
-  const manifest = { source: source.name, ...found, why, bf16, files };
+  const { bf16, ...found } = probed;
+  const bf16_products = { [processorName()]: bf16 };
+  const manifest = { source: source.name, ...found, why, bf16_products, files };
   await writeManifest(temp, manifest);
   return manifest;
 }

@@ -5,7 +5,7 @@ import { withRetries } from '../common/atomicWrite';
 import { LoraError } from '../shared/errors';
 import { isIntact, readManifest, renewManifest, type Manifest } from './manifest';
 import { BINDING_FILE, bindingFiles } from './pins';
-import { multipliesBf16, processorName, rememberBf16 } from './processor';
+import { bf16OfProcessor, processorName, rememberBf16, type Bf16 } from './processor';
 import type { Runtime, RuntimeOptions } from './runtime';
 import type { TargetMachine } from './targetMachine';
 
@@ -62,7 +62,7 @@ export async function openInstalled(
     binding,
     tensorflow_version,
     device,
-    multiplies_bf16: await findBf16({ folder, binding, manifest, runtime, machine }),
+    bf16: await findBf16({ folder, binding, manifest, runtime, machine }),
     why,
   };
 }
@@ -76,18 +76,18 @@ interface Opened {
 }
 
 /**
- * Whether bf16 is fast on this processor: found out once, and kept. A runtime that no longer works
- * is reported where it is used.
+ * What products of bf16 are on this processor: found out once, and kept. A runtime that no longer
+ * works is reported where it is used.
  */
-async function findBf16({ folder, binding, manifest, runtime, machine }: Opened): Promise<boolean> {
+async function findBf16({ folder, binding, manifest, runtime, machine }: Opened): Promise<Bf16> {
   const name = processorName();
-  const known = manifest.bf16[name];
+  const known = manifest.bf16_products[name];
   if (known !== undefined) return rememberBf16(known);
   const probed = await machine.probe(binding, runtime.dist).catch(() => null);
-  if (!probed) return multipliesBf16();
-  const bf16 = { ...manifest.bf16, [name]: probed.multiplies_bf16 };
-  await renewManifest(folder, { ...manifest, bf16 });
-  return rememberBf16(probed.multiplies_bf16);
+  if (!probed) return bf16OfProcessor();
+  const bf16_products = { ...manifest.bf16_products, [name]: probed.bf16 };
+  await renewManifest(folder, { ...manifest, bf16_products });
+  return rememberBf16(probed.bf16);
 }
 
 /**

@@ -19,8 +19,8 @@ const ManifestSchema = v.object({
   tensorflow_version: v.string(),
   device: v.picklist(['cpu', 'gpu']),
   why: v.string(),
-  /** Whether bf16 is fast, by the processor that it was found on: the folder can be shared. */
-  bf16: v.optional(v.record(v.string(), v.boolean()), {}),
+  /** Products of bf16, by the processor that it was found on: the folder can be shared. */
+  bf16_products: v.optional(v.record(v.string(), v.picklist(['fast', 'slow', 'none'])), {}),
   files: v.pipe(v.array(LibrarySchema), v.nonEmpty()),
 });
 

@@ -7,8 +7,8 @@ import type { Runtime } from './runtime';
 const ProbeSchema = v.object({
   tensorflow_version: v.string(),
   device: v.picklist(['cpu', 'gpu']),
-  /** Whether it multiplies bf16 faster than f32 on this processor. */
-  multiplies_bf16: v.boolean(),
+  /** Its products of bf16 on this processor. */
+  bf16: v.picklist(['fast', 'slow', 'none']),
 });
 const SpeedSchema = v.object({ gflops: v.number() });
 /** The libtensorflow that a binding has loaded. */

@@ -1,6 +1,6 @@
 /**
  * The process that `probe` and `measureRuntime` start. `probe.js` multiplies two matrices with the
- * binding in LORA_TFJS_BINDING and prints its version, its device and whether bf16 is fast there.
+ * binding in LORA_TFJS_BINDING and prints its version, its device and what products of bf16 are there.
  * `probe.js speed` prints the speed of a product, without a binding that of WebAssembly, and its
  * number of threads.
  */
@@ -17,7 +17,7 @@ function check(binding: string): object {
   return {
     tensorflow_version: loaded.TF_Version,
     device: loaded.isUsingGpuDevice() ? 'gpu' : 'cpu',
-    multiplies_bf16: measureBf16(tf),
+    bf16: measureBf16(tf),
   };
 }
 

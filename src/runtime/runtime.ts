@@ -1,3 +1,5 @@
+import type { Bf16 } from './processor';
+
 /** Where a runtime came from. */
 export type RuntimeSource =
   'setting' | 'installed' | 'cuda' | 'companion' | 'python' | 'mirror' | 'wheel' | 'wasm';
@@ -13,8 +15,8 @@ export type Runtime =
       readonly binding: string;
       readonly tensorflow_version: string;
       readonly device: 'cpu' | 'gpu';
-      /** Whether it multiplies bf16 faster than f32 on this processor. */
-      readonly multiplies_bf16: boolean;
+      /** Its products of bf16 on this processor. */
+      readonly bf16: Bf16;
       /** Why this runtime is used: a sentence for Show Runtime. */
       readonly why: string;
     }

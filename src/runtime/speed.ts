@@ -1,4 +1,5 @@
 import type { Tfjs, TfjsNode } from './loadTfjs';
+import { isWithoutBf16, type Bf16 } from './processor';
 
 /** The side of the square matrices that are multiplied to measure a speed. */
 export const MEASURED_SIZE = 1024;
@@ -41,17 +42,22 @@ const COMPARED_SIZE = 512;
 /** How much less time bf16 must take: a measurement has noise. */
 const FASTER = 0.8;
 
+/** What LoraProcessor answers where only a measurement tells. */
+const UNKNOWN = -1;
+
 /**
- * Whether libtensorflow multiplies bf16 faster than f32 on this processor: what the processor says
- * of itself, through the binding, or else what a measurement says.
+ * What libtensorflow's products of bf16 are on this processor: what the processor says of itself,
+ * through the binding, or else what a measurement says.
  */
-export function measureBf16(tf: TfjsNode): boolean {
+export function measureBf16(tf: TfjsNode): Bf16 {
   const { binding } = tf.backend() as unknown as { binding: Binding };
   const answer = run(binding, 'LoraProcessor', [], []);
   const known = binding.tensorDataSync(answer)[0]!;
   binding.deleteTensor(answer);
-  if (known >= 0) return known > 0;
-  return secondsOf(binding, BFLOAT16) < FASTER * secondsOf(binding, FLOAT);
+  if (isWithoutBf16() || known < UNKNOWN) return 'none';
+  if (known > UNKNOWN) return known > 0 ? 'fast' : 'slow';
+  const isFast = secondsOf(binding, BFLOAT16) < FASTER * secondsOf(binding, FLOAT);
+  return isFast ? 'fast' : 'slow';
 }
 
 const run = (binding: Binding, name: string, attrs: readonly object[], inputs: readonly number[]) =>

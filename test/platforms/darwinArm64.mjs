@@ -10,7 +10,7 @@ export async function darwinArm64() {
   const home = await homeOf(platform);
   const folder = path.join(home, `tensorflow-2.18.1-${platform}`);
   await install(platform, home, () =>
-    Promise.resolve({ tensorflow_version: '2.18.1', device: 'cpu', multiplies_bf16: false }),
+    Promise.resolve({ tensorflow_version: '2.18.1', device: 'cpu', bf16: 'slow' }),
   );
   const binding = readMachO(path.join(dist, 'binding', platform, 'tfjs_binding.node'));
   const libraries = Object.values(PLATFORM_PINS[platform].libraries).map((name) =>

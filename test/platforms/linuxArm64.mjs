@@ -57,6 +57,6 @@ export async function linuxArm64() {
 /** An emulated processor has the name of this machine's, or that of its architecture. */
 function nameProcessor(file) {
   const manifest = JSON.parse(readFileSync(file, 'utf8'));
-  const bf16 = { [processorName()]: false, arm64: false, unknown: false };
-  writeFileSync(file, JSON.stringify({ ...manifest, bf16 }));
+  const bf16_products = { [processorName()]: 'slow', arm64: 'slow', unknown: 'slow' };
+  writeFileSync(file, JSON.stringify({ ...manifest, bf16_products }));
 }

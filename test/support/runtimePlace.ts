@@ -172,7 +172,7 @@ export function withGpu(place: Place, device: 'cpu' | 'gpu' = 'gpu'): TargetMach
   return {
     ...place.machine,
     pin: { ...place.pin, gpu: { wheels: [first!, ...others], libraries, unpacked_size: 100 } },
-    probe: () => Promise.resolve({ tensorflow_version: '2.18.1', device, multiplies_bf16: false }),
+    probe: () => Promise.resolve({ tensorflow_version: '2.18.1', device, bf16: 'slow' }),
   };
 }
 

@@ -30,7 +30,7 @@ export const machineOf = (pin: PlatformPin, env: Env): TargetMachine => ({
     return {
       tensorflow_version: contents[0]!.split(' ').at(-1)!,
       device: 'cpu',
-      multiplies_bf16: true,
+      bf16: 'fast',
     };
   },
 });

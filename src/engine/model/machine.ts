@@ -6,12 +6,13 @@ import type { Runtime } from '../../runtime/runtime';
 
 /** What a runtime on this machine offers: bfloat16 support and free memory. */
 export async function machineOf(runtime: Runtime): Promise<StepMachine> {
-  const hasBf16 = runtime.kind === 'tensorflow';
-  const gpu = hasBf16 && runtime.device === 'gpu' ? await findGpu() : null;
+  const isTensorflow = runtime.kind === 'tensorflow';
+  const gpu = isTensorflow && runtime.device === 'gpu' ? await findGpu() : null;
+  const onCpu = isTensorflow && runtime.device === 'cpu';
   return {
-    hasBf16,
-    hasKernels: runtime.kind === 'tensorflow' && runtime.device === 'cpu',
-    multipliesBf16: hasBf16 && runtime.device === 'cpu' && runtime.multiplies_bf16,
+    hasBf16: isTensorflow && (!onCpu || runtime.bf16 !== 'none'),
+    hasKernels: onCpu,
+    multipliesBf16: onCpu && runtime.bf16 === 'fast',
     available: gpu ? gpu.memory_total - gpu.memory_used : availableMemory(),
   };
 }

@@ -8,7 +8,7 @@ import { sourceFacts } from '../../data/dataset/sourceFacts';
 import { checkPacking } from '../../data/dataset/packing';
 import { readData } from '../../data/dataset/prepare';
 import { availableMemory } from '../../common/system';
-import { multipliesBf16 } from '../../runtime/processor';
+import { bf16OfProcessor } from '../../runtime/processor';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
@@ -164,7 +164,13 @@ async function examinePlan(
       },
     },
   };
-  const machine = { hasBf16: true, hasKernels: true, multipliesBf16: multipliesBf16(), available };
+  const bf16 = bf16OfProcessor();
+  const machine = {
+    hasBf16: bf16 !== 'none',
+    hasKernels: true,
+    multipliesBf16: bf16 === 'fast',
+    available,
+  };
   const step_plan = await planResources(inputs, { warn, info, recordedPlan: null, machine });
   await planTeacher(inputs, step_plan, { info, machine });
 }

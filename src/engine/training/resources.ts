@@ -10,6 +10,7 @@ import {
   type MemoryEstimate,
 } from '../../lora/memory';
 import { planStep, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
+import { LoraError } from '../../shared/errors';
 import { distillationOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/run';
@@ -87,6 +88,12 @@ function chooseStep(inputs: ResourceInputs, { recordedPlan, machine }: ResourceH
   if (recordedPlan) {
     // a run may be resumed on another machine: the numbers are the same
     const { quantized = false, ...others } = recordedPlan;
+    if (others.base_dtype === 'bfloat16' && !machine.hasBf16)
+      throw new LoraError(
+        'runtime',
+        'The run computes in bfloat16, of which there are no products on this machine.',
+        { fix: 'Resume it on another machine, or start a new run with "base_dtype": "float32".' },
+      );
     const plan = quantized && machine.hasKernels ? recordedPlan : others;
     return { plan, estimate: estimate(plan), why: 'asked' };
   }
@@ -102,7 +109,8 @@ function memoryEstimator(inputs: ResourceInputs): (plan: StepPlan) => MemoryEsti
   const whole = distillationOf(recipe) ? withTeacherLogits : (own: MemoryEstimate) => own;
   if (recipe.training.method === 'full')
     return (step) => whole(estimateFullFineTuning(size, batch, step));
-  const adapted = { modules: plan.modules, ranks: plan.rankOf };
+  const { modules, rankOf: ranks, trained_numbers: besides } = plan;
+  const adapted = { modules, ranks, besides };
   return (step) => whole(estimateMemory(size, adapted, batch, step));
 }
 
@@ -122,5 +130,6 @@ function checkpointBytes({ recipe, base, plan }: ResourceInputs): number {
   const { method, save_total_limit } = recipe.training;
   if (method === 'full') return BYTES_PER_TRAINED_NUMBER * base.parameters * (save_total_limit + 2);
   const { trainable } = countTrainable(plan.modules, plan.rankOf);
-  return BYTES_PER_TRAINED_NUMBER * trainable * (save_total_limit + 3);
+  const numbers = trainable + plan.trained_numbers;
+  return BYTES_PER_TRAINED_NUMBER * numbers * (save_total_limit + 3);
 }

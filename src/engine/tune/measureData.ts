@@ -1,14 +1,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { multipliesBf16 } from '../../runtime/processor';
+import { bf16OfProcessor, multipliesBf16 } from '../../runtime/processor';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { prepareTraining } from '../training/prepare';
 
 /** Whether a training of the recipe fits into the memory is for the machine that trains it. */
 const anyMachine = () => ({
-  hasBf16: true,
+  hasBf16: bf16OfProcessor() !== 'none',
   hasKernels: true,
   multipliesBf16: multipliesBf16(),
   available: Number.MAX_SAFE_INTEGER,

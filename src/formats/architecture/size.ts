@@ -23,7 +23,7 @@ export function modelSize(
   const { attention, mlp } = spec.layers[0]!;
   return {
     parameters,
-    quantized_bytes: weights ? quantizedBytes(weights, trained) : null,
+    quantized_bytes: weights ? quantizedBytes(spec, weights, trained) : null,
     hidden_size: spec.hidden_size,
     num_layers: spec.num_layers,
     num_heads: attention.num_heads,
@@ -38,17 +38,28 @@ export function modelSize(
 
 /** Bytes of the weights with quantized ones in their blocks; null if none is quantized. */
 function quantizedBytes(
+  spec: Spec,
   { tensors, blocksOf }: Pick<WeightSource, 'tensors' | 'blocksOf'>,
   trained: readonly string[],
 ): number | null {
+  const ownBlocks = (name: string) => (trained.includes(name) ? null : (blocksOf?.(name) ?? null));
+  const whole = new Set(
+    productsOf(spec)
+      .filter((names) => !names.every(ownBlocks))
+      .flat(),
+  );
   let isQuantized = false;
   let bytes = 0;
   for (const { name, shape } of tensors.values()) {
-    const blocks = trained.includes(name) ? null : (blocksOf?.(name) ?? null);
+    const blocks = whole.has(name) ? null : ownBlocks(name);
     isQuantized ||= blocks !== null;
     bytes += blocks ? shape[0]! * wholeWords(blocks.row_bytes) : 4 * elementsOf(shape);
   }
   return isQuantized ? bytes : null;
 }
+
+/** The weights that one product has together: it is kept in blocks only if each of them is. */
+const productsOf = ({ layers }: Spec): string[][] =>
+  layers.map(({ attention }) => attention.qkv.map(({ path }) => `${path}.weight`));
 
 const wholeWords = (bytes: number): number => 4 * Math.ceil(bytes / 4);

@@ -1,7 +1,7 @@
 import { totalmem } from 'node:os';
 import { availableMemory } from '../../common/system';
 import type { StepMachine } from '../../lora/stepPlan';
-import { multipliesBf16 } from '../../runtime/processor';
+import { bf16OfProcessor, multipliesBf16 } from '../../runtime/processor';
 
 /**
  * Bytes of memory that a new process can use. On Linux that is the available memory, which includes
@@ -19,7 +19,7 @@ export function availableHostMemory(): number {
  * slower and needs more memory.
  */
 export const hostMachine = (available = availableHostMemory()): StepMachine => ({
-  hasBf16: true,
+  hasBf16: bf16OfProcessor() !== 'none',
   hasKernels: true,
   multipliesBf16: multipliesBf16(),
   available,

@@ -1,5 +1,5 @@
 import { applySoftcap } from '../layers/activation';
-import { linearForward, savedTensors } from '../layers/linear';
+import { linearForward, savedTensors, type Computation } from '../layers/linear';
 import { castAndFree, type Ops, type Tensor } from '../ops/ops';
 import { chunkRows, headInput, type LmHead } from './lmHead';
 import { topTokens, type TeacherSettings, type TopTokens } from './teacher';
@@ -11,7 +11,7 @@ export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float
   const all = new Float32Array(n * vocab);
   const step = chunkRows(head.output);
   for (let start = 0; start < n; start += step) {
-    const z = logitsOf(ops, head, h, { start, count: step });
+    const z = logitsOf({ ops, dropout: null, generates: true }, head, h, { start, count: step });
     all.set(await ops.download(z), start * vocab);
     ops.free(z);
     await ops.yieldPoint();
@@ -31,7 +31,8 @@ export async function lmTopTokens(
   const step = chunkRows(head.output);
   for (let start = 0; start < n; start += step) {
     const count = Math.min(step, n - start);
-    const z = castAndFree(ops, logitsOf(ops, head, h, { start, count }), 'f32');
+    const scores = logitsOf({ ops, dropout: null }, head, h, { start, count });
+    const z = castAndFree(ops, scores, 'f32');
     const chunk = await topTokens(ops, z, settings);
     ids.set(chunk.ids, start * settings.top_k);
     logps.set(chunk.logps, start * settings.top_k);
@@ -43,13 +44,14 @@ export async function lmTopTokens(
 
 /** The logits of up to `count` rows of h from `start` on, after the softcap. */
 function logitsOf(
-  ops: Ops,
+  computation: Computation,
   head: LmHead,
   h: Tensor,
   chunk: { readonly start: number; readonly count: number },
 ): Tensor {
+  const { ops } = computation;
   const rows = headInput(ops, head, h, chunk);
-  const { y, saved } = linearForward({ ops, dropout: null, generates: true }, head.output, rows);
+  const { y, saved } = linearForward(computation, head.output, rows);
   ops.free(rows, ...savedTensors(saved));
   return head.softcap === null ? y : applySoftcap(ops, y, head.softcap);
 }

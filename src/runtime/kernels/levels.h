@@ -207,15 +207,17 @@ inline int supported_level() {
 }
 #endif
 
-// 1 if the processor multiplies bf16 (AVX512_BF16 or AMX_BF16), 0 if it does not; -1 where only a
-// measurement tells.
+// 1 if the processor multiplies bf16 (AVX512_BF16 or AMX_BF16), 0 if oneDNN widens it instead; -1
+// where only a measurement tells, -2 where oneDNN has no products of bf16: it ends the process then.
 inline float multiplies_bf16() {
 #if defined(__x86_64__)
   unsigned a, b, c, d;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
   const bool has_amx_bf16 = d & (1u << 22);
   const bool has_avx512_bf16 = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));
-  return supported_level() == 2 && (has_avx512_bf16 || has_amx_bf16);
+  const bool has_ne_convert = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (d & (1u << 5));
+  if (supported_level() < 2) return has_ne_convert && supported_level() == 1 ? 0 : -2;
+  return has_avx512_bf16 || has_amx_bf16;
 #else
   return -1;
 #endif

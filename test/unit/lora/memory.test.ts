@@ -71,6 +71,18 @@ const MEASURED_FULL = [
   [8, 128, 0, 3356],
 ] as const;
 
+describe('training memory of what trains beside LoRA', () => {
+  it('has its copy, gradients and moments', () => {
+    const size = modelSize({ spec: readSpec(smollm2, 'config.json'), parameters: 134_515_008 });
+    const [without, own] = [0, 1_000_000].map((besides) =>
+      estimateMemory(size, { modules: targets, ranks: 8, besides }, { rows: 1, length: 64 }, F32),
+    ) as [ReturnType<typeof estimateMemory>, ReturnType<typeof estimateMemory>];
+    expect(own.gradients - without.gradients).toBe(4e6);
+    expect(own.optimizer - without.optimizer).toBe(8e6);
+    expect(own.total - without.total).toBe(28e6);
+  });
+});
+
 describe('training memory', () => {
   it.each(Object.entries(MEASURED))(
     'is within 10 % of the measurement for SmolLM2-135M in %s, with and without recomputed layers',

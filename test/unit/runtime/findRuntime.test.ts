@@ -127,21 +127,23 @@ describe('the installed runtime', () => {
     });
   });
 
-  it('finds out once on each processor whether bf16 is fast', async () => {
+  it('finds out once on each processor what products of bf16 are', async () => {
     const place = makePlace();
     await install(place, source('wheel', 'tensorflow-2.18.1'));
     const manifest = path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64', 'runtime.json');
-    const kept = JSON.parse(readFileSync(manifest, 'utf8')) as { bf16: object };
-    writeFileSync(manifest, JSON.stringify({ ...kept, bf16: { 'Another CPU': true } }));
+    const kept = JSON.parse(readFileSync(manifest, 'utf8')) as {
+      bf16_products: object;
+    };
+    writeFileSync(manifest, JSON.stringify({ ...kept, bf16_products: { 'Another CPU': 'fast' } }));
     const probe = vi.fn(() =>
-      Promise.resolve({ tensorflow_version: '', device: 'cpu' as const, multiplies_bf16: false }),
+      Promise.resolve({ tensorflow_version: '', device: 'cpu' as const, bf16: 'slow' as const }),
     );
     const look = () => findRuntime(place.runtime, { ...place.machine, probe });
     const found = [await look(), await look()];
-    expect(found).toMatchObject([{ multiplies_bf16: false }, { multiplies_bf16: false }]);
+    expect(found).toMatchObject([{ bf16: 'slow' }, { bf16: 'slow' }]);
     expect(probe).toHaveBeenCalledTimes(1);
     expect(JSON.parse(readFileSync(manifest, 'utf8'))).toMatchObject({
-      bf16: { 'Another CPU': true, ...kept.bf16, [processorName()]: false },
+      bf16_products: { 'Another CPU': 'fast', ...kept.bf16_products, [processorName()]: 'slow' },
     });
   });
 

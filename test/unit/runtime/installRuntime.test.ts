@@ -34,7 +34,7 @@ describe('the order of sources', () => {
       binding: path.join(folder, 'tfjs_binding.node'),
       tensorflow_version: '2.16.2',
       device: 'cpu',
-      multiplies_bf16: true,
+      bf16: 'fast',
       why: `The TensorFlow that python3 has in ${tensorflow} is used where it is.`,
     });
     expect(readlinkSync(path.join(folder, LIBRARIES[0]))).toBe(path.join(tensorflow, LIBRARIES[0]));

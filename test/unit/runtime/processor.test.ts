@@ -1,21 +1,31 @@
 import { describe, expect, it } from 'vitest';
-import { saysBf16 } from '../../../src/runtime/processor';
+import { isWithoutBf16, processorName, saidOfBf16 } from '../../../src/runtime/processor';
 
-const flagsHaveBf16 = (flags: string) =>
-  saysBf16(() => `processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu sse2 ${flags} vaes\n`);
+const said = (flags: string, architecture = 'x64') =>
+  saidOfBf16(
+    () => `processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu sse2 ${flags} vaes\n`,
+    architecture,
+  );
 
-describe('bf16 support of the processor, before a runtime is installed', () => {
-  it('is read from the flags', () => {
-    expect(flagsHaveBf16('avx512f avx512_bf16')).toBe(true);
-    expect(flagsHaveBf16('amx_bf16 amx_tile')).toBe(true);
-    expect(flagsHaveBf16('avx2 avx512f avx512_vnni')).toBe(false);
+describe('products of bf16, before a runtime is installed', () => {
+  it('are fast or possible by the flags', () => {
+    expect(said('avx512f avx512_bf16')).toBe('fast');
+    expect(said('amx_bf16 amx_tile')).toBe('fast');
+    expect(said('avx2 avx512f avx512bw avx512_vnni')).toBe('slow');
+    expect(said('avx2 fma')).toBe('none');
+    expect(said('asimd', 'arm64')).toBe('slow');
   });
 
-  it('is not assumed without flags', () => {
-    expect(
-      saysBf16(() => {
-        throw new Error('hidden');
-      }),
-    ).toBe(false);
+  it('are not assumed to be fast without flags', () => {
+    const hidden = () => {
+      throw new Error('hidden');
+    };
+    expect(saidOfBf16(hidden, 'x64')).toBe('slow');
+  });
+
+  it('are found out again when the instructions are limited', () => {
+    expect(processorName({ ONEDNN_MAX_CPU_ISA: 'AVX2' })).not.toBe(processorName({}));
+    expect(isWithoutBf16({ ONEDNN_MAX_CPU_ISA: 'avx2' })).toBe(true);
+    expect(isWithoutBf16({ ONEDNN_MAX_CPU_ISA: 'AVX512_CORE' })).toBe(false);
   });
 });

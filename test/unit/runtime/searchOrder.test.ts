@@ -9,7 +9,7 @@ const found = (source: Exclude<RuntimeSource, 'wasm'>): Runtime => ({
   binding: '',
   tensorflow_version: '',
   device: 'cpu',
-  multiplies_bf16: false,
+  bf16: 'slow',
   why: '',
 });
 

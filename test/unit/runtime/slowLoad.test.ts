@@ -22,7 +22,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const PROBED: ProbeResult = { tensorflow_version: '2.18.1', device: 'cpu', multiplies_bf16: false };
+const PROBED: ProbeResult = { tensorflow_version: '2.18.1', device: 'cpu', bf16: 'slow' };
 
 /** A program that answers after a while, and is killed at its limit, as by Node. */
 function slowProgram(answersAfter: number, timeout: number) {

@@ -1,4 +1,4 @@
-import { moduleNames } from '../../../formats/architecture/modules';
+import { moduleNames, namedTensors } from '../../../formats/architecture/modules';
 import { targetableModules } from '../../../formats/openBase';
 import { adapterBaseOf } from '../../../formats/peft/againstBase';
 import { peftFolder } from '../../../formats/peft/fileNames';
@@ -6,6 +6,7 @@ import { readPeftAdapter } from '../../../formats/peft/read';
 import { changesTiedLayers } from '../../../formats/peft/tying';
 import { refuseReplacements } from '../../../formats/peft/vocabulary';
 import type { BaseModel } from '../../../formats/baseModel';
+import { elementsOf } from '../../../formats/tensorInfo';
 import { countTrainable } from '../../../lora/count';
 import { patternValue } from '../../../lora/patterns';
 import { describeUnmatched, unmatchedEntries } from '../../../lora/unmatched';
@@ -38,6 +39,8 @@ export interface AdapterPlan {
   readonly rankOf: (module: TargetableModule) => number;
   /** Names of the base's tensors that are trained themselves, wholly or in part. */
   readonly trained: readonly string[];
+  /** How many of their numbers are trained. */
+  readonly trained_numbers: number;
   /** Adapters below the trained one that do not change. */
   readonly frozen: readonly Adapter[];
   /** Creates the adapter's factors. @throws LoraError */
@@ -133,6 +136,7 @@ function planContinuedAdapter(
     modules,
     rankOf,
     trained: adapter.trained.map(({ name }) => name),
+    trained_numbers: adapter.trained.reduce((sum, { data }) => sum + data.length, 0),
     create: () =>
       Promise.resolve({ adapter: withExactTargets(adapter, base), baseCorrection: null }),
   };
@@ -170,13 +174,22 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { info, warn }: Hooks):
   warnOfHighRanks(matched, rankOf, warn);
   const tokens = plannedTokens(base, lora, matched);
   for (const { path, rows } of tokens) info(tokensInfo(path, rows));
+  const whole = savedTensors(base, saved);
+  const rows = tokens.reduce((sum, own) => sum + own.rows.length, 0);
   return {
     modules: matched,
     rankOf,
-    trained: [...savedTensors(base, saved), ...tokens.map(({ path }) => `${path}.weight`)],
+    trained_numbers: numbersOf(base, whole) + rows * base.spec.hidden_size,
+    trained: [...whole, ...tokens.map(({ path }) => `${path}.weight`)],
     create: () => startAdapter(base, matched, recipe),
   };
 }
+
+/** How many numbers tensors of the base have. */
+const numbersOf = ({ spec }: Pick<BaseModel, 'spec'>, names: readonly string[]): number =>
+  namedTensors(spec)
+    .filter(({ name }) => names.includes(name))
+    .reduce((sum, { shape }) => sum + elementsOf(shape), 0);
 
 /**
  * Names the entries that match nothing, apart from target_modules; an unknown module to save is

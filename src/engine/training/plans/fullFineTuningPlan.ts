@@ -36,6 +36,7 @@ export function planFullFineTuning(
     modules: [],
     rankOf: () => 0,
     trained: [],
+    trained_numbers: 0,
     frozen: [],
     create: () => Promise.resolve({ adapter: EMPTY_ADAPTER, baseCorrection: null }),
   };

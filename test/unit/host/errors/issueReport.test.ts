@@ -65,7 +65,7 @@ describe('an issue report', () => {
         binding: folder,
         tensorflow_version: '2.18.0',
         device: 'gpu',
-        multiplies_bf16: false,
+        bf16: 'slow',
         why: '',
       }),
     ).toBe('TensorFlow 2.18.0 (cuda) on the GPU');

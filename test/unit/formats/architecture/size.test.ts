@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { tensorsOf } from '../../../../src/formats/architecture/modules';
+import { readSpec } from '../../../../src/formats/architecture/readSpec';
+import { modelSize } from '../../../../src/formats/architecture/size';
+import { elementsOf, type TensorInfo } from '../../../../src/formats/tensorInfo';
+
+const config = {
+  model_type: 'llama',
+  hidden_size: 64,
+  intermediate_size: 128,
+  num_hidden_layers: 1,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  vocab_size: 40,
+  tie_word_embeddings: true,
+};
+const spec = readSpec(config, 'config.json');
+const { body, head } = tensorsOf(spec);
+const shapes = new Map([...body, ...head].map(({ name, shape }) => [name, shape]));
+
+/** A base whose matrices are in Q8_0, apart from those whose names end so. */
+function sizeOf(others: readonly string[], trained: readonly string[] = []): number | null {
+  const tensors = new Map(
+    [...shapes].map(([name, shape]) => [name, { name, shape } as unknown as TensorInfo]),
+  );
+  const blocksOf = (name: string) => {
+    const [, width] = shapes.get(name)!;
+    const isOther = width === undefined || others.some((end) => name.endsWith(end));
+    if (isOther) return null;
+    return { type: 8, width, row_bytes: (34 * width) / 32, read: () => Promise.resolve() };
+  };
+  const weights = { tensors, blocksOf };
+  return modelSize({ spec, parameters: 0, weights }, trained).quantized_bytes;
+}
+
+const numbersOf = (end: string) =>
+  elementsOf([...shapes].find(([name]) => name.endsWith(end))![1]) * (4 - 34 / 32);
+
+describe('bytes of a base in blocks', () => {
+  const all = sizeOf([])!;
+
+  it('count a matrix without blocks whole', () => {
+    expect(sizeOf(['down_proj.weight'])! - all).toBe(numbersOf('down_proj.weight'));
+  });
+
+  it('count q, k and v whole if one of them has no blocks, or trains: they are one product', () => {
+    const product = ['q_proj.weight', 'k_proj.weight', 'v_proj.weight']
+      .map(numbersOf)
+      .reduce((a, b) => a + b);
+    expect(sizeOf(['k_proj.weight'])! - all).toBe(product);
+    expect(sizeOf([], ['model.layers.0.self_attn.v_proj.weight'])! - all).toBe(product);
+  });
+
+  it('are none without blocks', () => {
+    expect(sizeOf(['weight'])).toBeNull();
+  });
+});
