@@ -1,8 +1,8 @@
 /**
  * The process that `probe` and `measureRuntime` start. `probe.js` multiplies two matrices with the
- * binding in LORA_TFJS_BINDING and prints its version, its device and what products of bf16 are there.
- * `probe.js speed` prints the speed of a product, without a binding that of WebAssembly, and its
- * number of threads.
+ * binding in LORA_TFJS_BINDING and prints its version, its device and what products of bf16 are
+ * there. `probe.js speed` prints the speed of a product, without a binding that of WebAssembly, and
+ * its number of threads.
  */
 import { loadTensorflow, loadWasm } from './loadTfjs';
 import { measureBf16, measureGflops } from './speed';
