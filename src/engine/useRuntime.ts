@@ -14,6 +14,8 @@ export interface RuntimeContext {
   readonly dist: string;
   /** Shows a line of text to the user. */
   readonly warn: (text: string) => void;
+  /** One that was found before. Missing: it is looked for. */
+  readonly runtime?: Runtime;
 }
 
 /** Where this program looks for a runtime. */
@@ -37,7 +39,8 @@ export const reportTo = (show: RuntimeContext['warn']): InstallOptions => ({
  * LORA_RUNTIME=wasm requires it.
  * @throws LoraError('runtime') when a runtime must be installed first.
  */
-export async function useRuntime({ dist, warn }: RuntimeContext): Promise<Runtime> {
+export async function useRuntime({ dist, warn, runtime: found }: RuntimeContext): Promise<Runtime> {
+  if (found) return found;
   const runtime =
     process.env['LORA_RUNTIME'] === 'wasm'
       ? wasmRuntime('LORA_RUNTIME requests it')

@@ -175,7 +175,7 @@ const GENERAL_TOKENS = 64;
 
 /** The adapter is written by now: whatever happens here, the training is complete. */
 async function answersOf(job: TrainJob, prepared: PreparedTraining): Promise<RunAnswers> {
-  const { recipe, run_dir, created, dist } = job;
+  const { recipe, run_dir, created, dist, runtime } = job;
   const { suites, max_new_tokens, forgetting } = recipe.evaluate;
   const stop = new AbortController();
   const timer = setInterval(() => {
@@ -190,7 +190,7 @@ async function answersOf(job: TrainJob, prepared: PreparedTraining): Promise<Run
       return await evaluateRun(
         { ...run, ...asked },
         // the training has told the same before
-        { dist, warn: () => undefined },
+        { dist, runtime, warn: () => undefined },
         {
           onProgress: (_, fraction) =>
             emit({ kind: 'progress', progress: { phase: 'evaluating', fraction } }),
