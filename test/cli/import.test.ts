@@ -26,7 +26,7 @@ describe('lora import', () => {
     const { state, result, recipe, name, imported: mark, total_steps } = recordOf(dir);
     expect([state, name, total_steps]).toEqual(['completed', 'output (transformers)', 4]);
     expect(mark?.program).toBe('transformers');
-    expect(result).toMatchObject({ steps: 4, adapter: 'adapter', best_step: expect.any(Number) });
+    expect([result.steps, result.adapter, result.best_step]).toEqual([4, 'adapter', 4]);
     const config = path.join(dir, 'adapter/adapter_config.json');
     const { r } = JSON.parse(readFileSync(config, 'utf8')) as { r: number };
     expect(recipe.lora.r).toBe(r);

@@ -45,12 +45,12 @@ export async function runRangeTest(options: RangeTestOptions): Promise<RangeTest
   };
   const stop = () => worker.send({ kind: 'stop' });
   signal.addEventListener('abort', stop, { once: true });
-  let failure: LoraError | null = null;
+  const failures: LoraError[] = [];
   try {
     setTensorflowEnvironment();
     const ended = worker.run(path.join(dist, 'worker.js'), job, {
       onEvent: (event) => {
-        if (event.kind === 'failed') failure = LoraError.deserialize(event.error);
+        if (event.kind === 'failed') failures.push(LoraError.deserialize(event.error));
         if (event.kind === 'log' && event.level === 'warn') options.warn(event.message);
         if (event.kind !== 'metric' || event.line.kind !== 'step') return;
         points.push({ rate: event.line.learning_rate, loss: event.line.loss });
@@ -58,7 +58,7 @@ export async function runRangeTest(options: RangeTestOptions): Promise<RangeTest
         if (isTooHigh(points.map(({ loss }) => loss))) stop();
       },
       onCrash: (error) => {
-        failure = error;
+        failures.push(error);
         return Promise.resolve();
       },
     });
@@ -69,6 +69,6 @@ export async function runRangeTest(options: RangeTestOptions): Promise<RangeTest
     await rm(scratch, { recursive: true, force: true });
   }
   if (signal.aborted) throw new LoraError('cancelled', 'The range test was stopped.');
-  if (failure) throw failure as LoraError;
+  if (failures[0]) throw failures[0];
   return rangeTestOf(points, points.length < rates.length);
 }

@@ -24,7 +24,9 @@ const TENSOR = {
   double_val: 6,
   string_val: 8,
 } as const;
-const [DT_FLOAT, DT_DOUBLE, DT_STRING] = [1, 2, 7];
+const DT_FLOAT = 1;
+const DT_DOUBLE = 2;
+const DT_STRING = 7;
 const SESSION_STATUS = 1;
 const SESSION_START = 1;
 const VERSION = 'brain.Event:2';
@@ -79,7 +81,7 @@ export const textEvent = (time: EventTime, tag: string, text: string): Buffer =>
         bytesField(VALUE.tag, tag),
         messageField(
           VALUE.tensor,
-          integerField(TENSOR.dtype, DT_STRING!),
+          integerField(TENSOR.dtype, DT_STRING),
           messageField(TENSOR.shape, messageField(2, integerField(1, 1))),
           bytesField(TENSOR.string_val, text),
         ),
