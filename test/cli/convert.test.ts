@@ -124,6 +124,10 @@ const DECODERS = [
   'smollm3',
   'gpt2',
   'gpt_neox',
+  'granite',
+  'ernie4_5',
+  'glm4',
+  'seed_oss',
 ];
 
 describe.each(DECODERS)('an adapter of %s with rsLoRA and different ranks and alphas', (family) => {
@@ -154,6 +158,10 @@ const ARCHES: Readonly<Record<string, string>> = {
   smollm3: 'smollm3',
   gpt2: 'gpt2',
   gpt_neox: 'gptneox',
+  granite: 'granite',
+  ernie4_5: 'ernie4_5',
+  glm4: 'glm4',
+  seed_oss: 'seed_oss',
 };
 
 it.each(Object.entries(ARCHES))(

@@ -2,7 +2,7 @@ import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openBase } from '../../src/formats/openBase';
-import type { Spec } from '../../src/formats/architecture/spec';
+import type { LayerSpec, Spec } from '../../src/formats/architecture/spec';
 import { inverseFrequencies } from '../../src/models/attention/rope';
 import type { TensorSpec, Value } from './ggufWriter';
 
@@ -25,7 +25,8 @@ const PARTS: readonly (readonly [RegExp, string])[] = [
   [/down_proj$|mlp\.c_proj$|dense_4h_to_h$/, 'ffn_down'],
   [/input_layernorm$|ln_1$/, 'attn_norm'],
   [/ln_2$|pre_feedforward_layernorm$|post_attention_layernorm$/, 'ffn_norm'],
-  [/post_feedforward_layernorm$/, 'post_ffw_norm'],
+  [/post_feedforward_layernorm$|post_mlp_layernorm$/, 'post_ffw_norm'],
+  [/post_self_attn_layernorm$/, 'post_attention_norm'],
 ];
 const TOP: Readonly<Record<string, string>> = {
   'model.embed_tokens': 'token_embd',
@@ -130,10 +131,21 @@ function attentionOf(spec: Spec, arch: string): Metadata {
       ['final_logit_softcapping', { f32: softcap }],
     );
   }
+  if (arch === 'granite') metadata.push(...multipliersOf(spec));
   if (['gemma2', 'gemma3', 'phi3'].includes(arch)) {
     metadata.push(['attention.sliding_window', { u32: attention.window ?? 0 }]);
   }
   return metadata;
+}
+
+function multipliersOf({ embedding, layers, head }: Spec): Metadata {
+  const [{ attention, branch_scale = 1 }] = layers as [LayerSpec];
+  return [
+    ['attention.scale', { f32: attention.scale }],
+    ['embedding_scale', { f32: embedding.kind === 'tokens' ? embedding.scale : 1 }],
+    ['residual_scale', { f32: branch_scale }],
+    ['logit_scale', { f32: 1 / ((head.kind === 'lm' && head.scale) || 1) }],
+  ];
 }
 
 function ropeOf(spec: Spec, arch: string): Metadata {
@@ -201,7 +213,7 @@ function ggufName(name: string, arch: string): string {
 
 function partOf(module: string, arch: string): string {
   // In the families with norms after each part too, the name means what it says.
-  const normAfter = /^(?:gemma[23]|olmo2)$/.test(arch);
+  const normAfter = /^(?:gemma[23]|olmo2|seed_oss)$/.test(arch);
   if (normAfter && module.endsWith('post_attention_layernorm')) return 'post_attention_norm';
   return PARTS.find(([end]) => end.test(module))![1];
 }
@@ -213,7 +225,7 @@ function stored(
 ): Pick<TensorSpec, 'shape' | 'data'> {
   const { num_heads, num_kv_heads } = spec.layers[0]!.attention;
   const rows = shape[0]!;
-  if (arch === 'llama' || arch === 'smollm3') {
+  if (['llama', 'smollm3', 'granite'].includes(arch)) {
     if (name.includes('self_attn.q_proj'))
       return { shape, data: interleave(data, num_heads, rows) };
     if (name.includes('self_attn.k_proj')) {

@@ -1,3 +1,10 @@
+import {
+  gatedConfig,
+  LLAMA_PARTS,
+  llamaLikeGguf,
+  rotaryStorage,
+  type GgufFamily,
+} from '../../gguf/family';
 import type { ConfigReader } from '../config';
 import type { Family } from '../family';
 import { GENERATION_TASKS } from '../heads';
@@ -23,6 +30,26 @@ const graniteMultipliers = (reader: ConfigReader): Multipliers => ({
   residual: reader.positive('residual_multiplier', 1),
   logits: 1 / reader.positive('logits_scaling', 1),
 });
+
+const graniteGgufConfig: GgufFamily['config'] = (metadata, has) => ({
+  ...gatedConfig(metadata, has),
+  attention_multiplier: metadata.decimal('granite.attention.scale', 1),
+  embedding_multiplier: metadata.decimal('granite.embedding_scale', 1),
+  residual_multiplier: metadata.decimal('granite.residual_scale', 1),
+  logits_scaling: metadata.decimal('granite.logit_scale', 1),
+});
+
+const SEED_OSS_PARTS = new Map([
+  ...LLAMA_PARTS.filter(([, path]) => path !== 'post_attention_layernorm'),
+  ['post_attention_norm', 'post_attention_layernorm'],
+]);
+
+const GLM4_PARTS = new Map([
+  ...LLAMA_PARTS,
+  ['post_attention_norm', 'post_self_attn_layernorm'],
+  ['post_ffw_norm', 'post_mlp_layernorm'],
+  ['ffn_up', 'mlp.gate_up_proj'],
+]);
 
 /** OLMo 3: all layers but every fourth, unless the config lists them. */
 const isOlmoSliding = (reader: ConfigReader, layer: number, num_layers: number): boolean =>
@@ -87,7 +114,7 @@ export const llamaRelatives: Readonly<Record<string, Family>> = {
     tasks: ['causal_lm'],
     transformersClass: 'Granite',
     mlx: true,
-    gguf: null,
+    gguf: llamaLikeGguf('granite', { storage: rotaryStorage, config: graniteGgufConfig }),
   },
   olmo3: {
     ...llamaLike({
@@ -136,7 +163,12 @@ export const llamaRelatives: Readonly<Record<string, Family>> = {
     tasks: ['causal_lm'],
     transformersClass: 'Ernie4_5',
     mlx: true,
-    gguf: null,
+    gguf: llamaLikeGguf('ernie4_5', {
+      config: (metadata, has) => ({
+        ...gatedConfig(metadata, has),
+        use_bias: has('blk.0.attn_q.bias'),
+      }),
+    }),
   },
   glm4: {
     ...llamaLike({
@@ -159,7 +191,7 @@ export const llamaRelatives: Readonly<Record<string, Family>> = {
     }),
     transformersClass: 'Glm4',
     mlx: true,
-    gguf: null,
+    gguf: llamaLikeGguf('glm4', { partial_rotary: true, parts: GLM4_PARTS }),
   },
   exaone4: {
     ...llamaLike({
@@ -186,6 +218,12 @@ export const llamaRelatives: Readonly<Record<string, Family>> = {
     }),
     transformersClass: 'SeedOss',
     mlx: true,
-    gguf: null,
+    gguf: llamaLikeGguf('seed_oss', {
+      parts: SEED_OSS_PARTS,
+      config: (metadata, has) => ({
+        ...gatedConfig(metadata, has),
+        attention_out_bias: has('blk.0.attn_output.bias'),
+      }),
+    }),
   },
 };

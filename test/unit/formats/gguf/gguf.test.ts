@@ -61,6 +61,10 @@ describe('a GGUF base', () => {
     ['gpt_neox', 'gptneox', {}],
     ['gpt_neox', 'gptneox', { use_parallel_residual: false }],
     ['smollm3', 'smollm3', { no_rope_layers: [1, 1] }],
+    ['granite', 'granite', {}],
+    ['ernie4_5', 'ernie4_5', {}],
+    ['glm4', 'glm4', {}],
+    ['seed_oss', 'seed_oss', {}],
     ['gemma2', 'gemma2', { query_pre_attn_scalar: 12 }],
     ['gemma3_text', 'gemma3', { query_pre_attn_scalar: 12, layer_types: local }],
   ])('equals the Hugging Face folder of fixture %s (%s, %j)', async (family, arch, change) => {
