@@ -38,7 +38,7 @@ export function chrfOf(statistics: readonly number[]): number {
 type Counts = readonly ReadonlyMap<string, number>[];
 
 function countsOf(text: string): Counts {
-  const characters = [...text.replaceAll(/\s+/g, '')];
+  const characters = Array.from(text.replaceAll(/\s+/g, ''));
   return Array.from({ length: ORDER }, (_, i) => ngramCounts(characters, i + 1));
 }
 

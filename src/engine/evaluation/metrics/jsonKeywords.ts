@@ -36,7 +36,7 @@ const limit =
 
 const wrongValue = (keyword: string) => new UnsupportedSchema(`has a wrong value: "${keyword}"`);
 const asNumber = (value: unknown) => (typeof value === 'number' ? value : null);
-const lengthOf = (value: unknown) => (typeof value === 'string' ? [...value].length : null);
+const lengthOf = (value: unknown) => (typeof value === 'string' ? Array.from(value).length : null);
 const itemsIn = (value: unknown) => (Array.isArray(value) ? value.length : null);
 const keysIn = (value: unknown) => (isObject(value) ? Object.keys(value).length : null);
 const atLeast = (a: number, b: number) => a >= b;
