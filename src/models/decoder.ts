@@ -13,7 +13,8 @@ import {
 import { BLOCK_ROWS, type RowBlock } from './attention/rowBlocks';
 import type { LmHead } from './heads/lmHead';
 import { lmLogits } from './heads/lmOutputs';
-import { layerPrefill, layerStep, type LayerWeights } from './layers/layer';
+import { layerPrefill, layerStep } from './layers/layer';
+import type { LayerWeights } from './layers/layerWeights';
 import { normForward, statsTensors } from './layers/norm';
 import type { Decoder, ModelInput, ReadOptions, Sequence } from './model';
 import { thenFree, type Tensor } from './ops/ops';

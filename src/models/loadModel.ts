@@ -13,7 +13,7 @@ import { PatchEmbedding } from './embeddings/patchEmbedding';
 import { TokenEmbedding } from './embeddings/tokenEmbedding';
 import { LabelsHead, NextTokenHead, PooledHead, type Head } from './heads/heads';
 import type { LmHead } from './heads/lmHead';
-import type { LayerWeights } from './layers/layer';
+import type { LayerWeights } from './layers/layerWeights';
 import type { LossKind, Model } from './model';
 import type { Ops } from './ops/ops';
 import { Transformer } from './transformer';

@@ -8,10 +8,10 @@ import {
   isLayerTrained,
   layerBackward,
   layerForward,
-  type LayerWeights,
   type SavedLayer,
   type SavePolicy,
 } from './layers/layer';
+import type { LayerWeights } from './layers/layerWeights';
 import {
   isNormTrained,
   normBackwardAndFree,

@@ -15,7 +15,7 @@ import type { Convolution } from './attention/convolution';
 import { loadDistances } from './attention/loadDistances';
 import { QkNorm } from './attention/qkNorm';
 import { interleavedRows } from './attention/rope';
-import type { LayerWeights } from './layers/layer';
+import type { LayerWeights } from './layers/layerWeights';
 import type { Linear } from './layers/linear';
 import { LoraBlock, type ProductSlot } from './layers/loraBlock';
 import type { MlpWeights } from './layers/mlpBranch';

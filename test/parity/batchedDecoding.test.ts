@@ -206,9 +206,10 @@ function failAt(operation: 'fused' | 'concat', at: number) {
       return TensorFlowOps.prototype.concat.call(ops, ...given);
     });
   }
-  const fused = ops.fused!;
+  const { fused } = ops;
+  if (!(fused instanceof KernelOps)) throw new Error('The binding has no kernels.');
   return vi.spyOn(fused, 'stepOfLayer').mockImplementation((...given) => {
     count();
-    return KernelOps.prototype.stepOfLayer.call(fused as KernelOps, ...given);
+    return KernelOps.prototype.stepOfLayer.call(fused, ...given);
   });
 }

@@ -2,7 +2,7 @@ import type { AttentionCache, DecodeStep } from '../attention/attentionBranch';
 import { LayerForm } from '../ops/layerForm';
 import type { Tensor } from '../ops/ops';
 import { isPlainOutput } from './branchOutput';
-import type { LayerWeights } from './layer';
+import type { LayerWeights } from './layerWeights';
 import type { Linear } from './linear';
 import type { Norm } from './norm';
 

@@ -7,20 +7,13 @@ import {
   scatterRows,
   type AttentionCache,
   type AttentionSaved,
-  type AttentionWeights,
   type DecodeStep,
 } from '../attention/attentionBranch';
 import type { PassContext, SelectedRows } from '../attention/passContext';
 import type { Ops, Tensor } from '../ops/ops';
 import { fusedStep } from './fusedStep';
-import {
-  freeMlp,
-  isMlpTrained,
-  mlpBackward,
-  mlpForward,
-  type MlpSaved,
-  type MlpWeights,
-} from './mlpBranch';
+import type { LayerWeights } from './layerWeights';
+import { freeMlp, isMlpTrained, mlpBackward, mlpForward, type MlpSaved } from './mlpBranch';
 import {
   isNormTrained,
   normBackwardAndFree,
@@ -29,17 +22,6 @@ import {
   type Norm,
   type NormSaved,
 } from './norm';
-
-/** An attention branch and an MLP branch on a residual stream. */
-export interface LayerWeights {
-  readonly attention: AttentionWeights;
-  readonly mlp: MlpWeights;
-  /** Norms of the residual stream after each branch. */
-  readonly after_attention: Norm | null;
-  readonly after_mlp: Norm | null;
-  /** Whether the MLP reads attention's output, or both branches read the layer's input. */
-  readonly residual: 'sequential' | 'parallel';
-}
 
 /**
  * What the backward pass needs of the forward pass, which owns it. m = n, except in the last layer,

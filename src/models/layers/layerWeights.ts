@@ -1,0 +1,14 @@
+import type { AttentionWeights } from '../attention/attentionBranch';
+import type { MlpWeights } from './mlpBranch';
+import type { Norm } from './norm';
+
+/** An attention branch and an MLP branch on a residual stream. */
+export interface LayerWeights {
+  readonly attention: AttentionWeights;
+  readonly mlp: MlpWeights;
+  /** Norms of the residual stream after each branch. */
+  readonly after_attention: Norm | null;
+  readonly after_mlp: Norm | null;
+  /** Whether the MLP reads attention's output, or both branches read the layer's input. */
+  readonly residual: 'sequential' | 'parallel';
+}
