@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { writeTune } from '../../formats/run/tuneFile';
 import { LoraError } from '../../shared/errors';
 import type { MetricLine } from '../../shared/metrics/lines';
@@ -37,6 +38,8 @@ export interface ReachedRung {
 
 /** Failed first configurations that end a tune: the recipe is at fault, not their values. */
 const MAX_FAILED_FIRST = 2;
+/** Node's timers take no more. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Trains configurations by asynchronous successive halving until the budget is spent. A rung ends
@@ -64,11 +67,16 @@ class Tuning {
   async run(): Promise<TuneRecord> {
     await this.stopLeftRuns();
     if (this.tune.plan) this.job.onPlan(this.tune);
-    const timer = setTimeout(() => this.deadline.abort(), Math.max(0, this.secondsLeft() * 1000));
+    const timer = new AbortController();
+    const left = Math.min(MAX_TIMER_MS, Math.max(0, this.secondsLeft() * 1000));
+    void setTimeout(left, null, { signal: timer.signal }).then(
+      () => this.deadline.abort(),
+      () => undefined,
+    );
     try {
       await this.schedule();
     } finally {
-      clearTimeout(timer);
+      timer.abort();
       await this.save({});
     }
     if (this.tune.trials.every(({ scores }) => scores.length === 0) && !this.job.signal.aborted)
@@ -170,7 +178,7 @@ class Tuning {
       });
     } finally {
       this.deadline.signal.removeEventListener('abort', end);
-      await pause.settled;
+      await pause.end();
     }
   }
 
@@ -181,7 +189,8 @@ class Tuning {
     const score = scoreAt(lines, steps, this.tune.metric);
     if (score !== null) return score;
     if (swept.state === 'completed') return scoreAt(lines, 1, this.tune.metric) ?? NaN;
-    if (swept.state !== 'failed' && this.isOver()) return null;
+    // also one that a stop ended before it could record anything; it is tried again
+    if (this.isOver()) return null;
     this.lastError = swept.error;
     return NaN;
   }
@@ -239,9 +248,9 @@ const tooShort = (minutes: number): LoraError =>
 /** Stops a run at its rung: here by a signal, on a target through its engine. */
 class Pause {
   dir: string | null = null;
-  settled: Promise<void> = Promise.resolve();
   private readonly controller = new AbortController();
-  private isAsked = false;
+  private asked: Promise<void> | null = null;
+  private hasEnded = false;
 
   constructor(private readonly place: { readonly cli: string; readonly isLocal: boolean }) {}
 
@@ -250,12 +259,28 @@ class Pause {
   }
 
   now(): void {
-    if (this.isAsked) return;
-    this.isAsked = true;
     if (this.place.isLocal && process.platform !== 'win32') this.controller.abort();
-    else if (this.dir !== null)
-      // a run that has ended meanwhile needs no stop
-      this.settled = stopRun(this.place.cli, this.dir).catch(() => undefined);
+    else this.asked ??= this.askEngine();
+  }
+
+  /** The run has ended. */
+  async end(): Promise<void> {
+    this.hasEnded = true;
+    await this.asked;
+  }
+
+  /** Until its engine has been reached, which may not have started yet. */
+  private async askEngine(): Promise<void> {
+    while (!this.hasEnded) {
+      const isAsked =
+        this.dir !== null &&
+        (await stopRun(this.place.cli, this.dir).then(
+          () => true,
+          () => false,
+        ));
+      if (isAsked) return;
+      await setTimeout(POLL_MS);
+    }
   }
 }
 
@@ -272,5 +297,5 @@ const POLL_MS = 500;
 
 async function ended(run: FoundRun): Promise<void> {
   for (let now: FoundRun | null = run; now && isActive(now); now = await readFoundRun(run.dir))
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await setTimeout(POLL_MS);
 }
