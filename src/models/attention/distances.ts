@@ -198,7 +198,7 @@ export function addDistanceScores(
 }
 
 /** The gradients of a block's queries, keys and vectors by the distances' part of its scores. */
-export interface DistanceGradients {
+interface DistanceGradients {
   readonly dq: Tensor | null;
   readonly dk: Tensor | null;
   readonly d: Distances;

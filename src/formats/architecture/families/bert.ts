@@ -4,7 +4,7 @@ import { ENCODER_TASKS, tokenHead } from '../heads';
 import { layerNorm, linear, NO_NORMS, readActivation, readSizes, type Sizes } from '../sizes';
 import type { HeadSpec, LayerSpec, Spec, TokenEmbeddingSpec } from '../spec';
 
-export interface EncoderVariant {
+interface EncoderVariant {
   /** Path of the body within a model with a head: `bert.`. */
   readonly prefix: string;
   readonly head: (
