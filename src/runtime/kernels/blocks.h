@@ -1,6 +1,6 @@
-// Quantized weights: blocks of ggml's types (ggml-common.h), and of those that bitsandbytes has, to
-// their values. Included after rows.h once per instruction set. Every product below is exact in f32,
-// as in src/formats/gguf, so a fused multiply-add changes nothing.
+// Quantized weights: blocks of ggml's types (ggml-common.h) to their values. Included after rows.h
+// once per instruction set. Every product below is exact in f32, as in src/formats/gguf, so a fused
+// multiply-add changes nothing.
 
 #define LORA_INLINE inline __attribute__((always_inline))
 
@@ -196,20 +196,6 @@ LORA_UNIT(MXFP4) {
   const LaneBytes v = bytes_at(q + 1);
   return {scale * step_at(MXFP4_STEPS, v & 15), scale * step_at(MXFP4_STEPS, v >> 4)};
 }
-
-// A scale in f32, twice 16 bytes of two nibbles.
-LORA_UNIT(NF4) {
-  const float scale = from_bits(word_at(q));
-  const LaneBytes v = bytes_at(q + 4 + unit * 16);
-  return {scale * step_at(NF4_STEPS, v & 15), scale * step_at(NF4_STEPS, v >> 4)};
-}
-
-// A scale in f32, 64 bytes.
-LORA_UNIT(I8) {
-  const float scale = from_bits(word_at(q));
-  return {scale * real(whole_signed(bytes_at(q + 4 + unit * 32))),
-          scale * real(whole_signed(bytes_at(q + 20 + unit * 32)))};
-}
 #undef LORA_UNIT
 
 // Calls f with the type as a constant.
@@ -232,8 +218,6 @@ LORA_INLINE void with_type(BlockType type, F f) {
     LORA_CASE(IQ4_NL)
     LORA_CASE(IQ4_XS)
     LORA_CASE(MXFP4)
-    LORA_CASE(NF4)
-    LORA_CASE(I8)
 #undef LORA_CASE
   }
 }

@@ -66,9 +66,6 @@ enum class BlockType : int64_t {
   IQ4_NL = 20,
   IQ4_XS = 23,
   MXFP4 = 39,
-  // not ggml's: those of bitsandbytes
-  NF4 = 1000,
-  I8 = 1001,
 };
 
 struct BlockSize {
@@ -104,10 +101,6 @@ constexpr BlockSize size_of_block(BlockType type) {
       return {256, 136};
     case BlockType::MXFP4:
       return {32, 17};
-    case BlockType::NF4:
-      return {64, 36};
-    case BlockType::I8:
-      return {64, 68};
   }
   return {0, 0};
 }
@@ -117,23 +110,6 @@ inline const float IQ4_STEPS[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                     1,    13,   25,  38,  53,  69,  89,  113};
 // Twice the sixteen numbers of E2M1.
 inline const float MXFP4_STEPS[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-// The sixteen steps of NormalFloat (QLoRA, Dettmers et al. 2023), as bitsandbytes has them.
-inline const float NF4_STEPS[16] = {-1.0f,
-                                    -0.6961928009986877f,
-                                    -0.5250730514526367f,
-                                    -0.39491748809814453f,
-                                    -0.28444138169288635f,
-                                    -0.18477343022823334f,
-                                    -0.09105003625154495f,
-                                    0.0f,
-                                    0.07958029955625534f,
-                                    0.16093020141124725f,
-                                    0.24611230194568634f,
-                                    0.33791524171829224f,
-                                    0.44070982933044434f,
-                                    0.5626170039176941f,
-                                    0.7229568362236023f,
-                                    1.0f};
 
 // Sixteen numbers: one vector register of AVX-512, or several of others.
 constexpr int LANES = 16;

@@ -195,7 +195,7 @@ class Cases {
         {"Q5_1", BlockType::Q5_1},     {"Q8_0", BlockType::Q8_0}, {"Q2_K", BlockType::Q2_K},
         {"Q3_K", BlockType::Q3_K},     {"Q4_K", BlockType::Q4_K}, {"Q5_K", BlockType::Q5_K},
         {"Q6_K", BlockType::Q6_K},     {"IQ4_NL", BlockType::IQ4_NL},
-        {"IQ4_XS", BlockType::IQ4_XS}, {"NF4", BlockType::NF4},   {"I8", BlockType::I8},
+        {"IQ4_XS", BlockType::IQ4_XS}, {"MXFP4", BlockType::MXFP4},
     };
     const int64_t rows = count_ ? 1 : 2, width = count_ ? 1024 : 256;
     for (const auto& [name, block] : types) {
