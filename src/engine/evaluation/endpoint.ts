@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { parsed } from '../../shared/parsed';
 import { isObject } from '../../shared/values';
+import { withoutSecrets } from '../../shared/withoutSecrets';
 import type { EndpointAddress } from './columns';
 import type { CheckedAnswer } from './checkAnswer';
 
@@ -151,9 +152,10 @@ async function readBounded(response: Response): Promise<string> {
 
 /** What a refusal says, without the key, which some servers repeat. */
 function refusal(status: number, text: string, key: string | null): string {
-  const reason = reasonIn(text).slice(0, MOST_REASON).trim();
-  const said = reason === '' ? '' : `: ${key === null ? reason : reason.replaceAll(key, '…')}`;
-  return `The endpoint refuses (status ${status})${said}`;
+  // a part of the key would stay behind if the text were cut first
+  const reason = withoutSecrets(reasonIn(text), key === null ? [] : [key]);
+  const shown = reason.slice(0, MOST_REASON).trim();
+  return `The endpoint refuses (status ${status})${shown === '' ? '' : `: ${shown}`}`;
 }
 
 function reasonIn(text: string): string {
