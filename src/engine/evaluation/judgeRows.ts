@@ -1,3 +1,4 @@
+import { throwIfCancelled } from '../../common/cancellation';
 import { LoraError } from '../../shared/errors';
 import { judgePrompt, judgeVerdict, pairVerdict } from '../../shared/evaluation/judge';
 import type { EvaluatedCell, EvaluatedRow, JudgeReport } from '../../shared/evaluation/result';
@@ -31,7 +32,8 @@ export interface JudgedRows {
 /**
  * Judges the answers of each column against those of the first one, in both orders.
  *
- * @throws LoraError('usage') where the judge cannot be asked at all, or names no winner mostly
+ * @throws LoraError('usage') where the judge cannot be asked at all, or names no winner mostly;
+ *   'cancelled'
  */
 export async function judgeRows(
   rows: readonly EvaluatedRow[],
@@ -57,6 +59,7 @@ export async function judgeRows(
     }
   };
   await Promise.all(Array.from({ length: PARALLEL }, work));
+  throwIfCancelled(signal, 'The evaluation was stopped.');
   const all = [...outcomes.values()].flatMap((own) => [...own.values()]);
   const report = reportOf(all, judge.client.model);
   return { rows: rows.map((row) => withVerdicts(row, outcomes.get(row))), report };

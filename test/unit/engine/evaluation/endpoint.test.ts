@@ -93,6 +93,14 @@ describe('an endpoint', () => {
     await expect(failure).rejects.not.toThrow('very-secret');
   });
 
+  it('is not quoted with a part of the key, where its reason is cut', async () => {
+    const reason = `${'x'.repeat(290)} very-secret`;
+    const client = await serving((response) =>
+      response.writeHead(401).end(JSON.stringify({ error: { message: reason } })),
+    );
+    await expect(askEndpoint(client, question)).rejects.toThrow(/x …$/);
+  });
+
   it('that says nothing is given up', async () => {
     const client = await serving((response) => response.write('{'));
     const failure = askEndpoint({ ...client, timeout: 200 }, question);
@@ -174,6 +182,14 @@ describe('a judge', () => {
     await expect(judgeRows([rowWith(0, 'a', 'b')], judge, hooks)).rejects.toThrow(
       'The judge cannot be asked: The endpoint refuses (status 404)',
     );
+  });
+
+  it('that is interrupted is not at fault', async () => {
+    const stop = new AbortController();
+    const client = await serving(() => stop.abort());
+    const judge = { client, prompt: DEFAULT_JUDGE_PROMPT };
+    const judged = judgeRows([rowWith(0, 'a', 'b')], judge, { ...hooks, signal: stop.signal });
+    await expect(judged).rejects.toMatchObject({ area: 'cancelled' });
   });
 
   it('sees the texts as they are', () => {
