@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { LoraError } from '../../shared/errors';
 import { BOOTSTRAP } from '../../shared/evaluation/bootstrap';
 import { judgeAgreement } from '../../shared/evaluation/judge';
-import type { EvaluatedRow, EvaluationColumn } from '../../shared/evaluation/result';
+import type { EvaluatedCell, EvaluatedRow, EvaluationColumn } from '../../shared/evaluation/result';
 import { renamed } from './columns';
 import type { ReadEvaluation } from './folder';
 import type { EvaluationResult } from './run';
@@ -10,7 +10,8 @@ import { scoresOf } from './scores';
 
 /**
  * Earlier evaluations as one: the rows that all of them have, under all their columns. A column
- * that they share, with the same answers, is kept once.
+ * that they share, with the same answers, is kept once. What a judge says counts only where it has
+ * compared with the first column.
  *
  * @throws LoraError('usage') where they have no row in common
  */
@@ -30,11 +31,11 @@ export function joined(parts: readonly ReadEvaluation[]): EvaluationResult {
     });
   const all = parts.flatMap(({ evaluation }) => evaluation.columns);
   const kept = [...all.keys()].filter((i) => !isRepeated(i, all, common));
-  // a judge has compared each answer with the first column of its own evaluation
+  const isUnjudged = judgedAgainstAnother(parts, all, common);
   const rows = common.map((row, index) => ({
     ...row,
     index,
-    cells: kept.map((i) => row.cells[i]!),
+    cells: kept.map((i) => (isUnjudged[i]! ? withoutVerdict(row.cells[i]!) : row.cells[i]!)),
   }));
   const columns = renamed(kept.map((i) => all[i]!));
   return {
@@ -58,21 +59,46 @@ function withVotes({ evaluation, rows, votes }: ReadEvaluation): EvaluationResul
 }
 
 /** Whether an earlier column is the same, and has given the same answers. */
-function isRepeated(
+const isRepeated = (
   i: number,
+  columns: readonly EvaluationColumn[],
+  rows: readonly EvaluatedRow[],
+): boolean => columns.slice(0, i).some((_, j) => isSame([i, j], columns, rows));
+
+function isSame(
+  [i, j]: readonly [number, number],
   columns: readonly EvaluationColumn[],
   rows: readonly EvaluatedRow[],
 ): boolean {
   const withoutName = (own: EvaluationColumn) => ({ ...own, name: '' });
-  return columns
-    .slice(0, i)
-    .some(
-      (other, j) =>
-        isDeepStrictEqual(withoutName(other), withoutName(columns[i]!)) &&
-        rows.every(
-          ({ cells }) =>
-            cells[i]!.answer === cells[j]!.answer &&
-            isDeepStrictEqual(cells[i]!.scores, cells[j]!.scores),
-        ),
-    );
+  return (
+    isDeepStrictEqual(withoutName(columns[i]!), withoutName(columns[j]!)) &&
+    rows.every(
+      ({ cells }) =>
+        cells[i]!.answer === cells[j]!.answer &&
+        isDeepStrictEqual(cells[i]!.scores, cells[j]!.scores),
+    )
+  );
+}
+
+/**
+ * A judge has compared each answer with the first column of its own evaluation. Of each column:
+ * whether that is another one than the first of all.
+ */
+function judgedAgainstAnother(
+  parts: readonly ReadEvaluation[],
+  columns: readonly EvaluationColumn[],
+  rows: readonly EvaluatedRow[],
+): readonly boolean[] {
+  let first = 0;
+  return parts.flatMap(({ evaluation }) => {
+    const isOther = first > 0 && !isSame([first, 0], columns, rows);
+    first += evaluation.columns.length;
+    return evaluation.columns.map(() => isOther);
+  });
+}
+
+function withoutVerdict(cell: EvaluatedCell): EvaluatedCell {
+  const others = Object.entries(cell.scores).filter(([metric]) => metric !== 'judge');
+  return { ...cell, scores: Object.fromEntries(others) };
 }

@@ -132,6 +132,33 @@ describe('several evaluations', () => {
     expect(evaluation.columns.map(({ name }) => name)).toEqual(['base', 'base (2)']);
   });
 
+  it('keep the verdicts of a judge only against the same first column', () => {
+    const judged = (first: string) => {
+      const own = part([first, `${first}-2`], [1, 2]);
+      const rows = own.rows.map((row) => ({
+        ...row,
+        row: v.parse(SuiteRowSchema, { prompt: String(row.index), check: { kind: 'judge' } }),
+        cells: row.cells.map((cell, i) => ({ ...cell, scores: { judge: i === 0 ? 0.5 : 1 } })),
+      }));
+      return { ...own, rows };
+    };
+    const preferred = ({ evaluation }: EvaluationResult) =>
+      evaluation.scores
+        .find(({ metric }) => metric === 'judge')!
+        .columns.map(({ value, rows }) => [value, rows]);
+    const shared = joined([judged('a'), judged('a')]);
+    expect(preferred(shared)).toEqual([
+      [0.5, 8],
+      [1, 8],
+    ]);
+    expect(preferred(joined([judged('a'), judged('b')]))).toEqual([
+      [0.5, 8],
+      [1, 8],
+      [null, 0],
+      [null, 0],
+    ]);
+  });
+
   it('must have a row in common', () => {
     const other = part(['base'], [1]);
     const rows = other.rows.map((row) => ({ ...row, suite: 'other' }));
