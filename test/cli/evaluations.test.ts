@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { EvaluateEvent } from '../../src/shared/evaluation/events';
@@ -184,6 +187,27 @@ describe('an endpoint', () => {
     expect(evaluation.scores[0]!.differences[0]!.verdict).toBe('equal');
     expect(JSON.stringify(evaluation)).not.toContain('secret-1');
   });
+});
+
+it('asks an endpoint no further when the models here cannot answer', async () => {
+  const asked = http.createServer(() => undefined).listen(0, '127.0.0.1');
+  onTestFinished(() => {
+    asked.closeAllConnections();
+    asked.close();
+  });
+  await once(asked, 'listening');
+  const { port } = asked.address() as AddressInfo;
+  const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }];
+  const rows = [{ prompt: 'a', tools, check: { kind: 'regex', pattern: '.' } }];
+  const columns = ['base', `endpoint=http://127.0.0.1:${port}/v1#m`];
+  const started = performance.now();
+  const { code, stderr } = await cli(
+    ...['evaluate', '--suite', suite(rows), '--base', base],
+    ...columns.flatMap((column) => ['--column', column]),
+  );
+  expect([code, stderr]).toEqual([1, expect.stringContaining('leaves out the tools')]);
+  // the endpoint has two minutes for an answer
+  expect(performance.now() - started).toBeLessThan(60_000);
 });
 
 describe('the suites of a recipe', () => {

@@ -206,15 +206,26 @@ async function answer(
   table: CellTable,
 ): Promise<void> {
   const { columns, settings, endpoints } = request;
+  const failed = new AbortController();
+  const signal = AbortSignal.any([table.signal, failed.signal]);
   const isLocal = ({ kind }: EvaluationColumn) => kind !== 'endpoint';
   // endpoints answer while the models here do
   const remote = columns.map((column, i) =>
     column.kind === 'endpoint'
-      ? table.fill(i, endpointRows({ ...column, ...endpoints }, settings, table.signal))
+      ? table.fill(i, endpointRows({ ...column, ...endpoints }, settings, signal))
       : Promise.resolve(),
   );
-  const local = columns.some(isLocal) ? answerHere(request, context, table) : Promise.resolve();
-  await Promise.all([local, ...remote]);
+  const local = columns.some(isLocal)
+    ? answerHere(request, context, table, signal)
+    : Promise.resolve();
+  const all = [local, ...remote];
+  try {
+    await Promise.all(all);
+  } catch (error) {
+    failed.abort(); // the other answers are of no use
+    await Promise.allSettled(all);
+    throw error;
+  }
 }
 
 /** All columns of one base, which is loaded once. */
@@ -222,6 +233,7 @@ async function answerHere(
   { base, below, cases, columns, opening, settings }: EvaluationRequest,
   context: RuntimeContext,
   table: CellTable,
+  signal: AbortSignal,
 ): Promise<void> {
   const adapters = [...new Set(columns.flatMap((column) => adaptersOf(column, below)))];
   const models = await ServedModels.open({ base: base!, adapters }, context, {
@@ -242,7 +254,7 @@ async function answerHere(
       const own = { scheduler, mix, tokenizer, vocab_size: opened.spec.vocab_size };
       const positions = positionsOf(opened.spec);
       const model = async () => (await models.mixed(mix)).model;
-      await table.fill(i, languageRows({ ...own, positions, model }, settings, table.signal));
+      await table.fill(i, languageRows({ ...own, positions, model }, settings, signal));
     }
   } finally {
     await scheduler.close();
