@@ -30,12 +30,13 @@ const STATUS: Readonly<Partial<Record<RunState, string>>> = {
 export async function openMlflow(tracked: TrackedRun): Promise<Tracker> {
   const { record, run_dir, env } = tracked;
   const server = serverOf(env);
-  const run_id = (await goOn(server, run_dir)) ?? (await create(server, tracked));
+  const known = await goOn(server, run_dir);
+  const run_id = known ?? (await create(server, tracked));
   await keepId(run_dir, run_id);
   const params = Object.entries(settingsOf(record))
     .slice(0, MAX_PARAMS)
     .map(([key, value]) => ({ key, value: value.slice(0, MAX_VALUE) }));
-  if (tracked.resumed === null) await server.ask(`${API}/runs/log-batch`, { run_id, params });
+  if (known === null) await server.ask(`${API}/runs/log-batch`, { run_id, params });
   return {
     add: async (measured) => {
       await server.ask(`${API}/runs/log-batch`, { run_id, metrics: metricsOf(measured) });
@@ -52,12 +53,14 @@ export async function openMlflow(tracked: TrackedRun): Promise<Tracker> {
 function serverOf(env: NodeJS.ProcessEnv): TrackingServer {
   const address = env['MLFLOW_TRACKING_URI'];
   if (!address) throw new LoraError('usage', 'MLFLOW_TRACKING_URI does not name its server');
-  const [token, user] = [env['MLFLOW_TRACKING_TOKEN'], env['MLFLOW_TRACKING_USERNAME']];
-  const basic = Buffer.from(`${user ?? ''}:${env['MLFLOW_TRACKING_PASSWORD'] ?? ''}`);
-  return new TrackingServer(address, {
-    ...(user && { Authorization: `Basic ${basic.toString('base64')}` }),
+  const { MLFLOW_TRACKING_TOKEN: token = '', MLFLOW_TRACKING_USERNAME: user = '' } = env;
+  const { MLFLOW_TRACKING_PASSWORD: password = '' } = env;
+  const basic = Buffer.from(`${user}:${password}`).toString('base64');
+  const headers = {
+    ...(user && { Authorization: `Basic ${basic}` }),
     ...(token && { Authorization: `Bearer ${token}` }),
-  });
+  };
+  return new TrackingServer(address, headers, [token, basic, password]);
 }
 
 const metricsOf = ({ step, time, values }: Measured) =>

@@ -1,5 +1,7 @@
 import { LoraError } from '../../shared/errors';
+import { oneLine } from '../../shared/plainText';
 import { isObject } from '../../shared/values';
+import { withoutSecrets } from '../../shared/withoutSecrets';
 
 /** An answer comes within this time, and is no longer than this. */
 const ANSWER_MS = 20_000;
@@ -20,10 +22,14 @@ export class Refused extends LoraError {
 export class TrackingServer {
   private readonly base: URL;
 
-  /** @throws LoraError('usage') for what is no address of a server */
+  /**
+   * @param secrets What no message may repeat, such as tokens in the headers.
+   * @throws LoraError('usage') for what is no address of a server
+   */
   constructor(
     address: string,
     private readonly headers: Readonly<Record<string, string>>,
+    private readonly secrets: readonly string[],
   ) {
     const url = URL.canParse(address) ? new URL(address) : null;
     if (url === null || !/^https?:$/.test(url.protocol))
@@ -47,8 +53,15 @@ export class TrackingServer {
     });
     const text = await boundedText(response);
     if (!response.ok)
-      throw new Refused(response.status, `it answers ${response.status} ${oneLine(text)}`.trim());
+      throw new Refused(
+        response.status,
+        `it answers ${response.status} ${this.reasonIn(text)}`.trim(),
+      );
     return parsed(text);
+  }
+
+  private reasonIn(text: string): string {
+    return withoutSecrets(oneLine(text), this.secrets).slice(0, MAX_REASON);
   }
 }
 
@@ -69,8 +82,6 @@ async function boundedText(response: Response): Promise<string> {
   }
   return Buffer.concat(chunks).toString('utf8');
 }
-
-const oneLine = (text: string): string => text.replace(/\s+/g, ' ').slice(0, MAX_REASON);
 
 function parsed(text: string): object {
   try {

@@ -36,5 +36,6 @@ function serverOf(env: NodeJS.ProcessEnv): TrackingServer {
   if (!address) throw new LoraError('usage', 'TRACKIO_SERVER_URL does not name its server');
   const inAddress = URL.canParse(address) ? new URL(address).searchParams.get('write_token') : null;
   const token = env['TRACKIO_WRITE_TOKEN'] || inAddress;
-  return new TrackingServer(address, { ...(token && { 'x-trackio-write-token': token }) });
+  const headers = { ...(token && { 'x-trackio-write-token': token }) };
+  return new TrackingServer(address, headers, [token ?? '']);
 }

@@ -136,6 +136,13 @@ describe('MLflow', () => {
       body: { run_id: 'abc', status: 'RUNNING' },
     });
     expect(again.asked.some(({ url }) => url.endsWith('runs/create'))).toBe(false);
+    const other = await serve((asked, response) => {
+      if (asked.body['status'] === 'RUNNING') response.statusCode = 404;
+      return mlflowAnswers(asked, response);
+    });
+    await feed(['mlflow'], { MLFLOW_TRACKING_URI: other.address }, { dir, resumed: 2 });
+    const created = other.asked.findIndex(({ url }) => url.endsWith('runs/create'));
+    expect(other.asked[created + 1]!.body).toHaveProperty('params');
   });
 });
 
@@ -171,6 +178,15 @@ describe('a tracker that fails', () => {
     const { warned } = await feed(['mlflow'], { MLFLOW_TRACKING_URI: address });
     expect(warned).toEqual([goesOn('mlflow', 'it answers 500 <b>broken</b> for good')]);
     expect(asked).toHaveLength(1);
+  });
+
+  it('is not quoted with what is secret', async () => {
+    const { address } = await serve(({ headers }, response) => {
+      response.writeHead(401).end(`${'x'.repeat(180)} ${headers.authorization}`);
+    });
+    const env = { MLFLOW_TRACKING_URI: address, MLFLOW_TRACKING_TOKEN: 'very-secret-token' };
+    const { warned } = await feed(['mlflow'], env);
+    expect(warned).toEqual([goesOn('mlflow', `it answers 401 ${'x'.repeat(180)} Bearer …`)]);
   });
 
   it('is not followed elsewhere, and is not read for ever', async () => {
