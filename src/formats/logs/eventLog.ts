@@ -15,9 +15,13 @@ const FIELDS: Readonly<Record<string, StepField>> = {
   tokens_per_second: 'tokens_per_second',
 };
 
+const SETS = '(?:eval|val|valid|validation|test)';
 /** Tags of the validation set: eval/loss, val_loss, validation/loss, loss/val. */
-const VALIDATION = /(?:^|[/_])(?:eval|val|valid|validation|test)(?:[/_]|$)/i;
+const VALIDATION = new RegExp(`(?:^|[/_])${SETS}(?:[/_]|$)`, 'i');
+const TEST = /(?:^|[/_])test(?:[/_]|$)/i;
 const LOSS = /(?:^|[/_])loss(?:[/_]|$)/i;
+/** A loss that is no part of another one, such as eval/aux_loss. */
+const WHOLE_LOSS = new RegExp(`^(?:.*/)?(?:${SETS}[/_])?loss(?:[/_]${SETS})?$`, 'i');
 
 /** The scalars of event files as a training; null when none of them is a loss. */
 export function readEventLog(scalars: readonly Scalar[]): ImportedLog | null {
@@ -25,15 +29,17 @@ export function readEventLog(scalars: readonly Scalar[]): ImportedLog | null {
   const lines = [];
   const times = scalars.map((own) => own.wall_time).filter(Number.isFinite);
   const started = times.reduce((least, time) => Math.min(least, time), Infinity);
+  const tags = [...new Set(scalars.map(({ tag }) => tag))];
+  const [training, validation] = [trainingLoss(tags), validationLoss(tags)];
   for (const { tag, step, value, wall_time } of scalars) {
     if (!isStep(step)) continue;
     const elapsed = wall_time - started;
     if (VALIDATION.test(tag)) {
-      if (LOSS.test(tag)) lines.push(evalLine(step, value, elapsed));
+      if (tag === validation) lines.push(evalLine(step, value, elapsed));
       continue;
     }
     const field = fieldOf(tag);
-    if (field === null) continue;
+    if (field === null || (field === 'loss' && tag !== training)) continue;
     steps.set(step, { ...steps.get(step), [field]: value, elapsed });
   }
   for (const [step, values] of steps)
@@ -47,6 +53,24 @@ export function readEventLog(scalars: readonly Scalar[]): ImportedLog | null {
     training: {},
   };
 }
+
+/** Of several losses that of the steps: transformers ends with train/train_loss, their mean. */
+const trainingLoss = (tags: readonly string[]): string | undefined =>
+  leastDoubtful(
+    tags.filter((tag) => !VALIDATION.test(tag) && fieldOf(tag) === 'loss'),
+    (tag) => (/(?:^|\/)train(?:ing)?_loss$/i.test(tag) ? 1 : 0),
+  );
+
+const validationLoss = (tags: readonly string[]): string | undefined =>
+  leastDoubtful(
+    tags.filter((tag) => VALIDATION.test(tag) && LOSS.test(tag)),
+    (tag) => (WHOLE_LOSS.test(tag) ? 0 : 2) + (TEST.test(tag) ? 1 : 0),
+  );
+
+const leastDoubtful = (
+  tags: readonly string[],
+  doubts: (tag: string) => number,
+): string | undefined => tags.toSorted((a, b) => doubts(a) - doubts(b))[0];
 
 function fieldOf(tag: string): StepField | null {
   const name = tag.toLowerCase().split('/').at(-1)!;

@@ -96,4 +96,19 @@ describe('event files', () => {
     for (const tag of ['train/accuracy', 'eval/accuracy', 'lossless', '__proto__'])
       expect([tag, kinds(tag)]).toEqual([tag, []]);
   });
+
+  it('have one loss of training and one of validation, whatever else is a loss', () => {
+    const at = (step: number, values: Readonly<Record<string, number>>) =>
+      Object.entries(values).map(([tag, value]) => ({ tag, step, value, wall_time: step }));
+    const log = readEventLog([
+      ...at(1, { 'train/loss': 3, 'eval/loss': 2.5, 'eval/aux_loss': 0.1, 'test/loss': 9 }),
+      // the mean of all steps, which transformers writes at the end
+      ...at(2, { 'train/train_loss': 2.8 }),
+    ])!;
+    expect(numbers(log.lines, 'step')).toEqual([[1, 3]]);
+    expect(numbers(log.lines, 'eval')).toEqual([[1, 2.5]]);
+    const plain = readEventLog(at(1, { train_loss: 4, 'val/nll_loss': 5 }))!;
+    expect(numbers(plain.lines, 'step')).toEqual([[1, 4]]);
+    expect(numbers(plain.lines, 'eval')).toEqual([[1, 5]]);
+  });
 });
