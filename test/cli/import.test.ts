@@ -91,4 +91,22 @@ describe('lora import', () => {
     const alone = path.join(LOGS, 'trainer_state.json');
     expect(await failing(alone, '--adapter')).toContain('There is no adapter beside the log');
   });
+
+  it('keeps what a recipe can say of an adapter, and refuses too many event files', async () => {
+    const folder = tempFolder();
+    cpSync(path.join(LOGS, 'trainer_state.json'), path.join(folder, 'trainer_state.json'));
+    const config = { r: 5, lora_alpha: 7, lora_dropout: 1.5 };
+    writeFileSync(path.join(folder, 'adapter_config.json'), JSON.stringify(config));
+    const { lora, training } = recordOf(await imported(folder)).recipe;
+    expect([lora.r, lora.lora_alpha, lora.lora_dropout]).toEqual([5, 7, 0]);
+    expect(training.num_train_epochs).toBe(2);
+    const many = tempFolder();
+    for (let i = 0; i < 51; i++)
+      cpSync(
+        path.join(LOGS, 'events.out.tfevents.1.host'),
+        path.join(many, `events.out.tfevents.${i}.host`),
+      );
+    const { code, stderr } = await cli('import', many, '--run-dir', path.join(many, 'run'));
+    expect([code, stderr]).toEqual([2, expect.stringContaining('more than 50 event files')]);
+  });
 });

@@ -116,14 +116,19 @@ async function eventFilesIn(folder: string): Promise<readonly string[]> {
 }
 
 async function events(files: readonly string[]): Promise<ReadLog> {
+  const [first = ''] = files;
+  if (files.length > MAX_EVENT_FILES)
+    throw new LoraError('usage', `The run has more than ${MAX_EVENT_FILES} event files.`, {
+      place: { file: path.dirname(first) },
+      fix: 'Import one of them.',
+    });
   const buffers: Buffer[] = [];
   let left = MAX_EVENT_BYTES;
-  for (const file of files.slice(0, MAX_EVENT_FILES)) {
+  for (const file of files) {
     const bytes = await readRegularFile(file, { maxBytes: Math.min(left, MAX_BYTES.modelJson) });
     left -= bytes.length;
     buffers.push(bytes);
   }
-  const [first = ''] = files;
   const { scalars, isEventFile: isOne, isDamaged } = readEvents(...buffers);
   const log = isOne ? readEventLog(scalars) : null;
   if (log) return { log, file: first, folder: path.dirname(first), isDamaged };

@@ -40,9 +40,7 @@ export async function writeImported(found: FoundLog, options: ImportOptions): Pr
   if (options.withAdapter) await refuseMissing(found.folder);
   await makeRunDir(run_dir);
   await refuseUsedRunDir(run_dir);
-  const metrics = await MetricsFile.open(run_dir);
-  for (const line of found.log.lines) void metrics.append(line).catch(() => undefined);
-  await metrics.close();
+  await writeMetrics(run_dir, found);
   if (options.withAdapter) await copyAdapter(found.folder, run_dir);
   const record = recordOf(found, recipeOf(found, config), options);
   // a name of its own, since rank and loss alone do not tell it apart
@@ -50,6 +48,15 @@ export async function writeImported(found: FoundLog, options: ImportOptions): Pr
   await writeJson(path.join(run_dir, NOTES_FILE), notes);
   await writeJson(path.join(run_dir, RUN_FILES.record), record);
   return record;
+}
+
+async function writeMetrics(run_dir: string, { log }: FoundLog): Promise<void> {
+  const metrics = await MetricsFile.open(run_dir);
+  try {
+    for (const line of log.lines) await metrics.append(line);
+  } finally {
+    await metrics.close();
+  }
 }
 
 function recordOf(found: FoundLog, recipe: Recipe, options: ImportOptions): RunRecord {
@@ -101,12 +108,18 @@ function resultOf({ log: { lines } }: FoundLog): Omit<RunResult, 'adapter'> {
 function recipeOf({ log, folder }: FoundLog, config: Record<string, unknown> | null): Recipe {
   const base = config?.['base_model_name_or_path'];
   const start = { base: UNKNOWN, dataset: UNKNOWN };
-  const file = path.join(folder, 'lora.json');
-  const parts = { lora: loraOf(config), training: trainingOf(log) };
-  const full = checkRecipe(JSON.stringify({ ...start, ...parts }), file).recipe;
-  const recipe = full ?? checkRecipe(JSON.stringify(start), file).recipe!;
+  const read = (parts: object) =>
+    checkRecipe(JSON.stringify({ ...start, ...parts }), path.join(folder, 'lora.json')).recipe;
+  const known = { lora: {}, training: {} };
+  const settings = { lora: loraOf(config), training: trainingOf(log) };
+  for (const group of ['lora', 'training'] as const)
+    for (const [key, value] of Object.entries(settings[group])) {
+      const more = { ...known, [group]: { ...known[group], [key]: value as unknown } };
+      // recipes cannot say everything that other programs can
+      if (read(more)) known[group] = more[group];
+    }
   return {
-    ...recipe,
+    ...read(known)!,
     base: typeof base === 'string' && base !== '' ? base : UNKNOWN,
     dataset: UNKNOWN,
   };
