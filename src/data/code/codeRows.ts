@@ -1,7 +1,7 @@
 import { createRandom, type Random } from '../../shared/random';
 import { NO_LABEL } from '../../shared/task';
 import type { Tokenizer } from '../tokenizer/tokenizer';
-import { promptIds, separatorsOf } from './codeTokens';
+import { headerOf, promptIds, separatorsOf } from './codeTokens';
 import { fimFormOf, type FimForm } from './fimForms';
 
 /** A row of a dataset: a text, or tokens whose middle is learnt. */
@@ -41,9 +41,10 @@ export function codeRows(
   { max_length, seed }: CodeRowSettings,
 ): readonly CodeRow[] {
   const form = fimFormOf(tokenizer);
-  const header = tokenizer.encode(`${path}\n`, false).length;
-  const chunks = chunksOf(tokenizer, text, max_length - header - FRAME_TOKENS);
-  if (!form) return chunks.map((chunk) => ({ text: `${path}\n${chunk}` }));
+  const header = headerOf(tokenizer, path);
+  const taken = tokenizer.encode(header, false).length + FRAME_TOKENS;
+  const chunks = chunksOf(tokenizer, text, max_length - taken);
+  if (!form) return chunks.map((chunk) => ({ text: `${header}${chunk}` }));
   const random = createRandom(seed, 'middles', path);
   return chunks.flatMap((chunk) =>
     middlesOf(chunk, random).flatMap((middle) => {

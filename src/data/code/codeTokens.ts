@@ -48,14 +48,17 @@ export interface CodePieces {
 /** Characters at the end of a path that are read. */
 const MOST_PATH = 200;
 
+/** The line with a file's path, without special tokens that are written in it. */
+export const headerOf = (tokenizer: Tokenizer, path: string): string =>
+  `${path.slice(-MOST_PATH).split(separatorsOf(tokenizer)).join('')}\n`;
+
 /** The tokens of a prompt: the file's path, then the texts in the order of the form. */
 export function promptIds(
   tokenizer: Tokenizer,
   form: FimForm | null,
   { path, before, after }: CodePieces,
 ): number[] {
-  const named = path.slice(-MOST_PATH).split(separatorsOf(tokenizer)).join('');
-  const header = tokenizer.encode(`${named}\n`, false);
+  const header = tokenizer.encode(headerOf(tokenizer, path), false);
   const start = [...tokenizer.frame.before];
   if (!form) return [...start, ...header, ...before];
   const id = (token: string | null) =>

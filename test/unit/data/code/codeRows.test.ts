@@ -63,6 +63,12 @@ describe('the rows of a file', () => {
     expect(texts.map((text) => text.slice('src/a.ts\n'.length)).join('')).toBe(file.text);
   });
 
+  it('name the file as a completion does: without special tokens, by its end', () => {
+    const named = { path: `${'d/'.repeat(150)}a<|end|>.ts`, text: 'x\n' };
+    const [row] = codeRows(tokenizerWith(['<|end|>']), named, { ...settings, max_length: 400 });
+    expect(row).toEqual({ text: `/${'d/'.repeat(94)}a.ts\nx\n` });
+  });
+
   it('leave out lines with special tokens and those that fit into no row', () => {
     const text = `a\nb <fim_middle> c\n${'x'.repeat(400)}\nd\n`;
     const rows = codeRows(tokenizerWith(FIM), { path: 'p', text }, settings);
