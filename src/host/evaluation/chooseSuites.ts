@@ -56,7 +56,7 @@ export async function chooseSuites(): Promise<readonly string[] | undefined> {
 async function suitesOfRecipes(): Promise<readonly string[]> {
   const recipes = await findRecipes();
   const read = await Promise.all(recipes.map(({ fsPath }) => readRecipe(fsPath)));
-  return read.flatMap((recipe) => recipe?.evaluate?.suites ?? []);
+  return read.flatMap((recipe) => recipe?.evaluate.suites ?? []);
 }
 
 async function chosenSuites(row: SuiteRow | undefined): Promise<readonly string[] | undefined> {

@@ -140,10 +140,12 @@ class EvaluationPanel implements PanelPage {
     switch (message.kind) {
       case 'open': {
         const row = rowAt(message.row);
-        return this.send({ kind: 'row', row: row ? openedOf(row) : null });
+        this.send({ kind: 'row', row: row ? openedOf(row) : null });
+        return;
       }
       case 'find':
-        return this.send({ ...message, kind: 'found', rows: rowsWith(shown.rows, message.text) });
+        this.send({ ...message, kind: 'found', rows: rowsWith(shown.rows, message.text) });
+        return;
       case 'openFile': {
         const row = rowAt(message.row);
         return row && openPlace({ file: row.file, line: row.line });

@@ -50,11 +50,21 @@ export class JudgeServer {
   }
 
   private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (!this.isAllowed(request)) return send(response, 401, { error: { message: 'no key' } });
-    if (request.method !== 'POST' || request.url !== '/v1/chat/completions')
-      return send(response, 404, { error: { message: 'no such route' } });
+    const refuse = (status: number, message: string) =>
+      send(response, status, { error: { message } });
+    if (!this.isAllowed(request)) {
+      refuse(401, 'no key');
+      return;
+    }
+    if (request.method !== 'POST' || request.url !== '/v1/chat/completions') {
+      refuse(404, 'no such route');
+      return;
+    }
     const body = asRequest(await jsonOf(request));
-    if (!body) return send(response, 400, { error: { message: 'no messages' } });
+    if (!body) {
+      refuse(400, 'no messages');
+      return;
+    }
     const controller = new AbortController();
     response.once('close', () => controller.abort());
     const text = body.messages.map(({ content }) => content).join('\n\n');

@@ -261,7 +261,7 @@ test('validates messages and persisted state', () => {
 describe('a tune', () => {
   const run = (dir: string, steps: number, loss: number): OverlayRun => ({
     ...runOf(dir, 4, stepLine(1), evalLine(0, 9), evalLine(steps, loss)),
-    record: { ...recordOf(4), total_steps: 90 } as unknown as RunRecord,
+    record: { ...recordOf(4), total_steps: 90 },
     state: 'stopped',
   });
 
