@@ -26,7 +26,10 @@ export function namedTask(parts: TaskParts): vscode.Task {
   return task;
 }
 
-/** Runs a program in a terminal of its own, without a shell; resolves with its exit code. */
+/**
+ * Runs a program in a terminal of its own, without a shell. Resolves with its exit code; undefined
+ * where it could not be started.
+ */
 export async function runProgram(
   name: string,
   program: string,
@@ -39,12 +42,27 @@ export async function runProgram(
     'lora',
     new vscode.ProcessExecution(program, [...args]),
   );
-  const running = await vscode.tasks.executeTask(task);
-  return new Promise<number | undefined>((resolve) => {
-    const listener = vscode.tasks.onDidEndTaskProcess(({ execution, exitCode }) => {
-      if (execution !== running) return;
-      listener.dispose();
-      resolve(exitCode);
+  const codes = new Map<vscode.TaskExecution, number | undefined>();
+  const ended = new Set<vscode.TaskExecution>();
+  let onEnd = (): void => undefined;
+  // it may end before it is known to have been started
+  const listeners = [
+    vscode.tasks.onDidEndTaskProcess(({ execution, exitCode }) => codes.set(execution, exitCode)),
+    vscode.tasks.onDidEndTask(({ execution }) => {
+      ended.add(execution);
+      onEnd();
+    }),
+  ];
+  try {
+    const running = await vscode.tasks.executeTask(task);
+    await new Promise<void>((resolve) => {
+      onEnd = () => {
+        if (ended.has(running)) resolve();
+      };
+      onEnd();
     });
-  });
+    return codes.get(running);
+  } finally {
+    for (const listener of listeners) listener.dispose();
+  }
 }
