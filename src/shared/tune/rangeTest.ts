@@ -17,7 +17,10 @@ export interface RangeTest {
 export const MAX_RANGE_STEPS = 100;
 /** The weight of the losses before: the mean is over about ten of them. */
 const SMOOTHING = 0.9;
-/** A smoothed loss of this many times the lowest one ends the test: fastai's default. */
+/**
+ * A smoothed loss of this many times the lowest one ends the test: fastai's default. Of losses that
+ * fall below 0, such as that of dpo with loss_type robust, the first one is the measure.
+ */
 const TOO_HIGH = 4;
 /** The share of the steps over which the fall of the loss is measured. */
 const WINDOW = 0.1;
@@ -43,7 +46,9 @@ export function smoothed(losses: readonly number[]): readonly number[] {
 export function isTooHigh(losses: readonly number[]): boolean {
   const curve = smoothed(losses);
   const last = curve.at(-1) ?? 0;
-  return !Number.isFinite(last) || last > TOO_HIGH * Math.min(...curve);
+  const low = Math.min(...curve);
+  const measure = low > 0 ? low : Math.abs(curve[0]!);
+  return !Number.isFinite(last) || last - low > (TOO_HIGH - 1) * measure;
 }
 
 /**

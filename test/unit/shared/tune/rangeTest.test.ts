@@ -31,6 +31,9 @@ describe('a range test', () => {
     expect(isTooHigh([2, 1, 2])).toBe(false);
     expect(isTooHigh([1, ...Array<number>(30).fill(5)])).toBe(true);
     expect(isTooHigh([1, NaN])).toBe(true);
+    expect(isTooHigh([0.5, ...Array<number>(20).fill(-0.2)])).toBe(false);
+    const risen = [0.5, ...Array<number>(20).fill(-0.2), ...Array<number>(30).fill(4)];
+    expect(isTooHigh(risen)).toBe(true);
   });
 
   it('suggests a tenth of the rate with the lowest loss, or the steepest if that is lower', () => {
