@@ -159,4 +159,4 @@ export function formatPlace(place: Place): string {
  * brackets.
  */
 export const withoutOptions = (fix: string): string =>
-  fix.replaceAll(/ \((?:lora [a-z]+ )?--[a-z-]+\)/g, '');
+  fix.replaceAll(/ \((?:lora [a-z]+ )?--[a-z-]+(?: [a-z]+)?\)/g, '');

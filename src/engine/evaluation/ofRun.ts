@@ -31,7 +31,7 @@ export async function suitesOf(
   const { file, line } = judged;
   throw new LoraError('dataset', 'Rows of the kind judge are not answered after a training.', {
     place: { file, line },
-    fix: 'Put them into another suite, for lora evaluate --judge.',
+    fix: 'Put them into a suite of their own (lora evaluate --judge).',
   });
 }
 

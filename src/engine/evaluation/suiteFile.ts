@@ -146,7 +146,7 @@ export function checkTask(cases: readonly SuiteCase[], task: ModelTask): void {
   const fits = ({ row }: SuiteCase) => (task === 'seq_cls') === (row.check.kind === 'label');
   if (task !== 'seq_cls' && task !== 'causal_lm')
     throw new LoraError('dataset', `Suites cannot be used with the task ${task}.`, {
-      fix: 'Use lora evaluate --dataset, which scores all tasks.',
+      fix: 'Evaluate it on a dataset, which scores all tasks (lora evaluate --dataset).',
     });
   const wrong = cases.find((own) => !fits(own));
   if (!wrong) return;

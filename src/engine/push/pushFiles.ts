@@ -51,7 +51,7 @@ export async function pushFiles(folder: string, named: string | null): Promise<P
   if (!names.includes(CONFIG) || !names.includes(WEIGHTS))
     throw new LoraError('adapter', 'Only a PEFT adapter, which is a folder, can be uploaded.', {
       place: { file: folder },
-      fix: 'Convert it first: lora convert --to peft.',
+      fix: 'Convert it to PEFT first (lora convert --to peft).',
     });
   const config = await readJsonObject(path.join(folder, CONFIG), 'adapter');
   const own = config['base_model_name_or_path'];

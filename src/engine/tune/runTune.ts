@@ -242,7 +242,7 @@ class Tuning {
 
 const tooShort = (minutes: number): LoraError =>
   new LoraError('usage', `No configuration reached its first rung within ${minutes} minutes.`, {
-    fix: 'Go on with more (--resume DIR --minutes N), or shorten the training.',
+    fix: 'Continue with more minutes (--resume), or shorten the training.',
   });
 
 /** Stops a run at its rung: here by a signal, on a target through its engine. */

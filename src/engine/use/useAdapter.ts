@@ -100,7 +100,7 @@ function checkBase(tool: UseTool, base: BaseModel): void {
   if (base.spec.head.kind !== 'lm' && tool !== 'server')
     throw new LoraError('base', `${USE_LABELS[tool]} writes text, and the base does not.`, {
       place: { file: base.path },
-      fix: 'Use it with transformers, or with lora serve --http if it computes embeddings.',
+      fix: 'Use it with transformers, or with a server if it computes embeddings (lora serve --http).',
     });
   const refusal = USES[tool].refuses(base);
   if (refusal)

@@ -62,7 +62,7 @@ const needsFolder =
       ? null
       : {
           message: `${program} reads Hugging Face folders, and the base is a .gguf file.`,
-          fix: 'Choose the base as a folder (--base): lora convert --to folder makes one.',
+          fix: 'Choose the base as a folder (--base), or convert it to one (lora convert --to folder).',
         };
 
 /**
