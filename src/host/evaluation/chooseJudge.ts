@@ -72,7 +72,8 @@ async function judgeAtEndpoint(prompt: readonly string[]): Promise<ChosenJudge |
   if (key === undefined) return undefined;
   return {
     args: ['--judge', address, ...prompt],
-    env: key === '' ? {} : { [KEY_VARIABLE]: key },
+    // empty, so that one in the environment is not sent there
+    env: { [KEY_VARIABLE]: key },
     dispose: () => undefined,
   };
 }
