@@ -46,6 +46,8 @@ const OPTIONS = [
   'top_k',
   'min_p',
   'repetition_penalty',
+  'frequency_penalty',
+  'presence_penalty',
   'seed',
   'stop',
   'max_tokens',

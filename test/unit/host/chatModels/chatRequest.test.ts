@@ -44,10 +44,11 @@ describe('a request of the chat', () => {
 
   it('passes tools, options that the server reads, and the variables of the template', () => {
     const tools = [{ name: 'now', description: 'The time.' }];
-    const options = { temperature: 0, max_tokens: 7, _ofTheHost: true };
+    const options = { temperature: 0, frequency_penalty: 1, max_tokens: 7, _ofTheHost: true };
     const body = chatBody([user], { ...settings, tools, options, variables: { think: false } });
     expect(body).toMatchObject({
       temperature: 0,
+      frequency_penalty: 1,
       max_tokens: 7,
       chat_template_kwargs: { think: false },
       tools: [
