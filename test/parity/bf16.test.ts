@@ -24,6 +24,11 @@ const BF16 = { base_dtype: 'bfloat16' } as const;
  */
 const LOGITS = 0.03;
 const GRADIENTS = 0.2;
+/**
+ * Of models that are more sensitive: what PyTorch in bfloat16 is apart from its f32. ModernBERT's
+ * logits move by 0.026 when the weights alone are rounded, and by 0.062 in PyTorch.
+ */
+const SENSITIVE: Readonly<Record<string, number>> = { 'modernbert/seq-cls': 0.062 };
 
 let ops: TensorFlowOps;
 beforeAll(async () => {
@@ -49,6 +54,7 @@ describe.each(PEFT_CASES)('%s in bf16', (name) => {
     const input = inputOf(expected.inputs, want.get('inputs.pixel_values'));
     const base = `${name.split('/')[0]!}/base`;
     const folder = `${name}/adapter`;
+    const tolerance = SENSITIVE[name] ?? LOGITS;
     const before = ops.live();
     const model = await loadFixture(ops, base, folder, BF16);
     const loaded = ops.live();
@@ -57,10 +63,10 @@ describe.each(PEFT_CASES)('%s in bf16', (name) => {
         visible(await model.logits(input), input),
         visible(want.get('adapter.logits')!, input),
       ),
-    ).toBeLessThan(LOGITS);
+    ).toBeLessThan(tolerance);
     const { loss_sum, labelled } = await model.accumulate(input, 0);
     expect(Math.abs(loss_sum / labelled - expected.adapter_loss)).toBeLessThan(
-      LOGITS * Math.max(1, expected.adapter_loss),
+      tolerance * Math.max(1, expected.adapter_loss),
     );
     const exact = await loadFixture(ops, base, folder);
     await exact.accumulate(input, 0);
