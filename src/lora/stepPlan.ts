@@ -1,5 +1,6 @@
 import type { BaseDtype } from '../shared/recipe';
 import type { StepPlan } from '../shared/run';
+import { KEPT_TYPES, type MemoryFit, type TypeMemory } from '../shared/stepMemory';
 import type { MemoryEstimate, ModelSize } from './memory';
 
 export interface StepSettings {
@@ -62,25 +63,70 @@ export function planStep(
   return smallest!;
 }
 
-interface DtypeChoice extends Pick<StepPlan, 'base_dtype' | 'quantized'> {
+/**
+ * The memory of a step for each type that a base can be kept in on this machine, and whether it
+ * fits: as `planStep` decides it, and with all layers recomputed without its margin.
+ *
+ * @param only These types of them.
+ */
+export function stepMemory(
+  { num_layers, quantized_bytes }: Pick<ModelSize, 'num_layers' | 'quantized_bytes'>,
+  estimate: (plan: StepPlan) => MemoryEstimate,
+  machine: StepMachine,
+  only: readonly TypeMemory['base_dtype'][] = KEPT_TYPES,
+): TypeMemory[] {
+  const forms: Record<TypeMemory['base_dtype'], KeptForm | null> = {
+    float32: { base_dtype: 'float32' },
+    bfloat16: machine.hasBf16 ? { base_dtype: 'bfloat16' } : null,
+    quantized: machine.hasKernels && quantized_bytes !== null ? inBlocks(machine) : null,
+  };
+  return only.flatMap((base_dtype): TypeMemory[] => {
+    const form = forms[base_dtype];
+    if (!form) return [];
+    const [bytes, recomputed_bytes] = [0, num_layers - 1].map(
+      (recomputed_layers) => estimate({ ...form, recomputed_layers }).total,
+    ) as [number, number];
+    const fit = fitOf({ bytes, recomputed_bytes }, machine.available);
+    return [{ base_dtype, bytes, recomputed_bytes, fit }];
+  });
+}
+
+function fitOf(
+  { bytes, recomputed_bytes }: Pick<TypeMemory, 'bytes' | 'recomputed_bytes'>,
+  available: number,
+): MemoryFit {
+  if (bytes * MARGIN <= available) return 'fits';
+  return recomputed_bytes <= available ? 'recomputed' : 'exceeds';
+}
+
+type KeptForm = Pick<StepPlan, 'base_dtype' | 'quantized'>;
+
+/** Weights in their blocks, and products in the faster type. */
+const inBlocks = ({ hasBf16, multipliesBf16 }: StepMachine): KeptForm => ({
+  base_dtype: hasBf16 && multipliesBf16 ? 'bfloat16' : 'float32',
+  quantized: true,
+});
+
+interface DtypeChoice extends KeptForm {
   readonly why: StepReason;
 }
 
 function dtypeChoices(
   { base_dtype }: StepSettings,
-  { hasBf16, multipliesBf16 }: StepMachine,
+  machine: StepMachine,
   keepsBlocks: boolean,
 ): DtypeChoice[] {
-  const inBlocks = {
-    base_dtype: hasBf16 && multipliesBf16 ? 'bfloat16' : 'float32',
-    quantized: true,
-  } as const;
+  const { hasBf16, multipliesBf16 } = machine;
   if (base_dtype === 'quantized') {
     return [
-      keepsBlocks ? { ...inBlocks, why: 'asked' } : { base_dtype: 'float32', why: 'refused' },
+      keepsBlocks
+        ? { ...inBlocks(machine), why: 'asked' }
+        : { base_dtype: 'float32', why: 'refused' },
     ];
   }
-  const ifNothingElseFits: DtypeChoice[] = keepsBlocks ? [{ ...inBlocks, why: 'memory' }] : [];
+  const ifNothingElseFits: DtypeChoice[] = keepsBlocks
+    ? [{ ...inBlocks(machine), why: 'memory' }]
+    : [];
   if (base_dtype === 'bfloat16' && !hasBf16) return [{ base_dtype: 'float32', why: 'refused' }];
   if (base_dtype !== 'auto') return [{ base_dtype, why: 'asked' }];
   if (!hasBf16) return [{ base_dtype: 'float32', why: 'plain' }];

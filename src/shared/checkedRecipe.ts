@@ -1,5 +1,6 @@
 import type { RecipeAdvice } from './advice/recipeAdvice';
 import type { SourceRecord } from './run';
+import type { StepMemory } from './stepMemory';
 import type { Problem } from './errors';
 
 /** The result of `lora check --json`: a report on a recipe and its rows. Lengths are in tokens. */
@@ -16,6 +17,8 @@ export interface CheckedRecipe {
   readonly datasets: readonly CheckedDataset[];
   /** The sources of the training set, before any of it is held out; empty without a base. */
   readonly sources?: readonly SourceRecord[];
+  /** The memory of a step; only where all rows and the adapter can be read. */
+  readonly memory?: StepMemory;
   /** What might be chosen otherwise, which is no problem. */
   readonly advice?: readonly RecipeAdvice[];
 }

@@ -26,4 +26,17 @@ describe.skipIf(process.arch !== 'x64')('a processor without products of bf16', 
     expect(base_dtype).toBe('float32');
     expect(said).toMatch(/base_dtype is bfloat16, which this runtime does not support/);
   });
+
+  it('says so where an answer in bfloat16 was asked for', async () => {
+    const base = ['--base', 'test/fixtures/llama/base', '--prompt', 'a', '--max-new-tokens', '1'];
+    const said = async (...more: string[]) => {
+      const { code, stderr } = await startCli(['generate', ...base, ...more], AVX2).end;
+      expect(code, stderr).toBe(0);
+      return stderr;
+    };
+    expect(await said('--base-dtype', 'bfloat16')).toMatch(
+      /base_dtype is bfloat16, which this runtime does not support: float32 is used/,
+    );
+    expect(await said('--base-dtype', 'auto')).not.toContain('does not support');
+  });
 });

@@ -8,6 +8,7 @@ import { formatPlace, type Problem } from '../../shared/errors';
 import { listProblems, type Listed } from '../../shared/problemKinds';
 import { pathsOf, withPaths } from '../../shared/datasetSources';
 import { parseRecipe } from '../../shared/recipeFile';
+import { describeStepMemory } from '../training/stepMemoryText';
 import { examineRecipe, type ExamineSettings } from '../training/examine';
 import { readRecipeText } from '../training/readRecipe';
 import { describeAdvice } from './adviceText';
@@ -128,6 +129,7 @@ function describeChecked({
   max_length,
   limit,
   problems,
+  memory,
   advice,
 }: CheckedRecipe): string {
   const shown =
@@ -138,6 +140,7 @@ function describeChecked({
     ...problems.map((problem) => `${problem.severity}: ${describeWithPlace(problem)}`),
     ...datasets.flatMap((dataset) => datasetLines(dataset, shown)),
     ...describeSources(sources ?? []),
+    ...(memory ? describeStepMemory(memory) : []),
     ...(advice ?? []).map((own) => `advice: ${describeAdvice(own)}`),
   ]);
 }

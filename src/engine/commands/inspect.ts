@@ -26,6 +26,9 @@ import { optional } from './options';
 import { anyText } from './optionValues';
 import { noteAbove, withQuietProgress } from './progress';
 import { describeWorse, groupDigits, percentage } from '../describe';
+import { machineOfProcessor } from '../model/machine';
+import { EXAMPLE_RANK, usualMemory } from '../model/usualMemory';
+import { describeStepMemory } from '../training/stepMemoryText';
 import { inspectAdapter, kindOf } from './inspectAdapter';
 import { inspectRecipe, type Report } from './inspectRecipe';
 import {
@@ -135,9 +138,6 @@ async function fileInspector(file: string): Promise<Inspector> {
   return kind === 'model' ? inspectBase : inspectTensors;
 }
 
-/** The rank for which the cost of adapting all linear layers is shown. */
-const EXAMPLE_RANK = 8;
-
 async function inspectBase(file: string): Promise<Report> {
   const base = await openBase(file);
   try {
@@ -153,6 +153,7 @@ function baseReport(base: BaseModel): Report {
   const linear = matchTargets(modules, { target_modules: 'all-linear' }).matched;
   const { trainable, full } = countTrainable(linear, EXAMPLE_RANK);
   const share = percentage(trainable / parameters);
+  const memory = usualMemory(base, machineOfProcessor());
   return {
     facts: {
       type: 'base',
@@ -164,12 +165,14 @@ function baseReport(base: BaseModel): Report {
       modules,
       trainable_at_r8: trainable,
       full_at_r8: full,
+      memory,
     },
     lines: [
       `${name}: ${String(config['model_type'])}, ${groupDigits(parameters)} parameters, ${format}`,
       'Target modules (out x in) and the parameters of rank r in each, r·(in + out) instead of in·out:',
       ...moduleTable(modules),
       `all-linear at r = ${EXAMPLE_RANK}: ${groupDigits(trainable)} trainable parameters instead of ${groupDigits(full)} (${share} of the model)`,
+      ...describeStepMemory(memory, ' and these trained'),
     ],
   };
 }

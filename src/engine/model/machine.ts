@@ -1,8 +1,20 @@
 import { availableMemory } from '../../common/system';
 import { estimateLoaded, type LoadedForm, type ModelSize } from '../../lora/memory';
 import type { StepMachine, StepSettings } from '../../lora/stepPlan';
+import { bf16OfProcessor } from '../../runtime/processor';
 import { findGpu } from '../../runtime/gpu';
 import type { Runtime } from '../../runtime/runtime';
+
+/** What libtensorflow offers on this processor, by what the processor says of itself. */
+export function machineOfProcessor(available = availableMemory()): StepMachine {
+  const bf16 = bf16OfProcessor();
+  return {
+    hasBf16: bf16 !== 'none',
+    hasKernels: true,
+    multipliesBf16: bf16 === 'fast',
+    available,
+  };
+}
 
 /** What a runtime on this machine offers: bfloat16 support and free memory. */
 export async function machineOf(runtime: Runtime): Promise<StepMachine> {

@@ -83,8 +83,7 @@ export async function openModel(
     refuseMissingHead(base, adapter);
     const labels = modelLabels(base, trained);
     const form = await inferenceForm(runtime, base_dtype, modelSize(base));
-    if (base_dtype === 'quantized' && !form.quantized)
-      context.warn('The base is not kept quantized: that needs a quantized GGUF file and the CPU.');
+    warnOfOtherForm(base_dtype, form, context);
     const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, {
       ops,
       below: adapters,
@@ -106,6 +105,18 @@ export async function openModel(
     await base.close();
     throw error;
   }
+}
+
+/** Says that the base is kept otherwise than asked. */
+function warnOfOtherForm(
+  asked: StepSettings['base_dtype'],
+  { base_dtype, quantized }: LoadedForm,
+  { warn }: Pick<RuntimeContext, 'warn'>,
+): void {
+  if (asked === 'quantized' && !quantized)
+    warn('The base is not kept quantized: that needs a quantized GGUF file and the CPU.');
+  if (asked === 'bfloat16' && base_dtype !== 'bfloat16')
+    warn('base_dtype is bfloat16, which this runtime does not support: float32 is used.');
 }
 
 const deviceText = (device: string, { base_dtype, quantized }: LoadedForm): string =>

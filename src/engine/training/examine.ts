@@ -7,11 +7,10 @@ import type { BaseModel } from '../../formats/baseModel';
 import { sourceFacts } from '../../data/dataset/sourceFacts';
 import { checkPacking } from '../../data/dataset/packing';
 import { readData } from '../../data/dataset/prepare';
-import { availableMemory } from '../../common/system';
-import { bf16OfProcessor } from '../../runtime/processor';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
+import type { StepMemory } from '../../shared/stepMemory';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { placeOfKey } from '../../shared/recipeFile';
 import { suitesOf } from '../evaluation/ofRun';
@@ -22,9 +21,13 @@ import { withInitialHead } from './plans/fullFineTuningPlan';
 import { planWeights } from './prepare';
 import { readPart, tokenizePart } from './readProgress';
 import { readRecipeText } from './readRecipe';
-import { planResources } from './resources';
+import { machineOfProcessor } from '../model/machine';
+import { memoryOfSteps, planResources } from './resources';
 
-type Examined = Pick<CheckedRecipe, 'base' | 'limit' | 'datasets' | 'sources' | 'problems'>;
+type Examined = Pick<
+  CheckedRecipe,
+  'base' | 'limit' | 'datasets' | 'sources' | 'problems' | 'memory'
+>;
 
 export interface ExamineSettings {
   /** Progress from 0 to 1. What it throws ends the check. */
@@ -88,15 +91,18 @@ export async function examineRecipe(
     });
     await cache?.save();
     await suitesOf(recipe, tools.tokenizer).catch(refuse);
+    const planned: { memory?: StepMemory } = {};
     await examinePlan(recipe, opened, {
+      planned,
       runDir: path.dirname(file),
       warn,
       datasets,
       info: info ?? (() => undefined),
-      available: available ?? availableMemory(),
+      available: available ?? undefined,
     }).catch(refuse);
     const limit = Math.min(recipe.training.max_length, tools.max_positions);
-    return { base: base.name, limit, datasets, sources: sourceFacts(read, datasets), problems };
+    const sources = sourceFacts(read, datasets);
+    return { base: base.name, limit, datasets, sources, problems, ...planned };
   } catch (error) {
     return await rowsAlone(error);
   } finally {
@@ -131,14 +137,17 @@ interface PlanInputs {
   readonly datasets: readonly CheckedDataset[];
   readonly warn: (message: string, key?: string) => void;
   readonly info: (text: string) => void;
-  readonly available: number;
+  /** This machine's memory by default. */
+  readonly available: number | undefined;
+  /** Gets the memory, also where there is too little. */
+  readonly planned: { memory?: StepMemory };
 }
 
 /** Plans the adapter, and the memory where the rows are without errors. */
 async function examinePlan(
   recipe: Recipe,
   { base: opened, read }: OpenedForTraining,
-  { runDir, warn, datasets, info, available }: PlanInputs,
+  { runDir, warn, datasets, info, available, planned }: PlanInputs,
 ): Promise<void> {
   const { method, seed } = recipe.training;
   const base = method === 'full' ? withInitialHead(opened, seed) : opened;
@@ -164,13 +173,8 @@ async function examinePlan(
       },
     },
   };
-  const bf16 = bf16OfProcessor();
-  const machine = {
-    hasBf16: bf16 !== 'none',
-    hasKernels: true,
-    multipliesBf16: bf16 === 'fast',
-    available,
-  };
+  const machine = machineOfProcessor(available);
+  planned.memory = memoryOfSteps(inputs, machine);
   const step_plan = await planResources(inputs, { warn, info, recordedPlan: null, machine });
   await planTeacher(inputs, step_plan, { info, machine });
 }

@@ -9,11 +9,12 @@ import {
   type BatchShape,
   type MemoryEstimate,
 } from '../../lora/memory';
-import { planStep, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
+import { planStep, stepMemory, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
 import { LoraError } from '../../shared/errors';
 import { distillationOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/run';
+import type { StepMemory } from '../../shared/stepMemory';
 import { checkDisk, checkMemory, describeStepPlan } from './memoryCheck';
 import type { AdapterPlan } from './plans/adapterPlan';
 
@@ -73,6 +74,17 @@ export async function planResources(
   hooks.info(describeStepPlan(step, num_layers, method));
   await checkDisk(runDir, checkpointBytes(inputs));
   return step.plan;
+}
+
+/** The memory of a step in each type that the base can be kept in; trained weights are float32. */
+export function memoryOfSteps(inputs: ResourceInputs, machine: StepMachine): StepMemory {
+  const size = modelSize(inputs.base, inputs.plan.trained);
+  const only = inputs.recipe.training.method === 'full' ? (['float32'] as const) : undefined;
+  return {
+    ...largestBatch(inputs),
+    available: machine.available,
+    types: stepMemory(size, memoryEstimator(inputs), machine, only),
+  };
 }
 
 function refusal({ base, recipe }: ResourceInputs, { machine }: ResourceHooks): string {

@@ -1,7 +1,13 @@
 import type { ModelSize } from '../../lora/memory';
 import { elementsOf } from '../tensorInfo';
-import type { WeightSource } from '../weightSource';
+import type { StoredMatrix, WeightSource } from '../weightSource';
+import { tensorsOf } from './modules';
 import type { Spec } from './spec';
+
+/** The shapes of weights, and which of them are in blocks. */
+export interface SizedWeights extends Pick<WeightSource, 'tensors'> {
+  blocksOf?(name: string): Pick<StoredMatrix, 'row_bytes'> | null;
+}
 
 /**
  * The sizes of a model that its memory use depends on.
@@ -16,7 +22,7 @@ export function modelSize(
   }: {
     readonly spec: Spec;
     readonly parameters: number;
-    readonly weights?: Pick<WeightSource, 'tensors' | 'blocksOf'>;
+    readonly weights?: SizedWeights;
   },
   trained: readonly string[] = [],
 ): ModelSize {
@@ -36,10 +42,16 @@ export function modelSize(
   };
 }
 
+/** The numbers of a model whose weights are not there yet. */
+export function parametersOf(spec: Spec): number {
+  const { body, head } = tensorsOf(spec);
+  return [...body, ...head].reduce((sum, { shape }) => sum + elementsOf(shape), 0);
+}
+
 /** Bytes of the weights with quantized ones in their blocks; null if none is quantized. */
 function quantizedBytes(
   spec: Spec,
-  { tensors, blocksOf }: Pick<WeightSource, 'tensors' | 'blocksOf'>,
+  { tensors, blocksOf }: SizedWeights,
   trained: readonly string[],
 ): number | null {
   const ownBlocks = (name: string) => (trained.includes(name) ? null : (blocksOf?.(name) ?? null));

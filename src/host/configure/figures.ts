@@ -7,11 +7,12 @@ import {
   withTeacherLogits,
   type MemoryEstimate,
 } from '../../lora/memory';
-import { planStep, type PlannedStep } from '../../lora/stepPlan';
+import { planStep, stepMemory, type PlannedStep } from '../../lora/stepPlan';
 import { patternValue } from '../../lora/patterns';
 import { kindNames } from '../../lora/selection';
 import { type TargetableModule, scalingOf } from '../../lora/adapter';
 import type { Figures, RankSettings } from '../../shared/pages/configure/protocol';
+import type { StepPlan } from '../../shared/run';
 import type { Recipe } from '../../shared/recipe';
 import { hostMachine, availableHostMemory } from '../setup/machineMemory';
 import type { BaseFacts } from '../setup/costs';
@@ -47,6 +48,9 @@ export function figuresOf(
   const { size, rows, length } = batchOf(base, recipe, facts);
   const whole = teacher ? withTeacherLogits : (own: MemoryEstimate) => own;
   const adapted = { modules: chosen, ranks: rankOf };
+  const estimate = (plan: StepPlan) =>
+    whole(estimateMemory(base.size, adapted, { rows, length }, plan));
+  const machine = hostMachine(available);
   return {
     trainable,
     parameters: base.parameters,
@@ -55,15 +59,11 @@ export function figuresOf(
     scaling: scalingOf(r, lora_alpha, use_rslora),
     otherRanks: chosen.filter((m) => rankOf(m) !== r).length,
     fileBytes: trainable * F32 + chosen.length * (use_dora ? 3 : 2) * HEADER_BYTES,
-    memory: largestOf(
-      planStep(
-        recipe.training,
-        base.size,
-        (plan) => whole(estimateMemory(base.size, adapted, { rows, length }, plan)),
-        hostMachine(available),
-      ),
-      { teacher, length },
-    ),
+    memory: largestOf(planStep(recipe.training, base.size, estimate, machine), {
+      teacher,
+      length,
+    }),
+    types: stepMemory(base.size, estimate, machine),
     full: whole(estimateFullFineTuning(base.size, { rows, length })),
     there: available,
     batch: size,

@@ -1,10 +1,12 @@
 import type { BaseHeaders } from '../../inspect/questions';
 import { estimateMemory } from '../../lora/memory';
-import { planStep, type StepSettings } from '../../lora/stepPlan';
+import { planStep, stepMemory, type StepSettings } from '../../lora/stepPlan';
+import type { StepPlan } from '../../shared/run';
 import { countTrainable, tooHighRank } from '../../lora/count';
 import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/adapter';
-import type { Task } from '../../shared/task';
+import { BATCHES, type Batch } from '../../shared/usualBatch';
+import type { MemoryFit, TypeMemory } from '../../shared/stepMemory';
 import type { AskInspections } from '../inspection/inspections';
 import { formatBytes, formatCount } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
@@ -40,33 +42,11 @@ export interface Cost {
   readonly trainable: number;
   /** Peak memory of a step in bytes, for the batch of the base's facts. */
   readonly memory: number;
+  /** That of each type in which the base can be kept. */
+  readonly types: readonly TypeMemory[];
   /** The number of modules with a dimension smaller than the rank. */
   readonly tooHigh: number;
 }
-
-/** The largest batch of a training. */
-export interface Batch {
-  readonly size: number;
-  /** Sequences in a batch: a pair of texts makes two. */
-  readonly rows: number;
-  readonly length: number;
-}
-
-const batch = (size: number, length: number): Batch => ({ size, rows: size, length });
-
-/** The batch in recipes that Train Adapter writes. */
-export const BATCHES: Readonly<Record<Task, Batch>> = {
-  causal_lm: batch(4, 512),
-  seq_cls: batch(16, 128),
-  token_cls: batch(16, 128),
-  image_cls: batch(8, 197),
-  embedding: { size: 32, rows: 64, length: 128 },
-  reward: { size: 4, rows: 8, length: 512 },
-  reranker: batch(16, 256),
-};
-
-/** The batch where answers are compared: a pair makes two sequences. */
-export const PREFERENCE_BATCH: Batch = { size: 2, rows: 4, length: 512 };
 
 const AUTO: StepSettings = { base_dtype: 'auto', gradient_checkpointing: 'auto' };
 
@@ -82,16 +62,14 @@ export function costOf(
   machine = hostMachine(),
 ): Cost {
   const { matched, unmatched } = matchTargets(modules, { target_modules });
+  const estimate = (plan: StepPlan) =>
+    estimateMemory(size, { modules: matched, ranks: r }, batch, plan);
   return {
     matched,
     unmatched,
     trainable: countTrainable(matched, r).trainable,
-    memory: planStep(
-      AUTO,
-      size,
-      (plan) => estimateMemory(size, { modules: matched, ranks: r }, batch, plan),
-      machine,
-    ).estimate.total,
+    memory: planStep(AUTO, size, estimate, machine).estimate.total,
+    types: stepMemory(size, estimate, machine),
     tooHigh: tooHighRank(matched, r).length,
   };
 }
@@ -139,4 +117,19 @@ export function costWarning(cost: Cost, r: number, available: number): string | 
   if (cost.matched.length === 0) return t('No module matches.');
   if (cost.tooHigh > 0) return t('r = {0} is larger than {1} of the layers.', r, cost.tooHigh);
   return cost.memory > available ? t('This needs more memory than is available.') : null;
+}
+
+/** "bfloat16: fits · float32: fits with recomputation". */
+export const fitsText = (types: readonly TypeMemory[]): string =>
+  types.map(({ base_dtype, fit }) => `${base_dtype}: ${fitText(fit)}`).join(' · ');
+
+function fitText(fit: MemoryFit): string {
+  switch (fit) {
+    case 'fits':
+      return t('fits');
+    case 'recomputed':
+      return t('fits with recomputation');
+    case 'exceeds':
+      return t('does not fit');
+  }
 }

@@ -4,7 +4,8 @@ import { rowFormOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import { roundedUp } from '../../shared/roundedSizes';
 import { planTraining } from '../../shared/trainingPlan';
-import type { BaseFacts, Batch } from './costs';
+import type { Batch } from '../../shared/usualBatch';
+import type { BaseFacts } from './costs';
 import type { DatasetFacts } from './datasetFacts';
 
 /** The settings of a recipe that decide how long its training takes. */

@@ -4,7 +4,7 @@ import { replaceFile } from '../../common/atomicWrite';
 import { t } from '../text/l10n';
 import type { Task } from '../../shared/task';
 import type { ObjectiveMethod } from '../../shared/objective';
-import { BATCHES, PREFERENCE_BATCH } from './costs';
+import { BATCHES, PREFERENCE_BATCH } from '../../shared/usualBatch';
 import { sourceKeys, type RecipeSources } from './recipeSources';
 import { relativeTo } from './relativeTo';
 import type { TargetModules } from './targets';

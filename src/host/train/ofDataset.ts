@@ -1,5 +1,5 @@
 import { methodOfKeys } from '../../shared/objective';
-import { BATCHES, PREFERENCE_BATCH } from '../setup/costs';
+import { BATCHES, PREFERENCE_BATCH } from '../../shared/usualBatch';
 import type { ChosenDataset, TrainState } from '../setup/trainState';
 import { usualRank } from '../../shared/usualRank';
 

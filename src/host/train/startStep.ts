@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { parseRecipe } from '../../shared/recipeFile';
+import { costOf, fitsText, type BaseFacts } from '../setup/costs';
 import { forecast } from '../setup/forecast';
 import { forecastText } from '../setup/forecastText';
 import type { ReplaySource } from '../setup/recipeSources';
@@ -48,13 +49,20 @@ const pickStart = (state: TrainState, first: boolean): Promise<Picked<StartChoic
     placeholder: t('Everything is ready'),
     isDefault: (choice) => choice === 'start',
     fill: async (show) => {
-      show(choices(state, ''));
-      show(choices(state, await timeOf(state)));
+      show(choices(state, state.base!, ''));
+      const base = (await state.priced)?.base ?? state.base!;
+      show(choices(state, base, await timeOf(state)));
     },
   });
 
-const choices = (state: TrainState, time: string): PickItem<StartChoice>[] => [
-  { icon: 'play', label: t('Start Training'), description: time, value: 'start' },
+const choices = (state: TrainState, base: BaseFacts, time: string): PickItem<StartChoice>[] => [
+  {
+    icon: 'play',
+    label: t('Start Training'),
+    description: time,
+    detail: fitsText(costOf(base, state.r, state.target_modules).types),
+    value: 'start',
+  },
   {
     icon: 'edit',
     label: t('Edit Recipe'),

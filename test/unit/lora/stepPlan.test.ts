@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { planStep, type StepMachine, type StepSettings } from '../../../src/lora/stepPlan';
+import {
+  planStep,
+  stepMemory,
+  type StepMachine,
+  type StepSettings,
+} from '../../../src/lora/stepPlan';
 import type { MemoryEstimate, ModelSize } from '../../../src/lora/memory';
 import type { StepPlan } from '../../../src/shared/run';
 
@@ -105,5 +110,50 @@ describe('the step plan', () => {
     expect(plan({ gradient_checkpointing: true }, {})).toEqual(['float32', 9, 'plain']);
     expect(plan({ base_dtype: 'bfloat16' }, { hasBf16: false })).toEqual(['float32', 0, 'refused']);
     expect(plan({}, { hasBf16: false, available: 10 })).toEqual(['float32', 9, 'plain']);
+  });
+});
+
+describe('the memory of each type', () => {
+  const machine = (own: Partial<StepMachine>): StepMachine => ({
+    hasBf16: true,
+    hasKernels: true,
+    multipliesBf16: false,
+    available: 1e9,
+    ...own,
+  });
+  const blocks = { num_layers: 10, quantized_bytes: 100 };
+
+  it('is that of a step without recomputation, and with as much as there is', () => {
+    expect(stepMemory(blocks, estimate, machine({}))).toEqual([
+      { base_dtype: 'float32', bytes: 1500, recomputed_bytes: 600, fit: 'fits' },
+      { base_dtype: 'bfloat16', bytes: 750, recomputed_bytes: 300, fit: 'fits' },
+      { base_dtype: 'quantized', bytes: 150, recomputed_bytes: 60, fit: 'fits' },
+    ]);
+  });
+
+  it('leaves out types that the machine or the base does not have', () => {
+    const names = (model: Pick<ModelSize, 'num_layers' | 'quantized_bytes'>, own: StepMachine) =>
+      stepMemory(model, estimate, own).map(({ base_dtype }) => base_dtype);
+    expect(names(DENSE, machine({}))).toEqual(['float32', 'bfloat16']);
+    expect(names(blocks, machine({ hasBf16: false }))).toEqual(['float32', 'quantized']);
+    expect(names(blocks, machine({ hasKernels: false }))).toEqual(['float32', 'bfloat16']);
+    expect(stepMemory(blocks, estimate, machine({}), ['float32'])).toHaveLength(1);
+  });
+
+  it.each([
+    [1.1 * 1500, 'fits'],
+    [1.1 * 1500 - 1, 'recomputed'],
+    [600, 'recomputed'],
+    [599, 'exceeds'],
+  ])('in %d bytes is said to fit as a step would be planned: %s', (available, fit) => {
+    expect(stepMemory(DENSE, estimate, machine({ available }))[0]!.fit).toBe(fit);
+    const { plan, estimate: planned } = planStep(
+      { ...AUTO, base_dtype: 'float32' },
+      DENSE,
+      estimate,
+      machine({ available }),
+    );
+    expect(plan.recomputed_layers > 0).toBe(fit !== 'fits');
+    expect(planned.total > available).toBe(fit === 'exceeds');
   });
 });

@@ -32,7 +32,7 @@ async function hostMessages() {
       const chosen = base.modules.filter((m) => choose(m.path));
       const figures = figuresOf(base, recipe, { settings, chosen, facts }, there);
       const kind = kindNames(base.modules);
-      const advice = adviceFor({ base, settings, chosen, figures, rows: 120, used: { run: 'train on tiny', adapter: '/a', paid: 8, kept: 3 } });
+      const advice = adviceFor({ base, settings, chosen, figures, rows: 120, rates: [], used: { run: 'train on tiny', adapter: '/a', paid: 8, kept: 3 } });
       return { kind: 'recipe', file: 'lora.json', applied: 0, dirty: false, base: base.name, settings, figures, chosen: base.modules.flatMap((m, i) => (choose(m.path) ? [i] : [])),
         modules: base.modules.map((m) => ({ path: m.path, kind: kind(m), layer: layerOf(m.path), in_features: m.in_features, out_features: m.out_features })),
         advice: advice.map(({ text, button }, act) => ({ text, button: button && { label: button.label, act } })) };
@@ -141,6 +141,29 @@ test('estimates memory and time for the rows of the dataset, once they are count
   await post(page, counted);
   await page.getByText('the longest row of the dataset has 45 tokens').waitFor();
   await page.locator('.caption', { hasText: '3 epochs, 102 steps, about 10 sec' }).waitFor();
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('says of each type whether a step fits', async () => {
+  const { types } = (await message()).figures;
+  const [{ bytes, recomputed_bytes }] = types;
+  const shown = await open(await message());
+  const { page } = shown;
+  const verdicts = () => page.locator('table.types td:last-child').allTextContents();
+  assert.deepEqual(
+    await page.locator('table.types th[scope=row]').allTextContents(),
+    types.map(({ base_dtype }) => base_dtype),
+  );
+  assert.deepEqual(new Set(await verdicts()), new Set(['fits']));
+  for (const [there, verdict] of [
+    [bytes, 'fits with recomputation'],
+    [recomputed_bytes - 1, 'does not fit'],
+  ]) {
+    const { figures } = await message({}, undefined, there);
+    await post(page, { kind: 'figures', figures });
+    await eventually(async () => assert.equal((await verdicts())[0], verdict));
+  }
   await assertQuiet(shown);
   await shown.close();
 });

@@ -23,6 +23,8 @@ export function costsView(page: ConfigurePage, { figures }: ShownRecipe): Templa
     <p class="warning" role="alert" ?hidden=${memory.total <= there}>${t('costs.over')}</p>
     <p class="hint">${batchText(page, figures)}</p>
     <p class="hint" ?hidden=${otherRanks === 0}>${t('costs.otherRanks', otherRanks)}</p>
+    <h3 id="types-title">${t('types.title')}</h3>
+    <div class="scroll">${typesTable(page, figures)}</div>
     <h3 id="memory-title">${t('memory.title')}</h3>
     <div class="scroll">${memoryTable(page, figures)}</div>
     <h3 id="kinds-title">${t('kinds.title')}</h3>
@@ -70,6 +72,24 @@ const tile = (label: string, value: string, sub: string, isOver = false) =>
     <dd class="value">${value}</dd>
     <dd class="sub">${sub}</dd>
   </div>`;
+
+function typesTable({ t, format }: ConfigurePage, { types }: Figures): TemplateResult {
+  const columns = ['type', 'bytes', 'recomputed', 'fit'] as const;
+  return html`<table class="types" aria-labelledby="types-title">
+    ${tableHead(columns.map((column) => t(`types.${column}`)))}
+    <tbody>
+      ${types.map(
+        ({ base_dtype, bytes, recomputed_bytes, fit }) =>
+          html`<tr data-fit=${fit}>
+            <th scope="row">${base_dtype}</th>
+            <td>${format.bytes(bytes)}</td>
+            <td>${format.bytes(recomputed_bytes)}</td>
+            <td>${t(`types.fits.${fit}`)}</td>
+          </tr>`,
+      )}
+    </tbody>
+  </table>`;
+}
 
 function memoryTable({ t, format }: ConfigurePage, { memory, full }: Figures): TemplateResult {
   return html`<table class="memory" aria-labelledby="memory-title">

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { parsed } from '../../parsed';
+import { KEPT_TYPES, MEMORY_FITS } from '../../stepMemory';
 
 // The messages between the page that configures rank and targets and its host. Both check them.
 
@@ -39,6 +40,7 @@ export type Memory = v.InferOutput<typeof MemorySchema>;
  * `tooHigh`: modules smaller than the rank; `otherRanks`: those to which rank_pattern gives another
  * one; `update` and `whole`: numbers that train in one module with LoRA, and in full. The memory is
  * estimated for rows of `length`: of the `longest` row, or max_length where that is unknown (null).
+ * `types`: that of each type in which the base can be kept.
  * `seconds`: about; null where unknown.
  */
 const FiguresSchema = v.object({
@@ -51,6 +53,14 @@ const FiguresSchema = v.object({
   fileBytes: number,
   memory: MemorySchema,
   full: MemorySchema,
+  types: v.array(
+    v.object({
+      base_dtype: v.picklist(KEPT_TYPES),
+      bytes: number,
+      recomputed_bytes: number,
+      fit: v.picklist(MEMORY_FITS),
+    }),
+  ),
   there: number,
   batch: whole,
   length: whole,

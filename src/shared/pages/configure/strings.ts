@@ -66,6 +66,15 @@ export const CONFIGURE_STRINGS = {
   'memory.working': 'Working memory and process',
   'memory.total': 'Total',
 
+  'types.title': 'Memory by base_dtype',
+  'types.type': 'Type',
+  'types.bytes': 'Memory',
+  'types.recomputed': 'With recomputation',
+  'types.fit': 'On this machine',
+  'types.fits.fits': 'fits',
+  'types.fits.recomputed': 'fits with recomputation',
+  'types.fits.exceeds': 'does not fit',
+
   'kinds.title': 'Trainable parameters per module',
   'kinds.kind': 'Kind',
   'kinds.shape': 'W (out × in)',

@@ -4,7 +4,7 @@ import {
   targetPrices,
   type RankQuestion,
 } from '../../../../src/host/setup/pricedChoices';
-import { costOf, factsOf } from '../../../../src/host/setup/costs';
+import { costOf, factsOf, fitsText } from '../../../../src/host/setup/costs';
 import { readBaseHeaders } from '../../../../src/inspect/answer';
 import { estimateMemory } from '../../../../src/lora/memory';
 
@@ -42,6 +42,13 @@ describe('what a choice costs', () => {
         recomputed_layers: 0,
       }).total,
     );
+  });
+
+  it('says of each type whether it fits', () => {
+    const text = (available: number) =>
+      fitsText(costOf(base, 4, 'all-linear', { ...MACHINE, available }).types);
+    expect(text(2 ** 40)).toBe('float32: fits · bfloat16: fits');
+    expect(text(1)).toBe('float32: does not fit · bfloat16: does not fit');
   });
 
   it('refuses a base model that cannot be trained, with the reason', async () => {

@@ -1,0 +1,36 @@
+import { modulesOf } from '../../formats/architecture/modules';
+import { modelSize, type SizedWeights } from '../../formats/architecture/size';
+import type { Spec } from '../../formats/architecture/spec';
+import { estimateMemory } from '../../lora/memory';
+import { stepMemory, type StepMachine } from '../../lora/stepPlan';
+import { matchTargets } from '../../lora/targets';
+import type { StepMemory } from '../../shared/stepMemory';
+import { BATCHES } from '../../shared/usualBatch';
+
+/** The rank of which costs are shown where no recipe names one. */
+export const EXAMPLE_RANK = 8;
+
+/** A base, or what its config.json says of one that is not downloaded. */
+export interface KnownBase {
+  readonly spec: Spec;
+  readonly parameters: number;
+  readonly weights?: SizedWeights;
+}
+
+/** The memory of a step in the batch that Train Adapter writes, with all linear layers adapted. */
+export function usualMemory(base: KnownBase, machine: StepMachine): StepMemory {
+  const size = modelSize(base);
+  const { matched } = matchTargets(modulesOf(base.spec), { target_modules: 'all-linear' });
+  const adapted = { modules: matched, ranks: EXAMPLE_RANK };
+  const { rows, length } = BATCHES[base.spec.task];
+  return {
+    rows,
+    length,
+    available: machine.available,
+    types: stepMemory(
+      size,
+      (plan) => estimateMemory(size, adapted, { rows, length }, plan),
+      machine,
+    ),
+  };
+}

@@ -1,0 +1,28 @@
+import type { BaseDtype } from './recipe';
+
+export const MEMORY_FITS = ['fits', 'recomputed', 'exceeds'] as const;
+
+/** Whether a step fits into memory, only with recomputed layers, or not at all. */
+export type MemoryFit = (typeof MEMORY_FITS)[number];
+
+/** What a base can be kept in. */
+export const KEPT_TYPES = ['float32', 'bfloat16', 'quantized'] as const satisfies BaseDtype[];
+
+/** The memory of a step that keeps the base in one type. */
+export interface TypeMemory {
+  readonly base_dtype: (typeof KEPT_TYPES)[number];
+  /** Bytes, and bytes with all layers recomputed that can be. */
+  readonly bytes: number;
+  readonly recomputed_bytes: number;
+  readonly fit: MemoryFit;
+}
+
+/** The memory of a step in each type, for the largest batch of a training. */
+export interface StepMemory {
+  readonly rows: number;
+  /** Tokens of a row. */
+  readonly length: number;
+  /** Bytes of free memory. */
+  readonly available: number;
+  readonly types: readonly TypeMemory[];
+}

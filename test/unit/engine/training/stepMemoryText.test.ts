@@ -1,0 +1,21 @@
+import { expect, it } from 'vitest';
+import { describeStepMemory } from '../../../../src/engine/training/stepMemoryText';
+
+it('says of each type what a step needs and whether it fits', () => {
+  const lines = describeStepMemory({
+    rows: 4,
+    length: 512,
+    available: 4e9,
+    types: [
+      { base_dtype: 'float32', bytes: 9e9, recomputed_bytes: 5e9, fit: 'exceeds' },
+      { base_dtype: 'bfloat16', bytes: 5e9, recomputed_bytes: 3e9, fit: 'recomputed' },
+      { base_dtype: 'quantized', bytes: 3e9, recomputed_bytes: 1e9, fit: 'fits' },
+    ],
+  });
+  expect(lines).toEqual([
+    'memory of a step with 4 rows of 512 tokens, of 4.0 GB free:',
+    '  float32   9.0 GB, 5.0 GB with recomputation: does not fit',
+    '  bfloat16  5.0 GB, 3.0 GB with recomputation: fits with recomputation',
+    '  quantized 3.0 GB, 1.0 GB with recomputation: fits',
+  ]);
+});
