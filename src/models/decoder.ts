@@ -100,12 +100,12 @@ export class CachingDecoder implements Decoder {
       const ropeTables = uploadRotaryTables(ops, spec, { ...input, areApart: true });
       const shape = attentionShape(spec, 1, sequences.length);
       let { x } = body.embedding.forward(input, false);
-      body.layers.forEach((layer, i) => {
+      for (const [i, layer] of body.layers.entries()) {
         const rope = ropeTables.get(layer.attention.ropeKey)!;
         const { window } = spec.layers[i]!.attention;
         const rowBlocks = sequences.map(({ length }) => [lastQuery(length + 1, window)]);
-        x = stepOfLayer({ ops, shape, rope, rowBlocks }, layer, { i, x, sequences });
-      });
+        x = await stepOfLayer({ ops, shape, rope, rowBlocks }, layer, { i, x, sequences });
+      }
       freeRotaryTables(ops, ropeTables);
       for (const sequence of sequences) sequence.length++;
       const logits = await this.logits(x);
@@ -162,7 +162,7 @@ export class CachingDecoder implements Decoder {
     let { x } = body.embedding.forward(input, false);
     let stopped = isStopped();
     for (let i = 0; i < body.layers.length && !stopped; i++) {
-      x = this.readInLayer(pass, i, x, sequence);
+      x = await this.readInLayer(pass, i, x, sequence);
       await ops.yieldPoint();
       stopped = isStopped();
     }
@@ -176,11 +176,16 @@ export class CachingDecoder implements Decoder {
   }
 
   /** x [m, d] -> y [m, d] of a layer, whose cache grows by m tokens. Frees x. */
-  private readInLayer(pass: PassContext, i: number, x: Tensor, sequence: Sequence): Tensor {
+  private async readInLayer(
+    pass: PassContext,
+    i: number,
+    x: Tensor,
+    sequence: Sequence,
+  ): Promise<Tensor> {
     const layer = this.transformer.body.layers[i]!;
     if (sequence.length > 0)
       return stepOfLayer(chunkStep(pass, layer), layer, { i, x, sequences: [sequence] });
-    const { y, cache } = layerPrefill(pass, layer, x);
+    const { y, cache } = await layerPrefill(pass, layer, x);
     sequence.caches[i] = cache;
     return y;
   }
@@ -203,7 +208,7 @@ const chunkStep = (pass: PassContext, { attention }: LayerWeights): DecodeStep =
 });
 
 /** Layer i, whose caches grow. Frees x. */
-function stepOfLayer(
+async function stepOfLayer(
   step: DecodeStep,
   layer: LayerWeights,
   {
@@ -211,10 +216,10 @@ function stepOfLayer(
     x,
     sequences,
   }: { readonly i: number; readonly x: Tensor; readonly sequences: readonly Sequence[] },
-): Tensor {
+): Promise<Tensor> {
   const caches = sequences.map((own) => own.caches[i]!);
   try {
-    return layerStep(step, layer, x, caches);
+    return await layerStep(step, layer, x, caches);
   } finally {
     // also after an error: those that were replaced are freed
     sequences.forEach((own, at) => (own.caches[i] = caches[at]!));

@@ -1,4 +1,4 @@
-import type { AttentionSpec, LinearSpec, MlpSpec } from '../formats/architecture/spec';
+import type { AttentionSpec, LinearSpec, MixtureSpec, MlpSpec } from '../formats/architecture/spec';
 import { interleavedRows } from './attention/rope';
 import type { ProductSlot } from './layers/loraBlock';
 
@@ -23,7 +23,9 @@ export function slotsOf(parts: readonly LinearRows[]): ProductSlot[] {
 }
 
 /** The rows of gate, if there is one, and of up. */
-export function gateAndUpRows(spec: MlpSpec): [gate: LinearRows | null, up: LinearRows] {
+export function gateAndUpRows(
+  spec: Exclude<MlpSpec, MixtureSpec>,
+): [gate: LinearRows | null, up: LinearRows] {
   switch (spec.kind) {
     case 'plain':
       return [null, allRows(spec.up)];

@@ -88,7 +88,7 @@ export class Transformer {
     let { x } = embedded;
     for (const [i, layer] of body.layers.entries()) {
       const policy = { rows: this.rowsInLayer(i, rows), keep: this.savePolicy(i, lowest) };
-      const output = layerForward(context, layer, x, policy);
+      const output = await layerForward(context, layer, x, policy);
       x = output.y;
       kept.push(output.kept);
       await ops.yieldPoint();

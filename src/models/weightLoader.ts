@@ -1,8 +1,9 @@
-import { tensorsOf } from '../formats/architecture/modules';
+import { mlpLinears, tensorsOf } from '../formats/architecture/modules';
 import type {
   AttentionSpec,
   LayerSpec,
   LinearSpec,
+  MixtureSpec,
   MlpSpec,
   NormSpec,
   TableSpec,
@@ -18,6 +19,9 @@ import { interleavedRows } from './attention/rope';
 import type { LayerWeights } from './layers/layerWeights';
 import type { Linear } from './layers/linear';
 import { LoraBlock, type ProductSlot } from './layers/loraBlock';
+import type { BranchOutput } from './layers/branchOutput';
+import type { FeedForwardWeights } from './layers/feedForward';
+import type { MixtureWeights } from './layers/mixture';
 import type { MlpWeights } from './layers/mlpBranch';
 import type { Norm } from './layers/norm';
 import { elementCount, type Tensor } from './ops/ops';
@@ -107,12 +111,7 @@ export class WeightLoader {
         ropeKey: ropeKey(attention),
         scale_out: spec.branch_scale ?? 1,
       },
-      mlp: {
-        norm_in: await this.normOrNull(norms.mlp_in),
-        norm_out: await this.normOrNull(norms.mlp_out),
-        scale_out: spec.branch_scale ?? 1,
-        ...(await this.mlp(spec.mlp)),
-      },
+      mlp: await this.feedForward(spec),
       after_attention: await this.normOrNull(norms.after_attention),
       after_mlp: await this.normOrNull(norms.after_mlp),
       residual: spec.residual,
@@ -128,12 +127,43 @@ export class WeightLoader {
     return { kernel, weight, bias };
   }
 
+  private async feedForward({ mlp, norms, branch_scale }: LayerSpec): Promise<FeedForwardWeights> {
+    const branch = {
+      norm_in: await this.normOrNull(norms.mlp_in),
+      norm_out: await this.normOrNull(norms.mlp_out),
+      scale_out: branch_scale ?? 1,
+    };
+    return mlp.kind === 'mixture'
+      ? { ...branch, ...(await this.mixture(mlp)) }
+      : { ...branch, ...(await this.mlp(mlp)) };
+  }
+
+  private async mixture(
+    spec: MixtureSpec,
+  ): Promise<Omit<MixtureWeights, 'norm_in' | keyof BranchOutput>> {
+    const { activation, router, top_k, normalises } = spec;
+    for (const { path } of mlpLinears(spec)) this.refuseTraining(`${path}.weight`);
+    const experts: MlpWeights[] = [];
+    for (const { gate, up, down } of spec.experts) {
+      const own = await this.mlp({ kind: 'gated', activation, gate, up, down });
+      experts.push({ ...own, norm_in: null, norm_out: null, scale_out: 1 });
+    }
+    return {
+      kind: 'mixture',
+      router: await this.linear([allRows(router)]),
+      experts,
+      top_k,
+      normalises,
+    };
+  }
+
   private async mlp(
-    spec: MlpSpec,
-  ): Promise<Pick<MlpWeights, 'activation' | 'gate' | 'up' | 'down'>> {
+    spec: Exclude<MlpSpec, MixtureSpec>,
+  ): Promise<Pick<MlpWeights, 'kind' | 'activation' | 'gate' | 'up' | 'down'>> {
     const { activation } = spec;
     const [gate, up] = gateAndUpRows(spec);
     return {
+      kind: 'mlp',
       activation,
       gate: gate && (await this.linear([gate])),
       up: await this.linear([up]),

@@ -31,6 +31,7 @@ const configs = fc
       'gpt2',
       'gpt_neox',
       'lfm2',
+      'qwen3_moe',
       'olmo3',
       'exaone4',
       'granite',
@@ -72,6 +73,13 @@ const configs = fc
         attn_logit_softcapping: 3,
         final_logit_softcapping: 2,
         full_attn_idxs: [1], // LFM2's other layers are convolutions
+        ...(family === 'qwen3_moe' && {
+          num_experts: 3,
+          num_experts_per_tok: 2,
+          moe_intermediate_size: 6,
+          norm_topk_prob: bias,
+          mlp_only_layers: [1],
+        }),
         ...sizes,
       },
     };

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openBase } from '../../src/formats/openBase';
 import type { LayerSpec, Spec } from '../../src/formats/architecture/spec';
+import { innerSizeOf } from '../../src/formats/architecture/modules';
 import { inverseFrequencies } from '../../src/models/attention/rope';
 import type { TensorSpec, Value } from './ggufWriter';
 
@@ -99,7 +100,7 @@ function sizesOf(spec: Spec): Metadata {
   return [
     ['block_count', { u32: spec.num_layers }],
     ['embedding_length', { u32: spec.hidden_size }],
-    ['feed_forward_length', { u32: spec.layers[0]!.mlp.down.in_features }],
+    ['feed_forward_length', { u32: innerSizeOf(spec.layers[0]!.mlp) }],
     ['attention.head_count', { u32: spec.layers[0]!.attention.num_heads }],
   ];
 }

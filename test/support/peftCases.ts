@@ -45,6 +45,8 @@ export const PEFT_CASES = [
   'exaone4/attn',
   'seed_oss/lora',
   'lfm2/all-linear',
+  'qwen3_moe/attn',
+  'qwen3_moe/per-expert',
   'gemma3-vlm/text',
   'qwen3-vl/text',
   'xlm-roberta/seq-cls',

@@ -1,7 +1,7 @@
 import { toBF16 } from '../../src/formats/floats';
 import type { BaseModel } from '../../src/formats/baseModel';
 import type { TensorInfo } from '../../src/formats/tensorInfo';
-import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
+import { adaptedModulesOf, tensorsOf } from '../../src/formats/architecture/modules';
 import { readSpec } from '../../src/formats/architecture/readSpec';
 import type { Adapter, LoraFactors } from '../../src/lora/adapter';
 import type { LabelledInput } from '../../src/models/model';
@@ -76,7 +76,7 @@ export function smallAdapter(
   isAdapted: (path: string) => boolean,
   config: Config = SMALL_CONFIG,
 ): Adapter {
-  const modules = modulesOf(readSpec(config, 'small')).filter((m) => isAdapted(m.path));
+  const modules = adaptedModulesOf(readSpec(config, 'small')).filter((m) => isAdapted(m.path));
   return {
     config: NO_ADAPTER.config,
     trained: [],

@@ -5,6 +5,7 @@ import { openDataset } from '../../data/dataset/dataset';
 import { throwErrors } from '../../data/dataset/problems';
 import { ROW_SETTINGS } from '../../data/rows/settings';
 import { openBase, targetableModules } from '../../formats/openBase';
+import { hasExperts } from '../../formats/architecture/modules';
 import { detectAdapter } from '../../formats/adapterFormat';
 import { CONFIG } from '../../formats/huggingface';
 import { CONFIG_FILE } from '../../formats/peft/fileNames';
@@ -171,7 +172,7 @@ function baseReport(base: BaseModel): Report {
       `${name}: ${String(config['model_type'])}, ${groupDigits(parameters)} parameters, ${format}`,
       'Target modules (out x in) and the parameters of rank r in each, r·(in + out) instead of in·out:',
       ...moduleTable(modules),
-      `all-linear at r = ${EXAMPLE_RANK}: ${groupDigits(trainable)} trainable parameters instead of ${groupDigits(full)} (${share} of the model)`,
+      `${hasExperts(base.spec) ? 'All linear ones of these' : 'all-linear'} at r = ${EXAMPLE_RANK}: ${groupDigits(trainable)} trainable parameters instead of ${groupDigits(full)} (${share} of the model)`,
       ...describeStepMemory(memory, ' and these trained'),
     ],
   };

@@ -34,6 +34,8 @@ export interface Family {
   readonly transformersClass: string;
   /** Its classes for tasks whose names do not follow from `transformersClass`. */
   readonly taskClasses?: Readonly<Partial<Record<ModelTask, string>>>;
+  /** Whether its models may be mixtures of experts. Not given: a config with experts is refused. */
+  readonly hasExperts?: true;
   /** Whether mlx-lm has models of this family. */
   readonly mlx: boolean;
   /** The family in GGUF files; null when such files of it are not supported. */

@@ -22,18 +22,42 @@ type Wanted = Pick<TensorInfo, 'name' | 'shape'>;
 export function linearsOf({ attention, mlp }: LayerSpec): LinearSpec[] {
   const { key = null, query = null } = attention.distances ?? {};
   const ofDistances = [key, query].filter((own) => own !== null);
-  return [...attention.qkv, ...ofDistances, attention.o, ...mlpInputs(mlp), mlp.down];
+  return [...attention.qkv, ...ofDistances, attention.o, ...mlpLinears(mlp)];
 }
 
-function mlpInputs(mlp: MlpSpec): LinearSpec[] {
+/** The linear layers of an MLP. */
+export function mlpLinears(mlp: MlpSpec): LinearSpec[] {
   switch (mlp.kind) {
     case 'gated':
-      return [mlp.gate, mlp.up];
+      return [mlp.gate, mlp.up, mlp.down];
     case 'gated_fused':
-      return [mlp.gate_up];
+      return [mlp.gate_up, mlp.down];
     case 'plain':
-      return [mlp.up];
+      return [mlp.up, mlp.down];
+    case 'mixture':
+      return [mlp.router, ...expertLinears(mlp)];
   }
+}
+
+const expertLinears = (mlp: MlpSpec): LinearSpec[] =>
+  mlp.kind === 'mixture' ? mlp.experts.flatMap(({ gate, up, down }) => [gate, up, down]) : [];
+
+/** Those that a new adapter can have modules on: not the router and the experts. */
+function targetableLinears(layer: LayerSpec): LinearSpec[] {
+  const { mlp } = layer;
+  const others = new Set(mlp.kind === 'mixture' ? mlpLinears(mlp) : []);
+  return linearsOf(layer).filter((own) => !others.has(own));
+}
+
+/** Whether some of a model's MLPs are mixtures of experts. */
+export const hasExperts = ({ layers }: Spec): boolean =>
+  layers.some(({ mlp }) => mlp.kind === 'mixture');
+
+/** Values of an MLP per token between its products; of experts, with their inputs and outputs. */
+export function innerSizeOf(mlp: MlpSpec): number {
+  if (mlp.kind !== 'mixture') return mlp.down.in_features;
+  const { in_features, out_features } = mlp.experts[0]!.down;
+  return mlp.top_k * (in_features + out_features);
 }
 
 function headLinears(head: HeadSpec): LinearSpec[] {
@@ -52,11 +76,15 @@ const linearModule = (
   is_output = false,
 ): TargetableModule => ({ path, kind: 'linear', in_features, out_features, is_output });
 
-/** `modulesOf`, and the modules that adapters of PEFT may have without an effect. */
+/** `modulesOf`, and modules of adapters of PEFT on experts, or on a pooler without an effect. */
 export function adaptedModulesOf(spec: Spec): TargetableModule[] {
-  const { head } = spec;
+  const { head, layers } = spec;
   const pooler = head.kind === 'pooled' ? (head.pooler ?? null) : null;
-  return [...modulesOf(spec), ...(pooler ? [linearModule(pooler)] : [])];
+  const experts = layers.flatMap(({ mlp }) => expertLinears(mlp));
+  return [
+    ...modulesOf(spec),
+    ...[...experts, ...(pooler ? [pooler] : [])].map((own) => linearModule(own)),
+  ];
 }
 
 /**
@@ -69,7 +97,7 @@ export function modulesOf(spec: Spec): TargetableModule[] {
   return [
     ...embeddingModules(embedding, hidden_size),
     ...distinct(layers)
-      .flatMap(linearsOf)
+      .flatMap(targetableLinears)
       .map((own) => linearModule(own)),
     ...outputs.map((own, i) => linearModule(own, i === outputs.length - 1)),
   ];

@@ -144,14 +144,15 @@ function checkSupported(config: Config, inner: Config, file: string): void {
       `The config does not say which architecture the model has (model_type). ${known}`,
       { place },
     );
+  const isKnown = Object.hasOwn(FAMILIES, model_type);
   const other = OTHERS.find(([pattern]) => pattern.test(model_type));
-  if (other)
+  if (!isKnown && other)
     throw new LoraError(
       'base',
       `The model is ${other[1]} (${model_type}), which is not supported. ${known}`,
       { place, fix: other[2] },
     );
-  if (!Object.hasOwn(FAMILIES, model_type))
+  if (!isKnown)
     throw new LoraError(
       'base',
       `The architecture ${JSON.stringify(model_type)} is not supported. ${known}`,
@@ -160,7 +161,7 @@ function checkSupported(config: Config, inner: Config, file: string): void {
   const experts = ['num_experts', 'num_local_experts', 'n_routed_experts'].find(
     (key) => typeof inner[key] === 'number' && inner[key] > 1,
   );
-  if (experts)
+  if (experts && !FAMILIES[model_type]!.hasExperts)
     throw new LoraError('base', 'The model is a mixture of experts, which is not supported.', {
       place: { file, key: experts },
       fix: 'Use a dense model of the same series.',

@@ -1,7 +1,7 @@
 import type { ModelSize } from '../../lora/memory';
 import { elementsOf } from '../tensorInfo';
 import type { StoredMatrix, WeightSource } from '../weightSource';
-import { tensorsOf } from './modules';
+import { innerSizeOf, tensorsOf } from './modules';
 import type { Spec } from './spec';
 
 /** The shapes of weights, and which of them are in blocks. */
@@ -35,7 +35,7 @@ export function modelSize(
     num_heads: attention.num_heads,
     q_size: attention.num_heads * attention.head_dim,
     kv_size: attention.num_kv_heads * attention.head_dim,
-    inner_size: mlp.down.in_features,
+    inner_size: Math.max(...spec.layers.map((layer) => innerSizeOf(layer.mlp))),
     gated: mlp.kind !== 'plain',
     causal: spec.causal,
     outputs: spec.head.kind === 'pooled' ? spec.hidden_size : spec.head.output.out_features,

@@ -250,7 +250,25 @@ export type MlpSpec =
       readonly activation: Activation;
       readonly up: LinearSpec;
       readonly down: LinearSpec;
-    };
+    }
+  | MixtureSpec;
+
+/**
+ * A mixture of experts (Shazeer et al. 2017): of each token, the `top_k` experts that are most
+ * probable by the router, times these probabilities.
+ */
+export interface MixtureSpec {
+  readonly kind: 'mixture';
+  readonly activation: Activation;
+  readonly router: LinearSpec;
+  readonly experts: readonly ExpertSpec[];
+  readonly top_k: number;
+  /** Whether the probabilities of the chosen experts are divided by their sum. */
+  readonly normalises: boolean;
+}
+
+/** down(act(gate x) · up x) */
+export type ExpertSpec = Readonly<Record<'gate' | 'up' | 'down', LinearSpec>>;
 
 export type HeadSpec =
   /** Logits of the next token; tied: with the embedding's weight. */

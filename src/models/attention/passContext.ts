@@ -1,3 +1,4 @@
+import { innerSizeOf } from '../../formats/architecture/modules';
 import type { AttentionSpec, Spec } from '../../formats/architecture/spec';
 import type { Dropout } from '../layers/dropout';
 import type { Computation } from '../layers/linear';
@@ -164,7 +165,7 @@ function areProbabilitiesSmall(
     (sum, { start, end, from, to }) => sum + (end - start) * (to - from),
     0,
   );
-  return scores * attention.num_heads <= 2 * length * mlp.down.in_features;
+  return scores * attention.num_heads <= 2 * length * innerSizeOf(mlp);
 }
 
 function byKey<T>(

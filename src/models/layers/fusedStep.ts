@@ -4,6 +4,7 @@ import type { Tensor } from '../ops/ops';
 import { isPlainOutput } from './branchOutput';
 import type { LayerWeights } from './layerWeights';
 import type { Linear } from './linear';
+import type { MlpWeights } from './mlpBranch';
 import type { Norm } from './norm';
 
 /** Most tokens that the fused kernel of a layer reads at once. */
@@ -36,9 +37,14 @@ export function fusedStep(
   return y;
 }
 
+/** A layer whose other branch is an MLP. */
+type LayerWithMlp = LayerWeights & { readonly mlp: MlpWeights };
+
 /** RMSNorms, rotated heads and SwiGLU, one branch after the other, and nothing else. */
-function isPlainLayer({ attention, mlp, ...layer }: LayerWeights): boolean {
+function isPlainLayer(w: LayerWeights): w is LayerWithMlp {
+  const { attention, mlp, ...layer } = w;
   return (
+    mlp.kind === 'mlp' &&
     layer.residual === 'sequential' &&
     layer.after_attention === null &&
     layer.after_mlp === null &&
@@ -62,7 +68,7 @@ const isRms = (norm: Norm | null): boolean => norm?.kind === 'rms' && norm.bias 
 const hasNoFactor = ({ lora }: Linear): boolean => !lora?.factor;
 
 /** The layer as `Form` of src/runtime/kernels/layer.cc reads it. */
-function formOf({ shape, rowBlocks }: DecodeStep, { attention, mlp }: LayerWeights): LayerForm {
+function formOf({ shape, rowBlocks }: DecodeStep, { attention, mlp }: LayerWithMlp): LayerForm {
   const cut = rowBlocks.map(([block]) => block!).find(({ from }) => from > 0);
   const norms = [attention.norm_in!, mlp.norm_in!];
   const form = new LayerForm();

@@ -11,9 +11,15 @@ import {
 } from '../attention/attentionBranch';
 import type { PassContext, SelectedRows } from '../attention/passContext';
 import type { Ops, Tensor } from '../ops/ops';
+import {
+  feedForward,
+  feedForwardBackward,
+  freeFeedForward,
+  isFeedForwardTrained,
+  type FeedForwardSaved,
+} from './feedForward';
 import { fusedStep } from './fusedStep';
 import type { LayerWeights } from './layerWeights';
-import { freeMlp, isMlpTrained, mlpBackward, mlpForward, type MlpSaved } from './mlpBranch';
 import {
   isNormTrained,
   normBackwardAndFree,
@@ -32,7 +38,7 @@ export interface LayerSaved {
   /** What the MLP reads. */
   readonly x1: Tensor; // [m, d]
   readonly attention: AttentionSaved;
-  readonly mlp: MlpSaved;
+  readonly mlp: FeedForwardSaved;
   /** Of after_attention and after_mlp. */
   readonly norms: readonly [attention: NormSaved | null, mlp: NormSaved | null];
 }
@@ -40,7 +46,7 @@ export interface LayerSaved {
 export function isLayerTrained(w: LayerWeights): boolean {
   return (
     isAttentionTrained(w.attention) ||
-    isMlpTrained(w.mlp) ||
+    isFeedForwardTrained(w.mlp) ||
     isNormTrained(w.after_attention) ||
     isNormTrained(w.after_mlp)
   );
@@ -57,13 +63,13 @@ export type SavedLayer =
   | { readonly keep: 'all'; readonly saved: LayerSaved };
 
 /** x [n, d] -> y [m, d]. Takes ownership of x: it is part of what is saved, or freed. */
-export function layerForward(
+export async function layerForward(
   pass: PassContext,
   w: LayerWeights,
   x: Tensor,
   { rows, keep }: { readonly rows: SelectedRows | null; readonly keep: SavePolicy },
-): { readonly y: Tensor; readonly kept: SavedLayer } {
-  const { y, saved } = computeLayer(pass, w, x, { rows, keep: keep === 'all' });
+): Promise<{ readonly y: Tensor; readonly kept: SavedLayer }> {
+  const { y, saved } = await computeLayer(pass, w, x, { rows, keep: keep === 'all' });
   switch (keep) {
     case 'all':
       return { y, kept: { keep, saved } };
@@ -82,17 +88,17 @@ export function freeSavedLayer(ops: Ops, kept: SavedLayer): void {
   if (kept.keep === 'all') freeLayer(ops, kept.saved);
 }
 
-function computeLayer(
+async function computeLayer(
   pass: PassContext,
   w: LayerWeights,
   x: Tensor,
   { rows, keep }: { readonly rows: SelectedRows | null; readonly keep: boolean },
-): { readonly y: Tensor; readonly saved: LayerSaved } {
+): Promise<{ readonly y: Tensor; readonly saved: LayerSaved }> {
   const { ops } = pass;
   const attention = attentionForward(pass, w.attention, x, { rows, keep });
   const first = applyNorm(ops, w.after_attention, attention.y);
   const x1 = w.residual === 'sequential' ? first.y : selectRows(ops, x, rows);
-  const mlp = mlpForward(pass, w.mlp, x1, first.y);
+  const mlp = await feedForward(pass, w.mlp, x1, first.y);
   if (w.residual === 'parallel') ops.free(first.y);
   const second = applyNorm(ops, w.after_mlp, mlp.y);
   const norms = [first.norm, second.norm] as const;
@@ -127,38 +133,39 @@ function freeLayer(
   except: 'nothing' | 'input' | 'keys' = 'nothing',
 ): void {
   freeAttention(ops, attention, except !== 'keys');
-  freeMlp(ops, mlp);
+  freeFeedForward(ops, mlp);
   freeNorms(ops, norms);
   ops.free(...(except === 'input' ? [] : [x]), ...(x1 === x ? [] : [x1]));
 }
 
 /** `layerForward` for the first tokens of a prompt, which keeps their keys and values. Frees x. */
-export function layerPrefill(
+export async function layerPrefill(
   pass: PassContext,
   w: LayerWeights,
   x: Tensor,
-): { readonly y: Tensor; readonly cache: AttentionCache } {
-  const { y, saved } = computeLayer(pass, w, x, { rows: null, keep: true });
+): Promise<{ readonly y: Tensor; readonly cache: AttentionCache }> {
+  const { y, saved } = await computeLayer(pass, w, x, { rows: null, keep: true });
   const { k, v } = saved.attention.heads;
   freeLayer(pass.ops, saved, 'keys');
   return { y, cache: { k, v } };
 }
 
 /** More tokens: x [m, d] -> y [m, d]. Frees x, and replaces each cache by the longer one. */
-export function layerStep(
+export async function layerStep(
   step: DecodeStep,
   w: LayerWeights,
   x: Tensor,
   caches: AttentionCache[],
-): Tensor {
+): Promise<Tensor> {
   const { ops } = step;
   const fused = fusedStep(step, w, x, caches);
   if (fused) return fused;
   const first = applyNorm(ops, w.after_attention, attentionStep(step, w.attention, x, caches));
   const x1 = w.residual === 'sequential' ? first.y : x;
-  const { y, saved } = mlpForward({ ops, dropout: null, generates: true }, w.mlp, x1, first.y);
+  const computation = { ops, dropout: null, generates: true };
+  const { y, saved } = await feedForward(computation, w.mlp, x1, first.y);
   const second = applyNorm(ops, w.after_mlp, y);
-  freeMlp(ops, saved);
+  freeFeedForward(ops, saved);
   freeNorms(ops, [first.norm, second.norm]);
   ops.free(x, first.y);
   return second.y;
@@ -185,7 +192,7 @@ export async function layerBackward(
 ): Promise<Tensor | null> {
   if (kept.keep === 'nothing') throw new Error('Nothing was kept for the backward pass.');
   const { ops } = pass;
-  const saved = kept.keep === 'all' ? kept.saved : recomputeLayer(pass, w, kept.x, rows);
+  const saved = kept.keep === 'all' ? kept.saved : await recomputeLayer(pass, w, kept.x, rows);
   const [, afterMlp] = saved.norms;
   const dSum =
     w.after_mlp && afterMlp ? await normBackwardAndFree(ops, w.after_mlp, afterMlp, dy) : dy;
@@ -197,13 +204,13 @@ export async function layerBackward(
   return dx;
 }
 
-function recomputeLayer(
+async function recomputeLayer(
   pass: PassContext,
   w: LayerWeights,
   x: Tensor,
   rows: SelectedRows | null,
-): LayerSaved {
-  const { y, saved } = computeLayer(pass, w, x, { rows, keep: true });
+): Promise<LayerSaved> {
+  const { y, saved } = await computeLayer(pass, w, x, { rows, keep: true });
   pass.ops.free(y);
   return saved;
 }
@@ -219,7 +226,7 @@ async function sequentialBackward(
   const { attention, after_attention } = w;
   const wantsX1 = wantsInput || isAttentionTrained(attention) || isNormTrained(after_attention);
   const mlpGradient = { dy, residual: dy, wantsInput: wantsX1 };
-  const dx1 = await mlpBackward(pass, w.mlp, saved.mlp, mlpGradient);
+  const dx1 = await feedForwardBackward(pass, saved.mlp, mlpGradient);
   ops.free(dy);
   if (!dx1) return null;
   const [afterAttention] = saved.norms;
@@ -243,7 +250,7 @@ async function parallelBackward(
   { dy, rows, wantsInput }: LayerGradient,
 ): Promise<Tensor | null> {
   const { ops } = pass;
-  const dx1 = await mlpBackward(pass, w.mlp, saved.mlp, { dy, residual: dy, wantsInput });
+  const dx1 = await feedForwardBackward(pass, saved.mlp, { dy, residual: dy, wantsInput });
   const residual = dx1 && scatterRows(ops, dx1, rows);
   if (dx1 && residual !== dx1) ops.free(dx1);
   const gradient = { dy, residual, wantsInput };

@@ -1,11 +1,11 @@
 import type { AttentionWeights } from '../attention/attentionBranch';
-import type { MlpWeights } from './mlpBranch';
+import type { FeedForwardWeights } from './feedForward';
 import type { Norm } from './norm';
 
-/** An attention branch and an MLP branch on a residual stream. */
+/** An attention branch and an MLP branch, or experts, on a residual stream. */
 export interface LayerWeights {
   readonly attention: AttentionWeights;
-  readonly mlp: MlpWeights;
+  readonly mlp: FeedForwardWeights;
   /** Norms of the residual stream after each branch. */
   readonly after_attention: Norm | null;
   readonly after_mlp: Norm | null;

@@ -37,6 +37,7 @@ import {
 
 /** y = residual + scale_out · norm_out(down(act(gate h) · up h)) with h = norm_in(x). */
 export interface MlpWeights extends BranchOutput {
+  readonly kind: 'mlp';
   readonly norm_in: Norm | null;
   readonly activation: Activation;
   /** Null: down(act(up h)). */
@@ -67,13 +68,14 @@ const isInnerTrained = ({ up, gate, norm_in }: MlpWeights): boolean =>
   isNormTrained(norm_in) || isLinearTrained(up) || (gate !== null && isLinearTrained(gate));
 
 /**
- * residual + mlp(x), [m, d]. Frees neither; the caller frees y and, by `freeMlp`, what was saved.
+ * residual + mlp(x), or for an expert mlp(x) alone, [m, d]. Frees neither; the caller frees y and,
+ * by `freeMlp`, what was saved.
  */
 export function mlpForward(
   computation: Computation,
   w: MlpWeights,
   x: Tensor,
-  residual: Tensor,
+  residual: Tensor | null,
 ): { readonly y: Tensor; readonly saved: MlpSaved } {
   const { ops } = computation;
   const normed = w.norm_in && normForward(ops, w.norm_in, x, inputPrecision(ops, w.up, x));
@@ -110,10 +112,10 @@ function projectDown(
   computation: Computation,
   w: MlpWeights,
   m: Tensor,
-  residual: Tensor,
+  residual: Tensor | null,
 ): LinearOutput & Pick<MlpSaved, 'branch'> {
   const { ops } = computation;
-  if (isPlainOutput(w))
+  if (isPlainOutput(w) || !residual)
     return { ...linearForward(computation, w.down, m, { residual }), branch: null };
   const { y: x, saved } = linearForward(computation, w.down, m);
   return { saved, ...addBranch(ops, w, x, residual) };

@@ -1,4 +1,4 @@
-import { moduleNames, namedTensors } from '../../../formats/architecture/modules';
+import { hasExperts, moduleNames, namedTensors } from '../../../formats/architecture/modules';
 import { targetableModules } from '../../../formats/openBase';
 import { adapterBaseOf } from '../../../formats/peft/againstBase';
 import { peftFolder } from '../../../formats/peft/fileNames';
@@ -160,6 +160,7 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { info, warn }: Hooks):
   // modules that are trained in full need no low-rank update
   const known = targetableModules(base).filter((m) => !isModuleToSave(m.path, saved));
   refuseLayersOfExpression(lora, base);
+  refuseAllOfExperts(known, lora, base);
   const { matched, unmatched } = matchedTargets(known, lora, base);
   if (matched.length === 0) throw noMatchError(known, unmatched, lora, base);
   if (unmatched.length > 0)
@@ -208,6 +209,22 @@ function warnOfUnmatched(
   });
   for (const own of unmatched)
     if (own.key !== 'target_modules') warn(describeUnmatched(own), `lora.${own.key}`);
+}
+
+/** In PEFT, "all-linear" adapts the router and the experts too, which new adapters cannot here. */
+function refuseAllOfExperts(
+  known: readonly TargetableModule[],
+  { target_modules }: LoraSettings,
+  base: BaseModel,
+): void {
+  const isAll = typeof target_modules === 'string' && target_modules.toLowerCase() === 'all-linear';
+  if (!isAll || !hasExperts(base.spec)) return;
+  const names = kindsOf(matchTargets(known, { target_modules }).matched);
+  throw new LoraError(
+    'recipe',
+    'target_modules "all-linear" includes the experts and the router, which a new adapter cannot have.',
+    { place: placeIn(base), fix: `List layers instead: ${JSON.stringify(names)}.` },
+  );
 }
 
 /** As in PEFT, layers can only be chosen for modules that are named by a list. */

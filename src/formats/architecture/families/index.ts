@@ -9,6 +9,7 @@ import { gptNeoxFamilies } from './gptNeox';
 import { llamaFamilies } from './llama';
 import { lfm2Families } from './lfm2';
 import { llamaRelatives } from './llamaRelatives';
+import { mixtureFamilies } from './mixtures';
 import { modernbertFamilies } from './modernbert';
 import { phi3Families } from './phi3';
 import { vitFamilies } from './vit';
@@ -19,6 +20,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ...llamaRelatives,
   ...gemmaFamilies,
   ...lfm2Families,
+  ...mixtureFamilies,
   ...phi3Families,
   ...gpt2Families,
   ...gptNeoxFamilies,

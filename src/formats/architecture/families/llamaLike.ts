@@ -3,7 +3,15 @@ import type { SpecOptions } from '../family';
 import { DECODER_TASKS, decoderHead } from '../heads';
 import { readRope } from '../rope';
 import { linear, NO_NORMS, readActivation, readSizes, rmsNorm, type Sizes } from '../sizes';
-import type { AttentionSpec, LayerNorms, LayerSpec, MlpSpec, RopeSpec, Spec } from '../spec';
+import type {
+  AttentionSpec,
+  LayerNorms,
+  LayerSpec,
+  MixtureSpec,
+  MlpSpec,
+  RopeSpec,
+  Spec,
+} from '../spec';
 
 /** Names of a layer's norms within it. */
 type NormNames = Readonly<Partial<Record<keyof LayerNorms, string>>>;
@@ -53,6 +61,8 @@ export interface Variant {
   readonly multipliers?: (reader: ConfigReader) => Multipliers;
   /** Whether gate and up are one layer, gate_up_proj. */
   readonly fused_mlp?: boolean;
+  /** The MLP of a layer; null, as by default: a dense one. */
+  readonly mixture?: (model: LlamaModel, layer: number) => MixtureSpec | null;
 }
 
 /** A model that is being described. */
@@ -156,7 +166,10 @@ function attentionOf(model: LlamaModel, i: number): AttentionSpec {
 export const ropeOf = ({ reader, variant: { theta }, sizes: { head_dim } }: LlamaModel): RopeSpec =>
   readRope(reader, { head_dim, ...(theta !== undefined && { theta }) });
 
-function mlpOf({ reader, variant, sizes }: LlamaModel, i: number): MlpSpec {
+function mlpOf(model: LlamaModel, i: number): MlpSpec {
+  const mixture = model.variant.mixture?.(model, i);
+  if (mixture) return mixture;
+  const { reader, variant, sizes } = model;
   const prefix = `model.layers.${i}.mlp`;
   const { hidden_size, intermediate_size } = sizes;
   const bias = variant.mlp_bias?.(reader) ?? false;

@@ -90,6 +90,7 @@ describe('the GGUF families', () => {
       'ministral3',
       'exaone4',
       'lfm2',
+      'qwen3_moe',
       'bert',
       'roberta',
       'distilbert',
