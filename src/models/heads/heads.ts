@@ -4,7 +4,7 @@ import { roundedUp } from '../../shared/roundedSizes';
 import { NO_LABEL } from '../../shared/task';
 import type { Dropout } from '../layers/dropout';
 import type { Comparison, Evaluation, LabelledInput, LossKind, ModelInput } from '../model';
-import { thenFree, type Tensor } from '../ops/ops';
+import { castAndFree, thenFree, type Tensor } from '../ops/ops';
 import type { ForwardPass, Transformer } from '../transformer';
 import { freeLabelSaved, labelBackward, labelForward, type LabelHead } from './labelHead';
 import { ComparedRows } from './comparedRows';
@@ -254,7 +254,10 @@ export class LabelsHead implements Head {
     return {
       h: y,
       own: [y, weights],
-      backward: (dh) => thenFree(ops, ops.matMul(weights, dh, true), dh),
+      backward: (dh) => {
+        const exact = castAndFree(ops, dh, 'f32');
+        return thenFree(ops, ops.matMul(weights, exact, true), exact);
+      },
     };
   }
 
