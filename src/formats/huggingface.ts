@@ -12,6 +12,7 @@ import { withoutFolders } from './hub/publishedBase';
 import { readJsonObject } from './json';
 import { refuseUntiedOutput } from './tiedOutput';
 import { countParameters, type TensorInfo } from './tensorInfo';
+import { unstacked } from './unstacked';
 import { type WeightSource, withReplaced } from './weightSource';
 import { openShardsOf, type ShardedWeights, type Shards } from './safetensors/shards';
 import type { BaseModel } from './baseModel';
@@ -38,7 +39,10 @@ export async function openFolderBase(
   const spec = readSpec(config, configFile, options);
   const stored = await openWeights(folder);
   const weights = withReplaced(
-    { ...underNames(stored, canonicalNames(stored.tensors.keys(), spec)), files: stored.files },
+    {
+      ...unstacked(underNames(stored, canonicalNames(stored.tensors.keys(), spec)), spec),
+      files: stored.files,
+    },
     options.replaced,
   );
   const missing = await checked(async () => {

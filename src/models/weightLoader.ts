@@ -121,8 +121,7 @@ export class WeightLoader {
   private async convolution({ convolution: spec }: AttentionSpec): Promise<Convolution | null> {
     if (!spec) return null;
     const { path, kernel, channels } = spec;
-    this.refuseTraining(`${path}.weight`, 'beside LoRA');
-    const weight = await this.parameter(`${path}.weight`);
+    const weight = await this.frozenParameter(`${path}.weight`);
     const bias = spec.bias ? await this.vector(path, 'bias', channels) : null;
     return { kernel, weight, bias };
   }
@@ -176,13 +175,22 @@ export class WeightLoader {
     return spec ? this.norm(spec) : Promise.resolve(null);
   }
 
-  /** LayerNorm or RMSNorm. */
-  async norm({ path, kind, size, eps, unit_offset, bias: hasBias }: NormSpec): Promise<Norm> {
-    const weight = await this.vector(path, 'weight', size);
+  /** LayerNorm, RMSNorm or LayerScale. */
+  async norm(spec: NormSpec): Promise<Norm> {
+    const { path, kind, size, eps, unit_offset, bias: hasBias, parameter } = spec;
+    const weight = parameter
+      ? await this.frozenParameter(`${path}.${parameter}`)
+      : await this.vector(path, 'weight', size);
     const bias =
       kind === 'layer' && hasBias !== false ? await this.vector(path, 'bias', size) : null;
     const scale = unit_offset ? this.onePlus(weight) : () => weight.tensor;
     return { kind, weight, bias, eps, scale };
+  }
+
+  /** One that cannot train beside LoRA. */
+  private frozenParameter(name: string): Promise<DenseWeight> {
+    this.refuseTraining(name, 'beside LoRA');
+    return this.parameter(name);
   }
 
   /** weight + 1, computed again whenever the weight changes. */

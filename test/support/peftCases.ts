@@ -56,4 +56,6 @@ export const PEFT_CASES = [
   'deberta-v2/seq-cls',
   'modernbert/seq-cls',
   'modernbert/all-linear',
+  'dinov2/qv',
+  'dinov2-swiglu/mlp',
 ];

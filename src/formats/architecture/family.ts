@@ -17,6 +17,15 @@ export interface SpecOptions {
 export type Rename = readonly [from: RegExp, to: string | null];
 
 /**
+ * Ends of paths: of the module that a checkpoint has, after the renames, and of those that current
+ * transformers have instead, each with its share of the rows, in their order.
+ */
+export interface StackedModules {
+  readonly stored: string;
+  readonly modules: readonly string[];
+}
+
+/**
  * Everything that the program knows of one `model_type`, apart from what its layers compute. Every
  * key is required, so that a new family cannot forget one.
  */
@@ -30,6 +39,8 @@ export interface Family {
    */
   readonly spec: (reader: ConfigReader, options: SpecOptions) => Spec;
   readonly renames: readonly Rename[];
+  /** Modules whose rows may be one tensor of a checkpoint. Not given: none. */
+  readonly stacked?: readonly StackedModules[];
   /** The start of transformers' class names: `Llama` of LlamaForCausalLM. */
   readonly transformersClass: string;
   /** Its classes for tasks whose names do not follow from `transformersClass`. */

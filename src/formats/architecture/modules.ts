@@ -224,8 +224,8 @@ function linearTensors({
   return bias ? [weight, { name: `${path}.bias`, shape: [out_features] }] : [weight];
 }
 
-function normTensors({ path, kind, size, bias }: NormSpec): Wanted[] {
-  const weight = { name: `${path}.weight`, shape: [size] };
+function normTensors({ path, kind, size, bias, parameter = 'weight' }: NormSpec): Wanted[] {
+  const weight = { name: `${path}.${parameter}`, shape: [size] };
   return kind === 'layer' && bias !== false
     ? [weight, { name: `${path}.bias`, shape: [size] }]
     : [weight];

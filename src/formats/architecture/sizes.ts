@@ -103,6 +103,16 @@ export const layerNorm = (path: string, size: number, eps: number): NormSpec => 
   unit_offset: false,
 });
 
+/** A learned factor of each channel of a branch's output. */
+export const layerScale = (path: string, parameter: string, size: number): NormSpec => ({
+  path,
+  kind: 'scale',
+  size,
+  eps: 0,
+  unit_offset: false,
+  parameter,
+});
+
 /** No norms anywhere; families add theirs. */
 export const NO_NORMS = {
   attention_in: null,

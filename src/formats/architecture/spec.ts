@@ -33,17 +33,19 @@ export interface LinearSpec {
 
 /**
  * rms: x / √(mean(x²) + eps) · w (Zhang and Sennrich 2019). layer: (x - mean) / √(var + eps) · w +
- * b (Ba et al. 2016).
+ * b (Ba et al. 2016). scale: x · w, no norm, at the place of one (LayerScale, Touvron et al. 2021).
  */
 export interface NormSpec {
   readonly path: string;
-  readonly kind: 'rms' | 'layer';
+  readonly kind: 'rms' | 'layer' | 'scale';
   readonly size: number;
   readonly eps: number;
   /** Gemma: the factor is 1 + w. */
   readonly unit_offset: boolean;
   /** False: a layer norm without b (ModernBERT). */
   readonly bias?: false;
+  /** The name of its parameter. Not given: weight. */
+  readonly parameter?: string;
 }
 
 export type EmbeddingSpec = TokenEmbeddingSpec | PatchEmbeddingSpec;
@@ -88,6 +90,8 @@ export interface PatchEmbeddingSpec {
   /** Names of parameters, not of modules. */
   readonly cls_token: string;
   readonly positions: string;
+  /** Square images of other sizes have the positions between these (DINOv2). Not given: refused. */
+  readonly interpolates?: true;
 }
 
 export interface LayerSpec {
@@ -270,6 +274,9 @@ export interface MixtureSpec {
 /** down(act(gate x) · up x) */
 export type ExpertSpec = Readonly<Record<'gate' | 'up' | 'down', LinearSpec>>;
 
+/** What a head for labels reads of a sequence. */
+export type LabelPool = 'none' | 'first' | 'last' | 'mean' | 'first_and_mean';
+
 export type HeadSpec =
   /** Logits of the next token; tied: with the embedding's weight. */
   | {
@@ -280,10 +287,13 @@ export type HeadSpec =
       /** Factor of the logits, before the softcap (Granite). Not given: 1. */
       readonly scale?: number;
     }
-  /** Labels of a sequence (pool: its first or last token, or the mean) or of each token (none). */
+  /**
+   * Labels of a sequence or of each token (pool: none). The others are its first or last token, the
+   * mean, or the first one followed by the mean of the others (first_and_mean).
+   */
   | {
       readonly kind: 'labels';
-      readonly pool: 'none' | 'first' | 'last' | 'mean';
+      readonly pool: LabelPool;
       readonly dense: {
         readonly linear: LinearSpec;
         readonly activation: Activation;

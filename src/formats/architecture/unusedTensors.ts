@@ -2,6 +2,7 @@ import { LoraError, type Problem } from '../../shared/errors';
 import { countOf } from '../../shared/values';
 import { canonicalNames, isBuffer, WRAPPED } from './names';
 import { tensorsOf, tiedWeight } from './modules';
+import { partsOf } from './stackedNames';
 import type { Spec } from './spec';
 
 /**
@@ -21,7 +22,7 @@ const HARMLESS: readonly RegExp[] = [
   /^(?:head\.(?:dense|norm)|(?:generator|discriminator)_(?:predictions|lm_head)|predictions|sop_classifier|(?:lm|mask)_predictions)\./,
   /^(?:v_head|value_head|regression_layer|mtp)\./,
   /^(?:\w+\.)?pooler\./,
-  /^(?:vit\.)?embeddings\.(?:mask_token|position_ids|token_type_ids)$/,
+  /^(?:(?:vit|dinov2)\.)?embeddings\.(?:mask_token|position_ids|token_type_ids)$/,
   /\.(?:position_ids|masked_bias|inv_freq)$/,
 ];
 
@@ -74,10 +75,13 @@ function unusedTensors(names: readonly string[], spec: Spec): string[] {
   const tied = tiedWeight(spec)?.name;
   const ownHeads = headPaths(spec);
   const canonical = new Map([...canonicalNames(names, spec)].map(([own, stored]) => [stored, own]));
+  const owns = new Set(canonical.values());
   return names.filter((stored) => {
     const own = canonical.get(stored);
     if (own === undefined) return !isBuffer(stored, spec); // a second tensor of the same name
     if (used.has(own) || own === tied) return false;
+    const parts = partsOf(own, spec);
+    if (parts) return parts.some((part) => !used.has(part) || owns.has(part));
     if (ownHeads.some((path) => own.startsWith(`${path}.`))) return true;
     if (spec.language_model !== undefined && !WRAPPED.test(stored)) return false;
     return !HARMLESS.some((pattern) => pattern.test(own));

@@ -1,3 +1,4 @@
+import type { LabelPool } from '../../formats/architecture/spec';
 import type { EmbeddingSettings } from '../../shared/embeddingSettings';
 import type { RerankerLoss } from '../../shared/rerankerSettings';
 import { roundedUp } from '../../shared/roundedSizes';
@@ -12,7 +13,7 @@ import { comparisonLoss, learntTokens } from './comparisonLoss';
 import { embeddingLoss } from './embeddingLoss';
 import { isPlainHead, lmLoss, timesRows, type LmHead, type LossOutputs } from './lmHead';
 import { lmLogits, lmTopTokens } from './lmOutputs';
-import { meanOfTokens } from './meanPooling';
+import { firstAndMean, meanOfTokens, type Pooled } from './meanPooling';
 import { rankingLoss } from './rankingLoss';
 import type { TeacherSettings, TopTokens } from './teacher';
 import { lossOf, type Loss } from './loss';
@@ -181,21 +182,13 @@ function labelledRows({ batch, length, labels, weights, segment_ids }: LabelledI
 }
 
 interface LabelsSettings {
-  /** What the head reads: all tokens, one of each sequence, or their mean. */
-  readonly pool: 'none' | 'first' | 'last' | 'mean';
+  /** What the head reads. */
+  readonly pool: LabelPool;
   readonly kind: Exclude<LossKind, 'next_token' | 'pairs'>;
   /** Label smoothing in training, from 0 to 1. */
   readonly smoothing: number;
   /** The loss of rated documents; null: that which fits them. */
   readonly ranking: RerankerLoss | null;
-}
-
-interface Pooled {
-  readonly h: Tensor; // [m, d]
-  /** Tensors that the body does not own. */
-  readonly own: readonly Tensor[];
-  /** From the gradient of h, which is freed, to that of the body's output. */
-  readonly backward: (dh: Tensor) => Tensor;
 }
 
 /** Labels of rows or of tokens. Only the vectors that the head reads leave the last layer. */
@@ -248,8 +241,10 @@ export class LabelsHead implements Head {
 
   /** What the head reads of the body's output. */
   private pooled(h: Tensor, input: ModelInput): Pooled {
-    if (this.settings.pool !== 'mean') return { h, own: [], backward: (dh) => dh };
+    const { pool } = this.settings;
     const { ops } = this.body;
+    if (pool === 'first_and_mean') return firstAndMean(ops, h, input);
+    if (pool !== 'mean') return { h, own: [], backward: (dh) => dh };
     const { y, weights } = meanOfTokens(ops, h, input);
     return {
       h: y,
@@ -277,7 +272,7 @@ export class LabelsHead implements Head {
   /** Rows that the head reads: each sequence's first token, its last real one, or (null) all. */
   private selectedRows({ batch, length, attention_mask }: ModelInput): Int32Array | null {
     const { pool } = this.settings;
-    if (pool === 'none' || pool === 'mean') return null;
+    if (pool !== 'first' && pool !== 'last') return null;
     const lastToken = (row: number) => {
       const mask = attention_mask.subarray(row * length, (row + 1) * length);
       return Math.max(0, mask.lastIndexOf(1));

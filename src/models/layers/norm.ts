@@ -1,3 +1,4 @@
+import type { NormSpec } from '../../formats/architecture/spec';
 import {
   castAndFree,
   columnSums,
@@ -10,10 +11,11 @@ import type { DenseWeight } from '../weightTensor';
 
 /**
  * rms (RMSNorm, Zhang and Sennrich 2019): h = x · r · w with r = 1 / √(mean(x²) + eps). layer
- * (LayerNorm, Ba et al. 2016): h = (x - mean) · r · w + b with r = 1 / √(var(x) + eps).
+ * (LayerNorm, Ba et al. 2016): h = (x - mean) · r · w + b with r = 1 / √(var(x) + eps). scale
+ * (LayerScale, Touvron et al. 2021): h = x · w, with r = 1.
  */
 export interface Norm {
-  readonly kind: 'rms' | 'layer';
+  readonly kind: NormSpec['kind'];
   readonly weight: DenseWeight; // [d]
   /** The factor w [d]: the weight, or 1 + weight for families that store it as an offset from 1. */
   readonly scale: () => Tensor;
@@ -22,7 +24,7 @@ export interface Norm {
 }
 
 export interface NormStats {
-  readonly r: Tensor; // [n, 1]
+  readonly r: Tensor; // [n, 1], or [1, 1]
   readonly mean: Tensor | null; // [n, 1]
 }
 
@@ -57,6 +59,7 @@ const isPlainRms = (norm: Norm, x: Tensor): boolean =>
   norm.kind === 'rms' && norm.bias === null && x.dtype === 'f32';
 
 function computeStats(ops: Ops, norm: Norm, x: Tensor): NormStats {
+  if (norm.kind === 'scale') return { r: ops.upload(Float32Array.of(1), [1, 1]), mean: null };
   if (norm.kind === 'rms') return { r: ops.rms(x, norm.eps), mean: null };
   const mean = meanOfRows(ops, x);
   const centred = ops.sub(x, mean);
@@ -96,7 +99,7 @@ export interface NormGradient {
 /**
  * dx + residual; accumulates the gradients of weight and bias. With g = dh · w, and for LayerNorm u
  * = (x - mean) · r: rms: dx = r · g - x · r³ · mean(g · x); layer: dx = r · (g - mean(g) - u ·
- * mean(g · u)). Frees none of its inputs.
+ * mean(g · u)); scale: dx = g. Frees none of its inputs.
  */
 export async function normBackward(
   ops: Ops,
@@ -110,9 +113,19 @@ export async function normBackward(
     return ops.fused.rmsGrad({ x, r: stats.r }, norm.scale(), dh, residual);
   }
   const g = ops.mul(dh, norm.scale()); // [n, d]
-  const terms =
-    norm.kind === 'rms' ? rmsBackward(ops, saved, g) : [layerNormBackward(ops, saved, g)];
-  return addResidual(ops, terms, residual);
+  return addResidual(ops, inputTerms(ops, norm, saved, g), residual);
+}
+
+/** The terms of dx. Frees g, or returns it. */
+function inputTerms(ops: Ops, { kind }: Norm, saved: NormSaved, g: Tensor): Tensor[] {
+  switch (kind) {
+    case 'rms':
+      return rmsBackward(ops, saved, g);
+    case 'layer':
+      return [layerNormBackward(ops, saved, g)];
+    case 'scale':
+      return [g];
+  }
 }
 
 /** `normBackward` without a residual. Frees dh. */

@@ -3,6 +3,7 @@ import type { Spec } from '../spec';
 import { bertFamilies } from './bert';
 import { bertRelatives } from './bertRelatives';
 import { debertaFamilies } from './deberta';
+import { dinov2Families } from './dinov2';
 import { gemmaFamilies } from './gemma';
 import { gpt2Families } from './gpt2';
 import { gptNeoxFamilies } from './gptNeox';
@@ -29,6 +30,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ...debertaFamilies,
   ...modernbertFamilies,
   ...vitFamilies,
+  ...dinov2Families,
 };
 
 /** The `model_type`s of all families. */

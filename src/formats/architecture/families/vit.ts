@@ -35,7 +35,7 @@ function specOf(reader: ConfigReader, { task, num_labels }: SpecOptions): Spec {
 }
 
 /** Height and width in pixels: a config has both, or one number for both. */
-function heightAndWidth(
+export function heightAndWidth(
   reader: ConfigReader,
   key: string,
   missing: number,

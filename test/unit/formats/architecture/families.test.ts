@@ -101,6 +101,7 @@ describe('the GGUF families', () => {
       'deberta-v2',
       'modernbert',
       'vit',
+      'dinov2',
     ]);
     expect(FAMILIES['mistral']!.gguf).toBe(ggufFamilyOf('llama', 'a.gguf'));
   });
