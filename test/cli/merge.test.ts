@@ -53,6 +53,8 @@ const CASES = [
   'bert/seq-cls',
   'vit/conv2d',
   'vit/lora-qv',
+  'dinov2/qv',
+  'dinov2-swiglu/mlp',
   'dora-gpt2/lora',
   'dora-vit/lora',
 ];

@@ -138,6 +138,17 @@ const CASES: Readonly<Record<string, Case>> = {
     },
     task_type: null,
   },
+  'classes of images by dinov2, with gate and up in one tensor': {
+    task: 'image_cls',
+    base: 'dinov2-swiglu',
+    rows: [],
+    scores: ['accuracy', 'f1'],
+    head: {
+      'base_model.model.classifier.weight': [3, 64],
+      'base_model.model.classifier.bias': [3],
+    },
+    task_type: null,
+  },
 };
 
 /** A folder of images of one colour and some noise, of several sizes. */

@@ -14,6 +14,7 @@ import { planMerge, type MergePlan } from './plan';
 import { planWeightFiles, tensorBytes, weightIndex, type WeightFile } from './shards';
 import { storedWeights } from './sizes';
 import { openMergeSource } from './source';
+import { stackAdapter } from './stackAdapter';
 import { streamTensor, type StreamHooks } from './stream';
 import { withTiedOutput, type MergeTarget, type TargetOptions } from './target';
 
@@ -29,7 +30,8 @@ export async function openFolderTarget(
   const form = folderForm(base, options.dtype);
   const source = await openMergeSource(base);
   try {
-    const plan = withTiedOutput(planMerge(base, source, adapters, form), options.retie);
+    const stacked = adapters.map((own) => stackAdapter(own, source.tensors, base.spec));
+    const plan = withTiedOutput(planMerge(base, source, stacked, form), options.retie);
     const files = planWeightFiles(plan.tensors, options.max_shard_size);
     return {
       plan,

@@ -1,4 +1,5 @@
 import { namedTensors, tiedWeight } from '../../formats/architecture/modules';
+import { partsOf } from '../../formats/architecture/stackedNames';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 import type { Layout } from '../../lora/merge';
@@ -174,7 +175,8 @@ class MergePlanner {
       return { kind: 'merged', source, factors, layout: this.form.layoutOf(factors[0]!) };
     }
     const { bytes } = source;
-    const ignored = !this.known.has(source.name);
+    const parts = partsOf(source.name, this.base.spec) ?? [source.name];
+    const ignored = !parts.every((part) => this.known.has(part));
     const isSameType = this.form.dtypeOf(source, false) === source.dtype;
     return bytes && isSameType
       ? { kind: 'copied', bytes, ignored }
