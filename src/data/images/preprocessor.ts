@@ -49,11 +49,13 @@ const ConfigSchema = v.object({
  * Reads preprocessor_config.json of a base, with the defaults of ViT.
  *
  * @param size Height and width of the images that the model expects.
- * @throws LoraError('base') for invalid settings, or another size than the model's.
+ * @param patch The side of a patch, for a model that reads square images of any number of them.
+ * @throws LoraError('base') for invalid settings, or a size that the model does not read.
  */
 export async function readPreprocessor(
   folder: string,
-  [height, width]: readonly [number, number],
+  size: readonly [number, number],
+  patch: number | null = null,
 ): Promise<Preprocessor> {
   const file = path.join(folder, FILE);
   const parsed = v.safeParse(
@@ -70,7 +72,7 @@ export async function readPreprocessor(
     );
   }
   const {
-    size,
+    size: resized,
     crop_size,
     resample,
     do_center_crop,
@@ -81,17 +83,12 @@ export async function readPreprocessor(
     image_std,
   } = parsed.output;
   const edge =
-    typeof size === 'object' && size !== null && 'shortest_edge' in size
-      ? size.shortest_edge
+    typeof resized === 'object' && resized !== null && 'shortest_edge' in resized
+      ? resized.shortest_edge
       : null;
-  const given = sidesOf(do_center_crop ? (crop_size ?? size) : size);
-  if (given && (given[0] !== height || given[1] !== width)) {
-    throw new LoraError(
-      'base',
-      `The model reads images of ${width} x ${height} pixels, its image settings make ${given[1]} x ${given[0]}.`,
-      { place: { file, key: 'size' }, fix: 'Download the model again, all of its files.' },
-    );
-  }
+  const given = sidesOf(do_center_crop ? (crop_size ?? resized) : resized);
+  if (given) checkSides(given, size, { file, patch });
+  const [height, width] = given ?? size;
   return {
     width,
     height,
@@ -100,6 +97,25 @@ export async function readPreprocessor(
     rescale_factor: do_rescale ? rescale_factor : null,
     normalise: do_normalize ? { mean: spread(image_mean), std: spread(image_std) } : null,
   };
+}
+
+/** @throws LoraError('base') for a size that the model does not read. */
+function checkSides(
+  [height, width]: readonly [number, number],
+  own: readonly [number, number],
+  { file, patch }: { readonly file: string; readonly patch: number | null },
+): void {
+  if (height === own[0] && width === own[1]) return;
+  if (patch !== null && height === width && height % patch === 0) return;
+  const reads =
+    patch === null
+      ? `${own[1]} x ${own[0]} pixels`
+      : `as many pixels high as wide, in patches of ${patch}`;
+  throw new LoraError(
+    'base',
+    `The model reads images of ${reads}, its image settings make ${width} x ${height}.`,
+    { place: { file, key: 'size' }, fix: 'Download the model again, all of its files.' },
+  );
 }
 
 type Size = v.InferOutput<typeof SizeSchema>;

@@ -36,12 +36,13 @@ export async function openImages({
       { place: { file: path } },
     );
   const {
-    image_size: [height, width],
+    image_size,
     patch_size: [ph, pw],
+    interpolates,
   } = embedding;
-  const how = await readPreprocessor(path, embedding.image_size);
+  const how = await readPreprocessor(path, image_size, interpolates ? ph : null);
   return {
-    length: Math.floor(height / ph) * Math.floor(width / pw) + 1,
+    length: Math.floor(how.height / ph) * Math.floor(how.width / pw) + 1,
     read: async (file) => {
       const unreadable = (error: unknown) =>
         new LoraError('dataset', `The image cannot be read: ${fileErrorReason(error)}.`, {

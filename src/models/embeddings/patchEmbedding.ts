@@ -12,6 +12,7 @@ import type { ModelInput } from '../model';
 import { columnSums, thenFree, type Ops, type Tensor } from '../ops/ops';
 import type { DenseWeight } from '../weightTensor';
 import type { EmbeddingLayer } from './embeddingLayer';
+import { positionMix } from './positionMix';
 
 interface PatchWeights {
   readonly projection: Linear;
@@ -50,14 +51,17 @@ export class PatchEmbedding implements EmbeddingLayer<PatchSaved> {
     const { projection, cls_token, positions } = this.weights;
     const d = cls_token.tensor.shape[2]!;
     const rows = batch * (length - 1);
-    const pixels = patchRows(pixel_values!, batch, this.spec);
+    const image_size = imageSizeOf(this.spec, length);
+    const pixels = patchRows(pixel_values!, batch, { ...this.spec, image_size });
     const patches = ops.upload(pixels, [rows, pixels.length / rows]);
     const { y, saved: linear } = linearForward({ ops, dropout: null }, projection, patches);
     const patchVectors = thenFree(ops, ops.reshape(y, [batch, length - 1, d]), y);
     const zeros = ops.upload(new Int32Array(batch), [batch]);
     const first = thenFree(ops, ops.gather(cls_token.tensor, zeros), zeros); // [batch, 1, d]
     const all = thenFree(ops, ops.concat([first, patchVectors], 1), first, patchVectors);
-    const placed = thenFree(ops, ops.add(all, positions.tensor), all);
+    const table = this.positionsOf(length);
+    const placed = thenFree(ops, ops.add(all, table), all);
+    if (table !== positions.tensor) ops.free(table);
     const x = thenFree(ops, ops.reshape(placed, [batch * length, d]), placed);
     const keepsPatches = keep && needsInput(projection);
     if (!keepsPatches) ops.free(patches);
@@ -87,6 +91,23 @@ export class PatchEmbedding implements EmbeddingLayer<PatchSaved> {
     this.ops.free(...(patches ? [patches] : []), ...savedTensors(linear));
   }
 
+  /** The positions of an image of `length` vectors: the learned ones, or those between them. */
+  private positionsOf(length: number): Tensor {
+    const { tensor } = this.weights.positions;
+    const [, rows, d] = tensor.shape as [number, number, number];
+    if (rows === length) return tensor;
+    const { ops } = this;
+    const mix = this.uploadMix(length, rows);
+    const table = ops.reshape(tensor, [rows, d]);
+    const mixed = thenFree(ops, ops.matMul(mix, table), mix, table);
+    return thenFree(ops, ops.reshape(mixed, [1, length, d]), mixed);
+  }
+
+  /** Each of `length` positions as a sum of `rows` learned ones. The class token keeps its own. */
+  private uploadMix(length: number, rows: number): Tensor {
+    return this.ops.upload(positionMix(rows - 1, length - 1), [length, rows]);
+  }
+
   /** Gradients of the learned vectors for d [batch, length, d], which is not freed. */
   private async accumulateLearned(d: Tensor): Promise<void> {
     const { ops } = this;
@@ -98,11 +119,33 @@ export class PatchEmbedding implements EmbeddingLayer<PatchSaved> {
       const vectors = ops.slice(d, [0, 0, 0], [batch, count, width]);
       const rows = thenFree(ops, ops.reshape(vectors, [batch, count * width]), vectors);
       const sums = thenFree(ops, columnSums(ops, rows), rows);
-      await gradientSink.accumulate(thenFree(ops, ops.reshape(sums, tensor.shape), sums));
+      const learned = this.ofLearned(sums, count, tensor.shape);
+      await gradientSink.accumulate(learned);
     };
     await accumulate(cls_token, 1);
     await accumulate(positions, length);
   }
+
+  /** The gradient of a learned tensor for that of `count` vectors, which is freed. */
+  private ofLearned(sums: Tensor, count: number, shape: readonly number[]): Tensor {
+    const { ops } = this;
+    const rows = shape[1]!;
+    if (rows === count) return thenFree(ops, ops.reshape(sums, shape), sums);
+    const mix = this.uploadMix(count, rows);
+    const own = thenFree(ops, ops.reshape(sums, [count, shape[2]!]), sums);
+    const learned = thenFree(ops, ops.matMul(mix, own, true), mix, own);
+    return thenFree(ops, ops.reshape(learned, shape), learned);
+  }
+}
+
+/** Height and width of an image of `length` vectors: the model's, or those of a square. */
+function imageSizeOf(
+  { image_size, patch_size: [ph, pw], interpolates }: PatchEmbeddingSpec,
+  length: number,
+): readonly [number, number] {
+  if (!interpolates) return image_size;
+  const side = Math.sqrt(length - 1);
+  return [side * ph, side * pw];
 }
 
 /**

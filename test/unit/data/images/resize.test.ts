@@ -169,6 +169,26 @@ describe('the settings of a preprocessor', () => {
     expect(await of({ size: 24 }, [24, 24])).toMatchObject({ shortest_edge: null });
   });
 
+  it('may make square images of whole patches for a model that interpolates', async () => {
+    const read = (config: object) => {
+      writeFileSync(path.join(folder, 'preprocessor_config.json'), JSON.stringify(config));
+      return readPreprocessor(folder, [518, 518], 14);
+    };
+    const crop_size = { height: 224, width: 224 };
+    const crop = { size: { shortest_edge: 256 }, do_center_crop: true, resample: 3 };
+    expect(await read({ ...crop, crop_size })).toMatchObject({
+      width: 224,
+      height: 224,
+      shortest_edge: 256,
+      resample: 3,
+    });
+    expect(await read({})).toMatchObject({ width: 518, height: 518 });
+    await expect(read({ ...crop, crop_size: 225 })).rejects.toThrow(
+      'as many pixels high as wide, in patches of 14, its image settings make 225 x 225',
+    );
+    await expect(read({ size: { height: 224, width: 238 } })).rejects.toThrow('make 238 x 224');
+  });
+
   it('must make images of the size that the model reads', async () => {
     await expect(of({ size: { height: 24, width: 33 } })).rejects.toThrow(
       '32 x 24 pixels, its image settings make 33 x 24',
