@@ -1,6 +1,7 @@
 import { cpSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { modulesOf } from '../../../../src/formats/architecture/modules';
 import { readSpec } from '../../../../src/formats/architecture/readSpec';
 import { openBase, targetableModules } from '../../../../src/formats/openBase';
 import { withSafetensors } from '../../../../src/formats/safetensors/read';
@@ -14,7 +15,8 @@ const specOf = (change: object) => readSpec({ ...config, ...change }, 'config.js
 
 describe('the config of DINOv2', () => {
   it('gives the width of its MLPs by a ratio, of which SwiGLU keeps two thirds', () => {
-    const widthOf = (change: object) => specOf(change).layers[0]!.mlp.down.in_features;
+    const widthOf = (change: object) =>
+      modulesOf(specOf(change)).find(({ path }) => /(?:down_proj|fc2)$/.test(path))!.in_features;
     expect(widthOf({})).toBe(48);
     expect(widthOf({ hidden_size: 1536, num_attention_heads: 24, mlp_ratio: 4 })).toBe(4096);
     expect(widthOf({ use_swiglu_ffn: false })).toBe(64);
