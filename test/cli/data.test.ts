@@ -297,6 +297,16 @@ describe('check', () => {
     ]);
   });
 
+  it('says of each type whether a step fits, for the rows that there are', async () => {
+    const { memory } = await said(makeRecipe({ training: { per_device_train_batch_size: 1 } }));
+    expect([memory!.rows, memory!.length <= 48, memory!.available > 0]).toEqual([1, true, true]);
+    const { bytes, recomputed_bytes } = memory!.types[0]!;
+    expect(memory!.types[0]!.base_dtype).toBe('float32');
+    expect(bytes).toBeGreaterThan(recomputed_bytes);
+    const full = await said(makeRecipe({ training: { method: 'full' } }));
+    expect(full.memory!.types.map(({ base_dtype }) => base_dtype)).toEqual(['float32']);
+  });
+
   it('checks the rows even if the base cannot be read', async () => {
     const other = path.join(folder, 'other.lora.json');
     writeFileSync(other, JSON.stringify({ base: 'nowhere', dataset: 'data.jsonl' }));

@@ -11,7 +11,8 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cliResult, lastLine } from '../support/cliResults';
 import { startHub, type FakeHub, type HubOptions } from '../support/hub.mjs';
-import { fixtures, startCli, tempFolder, type CliResult } from '../support/commandLine';
+import type { StepMemory } from '../../src/shared/stepMemory';
+import { cli, fixtures, startCli, tempFolder, type CliResult } from '../support/commandLine';
 
 const base = path.join(fixtures, 'llama/base');
 const own = (name: string) => readFileSync(path.join(base, name));
@@ -34,6 +35,9 @@ const TAKEN = [
   'tokenizer.json',
   'tokenizer_config.json',
 ] as const;
+
+const typesIn = (stdout: string) =>
+  (lastLine(stdout) as { readonly memory: StepMemory }).memory.types;
 
 let hub: FakeHub | undefined;
 afterEach(() => hub?.close());
@@ -84,6 +88,30 @@ describe('a base model from the Hub', () => {
     const requests = hub!.starts.length;
     expect((await download({}, folder)).code).toBe(0);
     expect(hub!.starts.length).toBe(requests);
+  });
+
+  it('says what a training step needs before it is downloaded, from its config alone', async () => {
+    const own = await startHub({ files: MODEL });
+    const ask = (name: string) =>
+      startCli(['download', name, '--memory', '--json'], {
+        HF_ENDPOINT: own.endpoint,
+        HF_TOKEN: '',
+      }).end;
+    try {
+      const { code, stdout, stderr } = await ask('owner/tiny');
+      expect(code, stderr).toBe(0);
+      const inspected = await cli('inspect', base, '--json');
+      expect(typesIn(stdout)).toEqual(typesIn(inspected.stdout));
+      expect(own.starts.map(([name]) => name)).toEqual(['config.json']);
+      expect((await ask('owner/other')).stderr).toMatch(
+        /The Hub has no config.json of owner\/other/,
+      );
+      expect((await ask('owner/tiny/tiny-f16.gguf')).stderr).toMatch(/known once it is downloaded/);
+      own.change({ files: { 'config.json': Buffer.from('[3]') } });
+      expect((await ask('owner/tiny')).stderr).toMatch(/no JSON object/);
+    } finally {
+      await own.close();
+    }
   });
 
   it('resumes after the connection was lost', async () => {

@@ -1,3 +1,12 @@
+import { parametersOf } from '../../formats/architecture/size';
+import { readSpec } from '../../formats/architecture/readSpec';
+import { LoraError } from '../../shared/errors';
+import { groupDigits } from '../describe';
+import { hubConfig } from '../download/hub';
+import type { Hub } from '../download/hubFetch';
+import { machineOfProcessor } from '../model/machine';
+import { EXAMPLE_RANK, usualMemory } from '../model/usualMemory';
+import { describeStepMemory } from '../training/stepMemoryText';
 import { sourcesOf, type DatasetSource } from '../../shared/datasetSources';
 import { countOf } from '../../shared/values';
 import { downloadSplit, listSplits } from '../download/datasetHub';
@@ -8,6 +17,14 @@ import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
 import { flag, optional, required, withDefault } from './options';
 import { absolutePath, anyText, positiveWholeNumber } from './optionValues';
+
+const revision = withDefault('main', anyText, 'REVISION', 'branch, tag or commit');
+
+const hubOf = (
+  repository: string,
+  revision: string,
+  { signal }: Pick<CommandContext, 'signal'>,
+): Hub => ({ endpoint: hubEndpoint(), repository, revision, token: hubToken(), signal });
 
 /** lora download. */
 export const downloadCommand = defineCommand({
@@ -26,13 +43,12 @@ export const downloadCommand = defineCommand({
       },
       options: {
         output: required(absolutePath, 'FOLDER', 'folder to write the model to'),
-        revision: withDefault('main', anyText, 'REVISION', 'branch, tag or commit'),
+        revision,
       },
       run: async ({ positionals, options: { output, revision } }, context) => {
-        const token = hubToken();
         const { repository, file } = parseHubName(positionals.model);
         const { base, bytes } = await downloadBaseModel({
-          hub: { endpoint: hubEndpoint(), repository, revision, token, signal: context.signal },
+          hub: hubOf(repository, revision, context),
           file,
           output,
           onProgress: showPercentage(context),
@@ -40,6 +56,16 @@ export const downloadCommand = defineCommand({
         printResult(context, { base, bytes }, () => `${base} (${mebibytes(bytes)})`);
         return 0;
       },
+    }),
+    form({
+      selectedBy: 'memory',
+      positionals: { model: { valueName: 'OWNER/MODEL', help: 'model on the Hub' } },
+      options: {
+        memory: flag('read only its config.json, and say what a training step would need'),
+        revision,
+      },
+      run: ({ positionals: { model }, options }, context) =>
+        printMemory(model, options.revision, context),
     }),
     form({
       selectedBy: 'dataset',
@@ -58,6 +84,29 @@ export const downloadCommand = defineCommand({
     }),
   ],
 });
+
+async function printMemory(
+  model: string,
+  revision: string,
+  context: CommandContext,
+): Promise<number> {
+  const { repository, file } = parseHubName(model);
+  if (file !== null)
+    throw new LoraError('usage', 'The memory of a .gguf file is known once it is downloaded.', {
+      fix: 'Write owner/model, or use lora inspect with the downloaded file.',
+    });
+  const config = await hubConfig(hubOf(repository, revision, context));
+  const spec = readSpec(config, `${repository}/config.json`);
+  const parameters = parametersOf(spec);
+  const memory = usualMemory({ spec, parameters }, machineOfProcessor());
+  printResult(context, { model: repository, parameters, memory }, () =>
+    [
+      `${repository}: ${spec.family}, ${groupDigits(parameters)} parameters`,
+      ...describeStepMemory(memory, ` and r = ${EXAMPLE_RANK} in all linear layers`),
+    ].join('\n'),
+  );
+  return 0;
+}
 
 async function printSplits(source: DatasetSource, context: CommandContext): Promise<number> {
   const splits = await listSplits(source, context.signal);

@@ -1,7 +1,9 @@
 import { listFiles, type RepoDesignation } from '@huggingface/hub';
 import * as v from 'valibot';
 import { throwIfCancelled } from '../../common/cancellation';
+import { isDeeperThan } from '../../shared/depth';
 import { LoraError } from '../../shared/errors';
+import { isObject } from '../../shared/values';
 import { fetchFromHub, listFetch, type Hub } from './hubFetch';
 import type { HubFile } from './plan';
 import { Stalled } from '../../common/steadyBody';
@@ -61,6 +63,34 @@ export async function revisionOf(hub: Hub): Promise<string> {
   if (parsed.success) return parsed.output.sha;
   const message = `The Hub does not say which commit ${revision} of ${repository} is.`;
   throw new LoraError('base', message, { fix: 'Try again later.', cause: parsed.issues });
+}
+
+const CONFIG = 'config.json';
+
+/**
+ * The config.json of a model that is not downloaded.
+ *
+ * @throws LoraError('base') when the Hub refuses, cannot be reached, or has none
+ */
+export async function hubConfig(hub: Hub): Promise<Readonly<Record<string, unknown>>> {
+  const { endpoint, repository, revision } = hub;
+  const url = `${endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${CONFIG}`;
+  const response = await listFetch(hub)(url).catch((cause: unknown) => {
+    throw cause instanceof LoraError ? cause : connectionError(hub, cause);
+  });
+  const place = { file: `${repository}/${CONFIG}` };
+  if (response.status === 404)
+    throw new LoraError('base', `The Hub has no ${CONFIG} of ${repository}.`, {
+      place,
+      fix: 'Write owner/model as on its page. The memory of a .gguf file is known once it is downloaded.',
+    });
+  if (!response.ok) throw refusal(hub, response.status);
+  const config: unknown = await response.json().catch(() => null);
+  if (isObject(config) && !isDeeperThan(config)) return config;
+  throw new LoraError('base', 'The file is no JSON object.', {
+    place,
+    fix: 'Choose another model.',
+  });
 }
 
 const Size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));

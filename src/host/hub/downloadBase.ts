@@ -1,13 +1,17 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
+import type { StepMemory } from '../../shared/stepMemory';
+import { fitsText } from '../setup/costs';
 import { formatBytes } from '../text/format';
 import { fileName } from '../text/fileName';
 import { t } from '../text/l10n';
 import { askText } from '../ui/inputs';
 import { pick, type PickItem } from '../ui/picker';
-import { withHubToken, type HubServices } from './hubToken';
+import { hubEnvironment, withHubToken, type HubServices } from './hubToken';
 
 const DOWNLOADS = 'models';
+/** The download does not wait longer for what is only told. */
+const MEMORY_TIMEOUT_MS = 5_000;
 
 /** Models that a laptop can train: their names on the hub and their sizes in MB. */
 const SUGGESTIONS = [
@@ -41,17 +45,33 @@ export const firstDownloads = (): readonly {
  * @throws LoraError as `Jobs.run` does.
  */
 export async function downloadBaseCommand(
-  { jobs, secrets }: HubServices,
+  services: HubServices,
   wanted?: string,
 ): Promise<string | undefined> {
+  const { jobs, secrets } = services;
   const name = wanted ?? (await askName());
-  const output = name === undefined ? undefined : await askFolder(name);
+  const output =
+    name === undefined ? undefined : await askFolder(name, await memoryText(name, services));
   if (name === undefined || output === undefined) return undefined;
   return withHubToken(secrets, async (env) => {
     const args = ['download', name, '--output', output];
     const title = t('Downloading {0}', name);
     return (await jobs.run<{ readonly base: string }>(title, args, false, env))?.base;
   });
+}
+
+/** What a training would need of memory; empty where it isn't known, or not soon. */
+async function memoryText(name: string, { jobs, secrets }: HubServices): Promise<string> {
+  if (name.endsWith('.gguf')) return '';
+  try {
+    const env = await hubEnvironment(secrets);
+    const signal = AbortSignal.timeout(MEMORY_TIMEOUT_MS);
+    const asked = ['download', name, '--memory'];
+    const { memory } = await jobs.ask<{ readonly memory: StepMemory }>(asked, signal, env);
+    return t('Training here: {0}.', fitsText(memory.types));
+  } catch {
+    return '';
+  }
 }
 
 async function askName(): Promise<string | undefined> {
@@ -81,13 +101,15 @@ async function askName(): Promise<string | undefined> {
 const modelOf = (name: string) => /^(?:https?:\/\/[^/]+\/)?[^/]+\/([^/]+)/.exec(name)?.[1] ?? name;
 
 /** An existing folder is accepted: an interrupted download in it is continued. */
-async function askFolder(name: string): Promise<string | undefined> {
+async function askFolder(name: string, memory: string): Promise<string | undefined> {
   const [root] = vscode.workspace.workspaceFolders ?? [];
   const value = path.join(root?.uri.fsPath ?? '', DOWNLOADS, fileName(modelOf(name)));
   return askText({
     title: t('Download Base Model: Folder'),
     value,
-    prompt: t('An interrupted download in this folder is continued.'),
+    prompt: [memory, t('An interrupted download in this folder is continued.')]
+      .filter(Boolean)
+      .join(' '),
     validate: (typed) => (path.isAbsolute(typed) ? undefined : t('Enter an absolute path.')),
   });
 }

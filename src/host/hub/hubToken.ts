@@ -13,6 +13,14 @@ export interface HubServices {
   readonly secrets: vscode.SecretStorage;
 }
 
+/** The variables that give a job the stored access token, if there is one. */
+export async function hubEnvironment(
+  secrets: vscode.SecretStorage,
+): Promise<Readonly<Record<string, string>>> {
+  const token = await secrets.get(TOKEN);
+  return token === undefined ? {} : { HF_TOKEN: token };
+}
+
 /**
  * Runs jobs with the stored access token. Where the hub wants another one, it is asked for, and
  * they are run again.
@@ -21,10 +29,7 @@ export async function withHubToken<T>(
   secrets: vscode.SecretStorage,
   run: (env: Readonly<Record<string, string>>) => Promise<T>,
 ): Promise<T> {
-  const attempt = async () => {
-    const token = await secrets.get(TOKEN);
-    return run(token === undefined ? {} : { HF_TOKEN: token });
-  };
+  const attempt = async () => run(await hubEnvironment(secrets));
   try {
     return await attempt();
   } catch (error) {
