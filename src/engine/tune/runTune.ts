@@ -6,9 +6,9 @@ import type { SweepRecord, SweepRun } from '../../shared/sweep/record';
 import { nextPromotion, type Promotion, type Trial } from '../../shared/tune/halving';
 import { ETA, planTune, secondsOfRung, type Speed } from '../../shared/tune/plan';
 import type { TuneRecord } from '../../shared/tune/record';
-import { findRuns, isActive, readFoundRun, type FoundRun } from '../sweep/foundRuns';
+import { findRuns } from '../sweep/foundRuns';
 import { trainOne, type RunStart, type SweptRun } from '../sweep/runSweep';
-import { runTraining } from '../sweep/trainingProcess';
+import { endLeftRuns, stopRun } from './leftRuns';
 import { metricsOf, scoreAt, speedOf } from './trialScores';
 
 /** A tune, and who hears of it. */
@@ -231,12 +231,9 @@ class Tuning {
 
   /** A tune that was killed leaves runs that nobody stops at their rungs. */
   private async stopLeftRuns(): Promise<void> {
-    const { folder, sweep, cli } = this.job;
+    const { folder, sweep, cli, signal } = this.job;
     const found = await findRuns(folder, sweep.runs);
-    for (const run of [...found.values()].filter(isActive)) {
-      await stopRun(cli, run.dir).catch(() => undefined);
-      await ended(run);
-    }
+    await endLeftRuns([...found.values()], { cli, signal });
   }
 }
 
@@ -274,7 +271,7 @@ class Pause {
     while (!this.hasEnded) {
       const isAsked =
         this.dir !== null &&
-        (await stopRun(this.place.cli, this.dir).then(
+        (await stopRun(this.place.cli, this.dir, NEVER).then(
           () => true,
           () => false,
         ));
@@ -284,18 +281,5 @@ class Pause {
   }
 }
 
-const stopRun = (cli: string, dir: string): Promise<void> =>
-  runTraining({
-    cli,
-    args: ['stop', dir],
-    signal: new AbortController().signal,
-    onMetric: () => undefined,
-    onWarning: () => undefined,
-  });
-
+const NEVER = new AbortController().signal;
 const POLL_MS = 500;
-
-async function ended(run: FoundRun): Promise<void> {
-  for (let now: FoundRun | null = run; now && isActive(now); now = await readFoundRun(run.dir))
-    await setTimeout(POLL_MS);
-}
