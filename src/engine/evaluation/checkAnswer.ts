@@ -152,12 +152,27 @@ function schemaFault(text: string, test: SchemaTest): string | null {
   return test(value);
 }
 
-const NUMBER = /[-−]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|[-−]?\.\d+/g;
+/** After a letter or digit a hyphen is no sign: 10-12, COVID-19. */
+const SIGN = String.raw`(?:(?<![\p{L}\d])[-−])?`;
+/** 1,234.5 */
+const THOUSANDS = String.raw`(?<!\d,)[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?!\d|,\d)`;
+/** 3,14 and 1.234,5, but none of 1,2,3 */
+const DECIMAL_COMMA = String.raw`(?<!\d,)(?:[1-9]\d{0,2}(?:\.\d{3})+|\d+),\d+(?!\d|,\d)`;
+const PLAIN = String.raw`\d+(?:\.\d+)?|\.\d+`;
+const NUMBER = new RegExp(
+  String.raw`${SIGN}(?:${THOUSANDS}|(?<comma>${DECIMAL_COMMA})|${PLAIN})(?:[eE][-+]?\d+)?`,
+  'gu',
+);
 
-/** The last number of a text, with or without commas between thousands; null: none. */
+/** The last number of a text; null: none. */
 export function lastNumber(text: string): number | null {
-  const last = text.match(NUMBER)?.at(-1);
-  return last === undefined ? null : Number(last.replaceAll(',', '').replace('−', '-'));
+  const last = [...text.matchAll(NUMBER)].at(-1);
+  if (!last) return null;
+  const number = last[0].replace('−', '-');
+  const hasComma = last.groups?.['comma'] !== undefined;
+  return Number(
+    hasComma ? number.replaceAll('.', '').replace(',', '.') : number.replaceAll(',', ''),
+  );
 }
 
 /** Doubles that are written with 15 digits may differ by this much. */
