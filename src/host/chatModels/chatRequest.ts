@@ -59,14 +59,15 @@ export function chatBody(
   messages: readonly ChatMessage[],
   { tools, mustCall, options, variables, most }: ChatSettings,
 ): Readonly<Record<string, unknown>> {
-  if (mustCall)
-    throw new LoraError('usage', t('The model decides itself whether it calls a tool.'));
+  if (mustCall && tools.length === 0)
+    throw new LoraError('usage', t('A call is demanded, but there is no tool.'));
   const given = OPTIONS.filter((name) => options[name] !== undefined);
   return {
     max_tokens: most,
     ...Object.fromEntries(given.map((name) => [name, options[name]])),
     messages: messages.flatMap(wireMessages),
     ...(tools.length > 0 && { tools: tools.map(wireTool) }),
+    ...(mustCall && { tool_choice: 'required' }),
     chat_template_kwargs: variables,
   };
 }

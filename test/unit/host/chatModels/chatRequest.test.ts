@@ -67,11 +67,19 @@ describe('a request of the chat', () => {
     expect(chatBody([user], settings)).not.toHaveProperty('tools');
   });
 
-  it('refuses images and a call that is demanded', () => {
+  it('demands a call where the host does', () => {
+    const tools = [{ name: 'now', description: 'The time.' }];
+    expect(chatBody([user], { ...settings, tools, mustCall: true })).toMatchObject({
+      tool_choice: 'required',
+    });
+    expect(chatBody([user], { ...settings, tools })).not.toHaveProperty('tool_choice');
+  });
+
+  it('refuses images, and a call that is demanded without a tool', () => {
     const image: ChatMessage = { role: 'user', parts: [{ kind: 'image' }] };
     expect(() => chatBody([image], settings)).toThrow('The model reads text only, no images.');
     expect(() => chatBody([user], { ...settings, mustCall: true })).toThrow(
-      'The model decides itself whether it calls a tool.',
+      'A call is demanded, but there is no tool.',
     );
   });
 });
