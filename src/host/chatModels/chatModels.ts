@@ -9,6 +9,7 @@ import type { Writer } from '../server/writers';
 import { t } from '../text/l10n';
 import { chatMessage, responsePart, type ChatRequestMessage } from '../ui/chatParts';
 import { plain } from '../ui/plain';
+import { withSignal } from '../ui/withSignal';
 import { partsOfEvent } from './chatAnswer';
 import { chatBody, countedTexts } from './chatRequest';
 import type { ChatModelInformation, ChatModelProvider, ChatRequestOptions } from './providerApi';
@@ -53,13 +54,14 @@ export class ChatModels implements ChatModelProvider {
   ): Promise<void> {
     const writer = this.find(model);
     const body = bodyOf(writer, messages, options, model);
-    const signal = signalOf(token);
     const onEvent = (event: Readonly<Record<string, unknown>>) => {
       for (const part of partsOfEvent(event)) progress.report(responsePart(part));
     };
     try {
-      await this.services.server.use(writer, signal, (endpoint) =>
-        streamRequest({ endpoint, path: '/chat/completions', body, signal, onEvent }),
+      await withSignal(token, (signal) =>
+        this.services.server.use(writer, signal, (endpoint) =>
+          streamRequest({ endpoint, path: '/chat/completions', body, signal, onEvent }),
+        ),
       );
     } catch (error) {
       throw oneSentence(error);
@@ -131,13 +133,6 @@ function bodyOf(
     variables,
     most: maxOutputTokens,
   });
-}
-
-function signalOf(token: vscode.CancellationToken): AbortSignal {
-  const controller = new AbortController();
-  if (token.isCancellationRequested) controller.abort();
-  token.onCancellationRequested(() => controller.abort());
-  return controller.signal;
 }
 
 /** What the chat shows of an error: its sentence, and what to do. */
