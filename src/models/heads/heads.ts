@@ -5,7 +5,7 @@ import { roundedUp } from '../../shared/roundedSizes';
 import { NO_LABEL } from '../../shared/task';
 import type { Dropout } from '../layers/dropout';
 import type { Comparison, Evaluation, LabelledInput, LossKind, ModelInput } from '../model';
-import { castAndFree, thenFree, type Tensor } from '../ops/ops';
+import { thenFree, type Tensor } from '../ops/ops';
 import type { ForwardPass, Transformer } from '../transformer';
 import { freeLabelSaved, labelBackward, labelForward, type LabelHead } from './labelHead';
 import { ComparedRows } from './comparedRows';
@@ -13,7 +13,7 @@ import { comparisonLoss, learntTokens } from './comparisonLoss';
 import { embeddingLoss } from './embeddingLoss';
 import { isPlainHead, lmLoss, timesRows, type LmHead, type LossOutputs } from './lmHead';
 import { lmLogits, lmTopTokens } from './lmOutputs';
-import { firstAndMean, meanOfTokens, type Pooled } from './meanPooling';
+import { firstAndMean, gradientOfMeans, meanOfTokens, type Pooled } from './meanPooling';
 import { rankingLoss } from './rankingLoss';
 import type { TeacherSettings, TopTokens } from './teacher';
 import { lossOf, type Loss } from './loss';
@@ -246,14 +246,7 @@ export class LabelsHead implements Head {
     if (pool === 'first_and_mean') return firstAndMean(ops, h, input);
     if (pool !== 'mean') return { h, own: [], backward: (dh) => dh };
     const { y, weights } = meanOfTokens(ops, h, input);
-    return {
-      h: y,
-      own: [y, weights],
-      backward: (dh) => {
-        const exact = castAndFree(ops, dh, 'f32');
-        return thenFree(ops, ops.matMul(weights, exact, true), exact);
-      },
-    };
+    return { h: y, own: [y, weights], backward: (dh) => gradientOfMeans(ops, weights, dh) };
   }
 
   private lossOf(

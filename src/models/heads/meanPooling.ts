@@ -1,5 +1,5 @@
 import type { ModelInput } from '../model';
-import { thenFree, type Ops, type Tensor } from '../ops/ops';
+import { castAndFree, thenFree, type Ops, type Tensor } from '../ops/ops';
 
 /** What a head reads of the vectors of sequences. */
 export interface Pooled {
@@ -46,7 +46,13 @@ export function firstAndMean(ops: Ops, h: Tensor, { batch, length }: ModelInput)
     own: [y, weights],
     backward: (dh) => {
       const dBoth = thenFree(ops, ops.reshape(dh, [2 * batch, d]), dh);
-      return thenFree(ops, ops.matMul(weights, dBoth, true), dBoth);
+      return gradientOfMeans(ops, weights, dBoth);
     },
   };
+}
+
+/** The gradient of h for that of weights · h, which is freed. */
+export function gradientOfMeans(ops: Ops, weights: Tensor, dy: Tensor): Tensor {
+  const exact = castAndFree(ops, dy, 'f32');
+  return thenFree(ops, ops.matMul(weights, exact, true), exact);
 }
