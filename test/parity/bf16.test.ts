@@ -1,10 +1,16 @@
+import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { fromBF16, toBF16 } from '../../src/formats/floats';
+import type { BaseModel } from '../../src/formats/baseModel';
+import { adapterBaseOf } from '../../src/formats/peft/againstBase';
+import { readPeftAdapter } from '../../src/formats/peft/read';
+import type { Adapter } from '../../src/lora/adapter';
 import { loadModel } from '../../src/models/loadModel';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Model, NamedTensor } from '../../src/models/model';
 import { PEFT_CASES } from '../support/peftCases';
 import {
+  fixtures,
   inputOf,
   loadFixture,
   tensorFlowOps,
@@ -13,6 +19,7 @@ import {
   stateOf,
   tfBinding,
   visible,
+  withBase,
   type SingleCase,
 } from '../support/models';
 import { smallAdapter, smallBase, smallInput } from '../support/smallModel';
@@ -81,6 +88,48 @@ describe.each(PEFT_CASES)('%s in bf16', (name) => {
     model.dispose();
     expect(ops.live()).toBe(before);
   });
+});
+
+/** Loads the model twice, in bf16 and in f32, and compares the gradients of what trains. */
+async function expectCloseGradients(
+  name: string,
+  adapterOf: (adapter: Adapter, base: BaseModel) => Adapter | Promise<Adapter>,
+): Promise<void> {
+  const { inputs } = readJson(name, 'expected.json') as SingleCase;
+  const pixels = (await readFloats(name, 'expected.safetensors')).get('inputs.pixel_values');
+  const before = ops.live();
+  const [have, want] = await withBase(
+    path.join(fixtures, name.split('/')[0]!, 'base'),
+    async (base) => {
+      const stored = path.join(fixtures, name, 'adapter');
+      const { adapter } = await readPeftAdapter(stored, adapterBaseOf(base));
+      const changed = await adapterOf(adapter, base);
+      const found: Float32Array[] = [];
+      for (const options of [BF16, {}]) {
+        const model = await loadModel(base, changed, { ops, ...options });
+        const { labelled } = await model.accumulate(inputOf(inputs, pixels), 0);
+        found.push(concatenated(await model.gradients(labelled)));
+        model.dispose();
+      }
+      return found;
+    },
+  );
+  expect(distance(have!, want!)).toBeLessThan(GRADIENTS);
+  expect(ops.live()).toBe(before);
+}
+
+describe('in bf16', () => {
+  it.each(['dinov2/qv', 'modernbert/seq-cls'])('%s trains below a frozen head', (name) =>
+    expectCloseGradients(name, (adapter) => ({ ...adapter, trained: [] })),
+  );
+
+  it.each(['gate_proj', 'up_proj'])('%s trains whole beside the other one', (own) =>
+    expectCloseGradients('llama/lora-qv', async (adapter, { weights }) => {
+      const name = `model.layers.0.mlp.${own}.weight`;
+      const { shape } = weights.tensors.get(name)!;
+      return { ...adapter, trained: [{ name, shape, data: await weights.readF32(name) }] };
+    }),
+  );
 });
 
 describe('a base in bf16', () => {

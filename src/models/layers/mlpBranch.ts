@@ -80,8 +80,9 @@ export function mlpForward(
   const { ops } = computation;
   const normed = w.norm_in && normForward(ops, w.norm_in, x, inputPrecision(ops, w.up, x));
   const h = normed?.h ?? x;
-  const gate = w.gate && projectToInner(computation, w.gate, h);
-  const up = projectToInner(computation, w.up, h);
+  const dtype = innerPrecision(ops, w, h);
+  const gate = w.gate && projectToInner(computation, w.gate, h, dtype);
+  const up = projectToInner(computation, w.up, h, dtype);
   if (normed) ops.free(normed.h);
   const m = innerForward(ops, w.activation, gate?.y ?? null, up.y);
   const down = projectDown(computation, w, m, residual);
@@ -99,10 +100,20 @@ export function mlpForward(
   };
 }
 
-/** h W; it is saved for the backward pass, so it gets the precision of the products. */
-function projectToInner(computation: Computation, layer: Linear, h: Tensor): LinearOutput {
+/** The precision of gate and up: that of their products, or f32 if one of the two trains whole. */
+function innerPrecision(ops: Ops, { gate, up }: MlpWeights, h: Tensor): Precision {
+  const own = inputPrecision(ops, up, h);
+  return !gate || inputPrecision(ops, gate, h) === own ? own : 'f32';
+}
+
+/** h W; it is saved for the backward pass. */
+function projectToInner(
+  computation: Computation,
+  layer: Linear,
+  h: Tensor,
+  dtype: Precision,
+): LinearOutput {
   const { ops } = computation;
-  const dtype = inputPrecision(ops, layer, h);
   const { y, saved } = linearForward(computation, layer, h, { dtype });
   return { y: castAndFree(ops, y, dtype), saved };
 }
