@@ -42,13 +42,16 @@ export async function readLog(place: string): Promise<FoundLog> {
   try {
     return { ...(info.isDirectory() ? await inFolder(place) : await inFile(place)), written };
   } catch (error) {
-    if (error instanceof LoraError) throw error;
+    if (error instanceof LoraError) throw error.place ? error : atPlace(error, place);
     throw new LoraError('run', `The log cannot be read: ${fileErrorReason(error)}.`, {
       place: { file: place },
       cause: error,
     });
   }
 }
+
+const atPlace = ({ area, message, fix }: LoraError, file: string): LoraError =>
+  new LoraError(area, message, { place: { file }, ...(fix !== undefined && { fix }) });
 
 type ReadLog = Omit<FoundLog, 'written'>;
 

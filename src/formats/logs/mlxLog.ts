@@ -7,6 +7,7 @@ import {
   stepLine,
   type ImportedLog,
 } from './importedLog';
+import { tooLong } from './tooLong';
 
 const NUMBER = String.raw`([-+\d.eEnaif]+)`;
 const TOTAL = /^Starting training\.*,? iters: (\d+)/;
@@ -19,12 +20,18 @@ const FIELD = {
   gigabytes: new RegExp(`Peak mem ${NUMBER} GB`),
 };
 
-/** Reads what mlx_lm.lora prints while it trains; null when there is no such line. */
+/**
+ * Reads what mlx_lm.lora prints while it trains; null when there is no such line.
+ *
+ * @throws LoraError for too many lines
+ */
 export function readMlxLog(text: string): ImportedLog | null {
   const lines: (StepLine | EvalLine)[] = [];
   const before = { step: 0, tokens: 0, elapsed: 0 };
   let total: number | null = null;
-  for (const line of text.split(/\r?\n|\r/, MAX_LOG_LINES)) {
+  const all = text.split(/\r?\n|\r/, MAX_LOG_LINES + 1);
+  if (all.length > MAX_LOG_LINES) throw tooLong(MAX_LOG_LINES, 'lines');
+  for (const line of all) {
     const iters = Number(TOTAL.exec(line)?.[1] ?? NaN);
     if (isStep(iters)) total = iters;
     const [, at, kind, loss] = LOSS.exec(line) ?? [];

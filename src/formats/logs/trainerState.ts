@@ -8,15 +8,17 @@ import {
   stepLine,
   type ImportedLog,
 } from './importedLog';
+import { tooLong } from './tooLong';
 
 /** The file that transformers' Trainer writes into each checkpoint. */
 export const TRAINER_STATE = 'trainer_state.json';
 
-/** Reads trainer_state.json (transformers' TrainerState); null when it is none. */
+/** Reads trainer_state.json (transformers' TrainerState); null when it is none. @throws LoraError for too many lines */
 export function readTrainerState(state: unknown): ImportedLog | null {
   if (!isObject(state) || !Array.isArray(state['log_history'])) return null;
-  const history = state['log_history'].slice(0, MAX_LOG_LINES).filter(isObject);
-  const lines = history.flatMap((entry) => lineOf(entry) ?? []);
+  const history: readonly unknown[] = state['log_history'];
+  if (history.length > MAX_LOG_LINES) throw tooLong(MAX_LOG_LINES, 'lines');
+  const lines = history.filter(isObject).flatMap((entry) => lineOf(entry) ?? []);
   if (lines.length === 0) return null;
   const total = state['max_steps'];
   const settings = {

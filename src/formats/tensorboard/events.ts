@@ -1,3 +1,4 @@
+import { tooLong } from '../logs/tooLong';
 import {
   bytesField,
   doubleField,
@@ -114,22 +115,44 @@ const MAX_SCALARS = 2_000_000;
 /**
  * The scalars of the event files of a run in their order, also those that TensorFlow 2 and PyTorch
  * write as tensors. What a restart made void is left out; other summaries are.
+ *
+ * @throws LoraError for too many
  */
 export function readEvents(...files: readonly Buffer[]): ReadEvents {
   const read = files.map(readRecords);
-  let scalars: Scalar[] = [];
+  const scalars: Scalar[] = [];
+  const restarts: Restart[] = [];
   for (const record of read.flatMap(({ records }) => records)) {
     const fields = readFields(record) ?? [];
     const time = { wall_time: doubleOf(fields), step: stepOf(fields) };
-    if (isRestart(fields)) scalars = scalars.filter(({ step }) => step < time.step);
-    for (const value of valuesOf(fields))
-      if (scalars.length < MAX_SCALARS) scalars.push({ ...time, ...value });
+    if (isRestart(fields)) restarts.push({ at: scalars.length, step: time.step });
+    for (const value of valuesOf(fields)) {
+      if (scalars.length >= MAX_SCALARS) throw tooLong(MAX_SCALARS, 'values');
+      scalars.push({ ...time, ...value });
+    }
   }
   return {
-    scalars,
+    scalars: withoutVoid(scalars, restarts),
     isEventFile: read.every(({ records: [first] }) => first !== undefined && isVersion(first)),
     isDamaged: read.some((own) => own.isDamaged),
   };
+}
+
+/** Values before `at` that were measured at the step or later are void. */
+interface Restart {
+  readonly at: number;
+  readonly step: number;
+}
+
+function withoutVoid(scalars: readonly Scalar[], restarts: readonly Restart[]): readonly Scalar[] {
+  const kept: Scalar[] = [];
+  let end = Infinity;
+  let next = restarts.length - 1;
+  for (const [at, scalar] of [...scalars.entries()].reverse()) {
+    for (; next >= 0 && restarts[next]!.at > at; next--) end = Math.min(end, restarts[next]!.step);
+    if (scalar.step < end) kept.push(scalar);
+  }
+  return kept.reverse();
 }
 
 const isVersion = (record: Buffer): boolean =>

@@ -1,3 +1,5 @@
+import { tooLong } from '../logs/tooLong';
+
 /** The wire types of Protocol Buffers that are in use. */
 const VARINT = 0;
 const FIXED64 = 1;
@@ -51,7 +53,7 @@ const NOTHING = Buffer.alloc(0);
 /** A message of a stranger may hold millions of fields of one byte. */
 const MAX_FIELDS = 100_000;
 
-/** The fields of a message; null when it is not one. */
+/** The fields of a message; null when it is not one. @throws LoraError for too many */
 export function readFields(message: Buffer): readonly ReadField[] | null {
   const fields: ReadField[] = [];
   let at = 0;
@@ -65,7 +67,8 @@ export function readFields(message: Buffer): readonly ReadField[] | null {
     }
     return null;
   };
-  while (at < message.length && fields.length < MAX_FIELDS) {
+  while (at < message.length) {
+    if (fields.length >= MAX_FIELDS) throw tooLong(MAX_FIELDS, 'values in a record');
     const key = number();
     if (key === null) return null;
     const field = Math.floor(key / 8);

@@ -1,3 +1,4 @@
+import { tooLong } from '../logs/tooLong';
 import { maskedCrc32c } from './crc32c';
 
 /** Bytes around the data of a record: its length, and a checksum of each. */
@@ -26,10 +27,15 @@ export interface ReadRecords {
   readonly isDamaged: boolean;
 }
 
-/** The records of a TFRecord file up to the first that is cut off or damaged. */
+/**
+ * The records of a TFRecord file up to the first that is cut off or damaged.
+ *
+ * @throws LoraError for too many
+ */
 export function readRecords(file: Buffer): ReadRecords {
   const records: Buffer[] = [];
-  for (let at = 0; at < file.length && records.length < MAX_RECORDS;) {
+  for (let at = 0; at < file.length;) {
+    if (records.length >= MAX_RECORDS) throw tooLong(MAX_RECORDS, 'records');
     if (file.length - at < HEADER_BYTES) return { records, isCut: true, isDamaged: false };
     const header = file.subarray(at, at + 8);
     if (maskedCrc32c(header) !== file.readUInt32LE(at + 8))

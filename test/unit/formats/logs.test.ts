@@ -28,6 +28,8 @@ describe("transformers' trainer_state.json", () => {
   it('of a stranger is taken for what it is', () => {
     expect(readTrainerState({ log_history: [] })).toBeNull();
     expect(readTrainerState([1])).toBeNull();
+    const log_history = Array<object>(1_000_001).fill({ step: 1, loss: 1 });
+    expect(() => readTrainerState({ log_history })).toThrow('more than 1000000 lines');
     const odd = [{ step: -1, loss: 1 }, { step: 1.5, loss: 1 }, { step: 2 }, null, 3, { loss: 1 }];
     expect(readTrainerState({ log_history: odd })).toBeNull();
     const log = readTrainerState({
@@ -66,6 +68,7 @@ describe('the output of mlx_lm.lora', () => {
 
   it('is not any text', () => {
     expect(readMlxLog('')).toBeNull();
+    expect(() => readMlxLog('\n'.repeat(1_000_000))).toThrow('more than 1000000 lines');
     expect(readMlxLog('Iter 99999999999999: Train loss 1')).toBeNull();
     expect(readMlxLog('Iter 3: Train loss nan, It/sec inf')?.lines).toHaveLength(1);
   });

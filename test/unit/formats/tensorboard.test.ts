@@ -87,6 +87,32 @@ describe('event files', () => {
     });
   });
 
+  it('are refused where a part would be left out', () => {
+    const record = recordOf(Buffer.alloc(0));
+    expect(() => readRecords(Buffer.alloc(1_000_001 * record.length, record))).toThrow(
+      'more than 1000000 records',
+    );
+    const fields = Buffer.alloc(200_002, Buffer.from([0x08, 0x00]));
+    expect(() => readFields(fields)).toThrow('more than 100000 values in a record');
+  });
+
+  it('with restarts lose what each of them made void, in one pass', () => {
+    const scalar = (step: number) => scalarsEvent({ wall_time: 1, step }, { loss: step });
+    const restart = (step: number) => restartEvent({ wall_time: 1, step });
+    const steps = (...parts: readonly Buffer[]) =>
+      readEvents(Buffer.concat(parts)).scalars.map(({ step }) => step);
+    expect(
+      steps(
+        ...[scalar(1), scalar(2), scalar(3), restart(3), scalar(3), scalar(4), scalar(5)],
+        ...[restart(2), scalar(2), restart(9), scalar(1)],
+      ),
+    ).toEqual([1, 2, 1]);
+    const many = 40_000;
+    const [kept, again] = [scalar(1), restart(2)];
+    const hostile = [kept, again].map((own) => Buffer.alloc(many * own.length, own));
+    expect(steps(...hostile)).toHaveLength(many);
+  });
+
   it('with any bytes changed are read up to there, or not at all', () => {
     const file = readFileSync(FIXTURE);
     const random = createRandom(1, 'events');
