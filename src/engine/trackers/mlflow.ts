@@ -15,6 +15,8 @@ const DEFAULT_EXPERIMENT = 'lora';
 const MAX_METRICS = 1000;
 const MAX_PARAMS = 100;
 const MAX_VALUE = 500;
+/** The tag of a run there that names the run here. */
+const RUN_TAG = 'lora.run';
 
 /** MLflow's names for how a run has ended. */
 const STATUS: Readonly<Partial<Record<RunState, string>>> = {
@@ -30,7 +32,7 @@ const STATUS: Readonly<Partial<Record<RunState, string>>> = {
 export async function openMlflow(tracked: TrackedRun): Promise<Tracker> {
   const { record, run_dir, env } = tracked;
   const server = serverOf(env);
-  const known = await goOn(server, run_dir);
+  const known = await goOn(server, tracked);
   const run_id = known ?? (await create(server, tracked));
   await keepId(run_dir, run_id);
   const params = Object.entries(settingsOf(record))
@@ -74,7 +76,7 @@ async function create(server: TrackingServer, { record, env }: TrackedRun): Prom
     experiment_id,
     run_name: record.name,
     start_time: Date.now(),
-    tags: [{ key: 'lora.run', value: record.id }],
+    tags: [{ key: RUN_TAG, value: record.id }],
   });
   return textAt(answer, ['run', 'info', 'run_id']);
 }
@@ -91,20 +93,36 @@ async function experimentOf(server: TrackingServer, env: NodeJS.ProcessEnv): Pro
   }
 }
 
-/** The id of a run that was begun there; null: none was, or it is not there any more. */
-async function goOn(server: TrackingServer, run_dir: string): Promise<string | null> {
+/**
+ * The id of a run that was begun there; null: none was, or it is not there any more, or it is
+ * another one: the folder of a stranger may name any.
+ */
+async function goOn(
+  server: TrackingServer,
+  { record, run_dir }: TrackedRun,
+): Promise<string | null> {
   const file = path.join(run_dir, RUN_FILES.mlflow);
   const limits = { maxBytes: MAX_BYTES.smallRecord, links: 'refused' } as const;
   const kept = await readJsonObject(file, 'run', limits).catch(() => null);
   const run_id = kept?.['run_id'];
   if (typeof run_id !== 'string') return null;
   try {
+    const there = await server.ask(`${API}/runs/get?run_id=${encodeURIComponent(run_id)}`, null);
+    if (!isTagged(there, record.id)) return null;
     await server.ask(`${API}/runs/update`, { run_id, status: 'RUNNING' });
     return run_id;
   } catch (error) {
     if (error instanceof Refused && error.status === 404) return null;
     throw error;
   }
+}
+
+function isTagged(answer: object, id: string): boolean {
+  const tags = valueAt(answer, ['run', 'data', 'tags']);
+  return (
+    Array.isArray(tags) &&
+    tags.some((tag) => isObject(tag) && tag['key'] === RUN_TAG && tag['value'] === id)
+  );
 }
 
 async function keepId(run_dir: string, run_id: string): Promise<void> {
@@ -114,11 +132,11 @@ async function keepId(run_dir: string, run_id: string): Promise<void> {
 }
 
 function textAt(answer: object, keys: readonly string[]): string {
-  const value = keys.reduce<unknown>(
-    (inner, key) => (isObject(inner) ? inner[key] : undefined),
-    answer,
-  );
+  const value = valueAt(answer, keys);
   if (typeof value !== 'string' || value.length > MAX_VALUE)
     throw new LoraError('engine', 'it does not answer as MLflow does');
   return value;
 }
+
+const valueAt = (answer: object, keys: readonly string[]): unknown =>
+  keys.reduce<unknown>((inner, key) => (isObject(inner) ? inner[key] : undefined), answer);

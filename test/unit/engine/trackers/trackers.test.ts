@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -89,7 +89,8 @@ const mlflowAnswers: Answer = ({ url }, response) => {
     return { error_code: 'RESOURCE_DOES_NOT_EXIST' };
   }
   if (url.endsWith('experiments/create')) return { experiment_id: '7' };
-  return { run: { info: { run_id: 'abc' } } };
+  const tags = [{ key: 'lora.run', value: 'run-1' }];
+  return { run: { info: { run_id: 'abc' }, data: { tags } } };
 };
 
 describe('TensorBoard', () => {
@@ -131,18 +132,34 @@ describe('MLflow', () => {
     expect(asked.at(-1)!.body).toMatchObject({ run_id: 'abc', status: 'FINISHED' });
     const again = await serve(mlflowAnswers);
     await feed(['mlflow'], { MLFLOW_TRACKING_URI: again.address }, { dir, resumed: 2 });
-    expect(again.asked[0]).toMatchObject({
+    expect(again.asked[0]!.url).toBe('/api/2.0/mlflow/runs/get?run_id=abc');
+    expect(again.asked[1]).toMatchObject({
       url: '/api/2.0/mlflow/runs/update',
       body: { run_id: 'abc', status: 'RUNNING' },
     });
     expect(again.asked.some(({ url }) => url.endsWith('runs/create'))).toBe(false);
     const other = await serve((asked, response) => {
-      if (asked.body['status'] === 'RUNNING') response.statusCode = 404;
+      if (asked.url.includes('runs/get')) response.statusCode = 404;
       return mlflowAnswers(asked, response);
     });
     await feed(['mlflow'], { MLFLOW_TRACKING_URI: other.address }, { dir, resumed: 2 });
     const created = other.asked.findIndex(({ url }) => url.endsWith('runs/create'));
     expect(other.asked[created + 1]!.body).toHaveProperty('params');
+  });
+
+  it('keeps its runs that are not of this folder as they are', async () => {
+    const { asked, address } = await serve((own, response) => {
+      const tags = [{ key: 'lora.run', value: 'another' }];
+      if (own.url.includes('runs/get')) return { run: { data: { tags } } };
+      return mlflowAnswers(own, response);
+    });
+    const dir = mkdtempSync(path.join(tmpdir(), 'lora-run-'));
+    writeFileSync(path.join(dir, 'mlflow.json'), '{"run_id": "of/others"}');
+    const env = { MLFLOW_TRACKING_URI: address };
+    expect((await feed(['mlflow'], env, { dir, resumed: 2 })).warned).toEqual([]);
+    expect(asked[0]!.url).toBe('/api/2.0/mlflow/runs/get?run_id=of%2Fothers');
+    expect(asked.filter(({ url }) => url.endsWith('runs/create'))).toHaveLength(1);
+    expect(asked.some(({ body }) => body['run_id'] === 'of/others')).toBe(false);
   });
 });
 
