@@ -21,16 +21,24 @@ export async function openTensorboard({ record, run_dir, resumed }: TrackedRun):
   await makeFolder(folder);
   const host = os.hostname().replace(/[^\w-]/g, '_');
   const name = `events.out.tfevents.${Math.floor(now / 1000)}.${host}.${process.pid}.${resumed ?? 0}`;
-  const handle = await openForAppending(path.join(folder, name), run_dir);
   const seconds = now / 1000;
   const start = { wall_time: seconds, step: 0 };
   const recipe = `    ${JSON.stringify(record.recipe, null, 2).replaceAll('\n', '\n    ')}`;
-  await handle.appendFile(versionEvent(seconds));
-  if (resumed === null) await handle.appendFile(textEvent(start, 'recipe', recipe));
-  else await handle.appendFile(restartEvent({ wall_time: seconds, step: resumed + 1 }));
+  const first =
+    resumed === null
+      ? textEvent(start, 'recipe', recipe)
+      : restartEvent({ wall_time: seconds, step: resumed + 1 });
+  const handle = await openForAppending(path.join(folder, name), run_dir);
+  try {
+    await handle.appendFile(Buffer.concat([versionEvent(seconds), first]));
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
   return {
     add: ({ step, time, values }) =>
       handle.appendFile(scalarsEvent({ wall_time: time / 1000, step }, values)),
     close: () => handle.close(),
+    abandon: () => handle.close(),
   };
 }

@@ -7,6 +7,8 @@ export interface Tracker {
   readonly add: (measured: Measured) => Promise<void>;
   /** The run has ended in this process. */
   readonly close: (record: RunRecord) => Promise<void>;
+  /** Frees what it holds, after a failure. Absent: nothing. */
+  readonly abandon?: () => Promise<void>;
 }
 
 /** The run that a tracker is opened for. */

@@ -51,7 +51,7 @@ export class Trackers {
 /** The lines for one tracker, in their order. */
 class Feed {
   private tracker: Tracker | null = null;
-  private pending: Promise<void>;
+  private pending: Promise<void> = Promise.resolve();
   private waiting = 0;
   private hasFailed = false;
 
@@ -106,6 +106,7 @@ class Feed {
   private fail({ message }: LoraError): void {
     if (this.hasFailed) return;
     this.hasFailed = true;
+    this.pending = this.pending.then(() => this.tracker?.abandon?.()).catch(() => undefined);
     const reason = message.replace(/\.$/, '');
     this.options.warn(`The training goes on without ${this.name} (report_to): ${reason}.`);
   }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -110,6 +110,33 @@ describe('TensorBoard', () => {
     expect(scalars.some(({ tag }) => tag.endsWith('/elapsed'))).toBe(false);
     await feed(['tensorboard'], {}, { dir, resumed: 2 });
     expect(eventsIn(dir)).toHaveLength(2);
+  });
+});
+
+describe.runIf(process.platform === 'linux')('the event file of a tracker that is too slow', () => {
+  const areOpen = (dir: string) =>
+    readdirSync('/proc/self/fd').some((fd) => linkOf(fd).startsWith(dir));
+  /** Also of what is closed meanwhile. */
+  const linkOf = (fd: string) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return '';
+    }
+  };
+
+  it.each([0, 1])('is closed, after %i lines that were in time', async (before) => {
+    const dir = mkdtempSync(path.join(tmpdir(), 'lora-run-'));
+    const record = recordWith(['tensorboard']);
+    const warned: string[] = [];
+    const warn = (message: string) => warned.push(message);
+    const trackers = new Trackers({ record, run_dir: dir, resumed: null, env: {}, warn });
+    for (let i = 0; i < before; i++) trackers.add(step(i, 1));
+    if (before > 0) await expect.poll(() => areOpen(dir)).toBe(true);
+    for (let i = 0; i < 1001; i++) trackers.add(step(i, 1));
+    await trackers.close(record);
+    expect(warned).toEqual([expect.stringContaining('it is too slow')]);
+    await expect.poll(() => areOpen(dir)).toBe(false);
   });
 });
 
