@@ -13,7 +13,11 @@ import { tooLong } from './tooLong';
 /** The file that transformers' Trainer writes into each checkpoint. */
 export const TRAINER_STATE = 'trainer_state.json';
 
-/** Reads trainer_state.json (transformers' TrainerState); null when it is none. @throws LoraError for too many lines */
+/**
+ * Reads trainer_state.json (transformers' TrainerState); null when it is none.
+ *
+ * @throws LoraError for too many lines
+ */
 export function readTrainerState(state: unknown): ImportedLog | null {
   if (!isObject(state) || !Array.isArray(state['log_history'])) return null;
   const history: readonly unknown[] = state['log_history'];
