@@ -51,10 +51,11 @@ export function parametersOf(spec: Spec): number {
 /** Bytes of the weights with quantized ones in their blocks; null if none is quantized. */
 function quantizedBytes(
   spec: Spec,
-  { tensors, blocksOf }: SizedWeights,
+  weights: SizedWeights,
   trained: readonly string[],
 ): number | null {
-  const ownBlocks = (name: string) => (trained.includes(name) ? null : (blocksOf?.(name) ?? null));
+  const ownBlocks = (name: string) =>
+    trained.includes(name) ? null : (weights.blocksOf?.(name) ?? null);
   const whole = new Set(
     productsOf(spec)
       .filter((names) => !names.every(ownBlocks))
@@ -62,7 +63,7 @@ function quantizedBytes(
   );
   let isQuantized = false;
   let bytes = 0;
-  for (const { name, shape } of tensors.values()) {
+  for (const { name, shape } of weights.tensors.values()) {
     const blocks = whole.has(name) ? null : ownBlocks(name);
     isQuantized ||= blocks !== null;
     bytes += blocks ? shape[0]! * wholeWords(blocks.row_bytes) : 4 * elementsOf(shape);
