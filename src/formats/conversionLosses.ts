@@ -1,4 +1,5 @@
 import type { Adapter } from '../lora/adapter';
+import { isOnExpert } from '../lora/experts';
 import type { AdapterFormat } from './adapterFormat';
 import { tiedWeight } from './architecture/modules';
 import { familyOf } from './architecture/families';
@@ -45,6 +46,11 @@ const embeddings: Rule = ({ modules }, _, format) => {
   );
 };
 
+const experts: Rule = ({ modules }, _, format) => {
+  const own = modules.find(isOnExpert);
+  return own && `adapters of experts cannot be stored for ${NAMES[format]}: ${own.path}`;
+};
+
 const convolutions: Rule = ({ modules }, _, format) => {
   const own = modules.find((m) => m.kind === 'conv2d');
   return (
@@ -88,7 +94,7 @@ const family: Rule = (_, base, format) => {
   return !isKnown && `${NAMES[format]} does not support models of the family "${base.spec.family}"`;
 };
 
-const RULES = [trained, replaced, dora, embeddings, convolutions, tied, pipeline, family];
+const RULES = [trained, replaced, dora, embeddings, experts, convolutions, tied, pipeline, family];
 
 /** What would be lost when an adapter is converted to a format, one text each; empty: nothing. */
 export function conversionLosses(adapter: Adapter, base: Base, format: AdapterFormat): string[] {

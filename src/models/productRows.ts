@@ -22,6 +22,16 @@ export function slotsOf(parts: readonly LinearRows[]): ProductSlot[] {
   });
 }
 
+/** The first and the second half of a layer's rows. */
+export function halvesOf(spec: LinearSpec): [first: LinearRows, second: LinearRows] {
+  const half = spec.out_features / 2;
+  const halfAt = (start: number): LinearRows => ({
+    spec,
+    order: Int32Array.from({ length: half }, (_, i) => start + i),
+  });
+  return [halfAt(0), halfAt(half)];
+}
+
 /** The rows of gate, if there is one, and of up. */
 export function gateAndUpRows(
   spec: Exclude<MlpSpec, MixtureSpec>,
@@ -31,14 +41,8 @@ export function gateAndUpRows(
       return [null, allRows(spec.up)];
     case 'gated':
       return [allRows(spec.gate), allRows(spec.up)];
-    case 'gated_fused': {
-      const half = spec.gate_up.out_features / 2;
-      const halfAt = (start: number): LinearRows => ({
-        spec: spec.gate_up,
-        order: Int32Array.from({ length: half }, (_, i) => start + i),
-      });
-      return [halfAt(0), halfAt(half)];
-    }
+    case 'gated_fused':
+      return halvesOf(spec.gate_up);
   }
 }
 

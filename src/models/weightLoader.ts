@@ -1,10 +1,8 @@
-import { mlpLinears, tensorsOf } from '../formats/architecture/modules';
+import { tensorsOf } from '../formats/architecture/modules';
 import type {
   AttentionSpec,
   LayerSpec,
   LinearSpec,
-  MixtureSpec,
-  MlpSpec,
   NormSpec,
   TableSpec,
 } from '../formats/architecture/spec';
@@ -19,14 +17,11 @@ import { interleavedRows } from './attention/rope';
 import type { LayerWeights } from './layers/layerWeights';
 import type { Linear } from './layers/linear';
 import { LoraBlock, type ProductSlot } from './layers/loraBlock';
-import type { BranchOutput } from './layers/branchOutput';
-import type { FeedForwardWeights } from './layers/feedForward';
-import type { MixtureWeights } from './layers/mixture';
-import type { MlpWeights } from './layers/mlpBranch';
+import { loadFeedForward } from './layers/loadFeedForward';
 import type { Norm } from './layers/norm';
 import { elementCount, type Tensor } from './ops/ops';
 import { Placements, type MatrixPart } from './placements';
-import { allRows, gateAndUpRows, queryKeyValueRows, slotsOf, type LinearRows } from './productRows';
+import { allRows, queryKeyValueRows, slotsOf, type LinearRows } from './productRows';
 import { FullOptimizer } from './training/fullOptimizer';
 import { QuantizedMatrix } from './quantizedMatrix';
 import { TrainedRows } from './training/trainedRows';
@@ -111,7 +106,7 @@ export class WeightLoader {
         ropeKey: ropeKey(attention),
         scale_out: spec.branch_scale ?? 1,
       },
-      mlp: await this.feedForward(spec),
+      mlp: await loadFeedForward(this, spec),
       after_attention: await this.normOrNull(norms.after_attention),
       after_mlp: await this.normOrNull(norms.after_mlp),
       residual: spec.residual,
@@ -124,50 +119,6 @@ export class WeightLoader {
     const weight = await this.frozenParameter(`${path}.weight`);
     const bias = spec.bias ? await this.vector(path, 'bias', channels) : null;
     return { kernel, weight, bias };
-  }
-
-  private async feedForward({ mlp, norms, branch_scale }: LayerSpec): Promise<FeedForwardWeights> {
-    const branch = {
-      norm_in: await this.normOrNull(norms.mlp_in),
-      norm_out: await this.normOrNull(norms.mlp_out),
-      scale_out: branch_scale ?? 1,
-    };
-    return mlp.kind === 'mixture'
-      ? { ...branch, ...(await this.mixture(mlp)) }
-      : { ...branch, ...(await this.mlp(mlp)) };
-  }
-
-  private async mixture(
-    spec: MixtureSpec,
-  ): Promise<Omit<MixtureWeights, 'norm_in' | keyof BranchOutput>> {
-    const { activation, router, top_k, normalises } = spec;
-    for (const { path } of mlpLinears(spec)) this.refuseTraining(`${path}.weight`);
-    const experts: MlpWeights[] = [];
-    for (const { gate, up, down } of spec.experts) {
-      const own = await this.mlp({ kind: 'gated', activation, gate, up, down });
-      experts.push({ ...own, norm_in: null, norm_out: null, scale_out: 1 });
-    }
-    return {
-      kind: 'mixture',
-      router: await this.linear([allRows(router)]),
-      experts,
-      top_k,
-      normalises,
-    };
-  }
-
-  private async mlp(
-    spec: Exclude<MlpSpec, MixtureSpec>,
-  ): Promise<Pick<MlpWeights, 'kind' | 'activation' | 'gate' | 'up' | 'down'>> {
-    const { activation } = spec;
-    const [gate, up] = gateAndUpRows(spec);
-    return {
-      kind: 'mlp',
-      activation,
-      gate: gate && (await this.linear([gate])),
-      up: await this.linear([up]),
-      down: await this.linear([allRows(spec.down)]),
-    };
   }
 
   /** `norm`, or null without a spec. */
@@ -297,8 +248,15 @@ export class WeightLoader {
     return this.linear(rows, isShared ? { weight: tokens } : { name: `${path}.weight` });
   }
 
-  /** One product of several layers, concatenated along their rows. */
-  async linear(parts: readonly LinearRows[], shared?: SharedWeight): Promise<Linear> {
+  /**
+   * One product of several layers, concatenated along their rows. `adapted`: further places of LoRA
+   * on its rows.
+   */
+  async linear(
+    parts: readonly LinearRows[],
+    shared?: SharedWeight,
+    adapted: readonly ProductSlot[] = [],
+  ): Promise<Linear> {
     const { in_features, bias: hasBias } = parts[0]!.spec;
     const slots = slotsOf(parts);
     const { row, rows } = slots.at(-1)!;
@@ -309,9 +267,22 @@ export class WeightLoader {
         : await this.product(parts, slots, [out_features, in_features], shared?.name);
     const bias = hasBias ? await this.bias(parts, slots, out_features) : null;
     const size = { in_features, out_features };
-    const lora = await LoraBlock.of(this.context, slots, size, weight);
+    const lora = await LoraBlock.of(this.context, [...slots, ...adapted], size, weight);
     if (lora) this.keep(lora);
     return { weight, bias, lora };
+  }
+
+  /** A layer whose weight is frozen and always in f32. */
+  async preciseLinear(spec: LinearSpec): Promise<Linear> {
+    const { path, in_features, out_features } = spec;
+    const name = `${path}.weight`;
+    const part = { name, order: null, transposed: false };
+    const data = await this.placements.matrix([part], in_features);
+    const weight = this.hold([name], data, [out_features, in_features], null);
+    const size = { in_features, out_features };
+    const lora = await LoraBlock.of(this.context, slotsOf([allRows(spec)]), size, weight);
+    if (lora) this.keep(lora);
+    return { weight, bias: null, lora };
   }
 
   /** `name`: the tensor to read instead of the layers' own. */

@@ -43,6 +43,25 @@ const expectLoss = (have: { loss_sum: number; labelled: number }, want: number) 
 const nameOf = (key: string) =>
   key.slice('grad.'.length).replace('.model.language_model.', '.model.');
 
+/** PEFT's factors of all experts are those of each here: A by expert, B by rank and expert. */
+function ofExperts(
+  key: string,
+  data: Float32Array,
+  { modules = {} }: SingleCase,
+): [key: string, data: Float32Array][] {
+  const [, path = '', factor] =
+    /^grad\.base_model\.model\.(.+)\.lora_([AB])\.weight$/.exec(key) ?? [];
+  const { parameter, num_experts: count = 1 } = modules[path] ?? {};
+  if (count === 1) return [[key, data]];
+  const module = path.replace(/\.base_layer$/, '');
+  return Array.from({ length: count }, (_, expert) => [
+    `grad.base_model.model.${module}.${expert}.${parameter}.lora_${factor}.weight`,
+    factor === 'A'
+      ? data.slice((expert * data.length) / count, ((expert + 1) * data.length) / count)
+      : data.filter((_number, i) => i % count === expert),
+  ]);
+}
+
 describe.each([...CASES, ...OTHER_NAMES])('%s, %s on %s', (name, folder, baseFolder) => {
   const expected = readJson(name, 'expected.json') as SingleCase;
   const base = `${name.split('/')[0]!}/${baseFolder}`;
@@ -75,7 +94,9 @@ describe.each([...CASES, ...OTHER_NAMES])('%s, %s on %s', (name, folder, baseFol
     const loss = await model.accumulate(input, 0);
     expectLoss(loss, expected.adapter_loss);
     const gradients = await model.gradients(loss.labelled);
-    const named = [...want].filter(([key]) => key.startsWith('grad.'));
+    const named = [...want]
+      .filter(([key]) => key.startsWith('grad.'))
+      .flatMap(([key, data]) => ofExperts(key, data, expected));
     expect([...gradients.keys()].sort()).toEqual(named.map(([key]) => nameOf(key)).sort());
     for (const [key, data] of named) {
       expect(gap(gradients.get(nameOf(key))!.data, data), key).toBeLessThanOrEqual(

@@ -7,6 +7,7 @@ import { fromBF16, toBF16 } from '../../src/formats/floats';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import type { BaseModel } from '../../src/formats/baseModel';
+import { storedModules } from '../../src/lora/experts';
 import { mergeInto } from '../../src/lora/merge';
 import type { Adapter } from '../../src/lora/adapter';
 import { fixtures, gap, largest, readFloats, withBase, type Floats } from '../support/models';
@@ -24,7 +25,7 @@ async function mergedOf(base: BaseModel, adapter: Adapter, stored: string): Prom
   const trained = adapter.trained.find((tensor) => tensor.name === name);
   if (trained) return trained.data;
   const weight = (await base.weights.readF32(name!)).slice();
-  const module = adapter.modules.find((m) => `${m.path}.weight` === name)!;
+  const module = storedModules(adapter.modules).find((m) => `${m.path}.weight` === name)!;
   const { transposed = false } =
     base.spec.layers.flatMap(linearsOf).find((linear) => linear.path === module.path) ?? {};
   mergeInto(weight, module, transposed);

@@ -68,6 +68,13 @@ export interface SingleCase {
   readonly base_loss: number;
   readonly adapter_loss: number;
   readonly inputs: BatchRows;
+  readonly modules?: Readonly<Record<string, ExpectedModule>>;
+}
+
+/** Of a LoRA on a parameter of experts. */
+interface ExpectedModule {
+  readonly parameter?: string;
+  readonly num_experts?: number;
 }
 
 export interface BatchRows {

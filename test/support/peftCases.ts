@@ -46,6 +46,8 @@ export const PEFT_CASES = [
   'seed_oss/lora',
   'lfm2/all-linear',
   'qwen3_moe/attn',
+  'qwen3_moe/experts',
+  'qwen3_moe/all-linear',
   'qwen3_moe/per-expert',
   'gemma3-vlm/text',
   'qwen3-vl/text',

@@ -14,7 +14,9 @@ import { withModelNames } from '../../formats/peft/modelNames';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import { writePeftAdapter } from '../../formats/peft/write';
 import type { Adapter } from '../../lora/adapter';
+import { isOnExpert } from '../../lora/experts';
 import { exactTargets, type Selection } from '../../lora/exactTargets';
+import { LoraError } from '../../shared/errors';
 import { clearUnfinished } from '../../common/unfinished';
 import { checkOutput } from '../outputPath';
 
@@ -41,6 +43,7 @@ export async function writeDerivedAdapter(
   adapter: Adapter,
   { sources, title, base, given, facts }: Derivation,
 ): Promise<void> {
+  refuseExperts(adapter, sources);
   await checkOutput(output, sources);
   await clearUnfinished(output);
   const { task, labels, num_labels } = facts ?? (await readAdapterTask(sources[0]!));
@@ -63,6 +66,15 @@ export async function writeDerivedAdapter(
     { task: task ?? 'image_cls', labels, card },
     createFolder,
   );
+}
+
+/** @throws LoraError('adapter') for target_parameters, whose names other settings do not select */
+function refuseExperts(adapter: Adapter, [source]: readonly string[]): void {
+  if (!adapter.modules.some(isOnExpert)) return;
+  throw new LoraError('adapter', 'An adapter of experts cannot be made into another adapter.', {
+    ...(source !== undefined && { place: { file: source } }),
+    fix: 'Train on it or merge it into its base.',
+  });
 }
 
 /** The adapter with its base's name on the hub where that is known; else with a local path. */

@@ -3,6 +3,7 @@ import { partsOf } from '../../formats/architecture/stackedNames';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 import type { Layout } from '../../lora/merge';
+import { storedModules } from '../../lora/experts';
 import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/adapter';
 import { areTransposed } from '../../lora/tying';
 import { LoraError } from '../../shared/errors';
@@ -112,7 +113,7 @@ class MergePlanner {
   ) {
     this.known = new Set(namedTensors(base.spec).map(({ name }) => name));
     for (const { modules, trained } of adapters) {
-      for (const m of modules) {
+      for (const m of storedModules(modules)) {
         const name = `${m.path}.weight`;
         this.factors.set(name, [...(this.factors.get(name) ?? []), m]);
       }

@@ -4,6 +4,7 @@ import { readWeight } from '../../formats/openBase';
 import type { BaseModel } from '../../formats/baseModel';
 import { initialMagnitude } from '../../lora/dora';
 import { exactTargets } from '../../lora/exactTargets';
+import { targetsParameters } from '../../lora/experts';
 import { newAdapter } from '../../lora/newAdapter';
 import { isModuleToSave } from '../../lora/modulesToSave';
 import { startFromWeight } from '../../lora/startFromWeight';
@@ -68,6 +69,7 @@ export async function startAdapter(
  */
 export function withExactTargets(adapter: Adapter, { spec }: Pick<BaseModel, 'spec'>): Adapter {
   const { config, modules } = adapter;
+  if (targetsParameters(adapter)) return adapter; // PEFT needs its target_parameters as they are
   const targets = exactTargets({
     chosen: modules.map((m) => m.path),
     all: moduleNames(spec),

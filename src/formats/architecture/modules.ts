@@ -42,6 +42,10 @@ export function mlpLinears(mlp: MlpSpec): LinearSpec[] {
 const expertLinears = (mlp: MlpSpec): LinearSpec[] =>
   mlp.kind === 'mixture' ? mlp.experts.flatMap(({ gate, up, down }) => [gate, up, down]) : [];
 
+/** The layers of a mixture that an adapter may have modules on. */
+const adaptedExperts = (mlp: MlpSpec): LinearSpec[] =>
+  mlp.kind === 'mixture' ? [...mlpLinears(mlp), ...mlp.experts.map((own) => own.gate_up)] : [];
+
 /** Those that a new adapter can have modules on: not the router and the experts. */
 function targetableLinears(layer: LayerSpec): LinearSpec[] {
   const { mlp } = layer;
@@ -80,7 +84,7 @@ const linearModule = (
 export function adaptedModulesOf(spec: Spec): TargetableModule[] {
   const { head, layers } = spec;
   const pooler = head.kind === 'pooled' ? (head.pooler ?? null) : null;
-  const experts = layers.flatMap(({ mlp }) => expertLinears(mlp));
+  const experts = layers.flatMap(({ mlp }) => adaptedExperts(mlp));
   return [
     ...modulesOf(spec),
     ...[...experts, ...(pooler ? [pooler] : [])].map((own) => linearModule(own)),

@@ -272,7 +272,13 @@ export interface MixtureSpec {
 }
 
 /** down(act(gate x) · up x) */
-export type ExpertSpec = Readonly<Record<'gate' | 'up' | 'down', LinearSpec>>;
+export interface ExpertSpec {
+  readonly gate: LinearSpec;
+  readonly up: LinearSpec;
+  readonly down: LinearSpec;
+  /** Gate and up as one layer, which adapters may have; no checkpoint stores it. */
+  readonly gate_up: LinearSpec;
+}
 
 /** What a head for labels reads of a sequence. */
 export type LabelPool = 'none' | 'first' | 'last' | 'mean' | 'first_and_mean';

@@ -26,7 +26,7 @@ export const TOGETHER =
   'Copy or download both files of the adapter again: they do not belong together.';
 
 /** The names of a module whose A and B both exist. */
-interface Pair extends FactorNames {
+export interface Pair extends FactorNames {
   readonly A: string;
   readonly B: string;
 }
@@ -80,7 +80,7 @@ export async function readFactors(
 }
 
 /** A value of rank_pattern or alpha_pattern, whose keys are of the file's paths. */
-function ownValue(
+export function ownValue(
   key: 'rank_pattern' | 'alpha_pattern',
   config: AdapterConfig,
   modulePath: string,
@@ -91,7 +91,7 @@ function ownValue(
   return values.find((value) => !Number.isNaN(value)) ?? usual;
 }
 
-function pairOf(modulePath: string, names: FactorNames, source: AdapterWeights): Pair {
+export function pairOf(modulePath: string, names: FactorNames, source: AdapterWeights): Pair {
   const { A, B, magnitude } = names;
   if (A !== undefined && B !== undefined) return { ...names, A, B };
   throw misfit(
@@ -157,7 +157,7 @@ async function magnitudeOf(
 }
 
 /** The error of a tensor that doesn't fit the rest of the adapter. */
-const misfit = (message: string, { fileOf }: AdapterWeights, tensor: string): LoraError =>
+export const misfit = (message: string, { fileOf }: AdapterWeights, tensor: string): LoraError =>
   new LoraError('adapter', message, { place: { file: fileOf(tensor), tensor }, fix: TOGETHER });
 
 /**

@@ -1,4 +1,5 @@
 import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/adapter';
+import type { StackedFactors } from '../../lora/experts';
 
 /** The trained tensors of an adapted module. */
 export type Factor = 'A' | 'B' | 'magnitude';
@@ -152,6 +153,16 @@ export function trainedName(
   return modules.some((m) => m.path === path)
     ? `${PREFIX}${path}.base_layer${name.slice(at)}`
     : PREFIX + name;
+}
+
+/** The name of a factor of a parameter of experts; `nested`: the other one has factors, too. */
+export function stackedName(
+  { module, parameter }: Pick<StackedFactors, 'module' | 'parameter'>,
+  factor: 'A' | 'B',
+  nested: boolean,
+): string {
+  const inner = nested && parameter === 'gate_up_proj' ? '.base_layer' : '';
+  return `${PREFIX}${module}${inner}.lora_${factor}.weight`;
 }
 
 /** The name of the frozen weight of an adapted embedding or output layer. */

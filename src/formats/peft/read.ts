@@ -21,6 +21,7 @@ import { finite, readFactors, TOGETHER, type FactorNames, type ReadFactors } fro
 import { CONFIG_FILE, WEIGHTS_FILE } from './fileNames';
 import { withAdapterWeights, type AdapterWeights } from './files';
 import { adapterNames, roleOf, type FactorRole } from './names';
+import { parameterOf, readExpertFactors } from './parameters';
 import { readTokenRows } from './tokens';
 import { unknownKeys, unsupported } from './variants';
 import { isTiedTo, tiedModules, tiedPaths, withTiedFactors, withTiedTensors } from './tying';
@@ -55,8 +56,8 @@ export async function readPeftAdapter(
     const files = { config: config_file, weights: weightsFile(source, folder) };
     const { found, trained, tokens, unknown, tied } = sortTensors(source, config, base);
     const all: StoredModule[] = [];
-    for (const [modulePath, names] of found)
-      all.push({ ...(await readFactors(modulePath, names, config, source)), ...names });
+    for (const modulePath of found.keys())
+      all.push(...(await readModules(modulePath, found, { config, base }, source)));
     const { wanted, warnings } = targeted(all, { tied, config, files }, fit);
     const modules = withTiedFactors(
       wanted.map(({ factors }) => factors),
@@ -97,7 +98,28 @@ const weightsFile = ({ tensors, fileOf }: AdapterWeights, folder: string): strin
 };
 
 /** A module of the file. */
-type StoredModule = ReadFactors & FactorNames;
+interface StoredModule extends ReadFactors, FactorNames {
+  /** Whether target_parameters selects it. */
+  readonly isParameter?: true;
+}
+
+/** The module of a path in the file, or those of the experts that it stands for. */
+async function readModules(
+  modulePath: string,
+  found: ReadonlyMap<string, FactorNames>,
+  { config, base }: { readonly config: AdapterConfig; readonly base: AdapterBase | undefined },
+  source: AdapterWeights,
+): Promise<StoredModule[]> {
+  const names = found.get(modulePath)!;
+  const parameter = parameterOf(modulePath, found, config);
+  if (!parameter) return [{ ...(await readFactors(modulePath, names, config, source)), ...names }];
+  const { module, name } = parameter;
+  const read =
+    name === 'weight'
+      ? [await readFactors(module, names, config, source)]
+      : await readExpertFactors({ module, parameter: name }, names, { config, base }, source);
+  return read.map((own) => ({ ...own, ...names, stored: [own.factors.path], isParameter: true }));
+}
 
 /** The config, which names the modules as they are called here. */
 function configOf(
@@ -316,7 +338,8 @@ function targeted(
       place: { file: files.weights },
     });
   const place = { file: files.config, key: 'target_modules' };
-  const isWanted = isTargeted(all, tied, config);
+  const isListed = isTargeted(all, tied, config);
+  const isWanted = (own: StoredModule) => own.isParameter === true || isListed(own);
   const [wanted, others] = [all.filter(isWanted), all.filter((own) => !isWanted(own))];
   const names = namesInShort(others.map(({ factors }) => factors.path));
   if (wanted.length === 0)

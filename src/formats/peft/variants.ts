@@ -1,6 +1,7 @@
 import { isObject } from '../../shared/values';
 import { LoraError, type Place, type Problem } from '../../shared/errors';
 import { warning } from './againstBase';
+import { isKnownParameter } from './parameters';
 
 type RawConfig = Readonly<Record<string, unknown>>;
 
@@ -18,6 +19,9 @@ const isFalsy = (value: unknown): boolean =>
   (Array.isArray(value) && value.length === 0) ||
   (isObject(value) && Object.keys(value).length === 0);
 
+const isRead = (value: unknown): boolean =>
+  isFalsy(value) || (Array.isArray(value) && value.every(isKnownParameter));
+
 const isNone = (value: unknown): boolean =>
   value === null || value === false || (Array.isArray(value) && value.length === 0);
 
@@ -29,7 +33,7 @@ const variant = (
 
 const VARIANTS: readonly Variant[] = [
   variant('lora_bias', 'LoRA with a bias', isFalsy),
-  variant('target_parameters', 'target_parameters', isFalsy),
+  variant('target_parameters', 'target_parameters of other parts than experts', isRead),
   variant('layer_replication', 'layer replication', isFalsy),
   variant('alora_invocation_tokens', 'activated LoRA'),
   variant('use_qalora', 'QA-LoRA', isFalsy),

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { Adapter, AdapterConfig } from '../../lora/adapter';
+import type { Adapter, AdapterConfig, AdapterDtype } from '../../lora/adapter';
+import { stackedModules, type StackedFactors } from '../../lora/experts';
 import type { ModelTask } from '../../shared/task';
 import { replaceFolder, type WriteFolder } from '../../common/atomicWrite';
 import { DOTTED_NAMES } from '../kohya/names';
@@ -8,7 +9,14 @@ import { writeSafetensors } from '../safetensors/write';
 import type { TensorToWrite } from '../tensorWriter';
 import { adapterTensor } from '../adapterDtype';
 import { adapterConfigText } from './config';
-import { baseLayerName, type Factor, tensorName, tensorShape, trainedName } from './names';
+import {
+  baseLayerName,
+  type Factor,
+  stackedName,
+  tensorName,
+  tensorShape,
+  trainedName,
+} from './names';
 import { CONFIG_FILE, WEIGHTS_FILE } from './fileNames';
 import { TASK_TYPES, writeLabels, type HeadLabels } from './task';
 
@@ -62,9 +70,11 @@ export async function fillAdapterFolder(
 }
 
 async function adapterTensors(
-  { config, modules, trained, dtype = 'F32' }: Adapter,
+  adapter: Adapter,
   baseTensor: AdapterFacts['baseTensor'],
 ): Promise<TensorToWrite[]> {
+  const { config, trained, dtype = 'F32' } = adapter;
+  const { modules, stacked } = stackedModules(adapter);
   const factors = modules.flatMap((module) => {
     const tensor = (factor: Factor, data: Float32Array): TensorToWrite =>
       adapterTensor(
@@ -92,7 +102,19 @@ async function adapterTensors(
       data: await baseTensor(`${module.path}.weight`),
     });
   }
-  return [...factors, ...own, ...frozen];
+  return [...factors, ...expertTensors(stacked, dtype), ...own, ...frozen];
+}
+
+function expertTensors(stacked: readonly StackedFactors[], dtype: AdapterDtype): TensorToWrite[] {
+  return stacked.flatMap((own) => {
+    const { module, num_experts, r, in_features, out_features, A, B } = own;
+    const nested = stacked.some((other) => other !== own && other.module === module);
+    const ranks = num_experts * r;
+    return [
+      { name: stackedName(own, 'A', nested), shape: [ranks, in_features], data: A },
+      { name: stackedName(own, 'B', nested), shape: [out_features, ranks], data: B },
+    ].map((tensor) => adapterTensor(tensor, dtype));
+  });
 }
 
 /** Whether PEFT saves the weight of an adapted embedding or output layer, too. */

@@ -1,5 +1,6 @@
 import type { BranchGradient } from '../attention/attentionBranch';
 import {
+  castAndFree,
   concatAndFree,
   downloadAndFree,
   sumAndFree,
@@ -119,7 +120,7 @@ function expertsForward(
   });
   const outputs = concatAndFree(
     ops,
-    results.map(({ y }) => y),
+    results.map(({ y }) => castAndFree(ops, y, 'f32')), // of few rows, they are in f32 already
     0,
   );
   return { experts: results.map(({ saved }) => saved), outputs };
@@ -237,7 +238,7 @@ async function expertsBackward(
     const gradient = { dy, residual: null, wantsInput: wantsH };
     const dx = await mlpBackward(computation, w.experts[expert]!, experts[i]!, gradient);
     ops.free(dy);
-    if (dx) dInputs.push(dx);
+    if (dx) dInputs.push(castAndFree(ops, dx, 'f32'));
   }
   return wantsH ? concatAndFree(ops, dInputs, 0) : null;
 }

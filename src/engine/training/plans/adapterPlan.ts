@@ -1,4 +1,9 @@
-import { hasExperts, moduleNames, namedTensors } from '../../../formats/architecture/modules';
+import {
+  adaptedModulesOf,
+  hasExperts,
+  moduleNames,
+  namedTensors,
+} from '../../../formats/architecture/modules';
 import { targetableModules } from '../../../formats/openBase';
 import { adapterBaseOf } from '../../../formats/peft/againstBase';
 import { peftFolder } from '../../../formats/peft/fileNames';
@@ -8,6 +13,7 @@ import { refuseReplacements } from '../../../formats/peft/vocabulary';
 import type { BaseModel } from '../../../formats/baseModel';
 import { elementsOf } from '../../../formats/tensorInfo';
 import { countTrainable } from '../../../lora/count';
+import { isOnExpert } from '../../../lora/experts';
 import { patternValue } from '../../../lora/patterns';
 import { describeUnmatched, unmatchedEntries } from '../../../lora/unmatched';
 import { isModuleToSave } from '../../../lora/modulesToSave';
@@ -82,10 +88,12 @@ export async function planAdapter(
     );
   }
   const warnOfInitial = (message: string) => hooks.warn(message, 'lora.init_adapter');
-  const planned =
-    init_adapter === null
-      ? planNewAdapter(recipe, base, hooks)
-      : planContinuedAdapter(await readAdapterFor(init_adapter, base, warnOfInitial), base, hooks);
+  const initial =
+    init_adapter === null ? null : await readAdapterFor(init_adapter, base, warnOfInitial);
+  if (initial) refuseDropoutOfExperts(initial, recipe.lora, base);
+  const planned = initial
+    ? planContinuedAdapter(initial, base, hooks)
+    : planNewAdapter(recipe, base, hooks);
   const { modules, rankOf } = planned;
   const { trainable } = countTrainable(modules, rankOf);
   hooks.info(
@@ -112,6 +120,19 @@ type PlannedModules = Omit<AdapterPlan, 'frozen'>;
 const tokensInfo = (name: string, rows: readonly number[]): string =>
   `The rows of ${countOf(rows.length, 'token')} in ${name} are trained, too.`;
 
+/** PEFT cannot load an adapter of experts with dropout. */
+function refuseDropoutOfExperts(
+  { modules }: Adapter,
+  { lora_dropout }: LoraSettings,
+  base: BaseModel,
+): void {
+  if (lora_dropout === 0 || !modules.some(isOnExpert)) return;
+  throw new LoraError('recipe', 'An adapter of experts cannot be trained with dropout.', {
+    place: placeIn(base, 'lora.lora_dropout'),
+    fix: 'Set lora_dropout to 0.',
+  });
+}
+
 function planContinuedAdapter(
   adapter: Adapter,
   base: BaseModel,
@@ -127,7 +148,7 @@ function planContinuedAdapter(
         fix: 'Merge it into its base and train on the merged model.',
       },
     );
-  const known = targetableModules(base);
+  const known = adaptedModulesOf(base.spec);
   const ranks = new Map(adapter.modules.map((m) => [m.path, m.r]));
   const modules = known.filter((m) => ranks.has(m.path));
   const rankOf = (m: TargetableModule) => ranks.get(m.path)!;

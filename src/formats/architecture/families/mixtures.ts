@@ -29,6 +29,7 @@ function qwenMixture({ reader, sizes }: LlamaModel, i: number): MixtureSpec | nu
         gate: linear(`${expert}.gate_proj`, hidden_size, inner),
         up: linear(`${expert}.up_proj`, hidden_size, inner),
         down: linear(`${expert}.down_proj`, inner, hidden_size),
+        gate_up: linear(`${expert}.gate_up_proj`, hidden_size, 2 * inner),
       };
     }),
     top_k: reader.count('num_experts_per_tok', Math.min(8, count), count),
