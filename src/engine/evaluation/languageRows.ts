@@ -51,6 +51,10 @@ export function languageRows(
   };
 }
 
+/** Whether a row can be asked by a chat template only. */
+export const needsTemplate = ({ row: { messages, system, tools } }: SuiteCase): boolean =>
+  (messages ?? system ?? tools) !== undefined;
+
 /**
  * Refuses rows that the base has no chat template for.
  *
@@ -62,9 +66,8 @@ export function checkTemplates(cases: readonly SuiteCase[], tokenizer: Tokenizer
   for (const item of cases) {
     const chat = chatOf(item);
     if (!chat) continue;
-    const { messages, system, tools } = item.row;
-    const needsTemplate = messages ?? system ?? tools;
-    if (!tokenizer.has_chat_template && needsTemplate !== undefined)
+    const { tools } = item.row;
+    if (!tokenizer.has_chat_template && needsTemplate(item))
       throw refuse(item, 'The base has no chat template, which the row needs.');
     if (!tools) continue;
     const text = (given: object | null) =>

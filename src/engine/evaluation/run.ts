@@ -9,8 +9,7 @@ import type {
   Evaluation,
   EvaluationColumn,
 } from '../../shared/evaluation/result';
-import type { ModelTask } from '../../shared/task';
-import type { TokenizerOptions } from '../../data/tokenizer/createTokenizer';
+import { createTokenizer, type TokenizerOptions } from '../../data/tokenizer/createTokenizer';
 import { baseOptionsOf, withModel, type OpenOptions } from '../model/openModel';
 import { BatchScheduler } from '../serve/batchScheduler';
 import { ServedModels } from '../serve/servedModels';
@@ -20,7 +19,7 @@ import type { EndpointClient } from './endpoint';
 import { checkEndpointRows, endpointRows } from './endpointRows';
 import { judgeRows, type Judge } from './judgeRows';
 import { labelRows } from './labelRows';
-import { checkTemplates, languageRows, PARALLEL_ANSWERS } from './languageRows';
+import { checkTemplates, languageRows, needsTemplate, PARALLEL_ANSWERS } from './languageRows';
 import { scoresOf } from './scores';
 import { checkTask, type SuiteCase } from './suiteFile';
 
@@ -103,14 +102,15 @@ const judging = ({ onProgress, signal }: EvaluationHooks) => ({
 });
 
 /** @throws LoraError for what cannot be evaluated, before anything is loaded */
-async function checkRequest({ cases, columns, base, judge }: EvaluationRequest): Promise<void> {
+async function checkRequest(request: EvaluationRequest): Promise<void> {
+  const { cases, columns, base, judge } = request;
   const judged = cases.find(({ row }) => row.check.kind === 'judge');
   if (judged) checkJudge(judged, columns, judge);
   for (const column of columns) {
     if (column.kind === 'endpoint') checkEndpointRows(cases);
     else if (base === null)
       throw new LoraError('usage', `The column ${column.name} needs a base (--base).`);
-    else checkTask(cases, await taskOf(base, pathOf(column)));
+    else await checkModel(request, base, column);
   }
 }
 
@@ -138,11 +138,19 @@ const adaptersOf = (column: EvaluationColumn, below: readonly string[]): readonl
 const pathOf = (column: EvaluationColumn): string | null =>
   column.kind === 'adapter' || column.kind === 'checkpoint' ? column.path : null;
 
-async function taskOf(base: string, adapter: string | null): Promise<ModelTask> {
+/** @throws LoraError when the model of a column cannot answer a row */
+async function checkModel(
+  { cases, below, opening }: EvaluationRequest,
+  base: string,
+  column: EvaluationColumn,
+): Promise<void> {
+  const adapter = adaptersOf(column, below).at(-1) ?? null;
   const trained = adapter === null ? null : await readAdapterTask(adapter);
   const opened = await openBaseUnder(base, adapter, baseOptionsOf(trained));
   try {
-    return opened.spec.task;
+    checkTask(cases, opened.spec.task);
+    if (cases.some(needsTemplate))
+      checkTemplates(cases, createTokenizer(await opened.readTokenizer(), opening));
   } finally {
     await opened.close();
   }
@@ -230,7 +238,7 @@ async function answer(
 
 /** All columns of one base, which is loaded once. */
 async function answerHere(
-  { base, below, cases, columns, opening, settings }: EvaluationRequest,
+  { base, below, columns, opening, settings }: EvaluationRequest,
   context: RuntimeContext,
   table: CellTable,
   signal: AbortSignal,
@@ -250,7 +258,6 @@ async function answerHere(
         scale: 1,
       }));
       const { tokenizer, base: opened } = await models.mixed(mix);
-      checkTemplates(cases, tokenizer);
       const own = { scheduler, mix, tokenizer, vocab_size: opened.spec.vocab_size };
       const positions = positionsOf(opened.spec);
       const model = async () => (await models.mixed(mix)).model;
