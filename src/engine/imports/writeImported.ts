@@ -1,4 +1,4 @@
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile, mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { writeJson } from '../../common/atomicWrite';
 import { pathExists } from '../../common/fileStatus';
@@ -28,7 +28,8 @@ export interface ImportOptions {
 }
 
 /**
- * Writes the run of a log: a complete run with what the log says, marked as imported.
+ * Writes the run of a log: a complete run with what the log says, marked as imported. Nothing is left
+ * of one that cannot be written.
  *
  * @throws LoraError
  */
@@ -38,16 +39,38 @@ export async function writeImported(found: FoundLog, options: ImportOptions): Pr
     maxBytes: MAX_BYTES.writtenByPeople,
   }).catch(() => null);
   if (options.withAdapter) await refuseMissing(found.folder);
+  const record = recordOf(found, recipeOf(found, config), options);
+  const isNew = !(await pathExists(run_dir));
   await makeRunDir(run_dir);
   await refuseUsedRunDir(run_dir);
+  try {
+    await writeRun(found, record, options);
+  } catch (error) {
+    await removeWritten(run_dir, isNew);
+    throw error;
+  }
+  return record;
+}
+
+async function writeRun(
+  found: FoundLog,
+  record: RunRecord,
+  { run_dir, withAdapter }: ImportOptions,
+): Promise<void> {
   await writeMetrics(run_dir, found);
-  if (options.withAdapter) await copyAdapter(found.folder, run_dir);
-  const record = recordOf(found, recipeOf(found, config), options);
+  if (withAdapter) await copyAdapter(found.folder, run_dir);
   // a name of its own, since rank and loss alone do not tell it apart
   const notes = { name: record.name, tags: [IMPORTED_TAG], note: '' };
   await writeJson(path.join(run_dir, NOTES_FILE), notes);
   await writeJson(path.join(run_dir, RUN_FILES.record), record);
-  return record;
+}
+
+/** Removes what was not there before. */
+async function removeWritten(run_dir: string, isNew: boolean): Promise<void> {
+  const inside = [RUN_FILES.record, RUN_FILES.metrics, RUN_FILES.adapter];
+  const places = isNew ? [run_dir] : inside.map((name) => path.join(run_dir, name));
+  for (const place of places)
+    await rm(place, { recursive: true, force: true }).catch(() => undefined);
 }
 
 async function writeMetrics(run_dir: string, { log }: FoundLog): Promise<void> {
