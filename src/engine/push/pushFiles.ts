@@ -8,6 +8,7 @@ import { isLocalPath } from '../../formats/hub/publishedBase';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
 import { oneLine } from '../../shared/plainText';
+import { pathInJson, withBaseName } from './localPaths';
 
 /** A file to upload: small ones as text, others as they are on the disk. */
 export interface PushFile {
@@ -30,6 +31,7 @@ export interface PushFiles {
 
 const CONFIG = 'adapter_config.json';
 const CARD = 'README.md';
+const TOKENIZER_CONFIG = 'tokenizer_config.json';
 const WEIGHTS = 'adapter_model.safetensors';
 /** Files of an adapter and of its tokenizer. */
 const PUBLISHED =
@@ -40,8 +42,8 @@ const MAX_CARD_BYTES = 2 ** 20;
 const MAX_NAMED = 20;
 
 /**
- * The files of a PEFT adapter. Its configuration names the base as on the hub, not by a path of
- * this disk. Links are left out.
+ * The files of a PEFT adapter. Its configuration and that of its tokenizer name the base as on the
+ * hub, not by a path of this disk. Links are left out.
  *
  * @throws LoraError('adapter') when it is no PEFT adapter, 'usage' when the base has no name there
  */
@@ -64,12 +66,17 @@ export async function pushFiles(folder: string, named: string | null): Promise<P
   const published = names.filter((name) => PUBLISHED.test(name)).sort();
   const card = names.includes(CARD) ? await readCard(path.join(folder, CARD)) : null;
   const text = JSON.stringify({ ...config, base_model_name_or_path: base }, null, 2);
+  const tokenizer = published.includes(TOKENIZER_CONFIG)
+    ? withBaseName(await readTokenizerConfig(path.join(folder, TOKENIZER_CONFIG)), base)
+    : null;
+  const onDisk = published.filter((name) => name !== TOKENIZER_CONFIG);
   return {
     base,
     files: [
       textFile(CONFIG, `${text}\n`),
       ...(card === null ? [] : [textFile(CARD, withBase(card, base))]),
-      ...(await Promise.all(published.map((name) => diskFile(folder, name)))),
+      ...(tokenizer === null ? [] : [textFile(TOKENIZER_CONFIG, tokenizer)]),
+      ...(await Promise.all(onDisk.map((name) => diskFile(folder, name)))),
     ],
     left_out: entries
       .map(({ name }) => name)
@@ -77,7 +84,10 @@ export async function pushFiles(folder: string, named: string | null): Promise<P
       .sort()
       .slice(0, MAX_NAMED)
       .map(oneLine),
-    warnings: warningsOf(card, own),
+    warnings: [
+      ...(card === null ? ['There is no README.md: the Hub will show no model card.'] : []),
+      ...pathWarnings(card, own, { [CONFIG]: text, [TOKENIZER_CONFIG]: tokenizer ?? '' }),
+    ],
   };
 }
 
@@ -87,15 +97,20 @@ function nameOnHub(own: unknown): string | null {
   return isLocalPath(own) ? hubNameOfPath(own) : null;
 }
 
-function warningsOf(card: string | null, own: unknown): readonly string[] {
-  if (card === null) return ['There is no README.md: the Hub will show no model card.'];
-  return typeof own === 'string' && path.isAbsolute(own) && card.includes(own)
-    ? [`README.md contains a path of this disk: ${own}`]
-    : [];
+/** Paths of this disk that the files still contain. */
+function pathWarnings(card: string | null, own: unknown, configs: Record<string, string>) {
+  const inCard = typeof own === 'string' && path.isAbsolute(own) && card?.includes(own);
+  const found = Object.entries(configs).map(([name, text]) => [name, pathInJson(text)] as const);
+  return [...(inCard ? [[CARD, own] as const] : []), ...found].flatMap(([name, place]) =>
+    place === null ? [] : [`${name} contains a path of this disk: ${oneLine(place)}`],
+  );
 }
 
 const readCard = (file: string): Promise<string> =>
   readTextFile(file, { maxBytes: Math.min(MAX_CARD_BYTES, MAX_BYTES.writtenByPeople) });
+
+const readTokenizerConfig = (file: string): Promise<string> =>
+  readTextFile(file, { maxBytes: MAX_BYTES.modelJson });
 
 /** Names the base in the front matter of a model card, unless it does already. */
 function withBase(card: string, base: string): string {
