@@ -28,8 +28,8 @@ export interface ImportOptions {
 }
 
 /**
- * Writes the run of a log: a complete run with what the log says, marked as imported. Nothing is left
- * of one that cannot be written.
+ * Writes the run of a log: a complete run with what the log says, marked as imported. Of one that
+ * cannot be written nothing is left.
  *
  * @throws LoraError
  */

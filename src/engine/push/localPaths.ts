@@ -6,8 +6,8 @@ const NAME = new RegExp(String.raw`("name_or_path"\s*:\s*)(${TEXT})`, 'g');
 const PATH = /"(?:\/[^"\\/]+\/|[A-Za-z]:(?:\\\\|\/))(?:[^"\\]|\\.)*"/;
 
 /**
- * tokenizer_config.json with the base in place of a path, where transformers keeps where it has read
- * the tokenizer. All else stays as it is written.
+ * tokenizer_config.json with the base in place of a path, where transformers keeps what it has read
+ * the tokenizer from. All else stays as it is written.
  */
 export const withBaseName = (config: string, base: string): string =>
   config.replace(NAME, (all, key: string, value: string) =>
