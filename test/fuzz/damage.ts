@@ -139,7 +139,7 @@ const CONFIG_VALUES: readonly (readonly [string, readonly unknown[]])[] = [
   ['layers_pattern', ['layers', ['layers', 'h'], '(', null]],
   ['layer_replication', [[[0, 1]], [], null]],
   ['trainable_token_indices', [[1, 2], { embed_tokens: [1] }, [], 'a']],
-  ['target_parameters', [['mlp.experts'], []]],
+  ['target_parameters', [['mlp.experts'], ['mlp.experts.down_proj'], []]],
   [
     'init_lora_weights',
     [true, false, 'pissa', 'pissa_niter_4', 'olora', 'loftq', 'gaussian', null],

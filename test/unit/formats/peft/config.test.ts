@@ -124,7 +124,7 @@ describe('a setting of an adapter', () => {
 describe('a variant of LoRA', () => {
   it.each<[string, unknown, string]>([
     ['lora_bias', true, 'LoRA with a bias'],
-    ['target_parameters', ['a'], 'target_parameters'],
+    ['target_parameters', ['a'], 'target_parameters of other parts than experts'],
     ['layer_replication', [[0, 1]], 'layer replication'],
     ['alora_invocation_tokens', [5], 'activated LoRA'],
     ['use_qalora', true, 'QA-LoRA'],
