@@ -1,6 +1,7 @@
 import { RE2JS } from 're2js';
 import { sameJson } from '../../../data/chat/calls/sameJson';
 import { isObject } from '../../../shared/values';
+import { hasTwice } from './hasTwice';
 import { allOf, UnsupportedSchema, type Build, type Schema, type Test } from './schemaTests';
 
 /** Keywords that say something about values without limiting them. */
@@ -207,6 +208,3 @@ export const KEYWORDS: Readonly<Record<string, Build>> = {
   minProperties: limit(keysIn, 'has a number of keys below', atLeast),
   maxProperties: limit(keysIn, 'has a number of keys above', atMost),
 };
-
-const hasTwice = (list: readonly unknown[]): boolean =>
-  list.some((item, i) => list.slice(0, i).some((other) => sameJson(item, other)));

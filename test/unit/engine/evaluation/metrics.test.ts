@@ -60,6 +60,29 @@ describe('JSON schemas', () => {
     expect(() => schemaTest(schema)).toThrow(reason);
   });
 
+  it('know items that are equal, in one pass', () => {
+    const test = schemaTest({ uniqueItems: true });
+    const ofPair = (pair: readonly unknown[]) => test(pair);
+    const object = { a: 1, b: [2] };
+    for (const equal of [
+      [1, 1],
+      [0, -0],
+      [object, { b: [2], a: 1 }],
+      [['a'], ['a']],
+    ])
+      expect(ofPair(equal)).toBe('the answer has an item twice');
+    const others = [
+      [1, '1'],
+      [null, 'null'],
+      [0, false],
+      [[1, 2], ['1,2']],
+      [null, 1e400],
+      [{}, []],
+    ];
+    for (const other of others) expect(ofPair(other)).toBeNull();
+    expect(test(Array.from({ length: 40_000 }, (_, i) => i))).toBeNull();
+  });
+
   it.each([
     { $ref: '#' },
     {
