@@ -67,7 +67,7 @@ function valueOf(
   const own = vectors.filter((vector) => vector !== null);
   if (own.length === 0) return { value: null, interval: null, rows: 0 };
   const value = valueOfRows(statistic, own);
-  const interval = bootstrapInterval(own.length, valueIn(statistic, own), bootstrap);
+  const interval = bootstrapInterval(own.length, statistic.of(own), bootstrap);
   return { value: Number.isFinite(value) ? value : null, interval, rows: own.length };
 }
 
@@ -86,14 +86,8 @@ function differenceOf(
     const [first, own] = [vectors[0]![i], vectors[column]![i]];
     return first && own ? [{ row, first, own }] : [];
   });
-  const firsts = valueIn(
-    statistic,
-    both.map(({ first }) => first),
-  );
-  const owns = valueIn(
-    statistic,
-    both.map(({ own }) => own),
-  );
+  const firsts = statistic.of(both.map(({ first }) => first));
+  const owns = statistic.of(both.map(({ own }) => own));
   const of = (indices: Int32Array) => owns(indices) - firsts(indices);
   const interval = bootstrapInterval(both.length, of, bootstrap);
   const isSame =
@@ -121,20 +115,4 @@ function outcome(
 }
 
 const valueOfRows = (statistic: Statistic, vectors: readonly (readonly number[])[]): number =>
-  valueIn(statistic, vectors)(Int32Array.from(vectors.keys()));
-
-/** The statistic of the rows with these indices. */
-function valueIn(
-  { value }: Statistic,
-  vectors: readonly (readonly number[])[],
-): (indices: Int32Array) => number {
-  const width = vectors[0]?.length ?? 0;
-  const flat = Float64Array.from(vectors.flat());
-  const sum = new Float64Array(width);
-  return (indices) => {
-    sum.fill(0);
-    for (const index of indices)
-      for (let i = 0; i < width; i++) sum[i] = sum[i]! + flat[index * width + i]!;
-    return value(sum);
-  };
-}
+  statistic.of(vectors)(Int32Array.from(vectors.keys()));

@@ -8,15 +8,34 @@ import { checkedText, listOf } from './checkAnswer';
 import { bleuOf, bleuStatistics } from './metrics/bleu';
 import { chrfOf, chrfStatistics } from './metrics/chrf';
 
-/** A number of several rows, computed from vectors of the rows that are added. */
+/** A number of several rows, computed from a vector of each. */
 export interface Statistic {
   /** Of a row under a column, all of one length; null: it has no score. */
   readonly vectorOf: (row: EvaluatedRow, cell: EvaluatedCell) => readonly number[] | null;
-  readonly value: (sum: Float64Array) => number;
+  /** The number of those of the rows that have the indices, which may come several times. */
+  readonly of: (vectors: Vectors) => (indices: Int32Array) => number;
   /** Of one row, to say in which column it is better. */
   readonly rowValue: (row: EvaluatedRow, cell: EvaluatedCell) => number;
   readonly lower: boolean;
 }
+
+/** The vectors of rows. */
+type Vectors = readonly (readonly number[])[];
+
+/** A statistic of the sum of vectors. */
+const ofSum =
+  (value: (sum: Float64Array) => number): Statistic['of'] =>
+  (vectors) => {
+    const width = vectors[0]?.length ?? 0;
+    const flat = Float64Array.from(vectors.flat());
+    const sum = new Float64Array(width);
+    return (indices) => {
+      sum.fill(0);
+      for (const index of indices)
+        for (let i = 0; i < width; i++) sum[i] = sum[i]! + flat[index * width + i]!;
+      return value(sum);
+    };
+  };
 
 /** The statistic of a metric; null: of the total score. */
 export function statisticOf(
@@ -59,7 +78,7 @@ function meanOf(
       const value = score(row, cell);
       return value === null ? null : [value, 1];
     },
-    value: (sum) => sum[0]! / sum[1]!,
+    of: ofSum((sum) => sum[0]! / sum[1]!),
     rowValue: (row, cell) => score(row, cell) ?? NaN,
     lower,
   };
@@ -68,7 +87,7 @@ function meanOf(
 /** exp of the loss per token, so that long texts count more. */
 const PERPLEXITY: Statistic = {
   vectorOf: (_, { loss }) => (loss ? [loss.sum, loss.tokens] : null),
-  value: (sum) => Math.exp(sum[0]! / sum[1]!),
+  of: ofSum((sum) => Math.exp(sum[0]! / sum[1]!)),
   rowValue: (_, { loss }) => (loss ? loss.sum / loss.tokens : NaN),
   lower: true,
 };
@@ -84,7 +103,7 @@ function ofTexts(
       check.kind === metric && scoreIn(cell, metric) !== null
         ? count(checkedText(cell.answer), listOf(check.expected))
         : null,
-    value: (sum) => value([...sum]),
+    of: ofSum((sum) => value([...sum])),
     rowValue: (_, cell) => scoreIn(cell, metric) ?? NaN,
     lower: false,
   };
@@ -92,22 +111,14 @@ function ofTexts(
 
 /** The mean F1 over the classes that are expected or found; without either, a class has F1 0. */
 function macroF1(rows: readonly EvaluatedRow[]): Statistic {
-  const classes = [...new Set(rows.flatMap(labelsIn))];
-  const width = 3;
+  const labels = new Set(rows.flatMap(labelsIn));
+  const classes = new Map([...labels].map((label, i) => [label, i]));
   return {
-    vectorOf: ({ row: { check } }, cell) => {
-      if (check.kind !== 'label' || scoreIn(cell, 'accuracy') === null) return null;
-      const vector = new Array<number>(width * classes.length).fill(0);
-      const isRight = cell.answer === check.expected;
-      const add = (label: string, at: number) => (vector[width * classes.indexOf(label) + at] = 1);
-      if (isRight) add(check.expected, 0);
-      else {
-        add(cell.answer, 1);
-        add(check.expected, 2);
-      }
-      return vector;
-    },
-    value: (sum) => meanF1(sum, width),
+    vectorOf: ({ row: { check } }, cell) =>
+      check.kind === 'label' && scoreIn(cell, 'accuracy') !== null
+        ? [classes.get(check.expected)!, classes.get(cell.answer)!]
+        : null,
+    of: (vectors) => meanF1(vectors, classes.size),
     rowValue: (_, cell) => scoreIn(cell, 'accuracy') ?? NaN,
     lower: false,
   };
@@ -116,14 +127,26 @@ function macroF1(rows: readonly EvaluatedRow[]): Statistic {
 const labelsIn = ({ row: { check }, cells }: EvaluatedRow): readonly string[] =>
   check.kind === 'label' ? [check.expected, ...cells.map(({ answer }) => answer)] : [];
 
-/** `sum`: true positives, false positives and false negatives of each class. */
-function meanF1(sum: Float64Array, width: number): number {
-  let [total, present] = [0, 0];
-  for (let i = 0; i < sum.length; i += width) {
-    const [hits = 0, extra = 0, missed = 0] = sum.subarray(i, i + width);
-    if (hits + extra + missed === 0) continue;
-    total += (2 * hits) / (2 * hits + extra + missed);
-    present++;
-  }
-  return present === 0 ? NaN : total / present;
+/** `vectors`: the expected class and the one that was found. */
+function meanF1(vectors: Vectors, classes: number): (indices: Int32Array) => number {
+  const pairs = Int32Array.from(vectors.flat());
+  const [expected, found] = [new Int32Array(classes), new Int32Array(classes)];
+  const hits = new Int32Array(classes);
+  return (indices) => {
+    for (const counts of [expected, found, hits]) counts.fill(0);
+    for (const index of indices) {
+      const [own, other] = [pairs[2 * index]!, pairs[2 * index + 1]!];
+      expected[own]!++;
+      found[other]!++;
+      if (own === other) hits[own]!++;
+    }
+    let [total, present] = [0, 0];
+    for (let i = 0; i < classes; i++) {
+      const both = expected[i]! + found[i]!;
+      if (both === 0) continue;
+      total += (2 * hits[i]!) / both;
+      present++;
+    }
+    return present === 0 ? NaN : total / present;
+  };
 }

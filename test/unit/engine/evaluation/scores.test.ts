@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { lastNumber, checkAnswer, checkFault } from '../../../../src/engine/evaluation/checkAnswer';
 import { scoresOf } from '../../../../src/engine/evaluation/scores';
+import { statisticOf } from '../../../../src/engine/evaluation/statistics';
 import { BOOTSTRAP } from '../../../../src/shared/evaluation/bootstrap';
 import type { EvaluatedCell, EvaluatedRow } from '../../../../src/shared/evaluation/result';
 import { SuiteRowSchema, type Check } from '../../../../src/shared/evaluation/suite';
@@ -70,6 +71,20 @@ describe('scores', () => {
     const scores = scoresOf(rows, 1, BOOTSTRAP);
     expect(scores.map(({ metric }) => metric)).toEqual([null, 'accuracy', 'f1']);
     expect(scores[2]!.columns[0]!.value).toBeCloseTo(macro, 12);
+  });
+
+  it('of macro F1 need two numbers per row, however many classes there are', () => {
+    const rows = Array.from({ length: 3000 }, (_, i) => {
+      const label = `class ${i % 1500}`;
+      const given = { prompt: undefined, text: 'a', check: { kind: 'label', expected: label } };
+      const isRight = i < 1500;
+      const answer = isRight ? label : 'class 0';
+      return rowOf(i, given, [cell({ answer, scores: { accuracy: isRight ? 1 : 0 } })]);
+    });
+    expect(statisticOf('f1', rows).vectorOf(rows[0]!, rows[0]!.cells[0]!)).toHaveLength(2);
+    // of each class but the first one answer of two is right; that one is found 1499 times too often
+    const macro = (1499 * (2 / 3) + 4 / (2 + 1501)) / 1500;
+    expect(scoresOf(rows, 1, BOOTSTRAP)[2]!.columns[0]!.value).toBeCloseTo(macro, 12);
   });
 
   it('weigh perplexity by tokens, and leave it out of the total', () => {
