@@ -82,7 +82,7 @@ describe('scores', () => {
       return rowOf(i, given, [cell({ answer, scores: { accuracy: isRight ? 1 : 0 } })]);
     });
     expect(statisticOf('f1', rows).vectorOf(rows[0]!, rows[0]!.cells[0]!)).toHaveLength(2);
-    // of each class but the first one answer of two is right; that one is found 1499 times too often
+    // of each other class one answer of two is right; the first is found 1499 times too often
     const macro = (1499 * (2 / 3) + 4 / (2 + 1501)) / 1500;
     expect(scoresOf(rows, 1, BOOTSTRAP)[2]!.columns[0]!.value).toBeCloseTo(macro, 12);
   });
