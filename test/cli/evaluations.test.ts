@@ -189,25 +189,45 @@ describe('an endpoint', () => {
   });
 });
 
-it('asks an endpoint no further when the models here cannot answer', async () => {
-  const asked = http.createServer(() => undefined).listen(0, '127.0.0.1');
-  onTestFinished(() => {
-    asked.closeAllConnections();
-    asked.close();
+describe('an endpoint beside models here', () => {
+  /** An endpoint that never answers, and what it was asked. */
+  async function silentEndpoint() {
+    const requests: string[] = [];
+    const server = http.createServer(({ url = '' }) => void requests.push(url));
+    server.listen(0, '127.0.0.1');
+    onTestFinished(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    return { requests, column: `endpoint=http://127.0.0.1:${port}/v1#m` };
+  }
+
+  const evaluate = (rows: readonly object[], ...columns: readonly string[]) =>
+    cli(
+      ...['evaluate', '--suite', suite(rows), '--base', base],
+      ...columns.flatMap((column) => ['--column', column]),
+    );
+
+  it('is asked nothing when a row is refused', async () => {
+    const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }];
+    const rows = [{ prompt: 'a', tools, check: { kind: 'regex', pattern: '.' } }];
+    const { column, requests } = await silentEndpoint();
+    const { code, stderr } = await evaluate(rows, 'base', column);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('leaves out the tools')]);
+    expect(requests).toEqual([]);
   });
-  await once(asked, 'listening');
-  const { port } = asked.address() as AddressInfo;
-  const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }];
-  const rows = [{ prompt: 'a', tools, check: { kind: 'regex', pattern: '.' } }];
-  const columns = ['base', `endpoint=http://127.0.0.1:${port}/v1#m`];
-  const started = performance.now();
-  const { code, stderr } = await cli(
-    ...['evaluate', '--suite', suite(rows), '--base', base],
-    ...columns.flatMap((column) => ['--column', column]),
-  );
-  expect([code, stderr]).toEqual([1, expect.stringContaining('leaves out the tools')]);
-  // the endpoint has two minutes for an answer
-  expect(performance.now() - started).toBeLessThan(60_000);
+
+  it('is asked no further when they cannot be loaded', async () => {
+    const started = performance.now();
+    const { column } = await silentEndpoint();
+    const other = `adapter=${path.join(fixtures, 'gpt2/fan-in-fan-out/adapter')}`;
+    const { code, stderr } = await evaluate([ROWS[1]!], other, column);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('which the base does not have')]);
+    // the endpoint has two minutes for an answer
+    expect(performance.now() - started).toBeLessThan(60_000);
+  });
 });
 
 describe('the suites of a recipe', () => {
