@@ -1,14 +1,34 @@
-import type { LayerSpec, MixtureSpec, MlpSpec } from '../../formats/architecture/spec';
+import type {
+  LayerSpec,
+  LinearSpec,
+  MixtureSpec,
+  MlpSpec,
+  NormSpec,
+} from '../../formats/architecture/spec';
 import { mlpLinears } from '../../formats/architecture/modules';
-import { allRows, gateAndUpRows, halvesOf, slotsOf } from '../productRows';
-import type { WeightLoader } from '../weightLoader';
+import { allRows, gateAndUpRows, halvesOf, slotsOf, type LinearRows } from '../productRows';
 import type { FeedForwardWeights } from './feedForward';
+import type { Linear } from './linear';
+import type { ProductSlot } from './loraBlock';
 import type { MixtureWeights } from './mixture';
 import type { MlpWeights } from './mlpBranch';
+import type { Norm } from './norm';
+
+/** What of the weight loader it needs. */
+interface Loader {
+  readonly refuseTraining: (name: string) => void;
+  readonly normOrNull: (spec: NormSpec | null) => Promise<Norm | null>;
+  readonly linear: (
+    parts: readonly LinearRows[],
+    shared?: undefined,
+    adapted?: readonly ProductSlot[],
+  ) => Promise<Linear>;
+  readonly preciseLinear: (spec: LinearSpec) => Promise<Linear>;
+}
 
 /** What follows attention in a layer. */
 export async function loadFeedForward(
-  loader: WeightLoader,
+  loader: Loader,
   { mlp, norms, branch_scale = 1 }: LayerSpec,
 ): Promise<FeedForwardWeights> {
   const branch = {
@@ -22,7 +42,7 @@ export async function loadFeedForward(
 }
 
 async function loadMlp(
-  loader: WeightLoader,
+  loader: Loader,
   spec: Exclude<MlpSpec, MixtureSpec>,
 ): Promise<Pick<MlpWeights, 'kind' | 'activation' | 'gate' | 'up' | 'down'>> {
   const [gate, up] = gateAndUpRows(spec);
@@ -41,7 +61,7 @@ async function loadMlp(
  * @throws LoraError('base') where their weights were to train.
  */
 async function loadMixture(
-  loader: WeightLoader,
+  loader: Loader,
   spec: MixtureSpec,
 ): Promise<Pick<MixtureWeights, 'kind' | 'router' | 'experts' | 'top_k' | 'normalises'>> {
   const { activation, router, top_k, normalises } = spec;
