@@ -1,8 +1,12 @@
-import type * as vscode from 'vscode';
+/** What is read of a token of the editor. */
+export interface Cancellation {
+  readonly isCancellationRequested: boolean;
+  readonly onCancellationRequested: (listener: () => void) => { readonly dispose: () => unknown };
+}
 
 /** Does a job that is cancelled by a token of the editor, which is listened to until then. */
 export async function withSignal<T>(
-  token: vscode.CancellationToken,
+  token: Cancellation,
   job: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();

@@ -1,11 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { CancellationToken } from 'vscode';
-import { withSignal } from '../../../../src/host/ui/withSignal';
+import { withSignal, type Cancellation } from '../../../../src/host/ui/withSignal';
 
 /** A token, and who listens to it. */
 function tokenWith(isCancellationRequested: boolean) {
-  const listeners = new Set<(event: unknown) => unknown>();
-  const token: CancellationToken = {
+  const listeners = new Set<() => void>();
+  const token: Cancellation = {
     isCancellationRequested,
     onCancellationRequested: (listener) => {
       listeners.add(listener);
@@ -19,7 +18,7 @@ describe('a job with a token', () => {
   it('is cancelled by it, and listens no longer than it takes', async () => {
     const { token, listeners } = tokenWith(false);
     const aborted = await withSignal(token, (signal) => {
-      for (const listener of listeners) listener(undefined);
+      for (const listener of listeners) listener();
       return Promise.resolve(signal.aborted);
     });
     expect([aborted, listeners.size]).toEqual([true, 0]);
