@@ -38,10 +38,16 @@ export class TrainingWorker {
     const worker = new Worker(script, { workerData: job });
     this.worker = worker;
     let handled: Promise<void> = Promise.resolve();
+    let hasFailed = false;
     const enqueue = (handle: () => Promise<void> | void) => {
       handled = handled.then(handle);
-      // an event that cannot be recorded (the disk is full) makes it useless to continue
-      handled.catch(() => worker.terminate());
+      handled.catch(() => {
+        // the events that were waiting fail, too
+        if (hasFailed) return;
+        hasFailed = true;
+        // an event that cannot be recorded (the disk is full) makes it useless to continue
+        void worker.terminate();
+      });
     };
     worker.on('message', (event: WorkerEvent) => {
       if (this.isListening) enqueue(() => this.handle(event, listener));
