@@ -1,7 +1,8 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { expect, it } from 'vitest';
+import { Worker } from 'node:worker_threads';
+import { expect, it, vi } from 'vitest';
 import type { TrainJob } from '../../../../src/engine/training/messages';
 import { TrainingWorker } from '../../../../src/engine/training/trainingWorker';
 
@@ -13,14 +14,12 @@ it('ends a worker once, however many of its events cannot be recorded', async ()
      for (let i = 0; i < 20; i++) parentPort.postMessage({ kind: 'stopping' });
      setInterval(() => undefined, 1000);`,
   );
-  const warnings: Error[] = [];
-  const note = (warning: Error) => warnings.push(warning);
-  process.on('warning', note);
+  const terminate = vi.spyOn(Worker.prototype, 'terminate');
   const ended = new TrainingWorker().run(script, {} as TrainJob, {
     onEvent: () => Promise.reject(new Error('The disk is full.')),
     onCrash: () => Promise.resolve(),
   });
   await expect(ended).rejects.toThrow('The disk is full.');
-  process.off('warning', note);
-  expect(warnings).toEqual([]);
+  expect(terminate).toHaveBeenCalledTimes(1);
+  terminate.mockRestore();
 });
