@@ -40,7 +40,7 @@ async function endRun(dir: string, { cli, signal, ends_ms = ENDS_MS }: Ending): 
 const doesNotEnd = (dir: string): LoraError =>
   new LoraError('run', 'A run that the tune has left is still training, and does not stop.', {
     place: { file: dir },
-    fix: 'End its process, or lora stop --kill on a target, and continue (--resume).',
+    fix: 'End its process, also on its target (lora stop --kill), and continue (--resume).',
   });
 
 /** Asks the engine of a run to stop. @throws LoraError */
