@@ -11,7 +11,7 @@ import { checkRecipe } from '../../../../src/shared/recipeFile';
 import type { RunRecord } from '../../../../src/shared/run';
 
 const recipeWith = (report_to: readonly string[]) =>
-  checkRecipe(JSON.stringify({ base: 'b', dataset: 'd.jsonl', report_to }), '/work/lora.json');
+  checkRecipe(JSON.stringify({ base: 'b', dataset: 'd.jsonl', report_to }), '/w/lora.json');
 
 const recordWith = (report_to: readonly string[]) =>
   ({

@@ -36,7 +36,7 @@ vi.mock('vscode', () => {
         return editor.isTrusted;
       },
       workspaceFolders: [
-        { uri: uri('/work/a b'), name: 'a b' },
+        { uri: uri('/w/a b'), name: 'a b' },
         { uri: { scheme: 'vscode-vfs', fsPath: '/far' }, name: 'far' },
       ],
       getConfiguration: () => ({ get: (_: string, value: unknown) => value }),
@@ -75,7 +75,7 @@ describe('the MCP servers that VS Code is offered', () => {
       new Definition(
         'LoRA Workbench (a b)',
         process.execPath,
-        ['/ext/dist/cli.js', 'mcp', '--root', '/work/a b'],
+        ['/ext/dist/cli.js', 'mcp', '--root', '/w/a b'],
         { LORA_RUNS_PRIVATE: '1', ELECTRON_RUN_AS_NODE: '1' },
         '9.9.9',
       ),

@@ -7,8 +7,8 @@ const rank = { key: 'lora.r', values: null } as const;
 
 describe('the arguments of a tune', () => {
   it('leave the values of rate and rank to the engine', () => {
-    expect(tuneArguments('/work/lora.json', { minutes: 30, keys: [rate, rank], own })).toEqual([
-      ...['tune', '/work/lora.json', '--minutes', '30'],
+    expect(tuneArguments('/w/lora.json', { minutes: 30, keys: [rate, rank], own })).toEqual([
+      ...['tune', '/w/lora.json', '--minutes', '30'],
     ]);
   });
 

@@ -3,7 +3,7 @@ import { dataOf, recipeAdvice, type TriedRun } from '../../../../src/shared/advi
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 
 const recipeWith = (change: object = {}) =>
-  parseRecipe(JSON.stringify({ base: 'b', dataset: 'd.jsonl', ...change }), '/work/lora.json');
+  parseRecipe(JSON.stringify({ base: 'b', dataset: 'd.jsonl', ...change }), '/w/lora.json');
 const recipe = recipeWith();
 const advise = (change: object, rows: number | null = null, runs: readonly TriedRun[] = []) =>
   recipeAdvice(recipeWith(change), { rows, runs });

@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { isTune, newTuneFolder, runsOfSweep, sweepOf } from '../../../../src/shared/sweep/places';
 
 describe('the folder of a tune', () => {
-  const folder = newTuneFolder('/work/git.lora.json', 'ID').replaceAll('\\', '/');
+  const folder = newTuneFolder('/w/git.lora.json', 'ID').replaceAll('\\', '/');
 
   it('is one of a sweep beside the recipe, with the runs of the recipe', () => {
     expect(folder).toMatch(/\/work\/\.lora\/tunes\/ID-git$/);
     expect(runsOfSweep(folder).replaceAll('\\', '/')).toMatch(/\/work\/\.lora\/runs$/);
     expect(sweepOf(`${folder}/r1.lora.json`)).toBe(folder);
-    expect([isTune(folder), isTune('/work/.lora/sweeps/ID-git')]).toEqual([true, false]);
+    expect([isTune(folder), isTune('/w/.lora/sweeps/ID-git')]).toEqual([true, false]);
   });
 });

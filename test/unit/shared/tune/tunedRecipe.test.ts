@@ -17,7 +17,7 @@ const TEXT = `{
   "training": { "learning_rate": 1e-4, "seed": 7 }
 }
 `;
-const recipe = parseRecipe(TEXT, '/work/lora.json');
+const recipe = parseRecipe(TEXT, '/w/lora.json');
 const rates = [1e-4, 1e-3, 1e-2];
 const sweep: SweepRecord = {
   version: 1,
@@ -76,7 +76,7 @@ describe('what a tune has found', () => {
       '{',
       '  // what I know of it',
     ]);
-    const read = parseRecipe(text, '/work/lora.json');
+    const read = parseRecipe(text, '/w/lora.json');
     expect(read).toEqual({
       ...tuned,
       lora: { ...tuned.lora, r: 16, lora_alpha: 32 },
@@ -84,15 +84,15 @@ describe('what a tune has found', () => {
   });
 
   it('has a name of its own', () => {
-    expect(tunedName('/work/lora.json', 1)).toBe('lora.tuned.lora.json');
-    expect(tunedName('/work/git.lora.json', 2)).toBe('git.tuned-2.lora.json');
+    expect(tunedName('/w/lora.json', 1)).toBe('lora.tuned.lora.json');
+    expect(tunedName('/w/git.lora.json', 2)).toBe('git.tuned-2.lora.json');
   });
 });
 
 describe('what a tune varies', () => {
   const valuesOf = (suggestion: number | null, text = TEXT) =>
     Object.fromEntries(
-      tunedKeys(parseRecipe(text, '/work/lora.json'), [], suggestion).map((own) => [
+      tunedKeys(parseRecipe(text, '/w/lora.json'), [], suggestion).map((own) => [
         own.key,
         own.values,
       ]),
