@@ -5,8 +5,8 @@ describe('the folder of a tune', () => {
   const folder = newTuneFolder('/w/git.lora.json', 'ID').replaceAll('\\', '/');
 
   it('is one of a sweep beside the recipe, with the runs of the recipe', () => {
-    expect(folder).toMatch(/\/work\/\.lora\/tunes\/ID-git$/);
-    expect(runsOfSweep(folder).replaceAll('\\', '/')).toMatch(/\/work\/\.lora\/runs$/);
+    expect(folder).toMatch(/\/w\/\.lora\/tunes\/ID-git$/);
+    expect(runsOfSweep(folder).replaceAll('\\', '/')).toMatch(/\/w\/\.lora\/runs$/);
     expect(sweepOf(`${folder}/r1.lora.json`)).toBe(folder);
     expect([isTune(folder), isTune('/w/.lora/sweeps/ID-git')]).toEqual([true, false]);
   });
