@@ -4,7 +4,16 @@ import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { formatLoss, hoverShows, LIMIT, openFile, packageVsix, palette, until } from './page.mjs';
+import {
+  formatLoss,
+  hoverShows,
+  LIMIT,
+  openFile,
+  packageVsix,
+  palette,
+  saveAs,
+  until,
+} from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -170,11 +179,7 @@ describe('recipe editor and dashboard', { timeout: LIMIT }, () => {
   it('exports every step as CSV', async () => {
     const file = inWorkspace('out.csv');
     await button('Export CSV').click();
-    const input = page.locator('.quick-input-widget input[type=text]');
-    await until(async () => (await input.inputValue()).endsWith('.csv'), 'the suggested name');
-    await shot('export');
-    await input.fill(file);
-    await page.locator('.quick-input-widget').getByRole('button', { name: 'OK' }).click();
+    await saveAs(page, file);
     const rows = (await until(() => existsSync(file) && readFileSync(file, 'utf8'), 'the file'))
       .trim()
       .split('\n');

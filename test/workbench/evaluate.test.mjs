@@ -12,6 +12,7 @@ import {
   inputFocused,
   LIMIT,
   openWorkbench,
+  saveAs,
   until,
 } from './page.mjs';
 import { makeWorkspace, root } from './workspace.mjs';
@@ -105,10 +106,7 @@ describe('Evaluate', { timeout: LIMIT }, () => {
   it('saves the report of the engine', async () => {
     const file = path.join(workspace, 'report.md');
     await button('Save as Markdown').click();
-    const input = page.locator('.quick-input-widget input[type=text]');
-    await until(async () => (await input.inputValue()).endsWith('.md'), 'the suggested name');
-    await input.fill(file);
-    await page.locator('.quick-input-widget').getByRole('button', { name: 'OK' }).click();
+    await saveAs(page, file);
     await body().getByText(`Saved: ${file}`).waitFor();
     assert.match(readFileSync(file, 'utf8'), /\| words/);
   });

@@ -35,6 +35,22 @@ export const formatLoss = (loss) =>
       : { maximumFractionDigits: Math.abs(loss) < 10 ? 4 : 3 },
   ).format(loss);
 
+/** Saves to a file by VS Code's own dialog, which can put its suggestion back while one types. */
+export async function saveAs(page, file) {
+  const dialog = page.locator('.quick-input-widget');
+  const input = dialog.locator('input[type=text]');
+  await until(
+    async () => (await input.inputValue()).endsWith(path.extname(file)),
+    'the suggested name',
+  );
+  await until(async () => {
+    if (!(await dialog.isVisible())) return true;
+    await input.fill(file);
+    await dialog.getByRole('button', { name: 'OK' }).click();
+    return succeeds(dialog.waitFor({ state: 'hidden', timeout: 2_000 }));
+  }, 'the end of the dialog');
+}
+
 /** Whether a wait succeeds. */
 export const succeeds = (wait) =>
   wait.then(
