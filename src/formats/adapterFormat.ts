@@ -27,11 +27,11 @@ import { readPeftAdapter } from './peft/read';
 import { withSafetensors } from './safetensors/read';
 import type { BaseModel } from './baseModel';
 
-/** The formats that are written: PEFT; mlx-lm; llama.cpp; kohya's scripts. */
-export const ADAPTER_FORMATS = ['peft', 'mlx', 'gguf', 'kohya'] as const;
+/** The formats that are written. */
+export const ADAPTER_FORMATS = ['peft', 'mlx', 'gguf', 'kohya', 'diffusers', 'ai-toolkit'] as const;
 export type AdapterFormat = (typeof ADAPTER_FORMATS)[number];
-/** The formats that are read: also a file of Diffusers or ai-toolkit. */
-export type FoundFormat = AdapterFormat | 'diffusers';
+/** The formats that are told apart when they are read: ai-toolkit's are Diffusers' or kohya's. */
+export type FoundFormat = Exclude<AdapterFormat, 'ai-toolkit'>;
 
 /** An adapter on disk. */
 export interface FoundAdapter {

@@ -3,10 +3,13 @@ import { isOnExpert } from '../lora/experts';
 import type { AdapterFormat } from './adapterFormat';
 import { tiedWeight } from './architecture/modules';
 import { familyOf } from './architecture/families';
+import { pipelineModule } from './diffusion/names';
 import type { BaseModel } from './baseModel';
 
 type Other = Exclude<AdapterFormat, 'peft'>;
 type Base = Pick<BaseModel, 'spec' | 'replaced'> | null;
+/** The formats of files for image pipelines. */
+const OF_PIPELINES: ReadonlySet<Other> = new Set(['kohya', 'diffusers', 'ai-toolkit']);
 /** What is lost, for a message; anything else: nothing is lost. */
 type Rule = (adapter: Adapter, base: Base, format: Other) => string | false | null | undefined;
 
@@ -14,6 +17,8 @@ const NAMES: Readonly<Record<Other, string>> = {
   mlx: 'mlx-lm',
   gguf: 'llama.cpp',
   kohya: "kohya's scripts",
+  diffusers: 'Diffusers',
+  'ai-toolkit': 'ai-toolkit',
 };
 const trained: Rule = ({ trained: [first, ...others] }, _, format) =>
   first &&
@@ -29,6 +34,7 @@ const replaced: Rule = (_, base, format) => {
 
 const dora: Rule = ({ modules }, _, format) => {
   const scaled = modules.filter((m) => m.magnitude);
+  if (format === 'diffusers') return null;
   if (format !== 'mlx') {
     const verb = format === 'kohya' ? 'do' : 'does';
     return scaled.length > 0 && `${NAMES[format]} ${verb} not support DoRA`;
@@ -41,8 +47,8 @@ const embeddings: Rule = ({ modules }, _, format) => {
   const own = modules.find((m) => m.kind === 'embedding');
   return (
     own &&
-    format === 'kohya' &&
-    `${NAMES[format]} do not support adapters of embeddings: ${own.path}`
+    OF_PIPELINES.has(format) &&
+    `${NAMES[format]} ${format === 'kohya' ? 'do' : 'does'} not support adapters of embeddings: ${own.path}`
   );
 };
 
@@ -55,7 +61,7 @@ const convolutions: Rule = ({ modules }, _, format) => {
   const own = modules.find((m) => m.kind === 'conv2d');
   return (
     own &&
-    format !== 'kohya' &&
+    !OF_PIPELINES.has(format) &&
     `${NAMES[format]} does not support adapters of convolutions: ${own.path}`
   );
 };
@@ -67,7 +73,7 @@ const tied: Rule = ({ modules }, base, format) => {
   );
   if (!base && format === 'mlx' && output)
     return `whether ${NAMES[format]} supports adapters of ${output.path} depends on the base, which is not given (--base)`;
-  const pair = base && format !== 'kohya' ? tiedWeight(base.spec) : null;
+  const pair = base && !OF_PIPELINES.has(format) ? tiedWeight(base.spec) : null;
   const own = pair && modules.find((m) => [pair.name, pair.storedAs].includes(`${m.path}.weight`));
   if (!own) return null;
   const shared = `${NAMES[format]} has one weight for this base's embedding and output layer`;
@@ -84,12 +90,20 @@ const NO_LANGUAGE_MODEL =
   /^(?:lora|lycoris)_[^.]+$|^(?:unet|text_encoder(?:_\d)?|(?:model\.)?diffusion_model)\./;
 
 const pipeline: Rule = ({ modules }, _, format) => {
-  const own = format === 'kohya' ? undefined : modules.find((m) => NO_LANGUAGE_MODEL.test(m.path));
+  if (format === 'kohya') return null;
+  if (OF_PIPELINES.has(format)) {
+    const own = modules.find((m) => pipelineModule(m.path) === null);
+    return (
+      own &&
+      `${NAMES[format]} has no place for ${own.path}, which is no known module of Stable Diffusion 1, SDXL or Flux`
+    );
+  }
+  const own = modules.find((m) => NO_LANGUAGE_MODEL.test(m.path));
   return own && `${NAMES[format]} has no place for ${own.path}, which is of no language model`;
 };
 
 const family: Rule = (_, base, format) => {
-  if (!base || format === 'kohya') return null;
+  if (!base || OF_PIPELINES.has(format)) return null;
   const isKnown = format === 'mlx' ? familyOf(base.spec).mlx : familyOf(base.spec).gguf !== null;
   return !isKnown && `${NAMES[format]} does not support models of the family "${base.spec.family}"`;
 };

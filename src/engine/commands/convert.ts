@@ -21,6 +21,8 @@ import { joinLines } from '../report';
 const EXTENSIONS: Readonly<Partial<Record<Target, string>>> = {
   gguf: '.gguf',
   kohya: '.safetensors',
+  diffusers: '.safetensors',
+  'ai-toolkit': '.safetensors',
 };
 
 /** A Hugging Face model folder, which is made from a base alone. */
@@ -44,7 +46,7 @@ interface Request {
 export const convertCommand = defineCommand({
   name: 'convert',
   summary:
-    'Converts an adapter between the formats of PEFT, mlx-lm, kohya-ss and llama.cpp, or a .gguf model to a Hugging Face folder.',
+    'Converts an adapter between the formats of PEFT, mlx-lm, kohya-ss, Diffusers, ai-toolkit and llama.cpp, or a .gguf model to a Hugging Face folder.',
   forms: [
     form({
       options: {

@@ -13,7 +13,12 @@ import { openBase } from '../../formats/openBase';
 import { conversionLosses } from '../../formats/conversionLosses';
 import { writeGgufAdapter } from '../../formats/gguf/adapter';
 import { familyOf } from '../../formats/architecture/families';
-import { writeKohyaAdapter } from '../../formats/kohya/write';
+import {
+  writeAiToolkitAdapter,
+  writeDiffusersAdapter,
+  writeKohyaScriptsAdapter,
+} from '../../formats/diffusion/write';
+import { isInDiffusers, isOfFlux } from '../../formats/diffusion/spellings';
 import { writeMlxAdapter } from '../../formats/mlx/write';
 import { readAdapterTask } from '../../formats/peft/task';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
@@ -66,12 +71,8 @@ export type Converted =
 export async function convertAdapterFile(options: ConvertOptions): Promise<Converted> {
   const { to, output, partial, warn } = options;
   const found = await detectAdapter(options.adapter);
-  if (found.format === to && !options.merge) {
-    throw new LoraError('usage', `The adapter has this format already (${to}).`, {
-      place: { file: found.path },
-      fix: 'Choose another format (--to).',
-    });
-  }
+  // a file with Diffusers' factors may have the names of the original checkpoints
+  if (found.format === to && to !== 'diffusers' && !options.merge) throw hasFormat(found);
   if (!options.merge) {
     await checkOutput(output, [found.path]);
     await clearUnfinished(output);
@@ -80,6 +81,7 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
   try {
     const { adapter, warnings } = await readAdapter(found, base, { partial });
     warnOfProblems(warnings, warn);
+    if (found.format === to && !options.merge && isInDiffusers(adapter)) throw hasFormat(found);
     const lost = conversionLosses(adapter, base, to);
     const basePath = base?.path ?? null;
     if (lost.length > 0 || options.merge) {
@@ -99,6 +101,12 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
     await base?.close();
   }
 }
+
+const hasFormat = ({ format, path: file }: FoundAdapter): LoraError =>
+  new LoraError('usage', `The adapter has this format already (${format}).`, {
+    place: { file },
+    fix: 'Choose another format (--to).',
+  });
 
 /** The base that was named, else the one that a PEFT adapter names, if it is on this disk. */
 export async function openBaseFor(
@@ -138,7 +146,11 @@ async function writeAs(to: AdapterFormat, output: string, source: ReadAdapter): 
     case 'mlx':
       return writeMlxAdapter(output, adapter, base?.spec ?? null);
     case 'kohya':
-      return writeKohyaAdapter(output, adapter);
+      return writeKohyaScriptsAdapter(output, adapter);
+    case 'diffusers':
+      return writeDiffusersAdapter(output, adapter);
+    case 'ai-toolkit':
+      return writeAiToolkitAdapter(output, adapter);
     case 'gguf':
       return writeAsGguf(output, source);
   }
@@ -161,8 +173,12 @@ async function writeAsGguf(output: string, { adapter, base, found }: ReadAdapter
 }
 
 /** How scales and ranks were changed to fit the format; the updates stay the same. */
-function scaleNotes({ modules }: Adapter, to: AdapterFormat): string[] {
+function scaleNotes(adapter: Adapter, to: AdapterFormat): string[] {
+  const { modules } = adapter;
   const differ = (values: readonly number[]) => new Set(values).size > 1;
+  if (to === 'diffusers' || (to === 'ai-toolkit' && isOfFlux(adapter))) {
+    return storedScaleNotes(adapter, to);
+  }
   if (to === 'mlx' && differ(modules.map((m) => m.scaling))) {
     return ['The modules have different scales: mlx-lm has only one, so B contains the others.'];
   }
@@ -177,6 +193,17 @@ function scaleNotes({ modules }: Adapter, to: AdapterFormat): string[] {
     ];
   }
   return [];
+}
+
+function storedScaleNotes({ modules, dtype = 'F32' }: Adapter, to: AdapterFormat): string[] {
+  const scaled = modules.filter((m) => m.scaling !== 1);
+  if (scaled.length === 0) return [];
+  const name = to === 'diffusers' ? 'Diffusers' : 'ai-toolkit';
+  const isExact = dtype === 'F32' || scaled.every((m) => Number.isInteger(Math.log2(m.scaling)));
+  const rounding = isExact ? '' : ` The products are rounded to ${dtype}.`;
+  return [
+    `Files of ${name} have no alpha that every program reads, so B contains the scale.${rounding}`,
+  ];
 }
 
 /**
