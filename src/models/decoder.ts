@@ -1,9 +1,8 @@
 import { positionsOf } from '../formats/architecture/positions';
+import type { AttentionSpec } from '../formats/architecture/spec';
 import { LoraError } from '../shared/errors';
 import { countOf } from '../shared/values';
-import type { DecodeStep } from './attention/attentionBranch';
 import {
-  attentionShape,
   closePass,
   freeRotaryTables,
   openPass,
@@ -11,13 +10,14 @@ import {
   type PassContext,
 } from './attention/passContext';
 import { BLOCK_ROWS, type RowBlock } from './attention/rowBlocks';
+import { freePerLayerPass, type PerLayerPass } from './embeddings/perLayerInputs';
 import type { LmHead } from './heads/lmHead';
 import { lmLogits } from './heads/lmOutputs';
-import { layerPrefill, layerStep } from './layers/layer';
+import { layerPrefill, layerStep, type LayerDecodeStep } from './layers/layer';
 import type { LayerWeights } from './layers/layerWeights';
 import { normForward, statsTensors } from './layers/norm';
 import type { Decoder, ModelInput, ReadOptions, Sequence } from './model';
-import { thenFree, type Tensor } from './ops/ops';
+import { thenFree, type Ops, type Tensor } from './ops/ops';
 import type { Transformer } from './transformer';
 
 /**
@@ -25,6 +25,12 @@ import type { Transformer } from './transformer';
  * model, and the products are no slower than for more. A multiple of attention's row blocks.
  */
 export const CHUNK_TOKENS = 4 * BLOCK_ROWS;
+
+/** Bytes of a token's keys and values of one layer. */
+function cacheBytes({ convolution, num_kv_heads, head_dim, keys_of }: AttentionSpec): number {
+  if (keys_of !== undefined) return 0;
+  return convolution ? 4 * convolution.channels : 8 * num_kv_heads * head_dim;
+}
 
 /** Tokens of one sequence at these positions. */
 const inputAt = (ids: Int32Array, position_ids: Int32Array): ModelInput => ({
@@ -55,8 +61,7 @@ export class CachingDecoder implements Decoder {
 
   get tokenBytes(): number {
     return this.transformer.spec.layers.reduce(
-      (sum, { attention: { convolution, num_kv_heads, head_dim } }) =>
-        sum + (convolution ? 4 * convolution.channels : 8 * num_kv_heads * head_dim),
+      (sum, { attention }) => sum + cacheBytes(attention),
       0,
     );
   }
@@ -98,15 +103,18 @@ export class CachingDecoder implements Decoder {
       const positions = Int32Array.from(sequences, ({ length }) => length);
       const input = inputAt(Int32Array.from(ids), positions);
       const ropeTables = uploadRotaryTables(ops, spec, { ...input, areApart: true });
-      const shape = attentionShape(spec, 1, sequences.length);
+      const shape = { batch: 1, length: sequences.length };
       let { x } = body.embedding.forward(input, false);
+      const perLayer = body.perLayer?.forward(input, x, false).pass ?? null;
       for (const [i, layer] of body.layers.entries()) {
         const rope = ropeTables.get(layer.attention.ropeKey)!;
         const { window } = spec.layers[i]!.attention;
         const rowBlocks = sequences.map(({ length }) => [lastQuery(length + 1, window)]);
-        x = await stepOfLayer({ ops, shape, rope, rowBlocks }, layer, { i, x, sequences });
+        const v = layerVectors(ops, perLayer, layer);
+        x = await this.stepOfLayer({ ops, shape, rope, rowBlocks, v }, { i, x, sequences });
       }
       freeRotaryTables(ops, ropeTables);
+      if (perLayer) freePerLayerPass(ops, perLayer);
       for (const sequence of sequences) sequence.length++;
       const logits = await this.logits(x);
       const vocab = logits.length / sequences.length;
@@ -157,9 +165,10 @@ export class CachingDecoder implements Decoder {
       ids,
       ids.map((_, i) => sequence.length + i),
     );
-    const pass = openPass(ops, spec, input, { first: sequence.length });
-    const last = ops.upload(Int32Array.of(ids.length - 1), [1]);
     let { x } = body.embedding.forward(input, false);
+    const perLayer = body.perLayer?.forward(input, x, false).pass ?? null;
+    const pass = openPass(ops, spec, input, { first: sequence.length, perLayer });
+    const last = ops.upload(Int32Array.of(ids.length - 1), [1]);
     let stopped = isStopped();
     for (let i = 0; i < body.layers.length && !stopped; i++) {
       x = await this.readInLayer(pass, i, x, sequence);
@@ -184,10 +193,32 @@ export class CachingDecoder implements Decoder {
   ): Promise<Tensor> {
     const layer = this.transformer.body.layers[i]!;
     if (sequence.length > 0)
-      return stepOfLayer(chunkStep(pass, layer), layer, { i, x, sequences: [sequence] });
+      return this.stepOfLayer(chunkStep(pass, layer), { i, x, sequences: [sequence] });
     const { y, cache } = await layerPrefill(pass, layer, x);
-    sequence.caches[i] = cache;
+    if (cache) sequence.caches[this.cacheOf(i)] = cache;
     return y;
+  }
+
+  /** The place of the keys and values that layer i uses: those of other layers have none. */
+  private cacheOf(i: number): number {
+    const { layers } = this.transformer.spec;
+    const owner = layers[i]!.attention.keys_of ?? i;
+    return layers.slice(0, owner).filter(({ attention }) => attention.keys_of === undefined).length;
+  }
+
+  /** Layer i, whose caches grow. Frees x. */
+  private async stepOfLayer(
+    step: LayerDecodeStep,
+    { i, x, sequences }: { i: number; x: Tensor; sequences: readonly Sequence[] },
+  ): Promise<Tensor> {
+    const place = this.cacheOf(i);
+    const caches = sequences.map((own) => own.caches[place]!);
+    try {
+      return await layerStep(step, this.transformer.body.layers[i]!, x, caches);
+    } finally {
+      // also after an error: those that were replaced are freed
+      sequences.forEach((own, at) => (own.caches[place] = caches[at]!));
+    }
   }
 
   /** Logits [n · vocab] of x [n, d], which is freed. */
@@ -200,28 +231,20 @@ export class CachingDecoder implements Decoder {
   }
 }
 
-const chunkStep = (pass: PassContext, { attention }: LayerWeights): DecodeStep => ({
+const chunkStep = (pass: PassContext, layer: LayerWeights): LayerDecodeStep => ({
   ops: pass.ops,
   shape: pass.shape,
-  rope: pass.ropeTables.get(attention.ropeKey)!,
-  rowBlocks: [pass.rowBlocks.get(attention.windowKey)!],
+  rope: pass.ropeTables.get(layer.attention.ropeKey)!,
+  rowBlocks: [pass.rowBlocks.get(layer.attention.windowKey)!],
+  v: layerVectors(pass.ops, pass.perLayer, layer),
 });
 
-/** Layer i, whose caches grow. Frees x. */
-async function stepOfLayer(
-  step: DecodeStep,
-  layer: LayerWeights,
-  {
-    i,
-    x,
-    sequences,
-  }: { readonly i: number; readonly x: Tensor; readonly sequences: readonly Sequence[] },
-): Promise<Tensor> {
-  const caches = sequences.map((own) => own.caches[i]!);
-  try {
-    return await layerStep(step, layer, x, caches);
-  } finally {
-    // also after an error: those that were replaced are freed
-    sequences.forEach((own, at) => (own.caches[i] = caches[at]!));
-  }
+/** A second handle of a layer's vectors of the tokens; null: it has none. */
+function layerVectors(
+  ops: Ops,
+  perLayer: PerLayerPass | null,
+  { perLayer: branch }: LayerWeights,
+): Tensor | null {
+  const v = branch && perLayer?.inputs[branch.layer];
+  return v ? ops.reshape(v, v.shape) : null;
 }

@@ -10,6 +10,7 @@ import { Adapters } from './adapters';
 import { loadScoreBiases } from './attention/loadDistances';
 import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import { PatchEmbedding } from './embeddings/patchEmbedding';
+import { PerLayerInputs } from './embeddings/perLayerInputs';
 import { TokenEmbedding } from './embeddings/tokenEmbedding';
 import { LabelsHead, NextTokenHead, PooledHead, type Head } from './heads/heads';
 import type { LmHead } from './heads/lmHead';
@@ -95,15 +96,17 @@ async function loadParts(
   const { recomputed_layers, onProgress } = options;
   const { ops } = loader.context;
   const { embedding, tokens } = await loadEmbedding(loader, spec);
+  const perLayer = await loadPerLayer(loader, spec);
   const layers: LayerWeights[] = [];
   for (const [i, layer] of spec.layers.entries()) {
     const same = layers[spec.layers.indexOf(layer)]; // ALBERT's layers are one
-    layers.push(same ?? (await loader.layer(layer)));
+    layers.push(same ?? (await loader.layer(i)));
     onProgress?.((i + 1) / (spec.num_layers + 1));
     await ops.yieldPoint();
   }
   const norm = await loader.normOrNull(spec.final_norm);
-  const body = { embedding, layers, norm, scoreBiases: await loadScoreBiases(loader, spec) };
+  const scoreBiases = await loadScoreBiases(loader, spec);
+  const body = { embedding, perLayer, layers, norm, scoreBiases };
   const transformer = new Transformer(ops, spec, body, recomputed_layers);
   const head = await loadHead(loader, transformer, tokens, options);
   onProgress?.(1);
@@ -135,6 +138,27 @@ async function loadEmbedding(loader: WeightLoader, spec: Spec): Promise<LoadedEm
   const layer = await TokenEmbedding.of(loader.context, embedding, tables);
   return { embedding: loader.keep(layer), tokens };
 }
+
+async function loadPerLayer(
+  loader: WeightLoader,
+  { embedding, num_layers }: Spec,
+): Promise<PerLayerInputs | null> {
+  if (embedding.kind !== 'tokens' || !embedding.per_layer) return null;
+  const { per_layer } = embedding;
+  const { table, projection, norm, scale } = per_layer;
+  const tokens = await loader.table(table, projection.out_features);
+  const tables = { tokens, positions: null, types: null, norm: null, projection: null };
+  const own = { ...NO_TABLES, tokens: table, scale };
+  const layer = loader.keep(await TokenEmbedding.of(loader.context, own, tables));
+  return new PerLayerInputs(loader.context.ops, per_layer, num_layers, {
+    table: layer,
+    projection: await loader.linear([{ spec: projection, order: null }]),
+    norm: await loader.norm(norm),
+  });
+}
+
+/** Of an embedding that is only of tokens. */
+const NO_TABLES = { kind: 'tokens', positions: null, types: null, norm: null } as const;
 
 async function loadPatchEmbedding(
   loader: WeightLoader,

@@ -57,7 +57,9 @@ export function queryKeyValueRows(attention: AttentionSpec): LinearRows[] {
   const values = Int32Array.from({ length: keys }, (_, i) => i);
   const orders = [interleaved(queries), interleaved(keys), values];
   if (layout === 'separate') {
-    return qkv.map((spec, i) => ({ spec, order: i < 2 && halves > 0 ? orders[i]! : null }));
+    const [, k] = qkv;
+    const all = attention.values === 'keys' && k ? [...qkv, k] : qkv;
+    return all.map((spec, i) => ({ spec, order: i < 2 && halves > 0 ? orders[i]! : null }));
   }
   const offsets = [0, queries, queries + keys];
   const stackedRow = (part: number, row: number) => offsets[part]! + row;

@@ -2,6 +2,7 @@ import type { Spec } from '../formats/architecture/spec';
 import { closePass, openPass, type PassContext, type SelectedRows } from './attention/passContext';
 import type { ScoreBias } from './attention/scoreBias';
 import type { EmbeddingLayer } from './embeddings/embeddingLayer';
+import type { PerLayerInputs, PerLayerInputsSaved } from './embeddings/perLayerInputs';
 import type { Dropout } from './layers/dropout';
 import {
   freeSavedLayer,
@@ -21,7 +22,7 @@ import {
   type NormStats,
 } from './layers/norm';
 import type { ModelInput } from './model';
-import type { Ops, Tensor } from './ops/ops';
+import { sumAndFree, type Ops, type Tensor } from './ops/ops';
 
 /** The parts of a transformer below its head. */
 export interface Body {
@@ -31,6 +32,8 @@ export interface Body {
   readonly norm: Norm | null;
   /** By path. */
   readonly scoreBiases?: ReadonlyMap<string, ScoreBias>;
+  /** Vectors of the tokens for each layer; null: none. */
+  readonly perLayer: PerLayerInputs | null;
 }
 
 /** A forward pass that has not ended: its output, and what the backward pass needs. */
@@ -41,6 +44,8 @@ export interface ForwardPass {
   /** See `Transformer.lowestTrained`. */
   readonly lowest: number;
   readonly embedded: unknown;
+  /** Null: there is nothing, or nothing below the layers trains. */
+  readonly perLayer: PerLayerInputsSaved | null;
   readonly kept: SavedLayer[];
   /** The input of the last norm. */
   readonly x: Tensor; // [m, d]
@@ -80,9 +85,11 @@ export class Transformer {
     const { ops, body } = this;
     const lowest = train ? this.lowestTrained() : Infinity;
     const { scoreBiases = new Map<string, ScoreBias>() } = body;
-    const context = openPass(ops, this.spec, input, { dropout, scoreBiases });
-    const rows = selected && uploadRows(ops, selected, input.batch * input.length);
     const embedded = body.embedding.forward(input, lowest < 0, dropout);
+    const perLayer = body.perLayer?.forward(input, embedded.x, lowest < 0, dropout) ?? null;
+    const options = { dropout, scoreBiases, perLayer: perLayer && perLayer.pass };
+    const context = openPass(ops, this.spec, input, options);
+    const rows = selected && uploadRows(ops, selected, input.batch * input.length);
     if (lowest >= 0) body.embedding.release(embedded.saved);
     const kept: SavedLayer[] = [];
     let { x } = embedded;
@@ -94,7 +101,8 @@ export class Transformer {
       await ops.yieldPoint();
     }
     const normed = body.norm ? normForward(ops, body.norm, x) : { h: x, stats: null };
-    return { input, context, rows, lowest, embedded: embedded.saved, kept, x, ...normed };
+    const below = { embedded: embedded.saved, perLayer: perLayer && perLayer.saved };
+    return { input, context, rows, lowest, ...below, kept, x, ...normed };
   }
 
   /** Accumulates the gradients for dh [m, d], which it frees, and ends the pass. */
@@ -110,15 +118,36 @@ export class Transformer {
       kept[i] = { keep: 'nothing' };
       await ops.yieldPoint();
     }
-    if (dx && lowest < 0)
-      await body.embedding.backward(pass.input, dx, pass.embedded, context.dropout);
+    if (dx && lowest < 0) await this.embeddingBackward(pass, dx);
     else if (dx) ops.free(dx);
-    this.release(pass);
+    this.release({ ...pass, perLayer: lowest < 0 ? null : pass.perLayer });
+  }
+
+  /** What is below the layers. Frees dx, and what was saved of it. */
+  private async embeddingBackward(pass: ForwardPass, dx: Tensor): Promise<void> {
+    const { ops } = this;
+    const { embedding, perLayer } = this.body;
+    const { input, context } = pass;
+    const { dropout } = context;
+    const more =
+      perLayer && pass.perLayer && context.perLayer
+        ? await perLayer.backward(input, context.perLayer, pass.perLayer, {
+            wantsX: embedding.trains,
+            dropout,
+          })
+        : null;
+    const sum = more ? sumAndFree(ops, [dx, more]) : dx;
+    if (embedding.trains) await embedding.backward(input, sum, pass.embedded, dropout);
+    else {
+      ops.free(sum);
+      embedding.release(pass.embedded);
+    }
   }
 
   /** Ends a pass without a backward pass: frees what it holds. */
-  release({ context, rows, x, stats, h, kept }: ForwardPass): void {
+  release({ context, rows, x, stats, h, kept, perLayer }: ForwardPass): void {
     const { ops } = this;
+    if (perLayer) this.body.perLayer?.release(perLayer);
     for (const layer of kept) freeSavedLayer(ops, layer);
     ops.free(
       x,
@@ -144,8 +173,8 @@ export class Transformer {
    * last norm, Infinity for none.
    */
   private lowestTrained(): number {
-    const { embedding, layers, norm } = this.body;
-    if (embedding.trains) return -1;
+    const { embedding, layers, norm, perLayer } = this.body;
+    if (embedding.trains || perLayer?.trains) return -1;
     const first = layers.findIndex(isLayerTrained);
     if (first >= 0) return first;
     return isNormTrained(norm) ? layers.length : Infinity;

@@ -9,13 +9,14 @@ import type {
 import type { BaseModel } from '../formats/baseModel';
 import { LoraError } from '../shared/errors';
 import type { ModelContext } from './adapters';
-import { ropeKey, windowKey } from './attention/passContext';
+import { productHeads, ropeKey, windowKey } from './attention/passContext';
 import type { Convolution } from './attention/convolution';
 import { loadDistances } from './attention/loadDistances';
 import { QkNorm } from './attention/qkNorm';
 import { interleavedRows } from './attention/rope';
 import type { LayerWeights } from './layers/layerWeights';
 import type { Linear } from './layers/linear';
+import type { PerLayerBranch } from './layers/perLayerBranch';
 import { LoraBlock, type ProductSlot } from './layers/loraBlock';
 import { loadFeedForward } from './layers/loadFeedForward';
 import type { Norm } from './layers/norm';
@@ -69,7 +70,10 @@ export class WeightLoader {
 
   private makeFullOptimizer(): FullOptimizer {
     const { body, head } = tensorsOf(this.base.spec);
-    const names = [...body, ...head].map(({ name }) => name);
+    const constants = this.base.spec.layers.map((layer) => layer.output_factor);
+    const names = [...body, ...head]
+      .map(({ name }) => name)
+      .filter((name) => !constants.includes(name));
     return new FullOptimizer(this.context, this.placements, names);
   }
 
@@ -89,9 +93,13 @@ export class WeightLoader {
     this.owned.length = 0;
   }
 
-  /** All weights of one layer. */
-  async layer(spec: LayerSpec): Promise<LayerWeights> {
-    const { attention, norms } = spec;
+  /** All weights of layer i. */
+  async layer(i: number): Promise<LayerWeights> {
+    const { layers } = this.base.spec;
+    const spec = layers[i]!;
+    const { attention, norms, output_factor } = spec;
+    const { num_heads, num_kv_heads, head_dim } = attention;
+    this.refuseSharedProduct(attention);
     return {
       attention: {
         norm_in: await this.normOrNull(norms.attention_in),
@@ -101,6 +109,9 @@ export class WeightLoader {
         distances: await loadDistances(this, attention),
         convolution: await this.convolution(attention),
         o: await this.linear([allRows(attention.o)]),
+        heads: { num_heads, num_kv_heads, head_dim },
+        keysOf: attention.keys_of ?? null,
+        lendsKeysAs: layers.some((own) => own.attention.keys_of === i) ? i : null,
         softcap: attention.softcap,
         windowKey: windowKey(attention),
         ropeKey: ropeKey(attention),
@@ -110,7 +121,41 @@ export class WeightLoader {
       after_attention: await this.normOrNull(norms.after_attention),
       after_mlp: await this.normOrNull(norms.after_mlp),
       residual: spec.residual,
+      perLayer: await this.perLayerBranch(i, spec),
+      outputFactor: output_factor === undefined ? 1 : await this.constant(output_factor),
     };
+  }
+
+  private async perLayerBranch(
+    layer: number,
+    { per_layer }: LayerSpec,
+  ): Promise<PerLayerBranch | null> {
+    if (!per_layer) return null;
+    const { activation, gate, projection, norm } = per_layer;
+    return {
+      layer,
+      activation,
+      gate: await this.linear([allRows(gate)]),
+      projection: await this.linear([allRows(projection)]),
+      norm: await this.norm(norm),
+    };
+  }
+
+  /** A number that never trains. */
+  private async constant(name: string): Promise<number> {
+    this.refuseTraining(name, 'beside LoRA');
+    const { ops } = this.context;
+    const data = await this.placements.vector([{ name, order: null }]);
+    const weight = this.keep(new DenseWeight(ops, ops.upload(data, [1]), null));
+    this.placements.register([name], weight);
+    return data[0]!;
+  }
+
+  /** Keys that are values, too, are twice in a product: their gradients would be apart. */
+  private refuseSharedProduct({ values, qkv }: AttentionSpec): void {
+    if (values !== 'keys') return;
+    const { path } = qkv[1]!;
+    for (const kind of ['weight', 'bias']) this.refuseTraining(`${path}.${kind}`);
   }
 
   private async convolution({ convolution: spec }: AttentionSpec): Promise<Convolution | null> {
@@ -176,7 +221,7 @@ export class WeightLoader {
   private async qkNorm(spec: AttentionSpec): Promise<QkNorm | null> {
     const { qk_norm, num_heads, num_kv_heads, head_dim, rope } = spec;
     if (!qk_norm) return null;
-    const { over } = qk_norm;
+    const { over, values = false } = qk_norm;
     const part = async ({ path, size, unit_offset }: NormSpec, heads: number) => {
       const rows = interleavedRows(heads * head_dim, head_dim, rope?.rotary_dim ?? 0);
       return {
@@ -185,10 +230,11 @@ export class WeightLoader {
         offset: unit_offset ? 1 : 0,
       };
     };
-    const parts = [await part(qk_norm.q, num_heads), await part(qk_norm.k, num_kv_heads)];
-    const layout = { num_heads, num_kv_heads, head_dim };
+    const q = await part(qk_norm.q, num_heads);
+    const parts = qk_norm.k ? [q, await part(qk_norm.k, num_kv_heads)] : [q];
     const { ops, adapters } = this.context;
-    const norm = await QkNorm.of(ops, { over, eps: qk_norm.q.eps, layout }, parts);
+    const settings = { over, eps: qk_norm.q.eps, layout: productHeads(spec), values };
+    const norm = await QkNorm.of(ops, settings, parts);
     if (norm.trains) adapters.onChange(() => norm.refresh());
     return this.keep(norm);
   }

@@ -74,6 +74,10 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     base: 'qwen3',
     lora: { modules_to_save: ['norm'], target_modules: ['q_proj'] },
   },
+  'all layers of gemma4, also those of its per-layer embeddings': {
+    base: 'gemma4',
+    lora: { target_modules: 'all-linear' },
+  },
   'LoRA+': { base: 'llama', lora: {}, training: { loraplus_lr_ratio: 8 } },
   'a gaussian start': { base: 'llama', lora: { init_lora_weights: 'gaussian' } },
   'an orthogonal start': { base: 'llama', lora: { r: 4, init_lora_weights: 'orthogonal' } },

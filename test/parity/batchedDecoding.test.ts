@@ -84,6 +84,7 @@ describe('several sequences in one pass', () => {
     'glm4',
     'exaone4',
     'lfm2',
+    'gemma4',
     'qwen3_moe',
   ])('write the tokens that each writes alone: %s', async (family) => {
     const model = await loadFixture(ops, `${family}/base`, null);

@@ -55,6 +55,7 @@ describe('generation with the KV cache', () => {
     'exaone4',
     'qwen3-vl',
     'lfm2',
+    'gemma4',
     'qwen3_moe',
   ])('chooses the same tokens as a full forward pass: %s', async (family) => {
     const model = await loadFixture(ops, `${family}/base`, null);

@@ -128,7 +128,7 @@ function attend(spec: AttentionSpec, h: tf.Tensor2D, decoder: Decoder): tf.Tenso
     const isValue = i === 2;
     const heads = i === 0 ? num_heads : num_kv_heads;
     const raw = tf.reshape(linear(part, h, decoder), [batch, length, heads, head_dim]);
-    const normed = isValue || !qk_norm ? raw : norm(i === 0 ? qk_norm.q : qk_norm.k, raw, decoder);
+    const normed = isValue || !qk_norm ? raw : norm(i === 0 ? qk_norm.q : qk_norm.k!, raw, decoder);
     const rotated = isValue ? normed : rotate(normed, spec);
     const byHead = tf.transpose(rotated, [0, 2, 1, 3]) as tf.Tensor4D;
     return i === 0 ? byHead : repeatHeads(byHead, num_heads / num_kv_heads);

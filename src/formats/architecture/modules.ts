@@ -19,10 +19,11 @@ import { countOf } from '../../shared/values';
 type Wanted = Pick<TensorInfo, 'name' | 'shape'>;
 
 /** The linear layers of a layer, in the model's order. */
-export function linearsOf({ attention, mlp }: LayerSpec): LinearSpec[] {
+export function linearsOf({ attention, mlp, per_layer }: LayerSpec): LinearSpec[] {
   const { key = null, query = null } = attention.distances ?? {};
   const ofDistances = [key, query].filter((own) => own !== null);
-  return [...attention.qkv, ...ofDistances, attention.o, ...mlpLinears(mlp)];
+  const ofBranch = per_layer ? [per_layer.gate, per_layer.projection] : [];
+  return [...attention.qkv, ...ofDistances, attention.o, ...mlpLinears(mlp), ...ofBranch];
 }
 
 /** The linear layers of an MLP. */
@@ -103,6 +104,7 @@ export function modulesOf(spec: Spec): TargetableModule[] {
     ...distinct(layers)
       .flatMap(targetableLinears)
       .map((own) => linearModule(own)),
+    ...perLayerModules(embedding),
     ...outputs.map((own, i) => linearModule(own, i === outputs.length - 1)),
   ];
 }
@@ -150,6 +152,27 @@ function embeddingModules(embedding: EmbeddingSpec, hidden_size: number): Target
   ];
 }
 
+function perLayerModules(embedding: EmbeddingSpec): TargetableModule[] {
+  if (embedding.kind !== 'tokens' || !embedding.per_layer) return [];
+  const { table, projection } = embedding.per_layer;
+  const { path, rows } = table;
+  const out_features = projection.out_features;
+  return [
+    { path, kind: 'embedding', in_features: rows, out_features, is_output: false },
+    linearModule(projection),
+  ];
+}
+
+function perLayerTensors(embedding: EmbeddingSpec): Wanted[] {
+  if (embedding.kind !== 'tokens' || !embedding.per_layer) return [];
+  const { table, projection, norm } = embedding.per_layer;
+  return [
+    { name: `${table.path}.weight`, shape: [table.rows, projection.out_features] },
+    ...linearTensors(projection),
+    ...normTensors(norm),
+  ];
+}
+
 /** The width of the embedding's tables. */
 export const tableWidth = ({ projection }: TokenEmbeddingSpec, hidden_size: number): number =>
   projection?.in_features ?? hidden_size;
@@ -169,6 +192,7 @@ export function tensorsOf(spec: Spec): { readonly body: Wanted[]; readonly head:
       shape: [rows, heads],
     })),
     ...distanceTensors(spec),
+    ...perLayerTensors(embedding),
     ...(final_norm ? normTensors(final_norm) : []),
   ];
   if (head.kind !== 'lm') return { body, head: headTensors(head) };
@@ -246,6 +270,8 @@ function layerTensors(layer: LayerSpec): Wanted[] {
   const {
     attention: { qk_norm },
     norms: n,
+    per_layer,
+    output_factor,
   } = layer;
   const all = [
     n.attention_in,
@@ -256,12 +282,14 @@ function layerTensors(layer: LayerSpec): Wanted[] {
     n.after_mlp,
     qk_norm && qk_norm.q,
     qk_norm && qk_norm.k,
+    per_layer?.norm ?? null,
   ];
   const norms = all.filter((norm) => norm !== null);
   return [
     ...linearsOf(layer).flatMap(linearTensors),
     ...norms.flatMap(normTensors),
     ...convolutionTensors(layer.attention),
+    ...(output_factor === undefined ? [] : [{ name: output_factor, shape: [1] }]),
   ];
 }
 

@@ -5,7 +5,7 @@ import type { RopeScaling, RopeSpec } from './spec';
 
 type Settings = Readonly<Record<string, unknown>>;
 
-const KNOWN = ['default', 'linear', 'dynamic', 'llama3', 'yarn', 'longrope'];
+const KNOWN = ['default', 'linear', 'proportional', 'dynamic', 'llama3', 'yarn', 'longrope'];
 
 /** What a family's configs leave out. */
 export interface RopeDefaults {
@@ -41,7 +41,8 @@ export function readRope(
       partial,
   );
   if (share > 1) throw reader.bad('partial_rotary_factor', `must be at most 1, not ${share}`);
-  const rotary_dim = Math.trunc(head_dim * share);
+  const isProportional = settings['rope_type'] === 'proportional';
+  const rotary_dim = isProportional ? head_dim : Math.trunc(head_dim * share);
   if (rotary_dim % 2 !== 0 || rotary_dim === 0)
     throw reader.bad(
       'head_dim',
@@ -53,7 +54,7 @@ export function readRope(
       settings['rope_theta'] ?? reader.raw('rope_theta', 'rotary_emb_base') ?? theta,
     ),
     rotary_dim,
-    scaling: readScaling(reader, settings, rotary_dim),
+    scaling: readScaling(reader, settings, { rotary_dim, share }),
     ...queryGrowth(settings, number),
   };
 }
@@ -70,7 +71,11 @@ function queryGrowth(
   return { query_growth: { beta: number('llama_4_scaling_beta', beta), length } };
 }
 
-function readScaling(reader: ConfigReader, settings: Settings, rotary_dim: number): RopeScaling {
+function readScaling(
+  reader: ConfigReader,
+  settings: Settings,
+  { rotary_dim, share }: { readonly rotary_dim: number; readonly share: number },
+): RopeScaling {
   const kind: unknown = settings['rope_type'] ?? settings['type'] ?? 'default';
   const at = (key: string, missing?: number) =>
     positiveOf(settings[key] ?? missing, (what) => reader.bad(key, what));
@@ -85,6 +90,8 @@ function readScaling(reader: ConfigReader, settings: Settings, rotary_dim: numbe
       return { kind };
     case 'linear':
       return { kind, factor: at('factor') };
+    case 'proportional':
+      return { kind, factor: at('factor', 1), pairs: Math.floor((share * rotary_dim) / 2) };
     case 'dynamic':
       return {
         kind,

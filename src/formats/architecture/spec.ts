@@ -19,6 +19,8 @@ export interface Spec {
   readonly causal: boolean;
   /** Its path within a model for text and images, of which it is the language model. */
   readonly language_model?: string;
+  /** Modules that checkpoints may have although no layer uses them. Not given: none. */
+  readonly unused_modules?: readonly string[];
 }
 
 /** y = W x + b with W [out, in]. */
@@ -67,6 +69,23 @@ export interface TokenEmbeddingSpec {
   readonly norm: NormSpec | null;
   /** From the width of the tables to that of the layers, after the norm. Not given: one width. */
   readonly projection?: LinearSpec;
+  /** Vectors of the tokens for each layer (Gemma 3n, Gemma 4). Not given: none. */
+  readonly per_layer?: PerLayerSpec;
+}
+
+/**
+ * Of each token a vector for each layer: (scale · table[id] + norm(projection_scale · projection
+ * x)) / √2, with the token's vector x and a norm over each layer's part.
+ */
+export interface PerLayerSpec {
+  /** The vectors of all layers in a row. */
+  readonly table: TableSpec;
+  /** Of each layer's vector. */
+  readonly width: number;
+  readonly scale: number;
+  readonly projection: LinearSpec;
+  readonly projection_scale: number;
+  readonly norm: NormSpec;
 }
 
 export interface PositionsSpec extends TableSpec {
@@ -105,6 +124,18 @@ export interface LayerSpec {
   readonly norms: LayerNorms;
   /** Factor of each branch's output, before it is added (Granite). Not given: 1. */
   readonly branch_scale?: number;
+  /** A third branch, after the MLP (Gemma 4). Not given: none. */
+  readonly per_layer?: PerLayerBranchSpec;
+  /** Name of a tensor with a constant by which the layer's output is multiplied (Gemma 4). */
+  readonly output_factor?: string;
+}
+
+/** y = x + norm(projection(act(gate x) · v)) with the token's vector v for this layer. */
+export interface PerLayerBranchSpec {
+  readonly activation: Activation;
+  readonly gate: LinearSpec;
+  readonly projection: LinearSpec;
+  readonly norm: NormSpec;
 }
 
 /** The norms of a layer; null: none at that place. */
@@ -126,7 +157,8 @@ export interface AttentionSpec {
   readonly head_dim: number;
   /**
    * Three layers (separate), or one with the rows of all: q, then k, then v (stacked), or q, k and
-   * v of each head in turn (per_head).
+   * v of each head in turn (per_head). Separate, v may be left out, and k (see `values` and
+   * `keys_of`).
    */
   readonly qkv: readonly LinearSpec[];
   readonly layout: 'separate' | 'stacked' | 'per_head';
@@ -135,7 +167,10 @@ export interface AttentionSpec {
   readonly qk_norm: {
     readonly over: 'head' | 'all';
     readonly q: NormSpec;
-    readonly k: NormSpec;
+    /** Null: keys are those of another layer. */
+    readonly k: NormSpec | null;
+    /** Whether each head's values are normalized, too, without a weight (Gemma 4). */
+    readonly values?: true;
   } | null;
   readonly rope: RopeSpec | null;
   /** Factor of the attention scores, mostly 1/√head_dim. */
@@ -144,6 +179,10 @@ export interface AttentionSpec {
   readonly window: number | null;
   /** Scores become softcap · tanh(score / softcap); null: unchanged. */
   readonly softcap: number | null;
+  /** keys: values are the keys before their norm and RoPE (Gemma 4). Not given: v's own layer. */
+  readonly values?: 'keys';
+  /** The layer below whose keys and values it uses instead of its own (Gemma 4). */
+  readonly keys_of?: number;
   /** Learned biases of the scores. Not given: none. */
   readonly score_bias?: ScoreBiasSpec;
   /**
@@ -205,6 +244,8 @@ export interface RopeSpec {
 export type RopeScaling =
   | { readonly kind: 'default' }
   | { readonly kind: 'linear'; readonly factor: number }
+  /** The first `pairs` rotate with frequencies over the whole head, the others not (Gemma 4). */
+  | { readonly kind: 'proportional'; readonly pairs: number; readonly factor: number }
   | { readonly kind: 'dynamic'; readonly factor: number; readonly max_position_embeddings: number }
   | {
       readonly kind: 'llama3';

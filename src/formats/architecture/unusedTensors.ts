@@ -74,12 +74,14 @@ function unusedTensors(names: readonly string[], spec: Spec): string[] {
   const used = new Set([...body, ...head].map((tensor) => tensor.name));
   const tied = tiedWeight(spec)?.name;
   const ownHeads = headPaths(spec);
+  const { unused_modules = [] } = spec;
   const canonical = new Map([...canonicalNames(names, spec)].map(([own, stored]) => [stored, own]));
   const owns = new Set(canonical.values());
   return names.filter((stored) => {
     const own = canonical.get(stored);
     if (own === undefined) return !isBuffer(stored, spec); // a second tensor of the same name
     if (used.has(own) || own === tied) return false;
+    if (unused_modules.some((path) => own.startsWith(`${path}.`))) return false;
     const parts = partsOf(own, spec);
     if (parts) return parts.some((part) => !used.has(part) || owns.has(part));
     if (ownHeads.some((path) => own.startsWith(`${path}.`))) return true;

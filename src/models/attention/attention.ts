@@ -80,6 +80,23 @@ export function fromHeads(
   return thenFree(ops, rotate(ops, rows, rope, 'backward'), rows);
 }
 
+/** `toHeads` for a product of queries alone [n, heads · head_dim]. */
+export function toQueries(
+  { ops, shape, rope }: AttentionPass,
+  q: Tensor,
+  dtype: Precision,
+): Tensor {
+  const rotated = castAndFree(ops, rotate(ops, q, rope, 'forward'), dtype);
+  return thenFree(ops, headsFromRows(ops, rotated, shape, shape.head_dim), rotated);
+}
+
+/** The inverse of `toQueries` for gradients. Frees dq. */
+export function fromQueries({ ops, shape, rope }: AttentionPass, dq: Tensor): Tensor {
+  const wide = castAndFree(ops, dq, 'f32');
+  const rows = thenFree(ops, rowsFromHeads(ops, wide, shape), wide);
+  return thenFree(ops, rotate(ops, rows, rope, 'backward'), rows);
+}
+
 function rotate(ops: Ops, x: Tensor, rope: RotaryTable, direction: 'forward' | 'backward'): Tensor {
   return rope.kind === 'rotate' ? ops.rotate(x, rope[direction]) : ops.mul(x, rope.row);
 }

@@ -26,7 +26,7 @@ import {
   type NormSaved,
   type NormStats,
 } from '../layers/norm';
-import type { Heads } from '../ops/fusedOps';
+import type { Heads, KeysAndValues } from '../ops/fusedOps';
 import {
   concatAndFree,
   sumAndFree,
@@ -39,7 +39,9 @@ import {
   attend,
   attendBackward,
   fromHeads,
+  fromQueries,
   toHeads,
+  toQueries,
   type AttentionPass,
   type RotaryTable,
 } from './attention';
@@ -58,7 +60,7 @@ import {
   type DistancesSaved,
   type DistanceWeights,
 } from './distances';
-import type { AttentionShape } from './headLayout';
+import type { HeadLayout, SequenceShape } from './headLayout';
 import type { PassContext, SelectedRows } from './passContext';
 import { qkNormBackward, qkNormForward, type QkNorm } from './qkNorm';
 import type { RowBlock } from './rowBlocks';
@@ -73,6 +75,11 @@ export interface AttentionWeights extends BranchOutput {
   /** In the place of attention; null: none. */
   readonly convolution: Convolution | null;
   readonly o: Linear;
+  readonly heads: HeadLayout;
+  /** The layer whose keys and values it uses; null: its own. Then `qkv` is q alone. */
+  readonly keysOf: number | null;
+  /** Its own number, if layers above use its keys and values; else null. */
+  readonly lendsKeysAs: number | null;
   readonly softcap: number | null;
   /** Key of `PassContext.rowBlocks`. */
   readonly windowKey: string;
@@ -132,7 +139,7 @@ function attentionPass(
 ): AttentionPass {
   return {
     ops: pass.ops,
-    shape: pass.shape,
+    shape: { ...pass.shape, ...w.heads },
     rope: pass.ropeTables.get(w.ropeKey)!,
     rowBlocks: pass.rowBlocks.get(w.windowKey)!,
     softcap: w.softcap,
@@ -140,7 +147,13 @@ function attentionPass(
   };
 }
 
-type ProjectedHeads = Pick<AttentionSaved, 'heads' | 'qkv' | 'stats_in' | 'raw'>;
+/** Of one layer's product; no keys and values if they are another layer's. */
+interface OwnHeads {
+  readonly q: Tensor;
+  readonly keys: KeysAndValues | null;
+}
+
+type ProjectedHeads = OwnHeads & Pick<AttentionSaved, 'qkv' | 'stats_in' | 'raw'>;
 
 /** Queries, keys and values of x [n, d], which is not freed. */
 function projectHeads(
@@ -154,11 +167,29 @@ function projectHeads(
   const { y, saved: qkv } = linearForward(computation, w.qkv, normed?.h ?? x);
   const product = w.qk_norm ? qkNormForward(ops, w.qk_norm, y) : y;
   if (normed) ops.free(normed.h);
-  const heads = w.convolution
-    ? gatesOf(attention, product)
-    : toHeads(attention, product, weightPrecision(w.qkv));
+  const heads = headsOf(attention, w, product);
   if (!w.convolution) ops.free(product);
-  return { heads, qkv, stats_in: normed?.stats ?? null, raw: w.qk_norm ? y : null };
+  return { ...heads, qkv, stats_in: normed?.stats ?? null, raw: w.qk_norm ? y : null };
+}
+
+/** Cuts a product into heads. Frees it only if it is that of a convolution. */
+function headsOf(attention: AttentionPass, w: AttentionWeights, product: Tensor): OwnHeads {
+  const dtype = weightPrecision(w.qkv);
+  if (w.keysOf !== null) return { q: toQueries(attention, product, dtype), keys: null };
+  const { q, k, v } = w.convolution
+    ? gatesOf(attention, product)
+    : toHeads(attention, product, dtype);
+  return { q, keys: { k, v } };
+}
+
+/** The keys and values that a layer uses; those that others use, too, are kept for them. */
+function keysInPass(
+  { sharedKeys }: PassContext,
+  { keysOf, lendsKeysAs }: AttentionWeights,
+  own: KeysAndValues | null,
+): KeysAndValues {
+  if (own && lendsKeysAs !== null) sharedKeys.store(lendsKeysAs, own);
+  return own ?? sharedKeys.of(keysOf!);
 }
 
 /** residual + scale_out · norm_out(o Wᵀ); frees neither. */
@@ -189,17 +220,18 @@ export function attentionForward(
 ): { readonly y: Tensor; readonly saved: AttentionSaved } {
   const { ops } = pass;
   const attention = attentionPass(pass, w);
-  const projected = projectHeads(attention, pass, w, x);
-  const distances = w.distances && projectDistances(pass, w.distances, w.qkv, pass.shape);
+  const { q, keys, ...projected } = projectHeads(attention, pass, w, x);
+  const heads = { q, ...keysInPass(pass, w, keys) };
+  const distances = w.distances && projectDistances(pass, w.distances, w.qkv, attention.shape);
   const withDistances = { ...attention, ...(distances && { distances }) };
   const output = w.convolution
-    ? { o: convolutionForward(pass, w.convolution, projected.heads), probabilities: null }
-    : attend(withDistances, projected.heads, keep && pass.keepProbabilities);
+    ? { o: convolutionForward(pass, w.convolution, heads), probabilities: null }
+    : attend(withDistances, heads, keep && pass.keepProbabilities);
   const oRows = rows ? ops.gather(output.o, rows.indices) : output.o;
   const xRows = rows ? ops.gather(x, rows.indices) : x;
   const { y, out, branch } = projectOutput(pass, w, oRows, xRows);
   if (rows) ops.free(oRows, xRows);
-  return { y, saved: { x, rows, ...projected, distances, ...output, out, branch } };
+  return { y, saved: { x, rows, ...projected, heads, distances, ...output, out, branch } };
 }
 
 /** Keys and values of the tokens so far, of one sequence. */
@@ -215,7 +247,7 @@ export interface AttentionCache {
 export interface DecodeStep {
   readonly ops: Ops;
   /** Of all tokens, as if they were one sequence. */
-  readonly shape: AttentionShape;
+  readonly shape: SequenceShape;
   readonly rope: RotaryTable;
   /** Of each sequence: its queries, and the keys that these see, cached and its own. */
   readonly rowBlocks: readonly (readonly RowBlock[])[];
@@ -223,7 +255,8 @@ export interface DecodeStep {
 
 /**
  * m more tokens of one sequence, or the next of each of m: x [m, d] -> residual + attention(x)
- * [m, d]. x is not freed. Replaces the cache of each sequence by the longer one.
+ * [m, d]. x is not freed. Replaces the cache of each sequence by the longer one, but uses those of
+ * another layer as they are.
  */
 export function attentionStep(
   { ops, shape, rope, rowBlocks }: DecodeStep,
@@ -232,15 +265,16 @@ export function attentionStep(
   caches: AttentionCache[],
 ): Tensor {
   const computation = { ops, dropout: null, generates: true };
-  const attention = { ops, shape, rope, rowBlocks: [], softcap: w.softcap };
-  const { heads, qkv, stats_in, raw } = projectHeads(attention, computation, w, x);
+  const whole = { ...shape, ...w.heads };
+  const attention = { ops, shape: whole, rope, rowBlocks: [], softcap: w.softcap };
+  const { q, keys, qkv, stats_in, raw } = projectHeads(attention, computation, w, x);
   const length = shape.length / caches.length;
-  const outputs = splitHeads(ops, heads, caches.length).map((own, i) => {
-    const cache = longerCache(ops, caches[i]!, own);
+  const outputs = splitHeads(ops, { q, keys }, caches.length).map((own, i) => {
+    const cache = own.keys ? longerCache(ops, caches[i]!, own.keys) : caches[i]!;
     caches[i] = cache;
     if (w.convolution)
       return thenFree(ops, convolutionStep({ ops }, w.convolution, own, cache), own.q);
-    const pass = { ...attention, shape: { ...shape, length }, rowBlocks: rowBlocks[i]! };
+    const pass = { ...attention, shape: { ...whole, length }, rowBlocks: rowBlocks[i]! };
     return thenFree(ops, attend(pass, { q: own.q, ...cache }, false).o, own.q);
   });
   const o = concatAndFree(ops, outputs, 0);
@@ -250,15 +284,15 @@ export function attentionStep(
 }
 
 /** The heads of each of several sequences, and frees those of all. */
-function splitHeads(ops: Ops, heads: Heads, sequences: number): readonly Heads[] {
-  const axis = heads.q.shape.length - 2; // of gates, which have no heads, the first
-  if (sequences === 1) return [heads];
+function splitHeads(ops: Ops, { q, keys }: OwnHeads, sequences: number): readonly OwnHeads[] {
+  const axis = q.shape.length - 2; // of gates, which have no heads, the first
+  if (sequences === 1) return [{ q, keys }];
   const sizes = new Array<number>(sequences).fill(1);
-  const qs = ops.split(heads.q, sizes, axis); // [1, heads, 1, head_dim]
-  const ks = ops.split(heads.k, sizes, 1); // [kv_heads, 1, head_dim]
-  const vs = ops.split(heads.v, sizes, 1);
-  ops.free(heads.q, heads.k, heads.v);
-  return qs.map((q, i) => ({ q, k: ks[i]!, v: vs[i]! }));
+  const qs = ops.split(q, sizes, axis); // [1, heads, 1, head_dim]
+  const ks = keys && ops.split(keys.k, sizes, 1); // [kv_heads, 1, head_dim]
+  const vs = keys && ops.split(keys.v, sizes, 1);
+  ops.free(q, ...(keys ? [keys.k, keys.v] : []));
+  return qs.map((own, i) => ({ q: own, keys: ks && vs && { k: ks[i]!, v: vs[i]! } }));
 }
 
 /** Frees what it is made of, once both are made: after an error the cache is whole or replaced. */
@@ -315,13 +349,29 @@ export async function attentionBackward(
   const attention = attentionPass(pass, w, saved.distances);
   const { dHeads, dDistances } = attendBackward(attention, saved.heads, saved, dO);
   if (w.distances && saved.distances) {
-    const { shape } = pass;
+    const { shape } = attention;
     const of = { qkv: w.qkv, shape, saved: saved.distances };
     await distancesBackward(pass, w.distances, of, dDistances);
   }
-  const dtype = needsInput(w.qkv) || w.qk_norm ? 'f32' : weightPrecision(w.qkv);
-  const dProduct = thenFree(ops, fromHeads(attention, dHeads, dtype), dO);
+  const dProduct = thenFree(ops, headsBackward(attention, pass, w, dHeads), dO);
   return projectionBackward(pass, w, saved, { ...gradient, dProduct });
+}
+
+/** The gradient of a layer's product, with those of others that use its keys. Frees dHeads. */
+function headsBackward(
+  attention: AttentionPass,
+  { sharedKeys }: PassContext,
+  w: AttentionWeights,
+  dHeads: Heads,
+): Tensor {
+  const { q, ...keys } = dHeads;
+  if (w.keysOf !== null) {
+    sharedKeys.addGradient(w.keysOf, keys);
+    return fromQueries(attention, q);
+  }
+  const dtype = needsInput(w.qkv) || w.qk_norm ? 'f32' : weightPrecision(w.qkv);
+  const whole = w.lendsKeysAs === null ? keys : sharedKeys.wholeGradient(w.lendsKeysAs, keys);
+  return fromHeads(attention, { q, ...whole }, dtype);
 }
 
 /** The output projection and its norm: dO [n, heads · head_dim], or null unless `wantsInput`. */

@@ -154,7 +154,7 @@ async function accumulate(
 export function convolutionStep(
   { ops }: Pick<Pass, 'ops'>,
   w: Convolution,
-  own: Heads,
+  own: Pick<Heads, 'q'>,
   { k, v }: Pick<Heads, 'k' | 'v'>,
 ): Tensor {
   const length = own.q.shape[0]!;

@@ -5,8 +5,11 @@ export interface HeadLayout {
   readonly head_dim: number;
 }
 
-/** The heads of a batch of sequences. */
-export interface AttentionShape extends HeadLayout {
+/** A batch of sequences of one length. */
+export interface SequenceShape {
   readonly batch: number;
   readonly length: number;
 }
+
+/** The heads of a batch of sequences. */
+export interface AttentionShape extends HeadLayout, SequenceShape {}

@@ -2,18 +2,23 @@ import { innerSizeOf } from '../../formats/architecture/modules';
 import type { AttentionSpec, Spec } from '../../formats/architecture/spec';
 import type { Dropout } from '../layers/dropout';
 import type { Computation } from '../layers/linear';
+import { freePerLayerPass, type PerLayerPass } from '../embeddings/perLayerInputs';
 import type { ModelInput } from '../model';
 import type { Ops, Tensor } from '../ops/ops';
 import type { RotaryTable } from './attention';
-import type { AttentionShape } from './headLayout';
+import type { HeadLayout, SequenceShape } from './headLayout';
 import { uploadTaps, type Taps } from './convolution';
 import { buildRotaryTable } from './rope';
 import { planRowBlocks, type RowBlock } from './rowBlocks';
 import type { ScoreBias } from './scoreBias';
+import { SharedKeys } from './sharedKeys';
 
 /** What all layers share in one pass over a batch. n = batch · length. */
 export interface PassContext extends Computation {
-  readonly shape: AttentionShape;
+  readonly shape: SequenceShape;
+  readonly sharedKeys: SharedKeys;
+  /** The vectors of each layer; null: it has none. */
+  readonly perLayer: PerLayerPass | null;
   /** By `ropeKey`. */
   readonly ropeTables: ReadonlyMap<string, RotaryTable>;
   /** By `windowKey`. */
@@ -36,13 +41,22 @@ export const windowKey = ({ window, score_bias }: AttentionSpec): string =>
   score_bias ? `${window} ${score_bias.path}` : String(window);
 
 /** Layers with the same key rotate and scale q and k alike. */
-export const ropeKey = ({ rope, scale }: AttentionSpec): string => JSON.stringify([rope, scale]);
+export const ropeKey = (attention: AttentionSpec): string => {
+  const { rope, scale } = attention;
+  return JSON.stringify([rope, scale, productHeads(attention)]);
+};
 
-/** The heads of all layers of a model, for a batch. */
-export function attentionShape({ layers }: Spec, batch: number, length: number): AttentionShape {
-  const { num_heads, num_kv_heads, head_dim } = layers[0]!.attention;
-  return { batch, length, num_heads, num_kv_heads, head_dim };
-}
+/** The heads of a layer's own product, which has no keys and values if they are another layer's. */
+export const productHeads = ({
+  num_heads,
+  num_kv_heads,
+  head_dim,
+  keys_of,
+}: AttentionSpec): HeadLayout => ({
+  num_heads,
+  num_kv_heads: keys_of === undefined ? num_kv_heads : 0,
+  head_dim,
+});
 
 /** What a pass is for. */
 interface PassOptions {
@@ -51,6 +65,8 @@ interface PassOptions {
   readonly first?: number;
   /** By path. */
   readonly scoreBiases?: ReadonlyMap<string, ScoreBias>;
+  /** The pass takes ownership of it. */
+  readonly perLayer?: PerLayerPass | null;
 }
 
 /** An input without padding, after `first` tokens. */
@@ -65,7 +81,7 @@ export function openPass(
   ops: Ops,
   spec: Spec,
   input: ModelInput,
-  { dropout = null, first = 0, scoreBiases = new Map() }: PassOptions = {},
+  { dropout = null, first = 0, scoreBiases = new Map(), perLayer = null }: PassOptions = {},
 ): PassContext {
   const attentions = spec.layers.map((layer) => layer.attention);
   const kernel = attentions.find((own) => own.convolution)?.convolution?.kernel;
@@ -78,7 +94,9 @@ export function openPass(
   return {
     ops,
     dropout,
-    shape: attentionShape(spec, input.batch, input.length),
+    shape: { batch: input.batch, length: input.length },
+    sharedKeys: new SharedKeys(ops),
+    perLayer,
     rowBlocks,
     taps: kernel === undefined ? [] : uploadTaps(ops, input, kernel),
     ropeTables: uploadRotaryTables(ops, spec, input),
@@ -88,7 +106,10 @@ export function openPass(
   };
 }
 
-export function closePass({ ops, ropeTables, rowBlocks, taps }: PassContext): void {
+export function closePass(pass: PassContext): void {
+  const { ops, ropeTables, rowBlocks, taps, sharedKeys, perLayer } = pass;
+  sharedKeys.dispose();
+  if (perLayer) freePerLayerPass(ops, perLayer);
   freeRotaryTables(ops, ropeTables);
   ops.free(...taps.filter((mask) => mask !== null));
   for (const { mask, bias } of [...rowBlocks.values()].flat())
@@ -118,18 +139,17 @@ export function freeRotaryTables(ops: Ops, tables: ReadonlyMap<string, RotaryTab
   }
 }
 
-function uploadRotaryTable(
-  ops: Ops,
-  { rope, scale, num_heads, num_kv_heads, head_dim }: AttentionSpec,
-  input: RotaryInput,
-): RotaryTable {
+function uploadRotaryTable(ops: Ops, attention: AttentionSpec, input: RotaryInput): RotaryTable {
+  const { rope, scale } = attention;
+  const heads = productHeads(attention);
   if (!rope) {
+    const { num_heads, num_kv_heads, head_dim } = heads;
     const width = (num_heads + 2 * num_kv_heads) * head_dim;
     const row = new Float32Array(width).fill(1).fill(scale, 0, num_heads * head_dim);
     return { kind: 'scale', row: ops.upload(row, [width]) };
   }
   const positions = input.position_ids ?? Int32Array.from({ length: input.length }, (_, i) => i);
-  const spec = { rope, scale, num_heads, num_kv_heads, head_dim };
+  const spec = { rope, scale, ...heads };
   const upload = (direction: 1 | -1) => {
     const sequences = input.areApart
       ? Array.from(positions, (own) => Int32Array.of(own))

@@ -24,10 +24,13 @@ interface QkNormSpec {
   /** Over each head's numbers, or over those of all heads together. */
   readonly over: 'head' | 'all';
   readonly eps: number;
+  /** Of the product. */
   readonly layout: HeadLayout;
+  /** Whether values are normalized, too, without a weight. */
+  readonly values: boolean;
 }
 
-/** RMSNorm of queries and keys before they are rotated. Owns `scale`. */
+/** RMSNorm of queries and keys before they are rotated, and of values. Owns `scale`. */
 export class QkNorm {
   /** The weights of q and k in the product's order. */
   scale!: Tensor; // [(heads + kv_heads) · head_dim]
@@ -80,16 +83,17 @@ export class QkNorm {
 }
 
 /**
- * qkv [n, (heads + 2 kv_heads) · head_dim] with the norms of q and k; v is unchanged. Does not free
- * its input.
+ * qkv [n, (heads + 2 kv_heads) · head_dim] with the norms of q and k, and of v if it has one. Does
+ * not free its input.
  */
 export function qkNormForward(ops: Ops, norm: QkNorm, qkv: Tensor): Tensor {
-  const [q, k, v] = splitQkv(ops, norm, qkv);
-  const units = [normalize(ops, norm, q), normalize(ops, norm, k)];
-  ops.free(q, k);
+  const { scaled: parts, v } = splitQkv(ops, norm, qkv);
+  const units = parts.map((x) => thenFree(ops, normalize(ops, norm, x), x));
   const both = concatAndFree(ops, units, 1);
   const scaled = thenFree(ops, ops.mul(both, norm.scale), both);
-  return concatAndFree(ops, [scaled, v], 1);
+  if (!v) return scaled;
+  const values = norm.spec.values ? thenFree(ops, normalize(ops, norm, v), v) : v;
+  return concatAndFree(ops, [scaled, values], 1);
 }
 
 /** Gradient of `qkNormForward`'s input qkv for the gradient dy of its output. Frees dy. */
@@ -99,19 +103,21 @@ export async function qkNormBackward(
   qkv: Tensor,
   dy: Tensor,
 ): Promise<Tensor> {
-  const [q, k, v] = splitQkv(ops, norm, qkv);
-  ops.free(v);
-  const { num_heads, num_kv_heads, head_dim } = norm.spec.layout;
-  const queries = num_heads * head_dim;
-  const keys = num_kv_heads * head_dim;
-  const [dScaled, dV] = ops.split(dy, [queries + keys, keys], 1) as [Tensor, Tensor];
-  if (norm.trains) await scaleBackward(ops, norm, [q, k], dScaled);
+  const { scaled: parts, v } = splitQkv(ops, norm, qkv);
+  const { scaled: widths, values } = widthsOf(norm);
+  const width = widths.reduce((sum, own) => sum + own, 0);
+  const [dScaled, dV] = ops.split(dy, [width, ...values], 1) as [Tensor, Tensor | undefined];
+  ops.free(dy);
+  if (norm.trains) await scaleBackward(ops, norm, parts, dScaled);
   const dUnits = thenFree(ops, ops.mul(dScaled, norm.scale), dScaled);
-  const [dUnitQ, dUnitK] = ops.split(dUnits, [queries, keys], 1) as [Tensor, Tensor];
-  const dQ = normalizeBackward(ops, norm, q, dUnitQ);
-  const dK = normalizeBackward(ops, norm, k, dUnitK);
-  ops.free(dy, dUnits, q, k, dUnitQ, dUnitK);
-  return concatAndFree(ops, [dQ, dK, dV], 1);
+  const dParts = ops.split(dUnits, widths, 1);
+  ops.free(dUnits);
+  const dInputs = parts.map((x, i) => normalizeBackward(ops, norm, x, dParts[i]!));
+  ops.free(...parts, ...dParts);
+  if (!v || !dV) return concatAndFree(ops, dInputs, 1);
+  const dValues = norm.spec.values ? thenFree(ops, normalizeBackward(ops, norm, v, dV), dV) : dV;
+  ops.free(v);
+  return concatAndFree(ops, [...dInputs, dValues], 1);
 }
 
 async function scaleBackward(
@@ -127,12 +133,25 @@ async function scaleBackward(
   await norm.accumulate(await downloadAndFree(ops, sums));
 }
 
-/** q, k and v in f32, each [n, its heads · head_dim]. */
-function splitQkv(ops: Ops, norm: QkNorm, qkv: Tensor): [Tensor, Tensor, Tensor] {
-  const { num_heads, num_kv_heads, head_dim } = norm.spec.layout;
-  const widths = [num_heads * head_dim, num_kv_heads * head_dim, num_kv_heads * head_dim];
-  const parts = withF32(ops, qkv, (wide) => ops.split(wide, widths, 1));
-  return parts as [Tensor, Tensor, Tensor];
+/** The widths of q and k, and of v; none for keys and values of another layer. */
+function widthsOf({ spec: { layout } }: QkNorm): {
+  readonly scaled: readonly number[];
+  readonly values: readonly number[];
+} {
+  const { num_heads, num_kv_heads, head_dim } = layout;
+  const keys = num_kv_heads > 0 ? [num_kv_heads * head_dim] : [];
+  return { scaled: [num_heads * head_dim, ...keys], values: keys };
+}
+
+/** q and k, and v, in f32, each [n, its heads · head_dim]. */
+function splitQkv(
+  ops: Ops,
+  norm: QkNorm,
+  qkv: Tensor,
+): { readonly scaled: readonly Tensor[]; readonly v: Tensor | null } {
+  const { scaled, values } = widthsOf(norm);
+  const parts = withF32(ops, qkv, (wide) => ops.split(wide, [...scaled, ...values], 1));
+  return { scaled: parts.slice(0, scaled.length), v: parts[scaled.length] ?? null };
 }
 
 /** The rows that are normalized: of each head, or of all heads. */

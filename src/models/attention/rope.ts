@@ -20,6 +20,10 @@ export function inverseFrequencies(rope: RopeSpec, length: number): Float32Array
       return unscaledFrequencies(rope, theta);
     case 'linear':
       return unscaledFrequencies(rope, theta).map((f) => f / scaling.factor);
+    case 'proportional':
+      return unscaledFrequencies(rope, theta).map((f, i) =>
+        i < scaling.pairs ? f / scaling.factor : 0,
+      );
     case 'dynamic':
       return unscaledFrequencies(rope, dynamicBase(rope, scaling, length));
     case 'llama3':

@@ -1,4 +1,4 @@
-import type { AttentionCache, DecodeStep } from '../attention/attentionBranch';
+import type { AttentionCache, AttentionWeights, DecodeStep } from '../attention/attentionBranch';
 import { LayerForm } from '../ops/layerForm';
 import type { Tensor } from '../ops/ops';
 import { isPlainOutput } from './branchOutput';
@@ -48,19 +48,25 @@ function isPlainLayer(w: LayerWeights): w is LayerWithMlp {
     layer.residual === 'sequential' &&
     layer.after_attention === null &&
     layer.after_mlp === null &&
+    layer.perLayer === null &&
+    layer.outputFactor === 1 &&
     isRms(attention.norm_in) &&
     isRms(mlp.norm_in) &&
-    attention.qk_norm === null &&
-    attention.distances === null &&
-    attention.convolution === null &&
-    isPlainOutput(attention) &&
+    isPlainAttention(attention) &&
     isPlainOutput(mlp) &&
-    attention.softcap === null &&
     mlp.gate !== null &&
     mlp.activation === 'silu' &&
     [attention.qkv, attention.o, mlp.gate, mlp.up, mlp.down].every(hasNoFactor)
   );
 }
+
+const isPlainAttention = (attention: AttentionWeights): boolean =>
+  attention.qk_norm === null &&
+  attention.distances === null &&
+  attention.convolution === null &&
+  attention.keysOf === null &&
+  attention.softcap === null &&
+  isPlainOutput(attention);
 
 const isRms = (norm: Norm | null): boolean => norm?.kind === 'rms' && norm.bias === null;
 
@@ -68,11 +74,11 @@ const isRms = (norm: Norm | null): boolean => norm?.kind === 'rms' && norm.bias 
 const hasNoFactor = ({ lora }: Linear): boolean => !lora?.factor;
 
 /** The layer as `Form` of src/runtime/kernels/layer.cc reads it. */
-function formOf({ shape, rowBlocks }: DecodeStep, { attention, mlp }: LayerWithMlp): LayerForm {
+function formOf({ rowBlocks }: DecodeStep, { attention, mlp }: LayerWithMlp): LayerForm {
   const cut = rowBlocks.map(([block]) => block!).find(({ from }) => from > 0);
   const norms = [attention.norm_in!, mlp.norm_in!];
   const form = new LayerForm();
-  form.add(shape.num_heads, shape.num_kv_heads, cut ? cut.to - cut.from : 0);
+  form.add(attention.heads.num_heads, attention.heads.num_kv_heads, cut ? cut.to - cut.from : 0);
   form.addReals(norms.map(({ eps }) => eps));
   for (const norm of norms) form.addNumbers(norm.scale());
   for (const linear of [attention.qkv, attention.o, mlp.gate!, mlp.up, mlp.down])

@@ -10,7 +10,7 @@ import {
   type DecodeStep,
 } from '../attention/attentionBranch';
 import type { PassContext, SelectedRows } from '../attention/passContext';
-import type { Ops, Tensor } from '../ops/ops';
+import { thenFree, type Ops, type Tensor } from '../ops/ops';
 import {
   feedForward,
   feedForwardBackward,
@@ -20,6 +20,7 @@ import {
 } from './feedForward';
 import { fusedStep } from './fusedStep';
 import type { LayerWeights } from './layerWeights';
+import type { Computation } from './linear';
 import {
   isNormTrained,
   normBackwardAndFree,
@@ -28,6 +29,13 @@ import {
   type Norm,
   type NormSaved,
 } from './norm';
+import {
+  freePerLayer,
+  isPerLayerTrained,
+  perLayerBackward,
+  perLayerForward,
+  type PerLayerSaved,
+} from './perLayerBranch';
 
 /**
  * What the backward pass needs of the forward pass, which owns it. m = n, except in the last layer,
@@ -41,16 +49,18 @@ export interface LayerSaved {
   readonly mlp: FeedForwardSaved;
   /** Of after_attention and after_mlp. */
   readonly norms: readonly [attention: NormSaved | null, mlp: NormSaved | null];
+  readonly perLayer: PerLayerSaved | null;
 }
 
-export function isLayerTrained(w: LayerWeights): boolean {
-  return (
-    isAttentionTrained(w.attention) ||
-    isFeedForwardTrained(w.mlp) ||
-    isNormTrained(w.after_attention) ||
-    isNormTrained(w.after_mlp)
-  );
-}
+export const isLayerTrained = (w: LayerWeights): boolean =>
+  isPerLayerTrained(w.perLayer) || areBranchesTrained(w);
+
+/** Whether something below the third branch trains. */
+const areBranchesTrained = (w: LayerWeights): boolean =>
+  isAttentionTrained(w.attention) ||
+  isFeedForwardTrained(w.mlp) ||
+  isNormTrained(w.after_attention) ||
+  isNormTrained(w.after_mlp);
 
 /**
  * What a layer's forward pass keeps for the backward pass: nothing, its input, from which the
@@ -102,7 +112,33 @@ async function computeLayer(
   if (w.residual === 'parallel') ops.free(first.y);
   const second = applyNorm(ops, w.after_mlp, mlp.y);
   const norms = [first.norm, second.norm] as const;
-  return { y: second.y, saved: { x, x1, attention: attention.saved, mlp: mlp.saved, norms } };
+  const third = applyPerLayer(pass, w, second.y, vectorsOf(pass, w, rows));
+  const saved = { x, x1, attention: attention.saved, mlp: mlp.saved, norms, perLayer: third.saved };
+  return { y: third.y, saved };
+}
+
+/** A layer's vectors of the selected rows [m, width], to be freed; null: it has none. */
+function vectorsOf(
+  { ops, perLayer }: PassContext,
+  { perLayer: branch }: LayerWeights,
+  rows: SelectedRows | null,
+): Tensor | null {
+  if (!branch || !perLayer) return null;
+  const all = perLayer.inputs[branch.layer]!;
+  return rows ? ops.gather(all, rows.indices) : ops.reshape(all, all.shape);
+}
+
+/** The third branch, and the factor of the output. Takes ownership of x and v. */
+function applyPerLayer(
+  computation: Computation,
+  { perLayer, outputFactor }: LayerWeights,
+  x: Tensor,
+  v: Tensor | null,
+): { readonly y: Tensor; readonly saved: PerLayerSaved | null } {
+  const { ops } = computation;
+  const { y, saved } =
+    perLayer && v ? perLayerForward(computation, perLayer, x, v) : { y: x, saved: null };
+  return { y: outputFactor === 1 ? y : thenFree(ops, ops.scale(y, outputFactor), y), saved };
 }
 
 /** The selected rows of x [n, d] -> [m, d]; x itself if all are. */
@@ -129,30 +165,47 @@ function freeNorms(ops: Ops, norms: readonly (NormSaved | null)[]): void {
 /** Frees what was saved, except for the layer's input, or the keys and values. */
 function freeLayer(
   ops: Ops,
-  { x, x1, attention, mlp, norms }: LayerSaved,
+  { x, x1, attention, mlp, norms, perLayer }: LayerSaved,
   except: 'nothing' | 'input' | 'keys' = 'nothing',
 ): void {
   freeAttention(ops, attention, except !== 'keys');
   freeFeedForward(ops, mlp);
   freeNorms(ops, norms);
+  if (perLayer) freePerLayer(ops, perLayer);
   ops.free(...(except === 'input' ? [] : [x]), ...(x1 === x ? [] : [x1]));
 }
 
-/** `layerForward` for the first tokens of a prompt, which keeps their keys and values. Frees x. */
+/**
+ * `layerForward` for the first tokens of a prompt, which keeps their keys and values, unless these
+ * are another layer's. Frees x.
+ */
 export async function layerPrefill(
   pass: PassContext,
   w: LayerWeights,
   x: Tensor,
-): Promise<{ readonly y: Tensor; readonly cache: AttentionCache }> {
+): Promise<{ readonly y: Tensor; readonly cache: AttentionCache | null }> {
   const { y, saved } = await computeLayer(pass, w, x, { rows: null, keep: true });
+  if (w.attention.keysOf !== null) {
+    freeLayer(pass.ops, saved);
+    return { y, cache: null };
+  }
   const { k, v } = saved.attention.heads;
   freeLayer(pass.ops, saved, 'keys');
   return { y, cache: { k, v } };
 }
 
-/** More tokens: x [m, d] -> y [m, d]. Frees x, and replaces each cache by the longer one. */
+/** Of one layer. */
+export interface LayerDecodeStep extends DecodeStep {
+  /** Its vectors of the tokens; null: it has none. */
+  readonly v: Tensor | null; // [m, width]
+}
+
+/**
+ * More tokens: x [m, d] -> y [m, d]. Frees x and the layer's vectors v [m, width], and replaces
+ * each cache by the longer one.
+ */
 export async function layerStep(
-  step: DecodeStep,
+  { v, ...step }: LayerDecodeStep,
   w: LayerWeights,
   x: Tensor,
   caches: AttentionCache[],
@@ -168,7 +221,9 @@ export async function layerStep(
   freeFeedForward(ops, saved);
   freeNorms(ops, [first.norm, second.norm]);
   ops.free(x, first.y);
-  return second.y;
+  const third = applyPerLayer(computation, w, second.y, v);
+  if (third.saved) freePerLayer(ops, third.saved);
+  return third.y;
 }
 
 /** What a layer's backward pass starts from. */
@@ -193,14 +248,41 @@ export async function layerBackward(
   if (kept.keep === 'nothing') throw new Error('Nothing was kept for the backward pass.');
   const { ops } = pass;
   const saved = kept.keep === 'all' ? kept.saved : await recomputeLayer(pass, w, kept.x, rows);
+  const dThird = await thirdBackward(pass, w, saved, { dy, rows, wantsInput });
+  if (!dThird) {
+    freeLayer(ops, saved);
+    return null;
+  }
   const [, afterMlp] = saved.norms;
   const dSum =
-    w.after_mlp && afterMlp ? await normBackwardAndFree(ops, w.after_mlp, afterMlp, dy) : dy;
+    w.after_mlp && afterMlp
+      ? await normBackwardAndFree(ops, w.after_mlp, afterMlp, dThird)
+      : dThird;
   const dx =
     w.residual === 'sequential'
       ? await sequentialBackward(pass, w, saved, { dy: dSum, rows, wantsInput })
       : await parallelBackward(pass, w, saved, { dy: dSum, rows, wantsInput });
   freeLayer(ops, saved);
+  return dx;
+}
+
+/** The gradient of what the third branch reads; null if nothing needs it. Frees dy. */
+async function thirdBackward(
+  pass: PassContext,
+  w: LayerWeights,
+  saved: LayerSaved,
+  { dy, rows, wantsInput }: LayerGradient,
+): Promise<Tensor | null> {
+  const { ops, perLayer } = pass;
+  const dY = w.outputFactor === 1 ? dy : thenFree(ops, ops.scale(dy, w.outputFactor), dy);
+  if (!w.perLayer || !saved.perLayer) return dY;
+  const wantsX = wantsInput || areBranchesTrained(w);
+  const { dx, dv } = await perLayerBackward(pass, w.perLayer, saved.perLayer, { dy: dY, wantsX });
+  const whole = scatterRows(ops, dv, rows);
+  if (whole !== dv) ops.free(dv);
+  if (perLayer?.gradients) perLayer.gradients[w.perLayer.layer] = whole;
+  else ops.free(whole);
+  ops.free(dY);
   return dx;
 }
 

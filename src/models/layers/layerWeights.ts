@@ -1,6 +1,7 @@
 import type { AttentionWeights } from '../attention/attentionBranch';
 import type { FeedForwardWeights } from './feedForward';
 import type { Norm } from './norm';
+import type { PerLayerBranch } from './perLayerBranch';
 
 /** An attention branch and an MLP branch, or experts, on a residual stream. */
 export interface LayerWeights {
@@ -11,4 +12,8 @@ export interface LayerWeights {
   readonly after_mlp: Norm | null;
   /** Whether the MLP reads attention's output, or both branches read the layer's input. */
   readonly residual: 'sequential' | 'parallel';
+  /** After the MLP; null: none. */
+  readonly perLayer: PerLayerBranch | null;
+  /** Of the layer's output. 1: unchanged. */
+  readonly outputFactor: number;
 }

@@ -78,6 +78,7 @@ describe('a base model folder', () => {
     'gemma3-vlm',
     'qwen3-vl',
     'lfm2',
+    'gemma4',
     'qwen3_moe',
   ])('is opened with both config layouts: %s', async (family) => {
     const base = await openBase(path.join(fixtures, family, 'base'));

@@ -5,6 +5,7 @@ import { bertRelatives } from './bertRelatives';
 import { debertaFamilies } from './deberta';
 import { dinov2Families } from './dinov2';
 import { gemmaFamilies } from './gemma';
+import { gemma4Families } from './gemma4';
 import { gpt2Families } from './gpt2';
 import { gptNeoxFamilies } from './gptNeox';
 import { llamaFamilies } from './llama';
@@ -20,6 +21,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ...llamaFamilies,
   ...llamaRelatives,
   ...gemmaFamilies,
+  ...gemma4Families,
   ...lfm2Families,
   ...mixtureFamilies,
   ...phi3Families,

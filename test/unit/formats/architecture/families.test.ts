@@ -89,6 +89,7 @@ describe('the GGUF families', () => {
       'olmo3',
       'ministral3',
       'exaone4',
+      'gemma4_text',
       'lfm2',
       'qwen3_moe',
       'bert',
