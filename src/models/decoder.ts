@@ -2,11 +2,14 @@ import { positionsOf } from '../formats/architecture/positions';
 import type { AttentionSpec } from '../formats/architecture/spec';
 import { LoraError } from '../shared/errors';
 import { countOf } from '../shared/values';
+import { freeChunks, uploadChunks } from './attention/chunks';
 import {
   closePass,
   freeRotaryTables,
   openPass,
+  ropeKey,
   uploadRotaryTables,
+  windowKey,
   type PassContext,
 } from './attention/passContext';
 import { BLOCK_ROWS, type RowBlock } from './attention/rowBlocks';
@@ -26,12 +29,6 @@ import type { Transformer } from './transformer';
  */
 export const CHUNK_TOKENS = 4 * BLOCK_ROWS;
 
-/** Bytes of a token's keys and values of one layer. */
-function cacheBytes({ convolution, num_kv_heads, head_dim, keys_of }: AttentionSpec): number {
-  if (keys_of !== undefined) return 0;
-  return convolution ? 4 * convolution.channels : 8 * num_kv_heads * head_dim;
-}
-
 /** Tokens of one sequence at these positions. */
 const inputAt = (ids: Int32Array, position_ids: Int32Array): ModelInput => ({
   batch: 1,
@@ -50,6 +47,17 @@ const lastQuery = (length: number, window: number | null): RowBlock => ({
   mask: null,
 });
 
+/** What is kept of so many tokens in a layer. */
+function cachedNumbers(attention: AttentionSpec, length: number): number {
+  const { convolution, delta, num_kv_heads, head_dim, keys_of } = attention;
+  if (keys_of !== undefined) return 0;
+  if (delta) {
+    const { value_heads, key_dim, value_dim, convolution: own } = delta;
+    return value_heads * key_dim * value_dim + (own.kernel - 1) * own.channels;
+  }
+  return length * (convolution ? convolution.channels : 2 * num_kv_heads * head_dim);
+}
+
 /** The decoder of a causal language model, which keeps keys and values. */
 export class CachingDecoder implements Decoder {
   constructor(
@@ -59,9 +67,17 @@ export class CachingDecoder implements Decoder {
     private readonly checkIds: (ids: ArrayLike<number>) => void,
   ) {}
 
-  get tokenBytes(): number {
+  get copiesParts(): boolean {
+    return !this.isRecurrent;
+  }
+
+  private get isRecurrent(): boolean {
+    return this.transformer.spec.layers.some(({ attention }) => attention.delta);
+  }
+
+  bytesOf(length: number): number {
     return this.transformer.spec.layers.reduce(
-      (sum, { attention }) => sum + cacheBytes(attention),
+      (sum, { attention }) => sum + 4 * cachedNumbers(attention, length),
       0,
     );
   }
@@ -104,16 +120,20 @@ export class CachingDecoder implements Decoder {
       const input = inputAt(Int32Array.from(ids), positions);
       const ropeTables = uploadRotaryTables(ops, spec, { ...input, areApart: true });
       const shape = { batch: 1, length: sequences.length };
+      const chunks = this.isRecurrent ? uploadChunks(ops, { batch: 1, length: 1 }) : null;
       let { x } = body.embedding.forward(input, false);
       const perLayer = body.perLayer?.forward(input, x, false).pass ?? null;
       for (const [i, layer] of body.layers.entries()) {
-        const rope = ropeTables.get(layer.attention.ropeKey)!;
-        const { window } = spec.layers[i]!.attention;
+        const { attention } = spec.layers[i]!;
+        const { window } = attention;
+        const rope = ropeTables.get(ropeKey(attention))!;
         const rowBlocks = sequences.map(({ length }) => [lastQuery(length + 1, window)]);
         const v = layerVectors(ops, perLayer, layer);
-        x = await this.stepOfLayer({ ops, shape, rope, rowBlocks, v }, { i, x, sequences });
+        const own = { ops, shape, rope, chunks, rowBlocks, v };
+        x = await this.stepOfLayer(own, { i, x, sequences });
       }
       freeRotaryTables(ops, ropeTables);
+      if (chunks) freeChunks(ops, chunks);
       if (perLayer) freePerLayerPass(ops, perLayer);
       for (const sequence of sequences) sequence.length++;
       const logits = await this.logits(x);
@@ -123,9 +143,15 @@ export class CachingDecoder implements Decoder {
   }
 
   copy({ caches }: Sequence, length: number): Sequence {
-    const { ops } = this.transformer;
+    const { ops, spec } = this.transformer;
     const first = (x: Tensor) => ops.slice(x, [0, 0, 0], [x.shape[0]!, length, x.shape[2]!]);
-    return { caches: caches.map(({ k, v }) => ({ k: first(k), v: first(v) })), length };
+    const whole = (x: Tensor) => ops.reshape(x, x.shape);
+    const owners = spec.layers.filter(({ attention }) => attention.keys_of === undefined);
+    const copies = caches.map(({ k, v }, i) => {
+      const copyOf = owners[i]!.attention.delta ? whole : first;
+      return { k: copyOf(k), v: copyOf(v) };
+    });
+    return { caches: copies, length };
   }
 
   close(sequence: Sequence): void {
@@ -193,10 +219,23 @@ export class CachingDecoder implements Decoder {
   ): Promise<Tensor> {
     const layer = this.transformer.body.layers[i]!;
     if (sequence.length > 0)
-      return this.stepOfLayer(chunkStep(pass, layer), { i, x, sequences: [sequence] });
+      return this.stepOfLayer(this.chunkStep(pass, i), { i, x, sequences: [sequence] });
     const { y, cache } = await layerPrefill(pass, layer, x);
     if (cache) sequence.caches[this.cacheOf(i)] = cache;
     return y;
+  }
+
+  private chunkStep(pass: PassContext, i: number): LayerDecodeStep {
+    const { spec, body } = this.transformer;
+    const { attention } = spec.layers[i]!;
+    return {
+      ops: pass.ops,
+      shape: pass.shape,
+      rope: pass.ropeTables.get(ropeKey(attention))!,
+      chunks: pass.chunks,
+      rowBlocks: [pass.rowBlocks.get(windowKey(attention))!],
+      v: layerVectors(pass.ops, pass.perLayer, body.layers[i]!),
+    };
   }
 
   /** The place of the keys and values that layer i uses: those of other layers have none. */
@@ -230,14 +269,6 @@ export class CachingDecoder implements Decoder {
     return lmLogits(ops, this.head, h).finally(() => ops.free(h));
   }
 }
-
-const chunkStep = (pass: PassContext, layer: LayerWeights): LayerDecodeStep => ({
-  ops: pass.ops,
-  shape: pass.shape,
-  rope: pass.ropeTables.get(layer.attention.ropeKey)!,
-  rowBlocks: [pass.rowBlocks.get(layer.attention.windowKey)!],
-  v: layerVectors(pass.ops, pass.perLayer, layer),
-});
 
 /** A second handle of a layer's vectors of the tokens; null: it has none. */
 function layerVectors(

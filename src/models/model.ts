@@ -150,8 +150,8 @@ export interface ReadOptions {
  * call at a time. The sequences of a call that is stopped or fails are empty afterwards.
  */
 export interface Decoder {
-  /** Bytes of a token's keys and values. */
-  readonly tokenBytes: number;
+  /** Bytes of what a sequence of `length` tokens keeps. */
+  bytesOf(length: number): number;
   /**
    * Number of tokens that can follow a prompt of `length` tokens.
    *
@@ -171,7 +171,9 @@ export interface Decoder {
   ): Promise<Float32Array | null | 'stopped'>;
   /** The next token of each sequence, none of which is empty. Logits [vocab] after each. */
   step(sequences: readonly Sequence[], ids: readonly number[]): Promise<Float32Array[]>;
-  /** A copy of the first `length` tokens. */
+  /** Whether `copy` can leave out the last tokens. */
+  readonly copiesParts: boolean;
+  /** A copy of the first `length` tokens; of all if it can copy no part. */
   copy(sequence: Sequence, length: number): Sequence;
   /** Frees the keys and values: the sequence is empty. */
   close(sequence: Sequence): void;

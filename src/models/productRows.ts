@@ -46,6 +46,21 @@ export function gateAndUpRows(
   }
 }
 
+/** q, k, v and the gate, which follows the query of each head in the layer of queries. */
+function withGate(
+  [q, k, v]: readonly LinearSpec[],
+  [queries, keys]: readonly Int32Array[],
+  head_dim: number,
+): LinearRows[] {
+  const stored = (row: number) => row + Math.floor(row / head_dim) * head_dim;
+  return [
+    { spec: q!, order: queries!.map(stored) },
+    { spec: k!, order: keys! },
+    allRows(v!),
+    { spec: q!, order: queries!.map((_, row) => stored(row) + head_dim) },
+  ];
+}
+
 /** q, k and v as one product; the two rows of each rotary pair of q and k become neighbours. */
 export function queryKeyValueRows(attention: AttentionSpec): LinearRows[] {
   const { qkv, layout, num_heads, num_kv_heads, head_dim, rope } = attention;
@@ -56,6 +71,7 @@ export function queryKeyValueRows(attention: AttentionSpec): LinearRows[] {
   const interleaved = (rows: number) => interleavedRows(rows, head_dim, halves);
   const values = Int32Array.from({ length: keys }, (_, i) => i);
   const orders = [interleaved(queries), interleaved(keys), values];
+  if (attention.gated) return withGate(qkv, orders, head_dim);
   if (layout === 'separate') {
     const [, k] = qkv;
     const all = attention.values === 'keys' && k ? [...qkv, k] : qkv;

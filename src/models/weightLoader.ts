@@ -1,6 +1,7 @@
 import { tensorsOf } from '../formats/architecture/modules';
 import type {
   AttentionSpec,
+  ConvolutionSpec,
   LayerSpec,
   LinearSpec,
   NormSpec,
@@ -11,10 +12,12 @@ import { LoraError } from '../shared/errors';
 import type { ModelContext } from './adapters';
 import { productHeads, ropeKey, windowKey } from './attention/passContext';
 import type { Convolution } from './attention/convolution';
+import { loadDelta } from './attention/loadDelta';
 import { loadDistances } from './attention/loadDistances';
 import { QkNorm } from './attention/qkNorm';
 import { interleavedRows } from './attention/rope';
 import type { LayerWeights } from './layers/layerWeights';
+import type { MixerWeights } from './layers/mixing';
 import type { Linear } from './layers/linear';
 import type { PerLayerBranch } from './layers/perLayerBranch';
 import { LoraBlock, type ProductSlot } from './layers/loraBlock';
@@ -95,28 +98,10 @@ export class WeightLoader {
 
   /** All weights of layer i. */
   async layer(i: number): Promise<LayerWeights> {
-    const { layers } = this.base.spec;
-    const spec = layers[i]!;
-    const { attention, norms, output_factor } = spec;
-    const { num_heads, num_kv_heads, head_dim } = attention;
-    this.refuseSharedProduct(attention);
+    const spec = this.base.spec.layers[i]!;
+    const { norms, output_factor } = spec;
     return {
-      attention: {
-        norm_in: await this.normOrNull(norms.attention_in),
-        norm_out: await this.normOrNull(norms.attention_out),
-        qkv: await this.linear(queryKeyValueRows(attention)),
-        qk_norm: await this.qkNorm(attention),
-        distances: await loadDistances(this, attention),
-        convolution: await this.convolution(attention),
-        o: await this.linear([allRows(attention.o)]),
-        heads: { num_heads, num_kv_heads, head_dim },
-        keysOf: attention.keys_of ?? null,
-        lendsKeysAs: layers.some((own) => own.attention.keys_of === i) ? i : null,
-        softcap: attention.softcap,
-        windowKey: windowKey(attention),
-        ropeKey: ropeKey(attention),
-        scale_out: spec.branch_scale ?? 1,
-      },
+      attention: await this.mixer(i, spec),
       mlp: await loadFeedForward(this, spec),
       after_attention: await this.normOrNull(norms.after_attention),
       after_mlp: await this.normOrNull(norms.after_mlp),
@@ -158,8 +143,36 @@ export class WeightLoader {
     for (const kind of ['weight', 'bias']) this.refuseTraining(`${path}.${kind}`);
   }
 
-  private async convolution({ convolution: spec }: AttentionSpec): Promise<Convolution | null> {
-    if (!spec) return null;
+  private async mixer(i: number, spec: LayerSpec): Promise<MixerWeights> {
+    const { attention, norms, branch_scale } = spec;
+    const branch = {
+      norm_in: await this.normOrNull(norms.attention_in),
+      norm_out: await this.normOrNull(norms.attention_out),
+      scale_out: branch_scale ?? 1,
+    };
+    const { delta, convolution, num_heads, num_kv_heads, head_dim } = attention;
+    if (delta) return { ...branch, ...(await loadDelta(this, attention, delta)) };
+    this.refuseSharedProduct(attention);
+    return {
+      ...branch,
+      kind: 'attention',
+      qkv: await this.linear(queryKeyValueRows(attention)),
+      qk_norm: await this.qkNorm(attention),
+      distances: await loadDistances(this, attention),
+      convolution: convolution ? await this.convolution(convolution) : null,
+      o: await this.linear([allRows(attention.o)]),
+      heads: { num_heads, num_kv_heads, head_dim },
+      keysOf: attention.keys_of ?? null,
+      lendsKeysAs: this.base.spec.layers.some((own) => own.attention.keys_of === i) ? i : null,
+      gated: attention.gated ?? false,
+      softcap: attention.softcap,
+      windowKey: windowKey(attention),
+      ropeKey: ropeKey(attention),
+    };
+  }
+
+  /** A short convolution. */
+  async convolution(spec: ConvolutionSpec): Promise<Convolution> {
     const { path, kernel, channels } = spec;
     const weight = await this.frozenParameter(`${path}.weight`);
     const bias = spec.bias ? await this.vector(path, 'bias', channels) : null;
@@ -184,7 +197,7 @@ export class WeightLoader {
   }
 
   /** One that cannot train beside LoRA. */
-  private frozenParameter(name: string): Promise<DenseWeight> {
+  frozenParameter(name: string): Promise<DenseWeight> {
     this.refuseTraining(name, 'beside LoRA');
     return this.parameter(name);
   }

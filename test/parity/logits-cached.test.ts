@@ -57,6 +57,7 @@ describe('generation with the KV cache', () => {
     'lfm2',
     'gemma4',
     'qwen3_moe',
+    'qwen3_5',
   ])('chooses the same tokens as a full forward pass: %s', async (family) => {
     const model = await loadFixture(ops, `${family}/base`, null);
     await expectSameAsForwardPass(model, [7, 300, 12, 45, 99, 130, 22], 24);

@@ -35,6 +35,7 @@ const configs = fc
       'olmo3',
       'exaone4',
       'granite',
+      'qwen3_5_text',
     ),
     kv: fc.constantFrom(1, 2),
     group: fc.constantFrom(1, 2, 3),
@@ -73,6 +74,12 @@ const configs = fc
         attn_logit_softcapping: 3,
         final_logit_softcapping: 2,
         full_attn_idxs: [1], // LFM2's other layers are convolutions
+        full_attention_interval: 2,
+        partial_rotary_factor: 1,
+        linear_num_key_heads: kv,
+        linear_num_value_heads: heads,
+        linear_key_head_dim: half,
+        linear_value_head_dim: 3,
         ...(family === 'qwen3_moe' && {
           num_experts: 3,
           num_experts_per_tok: 2,

@@ -48,6 +48,8 @@ export const PEFT_CASES = [
   'gemma4/attn',
   'gemma4/all-linear',
   'gemma4/emb',
+  'qwen3_5/mixed',
+  'qwen3_5/long',
   'qwen3_moe/attn',
   'qwen3_moe/experts',
   'qwen3_moe/all-linear',

@@ -46,6 +46,7 @@ export class PrefixCache {
     for (const prefix of [...kept, ...running]) {
       const known = Math.min(prefix.sequence.length, prompt.length - 1);
       const length = Math.min(sharedLength(prefix.ids, prompt), known);
+      if (!decoder.copiesParts && length < prefix.sequence.length) continue;
       if (length >= LEAST_SHARED && length > (best?.length ?? 0)) best = { prefix, length };
     }
     if (!best) return null;
@@ -78,7 +79,7 @@ export class PrefixCache {
 
   private get bytes(): number {
     return this.kept.reduce(
-      (sum, { decoder, sequence }) => sum + decoder.tokenBytes * sequence.length,
+      (sum, { decoder, sequence }) => sum + decoder.bytesOf(sequence.length),
       0,
     );
   }

@@ -3,6 +3,7 @@ import { LoraError, type Problem } from '../../shared/errors';
 import type { TensorInfo } from '../tensorInfo';
 import type {
   AttentionSpec,
+  ConvolutionSpec,
   EmbeddingSpec,
   HeadSpec,
   LayerSpec,
@@ -259,7 +260,18 @@ function normTensors({ path, kind, size, bias, parameter = 'weight' }: NormSpec)
     : [weight];
 }
 
-function convolutionTensors({ convolution }: AttentionSpec): Wanted[] {
+function deltaTensors({ delta }: AttentionSpec): Wanted[] {
+  if (!delta) return [];
+  const { convolution, value_heads, decay_log, decay_bias, norm } = delta;
+  return [
+    ...convolutionTensors(convolution),
+    { name: decay_log, shape: [value_heads] },
+    { name: decay_bias, shape: [value_heads] },
+    ...normTensors(norm),
+  ];
+}
+
+function convolutionTensors(convolution: ConvolutionSpec | undefined): Wanted[] {
   if (!convolution) return [];
   const { path, channels, kernel, bias } = convolution;
   const weight = { name: `${path}.weight`, shape: [channels, 1, kernel] };
@@ -288,7 +300,8 @@ function layerTensors(layer: LayerSpec): Wanted[] {
   return [
     ...linearsOf(layer).flatMap(linearTensors),
     ...norms.flatMap(normTensors),
-    ...convolutionTensors(layer.attention),
+    ...convolutionTensors(layer.attention.convolution),
+    ...deltaTensors(layer.attention),
     ...(output_factor === undefined ? [] : [{ name: output_factor, shape: [1] }]),
   ];
 }

@@ -192,6 +192,30 @@ export interface AttentionSpec {
   readonly convolution?: ConvolutionSpec;
   /** Scores by the distance of query and key (DeBERTa). Not given: none. */
   readonly distances?: DistanceSpec;
+  /**
+   * The gated delta rule in the place of attention (Qwen 3.5): `qkv` is the layers of its inputs,
+   * of its gate, of its rates and of its decays. Not given: attention.
+   */
+  readonly delta?: DeltaSpec;
+  /**
+   * Each head's rows in the layer of queries are its query, and then a gate: attention's output is
+   * multiplied by its sigmoid (Qwen 3.5). Not given: queries alone.
+   */
+  readonly gated?: true;
+}
+
+/** Gated DeltaNet (Yang et al. 2025), with as many value heads for each key head. */
+export interface DeltaSpec {
+  readonly key_heads: number;
+  readonly value_heads: number;
+  readonly key_dim: number;
+  readonly value_dim: number;
+  readonly convolution: ConvolutionSpec;
+  /** Names of parameters of the value heads, not of modules. */
+  readonly decay_log: string;
+  readonly decay_bias: string;
+  /** Of each value head's output. */
+  readonly norm: NormSpec;
 }
 
 /** A causal convolution of each channel. */

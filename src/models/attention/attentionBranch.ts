@@ -28,6 +28,7 @@ import {
 } from '../layers/norm';
 import type { Heads, KeysAndValues } from '../ops/fusedOps';
 import {
+  castAndFree,
   concatAndFree,
   sumAndFree,
   thenFree,
@@ -45,6 +46,8 @@ import {
   type AttentionPass,
   type RotaryTable,
 } from './attention';
+import type { Chunks } from './chunks';
+import { gateBackward, gated, splitGate } from './gate';
 import {
   convolutionBackward,
   convolutionForward,
@@ -67,6 +70,7 @@ import type { RowBlock } from './rowBlocks';
 
 /** y = residual + scale_out · norm_out(attention(norm_in(x)) Wᵀ) */
 export interface AttentionWeights extends BranchOutput {
+  readonly kind: 'attention';
   readonly norm_in: Norm | null;
   /** q, k and v as one product; the two numbers of a rotary pair of q and k are neighbours. */
   readonly qkv: Linear;
@@ -80,6 +84,8 @@ export interface AttentionWeights extends BranchOutput {
   readonly keysOf: number | null;
   /** Its own number, if layers above use its keys and values; else null. */
   readonly lendsKeysAs: number | null;
+  /** Whether the product ends with a gate of the output (`AttentionSpec.gated`). */
+  readonly gated: boolean;
   readonly softcap: number | null;
   /** Key of `PassContext.rowBlocks`. */
   readonly windowKey: string;
@@ -98,7 +104,9 @@ export interface AttentionSaved {
   /** The product before the norms of q and k, if there are any. */
   readonly raw: Tensor | null; // [n, (heads + 2 kv_heads) · head_dim]
   readonly heads: Heads;
+  readonly gate: Tensor | null; // [n, heads · head_dim]
   readonly distances: DistancesSaved | null;
+  /** Before the gate. */
   readonly o: Tensor; // [n, heads · head_dim]
   readonly probabilities: readonly Tensor[] | null;
   readonly out: LinearSaved;
@@ -153,7 +161,7 @@ interface OwnHeads {
   readonly keys: KeysAndValues | null;
 }
 
-type ProjectedHeads = OwnHeads & Pick<AttentionSaved, 'qkv' | 'stats_in' | 'raw'>;
+type ProjectedHeads = OwnHeads & Pick<AttentionSaved, 'gate' | 'qkv' | 'stats_in' | 'raw'>;
 
 /** Queries, keys and values of x [n, d], which is not freed. */
 function projectHeads(
@@ -164,12 +172,13 @@ function projectHeads(
 ): ProjectedHeads {
   const { ops } = computation;
   const normed = w.norm_in && normForward(ops, w.norm_in, x, inputPrecision(ops, w.qkv, x));
-  const { y, saved: qkv } = linearForward(computation, w.qkv, normed?.h ?? x);
+  const { y: whole, saved: qkv } = linearForward(computation, w.qkv, normed?.h ?? x);
+  const { y, gate } = w.gated ? splitGate(ops, attention.shape, whole) : { y: whole, gate: null };
   const product = w.qk_norm ? qkNormForward(ops, w.qk_norm, y) : y;
   if (normed) ops.free(normed.h);
   const heads = headsOf(attention, w, product);
   if (!w.convolution) ops.free(product);
-  return { ...heads, qkv, stats_in: normed?.stats ?? null, raw: w.qk_norm ? y : null };
+  return { ...heads, gate, qkv, stats_in: normed?.stats ?? null, raw: w.qk_norm ? y : null };
 }
 
 /** Cuts a product into heads. Frees it only if it is that of a convolution. */
@@ -193,9 +202,9 @@ function keysInPass(
 }
 
 /** residual + scale_out · norm_out(o Wᵀ); frees neither. */
-function projectOutput(
+export function projectOutput(
   computation: Computation,
-  w: AttentionWeights,
+  w: BranchOutput & Pick<AttentionWeights, 'o'>,
   o: Tensor,
   residual: Tensor,
 ): Pick<AttentionSaved, 'out' | 'branch'> & { readonly y: Tensor } {
@@ -227,14 +236,20 @@ export function attentionForward(
   const output = w.convolution
     ? { o: convolutionForward(pass, w.convolution, heads), probabilities: null }
     : attend(withDistances, heads, keep && pass.keepProbabilities);
-  const oRows = rows ? ops.gather(output.o, rows.indices) : output.o;
+  const { gate } = projected;
+  const o = gate ? gated(ops, output.o, gate) : output.o;
+  const oRows = rows ? ops.gather(o, rows.indices) : o;
   const xRows = rows ? ops.gather(x, rows.indices) : x;
   const { y, out, branch } = projectOutput(pass, w, oRows, xRows);
   if (rows) ops.free(oRows, xRows);
+  if (gate) ops.free(o);
   return { y, saved: { x, rows, ...projected, heads, distances, ...output, out, branch } };
 }
 
-/** Keys and values of the tokens so far, of one sequence. */
+/**
+ * Keys and values of the tokens so far, of one sequence. Of a layer with the delta rule: the last
+ * inputs of its convolution, and its state (`DeltaState`).
+ */
 export interface AttentionCache {
   readonly k: Tensor; // [kv_heads, length, head_dim]
   readonly v: Tensor; // [kv_heads, length, head_dim]
@@ -249,6 +264,8 @@ export interface DecodeStep {
   /** Of all tokens, as if they were one sequence. */
   readonly shape: SequenceShape;
   readonly rope: RotaryTable;
+  /** Of layers with a recurrent state; null: there are none. */
+  readonly chunks: Chunks | null;
   /** Of each sequence: its queries, and the keys that these see, cached and its own. */
   readonly rowBlocks: readonly (readonly RowBlock[])[];
 }
@@ -267,7 +284,7 @@ export function attentionStep(
   const computation = { ops, dropout: null, generates: true };
   const whole = { ...shape, ...w.heads };
   const attention = { ops, shape: whole, rope, rowBlocks: [], softcap: w.softcap };
-  const { q, keys, qkv, stats_in, raw } = projectHeads(attention, computation, w, x);
+  const { q, keys, gate, qkv, stats_in, raw } = projectHeads(attention, computation, w, x);
   const length = shape.length / caches.length;
   const outputs = splitHeads(ops, { q, keys }, caches.length).map((own, i) => {
     const cache = own.keys ? longerCache(ops, caches[i]!, own.keys) : caches[i]!;
@@ -277,7 +294,8 @@ export function attentionStep(
     const pass = { ...attention, shape: { ...whole, length }, rowBlocks: rowBlocks[i]! };
     return thenFree(ops, attend(pass, { q: own.q, ...cache }, false).o, own.q);
   });
-  const o = concatAndFree(ops, outputs, 0);
+  const attended = concatAndFree(ops, outputs, 0);
+  const o = gate ? thenFree(ops, gated(ops, attended, gate), attended, gate) : attended;
   const { y, out, branch } = projectOutput(computation, w, o, x);
   ops.free(o, ...projectionTensors({ stats_in, qkv, raw, out, branch }));
   return y;
@@ -321,10 +339,10 @@ function projectionTensors({
 
 /** Frees what was saved, but not x and the rows, and keys and values only if `includeKeys`. */
 export function freeAttention(ops: Ops, saved: AttentionSaved, includeKeys = true): void {
-  const { heads, o, probabilities } = saved;
+  const { heads, gate, o, probabilities } = saved;
   const keys = includeKeys ? [heads.k, heads.v] : [];
   const ofDistances = saved.distances ? distancesTensors(saved.distances) : [];
-  ops.free(heads.q, ...keys, o, ...(probabilities ?? []), ...ofDistances);
+  ops.free(heads.q, ...keys, o, ...(gate ? [gate] : []), ...(probabilities ?? []), ...ofDistances);
   ops.free(...projectionTensors(saved));
 }
 
@@ -340,11 +358,15 @@ export async function attentionBackward(
 ): Promise<Tensor | null> {
   const { ops } = pass;
   const wantsHeads = gradient.wantsInput || areHeadsTrained(w);
-  const dO = await outputBackward(pass, w, saved, { dy: gradient.dy, wantsInput: wantsHeads });
-  if (!dO) return null;
+  const dGated = await outputBackward(pass, w, saved, { dy: gradient.dy, wantsInput: wantsHeads });
+  if (!dGated) return null;
+  const { dO, dGate } = saved.gate
+    ? gateBackward(ops, saved.o, saved.gate, dGated)
+    : { dO: dGated, dGate: null };
   if (w.convolution) {
     const d = await convolutionBackward(pass, w.convolution, saved.heads, dO);
-    return projectionBackward(pass, w, saved, { ...gradient, dProduct: thenFree(ops, d, dO) });
+    const dProduct = thenFree(ops, d, dO);
+    return projectionBackward(pass, w, saved, { ...gradient, dProduct, dGate });
   }
   const attention = attentionPass(pass, w, saved.distances);
   const { dHeads, dDistances } = attendBackward(attention, saved.heads, saved, dO);
@@ -354,7 +376,7 @@ export async function attentionBackward(
     await distancesBackward(pass, w.distances, of, dDistances);
   }
   const dProduct = thenFree(ops, headsBackward(attention, pass, w, dHeads), dO);
-  return projectionBackward(pass, w, saved, { ...gradient, dProduct });
+  return projectionBackward(pass, w, saved, { ...gradient, dProduct, dGate });
 }
 
 /** The gradient of a layer's product, with those of others that use its keys. Frees dHeads. */
@@ -378,14 +400,16 @@ function headsBackward(
 async function outputBackward(
   pass: PassContext,
   w: AttentionWeights,
-  { o, out, rows, branch, heads }: AttentionSaved,
+  { o: attended, gate, out, rows, branch, heads }: AttentionSaved,
   { dy, wantsInput }: Pick<BranchGradient, 'dy' | 'wantsInput'>,
 ): Promise<Tensor | null> {
   const { ops } = pass;
   const dBranch = await branchOutputGradient(ops, w, branch, dy);
+  const o = gate && needsInput(w.o) ? gated(ops, attended, gate) : attended;
   const oRows = rows && needsInput(w.o) ? ops.gather(o, rows.indices) : o;
   const terms = await linearBackward(pass, w.o, { dy: dBranch, x: oRows, saved: out }, wantsInput);
   if (oRows !== o) ops.free(oRows);
+  if (o !== attended) ops.free(o);
   if (dBranch !== dy) ops.free(dBranch);
   if (!wantsInput) return null;
   const dRows = sumAndFree(ops, terms, null, heads.v.dtype as Precision);
@@ -394,18 +418,24 @@ async function outputBackward(
   return dO;
 }
 
+interface ProductGradient extends Omit<BranchGradient, 'dy'> {
+  readonly dProduct: Tensor; // [n, (heads + 2 kv_heads) · head_dim]
+  readonly dGate: Tensor | null; // [n, heads · head_dim]
+}
+
 /**
  * The projections of q, k and v and the norms around them: the gradient of x plus the residual, or
- * null unless `wantsInput`. Frees dProduct [n, (heads + 2 kv_heads) · head_dim].
+ * null unless `wantsInput`. Frees dProduct and dGate.
  */
 async function projectionBackward(
   pass: PassContext,
   w: AttentionWeights,
   { x, raw, qkv, stats_in }: AttentionSaved,
-  { dProduct, residual, wantsInput }: Omit<BranchGradient, 'dy'> & { readonly dProduct: Tensor },
+  { dProduct, dGate, residual, wantsInput }: ProductGradient,
 ): Promise<Tensor | null> {
   const { ops } = pass;
-  const dy = w.qk_norm && raw ? await qkNormBackward(ops, w.qk_norm, raw, dProduct) : dProduct;
+  const dHeads = w.qk_norm && raw ? await qkNormBackward(ops, w.qk_norm, raw, dProduct) : dProduct;
+  const dy = dGate ? concatAndFree(ops, [castAndFree(ops, dHeads, 'f32'), dGate], 1) : dHeads;
   const h = projectionInput(ops, w, x, stats_in);
   const wantsH = wantsInput || isNormTrained(w.norm_in);
   const terms = await linearBackward(pass, w.qkv, { dy, x: h, saved: qkv }, wantsH);

@@ -87,7 +87,7 @@ const masked = (ops: Ops, x: Tensor, mask: Tensor | null | undefined): Tensor =>
   mask ? thenFree(ops, ops.mul(x, mask), x) : x;
 
 /** conv(u) [n, d] of u [batch, length, d], which is not freed. */
-function convolve({ ops, taps }: Pass, w: Convolution, u: Tensor): Tensor {
+export function convolve({ ops, taps }: Pass, w: Convolution, u: Tensor): Tensor {
   const rows = rowsOf(ops, w);
   const terms = rows.map((row, back) => {
     const x = masked(ops, moved(ops, u, back), taps[back]);
@@ -113,12 +113,26 @@ export async function convolutionBackward(
   gates: Heads,
   dO: Tensor,
 ): Promise<Tensor> {
-  const { ops, shape, taps } = pass;
+  const { ops } = pass;
   const u = inputOf(ops, gates);
   const y = convolve(pass, w, u);
   const [b, c, x] = partsOf(ops, gates.q);
   const dC = thenFree(ops, ops.mul(dO, y), y);
   const dY = ops.mul(dO, c);
+  const dU = await convolveBackward(pass, w, u, dY);
+  const [dB, dX] = [ops.mul(dU, x), ops.mul(dU, b)];
+  const parts = [dB, dC, dX];
+  return thenFree(ops, ops.concat(parts, 1), ...parts, dU, dY, u, b, c, x);
+}
+
+/** The gradient of u [n, d] for that of conv(u). Accumulates what trains. Frees nothing. */
+export async function convolveBackward(
+  pass: Pass,
+  w: Convolution,
+  u: Tensor,
+  dY: Tensor,
+): Promise<Tensor> {
+  const { ops, shape, taps } = pass;
   if (isConvolutionTrained(w)) await accumulate(pass, w, u, dY);
   const terms = rowsOf(ops, w).map((row, back) => {
     const own = masked(ops, thenFree(ops, ops.mul(dY, row), row), taps[back]);
@@ -126,10 +140,7 @@ export async function convolutionBackward(
     const byRow = thenFree(ops, ops.reshape(own, size), own);
     return thenFree(ops, moved(ops, byRow, -back), byRow);
   });
-  const dU = sumAndFree(ops, terms);
-  const [dB, dX] = [ops.mul(dU, x), ops.mul(dU, b)];
-  const parts = [dB, dC, dX];
-  return thenFree(ops, ops.concat(parts, 1), ...parts, dU, dY, u, b, c, x);
+  return sumAndFree(ops, terms);
 }
 
 async function accumulate(

@@ -6,6 +6,7 @@ import { freePerLayerPass, type PerLayerPass } from '../embeddings/perLayerInput
 import type { ModelInput } from '../model';
 import type { Ops, Tensor } from '../ops/ops';
 import type { RotaryTable } from './attention';
+import { freeChunks, uploadChunks, type Chunks } from './chunks';
 import type { HeadLayout, SequenceShape } from './headLayout';
 import { uploadTaps, type Taps } from './convolution';
 import { buildRotaryTable } from './rope';
@@ -25,6 +26,10 @@ export interface PassContext extends Computation {
   readonly rowBlocks: ReadonlyMap<string, readonly RowBlock[]>;
   /** Of short convolutions; none if there are none. */
   readonly taps: Taps;
+  /** Of layers with the delta rule; null if there are none. */
+  readonly chunks: Chunks | null;
+  /** Whether later tokens go on from the states of such layers. */
+  readonly keepsStates: boolean;
   /** Keep attention's probabilities for the backward pass instead of recomputing them. */
   readonly keepProbabilities: boolean;
 }
@@ -81,15 +86,16 @@ export function openPass(
   ops: Ops,
   spec: Spec,
   input: ModelInput,
-  { dropout = null, first = 0, scoreBiases = new Map(), perLayer = null }: PassOptions = {},
+  { dropout = null, first, scoreBiases = new Map(), perLayer = null }: PassOptions = {},
 ): PassContext {
   const attentions = spec.layers.map((layer) => layer.attention);
-  const kernel = attentions.find((own) => own.convolution)?.convolution?.kernel;
-  const whole = first === 0 ? input : withEarlier(input, first);
+  const kernel = kernelOf(attentions);
+  const earlier = first ?? 0;
+  const whole = earlier === 0 ? input : withEarlier(input, earlier);
   const rowBlocks = byKey(attentions, windowKey, ({ window, score_bias }) => {
-    const blocks = planRowBlocks(ops, whole, { causal: spec.causal, window }, first);
+    const blocks = planRowBlocks(ops, whole, { causal: spec.causal, window }, earlier);
     const biases = score_bias && scoreBiases.get(score_bias.path);
-    return biases ? blocks.map((own) => ({ ...own, bias: biases.ofBlock(own, first) })) : blocks;
+    return biases ? blocks.map((own) => ({ ...own, bias: biases.ofBlock(own, earlier) })) : blocks;
   });
   return {
     ops,
@@ -99,6 +105,8 @@ export function openPass(
     perLayer,
     rowBlocks,
     taps: kernel === undefined ? [] : uploadTaps(ops, input, kernel),
+    chunks: attentions.some((own) => own.delta) ? uploadChunks(ops, input) : null,
+    keepsStates: first !== undefined,
     ropeTables: uploadRotaryTables(ops, spec, input),
     keepProbabilities: [...rowBlocks.values()].every((blocks) =>
       areProbabilitiesSmall(spec, blocks, input.length),
@@ -106,9 +114,16 @@ export function openPass(
   };
 }
 
+/** The kernel of the short convolutions; undefined if there are none. */
+const kernelOf = (attentions: readonly AttentionSpec[]): number | undefined =>
+  attentions
+    .map(({ convolution, delta }) => (convolution ?? delta?.convolution)?.kernel)
+    .find(Boolean);
+
 export function closePass(pass: PassContext): void {
-  const { ops, ropeTables, rowBlocks, taps, sharedKeys, perLayer } = pass;
+  const { ops, ropeTables, rowBlocks, taps, chunks, sharedKeys, perLayer } = pass;
   sharedKeys.dispose();
+  if (chunks) freeChunks(ops, chunks);
   if (perLayer) freePerLayerPass(ops, perLayer);
   freeRotaryTables(ops, ropeTables);
   ops.free(...taps.filter((mask) => mask !== null));

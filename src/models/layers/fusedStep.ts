@@ -37,14 +37,18 @@ export function fusedStep(
   return y;
 }
 
-/** A layer whose other branch is an MLP. */
-type LayerWithMlp = LayerWeights & { readonly mlp: MlpWeights };
+/** A layer with attention, whose other branch is an MLP. */
+type LayerWithMlp = LayerWeights & {
+  readonly attention: AttentionWeights;
+  readonly mlp: MlpWeights;
+};
 
 /** RMSNorms, rotated heads and SwiGLU, one branch after the other, and nothing else. */
 function isPlainLayer(w: LayerWeights): w is LayerWithMlp {
   const { attention, mlp, ...layer } = w;
   return (
     mlp.kind === 'mlp' &&
+    attention.kind === 'attention' &&
     layer.residual === 'sequential' &&
     layer.after_attention === null &&
     layer.after_mlp === null &&
@@ -60,11 +64,13 @@ function isPlainLayer(w: LayerWeights): w is LayerWithMlp {
   );
 }
 
+/** Heads that are rotated and attend, and nothing else. */
 const isPlainAttention = (attention: AttentionWeights): boolean =>
   attention.qk_norm === null &&
   attention.distances === null &&
   attention.convolution === null &&
   attention.keysOf === null &&
+  !attention.gated &&
   attention.softcap === null &&
   isPlainOutput(attention);
 

@@ -1,14 +1,4 @@
-import {
-  attentionBackward,
-  attentionForward,
-  attentionStep,
-  freeAttention,
-  isAttentionTrained,
-  scatterRows,
-  type AttentionCache,
-  type AttentionSaved,
-  type DecodeStep,
-} from '../attention/attentionBranch';
+import { scatterRows, type AttentionCache, type DecodeStep } from '../attention/attentionBranch';
 import type { PassContext, SelectedRows } from '../attention/passContext';
 import { thenFree, type Ops, type Tensor } from '../ops/ops';
 import {
@@ -21,6 +11,15 @@ import {
 import { fusedStep } from './fusedStep';
 import type { LayerWeights } from './layerWeights';
 import type { Computation } from './linear';
+import {
+  cacheOf,
+  freeMixer,
+  isMixerTrained,
+  mixerBackward,
+  mixerForward,
+  mixerStep,
+  type MixerSaved,
+} from './mixing';
 import {
   isNormTrained,
   normBackwardAndFree,
@@ -45,7 +44,7 @@ export interface LayerSaved {
   readonly x: Tensor; // [n, d]
   /** What the MLP reads. */
   readonly x1: Tensor; // [m, d]
-  readonly attention: AttentionSaved;
+  readonly attention: MixerSaved;
   readonly mlp: FeedForwardSaved;
   /** Of after_attention and after_mlp. */
   readonly norms: readonly [attention: NormSaved | null, mlp: NormSaved | null];
@@ -57,7 +56,7 @@ export const isLayerTrained = (w: LayerWeights): boolean =>
 
 /** Whether something below the third branch trains. */
 const areBranchesTrained = (w: LayerWeights): boolean =>
-  isAttentionTrained(w.attention) ||
+  isMixerTrained(w.attention) ||
   isFeedForwardTrained(w.mlp) ||
   isNormTrained(w.after_attention) ||
   isNormTrained(w.after_mlp);
@@ -105,7 +104,7 @@ async function computeLayer(
   { rows, keep }: { readonly rows: SelectedRows | null; readonly keep: boolean },
 ): Promise<{ readonly y: Tensor; readonly saved: LayerSaved }> {
   const { ops } = pass;
-  const attention = attentionForward(pass, w.attention, x, { rows, keep });
+  const attention = mixerForward(pass, w.attention, x, { rows, keep });
   const first = applyNorm(ops, w.after_attention, attention.y);
   const x1 = w.residual === 'sequential' ? first.y : selectRows(ops, x, rows);
   const mlp = await feedForward(pass, w.mlp, x1, first.y);
@@ -168,7 +167,7 @@ function freeLayer(
   { x, x1, attention, mlp, norms, perLayer }: LayerSaved,
   except: 'nothing' | 'input' | 'keys' = 'nothing',
 ): void {
-  freeAttention(ops, attention, except !== 'keys');
+  freeMixer(ops, attention, except !== 'keys');
   freeFeedForward(ops, mlp);
   freeNorms(ops, norms);
   if (perLayer) freePerLayer(ops, perLayer);
@@ -185,13 +184,9 @@ export async function layerPrefill(
   x: Tensor,
 ): Promise<{ readonly y: Tensor; readonly cache: AttentionCache | null }> {
   const { y, saved } = await computeLayer(pass, w, x, { rows: null, keep: true });
-  if (w.attention.keysOf !== null) {
-    freeLayer(pass.ops, saved);
-    return { y, cache: null };
-  }
-  const { k, v } = saved.attention.heads;
-  freeLayer(pass.ops, saved, 'keys');
-  return { y, cache: { k, v } };
+  const cache = cacheOf(saved.attention);
+  freeLayer(pass.ops, saved, cache ? 'keys' : 'nothing');
+  return { y, cache };
 }
 
 /** Of one layer. */
@@ -213,7 +208,7 @@ export async function layerStep(
   const { ops } = step;
   const fused = fusedStep(step, w, x, caches);
   if (fused) return fused;
-  const first = applyNorm(ops, w.after_attention, attentionStep(step, w.attention, x, caches));
+  const first = applyNorm(ops, w.after_attention, mixerStep(step, w.attention, x, caches));
   const x1 = w.residual === 'sequential' ? first.y : x;
   const computation = { ops, dropout: null, generates: true };
   const { y, saved } = await feedForward(computation, w.mlp, x1, first.y);
@@ -261,7 +256,7 @@ export async function layerBackward(
   const dx =
     w.residual === 'sequential'
       ? await sequentialBackward(pass, w, saved, { dy: dSum, rows, wantsInput })
-      : await parallelBackward(pass, w, saved, { dy: dSum, rows, wantsInput });
+      : await parallelBackward(pass, saved, { dy: dSum, rows, wantsInput });
   freeLayer(ops, saved);
   return dx;
 }
@@ -306,7 +301,7 @@ async function sequentialBackward(
 ): Promise<Tensor | null> {
   const { ops } = pass;
   const { attention, after_attention } = w;
-  const wantsX1 = wantsInput || isAttentionTrained(attention) || isNormTrained(after_attention);
+  const wantsX1 = wantsInput || isMixerTrained(attention) || isNormTrained(after_attention);
   const mlpGradient = { dy, residual: dy, wantsInput: wantsX1 };
   const dx1 = await feedForwardBackward(pass, saved.mlp, mlpGradient);
   ops.free(dy);
@@ -318,7 +313,7 @@ async function sequentialBackward(
       : dx1;
   const residual = scatterRows(ops, dSum, rows);
   const gradient = { dy: dSum, residual, wantsInput };
-  const dx = await attentionBackward(pass, attention, saved.attention, gradient);
+  const dx = await mixerBackward(pass, saved.attention, gradient);
   if (residual !== dSum) ops.free(residual);
   ops.free(dSum);
   return dx;
@@ -327,7 +322,6 @@ async function sequentialBackward(
 /** Frees dy. */
 async function parallelBackward(
   pass: PassContext,
-  w: LayerWeights,
   saved: LayerSaved,
   { dy, rows, wantsInput }: LayerGradient,
 ): Promise<Tensor | null> {
@@ -336,7 +330,7 @@ async function parallelBackward(
   const residual = dx1 && scatterRows(ops, dx1, rows);
   if (dx1 && residual !== dx1) ops.free(dx1);
   const gradient = { dy, residual, wantsInput };
-  const dx = await attentionBackward(pass, w.attention, saved.attention, gradient);
+  const dx = await mixerBackward(pass, saved.attention, gradient);
   ops.free(dy, ...(residual ? [residual] : []));
   return dx;
 }

@@ -1,11 +1,13 @@
-import type { AttentionWeights } from '../attention/attentionBranch';
 import type { FeedForwardWeights } from './feedForward';
+import type { MixerWeights } from './mixing';
 import type { Norm } from './norm';
 import type { PerLayerBranch } from './perLayerBranch';
 
-/** An attention branch and an MLP branch, or experts, on a residual stream. */
+/**
+ * An attention branch, or what replaces it, and an MLP branch, or experts, on a residual stream.
+ */
 export interface LayerWeights {
-  readonly attention: AttentionWeights;
+  readonly attention: MixerWeights;
   readonly mlp: FeedForwardWeights;
   /** Norms of the residual stream after each branch. */
   readonly after_attention: Norm | null;

@@ -62,6 +62,8 @@ export interface Ops {
   /** Error function. */
   erf(x: Tensor): Tensor;
   exp(x: Tensor): Tensor;
+  /** log(1 + exp(x)); its gradient is sigmoid(x). */
+  softplus(x: Tensor): Tensor;
   sqrt(x: Tensor): Tensor;
   relu(x: Tensor): Tensor;
   /** 1 where x > 0, else 0: the gradient of relu. */

@@ -162,6 +162,10 @@ export class TensorFlowOps implements Ops {
     return this.elementwise('Exp', ELEMENTWISE, x);
   }
 
+  softplus(x: Tensor): Tensor {
+    return this.elementwise('Softplus', ELEMENTWISE, x);
+  }
+
   sqrt(x: Tensor): Tensor {
     return this.elementwise('Sqrt', ELEMENTWISE, x);
   }

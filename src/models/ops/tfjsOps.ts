@@ -116,6 +116,10 @@ export class TfjsOps implements Ops {
     return this.make((tf) => tf.exp(unwrap(x)));
   }
 
+  softplus(x: Tensor): Tensor {
+    return this.make((tf) => tf.softplus(unwrap(x)));
+  }
+
   sqrt(x: Tensor): Tensor {
     return this.make((tf) => tf.sqrt(unwrap(x)));
   }

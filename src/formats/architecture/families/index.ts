@@ -14,6 +14,7 @@ import { llamaRelatives } from './llamaRelatives';
 import { mixtureFamilies } from './mixtures';
 import { modernbertFamilies } from './modernbert';
 import { phi3Families } from './phi3';
+import { qwen35Families } from './qwen35';
 import { vitFamilies } from './vit';
 
 /** The supported model families, by the `model_type` of config.json. */
@@ -31,6 +32,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ...bertRelatives,
   ...debertaFamilies,
   ...modernbertFamilies,
+  ...qwen35Families,
   ...vitFamilies,
   ...dinov2Families,
 };

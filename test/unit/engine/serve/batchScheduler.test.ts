@@ -13,7 +13,8 @@ const VOCAB = 50;
 
 /** Counts up from the last token; notes what was done in one pass. */
 class CountingDecoder implements Decoder {
-  readonly tokenBytes = 10;
+  readonly copiesParts = true;
+  readonly bytesOf = (length: number) => 10 * length;
   readonly passes: string[] = [];
   open_sequences = 0;
   failing: number | null = null;

@@ -101,6 +101,7 @@ describe('the GGUF families', () => {
       'albert',
       'deberta-v2',
       'modernbert',
+      'qwen3_5_text',
       'vit',
       'dinov2',
     ]);
