@@ -13,6 +13,8 @@ import { readJsonObject } from './json';
 import { refuseUntiedOutput } from './tiedOutput';
 import { countParameters, type TensorInfo } from './tensorInfo';
 import { unstacked } from './unstacked';
+import { quantizedTensorsOf } from './quantized/checkpoint';
+import { withQuantized } from './quantized/source';
 import { type WeightSource, withReplaced } from './weightSource';
 import { openShardsOf, type ShardedWeights, type Shards } from './safetensors/shards';
 import type { BaseModel } from './baseModel';
@@ -90,6 +92,7 @@ function underNames(source: WeightSource, names: ReadonlyMap<string, string>): W
     ),
     readF32: (name, target) => source.readF32(names.get(name) ?? name, target),
     readBF16: (name, target) => source.readBF16(names.get(name) ?? name, target),
+    blocksOf: (name) => source.blocksOf?.(names.get(name) ?? name) ?? null,
     close: () => source.close(),
   };
 }
@@ -147,7 +150,15 @@ type FolderWeights = WeightSource & {
 
 async function openWeights(folder: string): Promise<FolderWeights> {
   const { placed, files, close } = await openShards(folder);
-  return { ...sourceOf(placed, folder), placed, files: files.map(({ file }) => file), close };
+  try {
+    const { tensors, parts } = await quantizedTensorsOf({ placed }, folder);
+    const others = new Map([...placed].filter(([name]) => !parts.has(name)));
+    const source = { ...sourceOf(others, folder), close };
+    return { ...withQuantized(source, tensors), placed, files: files.map(({ file }) => file) };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 async function noWeights(folder: string): Promise<LoraError> {

@@ -47,6 +47,9 @@ export type DType =
   | 'TQ2_0'
   | 'MXFP4'
   | 'NVFP4'
+  | 'NF4'
+  | 'FP4'
+  | 'INT8'
   | 'Q1_0';
 
 /** A stored tensor without its data. */

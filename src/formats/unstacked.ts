@@ -33,6 +33,7 @@ export function unstacked(source: WeightSource, spec: Pick<Spec, 'family'>): Wei
   if (parts.size === 0) return source;
   return {
     tensors,
+    blocksOf: (name) => (parts.has(name) ? null : (source.blocksOf?.(name) ?? null)),
     readF32: async (name, target) => {
       const part = parts.get(name);
       if (!part) return source.readF32(name, target);

@@ -36,9 +36,10 @@ export function mergedConfig(
   return { ...architectures, ...config, ...changes };
 }
 
-/** Without the name that the base was loaded by, which is often a path. */
+/** The name that the base was loaded by, which is often a path, and how it was quantized. */
+const OF_ORIGIN: readonly string[] = ['_name_or_path', 'quantization_config'];
 const withoutOrigin = (config: Config): Config =>
-  Object.fromEntries(Object.entries(config).filter(([key]) => key !== '_name_or_path'));
+  Object.fromEntries(Object.entries(config).filter(([key]) => !OF_ORIGIN.includes(key)));
 
 function headConfig({ spec }: BaseModel, labels: HeadLabels | null): Config {
   const { head, task } = spec;

@@ -4,6 +4,7 @@ import type { GgufFamily } from '../../formats/gguf/family';
 import { GGUF_TYPES } from '../../formats/gguf/header';
 import { ggufName } from '../../formats/gguf/names';
 import { toGgufOrder } from '../../formats/gguf/order';
+import { QUANTIZED_DTYPES } from '../../formats/quantized/checkpoint';
 import { isFloat } from '../../formats/safetensors/read';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
@@ -42,7 +43,7 @@ const requestedType = (dtype: MergeDtype): DType | null =>
 
 /**
  * A model folder: floating-point weights keep their dtype or get the requested one, quantized ones
- * of a GGUF base become float16, integers stay.
+ * of a GGUF base become float16 and others what the embedding is, integers stay.
  * @throws LoraError('usage') for q8_0.
  */
 export function folderForm(base: BaseModel, dtype: MergeDtype): OutputForm {
@@ -52,6 +53,7 @@ export function folderForm(base: BaseModel, dtype: MergeDtype): OutputForm {
       fix: 'Choose an output that ends with .gguf, or another data type (--dtype).',
     });
   }
+  const dequantized = dtypeOfNumbers(base);
   const transposed = new Map(
     base.spec.layers.flatMap(linearsOf).map((linear) => [linear.path, linear.transposed]),
   );
@@ -69,6 +71,9 @@ export function folderForm(base: BaseModel, dtype: MergeDtype): OutputForm {
       if (base.format === 'gguf') {
         return requested ?? 'F16';
       }
+      if (QUANTIZED_DTYPES.has(storedType)) {
+        return requested ?? dequantized;
+      }
       if (isChanged) {
         throw new LoraError('base', `Nothing can be merged into a tensor of type ${storedType}.`, {
           place: { file: base.path, tensor: name },
@@ -78,6 +83,12 @@ export function folderForm(base: BaseModel, dtype: MergeDtype): OutputForm {
       return storedType;
     },
   };
+}
+
+/** The dtype of the matrices that are not quantized. */
+function dtypeOfNumbers({ weights }: BaseModel): DType {
+  const matrices = [...weights.tensors.values()].filter(({ shape }) => shape.length === 2);
+  return matrices.find(({ dtype }) => FLOATS.has(dtype))?.dtype ?? 'F16';
 }
 
 /**

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { canonicalNames } from '../../formats/architecture/names';
 import { fromBF16, fromF16, fromF64, fromF8 } from '../../formats/floats';
 import { openShards } from '../../formats/huggingface';
+import { quantizedTensorsOf, type QuantizedTensors } from '../../formats/quantized/checkpoint';
 import type { SafetensorsFile } from '../../formats/safetensors/read';
 import type { Shards } from '../../formats/safetensors/shards';
 import { elementBytes } from '../../formats/safetensors/header';
@@ -44,17 +45,29 @@ export async function openMergeSource(base: BaseModel): Promise<MergeSource> {
     return { tensors: ggufTensors(base), files: [], close: () => Promise.resolve() };
   }
   const shards = await openShards(base.path);
+  const quantized = await quantizedTensorsOf(shards, base.path);
   return {
-    tensors: shardTensors(shards, base),
+    tensors: shardTensors(shards, base, quantized),
     files: shards.files.map(({ file }) => path.basename(file)),
     close: () => shards.close(),
   };
 }
 
-function shardTensors({ placed }: Shards, base: BaseModel): SourceTensor[] {
-  const canonical = [...canonicalNames(placed.keys(), base.spec)];
-  const names = new Map(canonical.map(([name, stored]) => [stored, name]));
-  return [...placed].map(([stored, source]) => {
+function shardTensors(
+  { placed }: Shards,
+  base: BaseModel,
+  { tensors: quantized, parts }: QuantizedTensors,
+): SourceTensor[] {
+  const others = [...placed].filter(([stored]) => !parts.has(stored));
+  const stored = [...others.map(([name]) => name), ...quantized.keys()];
+  const canonical = [...canonicalNames(stored, base.spec)];
+  const names = new Map(canonical.map(([name, own]) => [own, name]));
+  const dequantized = [...quantized].map(([own, { file }]) => ({
+    ...wholeTensor(base, names.get(own) ?? own),
+    stored: own,
+    file: path.basename(file),
+  }));
+  const numbers = others.map(([stored, source]): SourceTensor => {
     const { dtype, shape } = source.tensors.get(stored)!;
     const name = names.get(stored) ?? stored;
     const file = path.basename(source.file);
@@ -76,6 +89,7 @@ function shardTensors({ placed }: Shards, base: BaseModel): SourceTensor[] {
       read: (from, count) => readAsF32(source, stored, from, count),
     };
   });
+  return [...numbers, ...dequantized];
 }
 
 async function* tensorParts(file: SafetensorsFile, name: string): AsyncGenerator<Uint8Array> {

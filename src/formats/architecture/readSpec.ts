@@ -44,6 +44,9 @@ export function readSpec(config: Config, file: string, options: ReadSpecOptions 
     : { ...spec, language_model: languageModelOf(config) };
 }
 
+/** What quantized the weights that are read from safetensors files (src/formats/quantized). */
+const QUANTIZED_METHODS: readonly unknown[] = ['bitsandbytes', 'torchao'];
+
 /** Models for text and images whose class in transformers calls its language model `text_model`. */
 const WITH_TEXT_MODEL: readonly unknown[] = ['idefics2', 'idefics3', 'smolvlm', 'granite_docling'];
 
@@ -169,6 +172,7 @@ function checkSupported(config: Config, inner: Config, file: string): void {
   const quantised = config['quantization_config'] ?? inner['quantization_config'];
   if (quantised === undefined || quantised === null) return;
   const method = (quantised as Config)['quant_method'];
+  if (QUANTIZED_METHODS.includes(method)) return;
   throw new LoraError(
     'base',
     `The weights are quantised${typeof method === 'string' ? ` by ${method}` : ''}, which is not supported in safetensors files.`,

@@ -1,6 +1,6 @@
 // Quantized weights: blocks of ggml's types (ggml-common.h) to their values. Included after rows.h
-// once per instruction set. Every product below is exact in f32, as in src/formats/gguf, so a fused
-// multiply-add changes nothing.
+// once per instruction set. Every product of ggml's types is exact in f32, as in src/formats/gguf, so
+// a fused multiply-add changes nothing.
 
 #define LORA_INLINE inline __attribute__((always_inline))
 
@@ -19,6 +19,12 @@ LORA_INLINE float half_at(const uint8_t* p) {
   return h & 0x8000 ? -size : size;
 }
 #endif
+
+LORA_INLINE float float_at(const uint8_t* p) {
+  float x;
+  std::memcpy(&x, p, sizeof(x));
+  return x;
+}
 
 LORA_INLINE uint32_t word_at(const uint8_t* p) {
   return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -196,7 +202,73 @@ LORA_UNIT(MXFP4) {
   const LaneBytes v = bytes_at(q + 1);
   return {scale * step_at(MXFP4_STEPS, v & 15), scale * step_at(MXFP4_STEPS, v >> 4)};
 }
+
+// The absolute maximum in f32, and 32 bytes of two nibbles in two halves.
+LORA_INLINE Pair steps_of(const float* table, float scale, const uint8_t* q, int unit) {
+  const LaneBytes v = bytes_at(q + 16 * unit);
+  return {scale * step_at(table, v & 15), scale * step_at(table, v >> 4)};
+}
+LORA_UNIT(NF4) { return steps_of(NF4_STEPS, float_at(q), q + 4, unit); }
+LORA_UNIT(FP4) { return steps_of(FP4_STEPS, float_at(q), q + 4, unit); }
 #undef LORA_UNIT
+
+// The same for rows that begin with what their blocks have in common; `at`: the block's first value.
+template <BlockType TYPE>
+LORA_INLINE Pair values_in(const RowsForm&, const uint8_t*, const uint8_t* q, int64_t, int unit) {
+  return values_at<TYPE>(q, unit);
+}
+
+// In the row: the place of its first block among the 256 that share a scale of their absolute maxima,
+// an offset, these scales. In the block: a number of the dynamic type, 32 bytes as NF4.
+LORA_INLINE float nested_scale(const uint8_t* row, const uint8_t* q, int64_t at) {
+#pragma clang fp contract(off)
+  const int64_t block = word_at(row) + at / 64;
+  const float product = DYNAMIC_MAP.numbers[q[0]] * float_at(row + 8 + 4 * (block / 256));
+  return product + float_at(row + 4);
+}
+#define LORA_ROW_UNIT(TYPE)                                                                     \
+  template <>                                                                                   \
+  LORA_INLINE Pair values_in<BlockType::TYPE>(const RowsForm& form, const uint8_t* row,         \
+                                              const uint8_t* q, int64_t at, int unit)
+
+LORA_ROW_UNIT(NF4_NESTED) { return steps_of(NF4_STEPS, nested_scale(row, q, at), q + 1, unit); }
+LORA_ROW_UNIT(FP4_NESTED) { return steps_of(FP4_STEPS, nested_scale(row, q, at), q + 1, unit); }
+
+// A scale of the row, and a factor of all rows.
+LORA_ROW_UNIT(INT8_ROWS) {
+  const float scale = float_at(row), factor = float_at(row + 4);
+  return {real(whole_signed(bytes_at(q))) * scale * factor,
+          real(whole_signed(bytes_at(q + LANES))) * scale * factor};
+}
+
+LORA_ROW_UNIT(INT8_GROUPS) {
+  const float scale = float_at(row + 4 * (at >> form.group));
+  return {real(whole_signed(bytes_at(q))) * scale, real(whole_signed(bytes_at(q + LANES))) * scale};
+}
+#undef LORA_ROW_UNIT
+
+// Rounds to the nearest that the type holds, ties to even. Below 2^-14, halves are multiples of 2^-24.
+LORA_INLINE Lanes rounded(Lanes v, Rounding rounding) {
+  const LaneBits u = (LaneBits)v;
+  if (rounding == Rounding::TO_BF16)
+    return (Lanes)((u + 0x7fff + ((u >> 16) & 1)) & 0xffff0000u);
+  if (rounding == Rounding::TO_F16) {
+    const Lanes normal = (Lanes)((u + 0xfff + ((u >> 13) & 1)) & 0xffffe000u),
+                small = (v + 0.75f) - 0.75f;
+    const LaneInts is_small = (LaneInts)((u & 0x7fffffff) < 0x38800000u);
+    return (Lanes)(((LaneBits)small & (LaneBits)is_small) | ((LaneBits)normal & ~(LaneBits)is_small) |
+                   (u & 0x80000000u));  // also of a zero
+  }
+  return v;
+}
+
+template <BlockType TYPE>
+LORA_INLINE Pair rounded_values(const RowsForm& form, const uint8_t* row, const uint8_t* q,
+                                int64_t at, int unit) {
+  const Pair v = values_in<TYPE>(form, row, q, at, unit);
+  if (TYPE < BlockType::NF4) return v;
+  return {rounded(v.first, form.rounding), rounded(v.second, form.rounding)};
+}
 
 // Calls f with the type as a constant.
 template <class F>
@@ -218,6 +290,12 @@ LORA_INLINE void with_type(BlockType type, F f) {
     LORA_CASE(IQ4_NL)
     LORA_CASE(IQ4_XS)
     LORA_CASE(MXFP4)
+    LORA_CASE(NF4)
+    LORA_CASE(FP4)
+    LORA_CASE(NF4_NESTED)
+    LORA_CASE(FP4_NESTED)
+    LORA_CASE(INT8_ROWS)
+    LORA_CASE(INT8_GROUPS)
 #undef LORA_CASE
   }
 }
@@ -231,17 +309,17 @@ LORA_INLINE void put(bf16* y, Lanes v) {
 }
 
 template <class T>
-void dequantize_rows(int64_t from, int64_t to, BlockType type, int64_t width, int64_t row_bytes,
-                     const uint8_t* q, T* y) {
-  with_type(type, [&](auto constant) LORA_LAMBDA {
+void dequantize_rows(int64_t from, int64_t to, const RowsForm& form, const uint8_t* q, T* y) {
+  const int64_t header = header_bytes(form);
+  with_type(form.type, [&](auto constant) LORA_LAMBDA {
     constexpr BlockType TYPE = decltype(constant)::value;
     constexpr BlockSize size = size_of_block(TYPE);
-    for (int64_t row = from; row < to; row++) {
-      const uint8_t* block = q + row * row_bytes;
-      T* own = y + row * width;
-      for (int64_t at = 0; at < width; at += size.values, block += size.bytes)
+    for (int64_t number = from; number < to; number++) {
+      const uint8_t *row = q + number * form.row_bytes, *block = row + header;
+      T* own = y + number * form.width;
+      for (int64_t at = 0; at < form.width; at += size.values, block += size.bytes)
         for (int unit = 0; unit < size.values / UNIT; unit++) {
-          const Pair v = values_at<TYPE>(block, unit);
+          const Pair v = rounded_values<TYPE>(form, row, block, at, unit);
           put(own + at + unit * UNIT, v.first);
           put(own + at + unit * UNIT + LANES, v.second);
         }

@@ -316,21 +316,17 @@ void few_rows(void*, TF_OpKernelContext* context) {
 
 // Rows of blocks, each filled up to whole words.
 struct Blocks {
-  BlockType type;
-  int64_t width, rows, row_bytes;
+  RowsForm form;
+  int64_t rows;
   const uint8_t* bytes;
 };
 
 // Reports an error and returns false if the rows do not hold `width` values.
 bool read_blocks(Call& call, const Settings& s, const TF_Tensor* words, Blocks* blocks) {
-  const BlockType type = static_cast<BlockType>(s.type);
-  const BlockSize block = size_of_block(type);
-  const int64_t row_bytes = 4 * last_of(words);
-  const bool fits = TF_NumDims(words) == 2 && block.values > 0 && s.width > 0 &&
-                    s.width % block.values == 0 &&
-                    s.width / block.values * block.bytes <= row_bytes;
-  if (!call.expect(fits, "The rows of blocks do not fit their width.")) return false;
-  *blocks = {type, s.width, TF_Dim(words, 0), row_bytes, data<const uint8_t>(words)};
+  const RowsForm form = rows_form(s.type, s.width, 4 * last_of(words));
+  if (!call.expect(TF_NumDims(words) == 2 && fits(form), "The rows of blocks do not fit their width."))
+    return false;
+  *blocks = {form, TF_Dim(words, 0), data<const uint8_t>(words)};
   return true;
 }
 
@@ -340,12 +336,12 @@ void dequantize(void* settings, TF_OpKernelContext* context) {
   TF_Tensor* words = call.in(0);
   Blocks b;
   if (!call.ok() || !read_blocks(call, *static_cast<Settings*>(settings), words, &b)) return;
-  TF_Tensor* y = call.out(0, {b.rows, b.width});
+  TF_Tensor* y = call.out(0, {b.rows, b.form.width});
   if (!call.ok()) return;
   typed(y, [&](auto t) {
     using T = of<decltype(t)>;
-    rows(b.rows, b.width, [&](int64_t from, int64_t to) {
-      LORA_BEST(dequantize_rows(from, to, b.type, b.width, b.row_bytes, b.bytes, data<T>(y)));
+    rows(b.rows, b.form.width, [&](int64_t from, int64_t to) {
+      LORA_BEST(dequantize_rows(from, to, b.form, b.bytes, data<T>(y)));
     });
   });
 }
@@ -357,13 +353,13 @@ void few_rows_of_blocks(void* settings, TF_OpKernelContext* context) {
   const Settings& s = *static_cast<Settings*>(settings);
   Blocks b;
   if (!call.ok() || !read_blocks(call, s, words, &b)) return;
-  if (!call.expect(last_of(x) == b.width, "LoraFewRowsOfBlocks: shapes do not fit.")) return;
-  const int64_t m = size_of(x) / b.width;
+  const int64_t width = b.form.width, m = size_of(x) / width;
+  if (!call.expect(last_of(x) == width, "LoraFewRowsOfBlocks: shapes do not fit.")) return;
   TF_Tensor* y = call.out(0, {m, b.rows});
   if (!call.ok()) return;
-  rows(b.rows, m * b.width, [&](int64_t from, int64_t to) {
-    LORA_BEST(few_rows_of_blocks(from, to, m, b.type, b.width, b.row_bytes, b.rows,
-                                 data<const float>(x), b.bytes, data<float>(y)));
+  rows(b.rows, m * width, [&](int64_t from, int64_t to) {
+    LORA_BEST(few_rows_of_blocks(from, to, m, b.form, b.rows, data<const float>(x), b.bytes,
+                                 data<float>(y)));
   });
 }
 

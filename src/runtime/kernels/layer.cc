@@ -12,7 +12,7 @@ namespace {
 
 // Some outputs of a product.
 struct Part {
-  int64_t type;  // of ggml: 0 for f32, 30 for bf16, or a BlockType
+  int64_t type;  // of ggml: 0 for f32, 30 for bf16, or that of blocks
   int64_t first, count, row_bytes;
   const void* weight;
 };
@@ -37,7 +37,7 @@ struct Product {
       else if (p.type == BF16_TYPE)
         LORA_BEST(few_rows(a, b, m, in, out, x, (const bf16*)p.weight, own));
       else
-        LORA_BEST(few_rows_of_blocks(a, b, m, (BlockType)p.type, in, p.row_bytes, out, x,
+        LORA_BEST(few_rows_of_blocks(a, b, m, rows_form(p.type, in, p.row_bytes), out, x,
                                      (const uint8_t*)p.weight, own));
     }
   }
@@ -134,13 +134,7 @@ class Form {
     expect(x && TF_NumDims(x) == 2);
     if (!good_) return {};
     const int64_t row_bytes = 4 * TF_Dim(x, 1);
-    if (dense)
-      expect(TF_Dim(x, 1) == p.in);
-    else {
-      const BlockSize block = size_of_block((BlockType)type);
-      expect(block.values > 0 && p.in % block.values == 0 &&
-             p.in / block.values * block.bytes <= row_bytes);
-    }
+    expect(dense ? TF_Dim(x, 1) == p.in : fits(rows_form(type, p.in, row_bytes)));
     return {type, p.out, TF_Dim(x, 0), row_bytes, TF_TensorData(x)};
   }
 

@@ -51,7 +51,8 @@ struct AdamWStep {
   float scale, decay, size, root, one_less_beta1, beta2, one_less_beta2, eps;
 };
 
-// The types of quantized weights, by their numbers in ggml (ggml_type).
+// The types of quantized weights, by their numbers in ggml (ggml_type), and those of
+// src/formats/quantized.
 enum class BlockType : int64_t {
   Q4_0 = 2,
   Q4_1 = 3,
@@ -66,6 +67,12 @@ enum class BlockType : int64_t {
   IQ4_NL = 20,
   IQ4_XS = 23,
   MXFP4 = 39,
+  NF4 = 100,
+  FP4 = 101,
+  NF4_NESTED = 102,
+  FP4_NESTED = 103,
+  INT8_ROWS = 104,
+  INT8_GROUPS = 105,
 };
 
 struct BlockSize {
@@ -101,8 +108,64 @@ constexpr BlockSize size_of_block(BlockType type) {
       return {256, 136};
     case BlockType::MXFP4:
       return {32, 17};
+    case BlockType::NF4:
+    case BlockType::FP4:
+      return {64, 36};
+    case BlockType::NF4_NESTED:
+    case BlockType::FP4_NESTED:
+      return {64, 33};
+    case BlockType::INT8_ROWS:
+    case BlockType::INT8_GROUPS:
+      return {32, 32};
   }
   return {0, 0};
+}
+
+// Whether rows begin with what their blocks have in common.
+constexpr bool has_header(BlockType type) { return type >= BlockType::NF4_NESTED; }
+
+// To what the values are rounded, whatever they are read as.
+enum class Rounding : int64_t { NONE, TO_BF16, TO_F16 };
+
+// Rows of blocks, in `row_bytes` each.
+struct RowsForm {
+  BlockType type;
+  Rounding rounding;
+  // INT8_GROUPS: the logarithm of the number of values that share a scale.
+  int64_t group;
+  int64_t width, row_bytes;
+};
+
+// A type's number has the rounding and the group in its upper bits (src/formats/quantized).
+inline RowsForm rows_form(int64_t type, int64_t width, int64_t row_bytes) {
+  return {(BlockType)(type & 0xff), (Rounding)(type >> 8 & 0xff), type >> 16 & 0xff, width,
+          row_bytes};
+}
+
+// Bytes before the first block of a row.
+inline int64_t header_bytes(const RowsForm& form) {
+  switch (form.type) {
+    case BlockType::NF4_NESTED:
+    case BlockType::FP4_NESTED:
+      return 4 * (3 + (form.width / 64 + 254) / 256);  // first, offset, scales of scales
+    case BlockType::INT8_ROWS:
+      return 8;
+    case BlockType::INT8_GROUPS:
+      return 4 * (form.width >> form.group);
+    default:
+      return 0;
+  }
+}
+
+// Whether rows of this form hold `width` values.
+inline bool fits(const RowsForm& form) {
+  const BlockSize block = size_of_block(form.type);
+  const bool has_groups = form.type != BlockType::INT8_GROUPS ||
+                          (form.group >= 5 && form.group < 32 &&
+                           form.width % (int64_t(1) << form.group) == 0);
+  return block.values > 0 && form.rounding <= Rounding::TO_F16 && form.width > 0 &&
+         form.width % block.values == 0 && has_groups &&
+         header_bytes(form) + form.width / block.values * block.bytes <= form.row_bytes;
 }
 
 // The sixteen uneven steps of the IQ4 types.
@@ -110,6 +173,53 @@ inline const float IQ4_STEPS[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                     1,    13,   25,  38,  53,  69,  89,  113};
 // Twice the sixteen numbers of E2M1.
 inline const float MXFP4_STEPS[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+// Quantiles of a normal distribution (bitsandbytes).
+inline const float NF4_STEPS[16] = {-1.0f,
+                                    -0.6961928009986877f,
+                                    -0.5250730514526367f,
+                                    -0.39491748809814453f,
+                                    -0.28444138169288635f,
+                                    -0.18477343022823334f,
+                                    -0.09105003625154495f,
+                                    0.0f,
+                                    0.07958029955625534f,
+                                    0.16093020141124725f,
+                                    0.24611230194568634f,
+                                    0.33791524171829224f,
+                                    0.44070982933044434f,
+                                    0.5626170039176941f,
+                                    0.7229568362236023f,
+                                    1.0f};
+inline const float FP4_STEPS[16] = {
+    0.0f, 1 / 192.0f, 2 / 3.0f, 1.0f, 1 / 3.0f, 0.5f, 1 / 6.0f, 0.25f,
+    0.0f, -1 / 192.0f, -2 / 3.0f, -1.0f, -1 / 3.0f, -0.5f, -1 / 6.0f, -0.25f};
+
+// The numbers of bitsandbytes' dynamic type, in ascending order (src/formats/quantized/codes.ts).
+struct DynamicMap {
+  float numbers[256];
+
+  DynamicMap() {
+    float* next = numbers;
+    *next++ = 0;
+    *next++ = 1;
+    for (int i = 0; i < 7; i++) {
+      const int count = 1 << i;
+      const double start = 0.1f, step = (float)((1.0f - 0.1f) / (float)count);
+      const auto bound = [&](int k) {
+        return (float)(2 * k < count + 1 ? start + step * k : 1.0 - step * (count - k));
+      };
+      const float scale = (float)std::pow(10.0, i - 6);
+      for (int k = 0; k < count; k++) {
+        const float number = scale * ((bound(k) + bound(k + 1)) / 2);
+        *next++ = number;
+        *next++ = -number;
+      }
+    }
+    std::sort(numbers, next);
+  }
+};
+inline const DynamicMap DYNAMIC_MAP;
 
 // Sixteen numbers: one vector register of AVX-512, or several of others.
 constexpr int LANES = 16;

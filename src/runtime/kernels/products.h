@@ -56,20 +56,22 @@ struct NumberRows {
 // Rows of blocks, whose values are those in f32.
 template <BlockType TYPE>
 struct RowsOfBlocks {
+  const RowsForm& form;
+  int64_t header;
   const uint8_t* q;
-  int64_t width, row_bytes;
 
   template <int W, class F>
   LORA_INLINE void each(int64_t o, bool fetch, F f) const {
     constexpr BlockSize size = size_of_block(TYPE);
-    const uint8_t* own = q + o * row_bytes;
-    for (int64_t at = 0; at < width; at += size.values, own += size.bytes)
+    const int64_t row_bytes = form.row_bytes;
+    const uint8_t *rows = q + o * row_bytes, *own = rows + header;
+    for (int64_t at = 0; at < form.width; at += size.values, own += size.bytes)
 #pragma clang loop unroll(full)
       for (int unit = 0; unit < size.values / UNIT; unit++)
         for (int k = 0; k < W; k++) {
           const uint8_t* block = own + k * row_bytes;
           if (fetch) fetch_ahead(block + W * row_bytes + unit * (size.bytes * UNIT / size.values));
-          const Pair v = values_at<TYPE>(block, unit);
+          const Pair v = rounded_values<TYPE>(form, rows + k * row_bytes, block, at, unit);
           f(k, at + unit * UNIT, v.first);
           f(k, at + unit * UNIT + LANES, v.second);
         }
@@ -111,20 +113,21 @@ void few_rows(int64_t from, int64_t to, int64_t m, int64_t width, int64_t out, c
 }
 
 // Four rows at a time from their blocks, and the last ones as numbers.
-inline void few_rows_of_blocks(int64_t from, int64_t to, int64_t m, BlockType type, int64_t width,
-                               int64_t row_bytes, int64_t out, const float* x, const uint8_t* q,
-                               float* y) {
+inline void few_rows_of_blocks(int64_t from, int64_t to, int64_t m, const RowsForm& form,
+                               int64_t out, const float* x, const uint8_t* q, float* y) {
+  const int64_t width = form.width;
   int64_t o = from;
 #ifdef LORA_FROM_BLOCKS
-  with_type(type, [&](auto constant) LORA_LAMBDA {
-    const RowsOfBlocks<decltype(constant)::value> rows{q, width, row_bytes};
+  const int64_t header = header_bytes(form);
+  with_type(form.type, [&](auto constant) LORA_LAMBDA {
+    const RowsOfBlocks<decltype(constant)::value> rows{form, header, q};
     for (; o + 4 <= to; o += 4) multiply_rows<4>(rows, o, m, width, out, x, y);
   });
 #endif
   std::vector<float> numbers(o < to ? 4 * width : 0);
   for (; o < to; o += 4) {
     const int64_t count = std::min<int64_t>(4, to - o);
-    dequantize_rows(0, count, type, width, row_bytes, q + o * row_bytes, numbers.data());
+    dequantize_rows(0, count, form, q + o * form.row_bytes, numbers.data());
     few_rows(0, count, m, width, out, x, numbers.data(), y + o);
   }
 }

@@ -195,17 +195,24 @@ class Cases {
         {"Q5_1", BlockType::Q5_1},     {"Q8_0", BlockType::Q8_0}, {"Q2_K", BlockType::Q2_K},
         {"Q3_K", BlockType::Q3_K},     {"Q4_K", BlockType::Q4_K}, {"Q5_K", BlockType::Q5_K},
         {"Q6_K", BlockType::Q6_K},     {"IQ4_NL", BlockType::IQ4_NL},
-        {"IQ4_XS", BlockType::IQ4_XS}, {"MXFP4", BlockType::MXFP4},
+        {"IQ4_XS", BlockType::IQ4_XS}, {"MXFP4", BlockType::MXFP4}, {"NF4", BlockType::NF4},
+        {"FP4", BlockType::FP4},       {"NF4_NESTED", BlockType::NF4_NESTED},
+        {"FP4_NESTED", BlockType::FP4_NESTED}, {"INT8_ROWS", BlockType::INT8_ROWS},
+        {"INT8_GROUPS", BlockType::INT8_GROUPS},
     };
     const int64_t rows = count_ ? 1 : 2, width = count_ ? 1024 : 256;
     for (const auto& [name, block] : types) {
       const BlockSize size = size_of_block(block);
-      const int64_t row_bytes = width / size.values * size.bytes;
-      const std::vector<uint8_t> q = bytes_of(numbers<float>(rows * row_bytes, 10, 128));
+      RowsForm form{block, Rounding::TO_F16, 6, width, 0};
+      form.row_bytes = header_bytes(form) + width / size.values * size.bytes;
+      std::vector<uint8_t> q = bytes_of(numbers<float>(rows * form.row_bytes, 10, 128));
+      if (block == BlockType::NF4_NESTED || block == BlockType::FP4_NESTED)
+        for (int64_t row = 0; row < rows; row++)  // the place of the first block
+          std::memset(q.data() + row * form.row_bytes + 1, 0, 3);
       std::vector<T> y(rows * width);
       const std::string own = std::string("dequantize ") + name + " " + type;
-      run(own, [&, kind = block] {
-        LORA_BEST(dequantize_rows(0, rows, kind, width, row_bytes, q.data(), y.data()));
+      run(own, [&] {
+        LORA_BEST(dequantize_rows(0, rows, form, q.data(), y.data()));
       });
       show(own, y);
     }

@@ -1,0 +1,110 @@
+import { isObject } from '../../shared/values';
+import { isFloat } from '../safetensors/read';
+import { IntegerMatrix, integerForm } from './integers';
+import type { QuantizedTensor, Rounding } from './matrix';
+import {
+  damagedStorage,
+  type QuantizedFiles,
+  ROUNDING_OF,
+  unsupportedStorage,
+} from './storedTensors';
+
+/** Names of a weight's parts (torchao.prototype.safetensors). */
+const DATA = /^(.+)\._weight_qdata$/;
+/** What is read; both hold integers of 8 bits. */
+const TYPES: readonly unknown[] = ['Int8Tensor', 'IntxUnpackedToInt8Tensor'];
+/** Settings that say how inputs are quantized, too. */
+const OF_INPUTS = ['act_quant_kwargs', 'activation_quantization'];
+const PARTS: readonly unknown[] = ['qdata', 'scale', 'zero_point'];
+/** The longest description that is read. */
+const MOST_TEXT = 1 << 16;
+
+/**
+ * The matrices that torchao quantized to integers, by the names of their weights, as transformers
+ * saves them.
+ *
+ * @throws LoraError('base') naming file and tensor, also for other types of torchao.
+ */
+export function torchAoTensors(files: QuantizedFiles): Map<string, QuantizedTensor> {
+  const found = new Map<string, QuantizedTensor>();
+  for (const name of files.names) {
+    const path = DATA.exec(name)?.[1];
+    if (path !== undefined) found.set(`${path}.weight`, integerTensor(files, path));
+  }
+  return found;
+}
+
+interface Description {
+  readonly group: number;
+  readonly rounding: Rounding;
+  readonly hasZeros: boolean;
+}
+
+function integerTensor(files: QuantizedFiles, path: string): QuantizedTensor {
+  const [qdata, scale, zero] = ['qdata', 'scale', 'zero_point'].map(
+    (part) => `${path}._weight_${part}`,
+  ) as [string, string, string];
+  const { group, rounding, hasZeros } = describe(files, path);
+  const shape = files.matrixShape(qdata, 'I8');
+  const [rows, width] = shape;
+  const file = files.fileOf(scale);
+  const { dtype } = file.tensors.get(scale)!;
+  if (width % group !== 0 || !isFloat(dtype))
+    throw damagedStorage(file, scale, 'its groups do not fit its rows');
+  const count = rows * (width / group);
+  files.take(scale, dtype, count);
+  if (hasZeros) files.take(zero, 'I8', count);
+  const form = { shape, group, rounding };
+  const load = async () => {
+    const data = new Int8Array((await files.bytes(qdata)).buffer);
+    if (hasZeros) subtractZeros(files, zero, { data, group, zeros: await files.bytes(zero) });
+    return new IntegerMatrix({ ...form, data, scales: await files.finite(scale), factor: 1 });
+  };
+  return { dtype: 'INT8', file: file.file, shape, form: integerForm(form), load };
+}
+
+/** What the metadata of the file say. */
+function describe(files: QuantizedFiles, path: string): Description {
+  const qdata = `${path}._weight_qdata`;
+  const file = files.fileOf(qdata);
+  const text = file.header.metadata[`${path}.weight`] ?? '';
+  const own = text.length > MOST_TEXT ? null : parse(text);
+  if (!isObject(own) || !isObject(own['_data']))
+    throw damagedStorage(file, qdata, 'the metadata do not describe it');
+  const { _type: type, _data: data, _tensor_data_names: parts } = own;
+  if (!TYPES.includes(type))
+    throw unsupportedStorage(file, qdata, `torchao's ${String(type).slice(0, 60)} is not read.`);
+  const quantizesInputs = OF_INPUTS.some((key) => (data[key] ?? null) !== null);
+  if (quantizesInputs || !Array.isArray(parts) || !parts.every((part) => PARTS.includes(part)))
+    throw unsupportedStorage(file, qdata, 'Its inputs are quantized, too.');
+  const { block_size, dtype } = data;
+  const rounding = isObject(dtype) ? ROUNDING_OF.get(String(dtype['_data'])) : undefined;
+  const [one, group] = Array.isArray(block_size) ? (block_size as unknown[]) : [];
+  if (one !== 1 || !Number.isSafeInteger(group) || (group as number) < 1 || !rounding)
+    throw damagedStorage(file, qdata, 'the metadata do not describe its groups');
+  return { group: group as number, rounding, hasZeros: parts.includes('zero_point') };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function subtractZeros(
+  files: QuantizedFiles,
+  name: string,
+  parts: { readonly data: Int8Array; readonly zeros: Uint8Array; readonly group: number },
+): void {
+  const { data, group } = parts;
+  const zeros = new Int8Array(parts.zeros.buffer, parts.zeros.byteOffset);
+  if (zeros.every((zero) => zero === 0)) return;
+  for (let i = 0; i < data.length; i++) {
+    const value = data[i]! - zeros[Math.floor(i / group)]!;
+    data[i] = value;
+    if (data[i] !== value)
+      throw unsupportedStorage(files.fileOf(name), name, 'Its zero points are too large.');
+  }
+}

@@ -1,0 +1,28 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { openBase } from '../../src/formats/openBase';
+import { inFixtures, newPath } from '../support/cliResults';
+import { expectParity, expectVerified, merge } from '../support/merges';
+
+it.each([
+  ['bnb-nf4', 'keep', 'F32'],
+  ['bnb-int8', 'float32', 'F32'],
+  ['torchao-int4', 'float32', 'F32'],
+  ['bnb-fp4', 'keep', 'F16'],
+])('a merge into %s (%s) writes its numbers in %s', async (name, asked, dtype) => {
+  const folder = inFixtures('quantized', name);
+  const adapter = inFixtures('quantized', 'bnb-nf4/adapter');
+  const merged = await merge(folder, [adapter], { output: newPath('merged'), dtype: asked });
+  if (dtype === 'F32') expectParity(merged);
+  await expectVerified(merged.output);
+  const config: unknown = JSON.parse(readFileSync(path.join(merged.output, 'config.json'), 'utf8'));
+  expect(config).not.toHaveProperty('quantization_config');
+  const [before, after] = [await openBase(folder), await openBase(merged.output)];
+  expect([...after.weights.tensors.keys()].sort()).toEqual(
+    [...before.weights.tensors.keys()].sort(),
+  );
+  const dtypes = new Set([...after.weights.tensors.values()].map((tensor) => tensor.dtype));
+  expect([...dtypes]).toEqual([dtype]);
+  await Promise.all([before.close(), after.close()]);
+});

@@ -1,0 +1,78 @@
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openBase } from '../../../../src/formats/openBase';
+import { withSafetensors } from '../../../../src/formats/safetensors/read';
+import { modelSize } from '../../../../src/formats/architecture/size';
+import { temp } from '../../../support/temp';
+
+const fixtures = path.join(__dirname, '../../../fixtures/quantized');
+const CHECKPOINTS = [
+  'bnb-nf4',
+  'bnb-nf4-bf16',
+  'bnb-fp4',
+  'bnb-int8',
+  'torchao-int8',
+  'torchao-int4',
+];
+
+describe.each(CHECKPOINTS)('the checkpoint %s', (name) => {
+  it('has the values of the library that quantized it, bit for bit', async () => {
+    const base = await openBase(path.join(fixtures, name));
+    const expected = path.join(fixtures, name, 'expected.safetensors');
+    await withSafetensors(expected, async (file) => {
+      const shown = [...file.tensors.keys()].filter((own) => own.endsWith('.weight'));
+      expect(shown).toHaveLength(2);
+      for (const own of shown) {
+        const values = await file.readF32(own);
+        expect(await base.weights.readF32(own)).toEqual(values);
+        expect(base.weights.tensors.get(own)!.shape).toEqual(file.tensors.get(own)!.shape);
+      }
+    });
+    await base.close();
+  });
+
+  it('counts the weights, not the bytes of their storage', async () => {
+    const base = await openBase(path.join(fixtures, name));
+    const plain = await openBase(path.join(fixtures, 'base'));
+    expect(base.parameters).toBe(plain.parameters);
+    expect(modelSize(base).quantized_bytes).toBeLessThan(4 * base.parameters);
+    await Promise.all([base.close(), plain.close()]);
+  });
+});
+
+/** A copy of a checkpoint whose weights' bytes are changed. */
+function changed(name: string, change: (text: string) => string): string {
+  const folder = path.join(temp(), name);
+  cpSync(path.join(fixtures, name), folder, { recursive: true });
+  const file = path.join(folder, 'model.safetensors');
+  const bytes = readFileSync(file).toString('latin1');
+  const text = change(bytes);
+  expect(text).toHaveLength(bytes.length);
+  rmSync(file);
+  writeFileSync(file, Buffer.from(text, 'latin1'));
+  return folder;
+}
+
+describe('a damaged quantized checkpoint', () => {
+  it.each([
+    ['bnb-nf4', '"blocksize": 64', '"blocksize": 63', /no such blocksize/],
+    ['bnb-nf4', '"shape": [64, 64]', '"shape": [64, 65]', /bytes, .* are needed/],
+    ['bnb-nf4', '"shape": [64, 64]', '"shape": [64,-64]', /not that of a matrix/],
+    ['bnb-nf4', '"dtype": "float32"', '"dtype": "float99"', /dtype is unknown/],
+    ['bnb-nf4', '{"quant_type": "nf4"', '{"quant_type": "fp4"', /another than in its name/],
+    ['bnb-nf4', '{"quant_type"', '["quant_type"', /not a JSON object/],
+    ['bnb-nf4', '"nested_blocksize": 256', '"nested_blocksize": 512', /nested_blocksize/],
+    ['bnb-nf4', 'q_proj.weight.absmax"', 'q_proj.weight.absmin"', /is missing|quantised/],
+    ['bnb-int8', 'q_proj.SCB"', 'q_proj.SCD"', /is missing|cannot be used|quantised|config does/],
+    ['torchao-int8', 'Int8Tensor', 'Int9Tensor', /torchao's Int9Tensor is not read/],
+    ['torchao-int8', 'reduce_range', 'reduce_rangf', null],
+    ['torchao-int8', 'q_proj._weight_scale"', 'q_proj._weight_scald"', /is missing/],
+    ['torchao-int8', '\\"act_quant_kwargs\\": null', '\\"act_quant_kwargs\\": 1   ', /inputs/],
+  ])('%s with %s as %s is refused', async (name, from, to, message) => {
+    const folder = changed(name, (text) => text.replaceAll(from, to));
+    const opened = openBase(folder);
+    if (message) await expect(opened).rejects.toThrow(message);
+    else await (await opened).close();
+  });
+});
