@@ -17,12 +17,24 @@ export interface MergeEffect {
   readonly still: number;
 }
 
+/** Adds an update to a weight, one block of rows after the other. */
+export interface TensorMerger {
+  /** Whether all rows must be passed to `measure` before any is merged. */
+  readonly needsMeasure: boolean;
+  /** Length of a stored row. */
+  readonly columns: number;
+  /** Accumulates what is needed of all rows. `start`: the index of the block's first row. */
+  measure(block: Float32Array, start: number): void;
+  /** Merges a block of rows in place. `start`: the index of its first row. */
+  merge(block: Float32Array, start: number): MergeEffect;
+}
+
 /**
  * Adds s·BA to a weight, one block of rows after the other, so that no more of the weight need be
  * in memory. Each sum is rounded to f32 once. With DoRA, the rows of W + s·BA [out, in] are then
  * scaled to the trained magnitudes (Liu et al. 2024, eq. 5). Several adapters are summed first.
  */
-export class Merger {
+export class Merger implements TensorMerger {
   private readonly delta: Float32Array;
   private readonly sum: Float64Array;
   /** DoRA by input: ‖W + s·BA‖² of each output, accumulated over all rows by `measure`. */
@@ -42,17 +54,15 @@ export class Merger {
       first.magnitude && layout === 'by_input' ? new Float64Array(first.out_features) : null;
   }
 
-  /** Whether all rows must be passed to `measure` before any is merged. */
   get needsMeasure(): boolean {
     return this.squares !== null;
   }
 
-  /** Length of a stored row. */
   get columns(): number {
     return this.delta.length;
   }
 
-  /** Accumulates the norms that DoRA needs. `start`: the index of the block's first row. */
+  /** Accumulates the norms that DoRA needs. */
   measure(block: Float32Array, start: number): void {
     const { columns, squares } = this;
     for (let row = 0; row * columns < block.length; row++) {
@@ -63,7 +73,6 @@ export class Merger {
     }
   }
 
-  /** Merges a block of rows in place. `start`: the index of its first row. */
   merge(block: Float32Array, start: number): MergeEffect {
     const { columns, delta } = this;
     const magnitude = this.factors[0]!.magnitude;

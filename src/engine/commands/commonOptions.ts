@@ -14,6 +14,13 @@ import {
 /** The base model. */
 export const baseOption = required(anyText, 'PATH', 'base model: a folder or a .gguf file');
 
+/** The base of a merge, also an image model. */
+export const mergeBaseOption = required(
+  anyText,
+  'PATH',
+  'base model: a folder, a .gguf file, or a .safetensors file of SD 1, SDXL or Flux',
+);
+
 /** The base of adapters that are read, which some formats need. */
 export const adapterBaseOption = optional(
   anyText,

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { CERTIFICATE, certificateName, type Certificate } from '../merge/certificate';
+import { CERTIFICATE, certificateName, isModelFile, type Certificate } from '../merge/certificate';
 import { MERGE_DTYPES } from '../merge/form';
 import { mergeChoices, type MergeChoice } from '../merge/mergeChoices';
 import { mergeModel } from '../merge/mergeModel';
@@ -7,7 +7,7 @@ import { verifyMerge, type VerifiedFile } from '../merge/verify';
 import { createOps } from '../model/backend';
 import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
-import { baseOption, partialOption } from './commonOptions';
+import { mergeBaseOption, partialOption } from './commonOptions';
 import { printResult } from './context';
 import { groupDigits, percentage } from '../describe';
 import { flag, optional, required, requiredList, withDefault } from './options';
@@ -27,9 +27,9 @@ export const mergeCommand = defineCommand({
   forms: [
     form({
       options: {
-        base: baseOption,
+        base: mergeBaseOption,
         adapter: requiredList(anyText, 'DIR', 'adapter; repeat to merge several'),
-        output: required(absolutePath, 'DIR|FILE.gguf', 'new model: a folder or a .gguf file'),
+        output: required(absolutePath, 'PATH', 'new model: a folder, a .gguf or .safetensors file'),
         scale: withDefault('1', nonZeroNumber, 'S', 'factor for the updates'),
         dtype: withDefault('keep', oneOf(DTYPES), DTYPES.join('|'), 'dtype of the weights'),
         'max-shard-size': optional(
@@ -70,7 +70,7 @@ export const mergeCommand = defineCommand({
       selectedBy: 'sizes',
       options: {
         sizes: flag('show how large the merged model would be; write nothing'),
-        base: baseOption,
+        base: mergeBaseOption,
         adapter: requiredList(anyText, 'DIR', 'adapter; repeat to merge several'),
         partial: partialOption,
       },
@@ -92,7 +92,7 @@ export const mergeCommand = defineCommand({
       options: {
         verify: required(
           absolutePath,
-          'DIR|FILE.gguf',
+          'PATH',
           'check a merged model and its inputs against its certificate',
         ),
       },
@@ -120,7 +120,7 @@ function typedKeys<T extends object>(object: T): readonly (keyof T & string)[] {
 const describeVerified = ({ file, state }: VerifiedFile): string => `  ${state.padEnd(8)} ${file}`;
 
 function describeMerge(output: string, certificate: Certificate): string {
-  const { tensors, parity, untied } = certificate;
+  const { tensors, parity, weights, untied } = certificate;
   const rounding = Math.max(0, ...tensors.map((tensor) => tensor.rounding_error));
   const unmoved = tensors.reduce((sum, tensor) => sum + tensor.unmoved, 0);
   const elements = tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
@@ -133,18 +133,18 @@ function describeMerge(output: string, certificate: Certificate): string {
       'The output layer is no longer tied to the embedding: the adapter changes only one of them.',
     );
   }
-  const certificateFile = output.endsWith('.gguf')
+  const certificateFile = isModelFile(output)
     ? certificateName(path.basename(output))
     : CERTIFICATE;
   lines.push(
-    describeParity(parity),
+    weights ? describeWeights(weights) : describeParity(parity),
     `${certificateFile} records how it was made; lora merge --verify checks it.`,
   );
   return joinLines(lines);
 }
 
 const describeChoice = (choice: MergeChoice): string =>
-  `${choice.form === 'gguf' ? '.gguf file' : 'folder'}, --dtype ${choice.dtype}: ${describeSizes(choice)}`;
+  `${choice.form === 'folder' ? 'folder' : `.${choice.form} file`}, --dtype ${choice.dtype}: ${describeSizes(choice)}`;
 
 /** "258 MB, the base 103 MB (210 tensors Q4_1 -> F16)" */
 function describeSizes({ bytes, base_bytes, stored }: MergeSizes): string {
@@ -153,6 +153,11 @@ function describeSizes({ bytes, base_bytes, stored }: MergeSizes): string {
     .map(({ from, to, tensors }) => `${countOf(tensors, 'tensor')} ${from ?? 'new'} -> ${to}`);
   const types = changed.length === 0 ? '' : ` (${changed.join(', ')})`;
   return `${formatSize(bytes)}, the base ${formatSize(base_bytes)}${types}`;
+}
+
+function describeWeights(weights: NonNullable<Certificate['weights']>): string {
+  const { rows, elements, largest_gap, rms_gap } = weights;
+  return `The model was not run. Its weights, ${groupDigits(elements)} in ${groupDigits(rows)} rows read again, differ from W + dW by at most ${largest_gap.toExponential(1)}, ${rms_gap.toExponential(1)} in the root mean square (rounding).`;
 }
 
 function describeParity(parity: Certificate['parity']): string {

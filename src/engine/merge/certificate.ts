@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { pathExists } from '../../common/fileStatus';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
-import { mergeFinding, type MergeSizes } from '../../shared/mergeFacts';
+import { mergeFinding, type MergeSizes, type RoundedTensor } from '../../shared/mergeFacts';
 import type { TensorFacts } from './stream';
 
 /** The file name of a merged folder's certificate. */
@@ -21,6 +21,17 @@ export interface Parity {
   readonly largest_logit: number;
   /** Share of the positions at which both have the same most likely token. */
   readonly top1_agreement: number;
+}
+
+/** How far the written weights of an image model are from W + s·BA, reckoned again. */
+export interface WeightParity {
+  /** Rows that were read again, some of each changed tensor. */
+  readonly rows: number;
+  readonly elements: number;
+  /** Largest difference of an element; rounding alone if all is well. */
+  readonly largest_gap: number;
+  /** Root of the mean square of the differences. */
+  readonly rms_gap: number;
 }
 
 /** A file and its hash. */
@@ -51,6 +62,8 @@ export interface Certificate {
   readonly tensors: readonly TensorFacts[];
   /** Null if it was not measured. */
   readonly parity: Parity | null;
+  /** Of image models, which are not run: their weights are compared instead. */
+  readonly weights?: WeightParity | null;
   readonly warnings: readonly string[];
 }
 
@@ -74,20 +87,22 @@ export type CertificateFile = v.InferOutput<typeof CertificateSchema>;
 
 /** The folder of a merged model's files. */
 export const folderOfModel = (model: string): string =>
-  model.endsWith('.gguf') ? path.dirname(model) : model;
+  isModelFile(model) ? path.dirname(model) : model;
+
+/** Whether a merged model is named as a single file. */
+export const isModelFile = (model: string): boolean => /\.(?:gguf|safetensors)$/.test(model);
 
 /**
  * The certificate of a merged model, a folder or a .gguf file.
  * @throws LoraError('usage') when there is none, or it is not valid.
  */
 export async function readCertificate(model: string): Promise<CertificateFile> {
-  const isFile = model.endsWith('.gguf');
-  const name = isFile ? certificateName(path.basename(model)) : CERTIFICATE;
+  const name = isModelFile(model) ? certificateName(path.basename(model)) : CERTIFICATE;
   const file = path.join(folderOfModel(model), name);
   if (!(await pathExists(file))) {
     throw new LoraError('usage', `This is not a merged model: it has no ${name}.`, {
       place: { file: model },
-      fix: 'Name the folder or .gguf file that lora merge wrote.',
+      fix: 'Name the folder or the file that lora merge wrote.',
     });
   }
   const parsed = v.safeParse(CertificateSchema, await readJsonObject(file, 'usage'));
@@ -97,7 +112,7 @@ export async function readCertificate(model: string): Promise<CertificateFile> {
       fix: 'Merge again.',
     });
   }
-  const outside = parsed.output.outputs.find((own) => path.basename(own.file) !== own.file);
+  const outside = parsed.output.outputs.find((own) => !isInside(own.file));
   if (outside) {
     throw new LoraError(
       'usage',
@@ -107,6 +122,12 @@ export async function readCertificate(model: string): Promise<CertificateFile> {
   }
   return withPlaces(parsed.output, path.resolve(folderOfModel(model)));
 }
+
+/** Whether a path stays in the folder that it is read in; image models have folders of models. */
+const isInside = (file: string): boolean =>
+  !path.isAbsolute(file) &&
+  !/[\\:]/.test(file) &&
+  file.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 
 /** A place as seen from the certificate's folder, so that it tells little of this disk. */
 export const placeIn = (folder: string, file: string): string =>
@@ -128,7 +149,7 @@ function withPlaces(certificate: CertificateFile, folder: string): CertificateFi
 }
 
 /** Warnings about the result for the user of the command line. */
-export function mergeWarnings(tensors: readonly TensorFacts[]): string[] {
+export function mergeWarnings(tensors: readonly RoundedTensor[]): string[] {
   const finding = mergeFinding(tensors);
   switch (finding?.kind) {
     case 'noUpdate':

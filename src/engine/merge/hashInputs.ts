@@ -11,7 +11,7 @@ import type { HashedFile } from './certificate';
  * @throws LoraError('cancelled').
  */
 export async function hashInputs(
-  base: BaseModel,
+  base: Pick<BaseModel, 'weight_files'>,
   adapters: readonly string[],
   {
     signal,

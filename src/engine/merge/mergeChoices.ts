@@ -1,19 +1,15 @@
 import { readAdapterTask } from '../../formats/peft/task';
 import { openBaseUnder, refuseReplacements } from '../../formats/peft/vocabulary';
 import type { BaseModel } from '../../formats/baseModel';
-import type { MergeSizes } from '../../shared/mergeFacts';
+import { isPipelineBase } from '../../formats/diffusion/base';
 import { readAdapters } from '../adapters/readAdapters';
 import { baseOptionsOf } from '../model/openModel';
-import type { MergeDtype } from './form';
-import type { MergeOptions } from './mergeModel';
+import type { MergeOptions } from './writeMerged';
 import { openTarget } from './openTarget';
-import { mergeSizes } from './sizes';
+import { pipelineChoices } from './pipeline/pipelineChoices';
+import { mergeSizes, type MergeChoice } from './sizes';
 
-/** A way to store a merged model, and how large it is. */
-export interface MergeChoice extends MergeSizes {
-  readonly form: 'gguf' | 'folder';
-  readonly dtype: MergeDtype;
-}
+export type { MergeChoice };
 
 /**
  * The usual ways to store the merged model. Nothing is written.
@@ -22,6 +18,7 @@ export interface MergeChoice extends MergeSizes {
 export async function mergeChoices(
   options: Pick<MergeOptions, 'base' | 'adapters' | 'partial' | 'warn'>,
 ): Promise<MergeChoice[]> {
+  if (await isPipelineBase(options.base)) return pipelineChoices(options);
   const top = options.adapters.at(-1)!;
   const task = await readAdapterTask(top);
   const base = await openBaseUnder(options.base, top, baseOptionsOf(task));

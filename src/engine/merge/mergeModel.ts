@@ -1,45 +1,20 @@
-import { writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import { readAdapterTask } from '../../formats/peft/task';
 import { openBaseUnder, refuseReplacements } from '../../formats/peft/vocabulary';
 import type { BaseModel } from '../../formats/baseModel';
+import { isPipelineBase } from '../../formats/diffusion/base';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
-import type { Ops } from '../../models/ops/ops';
 import { readAdapters } from '../adapters/readAdapters';
 import { baseOptionsOf } from '../model/openModel';
 import { clearUnfinished } from '../../common/unfinished';
-import { checkDiskSpace, checkOutput } from '../outputPath';
-import { folderOfModel, mergeWarnings, placeIn, type Certificate } from './certificate';
-import type { MergeDtype } from './form';
-import { hashInputs } from './hashInputs';
+import { checkOutput } from '../outputPath';
+import type { Certificate } from './certificate';
 import { openTarget } from './openTarget';
-import { measureParity } from './parity';
-import { mergeSizes } from './sizes';
-import { SMALL_FILES_BYTES, writeWithProgress, type MergeTarget } from './target';
+import { mergePipeline } from './pipeline/mergePipeline';
+import { writeMerged, type MergeOptions } from './writeMerged';
 
-/** What to merge, and how. */
-export interface MergeOptions {
-  readonly base: string;
-  /** Folders or files, from the bottom to the top. */
-  readonly adapters: readonly string[];
-  readonly output: string;
-  /** Factor for the updates. */
-  readonly scale: number;
-  /** Leave out the modules that do not fit the base; false: offer it. */
-  readonly partial?: boolean;
-  readonly dtype: MergeDtype;
-  /** The largest size of a weight file in bytes; null keeps the base's distribution. */
-  readonly max_shard_size: number | null;
-  /** Null: parity is not measured. */
-  readonly ops: (() => Promise<Ops>) | null;
-  readonly signal: AbortSignal;
-  readonly warn: (message: string) => void;
-  readonly onProgress: (
-    phase: 'merging' | 'checking inputs' | 'comparing',
-    fraction: number,
-  ) => void;
-}
+export type { MergeOptions };
+import { measureParity } from './parity';
 
 /**
  * Writes W + s·BA as a model of its own, a folder or a .gguf file, with its certificate. The output
@@ -49,6 +24,7 @@ export interface MergeOptions {
  */
 export async function mergeModel(options: MergeOptions): Promise<Certificate> {
   const { adapters: folders, output, base: basePath, dtype, max_shard_size } = options;
+  if (await isPipelineBase(basePath)) return mergePipeline(options);
   const top = folders.at(-1)!;
   const task = await readAdapterTask(top);
   await checkOutput(output, [basePath, ...folders]);
@@ -70,7 +46,10 @@ export async function mergeModel(options: MergeOptions): Promise<Certificate> {
       retie: null,
     });
     try {
-      return await write(target, base, adapters, options);
+      return await writeMerged(target, base, options, {
+        formula: formulaOf(adapters),
+        compare: (modelPath) => parityOf(base, adapters, modelPath, options),
+      });
     } finally {
       await target.close();
     }
@@ -122,57 +101,20 @@ const scaled = (adapters: readonly Adapter[], scale: number): Adapter[] =>
     modules: adapter.modules.map((m) => ({ ...m, scaling: m.scaling * scale })),
   }));
 
-async function write(
-  target: MergeTarget,
+async function parityOf(
   base: BaseModel,
   adapters: readonly Adapter[],
-  options: MergeOptions,
-): Promise<Certificate> {
-  const { output, adapters: folders, scale, dtype, signal, ops, warn, onProgress } = options;
-  await checkDiskSpace(output, target.bytes + SMALL_FILES_BYTES);
-  let certificate: Certificate | undefined;
-  const place = path.resolve(folderOfModel(output));
-  await target.place(async (temp) => {
-    const { outputs, tensors } = await writeWithProgress(target, temp, {
-      signal,
-      file: base.path,
-      onProgress: (fraction) => onProgress('merging', fraction),
-    });
-    const inputs = await hashInputs(base, folders, {
-      signal,
-      onProgress: (fraction) => onProgress('checking inputs', fraction),
-    });
-    const parity = ops
-      ? await measureParity(base, scaled(adapters, scale), target.modelIn(temp), {
-          ops,
-          warn,
-          onProgress: (fraction) => onProgress('comparing', fraction),
-        })
-      : null;
-    certificate = {
-      version: 1,
-      created: new Date().toISOString(),
-      formula: formulaOf(adapters),
-      scale,
-      partial: options.partial === true,
-      dtype,
-      base: base.hub ?? placeIn(place, base.path),
-      adapters: folders.map((folder) => placeIn(place, folder)),
-      inputs: inputs.map((own) => ({ ...own, file: placeIn(place, own.file) })),
-      outputs,
-      untied: target.plan.tie === false,
-      sizes: await mergeSizes(base, target),
-      tensors: [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1)),
-      parity,
-      warnings: mergeWarnings(tensors),
-    };
-    const json = `${JSON.stringify(certificate, null, 2)}\n`;
-    await writeFile(target.certificateIn(temp), json, { flush: true });
+  modelPath: string,
+  { ops, scale, warn, onProgress }: MergeOptions,
+): Promise<Pick<Certificate, 'parity'>> {
+  if (!ops) return { parity: null };
+  const onCompared = (fraction: number) => onProgress('comparing', fraction);
+  const parity = await measureParity(base, scaled(adapters, scale), modelPath, {
+    ops,
+    warn,
+    onProgress: onCompared,
   });
-  for (const warning of certificate!.warnings) {
-    warn(warning);
-  }
-  return certificate!;
+  return { parity };
 }
 
 function formulaOf(adapters: readonly Adapter[]): string {

@@ -2,7 +2,7 @@ import { namedTensors, tiedWeight } from '../../formats/architecture/modules';
 import { partsOf } from '../../formats/architecture/stackedNames';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
-import type { Layout } from '../../lora/merge';
+import { Merger, type TensorMerger } from '../../lora/merge';
 import { storedModules } from '../../lora/experts';
 import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/adapter';
 import { areTransposed } from '../../lora/tying';
@@ -39,8 +39,7 @@ export type Change =
   | {
       readonly kind: 'merged';
       readonly source: SourceTensor;
-      readonly factors: readonly LoraFactors[];
-      readonly layout: Layout;
+      readonly merger: () => TensorMerger;
     }
   /** A tensor that the adapter trained fully. */
   | { readonly kind: 'replaced'; readonly data: Float32Array }
@@ -173,7 +172,8 @@ class MergePlanner {
       return { kind: 'replaced', data: trained.data };
     }
     if (factors) {
-      return { kind: 'merged', source, factors, layout: this.form.layoutOf(factors[0]!) };
+      const layout = this.form.layoutOf(factors[0]!);
+      return { kind: 'merged', source, merger: () => new Merger(factors, layout) };
     }
     const { bytes } = source;
     const parts = partsOf(source.name, this.base.spec) ?? [source.name];

@@ -1,7 +1,14 @@
 import { stat } from 'node:fs/promises';
 import type { BaseModel } from '../../formats/baseModel';
 import type { MergeSizes, StoredWeights } from '../../shared/mergeFacts';
+import type { MergeDtype } from './form';
 import type { OutputTensor } from './plan';
+
+/** A way to store a merged model, and how large it is. */
+export interface MergeChoice extends MergeSizes {
+  readonly form: 'gguf' | 'folder' | 'safetensors';
+  readonly dtype: MergeDtype;
+}
 
 /** The weights of a merged model by their types in the base and the result, the largest first. */
 export function storedWeights(
@@ -24,7 +31,7 @@ export function storedWeights(
 
 /** The size of the result beside that of the base's weight files. */
 export async function mergeSizes(
-  { weight_files }: BaseModel,
+  { weight_files }: Pick<BaseModel, 'weight_files'>,
   { bytes, stored }: { readonly bytes: number; readonly stored: readonly StoredWeights[] },
 ): Promise<MergeSizes> {
   const files = await Promise.all(weight_files.map(async (file) => (await stat(file)).size));

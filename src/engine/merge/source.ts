@@ -68,28 +68,29 @@ function shardTensors(
     file: path.basename(file),
   }));
   const numbers = others.map(([stored, source]): SourceTensor => {
-    const { dtype, shape } = source.tensors.get(stored)!;
     const name = names.get(stored) ?? stored;
-    const file = path.basename(source.file);
+    const own = sourceTensor(source, stored, name);
     if (base.replaced.has(name)) {
-      return {
-        ...wholeTensor(base, name),
-        stored,
-        dtype: FLOATS.has(dtype) ? dtype : 'F32',
-        file,
-      };
+      const dtype = FLOATS.has(own.dtype) ? own.dtype : 'F32';
+      return { ...wholeTensor(base, name), stored, dtype, file: own.file };
     }
-    return {
-      stored,
-      name,
-      dtype,
-      shape,
-      file,
-      bytes: () => tensorParts(source, stored),
-      read: (from, count) => readAsF32(source, stored, from, count),
-    };
+    return own;
   });
   return [...numbers, ...dequantized];
+}
+
+/** A tensor of a safetensors file; `name`: that of its module's parameter. */
+export function sourceTensor(source: SafetensorsFile, stored: string, name = stored): SourceTensor {
+  const { dtype, shape } = source.tensors.get(stored)!;
+  return {
+    stored,
+    name,
+    dtype,
+    shape,
+    file: path.basename(source.file),
+    bytes: () => tensorParts(source, stored),
+    read: (from, count) => readAsF32(source, stored, from, count),
+  };
 }
 
 async function* tensorParts(file: SafetensorsFile, name: string): AsyncGenerator<Uint8Array> {

@@ -5,7 +5,7 @@ import { areFinite } from '../../formats/checkFinite';
 import { toQ8_0 } from '../../formats/gguf/quantise';
 import type { TensorToWrite } from '../../formats/tensorWriter';
 import type { DType } from '../../formats/tensorInfo';
-import { Merger } from '../../lora/merge';
+import type { TensorMerger } from '../../lora/merge';
 import { LoraError, type Place } from '../../shared/errors';
 import type { Change, OutputTensor } from './plan';
 import { PART_BYTES, type SourceTensor } from './source';
@@ -19,6 +19,8 @@ export interface TensorFacts {
   readonly delta_norm: number;
   /** Largest difference between W + s·BA and the stored numbers. */
   readonly rounding_error: number;
+  /** Root of the mean square of these differences. */
+  readonly rms_rounding: number;
   /** Elements with an update that are the same after rounding. */
   readonly unmoved: number;
   readonly elements: number;
@@ -179,11 +181,11 @@ function checkStored(exact: Float32Array, { stored, dtype, place }: StoredNumber
 
 async function* mergedParts(
   tensor: OutputTensor,
-  { source, factors, layout }: Extract<Change, { kind: 'merged' }>,
+  { source, merger: make }: Extract<Change, { kind: 'merged' }>,
   { onTensor, place }: Pick<StreamHooks, 'onTensor'> & { readonly place: Place },
 ): AsyncGenerator<ArrayBufferView> {
   const { name, dtype } = tensor;
-  const merger = new Merger(factors, layout);
+  const merger = make();
   const { columns } = merger;
   if (merger.needsMeasure) {
     await measureRows(merger, source);
@@ -205,7 +207,7 @@ async function* mergedParts(
   onTensor({ name, dtype, ...facts.result() });
 }
 
-async function measureRows(merger: Merger, source: SourceTensor): Promise<void> {
+async function measureRows(merger: TensorMerger, source: SourceTensor): Promise<void> {
   let row = 0;
   for await (const block of rowBlocks(source, merger.columns)) {
     merger.measure(block, row);
@@ -217,6 +219,7 @@ async function measureRows(merger: Merger, source: SourceTensor): Promise<void> 
 class RoundingFacts {
   private squaredNorm = 0;
   private roundingError = 0;
+  private squaredRounding = 0;
   private unchanged = 0;
   private withoutUpdate = 0;
   private elements = 0;
@@ -231,7 +234,9 @@ class RoundingFacts {
     readonly stored: ArrayLike<number>;
   }): void {
     for (let i = 0; i < exact.length; i++) {
-      this.roundingError = Math.max(this.roundingError, Math.abs(stored[i]! - exact[i]!));
+      const rounding = Math.abs(stored[i]! - exact[i]!);
+      this.roundingError = Math.max(this.roundingError, rounding);
+      this.squaredRounding += rounding ** 2;
       if (stored[i] === before[i]) {
         this.unchanged++;
       }
@@ -248,6 +253,7 @@ class RoundingFacts {
     return {
       delta_norm: Math.sqrt(this.squaredNorm),
       rounding_error: this.roundingError,
+      rms_rounding: Math.sqrt(this.squaredRounding / Math.max(1, this.elements)),
       unmoved: Math.max(0, this.unchanged - this.withoutUpdate),
       elements: this.elements,
     };

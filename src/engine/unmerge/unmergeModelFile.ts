@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { isPipelineBase } from '../../formats/diffusion/base';
 import { openBase } from '../../formats/openBase';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
@@ -56,6 +57,7 @@ const RECORD = 'unmerge.json';
 export async function unmergeModelFile(options: UnmergeOptions): Promise<Unmerged> {
   const { merged, output, signal, onProgress } = options;
   const certificate = await readCertificate(merged);
+  if (await isPipelineBase(merged)) throw imagesStay(merged, certificate);
   const folders =
     options.adapters.length > 0
       ? options.adapters.map((folder) => path.resolve(folder))
@@ -95,6 +97,12 @@ export async function unmergeModelFile(options: UnmergeOptions): Promise<Unmerge
     await model.close();
   }
 }
+
+const imagesStay = (file: string, { base }: CertificateFile): LoraError =>
+  new LoraError('usage', 'An image model cannot be unmerged.', {
+    place: { file },
+    fix: `Use the base, which was ${base}, or merge the adapter into this model with --scale -1.`,
+  });
 
 /** The model with the output layer tied as it was when the adapters were read for the merge. */
 function asMerged(model: BaseModel, { untied }: CertificateFile): BaseModel {
