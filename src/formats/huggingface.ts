@@ -4,6 +4,7 @@ import { LoraError } from '../shared/errors';
 import { checkTensors } from './architecture/modules';
 import { canonicalNames } from './architecture/names';
 import { readSpec, type ReadSpecOptions } from './architecture/readSpec';
+import type { Spec } from './architecture/spec';
 import { refuseQuantisedTensors, refuseUnusedTensors } from './architecture/unusedTensors';
 import { isNamed } from '../common/fileStatus';
 import { readFolderTokenizer } from './folderTokenizer';
@@ -13,8 +14,9 @@ import { readJsonObject } from './json';
 import { refuseUntiedOutput } from './tiedOutput';
 import { countParameters, type TensorInfo } from './tensorInfo';
 import { unstacked } from './unstacked';
-import { quantizedTensorsOf } from './quantized/checkpoint';
+import { QUANTIZED_DTYPES, quantizedTensorsOf } from './quantized/checkpoint';
 import { withQuantized } from './quantized/source';
+import { quantizedWhileLoading } from './quantized/whileLoading';
 import { type WeightSource, withReplaced } from './weightSource';
 import { openShardsOf, type ShardedWeights, type Shards } from './safetensors/shards';
 import type { BaseModel } from './baseModel';
@@ -55,6 +57,10 @@ export async function openFolderBase(
     await refuseUntiedOutput(stored.placed, spec, folder);
     return found;
   }, weights);
+  const used = await checked(
+    () => Promise.resolve().then(() => quantizedIfAsked(weights, spec, folder, options)),
+    weights,
+  );
   return {
     spec,
     missing,
@@ -64,12 +70,29 @@ export async function openFolderBase(
     hub: hubNameOfPath(folder),
     format: 'safetensors',
     config,
-    weights,
-    weight_files: weights.files,
-    parameters: countParameters(weights.tensors),
+    weights: used,
+    weight_files: used.files,
+    parameters: countParameters(used.tensors),
     readTokenizer: () => readFolderTokenizer(folder),
-    close: () => weights.close(),
+    close: () => used.close(),
   };
+}
+
+/** @throws LoraError('base') when it is quantized already */
+function quantizedIfAsked<S extends WeightSource>(
+  weights: S,
+  spec: Spec,
+  folder: string,
+  { quantize }: ReadSpecOptions,
+): S {
+  if (!quantize) return weights;
+  const stored = [...weights.tensors.values()].find(({ dtype }) => QUANTIZED_DTYPES.has(dtype));
+  if (stored)
+    throw new LoraError('base', 'The base is quantized already.', {
+      place: { file: folder, tensor: stored.name },
+      fix: 'Remove training.quantize: "base_dtype": "quantized" keeps the base as it is stored.',
+    });
+  return withQuantized(weights, quantizedWhileLoading(weights, spec, quantize, folder));
 }
 
 async function checked<T>(check: () => Promise<T>, weights: WeightSource): Promise<T> {

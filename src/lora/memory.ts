@@ -1,12 +1,23 @@
 import { UNRECORDED_STEP_PLAN, type StepPlan } from '../shared/run';
+import type { Quantize } from '../shared/trainingSettings';
 import type { TargetableModule } from './adapter';
 import { countTrainable, rankIn, type ModuleRanks } from './count';
 
+/** Weights of which some matrices are in blocks. */
+export interface QuantizedSize {
+  /** Bytes of the blocks, and of what is always in f32. */
+  readonly quantized_bytes: number | null;
+  /** Numbers of the other matrices. Default: 0. */
+  readonly dense_numbers?: number;
+}
+
 /** What the estimate needs to know of a model. */
-export interface ModelSize {
+export interface ModelSize extends QuantizedSize {
   readonly parameters: number;
   /** Bytes of the weights with quantized ones in their blocks; null: none is quantized. */
   readonly quantized_bytes: number | null;
+  /** What training.quantize makes of a base that is not quantized. Default: nothing. */
+  readonly quantizable?: Readonly<Record<Quantize, QuantizedSize>>;
   readonly hidden_size: number;
   /** Inner size of the MLP, and whether it has a gate. */
   readonly inner_size: number;
@@ -148,8 +159,13 @@ export const withTeacherLogits = (estimate: MemoryEstimate): MemoryEstimate => (
   total: estimate.total + TEACHER_LOGITS,
 });
 
-const storedBytes = ({ parameters, quantized_bytes }: ModelSize, plan: StepPlan): number =>
-  plan.quantized && quantized_bytes !== null ? quantized_bytes : parameters * weightBytes(plan);
+function storedBytes(size: ModelSize, plan: StepPlan): number {
+  const own = plan.quantize ? (size.quantizable?.[plan.quantize] ?? size) : size;
+  const { quantized_bytes, dense_numbers = 0 } = own;
+  return plan.quantized && quantized_bytes !== null
+    ? quantized_bytes + dense_numbers * weightBytes(plan)
+    : size.parameters * weightBytes(plan);
+}
 
 /** The numbers of the matrix of a product, which exist beside those of the output layer. */
 function dequantizedBytes(size: ModelSize, plan: StepPlan): number {

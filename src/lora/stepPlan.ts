@@ -1,10 +1,13 @@
 import type { BaseDtype } from '../shared/recipe';
+import type { Quantize } from '../shared/trainingSettings';
 import type { StepPlan } from '../shared/run';
 import { KEPT_TYPES, type MemoryFit, type TypeMemory } from '../shared/stepMemory';
 import type { MemoryEstimate, ModelSize } from './memory';
 
 export interface StepSettings {
   readonly base_dtype: BaseDtype;
+  /** Default: null. */
+  readonly quantize?: Quantize | null;
   readonly gradient_checkpointing: 'auto' | boolean;
 }
 
@@ -70,15 +73,23 @@ export function planStep(
  * @param only These types of them.
  */
 export function stepMemory(
-  { num_layers, quantized_bytes }: Pick<ModelSize, 'num_layers' | 'quantized_bytes'>,
+  {
+    num_layers,
+    quantized_bytes,
+    quantizable,
+  }: Pick<ModelSize, 'num_layers' | 'quantized_bytes' | 'quantizable'>,
   estimate: (plan: StepPlan) => MemoryEstimate,
   machine: StepMachine,
   only: readonly TypeMemory['base_dtype'][] = KEPT_TYPES,
 ): TypeMemory[] {
+  const whileLoading = (quantize: Quantize): KeptForm | null =>
+    machine.hasKernels && quantizable ? { ...inBlocks(machine), quantize } : null;
   const forms: Record<TypeMemory['base_dtype'], KeptForm | null> = {
     float32: { base_dtype: 'float32' },
     bfloat16: machine.hasBf16 ? { base_dtype: 'bfloat16' } : null,
     quantized: machine.hasKernels && quantized_bytes !== null ? inBlocks(machine) : null,
+    int8: whileLoading('int8'),
+    nf4: whileLoading('nf4'),
   };
   return only.flatMap((base_dtype): TypeMemory[] => {
     const form = forms[base_dtype];
@@ -99,7 +110,7 @@ function fitOf(
   return recomputed_bytes <= available ? 'recomputed' : 'exceeds';
 }
 
-type KeptForm = Pick<StepPlan, 'base_dtype' | 'quantized'>;
+type KeptForm = Pick<StepPlan, 'base_dtype' | 'quantized' | 'quantize'>;
 
 /** Weights in their blocks, and products in the faster type. */
 const inBlocks = ({ hasBf16, multipliesBf16 }: StepMachine): KeptForm => ({
@@ -111,12 +122,32 @@ interface DtypeChoice extends KeptForm {
   readonly why: StepReason;
 }
 
+/** With weights that are quantized while they are loaded; base_dtype is the type of products. */
+function quantizedChoice(
+  base_dtype: BaseDtype,
+  quantize: Quantize,
+  machine: StepMachine,
+): DtypeChoice[] {
+  const fastest = inBlocks(machine).base_dtype;
+  const asked = base_dtype === 'float32' || base_dtype === 'bfloat16' ? base_dtype : fastest;
+  const isRefused = asked === 'bfloat16' && !machine.hasBf16;
+  return [
+    {
+      base_dtype: isRefused ? 'float32' : asked,
+      ...(machine.hasKernels && { quantized: true }),
+      quantize,
+      why: isRefused ? 'refused' : 'asked',
+    },
+  ];
+}
+
 function dtypeChoices(
-  { base_dtype }: StepSettings,
+  { base_dtype, quantize }: StepSettings,
   machine: StepMachine,
   keepsBlocks: boolean,
 ): DtypeChoice[] {
   const { hasBf16, multipliesBf16 } = machine;
+  if (quantize) return quantizedChoice(base_dtype, quantize, machine);
   if (base_dtype === 'quantized') {
     return [
       keepsBlocks

@@ -13,6 +13,7 @@ export interface Contradiction {
 export const contradictionsOf = (recipe: Recipe): Contradiction[] => [
   ...schedulerContradictions(recipe.training),
   ...bestContradictions(recipe),
+  ...quantizeContradictions(recipe.training),
   ...lossContradictions(recipe),
   ...objectiveFaults(recipe),
   ...embeddingContradictions(recipe),
@@ -51,6 +52,13 @@ function schedulerContradictions(training: TrainingSettings): Contradiction[] {
   if (scheduler === 'cosine_with_restarts' && !Number.isInteger(kwargs.num_cycles ?? 1))
     problems.push(problem('num_cycles', `The restarts of "${scheduler}" must be a whole number.`));
   return problems;
+}
+
+function quantizeContradictions({ method, quantize }: TrainingSettings): Contradiction[] {
+  if (quantize === null || method !== 'full') return [];
+  const message =
+    'Quantized weights do not train. Set training.method to "lora", or quantize to null.';
+  return [{ key: 'training.quantize', message }];
 }
 
 function bestContradictions(recipe: Recipe): Contradiction[] {

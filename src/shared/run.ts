@@ -3,6 +3,7 @@ import type { RunForgetting } from './evaluation/forgetting';
 import type { RunScore } from './evaluation/result';
 import type { Recipe, TrainingMethod } from './recipe';
 import type { RemoteStage } from './remoteRun';
+import type { Quantize } from './trainingSettings';
 
 /**
  * The state of a run in run.json. `interrupted` is never written: readers use it for a run whose
@@ -91,6 +92,8 @@ export interface StepPlan {
   readonly base_dtype: 'float32' | 'bfloat16';
   /** Whether quantized weights stay in their blocks; then base_dtype is that of products. */
   readonly quantized?: boolean;
+  /** How the weights are quantized while they are loaded (training.quantize). */
+  readonly quantize?: Quantize;
   readonly recomputed_layers: number;
 }
 

@@ -1,12 +1,16 @@
 import type { BaseDtype } from './recipe';
+import type { Quantize } from './trainingSettings';
 
 export const MEMORY_FITS = ['fits', 'recomputed', 'exceeds'] as const;
 
 /** Whether a step fits into memory, only with recomputed layers, or not at all. */
 export type MemoryFit = (typeof MEMORY_FITS)[number];
 
-/** What a base can be kept in. */
-export const KEPT_TYPES = ['float32', 'bfloat16', 'quantized'] as const satisfies BaseDtype[];
+/** What a base can be kept in. The last ones: as training.quantize makes it. */
+export const KEPT_TYPES = [
+  ...(['float32', 'bfloat16', 'quantized'] as const satisfies BaseDtype[]),
+  ...(['int8', 'nf4'] as const satisfies Quantize[]),
+] as const;
 
 /** The memory of a step that keeps the base in one type. */
 export interface TypeMemory {

@@ -6,6 +6,9 @@ import { described, int, nonNegative, positive, share } from './schemaParts';
 /** The choices for training.base_dtype. */
 export const BASE_DTYPES = ['auto', 'float32', 'bfloat16', 'quantized'] as const;
 export type BaseDtype = (typeof BASE_DTYPES)[number];
+/** The choices for training.quantize. */
+export const QUANTIZE = ['nf4', 'int8'] as const;
+export type Quantize = (typeof QUANTIZE)[number];
 /** The choices for training.method. */
 export const TRAINING_METHODS = ['lora', 'full'] as const;
 export type TrainingMethod = (typeof TRAINING_METHODS)[number];
@@ -98,11 +101,23 @@ export const TrainingSchema = v.strictObject({
     described(
       v.picklist(BASE_DTYPES),
       'Data type of the frozen base. bfloat16 halves its memory. quantized: the weights of a ' +
-        'quantized GGUF file stay in their blocks. auto: bfloat16 if the processor multiplies ' +
+        'quantized GGUF file, or of a checkpoint of bitsandbytes or torchao, stay in their ' +
+        'blocks. auto: bfloat16 if the processor multiplies ' +
         'it natively, or if float32 does not fit into memory; quantized if neither fits. ' +
         'Norms, loss, LoRA and optimizer always use float32.',
     ),
     'auto',
+  ),
+  quantize: v.optional(
+    described(
+      v.nullable(v.picklist(QUANTIZE)),
+      'Quantize the linear layers of the frozen base while it is loaded, as bitsandbytes does. ' +
+        'nf4: 4 bits in blocks of 64 with double quantization (QLoRA). int8: 8 bits, with a ' +
+        'scale for each row of a weight. Heads, embeddings, norms and modules_to_save stay as ' +
+        'they are. base_dtype is then the type of products. For a base in safetensors. null: ' +
+        'as it is stored.',
+    ),
+    null,
   ),
   gradient_checkpointing: v.optional(
     described(

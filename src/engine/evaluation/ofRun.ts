@@ -75,7 +75,11 @@ export async function evaluateRun(
       base,
       below: lora.frozen_adapters,
       opening: {
-        base_dtype: step_plan.quantized ? 'quantized' : step_plan.base_dtype,
+        base_dtype: step_plan.quantized && !step_plan.quantize ? 'quantized' : step_plan.base_dtype,
+        quantize: recipe.training.quantize && {
+          kind: recipe.training.quantize,
+          modules_to_save: lora.modules_to_save,
+        },
         now: new Date(created),
         chat_template_kwargs: variablesIn(recipe.chat_template_kwargs) ?? {},
       },

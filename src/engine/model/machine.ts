@@ -37,6 +37,7 @@ export async function inferenceForm(
   runtime: Runtime,
   requested: StepSettings['base_dtype'],
   size: ModelSize,
+  isQuantizedNow = false,
 ): Promise<LoadedForm> {
   const { hasBf16, hasKernels, multipliesBf16: isFaster, available } = await machineOf(runtime);
   const isAutomatic = requested === 'auto' || requested === 'quantized';
@@ -44,5 +45,8 @@ export async function inferenceForm(
   const base_dtype = useBf16 ? 'bfloat16' : 'float32';
   const keepsBlocks = hasKernels && size.quantized_bytes !== null;
   const fits = estimateLoaded(size, base_dtype) <= available;
-  return { base_dtype, quantized: keepsBlocks && (requested === 'quantized' || !fits) };
+  return {
+    base_dtype,
+    quantized: keepsBlocks && (requested === 'quantized' || isQuantizedNow || !fits),
+  };
 }

@@ -6,6 +6,7 @@ import { openBaseUnder, refuseReplacements } from '../../formats/peft/vocabulary
 import { modelSize } from '../../formats/architecture/size';
 import type { ReadSpecOptions } from '../../formats/architecture/readSpec';
 import type { BaseModel } from '../../formats/baseModel';
+import type { QuantizeOptions } from '../../formats/quantized/whileLoading';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import type { StepSettings } from '../../lora/stepPlan';
@@ -46,6 +47,8 @@ export interface OpenOptions {
   readonly onProgress?: (fraction: number) => void;
   /** float32 by default. */
   readonly base_dtype?: StepSettings['base_dtype'];
+  /** Quantize the base as a training did. Default: it is as it is stored. */
+  readonly quantize?: QuantizeOptions | null;
   /** Leave out the modules of adapters that do not fit the base; false: offer it. */
   readonly partial?: boolean;
 }
@@ -69,11 +72,14 @@ export async function withModel<T>(
 export async function openModel(
   paths: ModelPaths,
   context: RuntimeContext,
-  { onProgress, base_dtype = 'float32', partial }: OpenOptions = {},
+  { onProgress, base_dtype = 'float32', quantize = null, partial }: OpenOptions = {},
 ): Promise<OpenedModel> {
   const top = paths.adapters.at(-1);
   const trained = top === undefined ? null : await readAdapterTask(top);
-  const base = await openBaseUnder(paths.base, top ?? null, baseOptionsOf(trained));
+  const base = await openBaseUnder(paths.base, top ?? null, {
+    ...baseOptionsOf(trained),
+    quantize,
+  });
   try {
     for (const folder of paths.adapters.slice(0, -1)) await refuseReplacements(folder, base);
     const adapters = await readAdapters(paths.adapters, base, { warn: context.warn, partial });
@@ -82,7 +88,7 @@ export async function openModel(
     const ops = await createOps(runtime, context.dist);
     refuseMissingHead(base, adapter);
     const labels = modelLabels(base, trained);
-    const form = await inferenceForm(runtime, base_dtype, modelSize(base));
+    const form = await inferenceForm(runtime, base_dtype, modelSize(base), quantize !== null);
     warnOfOtherForm(base_dtype, form, context);
     const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, {
       ops,
@@ -114,7 +120,7 @@ function warnOfOtherForm(
   { warn }: Pick<RuntimeContext, 'warn'>,
 ): void {
   if (asked === 'quantized' && !quantized)
-    warn('The base is not kept quantized: that needs a quantized GGUF file and the CPU.');
+    warn('The base is not kept quantized: that needs a quantized base and the CPU.');
   if (asked === 'bfloat16' && base_dtype !== 'bfloat16')
     warn('base_dtype is bfloat16, which this runtime does not support: float32 is used.');
 }

@@ -68,6 +68,11 @@ const LIMITS: readonly Limit[] = [
     message: () => 'Ray Train keeps no quantized weights. Set training.base_dtype to "auto".',
   },
   {
+    key: 'training.quantize',
+    isBeyond: ({ recipe }) => recipe.training.quantize !== null,
+    message: () => 'Ray Train keeps no quantized weights. Set training.quantize to null.',
+  },
+  {
     key: 'lora.init_lora_weights',
     isBeyond: ({ recipe }) => ['olora', 'pissa'].includes(recipe.lora.init_lora_weights),
     message: ({ recipe }) =>

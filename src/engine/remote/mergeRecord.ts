@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import type { Place, SerializedError } from '../../shared/errors';
 import type { FileFingerprint, RemoteRecord, RunRecord } from '../../shared/run';
 import { RUN_FILES } from '../../shared/run';
+import { QUANTIZE } from '../../shared/trainingSettings';
 
 const MAX_TEXT = 100_000;
 const MAX_FILES = 100_000;
@@ -73,6 +74,7 @@ const ThereSchema = v.object({
       v.object({
         base_dtype: v.picklist(['float32', 'bfloat16']),
         quantized: v.exactOptional(v.boolean()),
+        quantize: v.exactOptional(v.picklist(QUANTIZE)),
         recomputed_layers: count,
       }),
     ),

@@ -4,6 +4,7 @@ import type { MemoryEstimate } from '../../lora/memory';
 import type { PlannedStep, StepReason } from '../../lora/stepPlan';
 import { LoraError } from '../../shared/errors';
 import type { TrainingMethod } from '../../shared/recipe';
+import type { StepPlan } from '../../shared/run';
 import { countOf } from '../../shared/values';
 
 /** By this share an estimate may be too high. */
@@ -60,12 +61,19 @@ export function describeStepPlan(
       ? ''
       : `; ${plan.recomputed_layers} of ${countOf(num_layers, 'layer')} ${plan.recomputed_layers === 1 ? 'is' : 'are'} recomputed in the backward pass`;
   const kept = method === 'full' ? 'The weights are kept' : 'The base is kept';
-  const form = plan.quantized ? 'the blocks of its file' : plan.base_dtype;
+  const form = formText(plan);
   const products = plan.quantized ? `; products are computed in ${plan.base_dtype}` : '';
   return (
     `${kept} in ${form}${reasons[why]}${products}${recomputed}. ` +
     `A step needs about ${formatSize(estimate.total)} of memory.`
   );
+}
+
+function formText({ base_dtype, quantized, quantize }: StepPlan): string {
+  if (!quantize) return quantized ? 'the blocks of its file' : base_dtype;
+  return quantized
+    ? `${quantize}, to which it is quantized while it is loaded`
+    : `${base_dtype}, with the values of ${quantize}, since the kernels for its blocks are missing`;
 }
 
 /** Bytes of the adapter, its gradients and its optimizer state. */
@@ -79,7 +87,8 @@ const trainedBytes = ({
 function memorySaver({ weights, activations, working, ...parts }: MemoryEstimate): string {
   if (trainedBytes(parts) > Math.max(weights, activations + working))
     return 'a smaller r or fewer target_modules';
-  if (weights > activations + working) return 'a smaller base model';
+  if (weights > activations + working)
+    return 'a smaller base model or fewer bits for it (base_dtype, quantize)';
   return 'a smaller max_length or per_device_train_batch_size (with more gradient_accumulation_steps)';
 }
 

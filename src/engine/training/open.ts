@@ -5,6 +5,7 @@ import { tasksOf } from '../../formats/architecture/readSpec';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import type { BaseModel } from '../../formats/baseModel';
+import type { QuantizeOptions } from '../../formats/quantized/whileLoading';
 import { isModuleToSave } from '../../lora/modulesToSave';
 import { metricsOfTask } from '../../shared/bestMetric';
 import { LoraError } from '../../shared/errors';
@@ -39,7 +40,8 @@ export async function openForTraining(
   { onProgress, info }: ReadingHooks = {},
 ): Promise<OpenedForTraining> {
   const { task, base: file, lora } = recipe;
-  const base = await openBaseUnder(file, lora.init_adapter, { task: modelTaskOf(task) });
+  const opening = { task: modelTaskOf(task), quantize: quantizeOf(recipe) };
+  const base = await openBaseUnder(file, lora.init_adapter, opening);
   try {
     const initial = lora.init_adapter === null ? null : await readAdapterTask(lora.init_adapter);
     if (initial) refuseFrozenVocabulary(base, initial, lora.init_adapter!);
@@ -55,7 +57,7 @@ export async function openForTraining(
     await base.close();
     return {
       base: await openBaseUnder(file, lora.init_adapter, {
-        task: modelTaskOf(task),
+        ...opening,
         num_labels: names.length,
         new_head: true,
       }),
@@ -66,6 +68,9 @@ export async function openForTraining(
     throw error;
   }
 }
+
+const quantizeOf = ({ training, lora }: Recipe): QuantizeOptions | null =>
+  training.quantize && { kind: training.quantize, modules_to_save: lora.modules_to_save };
 
 /** @throws LoraError('recipe') for a setting that the kind of the rows' labels does not have */
 function checkAgainstLabels(

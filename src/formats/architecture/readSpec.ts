@@ -2,6 +2,7 @@ import { LoraError } from '../../shared/errors';
 import { MODEL_TASKS, type ModelTask } from '../../shared/task';
 import { nearestName } from '../../shared/nearest';
 import { isObject } from '../../shared/values';
+import type { QuantizeOptions } from '../quantized/whileLoading';
 import type { ReplacedTensor } from '../weightSource';
 import { ConfigReader, type Config } from './config';
 import { FAMILIES, KNOWN_FAMILIES } from './families';
@@ -21,6 +22,8 @@ export interface ReadSpecOptions {
   readonly vocab_size?: number;
   /** The tensors that an adapter replaces. */
   readonly replaced?: ReadonlyMap<string, ReplacedTensor>;
+  /** Quantize the linear layers when they are read. Default: as they are stored. */
+  readonly quantize?: QuantizeOptions | null;
 }
 
 /**

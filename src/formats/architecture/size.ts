@@ -1,5 +1,7 @@
-import type { ModelSize } from '../../lora/memory';
-import { elementsOf } from '../tensorInfo';
+import type { ModelSize, QuantizedSize } from '../../lora/memory';
+import type { Quantize } from '../../shared/trainingSettings';
+import { canQuantize, formsWhileLoading } from '../quantized/whileLoading';
+import { elementsOf, type TensorInfo } from '../tensorInfo';
 import type { StoredMatrix, WeightSource } from '../weightSource';
 import { innerSizeOf, tensorsOf } from './modules';
 import type { Spec } from './spec';
@@ -27,9 +29,10 @@ export function modelSize(
   trained: readonly string[] = [],
 ): ModelSize {
   const { attention, mlp } = spec.layers[0]!;
+  const stored = weights ? quantizedSize(spec, weights, trained) : null;
   return {
     parameters,
-    quantized_bytes: weights ? quantizedBytes(spec, weights, trained) : null,
+    ...(stored ?? { quantized_bytes: null, ...quantizableSize(spec) }),
     hidden_size: spec.hidden_size,
     num_layers: spec.num_layers,
     num_heads: attention.num_heads,
@@ -48,12 +51,29 @@ export function parametersOf(spec: Spec): number {
   return [...body, ...head].reduce((sum, { shape }) => sum + elementsOf(shape), 0);
 }
 
-/** Bytes of the weights with quantized ones in their blocks; null if none is quantized. */
-function quantizedBytes(
+/** The sizes that a base can be quantized to while it is loaded. */
+function quantizableSize(spec: Spec): Pick<ModelSize, 'quantizable'> {
+  if (!canQuantize(spec)) return {};
+  const { body, head } = tensorsOf(spec);
+  const wanted = [...body, ...head].map((own): [string, TensorInfo] => [
+    own.name,
+    { ...own, dtype: 'F32' },
+  ]);
+  const sizeAs = (kind: Quantize): QuantizedSize => {
+    const forms = formsWhileLoading(spec, kind);
+    const blocksOf = (name: string) => forms.get(name) ?? null;
+    const size = quantizedSize(spec, { tensors: new Map(wanted), blocksOf }, []);
+    return size ?? { quantized_bytes: null };
+  };
+  return { quantizable: { nf4: sizeAs('nf4'), int8: sizeAs('int8') } };
+}
+
+/** The weights with quantized ones in their blocks; null if none is quantized. */
+function quantizedSize(
   spec: Spec,
   weights: SizedWeights,
   trained: readonly string[],
-): number | null {
+): QuantizedSize | null {
   const ownBlocks = (name: string) =>
     trained.includes(name) ? null : (weights.blocksOf?.(name) ?? null);
   const whole = new Set(
@@ -62,13 +82,15 @@ function quantizedBytes(
       .flat(),
   );
   let isQuantized = false;
-  let bytes = 0;
+  let [quantized_bytes, dense_numbers] = [0, 0];
   for (const { name, shape } of weights.tensors.values()) {
     const blocks = whole.has(name) ? null : ownBlocks(name);
     isQuantized ||= blocks !== null;
-    bytes += blocks ? shape[0]! * wholeWords(blocks.row_bytes) : 4 * elementsOf(shape);
+    if (blocks) quantized_bytes += shape[0]! * wholeWords(blocks.row_bytes);
+    else if (shape.length === 2 && !trained.includes(name)) dense_numbers += elementsOf(shape);
+    else quantized_bytes += 4 * elementsOf(shape);
   }
-  return isQuantized ? bytes : null;
+  return isQuantized ? { quantized_bytes, dense_numbers } : null;
 }
 
 /** The weights that one product has together: it is kept in blocks only if each of them is. */

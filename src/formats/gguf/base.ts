@@ -30,6 +30,11 @@ export async function openGgufBase(
   file: string,
   options: ReadSpecOptions = {},
 ): Promise<BaseModel> {
+  if (options.quantize)
+    throw new LoraError('base', 'Only a base in safetensors is quantized while it is loaded.', {
+      place: { file },
+      fix: 'Remove training.quantize: "base_dtype": "quantized" keeps a GGUF file in its blocks.',
+    });
   const source = await openGgufModel(file);
   try {
     const metadata = new Metadata(source.header.metadata, file);

@@ -66,6 +66,10 @@ export class FourBitMatrix implements QuantizedMatrix {
     return roundTo(rounding, values);
   }
 
+  scales(): Float32Array {
+    return absmaxOf(this.storage.scales);
+  }
+
   writeRow(row: number, bytes: Uint8Array): void {
     const { shape, scales } = this.storage;
     const blocks = shape[1] / BLOCK;

@@ -1,5 +1,3 @@
-import { LoraError } from '../../shared/errors';
-import { areFinite } from '../checkFinite';
 import { fromF16, toF16 } from '../floats';
 import { roundTo, typeNumber, type QuantizedMatrix, type Rounding, type RowForm } from './matrix';
 
@@ -44,6 +42,10 @@ export class IntegerMatrix implements QuantizedMatrix {
     return roundTo(rounding, values);
   }
 
+  scales(): Float32Array {
+    return this.storage.scales;
+  }
+
   writeRow(row: number, bytes: Uint8Array): void {
     const { shape, data, scales, group, factor } = this.storage;
     const [, width] = shape;
@@ -61,9 +63,7 @@ const ROUNDER = 12_582_912;
 
 /**
  * LLM.int8's storage of weights (int8_vectorwise_quant of bitsandbytes): each row by its largest
- * absolute value, of the numbers in f16.
- *
- * @throws LoraError('base') for numbers that f16 does not hold.
+ * absolute value, of the numbers in f16. A scale is infinite where f16 does not hold one of them.
  */
 export function quantizeInt8(
   values: Float32Array,
@@ -72,10 +72,6 @@ export function quantizeInt8(
 ): IntegerMatrix {
   const [rows, width] = shape;
   const halves = fromF16(toF16(values));
-  if (!areFinite(halves))
-    throw new LoraError('base', 'The tensor has numbers that are too large for int8.', {
-      fix: 'Quantize to nf4.',
-    });
   const data = new Int8Array(values.length);
   const scales = new Float32Array(rows);
   for (let row = 0; row < rows; row++) {

@@ -9,6 +9,8 @@ export type Rounding = 'F32' | 'BF16' | 'F16';
 export interface QuantizedMatrix {
   /** Its values in f32, row-major, in `target` if that is given. */
   values(target?: Float32Array): Float32Array;
+  /** The scales of its values in f32. */
+  scales(): Float32Array;
   /** Writes a row as the kernels read it. */
   writeRow(row: number, bytes: Uint8Array): void;
 }

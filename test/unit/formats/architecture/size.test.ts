@@ -30,7 +30,11 @@ function sizeOf(others: readonly string[], trained: readonly string[] = []): num
     return { type: 8, width, row_bytes: (34 * width) / 32, read: () => Promise.resolve() };
   };
   const weights = { tensors, blocksOf };
-  return modelSize({ spec, parameters: 0, weights }, trained).quantized_bytes;
+  const { quantized_bytes, dense_numbers = 0 } = modelSize(
+    { spec, parameters: 0, weights },
+    trained,
+  );
+  return quantized_bytes === null ? null : quantized_bytes + 4 * dense_numbers;
 }
 
 const numbersOf = (end: string) =>
@@ -53,5 +57,28 @@ describe('bytes of a base in blocks', () => {
 
   it('are none without blocks', () => {
     expect(sizeOf(['weight'])).toBeNull();
+  });
+
+  it('are foretold of a base that can be quantized while it is loaded', () => {
+    const { quantizable } = modelSize({ spec, parameters: 0 });
+    const linears = [...shapes].filter(([name]) => name.includes('_proj'));
+    const others = [...shapes].filter(
+      ([name, shape]) => shape.length === 2 && !linears.some(([own]) => own === name),
+    );
+    const dense = others.reduce((sum, [, shape]) => sum + elementsOf(shape), 0);
+    expect(quantizable!.nf4.dense_numbers).toBe(dense);
+    expect(quantizable!.int8.dense_numbers).toBe(dense);
+    const rowsOf = (bytesOf: (width: number) => number) =>
+      linears.reduce(
+        (sum, [, [rows, width]]) => sum + rows! * 4 * Math.ceil(bytesOf(width!) / 4),
+        0,
+      );
+    const vectors = [...shapes]
+      .filter(([, shape]) => shape.length === 1)
+      .reduce((sum, [, shape]) => sum + 4 * elementsOf(shape), 0);
+    // for each 64 numbers 33 bytes, for each row its place, the offset and one or two scales
+    const nf4 = (width: number) => (width === 64 ? 12 : 16) + (33 * width) / 64;
+    expect(quantizable!.nf4.quantized_bytes).toBe(rowsOf(nf4) + vectors);
+    expect(quantizable!.int8.quantized_bytes).toBe(rowsOf((width) => 8 + width) + vectors);
   });
 });

@@ -47,8 +47,10 @@ describe('what a choice costs', () => {
   it('says of each type whether it fits', () => {
     const text = (available: number) =>
       fitsText(costOf(base, 4, 'all-linear', { ...MACHINE, available }).types);
-    expect(text(2 ** 40)).toBe('float32: fits · bfloat16: fits');
-    expect(text(1)).toBe('float32: does not fit · bfloat16: does not fit');
+    expect(text(2 ** 40)).toBe('float32: fits · bfloat16: fits · int8: fits · nf4: fits');
+    expect(text(1)).toBe(
+      'float32: does not fit · bfloat16: does not fit · int8: does not fit · nf4: does not fit',
+    );
   });
 
   it('refuses a base model that cannot be trained, with the reason', async () => {

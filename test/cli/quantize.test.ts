@@ -1,0 +1,81 @@
+import { cpSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openBase } from '../../src/formats/openBase';
+import { writeSafetensors } from '../../src/formats/safetensors/write';
+import type { Quantize } from '../../src/shared/trainingSettings';
+import {
+  cli,
+  fixtures,
+  makeRecipe,
+  recordOf,
+  resumedBefore,
+  stepsOf,
+  train,
+  weightsOf,
+} from '../support/commandLine';
+import { temp } from '../support/temp';
+
+const BASE = path.join(fixtures, 'llama-sharded/base');
+
+/** The base with the values that its weights have when they are quantized. */
+async function dequantizedBase(kind: Quantize): Promise<string> {
+  const folder = path.join(temp(), 'base');
+  cpSync(BASE, folder, { recursive: true });
+  const base = await openBase(BASE, { quantize: { kind, modules_to_save: null } });
+  const tensors = [...base.weights.tensors.values()].map(({ name, shape }) => ({
+    name,
+    dtype: 'F32' as const,
+    shape,
+    data: async function* () {
+      yield await base.weights.readF32(name);
+    },
+  }));
+  for (const name of ['model.safetensors.index.json', 'model-00001-of-00002.safetensors'])
+    rmSync(path.join(folder, name));
+  rmSync(path.join(folder, 'model-00002-of-00002.safetensors'));
+  await writeSafetensors(path.join(folder, 'model.safetensors'), tensors);
+  await base.close();
+  return folder;
+}
+
+interface Settings {
+  readonly training: object;
+  readonly lora: object;
+}
+
+const recipeOn = (base: string, { training, lora }: Settings): string =>
+  makeRecipe({
+    top: { base, validation_split: 0 },
+    lora: { r: 4, target_modules: 'all-linear', ...lora },
+    training: { max_steps: 2, save_steps: 1, per_device_train_batch_size: 2, ...training },
+  });
+const lossesOf = (dir: string) => stepsOf(dir).map(({ loss, grad_norm }) => [loss, grad_norm]);
+
+describe('a base that is quantized while it is loaded', () => {
+  it.each([
+    ['nf4', 'float32', { lora: { use_dora: true }, training: { gradient_checkpointing: true } }],
+    ['nf4', 'float32', { lora: { init_lora_weights: 'pissa' }, training: {} }],
+    ['int8', 'bfloat16', { lora: {}, training: {} }],
+  ] as const)('%s in %s trains %o as its values do', async (quantize, base_dtype, settings) => {
+    const training = { ...settings.training, base_dtype };
+    const dir = await train(recipeOn(BASE, { ...settings, training: { ...training, quantize } }));
+    expect(recordOf(dir).step_plan).toMatchObject({ base_dtype, quantized: true, quantize });
+    const dense = await train(recipeOn(await dequantizedBase(quantize), { ...settings, training }));
+    expect(lossesOf(dir)).toEqual(lossesOf(dense));
+    expect(weightsOf(dir).equals(weightsOf(dense))).toBe(true);
+    const resumed = await resumedBefore(dir, 2);
+    expect(weightsOf(resumed).equals(weightsOf(dir))).toBe(true);
+  });
+
+  it.each([
+    [BASE, { method: 'full' }, /training.quantize.*Quantized weights do not train/s],
+    [path.join(fixtures, 'gpt2/base'), {}, /layers of gpt2 cannot be quantized/],
+    [path.join(fixtures, 'quantized/bnb-nf4'), {}, /quantized already/],
+  ])('is refused for %s with %o', async (base, training, message) => {
+    const recipe = makeRecipe({ top: { base }, training: { quantize: 'nf4', ...training } });
+    const { code, stderr } = await cli('train', recipe);
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(message);
+  });
+});
