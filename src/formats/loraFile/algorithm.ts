@@ -2,18 +2,15 @@ import { LoraError } from '../../shared/errors';
 import { isObject } from '../../shared/values';
 import type { SafetensorsFile } from '../safetensors/read';
 
-/** Algorithms of LyCORIS that are LoRA. */
-const LORA_ALGORITHMS: ReadonlySet<string> = new Set(['lora', 'locon']);
+/** Algorithms of LyCORIS that are LoRA, or can become it. */
+const ALGORITHMS: ReadonlySet<string> = new Set(['lora', 'locon', 'loha', 'lokr']);
 
-/** @throws LoraError('adapter') when the file's metadata names another algorithm than LoRA. */
+/** @throws LoraError('adapter') when the file's metadata names an algorithm that is not read. */
 export function refuseOtherAlgorithms({ file, header: { metadata } }: SafetensorsFile): void {
   const options = argumentsIn(metadata['ss_network_args']);
   const algorithm = options['algo'];
-  const isOther =
-    typeof algorithm === 'string' && !LORA_ALGORITHMS.has(algorithm.trim().toLowerCase());
-  const module = /\.(oft|lokr|loha|control_net_lllite)\w*$/.exec(
-    metadata['ss_network_module'] ?? '',
-  )?.[1];
+  const isOther = typeof algorithm === 'string' && !ALGORITHMS.has(algorithm.trim().toLowerCase());
+  const module = /\.(oft|control_net_lllite)\w*$/.exec(metadata['ss_network_module'] ?? '')?.[1];
   const name = isOther ? algorithm : module;
   if (name === undefined) return;
   throw new LoraError('adapter', `The file holds ${name}, which is not supported.`, {

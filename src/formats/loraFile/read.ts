@@ -1,5 +1,6 @@
 import type { LoraFactors } from '../../lora/adapter';
-import { LoraError, type Problem } from '../../shared/errors';
+import { withCore } from '../../lora/lycoris';
+import { LoraError, type Place, type Problem } from '../../shared/errors';
 import { checkFinite } from '../checkFinite';
 import {
   factorsOf,
@@ -13,11 +14,9 @@ import { refuseSeveralAdapters } from '../peft/read';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import { refuseOtherAlgorithms } from './algorithm';
 import { declaredScales, type DeclaredScale } from './settings';
-import { hasDottedNames, kernelOf, loraTensor, otherMethod, type Part } from './tensors';
+import { isLycoris, readLycoris, type LycorisModule, type PartNames } from './lycoris';
+import { hasDottedNames, kernelOf, loraTensor, otherMethod } from './tensors';
 import { countOf } from '../../shared/values';
-
-/** The names of a module's tensors. */
-type PartNames = Readonly<Partial<Record<Part, string>>>;
 
 interface Reading {
   readonly source: SafetensorsFile;
@@ -26,17 +25,40 @@ interface Reading {
   readonly bare: string[];
 }
 
+/** A module of a file: LoRA, or what can become it. */
+export type FileModule = { readonly kind: 'lora'; readonly factors: LoraFactors } | LycorisModule;
+
+/** The modules of a file. */
+export interface FileModules {
+  readonly modules: readonly FileModule[];
+  /** They have dotted names, but kohya's factors. */
+  readonly has_dotted_names: boolean;
+  readonly warnings: readonly Problem[];
+}
+
 /**
  * An adapter in a single file: of kohya's scripts, Diffusers or ai-toolkit. kohya's names have
  * underscores for dots; those of a text encoder become the likeliest path, all others stay as they
- * are. Errors: LoraError('adapter') naming file and tensor.
+ * are. LoHa, LoKr and Tucker become LoRA of a rank that holds them exactly. Errors:
+ * LoraError('adapter') naming file and tensor.
  *
  * @param rename A module's path in the base, given the one in the file.
  */
-export function readLoraFile(
+export async function readLoraFile(
   file: string,
   rename: ((path: string) => string) | null,
 ): Promise<ImportedAdapter> {
+  const { modules, has_dotted_names, warnings } = await readLoraModules(file, rename);
+  const factors = modules.map((own) => (own.kind === 'lora' ? own.factors : own.expand()));
+  const dotted = has_dotted_names && { has_dotted_names };
+  return { adapter: { ...peftAdapter(factors, null), ...dotted }, warnings };
+}
+
+/** The modules of such a file as they are stored; arguments and errors as `readLoraFile`. */
+export function readLoraModules(
+  file: string,
+  rename: ((path: string) => string) | null,
+): Promise<FileModules> {
   return withSafetensors(file, async (source) => {
     refuseOtherAlgorithms(source);
     const { found, warnings } = partsIn(source);
@@ -45,17 +67,18 @@ export function readLoraFile(
     const sources = new Map<string, string>();
     const has_dotted_names = hasDottedNames(source.tensors.keys());
     const pathOf = has_dotted_names ? (name: string) => name : pathOfKohyaName;
-    const modules: LoraFactors[] = [];
+    const modules: FileModule[] = [];
     for (const [name, parts] of found) {
       const path = rename ? rename(name) : pathOf(name);
       refuseSameModule(sources.get(path), name, path, file);
       sources.set(path, name);
-      modules.push(await readModule(reading, name, path, parts));
+      modules.push(await readModule(reading, { name, path, parts }));
     }
     if (modules.length === 0)
       throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file } });
     return {
-      adapter: { ...peftAdapter(modules, null), ...(has_dotted_names && { has_dotted_names }) },
+      modules,
+      has_dotted_names,
       warnings: [...warnings, ...missingAlphas(reading, modules.length)],
     };
   });
@@ -109,11 +132,38 @@ function partsIn(source: SafetensorsFile): {
   return { found, warnings };
 }
 
-async function readModule(
+/** A module's name in the file, its path, and its tensors. */
+interface FoundModule {
+  readonly name: string;
+  readonly path: string;
+  readonly parts: PartNames;
+}
+
+async function readModule(reading: Reading, own: FoundModule): Promise<FileModule> {
+  const { parts } = own;
+  if (!isLycoris(parts)) return { kind: 'lora', factors: await readLora(reading, own) };
+  return readLycoris(reading.source, parts, {
+    path: own.path,
+    scalingFor: (rank) => lycorisScale(reading, own, rank),
+    magnitudeFor: (out) => magnitudeOf(reading.source, parts.magnitude, out),
+  });
+}
+
+async function lycorisScale(
+  { source, bare }: Reading,
+  { name, parts: { alpha, ...others } }: FoundModule,
+  rank: number | null,
+): Promise<number> {
+  if (rank === null) return 1; // LyCORIS ignores alpha where neither factor is decomposed
+  const A = Object.values(others)[0]!;
+  const scale = await scaleOf(source, { A, alpha }, rank, null);
+  if (scale === null) bare.push(name);
+  return scale ?? 1;
+}
+
+async function readLora(
   { source, declared, bare }: Reading,
-  name: string,
-  path: string,
-  parts: PartNames,
+  { name, path, parts }: FoundModule,
 ): Promise<LoraFactors> {
   const read = async (tensor: string) => ({
     shape: source.tensors.get(tensor)!.shape,
@@ -121,7 +171,8 @@ async function readModule(
     place: { file: source.file, tensor },
   });
   const names = pairOf(source, name, parts);
-  const [down, up] = [await read(names.A), await read(names.B)];
+  const [first, up] = [await read(names.A), await read(names.B)];
+  const down = parts.mid === undefined ? first : withTucker(await read(parts.mid), first, path);
   const kernel = kernelOf(down.shape, up.shape);
   const [A, B] = [down, up].map(({ shape, data, place }) =>
     matrixOf(data, kernel ? [shape[0]!, shape.slice(1).reduce((n, d) => n * d, 1)] : shape, place),
@@ -142,6 +193,29 @@ async function readModule(
     magnitude: await magnitudeOf(source, parts.magnitude, B.rows),
     ...(kernel && { kernel }),
   });
+}
+
+interface ReadTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+  readonly place: Place;
+}
+
+/** lora_down with a Tucker core before it: [r, in, height, width]. */
+function withTucker(core: ReadTensor, down: ReadTensor, path: string): ReadTensor {
+  const [r = 0, inner, height = 1, width = 1] = core.shape;
+  const [rows = 0, columns = 0, ...kernel] = down.shape;
+  if (core.shape.length !== 4 || inner !== rows || kernel.some((n) => n !== 1) || r === 0)
+    throw new LoraError(
+      'adapter',
+      `The core of a Tucker decomposition of ${path} has the shape [${core.shape.join(', ')}], which does not fit lora_down's [${down.shape.join(', ')}].`,
+      { place: core.place, fix: 'Save or download the adapter again.' },
+    );
+  const { data } = withCore(
+    { rows: r, columns: core.data.length / r, data: checkFinite(core.data, core.place) },
+    { rows, columns, data: checkFinite(down.data, down.place) },
+  );
+  return { shape: [r, columns, height, width], data, place: down.place };
 }
 
 function pairOf(

@@ -1,7 +1,15 @@
 import type { LoraFactors } from '../../lora/adapter';
 
-/** What a tensor is to its module: a factor, DoRA's magnitude vector, or alpha. */
-export type Part = 'A' | 'B' | 'magnitude' | 'alpha';
+/** The factors of LoHa and LoKr; t: a Tucker core. */
+export type LycorisPart =
+  | `hada_w${1 | 2}_${'a' | 'b'}`
+  | `hada_t${1 | 2}`
+  | `lokr_w${1 | 2}`
+  | `lokr_w${1 | 2}_${'a' | 'b'}`
+  | `lokr_t${1 | 2}`;
+
+/** What a tensor is to its module: a factor, a Tucker core, DoRA's magnitudes, or alpha. */
+export type Part = 'A' | 'B' | 'mid' | 'magnitude' | 'alpha' | LycorisPart;
 
 /** A tensor of a LoRA file. */
 export interface LoraTensor {
@@ -16,6 +24,8 @@ const ENDS: readonly (readonly [RegExp, (found: string) => Part])[] = [
   // PEFT, Diffusers and ai-toolkit; a model's own state_dict has the adapter's name in between
   [/\.lora_([AB])(?:\.[^.]+)?(?:\.weight)?$/, (factor) => factor as 'A' | 'B'],
   [/\.lora_(down|up)\.weight$/, factorOf], // kohya
+  [/\.lora_mid\.weight$/, () => 'mid'],
+  [/\.(hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t[12]))$/, (own) => own as LycorisPart],
   [/\.lora_linear_layer\.(down|up)\.weight$/, factorOf], // Diffusers before PEFT, text encoders
   [/\.lora\.(down|up)\.weight$/, factorOf], // Diffusers before PEFT
   [/_lora\.(down|up)\.weight$/, factorOf], // Diffusers' first attention processors
@@ -60,9 +70,8 @@ function modulePath(name: string): string {
 
 /** What such files hold beside LoRA, which is another formula. */
 const OTHERS: readonly (readonly [RegExp, string])[] = [
-  [/\.hada_/, 'LoHa'],
-  [/\.lokr_/, 'LoKr'],
-  [/\.lora_mid\.weight$/, 'a Tucker decomposition'],
+  [/\.hada_(?!(?:w[12]_[ab]|t[12])$)/, 'another kind of LoHa'],
+  [/\.lokr_(?!(?:w[12](?:_[ab])?|t[12])$)/, 'another kind of LoKr'],
   [/\.(?:oft_|boft_)/, 'OFT'],
   [/\.(?:diff|diff_b|set_weight)$/, 'whole differences'],
   [/\.[wb]_norm$/, 'changes of norms'],

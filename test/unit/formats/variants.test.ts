@@ -251,9 +251,8 @@ describe("an adapter of kohya's scripts", () => {
   const module = 'lora_te_model_layers_0_self_attn_q_proj';
 
   it.each([
-    ['hada_w1_a', 'LoHa'],
-    ['lokr_w1', 'LoKr'],
-    ['lora_mid.weight', 'a Tucker decomposition'],
+    ['hada_w3_a', 'another kind of LoHa'],
+    ['lokr_w3', 'another kind of LoKr'],
     ['diff', 'whole differences'],
     ['diff_b', 'whole differences'],
     ['w_norm', 'changes of norms'],
@@ -274,8 +273,16 @@ describe("an adapter of kohya's scripts", () => {
     });
   });
 
+  it.each(['hada_w1_a', 'lokr_w1'])('is refused for %s beside LoRA', async (leaf) => {
+    const folder = copyOf('kohya');
+    await extend(file(folder), [tensor(`${module}.${leaf}`)]);
+    await expect(read(file(folder))).rejects.toThrow(
+      /has factors of more than one of LoRA, LoHa and LoKr/,
+    );
+  });
+
   it.each([
-    [{ ss_network_args: '{"algo": "loha"}' }, 'loha', 'ss_network_args'],
+    [{ ss_network_args: '{"algo": "boft"}' }, 'boft', 'ss_network_args'],
     [{ ss_network_module: 'networks.oft_flux' }, 'oft', 'ss_network_module'],
   ])('is refused by name for the metadata %j', async (metadata, name, key) => {
     const folder = copyOf('kohya');

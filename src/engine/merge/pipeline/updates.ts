@@ -144,7 +144,8 @@ function partsOf({ path, update }: NamedUpdate, slots: ReadonlyMap<string, Slot>
 
 function shapeMisfit(path: string, update: RowUpdate, { tensor, rows }: Slot): string | null {
   const [, inner = 0, height = 1, width = 1] = tensor.info.shape;
-  const own = [update.out_features, update.in_features, ...update.kernel];
+  const kernel = update.kernel ?? [height, width];
+  const own = [update.out_features, update.in_features, ...kernel];
   const expected = [rows, inner * height * width, height, width];
   if (own.join() === expected.join()) return null;
   const shapeOf = ([out, columns, h, w]: readonly number[]): string =>
