@@ -3,7 +3,7 @@ import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import { checkTensors } from './architecture/modules';
 import { canonicalNames } from './architecture/names';
-import { readSpec, type ReadSpecOptions } from './architecture/readSpec';
+import { isPackedIn, readSpec, type ReadSpecOptions } from './architecture/readSpec';
 import type { Spec } from './architecture/spec';
 import { refuseQuantisedTensors, refuseUnusedTensors } from './architecture/unusedTensors';
 import { isNamed } from '../common/fileStatus';
@@ -14,10 +14,11 @@ import { readJsonObject } from './json';
 import { refuseUntiedOutput } from './tiedOutput';
 import { countParameters, type TensorInfo } from './tensorInfo';
 import { unstacked } from './unstacked';
+import { unpacked, unpackedNames } from './mxfp4';
 import { QUANTIZED_DTYPES, quantizedTensorsOf } from './quantized/checkpoint';
 import { withQuantized } from './quantized/source';
 import { quantizedWhileLoading } from './quantized/whileLoading';
-import { type WeightSource, withReplaced } from './weightSource';
+import { type PartSource, type WeightSource, withReplaced } from './weightSource';
 import { openShardsOf, type ShardedWeights, type Shards } from './safetensors/shards';
 import type { BaseModel } from './baseModel';
 
@@ -42,15 +43,15 @@ export async function openFolderBase(
   const config = await readJsonObject(configFile, 'base');
   const spec = readSpec(config, configFile, options);
   const stored = await openWeights(folder);
-  const weights = withReplaced(
-    {
-      ...unstacked(underNames(stored, canonicalNames(stored.tensors.keys(), spec)), spec),
-      files: stored.files,
-    },
-    options.replaced,
-  );
+  const isPacked = isPackedIn(config, spec);
+  const own = await checked(() => {
+    const named = underNames(stored, canonicalNames(stored.tensors.keys(), spec));
+    return Promise.resolve(isPacked ? unpacked(named, folder) : named);
+  }, stored);
+  const weights = withReplaced({ ...unstacked(own, spec), files: stored.files }, options.replaced);
   const missing = await checked(async () => {
-    const names = [...stored.tensors.keys()];
+    const stored_names = stored.tensors.keys();
+    const names = isPacked ? unpackedNames(stored_names) : [...stored_names];
     refuseQuantisedTensors(names, folder);
     const found = checkTensors(weights.tensors, spec, folder, options.new_head);
     refuseUnusedTensors(names, spec, folder);
@@ -105,7 +106,7 @@ async function checked<T>(check: () => Promise<T>, weights: WeightSource): Promi
 }
 
 /** The same tensors under other names; `names`: new name to stored name. */
-function underNames(source: WeightSource, names: ReadonlyMap<string, string>): WeightSource {
+function underNames(source: PartSource, names: ReadonlyMap<string, string>): PartSource {
   return {
     tensors: new Map(
       [...names].map(([name, stored]): [string, TensorInfo] => [
@@ -116,6 +117,8 @@ function underNames(source: WeightSource, names: ReadonlyMap<string, string>): W
     readF32: (name, target) => source.readF32(names.get(name) ?? name, target),
     readBF16: (name, target) => source.readBF16(names.get(name) ?? name, target),
     blocksOf: (name) => source.blocksOf?.(names.get(name) ?? name) ?? null,
+    readPart: (name, from, count) => source.readPart(names.get(name) ?? name, from, count),
+    readBytes: (name, from, length) => source.readBytes(names.get(name) ?? name, from, length),
     close: () => source.close(),
   };
 }
@@ -166,7 +169,7 @@ export async function openShards(folder: string): Promise<Shards> {
   return openShardsOf(folder, WEIGHTS);
 }
 
-type FolderWeights = WeightSource & {
+type FolderWeights = PartSource & {
   readonly files: readonly string[];
   readonly placed: Shards['placed'];
 };
@@ -177,7 +180,12 @@ async function openWeights(folder: string): Promise<FolderWeights> {
     const { tensors, parts } = await quantizedTensorsOf({ placed }, folder);
     const others = new Map([...placed].filter(([name]) => !parts.has(name)));
     const source = { ...sourceOf(others, folder), close };
-    return { ...withQuantized(source, tensors), placed, files: files.map(({ file }) => file) };
+    const whole = withQuantized(source, tensors);
+    const readPart: PartSource['readPart'] = async (name, from, count) =>
+      tensors.has(name)
+        ? (await whole.readF32(name)).slice(from, from + count)
+        : source.readPart(name, from, count);
+    return { ...whole, readPart, placed, files: files.map(({ file }) => file) };
   } catch (error) {
     await close();
     throw error;
@@ -203,7 +211,7 @@ async function noWeights(folder: string): Promise<LoraError> {
   );
 }
 
-function sourceOf(placed: Shards['placed'], folder: string): Omit<WeightSource, 'close'> {
+function sourceOf(placed: Shards['placed'], folder: string): Omit<PartSource, 'close'> {
   const fileOf = (name: string) => {
     const file = placed.get(name);
     if (!file)
@@ -221,5 +229,7 @@ function sourceOf(placed: Shards['placed'], folder: string): Omit<WeightSource, 
     ),
     readF32: async (name, target) => fileOf(name).readF32(name, target),
     readBF16: async (name, target) => fileOf(name).readBF16(name, target),
+    readPart: async (name, from, count) => fileOf(name).readPart(name, from, count),
+    readBytes: async (name, from, length) => fileOf(name).readSlice(name, from, length),
   };
 }

@@ -21,6 +21,14 @@ export interface WeightSource {
   close(): Promise<void>;
 }
 
+/** A source whose tensors can be read in parts, by the names of the checkpoint. */
+export interface PartSource extends WeightSource {
+  /** `count` elements from the element `from` on, as f32. */
+  readPart(name: string, from: number, count: number): Promise<Float32Array>;
+  /** `length` bytes from the byte `from` on. */
+  readBytes(name: string, from: number, length: number): Promise<Uint8Array>;
+}
+
 /** A matrix in blocks of one of ggml's types, whose rows are whole numbers of blocks. */
 export interface StoredMatrix {
   /** The type's number in ggml. */

@@ -32,6 +32,15 @@ export function halvesOf(spec: LinearSpec): [first: LinearRows, second: LinearRo
   return [halfAt(0), halfAt(half)];
 }
 
+/** The rows of a layer in turn: the even ones, and the odd ones. */
+export function everySecondOf(spec: LinearSpec): [even: LinearRows, odd: LinearRows] {
+  const from = (start: number): LinearRows => ({
+    spec,
+    order: Int32Array.from({ length: spec.out_features / 2 }, (_, i) => start + 2 * i),
+  });
+  return [from(0), from(1)];
+}
+
 /** The rows of gate, if there is one, and of up. */
 export function gateAndUpRows(
   spec: Exclude<MlpSpec, MixtureSpec>,

@@ -166,6 +166,7 @@ export class WeightLoader {
       lendsKeysAs: this.base.spec.layers.some((own) => own.attention.keys_of === i) ? i : null,
       gated: attention.gated ?? false,
       softcap: attention.softcap,
+      sinks: attention.sinks === undefined ? null : await this.untrained(attention.sinks),
       windowKey: windowKey(attention),
       ropeKey: ropeKey(attention),
     };
@@ -194,6 +195,12 @@ export class WeightLoader {
       kind === 'layer' && hasBias !== false ? await this.vector(path, 'bias', size) : null;
     const scale = unit_offset ? this.onePlus(weight) : () => weight.tensor;
     return { kind, weight, bias, eps, scale };
+  }
+
+  /** One whose gradient is not computed. */
+  private async untrained(name: string): Promise<Tensor> {
+    this.refuseTraining(name);
+    return (await this.parameter(name)).tensor;
   }
 
   /** One that cannot train beside LoRA. */
@@ -339,9 +346,11 @@ export class WeightLoader {
     const data = await this.placements.matrix([part], in_features);
     const weight = this.hold([name], data, [out_features, in_features], null);
     const size = { in_features, out_features };
-    const lora = await LoraBlock.of(this.context, slotsOf([allRows(spec)]), size, weight);
+    const slots = slotsOf([allRows(spec)]);
+    const bias = spec.bias ? await this.bias([allRows(spec)], slots, out_features) : null;
+    const lora = await LoraBlock.of(this.context, slots, size, weight);
     if (lora) this.keep(lora);
-    return { weight, bias: null, lora };
+    return { weight, bias, lora };
   }
 
   /** `name`: the tensor to read instead of the layers' own. */

@@ -85,6 +85,7 @@ describe('several sequences in one pass', () => {
     'exaone4',
     'lfm2',
     'gemma4',
+    'gpt_oss',
     'qwen3_moe',
     'qwen3_5',
   ])('write the tokens that each writes alone: %s', async (family) => {

@@ -56,6 +56,7 @@ describe('generation with the KV cache', () => {
     'qwen3-vl',
     'lfm2',
     'gemma4',
+    'gpt_oss',
     'qwen3_moe',
     'qwen3_5',
   ])('chooses the same tokens as a full forward pass: %s', async (family) => {

@@ -119,6 +119,7 @@ type LoadFixtureOptions = ReadSpecOptions &
     | 'label_smoothing'
     | 'neftune_noise_alpha'
     | 'reranker'
+    | 'quantized'
   >;
 
 export async function loadFixture(

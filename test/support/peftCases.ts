@@ -50,6 +50,8 @@ export const PEFT_CASES = [
   'gemma4/emb',
   'qwen3_5/mixed',
   'qwen3_5/long',
+  'gpt_oss/attn',
+  'gpt_oss/experts',
   'qwen3_moe/attn',
   'qwen3_moe/experts',
   'qwen3_moe/all-linear',

@@ -1,5 +1,5 @@
 import { namedTensors, tiedWeight } from '../../formats/architecture/modules';
-import { partsOf } from '../../formats/architecture/stackedNames';
+import { isOfExperts, partsOf } from '../../formats/architecture/stackedNames';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 import { Merger, type TensorMerger } from '../../lora/merge';
@@ -40,6 +40,12 @@ export type Change =
       readonly kind: 'merged';
       readonly source: SourceTensor;
       readonly merger: () => TensorMerger;
+    }
+  /** The same for parts of equal size, one after the other; null: without an update. */
+  | {
+      readonly kind: 'experts';
+      readonly source: SourceTensor;
+      readonly parts: readonly ((() => TensorMerger) | null)[];
     }
   /** A tensor that the adapter trained fully. */
   | { readonly kind: 'replaced'; readonly data: Float32Array }
@@ -112,7 +118,7 @@ class MergePlanner {
   ) {
     this.known = new Set(namedTensors(base.spec).map(({ name }) => name));
     for (const { modules, trained } of adapters) {
-      for (const m of storedModules(modules)) {
+      for (const m of this.storedOf(modules)) {
         const name = `${m.path}.weight`;
         this.factors.set(name, [...(this.factors.get(name) ?? []), m]);
       }
@@ -122,6 +128,25 @@ class MergePlanner {
         else this.trained.set(name, { shape, data });
       }
     }
+  }
+
+  /** The modules on the layers of the model, where those of gate and up may be two. */
+  private storedOf(modules: readonly LoraFactors[]): LoraFactors[] {
+    return modules.flatMap((m) => (this.known.has(`${m.path}.weight`) ? [m] : storedModules([m])));
+  }
+
+  /** What adapters change of a tensor with all experts; null: nothing, or it is another tensor. */
+  private expertsChange(source: SourceTensor): Change | null {
+    if (!isOfExperts(source.name, this.base.spec)) return null;
+    const names = partsOf(source.name, this.base.spec)!;
+    const parts = names.map((name): (() => TensorMerger) | null => {
+      const factors = this.factors.get(name);
+      if (!factors) return null;
+      this.used.add(name);
+      const layout = source.isTransposed ? 'by_input' : this.form.layoutOf(factors[0]!);
+      return () => new Merger(factors, layout);
+    });
+    return parts.every((part) => part === null) ? null : { kind: 'experts', source, parts };
   }
 
   private addTokens({ name, shape, data }: TrainedTensor, rows: readonly number[]): void {
@@ -155,6 +180,8 @@ class MergePlanner {
   }
 
   private changeOf(source: SourceTensor): Change {
+    const ofExperts = this.expertsChange(source);
+    if (ofExperts) return ofExperts;
     const trained = this.trained.get(source.name);
     const factors = this.factors.get(source.name);
     const rows = this.tokens.get(source.name);

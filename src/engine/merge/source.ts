@@ -1,11 +1,12 @@
 import path from 'node:path';
 import { canonicalNames } from '../../formats/architecture/names';
-import { fromBF16, fromF16, fromF64, fromF8 } from '../../formats/floats';
+import { isPackedIn } from '../../formats/architecture/readSpec';
+import { partsOf } from '../../formats/architecture/stackedNames';
 import { openShards } from '../../formats/huggingface';
 import { quantizedTensorsOf, type QuantizedTensors } from '../../formats/quantized/checkpoint';
+import { isScaleOfPacked, packedName } from '../../formats/mxfp4';
 import type { SafetensorsFile } from '../../formats/safetensors/read';
 import type { Shards } from '../../formats/safetensors/shards';
-import { elementBytes } from '../../formats/safetensors/header';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 
@@ -17,6 +18,8 @@ export interface SourceTensor {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
+  /** Whether it has the transposes of what the spec says of its modules. */
+  readonly isTransposed?: true;
   /** The name of its file; null for a GGUF base. */
   readonly file: string | null;
   /** The stored bytes; null if they cannot be copied as they are. */
@@ -46,8 +49,9 @@ export async function openMergeSource(base: BaseModel): Promise<MergeSource> {
   }
   const shards = await openShards(base.path);
   const quantized = await quantizedTensorsOf(shards, base.path);
+  const tensors = shardTensors(shards, base, quantized);
   return {
-    tensors: shardTensors(shards, base, quantized),
+    tensors: isPackedIn(base.config, base.spec) ? unpackedTensors(tensors, base) : tensors,
     files: shards.files.map(({ file }) => path.basename(file)),
     close: () => shards.close(),
   };
@@ -89,7 +93,7 @@ export function sourceTensor(source: SafetensorsFile, stored: string, name = sto
     shape,
     file: path.basename(source.file),
     bytes: () => tensorParts(source, stored),
-    read: (from, count) => readAsF32(source, stored, from, count),
+    read: (from, count) => source.readPart(stored, from, count),
   };
 }
 
@@ -101,28 +105,63 @@ async function* tensorParts(file: SafetensorsFile, name: string): AsyncGenerator
   }
 }
 
-async function readAsF32(
-  file: SafetensorsFile,
-  name: string,
-  from: number,
-  count: number,
-): Promise<Float32Array> {
-  const { dtype } = file.tensors.get(name)!;
-  const size = elementBytes(dtype)!;
-  const { buffer } = await file.readSlice(name, from * size, count * size);
-  switch (dtype) {
-    case 'BF16':
-      return fromBF16(new Uint16Array(buffer));
-    case 'F16':
-      return fromF16(new Uint16Array(buffer));
-    case 'F64':
-      return fromF64(new Float64Array(buffer));
-    case 'F8_E4M3':
-    case 'F8_E5M2':
-      return fromF8(new Uint8Array(buffer), dtype);
-    default:
-      return new Float32Array(buffer);
-  }
+/**
+ * The parameters of packed experts as transformers has them once they are unpacked: bf16, and for
+ * each expert the transpose of its blocks [in, out].
+ */
+function unpackedTensors(tensors: readonly SourceTensor[], base: BaseModel): SourceTensor[] {
+  return tensors.flatMap((own) => {
+    const name = packedName(own.name);
+    if (name === null) return isScaleOfPacked(own.name) ? [] : [own];
+    const parts = partsOf(name, base.spec)!;
+    const { shape } = base.weights.tensors.get(parts[0]!)!;
+    const [rows, width] = shape as [number, number];
+    const read = transposedParts(base, parts, { rows, width });
+    return {
+      ...own,
+      name,
+      stored: packedName(own.stored) ?? name,
+      dtype: 'BF16',
+      shape: [parts.length, width, rows],
+      isTransposed: true,
+      bytes: null,
+      read,
+    };
+  });
+}
+
+/** Reads of matrices [rows, width] one after the other, each as its transpose. */
+function transposedParts(
+  base: BaseModel,
+  parts: readonly string[],
+  { rows, width }: { readonly rows: number; readonly width: number },
+): SourceTensor['read'] {
+  const size = rows * width;
+  let held: { readonly index: number; readonly data: Float32Array } | null = null;
+  const partAt = async (index: number) => {
+    if (held?.index !== index)
+      held = { index, data: transposed(await base.weights.readF32(parts[index]!), rows) };
+    return held.data;
+  };
+  return async (from, count) => {
+    const values = new Float32Array(count);
+    for (let at = from; at < from + count;) {
+      const index = Math.floor(at / size);
+      const end = Math.min(from + count, (index + 1) * size);
+      const own = await partAt(index);
+      values.set(own.subarray(at - index * size, end - index * size), at - from);
+      at = end;
+    }
+    return values;
+  };
+}
+
+function transposed(x: Float32Array, rows: number): Float32Array {
+  const width = x.length / rows;
+  const result = new Float32Array(x.length);
+  for (let row = 0; row < rows; row++)
+    for (let i = 0; i < width; i++) result[i * rows + row] = x[row * width + i]!;
+  return result;
 }
 
 function ggufTensors(base: BaseModel): SourceTensor[] {

@@ -1,5 +1,4 @@
-import { partsOf } from '../../formats/architecture/stackedNames';
-import type { Spec } from '../../formats/architecture/spec';
+import { isOfExperts, partsOf, type StackedSpec } from '../../formats/architecture/stackedNames';
 import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 
@@ -19,10 +18,10 @@ interface StackedTensor {
 export function stackAdapter(
   adapter: Adapter,
   tensors: readonly StackedTensor[],
-  spec: Pick<Spec, 'family'>,
+  spec: StackedSpec,
 ): Adapter {
   return tensors.reduce((stacked, tensor) => {
-    const parts = partsOf(tensor.name, spec);
+    const parts = isOfExperts(tensor.name, spec) ? null : partsOf(tensor.name, spec);
     return parts ? stackOne(stacked, tensor, parts) : stacked;
   }, adapter);
 }

@@ -50,7 +50,9 @@ export function streamTensor(tensor: OutputTensor, hooks: StreamHooks): TensorTo
       case 'converted':
         return convertedParts(change, dtype, place);
       case 'merged':
-        return mergedParts(tensor, change, { ...hooks, place });
+        return mergedParts(tensor, [change], { ...hooks, place });
+      case 'experts':
+        return mergedParts(tensor, expertsOf(change), { ...hooks, place });
       case 'tokens':
         return tokenParts(change, dtype, place);
     }
@@ -179,18 +181,53 @@ function checkStored(exact: Float32Array, { stored, dtype, place }: StoredNumber
   }
 }
 
+/** Some or all of a tensor of the base, which stays as it is without a merger. */
+interface Merged {
+  readonly source: SourceTensor;
+  readonly merger: (() => TensorMerger) | null;
+}
+
+function expertsOf({ source, parts }: Extract<Change, { kind: 'experts' }>): Merged[] {
+  const size = source.shape.reduce((a, b) => a * b, 1) / parts.length;
+  return parts.map((merger, i) => ({
+    merger,
+    source: {
+      ...source,
+      shape: [size],
+      read: (from, count) => source.read(i * size + from, count),
+    },
+  }));
+}
+
 async function* mergedParts(
   tensor: OutputTensor,
-  { source, merger: make }: Extract<Change, { kind: 'merged' }>,
+  parts: readonly Merged[],
   { onTensor, place }: Pick<StreamHooks, 'onTensor'> & { readonly place: Place },
 ): AsyncGenerator<ArrayBufferView> {
   const { name, dtype } = tensor;
-  const merger = make();
+  const facts = new RoundingFacts();
+  for (const { source, merger } of parts) {
+    if (merger) yield* mergedPart(source, merger(), { dtype, place, facts });
+    else yield* unchangedPart(source, { dtype, place, facts });
+  }
+  onTensor({ name, dtype, ...facts.result() });
+}
+
+interface PartHooks {
+  readonly dtype: DType;
+  readonly place: Place;
+  readonly facts: RoundingFacts;
+}
+
+async function* mergedPart(
+  source: SourceTensor,
+  merger: TensorMerger,
+  { dtype, place, facts }: PartHooks,
+): AsyncGenerator<ArrayBufferView> {
   const { columns } = merger;
   if (merger.needsMeasure) {
     await measureRows(merger, source);
   }
-  const facts = new RoundingFacts();
   let row = 0;
   for await (const block of rowBlocks(source, columns)) {
     checkBase(block, place);
@@ -204,7 +241,19 @@ async function* mergedParts(
     row += block.length / columns;
     yield stored;
   }
-  onTensor({ name, dtype, ...facts.result() });
+}
+
+async function* unchangedPart(
+  source: SourceTensor,
+  { dtype, place, facts }: PartHooks,
+): AsyncGenerator<ArrayBufferView> {
+  for await (const block of rowBlocks(source, 1)) {
+    checkBase(block, place);
+    const stored = checkedNarrow(block, dtype, place);
+    facts.add({ before: block, exact: block, stored: widen(stored, dtype) });
+    facts.addUpdate(0, block.length);
+    yield stored;
+  }
 }
 
 async function measureRows(merger: TensorMerger, source: SourceTensor): Promise<void> {

@@ -1,5 +1,5 @@
 import { LoraError } from '../../shared/errors';
-import { countOf } from '../../shared/values';
+import { countOf, isObject } from '../../shared/values';
 
 /** config.json as an object. */
 export type Config = Readonly<Record<string, unknown>>;
@@ -17,6 +17,12 @@ export class ConfigReader {
     readonly config: Config,
     readonly file: string,
   ) {}
+
+  /** How the weights are packed (`quantization_config`); undefined: they are not. */
+  get packing(): unknown {
+    const own = this.config['quantization_config'];
+    return isObject(own) ? own['quant_method'] : undefined;
+  }
 
   /** The error of a value that cannot be used; `what` follows the key. */
   bad(key: string, what: string): LoraError {

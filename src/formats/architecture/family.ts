@@ -45,6 +45,8 @@ export interface Family {
   readonly transformersClass: string;
   /** Its classes for tasks whose names do not follow from `transformersClass`. */
   readonly taskClasses?: Readonly<Partial<Record<ModelTask, string>>>;
+  /** How published files pack its weights (quantization_config.quant_method). Not given: not. */
+  readonly packed?: 'mxfp4';
   /** Whether its models may be mixtures of experts. Not given: a config with experts is refused. */
   readonly hasExperts?: true;
   /** Whether mlx-lm has models of this family. */

@@ -42,11 +42,20 @@ export function mlpLinears(mlp: MlpSpec): LinearSpec[] {
 }
 
 const expertLinears = (mlp: MlpSpec): LinearSpec[] =>
-  mlp.kind === 'mixture' ? mlp.experts.flatMap(({ gate, up, down }) => [gate, up, down]) : [];
+  mlp.kind === 'mixture'
+    ? mlp.experts.flatMap(({ halves, gate_up, down }) =>
+        halves ? [halves.gate, halves.up, down] : [gate_up, down],
+      )
+    : [];
 
 /** The layers of a mixture that an adapter may have modules on. */
 const adaptedExperts = (mlp: MlpSpec): LinearSpec[] =>
-  mlp.kind === 'mixture' ? [...mlpLinears(mlp), ...mlp.experts.map((own) => own.gate_up)] : [];
+  mlp.kind === 'mixture'
+    ? [
+        ...mlpLinears(mlp),
+        ...mlp.experts.flatMap(({ halves, gate_up }) => (halves ? [gate_up] : [])),
+      ]
+    : [];
 
 /** Those that a new adapter can have modules on: not the router and the experts. */
 function targetableLinears(layer: LayerSpec): LinearSpec[] {
@@ -280,7 +289,7 @@ function convolutionTensors(convolution: ConvolutionSpec | undefined): Wanted[] 
 
 function layerTensors(layer: LayerSpec): Wanted[] {
   const {
-    attention: { qk_norm },
+    attention: { qk_norm, sinks, num_heads },
     norms: n,
     per_layer,
     output_factor,
@@ -302,6 +311,7 @@ function layerTensors(layer: LayerSpec): Wanted[] {
     ...norms.flatMap(normTensors),
     ...convolutionTensors(layer.attention.convolution),
     ...deltaTensors(layer.attention),
+    ...(sinks === undefined ? [] : [{ name: sinks, shape: [num_heads] }]),
     ...(output_factor === undefined ? [] : [{ name: output_factor, shape: [1] }]),
   ];
 }

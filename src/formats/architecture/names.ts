@@ -2,6 +2,7 @@ import { familyOf } from './families';
 import type { Rename } from './family';
 import { tensorsOf } from './modules';
 import type { Spec } from './spec';
+import { stackedNames } from './stackedNames';
 
 /** The start of the language model's names within a model for text and images. */
 export const WRAPPED = /^(?:model\.(?:language|text)_model|language_model|lm_head)\./;
@@ -33,7 +34,8 @@ export const isBuffer = (stored: string, spec: Spec): boolean => renamed(stored,
  */
 export function canonicalNames(names: Iterable<string>, spec: Spec): ReadonlyMap<string, string> {
   const { body, head } = tensorsOf(spec);
-  const wanted = new Set([...body, ...head].map((tensor) => tensor.name));
+  const stacked = stackedNames(spec);
+  const wanted = new Set([...[...body, ...head].map((tensor) => tensor.name), ...stacked]);
   const found = new Map<string, string>();
   for (const stored of names) {
     const now = renamed(stored, spec);

@@ -60,6 +60,14 @@ const languageModelOf = ({ model_type }: Config): string =>
 /** What models of a family can be trained for. */
 export const tasksOf = (family: string): readonly ModelTask[] => FAMILIES[family]?.tasks ?? [];
 
+/** Whether the weights of a model that `readSpec` has read are packed in blocks. */
+export const isPackedIn = (config: Config, spec: Pick<Spec, 'family'>): boolean =>
+  packingOf(textConfig(config)) !== undefined &&
+  packingOf(textConfig(config)) === FAMILIES[spec.family]?.packed;
+
+const packingOf = ({ quantization_config: own }: Config): unknown =>
+  isObject(own) ? own['quant_method'] : undefined;
+
 /** The config of the language model within that of a model for text and images; else the config. */
 export function textConfig(config: Config): Config {
   const inner = config['text_config'];
@@ -114,7 +122,7 @@ function labelsOf(reader: ConfigReader): number {
 /** Kinds of models that are not supported, and what to use instead. */
 const OTHERS: readonly (readonly [RegExp, string, string])[] = [
   [
-    /moe|mixtral|dbrx|^deepseek_v[23]|^jamba|^gpt_oss|^llama4/,
+    /moe|mixtral|dbrx|^deepseek_v[23]|^jamba|^llama4/,
     'a mixture of experts',
     'Use a dense model of the same series.',
   ],
@@ -175,7 +183,8 @@ function checkSupported(config: Config, inner: Config, file: string): void {
   const quantised = config['quantization_config'] ?? inner['quantization_config'];
   if (quantised === undefined || quantised === null) return;
   const method = (quantised as Config)['quant_method'];
-  if (QUANTIZED_METHODS.includes(method)) return;
+  const { packed } = FAMILIES[model_type]!;
+  if (QUANTIZED_METHODS.includes(method) || (method !== undefined && method === packed)) return;
   throw new LoraError(
     'base',
     `The weights are quantised${typeof method === 'string' ? ` by ${method}` : ''}, which is not supported in safetensors files.`,

@@ -183,6 +183,11 @@ export interface AttentionSpec {
   readonly values?: 'keys';
   /** The layer below whose keys and values it uses instead of its own (Gemma 4). */
   readonly keys_of?: number;
+  /**
+   * Name of a parameter with a number for each head, which takes part in the softmax as the score
+   * of a key without a value (gpt-oss). Not given: none.
+   */
+  readonly sinks?: string;
   /** Learned biases of the scores. Not given: none. */
   readonly score_bias?: ScoreBiasSpec;
   /**
@@ -329,20 +334,31 @@ export type MlpSpec =
 export interface MixtureSpec {
   readonly kind: 'mixture';
   readonly activation: Activation;
+  /** In the place of act(gate x) · up x (gpt-oss). Not given: that. */
+  readonly clamped?: ClampedGate;
   readonly router: LinearSpec;
+  /** The module of all experts, whose parameters may be stacked. */
+  readonly module: string;
   readonly experts: readonly ExpertSpec[];
   readonly top_k: number;
   /** Whether the probabilities of the chosen experts are divided by their sum. */
   readonly normalises: boolean;
 }
 
+/** (up + 1) · gate · σ(alpha · gate), with gate at most `limit` and up within ± `limit`. */
+export interface ClampedGate {
+  readonly alpha: number;
+  readonly limit: number;
+}
+
 /** down(act(gate x) · up x) */
 export interface ExpertSpec {
-  readonly gate: LinearSpec;
-  readonly up: LinearSpec;
+  /** Null: a checkpoint has `gate_up`. */
+  readonly halves: { readonly gate: LinearSpec; readonly up: LinearSpec } | null;
   readonly down: LinearSpec;
-  /** Gate and up as one layer, which adapters may have; no checkpoint stores it. */
+  /** Gate and up as one layer, which adapters may have: first gate, or the two in turn. */
   readonly gate_up: LinearSpec;
+  readonly order: 'halves' | 'in_turn';
 }
 
 /** What a head for labels reads of a sequence. */

@@ -124,6 +124,18 @@ export class SafetensorsFile {
   }
 
   /**
+   * `count` elements from the element `from` on, as f32.
+   *
+   * @throws LoraError for a dtype that is not floating-point.
+   */
+  async readPart(name: string, from: number, count: number): Promise<Float32Array> {
+    const dtype = this.floatsOf(name);
+    const width = WIDTHS[dtype];
+    const { buffer } = await this.readSlice(name, from * width, count * width);
+    return dtype === 'BF16' ? fromBF16(new Uint16Array(buffer)) : widened(dtype, buffer);
+  }
+
+  /**
    * A tensor of integers; those of 64 bits are converted.
    *
    * @throws LoraError for other dtypes.

@@ -30,6 +30,8 @@ export interface AttentionPass {
   readonly rowBlocks: readonly RowBlock[];
   /** Scores become softcap · tanh(score / softcap); null: they stay as they are. */
   readonly softcap: number | null;
+  /** The score of a key without a value, of each head; null: there is none. */
+  readonly sinks: Tensor | null; // [heads]
   /** Vectors of distances that take part in the scores. Not given: none. */
   readonly distances?: Distances | undefined;
 }
@@ -140,12 +142,12 @@ export function attend(
 
 /** One new token per sequence by the fused kernel; null if the kernel cannot compute it. */
 function attendOneToken(
-  { ops, rowBlocks, softcap, distances }: AttentionPass,
+  { ops, rowBlocks, softcap, distances, sinks }: AttentionPass,
   heads: Heads,
 ): Tensor | null {
   const [block] = rowBlocks;
-  if (!ops.fused || !block || block.mask || block.bias || distances || softcap !== null)
-    return null;
+  const isPlain = !distances && !sinks && softcap === null;
+  if (!ops.fused || !block || block.mask || block.bias || !isPlain) return null;
   if (block.from === 0 && block.to === heads.k.shape[1])
     return ops.fused.attendOne(heads.q, heads.k, heads.v);
   const k = sliceRange(ops, heads.k, 1, block);
@@ -267,11 +269,10 @@ function scoresOf(
 }
 
 /** softmax(scores + mask). Frees the scores [batch · kv_heads, group · rows, keys]. */
-function maskedSoftmax(
-  { ops, shape }: AttentionPass,
-  scores: Tensor,
-  { start, end, from, to, mask }: RowBlock,
-): Tensor {
+function maskedSoftmax(pass: AttentionPass, scores: Tensor, block: RowBlock): Tensor {
+  const { ops, shape, sinks } = pass;
+  const { start, end, from, to, mask } = block;
+  if (sinks) return softmaxWithSinks(pass, sinks, scores, block);
   if (ops.fused) return thenFree(ops, ops.fused.softmax(scores, mask), scores);
   if (!mask) return thenFree(ops, ops.softmax(scores), scores);
   const byHead = [shape.batch, shape.num_heads, end - start, to - from];
@@ -279,6 +280,26 @@ function maskedSoftmax(
   const masked = thenFree(ops, ops.add(unflattened, mask), unflattened);
   const flat = thenFree(ops, ops.reshape(masked, scores.shape), masked);
   return thenFree(ops, ops.softmax(flat), flat);
+}
+
+/** The same with one more score in each row, that of its head's sink, which is left out again. */
+function softmaxWithSinks(
+  { ops, shape: { batch, num_heads } }: AttentionPass,
+  sinks: Tensor,
+  scores: Tensor,
+  { start, end, from, to, mask }: RowBlock,
+): Tensor {
+  const [rows, keys] = [end - start, to - from];
+  const byHead = thenFree(ops, ops.reshape(scores, [batch, num_heads, rows, keys]), scores);
+  const wide = castAndFree(ops, byHead, 'f32');
+  const masked = mask ? thenFree(ops, ops.add(wide, mask), wide) : wide;
+  const ones = ops.upload(new Float32Array(batch * rows).fill(1), [batch, 1, rows, 1]);
+  const column = ops.reshape(sinks, [1, num_heads, 1, 1]);
+  const ofSinks = thenFree(ops, ops.mul(ones, column), ones, column);
+  const all = concatAndFree(ops, [masked, ofSinks], 3);
+  const p = thenFree(ops, ops.softmax(all), all); // [batch, heads, rows, keys + 1]
+  const own = thenFree(ops, ops.slice(p, [0, 0, 0, 0], [batch, num_heads, rows, keys]), p);
+  return thenFree(ops, ops.reshape(own, scores.shape), own);
 }
 
 /** The queries, keys and values of a block, as batches of matrices. */

@@ -87,6 +87,8 @@ export interface AttentionWeights extends BranchOutput {
   /** Whether the product ends with a gate of the output (`AttentionSpec.gated`). */
   readonly gated: boolean;
   readonly softcap: number | null;
+  /** See `AttentionSpec`. */
+  readonly sinks: Tensor | null; // [heads]
   /** Key of `PassContext.rowBlocks`. */
   readonly windowKey: string;
   /** Key of `PassContext.ropeTables`. */
@@ -151,6 +153,7 @@ function attentionPass(
     rope: pass.ropeTables.get(w.ropeKey)!,
     rowBlocks: pass.rowBlocks.get(w.windowKey)!,
     softcap: w.softcap,
+    sinks: w.sinks,
     ...(distances && { distances }),
   };
 }
@@ -283,7 +286,7 @@ export function attentionStep(
 ): Tensor {
   const computation = { ops, dropout: null, generates: true };
   const whole = { ...shape, ...w.heads };
-  const attention = { ops, shape: whole, rope, rowBlocks: [], softcap: w.softcap };
+  const attention = { ops, shape: whole, rope, rowBlocks: [], softcap: w.softcap, sinks: w.sinks };
   const { q, keys, gate, qkv, stats_in, raw } = projectHeads(attention, computation, w, x);
   const length = shape.length / caches.length;
   const outputs = splitHeads(ops, { q, keys }, caches.length).map((own, i) => {

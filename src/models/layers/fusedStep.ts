@@ -71,6 +71,7 @@ const isPlainAttention = (attention: AttentionWeights): boolean =>
   attention.convolution === null &&
   attention.keysOf === null &&
   !attention.gated &&
+  attention.sinks === null &&
   attention.softcap === null &&
   isPlainOutput(attention);
 

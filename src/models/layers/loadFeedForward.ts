@@ -1,4 +1,5 @@
 import type {
+  ExpertSpec,
   LayerSpec,
   LinearSpec,
   MixtureSpec,
@@ -6,7 +7,14 @@ import type {
   NormSpec,
 } from '../../formats/architecture/spec';
 import { mlpLinears } from '../../formats/architecture/modules';
-import { allRows, gateAndUpRows, halvesOf, slotsOf, type LinearRows } from '../productRows';
+import {
+  allRows,
+  everySecondOf,
+  gateAndUpRows,
+  halvesOf,
+  slotsOf,
+  type LinearRows,
+} from '../productRows';
 import type { FeedForwardWeights } from './feedForward';
 import type { Linear } from './linear';
 import type { ProductSlot } from './loraBlock';
@@ -44,14 +52,28 @@ export async function loadFeedForward(
 async function loadMlp(
   loader: Loader,
   spec: Exclude<MlpSpec, MixtureSpec>,
-): Promise<Pick<MlpWeights, 'kind' | 'activation' | 'gate' | 'up' | 'down'>> {
+): Promise<Pick<MlpWeights, 'kind' | 'activation' | 'clamped' | 'gate' | 'up' | 'down'>> {
   const [gate, up] = gateAndUpRows(spec);
   return {
     kind: 'mlp',
     activation: spec.activation,
+    clamped: null,
     gate: gate && (await loader.linear([gate])),
     up: await loader.linear([up]),
     down: await loader.linear([allRows(spec.down)]),
+  };
+}
+
+/** Adapters have one module on both. */
+async function loadGateAndUp(
+  loader: Loader,
+  { halves, gate_up, order }: ExpertSpec,
+): Promise<{ readonly gate: Linear; readonly up: Linear }> {
+  const [ofGate, ofUp] = order === 'halves' ? halvesOf(gate_up) : everySecondOf(gate_up);
+  if (!halves) return { gate: await loader.linear([ofGate]), up: await loader.linear([ofUp]) };
+  return {
+    gate: await loader.linear([allRows(halves.gate)], undefined, slotsOf([ofGate])),
+    up: await loader.linear([allRows(halves.up)], undefined, slotsOf([ofUp])),
   };
 }
 
@@ -65,19 +87,19 @@ async function loadMixture(
   spec: MixtureSpec,
 ): Promise<Pick<MixtureWeights, 'kind' | 'router' | 'experts' | 'top_k' | 'normalises'>> {
   const { activation, router, top_k, normalises } = spec;
-  for (const { path } of mlpLinears(spec)) loader.refuseTraining(`${path}.weight`);
+  for (const { path } of mlpLinears(spec))
+    for (const kind of ['weight', 'bias']) loader.refuseTraining(`${path}.${kind}`);
   const experts: MlpWeights[] = [];
-  for (const { gate, up, down, gate_up } of spec.experts) {
-    const [ofGate, ofUp] = halvesOf(gate_up);
+  for (const expert of spec.experts) {
     experts.push({
       kind: 'mlp',
       activation,
+      clamped: spec.clamped ?? null,
       norm_in: null,
       norm_out: null,
       scale_out: 1,
-      gate: await loader.linear([allRows(gate)], undefined, slotsOf([ofGate])),
-      up: await loader.linear([allRows(up)], undefined, slotsOf([ofUp])),
-      down: await loader.linear([allRows(down)]),
+      ...(await loadGateAndUp(loader, expert)),
+      down: await loader.linear([allRows(expert.down)]),
     });
   }
   // in bf16, experts would often be equally probable

@@ -1,4 +1,4 @@
-import type { Activation } from '../../formats/architecture/spec';
+import type { Activation, ClampedGate } from '../../formats/architecture/spec';
 import type { BranchGradient } from '../attention/attentionBranch';
 import type { FusedOps } from '../ops/fusedOps';
 import {
@@ -11,6 +11,7 @@ import {
   type Tensor,
 } from '../ops/ops';
 import { applyActivation, applyActivationWithSlope } from './activation';
+import { clampedBackward, clampedForward } from './clampedGate';
 import { addBranch, branchOutputGradient, isPlainOutput, type BranchOutput } from './branchOutput';
 import {
   inputPrecision,
@@ -40,6 +41,8 @@ export interface MlpWeights extends BranchOutput {
   readonly kind: 'mlp';
   readonly norm_in: Norm | null;
   readonly activation: Activation;
+  /** In the place of act(gate h) · up h; null: that. */
+  readonly clamped: ClampedGate | null;
   /** Null: down(act(up h)). */
   readonly gate: Linear | null;
   readonly up: Linear;
@@ -84,7 +87,7 @@ export function mlpForward(
   const gate = w.gate && projectToInner(computation, w.gate, h, dtype);
   const up = projectToInner(computation, w.up, h, dtype);
   if (normed) ops.free(normed.h);
-  const m = innerForward(ops, w.activation, gate?.y ?? null, up.y);
+  const m = innerForward(ops, w, gate?.y ?? null, up.y);
   const down = projectDown(computation, w, m, residual);
   ops.free(m);
   return {
@@ -133,7 +136,13 @@ function projectDown(
 }
 
 /** act(gate) · up, or act(up) */
-function innerForward(ops: Ops, activation: Activation, gate: Tensor | null, up: Tensor): Tensor {
+function innerForward(
+  ops: Ops,
+  { activation, clamped }: MlpWeights,
+  gate: Tensor | null,
+  up: Tensor,
+): Tensor {
+  if (clamped && gate) return clampedForward(ops, clamped, gate, up);
   if (ops.fused && gate && activation === 'silu') return ops.fused.glu(gate, up);
   const a = withF32(ops, gate ?? up, (x) => applyActivation(ops, activation, x));
   return gate ? thenFree(ops, ops.mul(a, up), a) : a;
@@ -200,6 +209,8 @@ async function innerBackward(
 ): Promise<InnerGradient | null> {
   const { ops } = computation;
   const { gate, up } = saved;
+  if (w.clamped && gate)
+    return clampedInnerBackward(computation, w, { ...saved, gate, clamped: w.clamped }, gradient);
   if (ops.fused && gate && w.activation === 'silu') {
     return gluBackward({ ...computation, fused: ops.fused }, w, { ...saved, gate }, gradient);
   }
@@ -218,6 +229,22 @@ async function innerBackward(
   const dUp = thenFree(ops, ops.mul(dm, a), a);
   const dA = thenFree(ops, ops.mul(dm, up), dm);
   return { gate: thenFree(ops, ops.mul(dA, slope), dA, slope), up: dUp };
+}
+
+/** The same for a clamped gate. */
+async function clampedInnerBackward(
+  computation: Computation,
+  w: MlpWeights,
+  saved: MlpSaved & { readonly gate: Tensor; readonly clamped: ClampedGate },
+  gradient: DownGradient,
+): Promise<InnerGradient | null> {
+  const { ops } = computation;
+  const { m, backward, free } = clampedBackward(ops, saved.clamped, saved.gate, saved.up);
+  const dm = await downBackward(computation, w, { ...gradient, saved, m });
+  const inner = dm && backward(dm);
+  free();
+  ops.free(m, ...(dm ? [dm] : []));
+  return inner;
 }
 
 /** The same for SwiGLU by the fused kernels. */

@@ -79,6 +79,7 @@ describe('a base model folder', () => {
     'qwen3-vl',
     'lfm2',
     'gemma4',
+    'gpt_oss',
     'qwen3_moe',
   ])('is opened with both config layouts: %s', async (family) => {
     const base = await openBase(path.join(fixtures, family, 'base'));

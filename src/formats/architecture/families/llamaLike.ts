@@ -61,6 +61,8 @@ export interface Variant {
   readonly multipliers?: (reader: ConfigReader) => Multipliers;
   /** Whether gate and up are one layer, gate_up_proj. */
   readonly fused_mlp?: boolean;
+  /** Whether attention has sinks. */
+  readonly sinks?: true;
   /** The MLP of a layer; null, as by default: a dense one. */
   readonly mixture?: (model: LlamaModel, layer: number) => MixtureSpec | null;
 }
@@ -159,6 +161,7 @@ function attentionOf(model: LlamaModel, i: number): AttentionSpec {
     scale: variant.multipliers?.(reader).attention ?? 1 / Math.sqrt(head_dim),
     window: variant.window(reader, i, num_layers),
     softcap: null,
+    ...(variant.sinks && { sinks: `${prefix}.sinks` }),
   };
 }
 

@@ -5,7 +5,7 @@ import type { LoraFactors } from '../../../../src/lora/adapter';
 import { mergeInto } from '../../../../src/lora/merge';
 
 const AT = 'dinov2.encoder.layer.0.mlp';
-const DINOV2 = { family: 'dinov2' };
+const DINOV2 = { family: 'dinov2', layers: [] };
 const STORED = [
   { name: `${AT}.weights_in.weight`, shape: [4, 3] },
   { name: `${AT}.weights_in.bias`, shape: [4] },

@@ -92,6 +92,7 @@ describe('the GGUF families', () => {
       'gemma4_text',
       'lfm2',
       'qwen3_moe',
+      'gpt_oss',
       'bert',
       'roberta',
       'distilbert',
