@@ -26,8 +26,13 @@ module.exports = {
       'Machines that runs are sent to know nothing of VS Code or of training.',
     ),
     only(
+      'tfjs',
+      ['shared', 'lora', 'formats'],
+      'The library for tfjs runs in browsers, too: it knows no Node and no jobs.',
+    ),
+    only(
       'engine',
-      ['shared', 'common', 'lora', 'formats', 'models', 'data', 'runtime', 'targets'],
+      ['shared', 'common', 'lora', 'formats', 'models', 'data', 'runtime', 'targets', 'tfjs'],
       'The engine knows nothing of VS Code.',
     ),
     only(

@@ -5,7 +5,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } fro
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pageBuild } from './pageBundle.mjs';
-import { tfjsNode, TFJS_WASM } from './tfjsBundles.mjs';
+import { loadedTfjs, tfjsNode, TFJS_LAYERS, TFJS_WASM } from './tfjsBundles.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
@@ -118,6 +118,12 @@ const bundles = (outdir) => [
     ...nodeBuild,
     outfile: path.join(outdir, 'tfjs-wasm.js'),
     stdin: { contents: TFJS_WASM, resolveDir: root },
+  },
+  {
+    ...nodeBuild,
+    outfile: path.join(outdir, 'tfjs-layers.js'),
+    stdin: { contents: TFJS_LAYERS, resolveDir: root },
+    plugins: [loadedTfjs],
   },
   { ...pageBuild, outdir: path.join(outdir, 'webview') },
 ];

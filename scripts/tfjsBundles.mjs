@@ -27,9 +27,10 @@ util.isNullOrUndefined ??= (x) => x === null || x === undefined;
 util.isArray ??= Array.isArray;
 module.exports = require('@tensorflow/tfjs-node');`;
 
-/** tfjs with the WebAssembly backend. */
+/** tfjs with the WebAssembly backend, and that of JavaScript for what WebAssembly lacks. */
 export const TFJS_WASM = `
-const tf = require('@tensorflow/tfjs');
+const tf = require('@tensorflow/tfjs-core');
+require('@tensorflow/tfjs-backend-cpu');
 const wasm = require('@tensorflow/tfjs-backend-wasm');
 const { setWasmPaths, setThreadsCount, getThreadsCount } = wasm;
 module.exports = Object.assign({}, tf, { setWasmPaths, setThreadsCount, getThreadsCount });`;
@@ -48,5 +49,18 @@ export const tfjsNode = {
     replace(/^@mapbox\/node-pre-gyp$/, 'binding', BINDING);
     replace(/^@tensorflow\/tfjs$/, 'tfjs', TFJS);
     replace(/^lora:tfjs-node$/, 'tfjs-node', TFJS_NODE);
+  },
+};
+
+/** Keras-like layers over the tfjs that src/runtime/loadTfjs.ts has loaded. */
+export const TFJS_LAYERS = `module.exports = require('@tensorflow/tfjs-layers/dist/index.js');`;
+export const loadedTfjs = {
+  name: 'loaded-tfjs',
+  setup({ onResolve, onLoad }) {
+    const place = { path: 'core', namespace: 'loaded-tfjs' };
+    onResolve({ filter: /^@tensorflow\/tfjs-core$/ }, () => place);
+    onLoad({ filter: /./, namespace: 'loaded-tfjs' }, () => ({
+      contents: `module.exports = globalThis[Symbol.for('lora.tfjs')];`,
+    }));
   },
 };

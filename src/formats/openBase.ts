@@ -7,6 +7,7 @@ import type { ReadSpecOptions } from './architecture/readSpec';
 import { fileErrorReason } from '../common/fileStatus';
 import { openGgufBase } from './gguf/base';
 import { openFolderBase } from './huggingface';
+import { isLayersModelPath } from './layersModel/file';
 import type { BaseModel } from './baseModel';
 
 const FIX = 'Name a Hugging Face model folder or a .gguf file.';
@@ -30,6 +31,11 @@ export async function openBase(file: string, options: ReadSpecOptions = {}): Pro
     throw new LoraError('base', 'A .safetensors file alone is not a base model.', {
       place: { file },
       fix: `Name its folder, ${path.dirname(file)}.`,
+    });
+  if (isLayersModelPath(file))
+    throw new LoraError('base', 'A layers model of TensorFlow.js cannot be used here.', {
+      place: { file },
+      fix: 'It can be trained, evaluated, inspected and merged with its adapters.',
     });
   return openGgufBase(file, options);
 }

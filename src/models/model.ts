@@ -27,6 +27,8 @@ export interface ModelInput {
   readonly noise?: EmbeddingNoise;
   /** Images [batch, channels, height, width]; then length is the number of patches plus one. */
   readonly pixel_values?: Float32Array;
+  /** Of layers models, which have nothing else: rows in the shape of their input [batch, …]. */
+  readonly inputs?: Float32Array;
 }
 
 /**
@@ -201,6 +203,12 @@ export interface Evaluation extends LossSum {
   /** Only where answers are compared; then the sum has a term for each pair or row. */
   readonly compared?: ComparisonResult;
 }
+
+/** What a training needs of a model. */
+export type TrainedModel = Pick<
+  Model,
+  'accumulate' | 'evaluate' | 'step' | 'optimizerState' | 'trainable_parameters'
+>;
 
 /**
  * A model that trains: its adapter on frozen weights, or all of its weights. libtensorflow blocks

@@ -78,3 +78,23 @@ export async function loadWasm(dist: string, threads = wasmThreads()): Promise<T
   }
   return tf;
 }
+
+/** The key by which the bundle of layers finds the tfjs that it is for. */
+const LOADED = Symbol.for('lora.tfjs');
+
+/**
+ * tfjs with its layers. Where WebAssembly is the runtime, JavaScript computes: WebAssembly has no
+ * gradients of convolutions.
+ *
+ * @throws LoraError('runtime') when it cannot be loaded.
+ */
+export async function loadLayers(runtime: Runtime, dist: string): Promise<Tfjs> {
+  const tf = await loadTfjs(runtime, dist);
+  if (runtime.kind === 'wasm') {
+    await tf.setBackend('cpu');
+    await tf.ready();
+  }
+  (globalThis as { [LOADED]?: Tfjs })[LOADED] = tf;
+  const layers = createRequire(path.join(dist, 'index.js'))('./tfjs-layers.js') as Partial<Tfjs>;
+  return { ...tf, ...layers };
+}

@@ -1,6 +1,6 @@
 import type { EvalLine } from './metrics/lines';
 import { METRICS, VALIDATION_SCORES, type ScoreName } from './metrics/table';
-import type { ProblemType, Task } from './task';
+import { hasKinds, type ProblemType, type Task } from './task';
 
 /** What the best evaluation is chosen by: the validation loss, or a score of the task. */
 export type BestMetric = 'loss' | ScoreName;
@@ -55,7 +55,8 @@ const SCORES_OF_TASKS: Readonly<Record<Task, readonly ScoreName[]>> = {
   causal_lm: ['perplexity', ...CALLS],
   seq_cls: [...CLASSIFICATION, 'rmse', 'pearson'],
   token_cls: CLASSIFICATION,
-  image_cls: CLASSIFICATION,
+  image_cls: [...CLASSIFICATION, 'rmse', 'pearson'],
+  features: [...CLASSIFICATION, 'rmse', 'pearson'],
   embedding: [
     'cosine',
     'retrieval',
@@ -75,11 +76,10 @@ const SCORES_OF_TASKS: Readonly<Record<Task, readonly ScoreName[]>> = {
  */
 export function metricsOfTask(task: Task, problem_type: ProblemType | null): BestMetric[] {
   const isRegression = (name: ScoreName) => name === 'rmse' || name === 'pearson';
+  const usual = task === 'image_cls' ? 'single_label_classification' : null;
+  const kind = task === 'image_cls' || hasKinds(task) ? (problem_type ?? usual) : null;
   const scores = SCORES_OF_TASKS[task].filter(
-    (name) =>
-      task !== 'seq_cls' ||
-      problem_type === null ||
-      isRegression(name) === (problem_type === 'regression'),
+    (name) => kind === null || isRegression(name) === (kind === 'regression'),
   );
   return ['loss', ...scores];
 }

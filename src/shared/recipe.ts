@@ -73,7 +73,8 @@ export const RecipeSchema = v.strictObject({
   $schema: v.optional(v.string()),
   base: described(
     path(),
-    "The base model: a Hugging Face model folder or a .gguf file. Relative paths start at the recipe's folder.",
+    'The base model: a Hugging Face model folder, a .gguf file, or the model.json of a layers ' +
+      "model of TensorFlow.js. Relative paths start at the recipe's folder.",
   ),
   dataset: described(
     DatasetSchema,
@@ -82,7 +83,9 @@ export const RecipeSchema = v.strictObject({
       'completion, text, Alpaca, ShareGPT or tokenized rows; with text and label (seq_cls), ' +
       'tokens and tags (token_cls), anchor and positive (embedding), or query, document and score ' +
       '(reranker); with prompt, chosen and rejected, or prompt, completion and label ' +
-      '(objective); or a folder with one folder of images per class (image_cls). A list of sources is mixed by their weights.',
+      '(objective); a folder with one folder of images per class (image_cls); or rows of numbers ' +
+      '(features), also as .safetensors with the tensors features and labels. A list of sources ' +
+      'is mixed by their weights.',
   ),
   columns: v.optional(ColumnsSchema, {}),
   task: v.optional(
@@ -91,7 +94,8 @@ export const RecipeSchema = v.strictObject({
       'The task to train for. causal_lm: write text; seq_cls: classify texts; token_cls: ' +
         'classify words; image_cls: classify images; embedding: find texts that belong ' +
         'together; reward: rate answers, learnt from pairs of a better and a worse one; reranker: ' +
-        'rate documents for a query, learnt from scores.',
+        'rate documents for a query, learnt from scores; features: classes or numbers from rows of ' +
+        'numbers, with a layers model of TensorFlow.js.',
     ),
     'causal_lm',
   ),
@@ -102,8 +106,18 @@ export const RecipeSchema = v.strictObject({
   problem_type: v.optional(
     described(
       v.nullable(v.picklist(PROBLEM_TYPES)),
-      'The kind of labels of seq_cls: one class per row, several classes, or real numbers. ' +
+      'The kind of labels of seq_cls and features: one class per row, several classes, or real ' +
+        'numbers. regression with image_cls: folders of images are named after numbers. ' +
         'null: detected from the rows (text or whole numbers; lists; numbers with a fraction).',
+    ),
+    null,
+  ),
+  pixel_range: v.optional(
+    described(
+      v.nullable(v.tuple([v.number(), v.number()], 'must be two numbers, such as [-1, 1]')),
+      'Of layers models of TensorFlow.js: the numbers that black and white pixels become. null: ' +
+        'preprocessor_config.json beside the model, else [0, 1], or [0, 255] where the model has ' +
+        'a Rescaling layer.',
     ),
     null,
   ),

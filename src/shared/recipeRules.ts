@@ -20,6 +20,7 @@ export const contradictionsOf = (recipe: Recipe): Contradiction[] => [
   ...tokenContradictions(recipe),
   ...rerankerContradictions(recipe),
   ...evaluateContradictions(recipe),
+  ...pixelContradictions(recipe),
 ];
 
 function schedulerContradictions(training: TrainingSettings): Contradiction[] {
@@ -106,7 +107,7 @@ function lossContradictions({ task, problem_type, training }: Recipe): Contradic
       key: 'training.label_smoothing_factor',
       message: 'Label smoothing is for tokens and single classes only. Set it to 0.',
     });
-  if (neftune_noise_alpha !== null && task === 'image_cls')
+  if (neftune_noise_alpha !== null && (task === 'image_cls' || task === 'features'))
     problems.push({
       key: 'training.neftune_noise_alpha',
       message: 'NEFTune adds noise to the vectors of tokens, which images do not have.',
@@ -128,6 +129,15 @@ function embeddingContradictions({ task, embedding }: Recipe): Contradiction[] {
       message: 'matryoshka_weights needs one number for each of matryoshka_dims.',
     });
   return problems;
+}
+
+function pixelContradictions({ task, pixel_range: range }: Recipe): Contradiction[] {
+  if (range === null) return [];
+  const key = 'pixel_range';
+  if (task !== 'image_cls')
+    return [{ key, message: `This is for the task image_cls, but the task is ${task}.` }];
+  if (range[0] < range[1]) return [];
+  return [{ key, message: 'The first number, that of black, must be below the second.' }];
 }
 
 function tokenContradictions({ lora }: Recipe): Contradiction[] {

@@ -7,6 +7,7 @@ export const TASKS = [
   'embedding',
   'reward',
   'reranker',
+  'features',
 ] as const;
 export type Task = (typeof TASKS)[number];
 
@@ -20,8 +21,14 @@ export const MODEL_TASKS = [
 ] as const satisfies readonly Task[];
 export type ModelTask = (typeof MODEL_TASKS)[number];
 
-/** The kind of model that a task needs. */
-export const modelTaskOf = (task: Task): ModelTask => (isSingleOutput(task) ? 'seq_cls' : task);
+/** The kind of model that a task needs. `features` is for layers models, which have no kinds. */
+export function modelTaskOf(task: Task): ModelTask {
+  if (task === 'features') return 'image_cls';
+  return isSingleOutput(task) ? 'seq_cls' : task;
+}
+
+/** Whether the rows of a task may have classes, several classes, or numbers (problem_type). */
+export const hasKinds = (task: Task): boolean => task === 'seq_cls' || task === 'features';
 
 /** What a base can be trained for, by what models its family makes. */
 export const trainableTasks = (tasks: readonly ModelTask[]): Task[] =>

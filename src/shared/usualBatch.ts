@@ -19,6 +19,7 @@ export const BATCHES: Readonly<Record<Task, Batch>> = {
   embedding: { size: 32, rows: 64, length: 128 },
   reward: { size: 4, rows: 8, length: 512 },
   reranker: batch(16, 256),
+  features: batch(32, 1),
 };
 
 /** The batch where answers are compared: a pair makes two sequences. */

@@ -1,5 +1,6 @@
 import { LoraError, type Problem } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
+import type { ProblemType } from '../../shared/task';
 import type { RowContext, RowSettings } from '../rows/settings';
 import { openTable } from '../../formats/tables/openTable';
 import {
@@ -52,6 +53,8 @@ export interface ReadSettings extends RowSettings {
   readonly skip_faulty_rows?: boolean;
   /** The first rows only; null: all. */
   readonly limit?: number | null;
+  /** Of the labels of images; null: classes. */
+  readonly problem_type?: ProblemType | null;
 }
 
 /**
@@ -67,7 +70,7 @@ export async function openDataset(
   onRow: (row: Row) => void = () => undefined,
   onBytes: OnBytes = () => undefined,
 ): Promise<Dataset> {
-  if (recipe.task === 'image_cls') return imageDataset(file, onRow);
+  if (recipe.task === 'image_cls') return imageDataset(file, recipe.problem_type ?? null, onRow);
   let rows = 0;
   const problems = collectorSettings(recipe);
   const { limit = null } = recipe;
@@ -95,8 +98,12 @@ const MOST_SKIPPED_LISTED = 100_000;
 export const collectorSettings = ({ skip_faulty_rows = false }: ReadSettings): CollectorSettings =>
   skip_faulty_rows ? { skip: true, listed: MOST_SKIPPED_LISTED } : {};
 
-async function imageDataset(folder: string, onRow: (row: Row) => void): Promise<Dataset> {
-  const { rows, problems, fingerprint } = await readImageFolder(folder);
+async function imageDataset(
+  folder: string,
+  problem_type: ProblemType | null,
+  onRow: (row: Row) => void,
+): Promise<Dataset> {
+  const { rows, problems, fingerprint } = await readImageFolder(folder, problem_type);
   rows.forEach(onRow);
   return {
     path: folder,

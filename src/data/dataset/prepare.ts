@@ -21,7 +21,7 @@ import { textTokenizer, type DataStatistics, type RowTokenizer } from '../exampl
 import { taskTokenizer } from '../tasks/tokenizeTaskRows';
 import { tokenizeRows, type TokenizedFile, type TokenizedSet } from './tokenizedDataset';
 import { selectExamples, type Examples } from '../examples/examples';
-import type { Example, ImageExample } from '../examples/example';
+import type { ImageExample, TokenExample } from '../examples/example';
 
 import type { DataRecipe, DataTools, PreparedData, ReadData, ReadSource } from './dataTypes';
 
@@ -277,9 +277,7 @@ function collator(tools: DataTools): PreparedData['collate'] {
   const pad_id = paddingId(tokenizer, vocab_size);
   if (!images)
     return (examples) =>
-      Promise.resolve(
-        collate(examples as readonly Exclude<Example, ImageExample>[], pad_id, max_positions),
-      );
+      Promise.resolve(collate(examples as readonly TokenExample[], pad_id, max_positions));
   return async (examples) => {
     const own = examples as readonly ImageExample[];
     return collateImages(

@@ -163,7 +163,7 @@ export async function tokenizeRows(
         if (!tokenized) return;
         const { example } = tokenized;
         if (example.kind === 'image') images.push(example);
-        else if (example.kind !== 'packed') store.add(example);
+        else if (example.kind !== 'packed' && example.kind !== 'features') store.add(example);
         facts.add(tokenized, offset);
       }, onBytes);
       files.push({ dataset, tokenizer, from, to: facts.length });

@@ -4,7 +4,7 @@ import type { Weighted } from '../rows/row';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import { textsOf } from './example';
 import type {
-  Example,
+  FeaturesExample,
   ImageExample,
   PackedExample,
   PairExample,
@@ -13,6 +13,7 @@ import type {
   Sequence,
   Target,
   TextExample,
+  TokenExample,
   TokensExample,
   UnpairedExample,
 } from './example';
@@ -51,6 +52,8 @@ export interface Batch {
   readonly segment_ids?: Int32Array;
   /** [batch, channels, height, width] */
   readonly pixel_values?: Float32Array;
+  /** Of layers models, which have nothing else: rows in the shape of their input [batch, …]. */
+  readonly inputs?: Float32Array;
 }
 
 /** A token to pad with: the padding token, or another one that the embedding has a row for. */
@@ -63,11 +66,7 @@ export function paddingId(tokenizer: Tokenizer | null, vocab_size = Infinity): n
  * Puts examples of one kind into a batch, padded on the right with `pad_id`, label -100 and mask 0.
  * The length is that of the longest, rounded up but not beyond `max_length`.
  */
-export function collate(
-  examples: readonly Exclude<Example, ImageExample>[],
-  pad_id: number,
-  max_length = 0,
-): Batch {
+export function collate(examples: readonly TokenExample[], pad_id: number, max_length = 0): Batch {
   switch (examples[0]!.kind) {
     case 'tokens':
       return ofSequences(examples as readonly TokensExample[], pad_id, max_length);
@@ -226,6 +225,23 @@ export function collateImages(
     pixel_values,
     input_ids: new Int32Array(0),
     attention_mask: new Int32Array(batch * image_length).fill(1),
+    labels: targets(examples.map((example) => example.target)),
+  };
+}
+
+/** Rows of a layers model, each in the shape of its input. */
+export function collateInputs(
+  examples: readonly (ImageExample | FeaturesExample)[],
+  rows: readonly Float32Array[],
+): Batch {
+  const inputs = new Float32Array(rows.length * rows[0]!.length);
+  rows.forEach((own, i) => inputs.set(own, i * own.length));
+  return {
+    batch: rows.length,
+    length: 1,
+    inputs,
+    input_ids: new Int32Array(0),
+    attention_mask: new Int32Array(rows.length).fill(1),
     labels: targets(examples.map((example) => example.target)),
   };
 }

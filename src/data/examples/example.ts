@@ -8,6 +8,7 @@ export type Example =
   | PairExample
   | RankingExample
   | ImageExample
+  | FeaturesExample
   | PreferenceExample
   | UnpairedExample;
 
@@ -99,8 +100,19 @@ export interface ImageExample {
   readonly kind: 'image';
   readonly line: number;
   readonly file: string;
-  readonly target: Int32Array;
+  readonly target: Target;
 }
+
+/** Numbers that a layers model reads. */
+export interface FeaturesExample {
+  readonly kind: 'features';
+  readonly line: number;
+  readonly values: Float32Array;
+  readonly target: Target;
+}
+
+/** Examples that are tokens. */
+export type TokenExample = Exclude<Example, ImageExample | FeaturesExample>;
 
 /** The texts of a pair: anchor, positive, negatives. */
 export const textsOf = ({ anchor, positive, negatives = [] }: PairExample): Int32Array[] => [
@@ -109,7 +121,7 @@ export const textsOf = ({ anchor, positive, negatives = [] }: PairExample): Int3
   ...negatives,
 ];
 
-/** Length by which examples are padded and sorted; 1 for images, which all have the same size. */
+/** Length by which examples are padded and sorted; 1 for images and numbers, of one size each. */
 export function lengthOf(example: Example): number {
   switch (example.kind) {
     case 'tokens':
@@ -126,6 +138,7 @@ export function lengthOf(example: Example): number {
     case 'unpaired':
       return example.answer.input_ids.length;
     case 'image':
+    case 'features':
       return 1;
   }
 }

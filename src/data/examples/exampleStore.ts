@@ -5,19 +5,18 @@ import { NO_LABEL } from '../../shared/task';
 import {
   lengthOf,
   textsOf,
-  type Example,
-  type ImageExample,
   type PairExample,
   type PreferenceExample,
   type RankingExample,
   type Sequence,
+  type TokenExample,
   type TokensExample,
   type UnpairedExample,
 } from './example';
 import type { Examples } from './examples';
 import { pairParts } from './pairParts';
 
-type StoredExample = Exclude<Example, ImageExample | { readonly kind: 'packed' }>;
+type StoredExample = Exclude<TokenExample, { readonly kind: 'packed' }>;
 
 const BYTES = Int32Array.BYTES_PER_ELEMENT;
 /** Examples up to this size stay in memory; beyond it they are written to a file. */

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileErrorReason } from '../../common/fileStatus';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
+import type { ProblemType } from '../../shared/task';
 import type { ImageRow } from '../rows/row';
 
 const IMAGE = /\.(?:png|jpe?g)$/i;
@@ -16,11 +17,15 @@ export interface ImageFolder {
 }
 
 /**
- * Reads a folder with one folder of images per class, named after the class.
+ * Reads a folder with one folder of images per class, named after the class; for regression, after
+ * the number.
  *
  * @throws LoraError('dataset') where it cannot be read or has no images.
  */
-export async function readImageFolder(folder: string): Promise<ImageFolder> {
+export async function readImageFolder(
+  folder: string,
+  problem_type: ProblemType | null = null,
+): Promise<ImageFolder> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
     throw new LoraError(
       'dataset',
@@ -47,7 +52,12 @@ export async function readImageFolder(folder: string): Promise<ImageFolder> {
   }
   if (files.length === 0) throw noImages(folder, classes);
   return {
-    rows: files.map(({ label, file }, i) => ({ kind: 'image', line: i + 1, file, label })),
+    rows: files.map(({ label, file }, i) => ({
+      kind: 'image',
+      line: i + 1,
+      file,
+      label: problem_type === 'regression' && isNumber(label) ? Number(label) : label,
+    })),
     problems: skippedOf(skipped),
     fingerprint: await fingerprintOf(
       folder,
@@ -55,6 +65,8 @@ export async function readImageFolder(folder: string): Promise<ImageFolder> {
     ),
   };
 }
+
+const isNumber = (name: string): boolean => /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(name);
 
 function noImages(folder: string, classes: readonly string[]): LoraError {
   const found =

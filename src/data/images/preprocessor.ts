@@ -128,6 +128,16 @@ function sidesOf(size: Size | null | undefined): readonly [number, number] | nul
 const spread = (values: readonly number[]) =>
   Array.from({ length: 3 }, (_, c) => values[c] ?? values[0]!);
 
+/** The luminance of an image in all three channels, as Pillow's convert('L') rounds it. */
+export function grey({ width, height, data }: Picture): Picture {
+  const result = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i += 3) {
+    const [red, green, blue] = [data[i]!, data[i + 1]!, data[i + 2]!];
+    result.fill((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16, i, i + 3);
+  }
+  return { width, height, data: result };
+}
+
 /** An image as input of the model. [3, height, width] */
 export function preprocess(picture: Picture, preprocessor: Preprocessor): Float32Array {
   const { width, height, rescale_factor, normalise } = preprocessor;

@@ -5,6 +5,7 @@ import { LoraError } from '../../shared/errors';
 import { countOf } from '../../shared/values';
 import { decodeImage } from './decode';
 import { preprocess, readPreprocessor } from './preprocessor';
+import type { Picture } from './resize';
 
 /** Reads images as inputs of a model. */
 export interface ImageReader {
@@ -44,23 +45,28 @@ export async function openImages({
   return {
     length: Math.floor(how.height / ph) * Math.floor(how.width / pw) + 1,
     read: async (file) => {
-      const unreadable = (error: unknown) =>
-        new LoraError('dataset', `The image cannot be read: ${fileErrorReason(error)}.`, {
-          place: { file },
-          cause: error,
-        });
-      const bytes = await readImage(file).catch((error: unknown) => {
-        throw unreadable(error);
-      });
-      const picture = decodeImage(bytes, file);
+      const picture = await readImageFile(file);
       try {
         return preprocess(picture, how);
       } catch (error) {
-        throw unreadable(error);
+        throw unreadable(file, error);
       }
     },
   };
 }
 
-const readImage = (file: string): Promise<Buffer> =>
-  readRegularFile(file, { maxBytes: MAX_BYTES.image });
+/** Reads and decodes an image. Rejects with LoraError('dataset') for an unreadable one. */
+export async function readImageFile(file: string): Promise<Picture> {
+  const bytes = await readRegularFile(file, { maxBytes: MAX_BYTES.image }).catch(
+    (error: unknown) => {
+      throw unreadable(file, error);
+    },
+  );
+  return decodeImage(bytes, file);
+}
+
+const unreadable = (file: string, error: unknown) =>
+  new LoraError('dataset', `The image cannot be read: ${fileErrorReason(error)}.`, {
+    place: { file },
+    cause: error,
+  });

@@ -59,7 +59,7 @@ const RATED_TEXTS = [
 ] as const;
 
 /** Where a row has the keys of several formats, the first one applies. */
-const FORMATS: Readonly<Record<Exclude<RowForm, 'image_cls'>, readonly Format[]>> = {
+const FORMATS: Readonly<Record<Exclude<RowForm, 'image_cls' | 'features'>, readonly Format[]>> = {
   causal_lm: [
     {
       required: ['messages'],
@@ -169,6 +169,7 @@ export const KNOWN_FORMATS: Readonly<Record<RowForm, string>> = {
   seq_cls: 'text and label (or labels), with text_pair where two texts belong together',
   token_cls: 'tokens and tags, one for each word',
   image_cls: 'a folder for each class, with images in it',
+  features: 'a column for each number that the model reads, and label',
   embedding:
     'anchor and positive, with negative, negative_1 … or negatives; or sentence1, sentence2 and score',
   reranker:
@@ -210,7 +211,7 @@ type Exact = (columns: Columns, names: ColumnNames) => Columns | null;
 function readColumns(given: Columns, context: RowContext, exact: Exact): Row | null {
   const { report, settings } = context;
   const form = rowFormOf(settings);
-  const formats = form === 'image_cls' ? [] : FORMATS[form];
+  const formats = form === 'image_cls' || form === 'features' ? [] : FORMATS[form];
   const names = namesIn(given, context, formats);
   if (!names) return null;
   const parsed = renamed(given, names);

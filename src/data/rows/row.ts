@@ -113,7 +113,7 @@ export interface ImageRow {
   readonly kind: 'image';
   readonly line: number;
   readonly file: string;
-  readonly label: string;
+  readonly label: Label;
 }
 
 /** Sequences that the model reads for a row. */

@@ -58,7 +58,7 @@ export function rowTexts(row: Row): readonly RowText[] {
     case 'image':
       return [
         { role: 'image', text: row.file },
-        { role: 'label', text: row.label },
+        { role: 'label', text: String(row.label) },
       ];
   }
 }

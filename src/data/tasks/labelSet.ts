@@ -1,4 +1,4 @@
-import { NO_LABEL, type ProblemType, type Task } from '../../shared/task';
+import { hasKinds, NO_LABEL, type ProblemType, type Task } from '../../shared/task';
 import { quote } from '../rows/describe';
 import type { ProblemCollector } from '../dataset/problems';
 import type { Target } from '../examples/example';
@@ -84,9 +84,9 @@ export function labelSetOf(
   all: readonly RowLabel[],
   { task, problem_type: requested, known, skip = false }: LabelSource,
 ): LabelSet | null {
-  const problem_type =
-    task === 'seq_cls' ? (requested ?? inferProblemType(all, skip)) : 'single_label_classification';
-  const faultOf = task === 'seq_cls' ? faultFinder(all, problem_type) : () => null;
+  const problem_type = problemTypeOf(all, { task, requested, skip });
+  const faultOf =
+    hasKinds(task) || task === 'image_cls' ? faultFinder(all, problem_type) : () => null;
   const labelled = all.filter((row) => {
     const fault = faultOf(row);
     if (fault !== null) row.problems.error(fault, row.line, 'label');
@@ -102,6 +102,22 @@ export function labelSetOf(
   // not a fault of that row: it is no reason to leave it out
   first?.problems.sharedError(fault, first.line);
   return null;
+}
+
+function problemTypeOf(
+  all: readonly RowLabel[],
+  {
+    task,
+    requested,
+    skip,
+  }: Pick<LabelSource, 'task'> & {
+    readonly requested: ProblemType | null;
+    readonly skip: boolean;
+  },
+): ProblemType {
+  if (hasKinds(task)) return requested ?? inferProblemType(all, skip);
+  const usual = 'single_label_classification';
+  return task === 'image_cls' ? (requested ?? usual) : usual;
 }
 
 /** Finds what is wrong with a row's label; null if nothing is. */

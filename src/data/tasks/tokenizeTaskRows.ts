@@ -137,7 +137,7 @@ function encode(
   switch (row.kind) {
     case 'image': {
       const { kind, line, file } = row;
-      const target = targetOf(row.label, labels!) as Int32Array;
+      const target = targetOf(row.label, labels!);
       return { example: { kind, line, file, target }, length: image_length };
     }
     case 'labelled':

@@ -12,7 +12,11 @@ import {
 } from './optionValues';
 
 /** The base model. */
-export const baseOption = required(anyText, 'PATH', 'base model: a folder or a .gguf file');
+export const baseOption = required(
+  anyText,
+  'PATH',
+  'base model: a folder, a .gguf file or a model.json',
+);
 
 /** The base of a merge, also an image model. */
 export const mergeBaseOption = required(

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { isLayersModelPath } from '../../formats/layersModel/file';
 import { withModel } from '../model/openModel';
 import { defineCommand, form } from './command';
 import {
@@ -14,6 +15,7 @@ import { comparedBy, evaluatePreferences } from './evaluatePreferences';
 import { evaluateTask } from './evaluateTask';
 import { evaluateSuitesForm, evaluationResultsForm } from './evaluateSuites';
 import { evaluateText, type EvaluateSettings } from './evaluateText';
+import { evaluateLayers } from './layersModel';
 import { flag, requiredList, withDefault } from './options';
 import { anyText, wholeNumber } from './optionValues';
 
@@ -60,6 +62,10 @@ export const evaluateCommand = defineCommand({
           chat_template_kwargs: options['chat-template-kwargs'],
         };
         const paths = { base: options.base, adapters: options.adapter };
+        if (isLayersModelPath(paths.base)) {
+          await evaluateLayers(paths, settings.sources, context);
+          return 0;
+        }
         const opening = { partial: options.partial };
         const [first] = settings.sources;
         const compared = await comparedBy(first!, options.adapter, settings.objective);

@@ -8,7 +8,7 @@ import { ProblemCollector, throwErrors } from '../../data/dataset/problems';
 import { tokenizeRows } from '../../data/dataset/tokenizedDataset';
 import { collate, paddingId } from '../../data/examples/batch';
 import { asChat } from '../../data/examples/encodeRow';
-import type { Example, ImageExample } from '../../data/examples/example';
+import type { Example, TokenExample } from '../../data/examples/example';
 import type { Examples } from '../../data/examples/examples';
 import { sampleAnswers, type SampleAnswer } from '../../data/examples/sampleRows';
 import { textTokenizer, type RowTokenizer } from '../../data/examples/tokenizeRows';
@@ -115,7 +115,7 @@ async function evaluateSource(
       labels: null,
       pairs_per_batch: 1,
       collate: (batch: readonly Example[]) =>
-        Promise.resolve(collate(batch as readonly Exclude<Example, ImageExample>[], padId)),
+        Promise.resolve(collate(batch as readonly TokenExample[], padId)),
     });
     const answers = await answerRows(exchanges, { model, tokenizer, settings });
     const checked: AnsweredCalls[] = [];

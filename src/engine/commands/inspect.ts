@@ -39,6 +39,8 @@ import {
   inspectTensors,
   isRecipeFile,
 } from './inspectTensors';
+import { isLayersModelFile } from '../../formats/layersModel/file';
+import { inspectLayers } from './layersModel';
 import { shellQuote } from '../../common/shellQuote';
 import { countOf } from '../../shared/values';
 import { joinLines } from '../report';
@@ -122,6 +124,9 @@ const DATA_FILE =
 async function fileInspector(file: string): Promise<Inspector> {
   if (file.endsWith('.json') && (await isRecipeFile(file))) {
     return inspectRecipe;
+  }
+  if (await isLayersModelFile(file)) {
+    return inspectLayers;
   }
   if (DATA_FILE.test(file)) {
     return inspectDataset;

@@ -1,3 +1,6 @@
+import { tmpdir } from 'node:os';
+import { isLayersModelPath } from '../../formats/layersModel/file';
+import { openLayersSources } from '../layersModel/train';
 import { linesOf } from '../../data/examples/example';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
@@ -24,6 +27,12 @@ export interface Report {
   readonly lines: readonly string[];
 }
 
+/** What is told of the rows. */
+type ReportedData = Pick<
+  PreparedData,
+  'train' | 'statistics' | 'sources' | 'warnings' | 'labels' | 'skipped' | 'excluded'
+>;
+
 const EXAMPLES_SHOWN = 3;
 
 /**
@@ -36,6 +45,7 @@ export async function inspectRecipe(
   info: (text: string) => void,
 ): Promise<Report> {
   const recipe = parseRecipe(await readRecipeText(file), file);
+  if (isLayersModelPath(recipe.base)) return inspectLayersRecipe(recipe, onProgress);
   const { base, read } = await openForTraining(recipe, { onProgress: readPart(onProgress), info });
   try {
     const tools = await dataToolsOf(base, recipe);
@@ -56,9 +66,21 @@ export async function inspectRecipe(
   }
 }
 
+async function inspectLayersRecipe(
+  recipe: Recipe,
+  onProgress: (fraction: number) => void,
+): Promise<Report> {
+  const { data } = await openLayersSources(recipe, tmpdir(), { onData: onProgress });
+  try {
+    return reportOf(recipe, data, null, []);
+  } finally {
+    data.close();
+  }
+}
+
 function reportOf(
   recipe: Recipe,
-  { train, statistics, sources, warnings, labels, skipped, excluded }: PreparedData,
+  { train, statistics, sources, warnings, labels, skipped, excluded }: ReportedData,
   tokenizer: Tokenizer | null,
   hints: readonly string[],
 ): Report {
@@ -111,6 +133,7 @@ function describeStatistics(
 ): string {
   const examples = `${countOf(train.examples, 'training example')}, ${validation.examples} for validation`;
   const truncated = train.truncated > 0 ? `, ${train.truncated} truncated` : '';
+  if (task === 'features') return `${examples}.${describeLabels(labels)}`;
   const longest = `longest row ${countOf(train.longest, 'token')}${truncated}`;
   if (task === 'causal_lm') {
     return `${examples}; ${train.labelled_tokens} of ${countOf(train.tokens, 'token')} ${train.labelled_tokens === 1 ? 'has' : 'have'} a loss, ${longest}.`;

@@ -1,4 +1,6 @@
 import path from 'node:path';
+import { isLayersModelPath } from '../../formats/layersModel/file';
+import { LoraError } from '../../shared/errors';
 import { CERTIFICATE, certificateName, isModelFile, type Certificate } from '../merge/certificate';
 import { MERGE_DTYPES } from '../merge/form';
 import { mergeChoices, type MergeChoice } from '../merge/mergeChoices';
@@ -10,6 +12,7 @@ import { defineCommand, form } from './command';
 import { mergeBaseOption, partialOption } from './commonOptions';
 import { printResult } from './context';
 import { groupDigits, percentage } from '../describe';
+import { mergeIntoLayers } from './layersModel';
 import { flag, optional, required, requiredList, withDefault } from './options';
 import { absolutePath, byteSize, nonZeroNumber, oneOf, anyText } from './optionValues';
 import { withProgress } from './progress';
@@ -41,7 +44,13 @@ export const mergeCommand = defineCommand({
         'no-parity': flag('do not compare the merged model with base and adapter'),
       },
       run: async ({ options }, context) => {
-        const { output } = options;
+        const { output, base, adapter: adapters, scale, dtype } = options;
+        if (isLayersModelPath(base)) {
+          const max_shard_size = options['max-shard-size'];
+          refuseForLayers(dtype, output);
+          await mergeIntoLayers({ base, adapters, output, scale, max_shard_size }, context);
+          return 0;
+        }
         const certificate = await withProgress(context, ({ show, warn }) =>
           mergeModel({
             base: options.base,
@@ -112,6 +121,19 @@ export const mergeCommand = defineCommand({
     }),
   ],
 });
+
+/** @throws LoraError('usage') for what a layers model cannot be written as */
+function refuseForLayers(dtype: string, output: string): void {
+  const isFile = /\.(?:gguf|json)$/i.test(output);
+  if (dtype === 'keep' && !isFile) return;
+  throw new LoraError(
+    'usage',
+    isFile
+      ? 'A layers model is written into a folder, as model.json and its shards.'
+      : 'A layers model keeps its weights; those that change are float32.',
+    { fix: isFile ? 'Name a new folder as the output.' : 'Leave out --dtype.' },
+  );
+}
 
 function typedKeys<T extends object>(object: T): readonly (keyof T & string)[] {
   return Object.keys(object) as (keyof T & string)[];

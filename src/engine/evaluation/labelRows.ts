@@ -1,5 +1,5 @@
 import { collate, paddingId } from '../../data/examples/batch';
-import type { Example, ImageExample } from '../../data/examples/example';
+import type { TokenExample } from '../../data/examples/example';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { ProblemCollector } from '../../data/dataset/problems';
 import { taskTokenizer } from '../../data/tasks/tokenizeTaskRows';
@@ -55,13 +55,11 @@ function checkClasses(cases: readonly SuiteCase[], names: readonly string[]): vo
       });
 }
 
-type LabelExample = Exclude<Example, ImageExample>;
-
 async function exampleReader(
   { base }: LoadedModel,
   labels: LabelSet,
   file: string,
-): Promise<(item: SuiteCase) => LabelExample | null> {
+): Promise<(item: SuiteCase) => TokenExample | null> {
   const tools = await dataToolsOf(base);
   const tokenizer = taskTokenizer(new ProblemCollector(file), {
     tokenizer: tools.tokenizer,
@@ -73,7 +71,7 @@ async function exampleReader(
   return ({ row: { text = '', text_pair = null, check }, line }) => {
     const label = check.kind === 'label' ? check.expected : '';
     const added = tokenizer.add({ kind: 'labelled', line, text, text_pair, label });
-    return added ? (added.example as LabelExample) : null;
+    return added ? (added.example as TokenExample) : null;
   };
 }
 

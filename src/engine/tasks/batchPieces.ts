@@ -64,8 +64,23 @@ export function batchPieces(
         labelPiece(targetText([...example.target], labels!)),
       ];
     }
+    case 'features':
+      return [
+        inputPiece(`${featuresText(example.values)} → `),
+        labelPiece(targetText([...example.target], labels!)),
+      ];
   }
 }
+
+const MOST_FEATURES_SHOWN = 20;
+
+const featuresText = (values: Float32Array): string =>
+  [
+    ...Array.from(values.subarray(0, MOST_FEATURES_SHOWN), (value) =>
+      String(+value.toPrecision(4)),
+    ),
+    ...(values.length > MOST_FEATURES_SHOWN ? ['…'] : []),
+  ].join(', ');
 
 const sequencePieces = (sequence: Sequence, tokenizer: Tokenizer): BatchPiece[] =>
   labelPieces(sequence, tokenizer).map(({ text, labelled }) => ({ text, labelled }));

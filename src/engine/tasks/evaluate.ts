@@ -56,7 +56,7 @@ interface ComparedOptions {
 
 /** Loss and scores of answers that are compared. `labelled`: pairs, or rows of kto. */
 export async function evaluateCompared(
-  model: Model,
+  model: Pick<Model, 'evaluate'>,
   comparisons: Comparisons,
   part: ComparedPart,
   { onProgress, total }: ComparedOptions = {},
@@ -80,7 +80,7 @@ export async function evaluateCompared(
 
 /** Loss and scores of examples. Examples of similar length share a batch, except pairs. */
 export async function evaluateExamples(
-  model: Model,
+  model: Pick<Model, 'evaluate'>,
   examples: Examples,
   options: EvaluateOptions,
 ): Promise<EvaluationResult> {

@@ -13,6 +13,8 @@ import type { Recipe } from '../../shared/recipe';
 import type { StepMemory } from '../../shared/stepMemory';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { placeOfKey } from '../../shared/recipeFile';
+import { isLayersModelPath } from '../../formats/layersModel/file';
+import { examineLayers } from '../layersModel/examine';
 import { suitesOf } from '../evaluation/ofRun';
 import { recipeError } from './errorForUser';
 import { planTeacher } from '../distillation/teacher';
@@ -79,6 +81,8 @@ export async function examineRecipe(
       problems,
     };
   };
+  if (isLayersModelPath(recipe.base))
+    return examineLayers(recipe, file, { report, problems, warn, refuse });
   const opened = await openForTraining(recipe, reading).catch(rowsAlone);
   if (!('read' in opened)) return opened;
   const { base, read } = opened;

@@ -2,6 +2,7 @@ import { linesOf } from '../../data/examples/example';
 import type { Example } from '../../data/examples/example';
 import type { BatchLine, BatchPiece } from '../../shared/metrics/lines';
 import { batchPieces } from '../tasks/batchPieces';
+import type { PreparedData } from '../../data/dataset/prepare';
 import type { PreparedTraining } from './prepare';
 
 const MAX_ROWS = 8;
@@ -12,7 +13,10 @@ const MAX_PIECE_LENGTH = 2_000;
 export function firstBatchLine(
   batch: readonly Example[],
   task: string,
-  { tokenizer, data }: Pick<PreparedTraining, 'tokenizer' | 'data'>,
+  {
+    tokenizer,
+    data,
+  }: Pick<PreparedTraining, 'tokenizer'> & { readonly data: Pick<PreparedData, 'labels'> },
 ): BatchLine {
   const rows = batch.slice(0, MAX_ROWS).map((example) => ({
     line: linesOf(example)[0]!,

@@ -58,7 +58,7 @@ async function readCheckpointAdapter(
  * The modules of a checkpoint in the order that the run started with: the optimizer's state and the
  * modules' dropout depend on it, while the file is sorted by name.
  */
-function inOrderOf(start: Adapter, { config, modules, trained }: Adapter): Adapter {
+export function inOrderOf(start: Adapter, { config, modules, trained }: Adapter): Adapter {
   const byPath = new Map(modules.map((m) => [m.path, m]));
   const byName = new Map(trained.map((t) => [t.name, t]));
   return {

@@ -1,18 +1,16 @@
 import path from 'node:path';
 import { tokensOf, type Example } from '../../data/examples/example';
 import { labelsIn } from '../../data/examples/tokenizeRows';
-import type { LabelledInput, Model } from '../../models/model';
+import type { LabelledInput, TrainedModel } from '../../models/model';
 import { describeDataset } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
-import type { ComparedScores, SampleLine, SourceLoss } from '../../shared/metrics/lines';
+import type { ComparedScores, SampleLine, Scores, SourceLoss } from '../../shared/metrics/lines';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES, type StoppedEarly } from '../../shared/run';
 import type { ComparedTraining } from '../comparisons/comparedTraining';
 import { ComparisonTotals } from '../comparisons/totals';
 import type { DistilledTraining } from '../distillation/distilledTraining';
-import type { GeneralLoss } from '../evaluation/general';
-import { callSharesOf } from '../tasks/callRows';
 import { evaluateCompared, evaluateExamples, type EvaluationResult } from '../tasks/evaluate';
 import {
   checkpointSteps,
@@ -29,19 +27,22 @@ import type { WorkerEvent } from './messages';
 import { isDue, planTraining, stepPosition, type TrainingPlan } from '../../shared/trainingPlan';
 import type { PreparedTraining } from './prepare';
 import type { Product, ProductFacts } from './products/product';
-import { sampleJobs } from './samples';
+import type { SampleJob } from './samples';
 import { learningRate } from './schedule';
 
 /** What the loop works with. The caller disposes of the model. */
-export interface TrainingLoopParts extends PreparedTraining {
-  readonly model: Model;
+export interface TrainingLoopParts extends Pick<PreparedTraining, 'tokenizer'> {
+  readonly data: TrainedData;
+  readonly model: TrainedModel;
+  /** What the model answers at rounds of samples. */
+  readonly sampleJobs: () => readonly SampleJob[];
+  /** Scores of an evaluation beside those of the validation set, from answers of the model. */
+  readonly answerScores: (onAnswer: (fraction: number) => void) => Promise<Scores>;
   readonly product: Product;
   /** Null: the answers are learnt, not compared. */
   readonly compared: ComparedTraining | null;
   /** Null: there is no teacher. */
   readonly distilled: DistilledTraining | null;
-  /** Null: what is forgotten is not measured. */
-  readonly general: GeneralLoss | null;
   readonly recipe: Recipe;
   readonly run_dir: string;
   readonly control: Control;
@@ -49,6 +50,12 @@ export interface TrainingLoopParts extends PreparedTraining {
   /** Called after each checkpoint. */
   readonly onSave: () => Promise<void>;
 }
+
+/** What the loop needs of the data. */
+export type TrainedData = Pick<
+  PreparedTraining['data'],
+  'train' | 'trainIn' | 'validation' | 'sources' | 'labels' | 'collate' | 'image_length'
+>;
 
 /** Sums over the batches of one step. */
 interface StepTotals {
@@ -341,10 +348,8 @@ export class TrainingLoop {
         `The validation loss became ${loss} after step ${this.step}`,
         recipe.validation ?? describeDataset(recipe.dataset),
       );
-    const { questions, tokenizer, model, general } = this.parts;
     const onAnswer = (fraction: number) => this.reportProgress('sampling', fraction);
-    const calls = await callSharesOf(questions, { model, tokenizer, onAnswer });
-    const scores = { ...own, ...calls, ...(await general?.scores(model)) };
+    const scores = { ...own, ...(await this.parts.answerScores(onAnswer)) };
     this.lastEvaluation = { step: this.step, loss };
     emit({
       kind: 'metric',
@@ -405,9 +410,9 @@ export class TrainingLoop {
   }
 
   private async sample(): Promise<void> {
-    const { recipe, model, emit } = this.parts;
+    const { recipe, emit } = this.parts;
     if (recipe.samples.sample_steps === 0) return;
-    const jobs = sampleJobs(recipe, model, this.parts);
+    const jobs = this.parts.sampleJobs();
     const samples: Omit<SampleLine, 'kind' | 'step'>[] = [];
     for (const [i, { facts, complete }] of jobs.entries()) {
       this.reportProgress('sampling', i / jobs.length);

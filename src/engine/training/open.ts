@@ -11,6 +11,7 @@ import { metricsOfTask } from '../../shared/bestMetric';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { isSingleOutput, modelTaskOf, type ProblemType, type Task } from '../../shared/task';
+import { refuseOfOthers } from '../layersModel/settings';
 import { headLabels, labelNamesOf } from '../model/labels';
 import { countOf } from '../../shared/values';
 
@@ -40,6 +41,7 @@ export async function openForTraining(
   { onProgress, info }: ReadingHooks = {},
 ): Promise<OpenedForTraining> {
   const { task, base: file, lora } = recipe;
+  refuseOfOthers(recipe);
   const opening = { task: modelTaskOf(task), quantize: quantizeOf(recipe) };
   const base = await openBaseUnder(file, lora.init_adapter, opening);
   try {

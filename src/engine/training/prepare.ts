@@ -134,10 +134,10 @@ function refuseCallMetric({ training, validation, dataset }: Recipe): void {
 }
 
 /** Warns of rows that are left out, and lists them in the run's folder. */
-async function reportSkipped(
-  { skipped, excluded }: PreparedData,
+export async function reportSkipped(
+  { skipped, excluded }: Pick<PreparedData, 'skipped' | 'excluded'>,
   runDir: string,
-  { info, warn }: PrepareHooks,
+  { info, warn }: Pick<PrepareHooks, 'info' | 'warn'>,
 ): Promise<void> {
   for (const line of describeExcluded(excluded)) info(line);
   const file = path.join(runDir, RUN_FILES.skipped);

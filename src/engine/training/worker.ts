@@ -22,6 +22,10 @@ import { DistilledTraining } from '../distillation/distilledTraining';
 import { GENERAL_FILE, generalCases, GeneralLoss, readGeneralRows } from '../evaluation/general';
 import { evaluateRun } from '../evaluation/ofRun';
 import { answerPrompt } from '../model/answer';
+import { isLayersModelPath } from '../../formats/layersModel/file';
+import { openLayersSources, prepareLayers } from '../layersModel/train';
+import { callSharesOf } from '../tasks/callRows';
+import { warnOfProblems } from '../report';
 import { createOps } from '../model/backend';
 import { machineOf } from '../model/machine';
 import { checkpointFolder, readState } from './checkpoint';
@@ -39,9 +43,11 @@ import {
   type WorkerEvent,
   type WorkerRequest,
 } from './messages';
-import { prepareTraining, type PreparedTraining } from './prepare';
+import { prepareTraining, reportSkipped, type PreparedTraining } from './prepare';
+import { sampleJobs } from './samples';
 import { AdapterProduct } from './products/adapterProduct';
 import { ModelProduct } from './products/modelProduct';
+import type { ProductKind } from './products/product';
 
 const port = parentPort;
 if (!port) throw new Error("This file is the engine's worker thread; cli.js starts it.");
@@ -56,8 +62,9 @@ const reportProgress =
 
 async function runJob(job: TrainJob): Promise<void> {
   reportProgress('reading data')(0);
+  if (isLayersModelPath(job.recipe.base)) return trainLayers(job);
   const prepared = await prepareTraining(job.recipe, job.run_dir, new Date(job.created), {
-    info: (message) => emit({ kind: 'log', level: 'info', message }),
+    info,
     warn,
     onData: reportProgress('reading data'),
     recordedPlan: job.step_plan,
@@ -70,6 +77,8 @@ async function runJob(job: TrainJob): Promise<void> {
     await prepared.base.close();
   }
 }
+
+const info = (message: string) => emit({ kind: 'log', level: 'info', message });
 
 function warn(message: string): void {
   emit({ kind: 'log', level: 'warn', message });
@@ -125,7 +134,11 @@ async function trainModel(
     product,
     compared,
     distilled,
-    general,
+    sampleJobs: () => sampleJobs(recipe, model, prepared),
+    answerScores: async (onAnswer) => ({
+      ...(await callSharesOf(prepared.questions, { ...prepared, model, onAnswer })),
+      ...(await general?.scores(model)),
+    }),
     recipe,
     run_dir,
     control,
@@ -133,27 +146,92 @@ async function trainModel(
     onSave: () => watch.check(),
   });
   const { total_steps } = loop.plan;
-  emit({ kind: 'facts', facts: factsOf(prepared, model, { total_steps, device: ops.name }) });
+  await runLoop(job, loop, {
+    product: product.kind,
+    facts: factsOf(prepared, model, { total_steps, device: ops.name }),
+    generate: (params) => generate(model, prepared, recipe, params),
+    dispose: () => model.dispose(),
+    answers: () => answersOf(job, prepared),
+  });
+}
+
+/** Trains a layers model of TensorFlow.js. */
+async function trainLayers(job: TrainJob): Promise<void> {
+  const { recipe, run_dir } = job;
+  const hooks = { info, warn, onData: reportProgress('reading data') };
+  const sources = await openLayersSources(recipe, run_dir, hooks);
+  try {
+    await reportSkipped(sources.data, run_dir, hooks);
+    warnOfProblems(sources.data.warnings, warn);
+    reportProgress('loading model')(0);
+    const { data, model, product, facts } = await prepareLayers(job, sources, hooks);
+    const watch = await DatasetWatch.of(data.fingerprint, warn);
+    const loop = new TrainingLoop({
+      data,
+      model,
+      product,
+      tokenizer: null,
+      compared: null,
+      distilled: null,
+      sampleJobs: () => [],
+      answerScores: () => Promise.resolve({}),
+      recipe,
+      run_dir,
+      control,
+      emit,
+      onSave: () => watch.check(),
+    });
+    await runLoop(job, loop, {
+      product: product.kind,
+      facts: { ...facts, total_steps: loop.plan.total_steps },
+      generate: () =>
+        Promise.reject(new LoraError('usage', 'A layers model cannot generate text.')),
+      dispose: () => model.dispose(),
+      answers: () => Promise.resolve(NO_ANSWERS),
+    });
+  } finally {
+    sources.data.close();
+  }
+}
+
+/** What a loop runs with. */
+interface LoopRun {
+  readonly facts: RunFacts;
+  readonly product: ProductKind;
+  readonly generate: (params: GenerateParams) => Promise<{ readonly text: string }>;
+  /** Frees the model: the loop is over. */
+  readonly dispose: () => void;
+  /** What the trained model answers. */
+  readonly answers: () => Promise<RunAnswers>;
+}
+
+async function runLoop(
+  job: TrainJob,
+  loop: TrainingLoop,
+  { facts, product, generate, dispose, answers }: LoopRun,
+): Promise<void> {
+  const { run_dir, resume_from } = job;
+  emit({ kind: 'facts', facts });
   control.onRequest(async (request: WorkerRequest) =>
     request.kind === 'checkpoint'
       ? { path: await loop.saveBetweenSteps() }
-      : generate(model, prepared, recipe, request.params),
+      : generate(request.params),
   );
-  if (checkpoint !== null) loop.restore(await readState(checkpoint));
+  if (resume_from !== null) loop.restore(await readState(checkpointFolder(run_dir, resume_from)));
   emit({ kind: 'state', state: 'running' });
   if (job.rates) {
     await loop.takeStepsAt(job.rates);
-    model.dispose();
+    dispose();
     return;
   }
   const state = await loop.run();
   await control.answerRequests();
-  model.dispose();
+  dispose();
   const { stopped_early, hasTrained } = loop;
   const isOver = state === 'completed' && hasTrained;
-  const answers = isOver ? await answersOf(job, prepared) : NO_ANSWERS;
-  const written = hasTrained ? product.kind : null;
-  emit({ kind: 'done', state, product: written, stopped_early, ...answers });
+  const given = isOver ? await answers() : NO_ANSWERS;
+  const written = hasTrained ? product : null;
+  emit({ kind: 'done', state, product: written, stopped_early, ...given });
 }
 
 /** Null: what is forgotten is not measured. */

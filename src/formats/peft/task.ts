@@ -85,6 +85,10 @@ export async function readAdapterTask(given: string): Promise<AdapterTask> {
   };
 }
 
+/** What labels.json of an adapter's folder says; null: there is none. @throws LoraError('adapter') */
+export const readAdapterLabels = (folder: string): Promise<HeadLabels | null> =>
+  readLabels(path.join(folder, LABELS_FILE));
+
 async function readLabels(file: string): Promise<HeadLabels | null> {
   if (!(await isFile(file))) return null;
   const parsed = v.safeParse(LabelsSchema, await readJsonObject(file, 'adapter'));

@@ -70,6 +70,7 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'exclude_modules',
   'fan_in_fan_out',
   'inference_mode',
+  'layers_model',
   'layers_pattern',
   'layers_to_transform',
   'loftq_config',

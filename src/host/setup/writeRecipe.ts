@@ -60,6 +60,11 @@ const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
     per_device_train_batch_size: BATCHES.reward.size,
     max_length: BATCHES.reward.length,
   },
+  features: {
+    learning_rate: 1e-3,
+    num_train_epochs: 10,
+    per_device_train_batch_size: BATCHES.features.size,
+  },
   reranker: {
     learning_rate: 2e-4,
     num_train_epochs: 3,

@@ -107,6 +107,7 @@ const taskContents = (): Readonly<Record<Task, string>> => ({
   seq_cls: t('text labels'),
   token_cls: t('word labels'),
   image_cls: t('image labels'),
+  features: t('columns of numbers'),
   embedding: t('pairs of related texts'),
   reranker: t('rated documents'),
   reward: t('pairs of a better and a worse answer'),

@@ -11,7 +11,7 @@ export class AdapterOptimizer implements Optimizer {
   private readonly exp_avg: Float32Array;
   private readonly exp_avg_sq: Float32Array;
 
-  constructor(private readonly adapters: Adapters) {
+  constructor(private readonly adapters: Pick<Adapters, 'parameters' | 'notifyChanged'>) {
     this.exp_avg = new Float32Array(this.size);
     this.exp_avg_sq = new Float32Array(this.size);
   }

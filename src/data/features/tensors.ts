@@ -1,0 +1,94 @@
+import { stat } from 'node:fs/promises';
+import { hashFile } from '../../common/hashFile';
+import { withSafetensors, type SafetensorsFile } from '../../formats/safetensors/read';
+import { LoraError } from '../../shared/errors';
+import { ProblemCollector } from '../dataset/problems';
+import type { FeatureFile, FeatureSettings } from './featureFile';
+
+const FEATURES = 'features';
+const LABELS = 'labels';
+/** Rows that are held in memory as float32. */
+const MOST_NUMBERS = 2 ** 30;
+
+/**
+ * Reads a .safetensors file with the tensors features [rows, …] and labels [rows], integers for
+ * classes, or [rows, outputs].
+ *
+ * @throws LoraError('dataset') naming the tensor
+ */
+export async function readFeatureTensors(
+  file: string,
+  { width, collector }: FeatureSettings,
+): Promise<FeatureFile> {
+  const problems = new ProblemCollector(file, { ...collector, unit: 'row' });
+  const rows = await withSafetensors(file, (source) => rowsOf(source, file, width), 'dataset');
+  for (const { line, values } of rows)
+    if (!values.every(Number.isFinite)) problems.error('A feature is NaN or infinite.', line);
+  const { size } = await stat(file);
+  const fingerprint = { file, size, sha256: await hashFile(file) };
+  return { path: file, rows, columns: null, problems, fingerprint };
+}
+
+async function rowsOf(
+  source: SafetensorsFile,
+  file: string,
+  width: number,
+): Promise<FeatureFile['rows']> {
+  const fault = (tensor: string, message: string) =>
+    new LoraError('dataset', message, {
+      place: { file, tensor },
+      fix: 'Write two tensors: features [rows, …] and labels [rows], integers for classes.',
+    });
+  const [features, labels] = [FEATURES, LABELS].map((name) => {
+    const found = source.header.tensors.get(name);
+    if (!found) throw fault(name, `The file has no tensor ${name}.`);
+    return found;
+  }) as readonly StoredShape[] as [StoredShape, StoredShape];
+  const [count = 0, ...inner] = features.shape;
+  const own = inner.reduce((a, b) => a * b, 1);
+  if (own !== width)
+    throw fault(
+      FEATURES,
+      `Each row has ${own} numbers (shape [${features.shape.join(', ')}]), but the model reads ${width}.`,
+    );
+  if (labels.shape[0] !== count || labels.shape.length > 2)
+    throw fault(
+      LABELS,
+      `The labels have the shape [${labels.shape.join(', ')}], but there are ${count} rows.`,
+    );
+  if (count * width > MOST_NUMBERS)
+    throw fault(FEATURES, `The features are ${count * width} numbers, more than ${MOST_NUMBERS}.`);
+  const [x, y] = [await numbersIn(source, FEATURES), await numbersIn(source, LABELS)];
+  const outputs = labels.shape[1] ?? 1;
+  return Array.from({ length: count }, (_, i) => {
+    const label = [...y.subarray(i * outputs, (i + 1) * outputs)];
+    return {
+      line: i + 1,
+      values: x.slice(i * width, (i + 1) * width),
+      label: labels.shape.length === 1 ? label[0]! : label,
+    };
+  });
+}
+
+interface StoredShape {
+  readonly shape: readonly number[];
+}
+
+/** Integers, which models do not have, by their dtype. */
+const INTEGERS: Readonly<Record<string, (bytes: ArrayBuffer) => Iterable<number | bigint>>> = {
+  BOOL: (bytes) => new Uint8Array(bytes),
+  U8: (bytes) => new Uint8Array(bytes),
+  I8: (bytes) => new Int8Array(bytes),
+  U16: (bytes) => new Uint16Array(bytes),
+  I16: (bytes) => new Int16Array(bytes),
+  U32: (bytes) => new Uint32Array(bytes),
+  I32: (bytes) => new Int32Array(bytes),
+  I64: (bytes) => new BigInt64Array(bytes),
+};
+
+/** A tensor's numbers as float32, also those of integers. */
+async function numbersIn(source: SafetensorsFile, name: string): Promise<Float32Array> {
+  const integers = INTEGERS[source.header.tensors.get(name)!.dtype];
+  if (!integers) return source.readF32(name);
+  return Float32Array.from(integers((await source.readBytes(name)).buffer), Number);
+}

@@ -1,0 +1,117 @@
+import { newAdapter, PLAIN_LORA } from '../../lora/newAdapter';
+import { matchTargets } from '../../lora/targets';
+import type { Adapter, TargetableModule } from '../../lora/adapter';
+import { exactPattern } from '../../lora/patterns';
+import { LoraError } from '../../shared/errors';
+import { nearestName } from '../../shared/nearest';
+import type { Recipe } from '../../shared/recipe';
+import { countOf } from '../../shared/values';
+import { isNamed, type Kernel } from '../../tfjs/kernels';
+
+/** A kernel that can be chosen. */
+export type PlannedKernel = Pick<
+  Kernel,
+  'path' | 'layer' | 'className' | 'kind' | 'in_features' | 'out_features'
+>;
+
+interface PlanHooks {
+  readonly info: (message: string) => void;
+  /** `key`: that of the recipe which the warning is about. */
+  readonly warn: (message: string, key?: string) => void;
+}
+
+/**
+ * A new adapter on the kernels that target_modules names: by their paths or the ends of these, by
+ * their layers or by classes of layers. "all-linear" is all but embeddings.
+ *
+ * @param config What the adapter's config says of the model: `raw` of its configuration.
+ * @throws LoraError('recipe') when none matches
+ */
+export function planLayersAdapter(
+  recipe: Recipe,
+  kernels: readonly PlannedKernel[],
+  config: { readonly base: string; readonly raw: Readonly<Record<string, unknown>> },
+  { info, warn }: PlanHooks,
+): Adapter {
+  const { lora, training } = recipe;
+  const place = { file: recipe.base, key: 'lora.target_modules' };
+  const modules = kernels.map(moduleOf);
+  const names = namedKernels(lora.target_modules, kernels);
+  const { matched, unmatched } = matchTargets(modules, { ...lora, target_modules: names });
+  const hints = unmatched.map(({ name }) => {
+    const nearest = nearestName(name, knownNames(kernels));
+    return `"${name}" is no layer of this model${nearest === undefined ? '.' : `; did you mean "${nearest}"?`}`;
+  });
+  if (matched.length === 0)
+    throw new LoraError('recipe', `No layer matches target_modules. ${hints.join(' ')}`.trim(), {
+      place,
+      fix: `Use "all-linear", or a list of some of these: ${knownNames(kernels)
+        .slice(0, 12)
+        .map((name) => `"${name}"`)
+        .join(', ')}.`,
+    });
+  if (hints.length > 0) warn(`target_modules: ${hints.join(' ')}`, 'lora.target_modules');
+  const init = lora.init_lora_weights;
+  const adapter = newAdapter(
+    matched,
+    { ...PLAIN_LORA, ...choicesOf(lora), target_modules: matched.map(({ path }) => path) },
+    config.base,
+    { seed: training.seed, init: init === 'gaussian' || init === 'orthogonal' ? init : 'default' },
+  );
+  const numbers = adapter.modules.reduce((sum, { A, B }) => sum + A.length + B.length, 0);
+  info(
+    `LoRA on ${countOf(matched.length, 'kernel')}: ${numbers.toLocaleString('en-US')} trainable parameters.`,
+  );
+  return {
+    ...adapter,
+    config: { ...adapter.config, ...exactPatterns(adapter, lora), raw: config.raw },
+  };
+}
+
+const choicesOf = ({ r, lora_alpha, use_rslora, rank_pattern, alpha_pattern }: Recipe['lora']) => ({
+  r,
+  lora_alpha,
+  use_rslora,
+  rank_pattern,
+  alpha_pattern,
+});
+
+/** Patterns that name paths, as the adapter's own reader and the library for browsers read them. */
+function exactPatterns({ modules }: Adapter, { r, lora_alpha, use_rslora }: Recipe['lora']) {
+  const alphaOf = (own: { readonly r: number; readonly scaling: number }) =>
+    own.scaling * (use_rslora ? Math.sqrt(own.r) : own.r);
+  return {
+    rank_pattern: exactPattern(
+      modules.map((own) => [own.path, own.r]),
+      r,
+    ),
+    alpha_pattern: exactPattern(
+      modules.map((own) => [own.path, alphaOf(own)]),
+      lora_alpha,
+    ),
+  };
+}
+
+const moduleOf = ({ path, kind, in_features, out_features }: PlannedKernel): TargetableModule => ({
+  path,
+  kind,
+  in_features,
+  out_features,
+  is_output: false,
+});
+
+/** Names of layers and classes as the paths of their kernels; others stay. */
+function namedKernels(
+  targets: string | readonly string[],
+  kernels: readonly PlannedKernel[],
+): string | readonly string[] {
+  if (typeof targets === 'string') return targets;
+  return targets.flatMap((name) => {
+    const paths = kernels.filter((kernel) => isNamed(kernel, name)).map(({ path }) => path);
+    return paths.length === 0 ? [name] : paths;
+  });
+}
+
+const knownNames = (kernels: readonly PlannedKernel[]): string[] => [
+  ...new Set(kernels.flatMap(({ className, layer, path }) => [className, layer, path])),
+];

@@ -1,0 +1,202 @@
+import path from 'node:path';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { openLayersModel } from '../../src/formats/layersModel/file';
+import { readLayersWeights } from '../../src/formats/layersModel/weights';
+import { writePeftAdapter } from '../../src/formats/peft/write';
+import type { Adapter } from '../../src/lora/adapter';
+import { newAdapter, PLAIN_LORA } from '../../src/lora/newAdapter';
+import { adaptLayers, openLayers } from '../../src/engine/layersModel/adapted';
+import { layersConfig } from '../../src/engine/layersModel/adapterConfig';
+import { manifestKernels } from '../../src/engine/layersModel/examine';
+import type { LayersTraining } from '../../src/engine/layersModel/layersTraining';
+import { mergeLayers } from '../../src/engine/layersModel/merge';
+import type { LabelSet } from '../../src/data/tasks/labelSet';
+import type { LabelledInput } from '../../src/models/model';
+import { createRandom } from '../../src/shared/random';
+import { kernelsOf } from '../../src/tfjs/kernels';
+import type { LayerVariable, Tf } from '../../src/tfjs/tf';
+import {
+  fillWeights,
+  saveModel,
+  TEST_MODELS,
+  testInput,
+  testLayers,
+} from '../support/layersModels';
+import { tempFolder } from '../support/commandLine';
+import { gap } from '../support/models';
+
+const KINDS: Readonly<Record<string, LabelSet['problem_type']>> = {
+  dense: 'single_label_classification',
+  images: 'single_label_classification',
+  sequences: 'multi_label_classification',
+  tokens: 'regression',
+  nested: 'single_label_classification',
+};
+const ROWS = 4;
+
+let tf: Tf;
+beforeAll(async () => {
+  tf = await testLayers();
+});
+
+let opened: LayersTraining[] = [];
+afterEach(() => {
+  opened.forEach((own) => own.dispose());
+  opened = [];
+});
+
+/** A saved model with an adapter whose factors are all random, in memory and on disk. */
+async function adapted(name: string) {
+  const made = TEST_MODELS[name]!(tf);
+  fillWeights(tf, made.model, 3);
+  const base = await saveModel(made.model, path.join(tempFolder(), 'base'));
+  made.model.dispose();
+  const file = await openLayersModel(base);
+  const loaded = await openLayers(tf, { file, weights: await readLayersWeights(file) });
+  const kernels = kernelsOf(loaded.model);
+  const modules = kernels.map((kernel) => ({ ...kernel, is_output: false }));
+  const random = createRandom(5, name);
+  const choices = { ...PLAIN_LORA, r: 2, target_modules: modules.map((own) => own.path) };
+  const zero = newAdapter(modules, choices, base, { seed: 1 });
+  const adapter: Adapter = {
+    ...zero,
+    config: { ...zero.config, raw: layersConfig('features', null) },
+    modules: zero.modules.map((own) => ({
+      ...own,
+      A: own.A.map(() => random() - 0.5),
+      B: own.B.map(() => random() - 0.5),
+    })),
+  };
+  const folder = path.join(tempFolder(), 'adapter');
+  await writePeftAdapter(folder, adapter, { task: 'image_cls', labels: null, card: '' });
+  const names = Array.from({ length: loaded.outputs }, (_, i) => String(i));
+  const training = adaptLayers(tf, loaded, {
+    adapter,
+    hasHead: false,
+    labels: { problem_type: KINDS[name]!, names },
+    input_shape: made.input,
+    label_smoothing: 0,
+    adapter_file: folder,
+  });
+  opened.push(training);
+  return { ...made, base, file, folder, training, loaded, kernels };
+}
+
+const inputFor = (name: string, shape: readonly number[]): Float32Array => {
+  const x = testInput(tf, [ROWS, ...shape], 7);
+  const values = x.dataSync() as Float32Array;
+  x.dispose();
+  return name === 'tokens' ? values.map((value) => Math.floor(3.5 * (value + 1))) : values;
+};
+
+function labelled(name: string, shape: readonly number[], outputs: number): LabelledInput {
+  const labels =
+    KINDS[name] === 'single_label_classification'
+      ? Int32Array.from({ length: ROWS }, (_, i) => i % outputs)
+      : Float32Array.from({ length: ROWS * outputs }, (_, i) => i % 2);
+  return {
+    batch: ROWS,
+    length: 1,
+    input_ids: new Int32Array(0),
+    attention_mask: new Int32Array(ROWS),
+    inputs: inputFor(name, shape),
+    labels,
+  };
+}
+
+const SETTINGS = { learning_rate: 0.01, weight_decay: 0.01, max_grad_norm: 1 };
+
+describe.each(Object.keys(TEST_MODELS))('a layers model: %s', (name) => {
+  it('names the same kernels in the file as in memory', async () => {
+    const { kernels, file } = await adapted(name);
+    const shown = (own: readonly { path: string; in_features: number; className: string }[]) =>
+      own.map(({ path: at, in_features, className }) => `${at} ${in_features} ${className}`).sort();
+    expect(shown(manifestKernels(file))).toEqual(shown(kernels));
+  });
+
+  it('predicts as the merged model.json does, and leaves the base as it was', async () => {
+    const { base, folder, training, input, loaded } = await adapted(name);
+    const row = labelled(name, input, loaded.outputs);
+    const { outputs } = await training.evaluate(row);
+    training.dispose();
+    opened = [];
+    const output = path.join(tempFolder(), 'merged');
+    const before = await readLayersWeights(await openLayersModel(base));
+    await mergeLayers({ base, adapters: [folder], output, scale: 1, max_shard_size: 64 });
+    const file = await openLayersModel(path.join(output, 'model.json'));
+    const merged = await openLayers(tf, { file, weights: await readLayersWeights(file) });
+    const restore =
+      KINDS[name] === 'regression' ? () => undefined : merged.output.withoutActivation();
+    const predicted = tf.tidy(
+      () =>
+        (
+          merged.model.predict(tf.tensor(row.inputs!, [ROWS, ...input])) as ReturnType<
+            typeof tf.tensor
+          >
+        ).dataSync() as Float32Array,
+    );
+    restore();
+    merged.model.dispose();
+    expect(gap(outputs!, predicted)).toBeLessThan(2e-5);
+    const after = await readLayersWeights(await openLayersModel(base));
+    for (const [weight, { bytes }] of before) expect(after.get(weight)!.bytes).toEqual(bytes);
+  });
+
+  it('changes only the factors in a step, and frees every tensor', async () => {
+    const { training, input, loaded } = await adapted(name);
+    const row = labelled(name, input, loaded.outputs);
+    const frozen = () =>
+      loaded.model.weights
+        .filter(({ originalName }) => !originalName.includes('lora_'))
+        .map((own) => [own.originalName, [...(own.read().dataSync() as Float32Array)]]);
+    const before = frozen();
+    const factors = await training.adapter();
+    const { loss_sum } = await training.accumulate(row);
+    await training.step(ROWS, SETTINGS);
+    const live = training.liveTensors();
+    for (let i = 0; i < 8; i++) {
+      const { weight } = await training.accumulate(row);
+      await training.step(weight, SETTINGS);
+      await training.evaluate(row);
+    }
+    expect(training.liveTensors()).toBe(live);
+    expect(frozen()).toEqual(before);
+    const { loss_sum: after } = await training.evaluate(row);
+    expect(after).toBeLessThan(loss_sum);
+    const changed = await training.adapter();
+    changed.modules.forEach(({ A }, i) => expect(A).not.toEqual(factors.modules[i]!.A));
+  });
+
+  it('has the gradients of central differences', async () => {
+    const { training, input, loaded } = await adapted(name);
+    const row = labelled(name, input, loaded.outputs);
+    await training.accumulate(row);
+    for (const [key, { data }] of await training.gradients(1)) {
+      const variable = training.variable(key);
+      const at = data.length >> 1;
+      const difference = await slope(training, row, variable, at);
+      const allowed = 2e-2 * Math.max(1, Math.abs(difference));
+      expect(Math.abs(data[at]! - difference), key).toBeLessThan(allowed);
+    }
+  });
+});
+
+/** The slope of the loss in one number, by central differences. */
+async function slope(
+  training: LayersTraining,
+  row: LabelledInput,
+  variable: LayerVariable,
+  at: number,
+) {
+  const start = (variable.read().dataSync() as Float32Array).slice();
+  const lossAt = async (change: number) => {
+    const values = start.slice();
+    values[at]! += change;
+    tf.tidy(() => void variable.write(tf.tensor(values, variable.shape as number[])));
+    return (await training.evaluate(row)).loss_sum;
+  };
+  const step = 2 ** -7;
+  const difference = ((await lossAt(step)) - (await lossAt(-step))) / (2 * step);
+  await lossAt(0);
+  return difference;
+}
