@@ -201,6 +201,7 @@ function savedHeads(task: Task): readonly string[] | null {
   switch (task) {
     case 'causal_lm':
     case 'embedding':
+    case 'features':
       return null;
     case 'image_cls':
       return ['classifier'];

@@ -22,7 +22,7 @@ export const baseOption = required(
 export const mergeBaseOption = required(
   anyText,
   'PATH',
-  'base model: a folder, a .gguf file, or a .safetensors file of SD 1, SDXL or Flux',
+  'base model: a folder, a .gguf file, a model.json, or a .safetensors file of SD 1, SDXL or Flux',
 );
 
 /** The base of adapters that are read, which some formats need. */

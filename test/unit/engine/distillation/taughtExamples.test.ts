@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { collate } from '../../../../src/data/examples/batch';
 import { examplesOf } from '../../../../src/data/examples/examples';
-import type { ImageExample, Example, TokensExample } from '../../../../src/data/examples/example';
+import type { Example, TokenExample, TokensExample } from '../../../../src/data/examples/example';
 import { TaughtExamples, targetsIn } from '../../../../src/engine/distillation/taughtExamples';
 import {
   TeacherFile,
@@ -40,8 +40,7 @@ const taught = (train: Example[], validation: Example[] = []): TaughtExamples =>
   new TaughtExamples({
     train: examplesOf(train),
     validation: examplesOf(validation),
-    collate: (examples) =>
-      Promise.resolve(collate(examples as Exclude<Example, ImageExample>[], 0)),
+    collate: (examples) => Promise.resolve(collate(examples as TokenExample[], 0)),
   });
 
 async function written(examples: TaughtExamples, change: Partial<TeacherFileFacts> = {}) {
