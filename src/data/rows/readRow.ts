@@ -59,7 +59,9 @@ const RATED_TEXTS = [
 ] as const;
 
 /** Where a row has the keys of several formats, the first one applies. */
-const FORMATS: Readonly<Record<Exclude<RowForm, 'image_cls' | 'features'>, readonly Format[]>> = {
+const FORMATS: Readonly<Record<RowForm, readonly Format[]>> = {
+  image_cls: [],
+  features: [],
   causal_lm: [
     {
       required: ['messages'],
@@ -211,7 +213,7 @@ type Exact = (columns: Columns, names: ColumnNames) => Columns | null;
 function readColumns(given: Columns, context: RowContext, exact: Exact): Row | null {
   const { report, settings } = context;
   const form = rowFormOf(settings);
-  const formats = form === 'image_cls' || form === 'features' ? [] : FORMATS[form];
+  const formats = FORMATS[form];
   const names = namesIn(given, context, formats);
   if (!names) return null;
   const parsed = renamed(given, names);

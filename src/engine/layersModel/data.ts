@@ -1,6 +1,6 @@
 import { collateInputs } from '../../data/examples/batch';
 import type { Example, FeaturesExample, ImageExample } from '../../data/examples/example';
-import { examplesOf, selectExamples } from '../../data/examples/examples';
+import { examplesOf, selectExamples, type Examples } from '../../data/examples/examples';
 import { splitExamples } from '../../data/examples/split';
 import { collectorSettings } from '../../data/dataset/dataset';
 import { prepareData, readData, type PreparedData } from '../../data/dataset/prepare';
@@ -10,7 +10,7 @@ import type { FeatureFile } from '../../data/features/featureFile';
 import { readFeatures } from '../../data/features/readFeatures';
 import { labelSetOf, targetOf, type LabelSet } from '../../data/tasks/labelSet';
 import { sourcesOf } from '../../shared/datasetSources';
-import { LoraError } from '../../shared/errors';
+import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { readImageInput, type LayersInput } from './inputs';
 
@@ -97,72 +97,90 @@ async function featureData(
   return assemble(recipe, [train, ...(held ? [held] : [])], known);
 }
 
+/** A file with its rows as examples. */
+interface FeatureSet {
+  readonly file: FeatureFile;
+  readonly examples: readonly FeaturesExample[];
+  readonly problems: readonly Problem[];
+}
+
 function assemble(
   recipe: Recipe,
   files: readonly FeatureFile[],
   known: LabelSet | null,
 ): LayersData {
   const labels = known ?? labelsIn(recipe, files);
-  const problems = files.flatMap((file) => {
+  const sets = files.map((file): FeatureSet => {
     const examples = labels ? examplesIn(file, labels) : [];
-    return [{ file, examples, found: file.problems.problems() }];
+    return { file, examples, problems: file.problems.problems() };
   });
-  throwErrors(problems.flatMap(({ found }) => found));
-  const [train, held] = problems;
-  const empty = problems.find(({ examples }) => examples.length === 0);
-  if (!labels || !train || empty)
+  throwErrors(sets.flatMap(({ problems }) => problems));
+  const [first, held] = sets;
+  const empty = sets.find(({ examples }) => examples.length === 0);
+  if (!labels || !first || empty)
     throw new LoraError('dataset', 'No row of the dataset is left.', {
-      place: { file: empty?.file.path ?? files[0]!.path },
+      place: { file: (empty ?? first)?.file.path ?? recipe.base },
     });
-  const all = examplesOf(train.examples);
-  const indices = Int32Array.from(train.examples.keys());
-  const parts = held
-    ? { train: indices, validation: null }
-    : splitExamples(indices, recipe.validation_split, recipe.training.seed);
-  const own = selectExamples(all, parts.train);
-  const validation = parts.validation
-    ? selectExamples(all, parts.validation)
-    : examplesOf(held!.examples);
+  const { train, validation } = partsOf(first, held, recipe);
   const statistics = {
-    train: statisticsOf(own.length),
+    train: statisticsOf(train.length),
     validation: statisticsOf(validation.length),
   };
-  const warnings = problems.flatMap(({ found }) => found);
+  const source = {
+    name: first.file.path,
+    revision: null,
+    weight: 1,
+    statistics: statistics.train,
+    drawn: train.length,
+    share: 1,
+    validation: held ? null : validation,
+  };
   return {
-    train: own,
-    trainIn: () => own,
+    train,
+    trainIn: () => train,
     validation,
-    sources: [
-      {
-        name: train.file.path,
-        revision: null,
-        weight: 1,
-        statistics: statistics.train,
-        drawn: own.length,
-        share: 1,
-        validation: held ? null : validation,
-      },
-    ],
+    sources: [source],
     statistics,
     labels,
-    collate: (examples) => {
-      const rows = examples as readonly FeaturesExample[];
-      return Promise.resolve(
-        collateInputs(
-          rows,
-          rows.map(({ values }) => values),
-        ),
-      );
-    },
+    collate: collateFeatures,
     image_length: 1,
-    warnings: warnings.filter(({ skipped }) => skipped !== true),
-    skipped: {
-      rows: files.reduce((sum, file) => sum + file.problems.skippedRows, 0),
-      problems: warnings.filter(({ skipped }) => skipped === true),
-    },
+    ...reportsOf(sets),
     excluded: [],
-    fingerprint: files.flatMap(({ fingerprint }) => (fingerprint ? [fingerprint] : [])),
     close: () => undefined,
+  };
+}
+
+function partsOf(
+  { examples }: FeatureSet,
+  held: FeatureSet | undefined,
+  { validation_split, training }: Recipe,
+): { readonly train: Examples; readonly validation: Examples } {
+  const all = examplesOf(examples);
+  if (held) return { train: all, validation: examplesOf(held.examples) };
+  const drawn = splitExamples(Int32Array.from(examples.keys()), validation_split, training.seed);
+  return {
+    train: selectExamples(all, drawn.train),
+    validation: selectExamples(all, drawn.validation),
+  };
+}
+
+const collateFeatures: LayersData['collate'] = (examples) => {
+  const rows = examples as readonly FeaturesExample[];
+  const values = rows.map((row) => row.values);
+  return Promise.resolve(collateInputs(rows, values));
+};
+
+function reportsOf(
+  sets: readonly FeatureSet[],
+): Pick<LayersData, 'warnings' | 'skipped' | 'fingerprint'> {
+  const all = sets.flatMap(({ problems }) => problems);
+  return {
+    warnings: all.filter(({ skipped }) => skipped !== true),
+    skipped: {
+      rows: sets.reduce((sum, { file }) => sum + file.problems.skippedRows, 0),
+      problems: all.filter(({ skipped }) => skipped === true),
+    },
+    fingerprint: sets.flatMap(({ file: { fingerprint } }) => (fingerprint ? [fingerprint] : [])),
   };
 }
 

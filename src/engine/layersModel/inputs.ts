@@ -33,8 +33,8 @@ export interface LayersInput {
 /**
  * What rows a model reads: images or numbers.
  *
- * @param range What the recipe or the adapter says; null: preprocessor_config.json beside the model,
- *   else 0 to 1, or 0 to 255 where the model begins with a Rescaling layer.
+ * @param range What the recipe or the adapter says; null: preprocessor_config.json beside the
+ *   model, else 0 to 1, or 0 to 255 where the model begins with a Rescaling layer.
  * @throws LoraError('base') for sizes that vary, or images of other channels
  */
 export async function inputOf(

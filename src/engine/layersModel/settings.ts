@@ -89,18 +89,14 @@ export function refuseUnsupported(recipe: Recipe): void {
 }
 
 /** @throws LoraError('recipe') for a task that only layers models have, with another base */
-export function refuseOfOthers({ task, problem_type, base }: Recipe): void {
-  const what =
-    task === 'features'
-      ? 'The task features is for layers models of TensorFlow.js.'
-      : task === 'image_cls' &&
-          problem_type !== null &&
-          problem_type !== 'single_label_classification'
-        ? `Images with problem_type ${problem_type} are for layers models of TensorFlow.js.`
-        : null;
-  if (what === null) return;
-  throw new LoraError('recipe', what, {
-    place: { file: base, key: task === 'features' ? 'task' : 'problem_type' },
-    fix: 'Name a model.json as the base.',
-  });
+export function refuseOfOthers({ task, problem_type: kind, base }: Recipe): void {
+  const refuse = (key: string, what: string) =>
+    new LoraError('recipe', `${what} for layers models of TensorFlow.js.`, {
+      place: { file: base, key },
+      fix: 'Name a model.json as the base.',
+    });
+  if (task === 'features') throw refuse('task', 'The task features is');
+  const isPlain = kind === null || kind === 'single_label_classification';
+  if (task === 'image_cls' && !isPlain)
+    throw refuse('problem_type', `Images with problem_type ${kind} are`);
 }

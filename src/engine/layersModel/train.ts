@@ -74,7 +74,11 @@ export async function openLayersSources(
   return { file, input, data };
 }
 
-/** Loads what `openLayersSources` has opened. The caller disposes of the model. @throws LoraError */
+/**
+ * Loads what `openLayersSources` has opened. The caller disposes of the model.
+ *
+ * @throws LoraError
+ */
 export async function prepareLayers(
   job: TrainJob,
   { file, input, data }: LayersSources,

@@ -62,11 +62,9 @@ export async function examineRecipe(
     const placed = error.area === 'recipe' ? await recipeError(error, file) : error;
     problems.push(...problemsOf(placed));
   };
-  const text = await readRecipeText(file).catch(() => null);
-  const warn = (message: string, key?: string) => {
-    const place = text !== null && key !== undefined ? placeOfKey(text, file, key) : undefined;
-    problems.push({ severity: 'warning', message, ...(place && { place }) });
-  };
+  const warn = await warnerFor(file, problems);
+  if (isLayersModelPath(recipe.base))
+    return examineLayers(recipe, file, { report, problems, warn, refuse });
   const reading = { onProgress: readPart(report), ...(onDownload && { info: onDownload }) };
   const rowsAlone = async (error: unknown): Promise<Examined> => {
     await refuse(error);
@@ -81,8 +79,6 @@ export async function examineRecipe(
       problems,
     };
   };
-  if (isLayersModelPath(recipe.base))
-    return examineLayers(recipe, file, { report, problems, warn, refuse });
   const opened = await openForTraining(recipe, reading).catch(rowsAlone);
   if (!('read' in opened)) return opened;
   const { base, read } = opened;
@@ -112,6 +108,18 @@ export async function examineRecipe(
   } finally {
     await base.close();
   }
+}
+
+/** Adds warnings to problems, each at the line of its key. */
+async function warnerFor(
+  file: string,
+  problems: Problem[],
+): Promise<(message: string, key?: string) => void> {
+  const text = await readRecipeText(file).catch(() => null);
+  return (message, key) => {
+    const place = text !== null && key !== undefined ? placeOfKey(text, file, key) : undefined;
+    problems.push({ severity: 'warning', message, ...(place && { place }) });
+  };
 }
 
 /** A cache for what the lengths of rows depend on. Undefined: none, or they depend on more. */

@@ -89,7 +89,7 @@ function wrongSize({ shards, weights }: WeightGroup, needed: number, present: nu
   );
 }
 
-/** @throws LoraError('base') for a number that is not finite, or a quantization without its range. */
+/** @throws LoraError('base') for numbers that are not finite, or a quantization without range. */
 function checkNumbers({ weight, bytes }: WeightBytes, { shards }: WeightGroup): void {
   const { quantization, name, dtype } = weight;
   const place = { file: shards[0]!, tensor: name };

@@ -85,7 +85,7 @@ export async function readAdapterTask(given: string): Promise<AdapterTask> {
   };
 }
 
-/** What labels.json of an adapter's folder says; null: there is none. @throws LoraError('adapter') */
+/** What labels.json of a folder says; null: there is none. @throws LoraError('adapter') */
 export const readAdapterLabels = (folder: string): Promise<HeadLabels | null> =>
   readLabels(path.join(folder, LABELS_FILE));
 
