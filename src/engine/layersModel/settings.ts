@@ -25,6 +25,11 @@ const UNSUPPORTED: readonly Unsupported[] = [
     fix: 'Set it to float32: TensorFlow.js has no other.',
   },
   {
+    key: 'training.quantize',
+    isUsed: ({ training }) => training.quantize !== null,
+    fix: 'Set it to null.',
+  },
+  {
     key: 'training.gradient_checkpointing',
     isUsed: ({ training }) => training.gradient_checkpointing === true,
     fix: 'Set it to false.',
