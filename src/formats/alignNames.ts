@@ -1,6 +1,8 @@
 import type { Adapter } from '../lora/adapter';
 import { LoraError } from '../shared/errors';
 import { withoutWrappers } from './architecture/modulePath';
+import { pipelineModule } from './diffusion/names';
+import { isOfPipeline, withDiffusersNames } from './diffusion/spellings';
 import { comparableName } from './kohya/names';
 
 /** A path's start up to the layers: that of a language model in its own or in a larger model. */
@@ -18,19 +20,40 @@ export function alignNames(
   adapters: readonly Adapter[],
   places: readonly string[],
 ): readonly Adapter[] {
+  const own = areSpelledApart(adapters)
+    ? adapters.map((adapter, n) => withDiffusersNames(adapter, places[n]!))
+    : adapters;
+  return aligned(own, places);
+}
+
+/** Whether adapters of an image pipeline have unlike names, or other modules, for one weight. */
+function areSpelledApart(adapters: readonly Adapter[]): boolean {
+  if (adapters.length < 2 || !adapters.every(isOfPipeline)) return false;
+  const names = new Map<string, string>();
+  for (const { modules } of adapters)
+    for (const { path } of modules)
+      for (const part of pipelineModule(path)!.paths) {
+        const name = comparableName(path);
+        if ((names.get(part) ?? name) !== name) return true;
+        names.set(part, name);
+      }
+  return false;
+}
+
+function aligned(adapters: readonly Adapter[], places: readonly string[]): readonly Adapter[] {
   const [first, ...others] = adapters;
   if (!first) return [];
-  const aligned = [renamed(first, withoutWrappers)];
+  const found = [renamed(first, withoutWrappers)];
   const names = new AlignedNames();
-  names.add(aligned[0]!, places[0]!);
+  names.add(found[0]!, places[0]!);
   for (const [n, other] of others.entries()) {
     const place = places[n + 1]!;
-    const sameBody = renamed(other, bodyRename(other, aligned[0]!));
+    const sameBody = renamed(other, bodyRename(other, found[0]!));
     const own = renamed(sameBody, names.renameFor(sameBody, place));
     names.add(own, place);
-    aligned.push(own);
+    found.push(own);
   }
-  return aligned;
+  return found;
 }
 
 /** The names of modules so far, by what is the same for all spellings of a module. */

@@ -10,6 +10,9 @@ import {
 } from '../../formats/hub/publishedBase';
 import { createFolder } from '../../common/atomicWrite';
 import { derivedCard } from '../../formats/peft/card';
+import { isOfPipeline } from '../../formats/diffusion/spellings';
+import { writeDiffusersAdapter } from '../../formats/diffusion/write';
+import { writeKohyaAdapter } from '../../formats/kohya/write';
 import { withModelNames } from '../../formats/peft/modelNames';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import { writePeftAdapter } from '../../formats/peft/write';
@@ -35,7 +38,8 @@ export interface Derivation {
 }
 
 /**
- * Writes an adapter that was made from others, as a folder in PEFT's format.
+ * Writes an adapter that was made from others, as a folder in PEFT's format; one of an image
+ * pipeline as a file, if the output is named so.
  * @throws LoraError('usage') when the output exists, or overlaps with one of the sources.
  */
 export async function writeDerivedAdapter(
@@ -46,6 +50,7 @@ export async function writeDerivedAdapter(
   refuseExperts(adapter, sources);
   await checkOutput(output, sources);
   await clearUnfinished(output);
+  if (output.endsWith('.safetensors')) return writePipelineFile(output, adapter);
   const { task, labels, num_labels } = facts ?? (await readAdapterTask(sources[0]!));
   const named = withBaseName(adapter, base);
   const published = base
@@ -66,6 +71,18 @@ export async function writeDerivedAdapter(
     { task: task ?? 'image_cls', labels, card },
     createFolder,
   );
+}
+
+/** A file with the names that the modules have: kohya's, else Diffusers', which also has DoRA. */
+async function writePipelineFile(output: string, adapter: Adapter): Promise<void> {
+  const { modules, trained } = adapter;
+  if (!isOfPipeline(adapter) || trained.length > 0)
+    throw new LoraError('usage', 'Only an adapter of an image model can be written as a file.', {
+      place: { file: output },
+      fix: 'Name a folder; lora convert --to kohya makes a file of it.',
+    });
+  const isKohya = modules.every((m) => m.path.startsWith('lora_') && !m.magnitude);
+  await (isKohya ? writeKohyaAdapter : writeDiffusersAdapter)(output, adapter);
 }
 
 /** @throws LoraError('adapter') for target_parameters, whose names other settings do not select */

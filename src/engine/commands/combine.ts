@@ -12,7 +12,7 @@ import { dtypeToWrite } from '../../formats/adapterDtype';
 import { withAdapters } from '../adapters/withAdapters';
 import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { defineCommand, form } from './command';
-import { adapterBaseOption, adapterDtypeOption, outputFolderOption } from './commonOptions';
+import { adapterBaseOption, adapterDtypeOption, derivedOutputOption } from './commonOptions';
 import { printResult } from './context';
 import { describeRange, percentage } from '../describe';
 import { flag, optional, required, requiredList, withDefault } from './options';
@@ -33,7 +33,7 @@ export const combineCommand = defineCommand({
         adapter: requiredList(anyText, 'DIR', 'adapter; repeat for each'),
         weights: optional(numberList, '0.7,0.3', 'a weight for each adapter (default: all 1)'),
         type: required(oneOf(COMBINATIONS), COMBINATIONS.join('|'), 'how to combine them'),
-        output: outputFolderOption,
+        output: derivedOutputOption,
         rank: optional(positiveWholeNumber, 'N', 'svd: rank of the result (default: the largest)'),
         density: withDefault('0.5', fraction, 'D', 'ties, magnitude_prune: share of numbers kept'),
         sign: withDefault(

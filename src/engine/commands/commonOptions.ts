@@ -4,7 +4,7 @@ import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
 import { exactlyOne, flag, list, optional, required, withDefault, type Option } from './options';
 import {
   anyText,
-  folderPath,
+  adapterPath,
   fraction,
   oneOf,
   positiveWholeNumber,
@@ -65,8 +65,12 @@ export const toolsOption = optional(
   'JSON array of the tools that a chat may use, as in the recipe',
 );
 
-/** The folder of a new adapter. */
-export const outputFolderOption = required(folderPath, 'DIR', 'folder to write the adapter to');
+/** The place of a new adapter. */
+export const derivedOutputOption = required(
+  adapterPath,
+  'PATH',
+  'folder to write the adapter to; of an image model: a .safetensors file',
+);
 
 /** The dtype of the base in memory. */
 export const baseDtypeOption = (value: BaseDtype): Option<BaseDtype> =>

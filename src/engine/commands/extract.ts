@@ -1,11 +1,8 @@
-import {
-  extractAdapterFromModel,
-  listTensors,
-  type Extracted,
-} from '../extract/extractAdapterFromModel';
+import { extractAdapterFromModel, listTensors } from '../extract/extractAdapterFromModel';
 import { namesInShort } from '../../formats/peft/againstBase';
 import { defineCommand, form } from './command';
-import { outputFolderOption, resizeOptions, resizeTarget } from './commonOptions';
+import { derivedOutputOption, resizeOptions, resizeTarget } from './commonOptions';
+import type { Extracted } from '../extract/extraction';
 import { printResult } from './context';
 import { describeRange, percentage } from '../describe';
 import { required, withDefault } from './options';
@@ -24,7 +21,7 @@ export const extractCommand = defineCommand({
         base: required(anyText, 'MODEL', 'model before fine-tuning'),
         tuned: required(anyText, 'MODEL', 'model after fine-tuning'),
         ...resizeOptions,
-        output: outputFolderOption,
+        output: derivedOutputOption,
         'target-modules': withDefault(
           'all-linear',
           anyText,

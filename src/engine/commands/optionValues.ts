@@ -38,6 +38,13 @@ export const folderPath: ValueSchema<string> = v.pipe(
   v.transform((value) => path.resolve(value)),
 );
 
+/** A folder or a .safetensors file. */
+export const adapterPath: ValueSchema<string> = v.pipe(
+  v.string(),
+  v.check((value) => !value.endsWith('.gguf'), rejecting('a folder or a .safetensors file')),
+  v.transform((value) => path.resolve(value)),
+);
+
 /** Whether a path is named as a file of weights. */
 export const isWeightFile = (file: string): boolean => /\.(?:safetensors|gguf)$/.test(file);
 

@@ -7,7 +7,7 @@ import { defineCommand, form } from './command';
 import {
   adapterBaseOption,
   adapterDtypeOption,
-  outputFolderOption,
+  derivedOutputOption,
   resizeOptions,
   resizeTarget,
 } from './commonOptions';
@@ -25,7 +25,7 @@ export const resizeCommand = defineCommand({
       options: {
         adapter: required(anyText, 'DIR', 'adapter'),
         ...resizeOptions,
-        output: outputFolderOption,
+        output: derivedOutputOption,
         base: adapterBaseOption,
         dtype: adapterDtypeOption,
       },

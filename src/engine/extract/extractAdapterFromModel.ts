@@ -1,47 +1,21 @@
 import { throwIfCancelled } from '../../common/cancellation';
 import { linearsOf, modulesOf } from '../../formats/architecture/modules';
+import { isPipelineBase } from '../../formats/diffusion/base';
 import { openBase } from '../../formats/openBase';
 import { publishedBase } from '../../formats/hub/publishedBase';
 import { peftAdapter } from '../../formats/importedAdapter';
 import type { BaseModel } from '../../formats/baseModel';
 import { extractLayer, type ExtractedLayer } from '../../lora/extract';
-import type { ResizeTarget } from '../../lora/resize';
 import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { clearUnfinished } from '../../common/unfinished';
 import { checkOutput } from '../outputPath';
-import { differentSettings, type DifferentSetting } from './settings';
+import type { Extracted, ExtractOptions } from './extraction';
+import { extractFromPipeline } from './extractFromPipeline';
+import { differentSettings } from './settings';
 import { weightDifference, haveSameShape, otherDifferences, type LeftOut } from './difference';
-
-/** What to extract, and where to. */
-export interface ExtractOptions {
-  readonly base: string;
-  /** The fine-tuned model. */
-  readonly tuned: string;
-  readonly output: string;
-  readonly target: ResizeTarget;
-  readonly target_modules: string | readonly string[];
-  readonly signal: AbortSignal;
-  readonly onProgress: (fraction: number) => void;
-}
-
-/** An extracted adapter, and what it lacks of the fine-tuned model. */
-export interface Extracted {
-  readonly modules: readonly {
-    readonly path: string;
-    readonly r: number;
-    /** Relative error of the module's update. */
-    readonly error: number;
-  }[];
-  /** ‖dW - BA‖ / ‖dW‖ over all adapted modules. */
-  readonly error: number;
-  /** Tensors that differ and are not part of the adapter, largest difference first. */
-  readonly left_out: readonly LeftOut[];
-  /** Settings of the models that differ, which the adapter cannot hold either. */
-  readonly settings: readonly DifferentSetting[];
-}
 
 /**
  * Writes the adapter that best approximates the difference between a base and its fine-tuned model.
@@ -51,6 +25,12 @@ export async function extractAdapterFromModel(options: ExtractOptions): Promise<
   const { base: basePath, tuned: tunedPath, output } = options;
   await checkOutput(output, [basePath, tunedPath]);
   await clearUnfinished(output);
+  if (await isPipelineBase(basePath)) return extractFromPipeline(options);
+  if (output.endsWith('.safetensors'))
+    throw new LoraError('usage', 'Only an adapter of an image model can be written as a file.', {
+      place: { file: output },
+      fix: 'Name a folder (--output).',
+    });
   const base = await openBase(basePath);
   try {
     const tuned = await openBase(tunedPath, { task: base.spec.task });
