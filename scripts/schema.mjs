@@ -31,6 +31,8 @@ const TASKS = {
   embedding: 'sentence embedding',
 };
 
+const MLX = { true: 'yes', false: '–', within: 'of models for text and images' };
+
 /** Writes docs/models.md: the model families, and the fixtures that compare each with PEFT. */
 export async function writeModelDocs() {
   const { FAMILIES } = await load('src/formats/architecture/families/index.ts');
@@ -45,7 +47,7 @@ export async function writeModelDocs() {
   }
   const rows = Object.entries(FAMILIES).map(
     ([name, { tasks, gguf, mlx }]) =>
-      `| \`${name}\` | ${tasks.map((task) => TASKS[task]).join(', ')} | ${gguf ? `\`${gguf.arch}\`` : '–'} | ${mlx ? 'yes' : '–'} | ${(checked.get(name) ?? []).join(', ')} |`,
+      `| \`${name}\` | ${tasks.map((task) => TASKS[task]).join(', ')} | ${gguf ? `\`${gguf.arch}\`` : '–'} | ${MLX[mlx]} | ${(checked.get(name) ?? []).join(', ')} |`,
   );
   writeFileSync(
     path.join(root, 'docs', 'models.md'),

@@ -104,7 +104,9 @@ const pipeline: Rule = ({ modules }, _, format) => {
 
 const family: Rule = (_, base, format) => {
   if (!base || OF_PIPELINES.has(format)) return null;
-  const isKnown = format === 'mlx' ? familyOf(base.spec).mlx : familyOf(base.spec).gguf !== null;
+  const { mlx, gguf } = familyOf(base.spec);
+  const inMlx = mlx === 'within' ? base.spec.language_model !== undefined : mlx;
+  const isKnown = format === 'mlx' ? inMlx : gguf !== null;
   return !isKnown && `${NAMES[format]} does not support models of the family "${base.spec.family}"`;
 };
 

@@ -31,6 +31,23 @@ export interface ModelSize extends QuantizedSize {
   readonly causal: boolean;
   /** Outputs of the head per position: the vocabulary, or the labels. */
   readonly outputs: number;
+  /** Layers with the gated delta rule in the place of attention; null: there are none. */
+  readonly delta: DeltaSize | null;
+}
+
+/** Numbers of a token in a layer with the gated delta rule, but for `layers` and `state`. */
+export interface DeltaSize {
+  readonly layers: number;
+  /** Of the product that all else is cut from. */
+  readonly inputs: number;
+  /** Of the convolution. */
+  readonly channels: number;
+  /** Keys of all value heads. */
+  readonly keys: number;
+  readonly values: number;
+  readonly heads: number;
+  /** Of a row. */
+  readonly state: number;
 }
 
 /** Bytes of each part at the peak of a training step. */
@@ -65,6 +82,10 @@ const F32 = 4;
 export const PROCESS = 360e6;
 /** Queries in a row block of attention (src/models/attention). */
 const BLOCK_ROWS = 128;
+/** What many arrays of like sizes take beyond their own; measured. */
+const GAPS = 1.4;
+/** Tokens of a chunk of the gated delta rule (src/models/attention/chunks.ts). */
+const CHUNK_TOKENS = 64;
 /** Logits that exist at once (src/models/heads/lmHead.ts), and their probabilities. */
 const LOGITS = 2 * (32 << 20);
 /** Further arrays of that size (src/models/heads/teacher.ts); measured. */
@@ -202,8 +223,30 @@ function activationBytes(
   const inF32 = F32 * (2 * hidden_size + 2 + ranksPerLayer);
   const inWeightType = weightBytes(plan) * (2 * q_size + 2 * kv_size + mlpInputs(size));
   const layer = tokens * (inF32 + inWeightType) + probabilityBytes(size, { rows, length }, plan);
+  const ofDelta =
+    size.delta &&
+    tokens *
+      (inF32 + F32 * (size.delta.inputs + size.delta.values) + weightBytes(plan) * mlpInputs(size));
+  const deltas = size.delta?.layers ?? 0;
   const recomputed = Math.min(plan.recomputed_layers, num_layers - 1);
-  return (num_layers - recomputed) * layer + recomputed * tokens * F32 * hidden_size;
+  const share = (num_layers - recomputed) / num_layers;
+  const kept = share * ((num_layers - deltas) * layer + deltas * (ofDelta ?? 0));
+  return kept + recomputed * tokens * F32 * hidden_size;
+}
+
+/**
+ * Of the backward pass of the gated delta rule: the parts of the product, what the convolution
+ * reads and writes, the arrays of keys and values and their gradients, those of pairs of tokens of
+ * a chunk, and the states at the chunks' starts and ends.
+ */
+function deltaBytes({ delta }: ModelSize, { rows, length }: BatchShape): number {
+  if (!delta) return 0;
+  const chunk = Math.min(CHUNK_TOKENS, length);
+  const { inputs, channels, keys, values, heads, state } = delta;
+  const pairs = heads * chunk;
+  const perToken =
+    inputs + 4 * channels + 19 * keys + 12 * values + 12 * pairs + (2 * state) / chunk;
+  return GAPS * F32 * rows * length * perToken;
 }
 
 /** Attention probabilities of a layer, which are kept only where they are small. */
@@ -233,7 +276,12 @@ function workingBytes(
     Math.min(LOGITS, 2 * bytes * tokens * outputs) +
     bytes * outputs * hidden_size +
     3 * F32 * tokens * hidden_size;
-  return Math.max(mlp, attention) + head + dequantizedBytes(size, plan) + PROCESS;
+  return (
+    Math.max(mlp, attention, deltaBytes(size, { rows, length })) +
+    head +
+    dequantizedBytes(size, plan) +
+    PROCESS
+  );
 }
 
 /** Values per token between the MLP's first products and its activation. */

@@ -79,6 +79,21 @@ const CONFIGS: Readonly<
     rms_norm_eps: 1e-6,
     rope_theta: 1000000,
   },
+  // eight layers of Qwen3.5-0.8B, with a smaller vocabulary
+  'qwen3.5-8-layers': {
+    model_type: 'qwen3_5_text',
+    vocab_size: 32768,
+    hidden_size: 1024,
+    intermediate_size: 3584,
+    num_hidden_layers: 8,
+    num_attention_heads: 8,
+    num_key_value_heads: 2,
+    head_dim: 256,
+    linear_num_key_heads: 16,
+    linear_num_value_heads: 16,
+    tie_word_embeddings: true,
+    rope_theta: 10000000,
+  },
   'llama-1.5b': {
     model_type: 'llama',
     vocab_size: 128256,

@@ -48,7 +48,7 @@ async function expectLogits(base: BaseModel, adapter: Adapter, name: string): Pr
 }
 
 it('has fixtures of models with a language model of each kind of name', () => {
-  expect(MODELS).toEqual(['gemma3', 'idefics3', 'internvl', 'llava', 'mistral3']);
+  expect(MODELS).toEqual(['gemma3', 'idefics3', 'internvl', 'llava', 'mistral3', 'qwen3_5']);
 });
 
 describe.each(MODELS)('an adapter of the language model of %s', (name) => {
@@ -90,8 +90,9 @@ describe.each(MODELS)('an adapter of the language model of %s', (name) => {
     const [before, after] = [await tensors(basePath(name)), await tensors(output)];
     expect([...after.keys()].sort()).toEqual([...before.keys()].sort());
     const changed = [...after].filter(([own, { data }]) => gap(data, before.get(own)!.data) > 0);
-    expect(changed.length).toBe(4);
-    for (const [own] of changed) expect(own).toMatch(/(?:language|text)_model.*(?:q|down)_proj/);
+    expect(changed.length).toBe(name === 'qwen3_5' ? 5 : 4);
+    for (const [own] of changed)
+      expect(own).toMatch(/(?:language|text)_model.*(?:q_proj|down_proj|in_proj_\w+)/);
     await expectLogits(await openBase(output), NO_ADAPTER, name);
     // transformers refuses some settings that are 1 instead of 1.0
     const numbers = (place: string) =>

@@ -34,6 +34,13 @@ FAMILIES = {
     "smollm3": (tf.SmolLM3ForCausalLM, tf.SmolLM3Config(**DECODER, no_rope_layers=[1, 0]), LINEAR, 9),
     "seed_oss": (tf.SeedOssForCausalLM, tf.SeedOssConfig(**DECODER, head_dim=12, attention_bias=True, attention_out_bias=True, mlp_bias=True, attention_dropout=0.0, residual_dropout=0.0,
                                                          rope_parameters=dict(rope_theta=20000.0, rope_type="default")), LINEAR, 9),
+    "hunyuan": (tf.HunYuanDenseV1ForCausalLM, tf.HunYuanDenseV1Config(**DECODER, head_dim=12, attention_bias=True,
+                                                                      rope_parameters=dict(rope_theta=5000.0, rope_type="dynamic", factor=1.0, alpha=30.0)), LINEAR, 9),
+    "dora-qwen3_5": (tf.Qwen3_5ForCausalLM, tf.Qwen3_5TextConfig(
+        **dict(DECODER, num_hidden_layers=3, num_key_value_heads=1), head_dim=12, attention_bias=True, tie_word_embeddings=True, linear_num_key_heads=3, linear_num_value_heads=6,
+        linear_key_head_dim=5, linear_value_head_dim=7, linear_conv_kernel_dim=3, layer_types=["full_attention", "linear_attention", "linear_attention"],
+        rope_parameters=dict(rope_theta=500.0, rope_type="default", partial_rotary_factor=0.5, mrope_section=[1, 1, 1])),
+        LINEAR + ["in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj"], 9),
     "roberta": (tf.RobertaForSequenceClassification, tf.RobertaConfig(**dict(COMMON, pad_token_id=1, bos_token_id=0), type_vocab_size=1, num_labels=3, hidden_dropout_prob=0.0,
                                                                      attention_probs_dropout_prob=0.0), ["query", "value"], 10),
     "distilbert": (tf.DistilBertForSequenceClassification, tf.DistilBertConfig(vocab_size=VOCAB, dim=32, hidden_dim=48, n_layers=2, n_heads=4, max_position_embeddings=32, num_labels=3,
@@ -50,7 +57,7 @@ FAMILIES = {
     "dora-gpt2": (tf.GPT2LMHeadModel, tf.GPT2Config(vocab_size=VOCAB, n_embd=32, n_inner=48, n_layer=2, n_head=4, n_positions=32, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
                                                     pad_token_id=0, bos_token_id=1, eos_token_id=2, attn_implementation="eager"), ["c_attn", "c_proj", "wte"], 9),
 }
-DORA = {"dora-gpt2": dict(use_dora=True, fan_in_fan_out=True), "dora-vit": dict(use_dora=True, modules_to_save=["classifier"])}
+DORA = {"dora-qwen3_5": dict(use_dora=True), "dora-gpt2": dict(use_dora=True, fan_in_fan_out=True), "dora-vit": dict(use_dora=True, modules_to_save=["classifier"])}
 
 
 def randomise(model, generator):

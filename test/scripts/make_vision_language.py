@@ -54,6 +54,18 @@ def internvl():
         image_token_id=IMAGE, downsample_ratio=0.5))
 
 
+def qwen3_5():
+    text = {**TEXT, "head_dim": 8}
+    return tf.Qwen3_5ForConditionalGeneration(tf.Qwen3_5Config(
+        text_config=tf.Qwen3_5TextConfig(
+            **text, layer_types=["full_attention", "linear_attention"], linear_num_key_heads=1, linear_num_value_heads=2, linear_key_head_dim=4,
+            linear_value_head_dim=6, linear_conv_kernel_dim=3,
+            rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5, mrope_interleaved=True, mrope_section=[1, 1, 0])),
+        vision_config=tf.models.qwen3_5.configuration_qwen3_5.Qwen3_5VisionConfig(
+            depth=1, hidden_size=8, intermediate_size=12, num_heads=2, patch_size=4, out_hidden_size=8, num_position_embeddings=4),
+        image_token_id=IMAGE, video_token_id=382, vision_start_token_id=381, vision_end_token_id=380))
+
+
 def randomise(parameters, generator, scale):
     with torch.no_grad():
         for p in parameters:
@@ -75,7 +87,8 @@ def make(make_model):
     (folder / "base" / "generation_config.json").unlink(missing_ok=True)
     body = next(path for path, _ in model.named_modules() if path.endswith("layers.0.self_attn.q_proj") and "vision" not in path)
     body = body.removesuffix(".layers.0.self_attn.q_proj")
-    targets = rf"{body.replace('.', chr(92) + '.')}\.layers\.\d+\..*\.(q_proj|down_proj)"
+    linear = "|in_proj_qkv|in_proj_a" if name == "qwen3_5" else ""
+    targets = rf"{body.replace('.', chr(92) + '.')}\.layers\.\d+\..*\.(q_proj|down_proj{linear})"
     peft = get_peft_model(model, LoraConfig(r=2, lora_alpha=3, target_modules=targets, task_type="CAUSAL_LM"))
     randomise([p for p in peft.parameters() if p.requires_grad], torch.Generator().manual_seed(2), 0.5)
     peft.save_pretrained(folder / "adapter")
@@ -91,5 +104,5 @@ def make(make_model):
 
 
 shutil.rmtree(OUT, ignore_errors=True)
-logits = {make_model.__name__: make(make_model) for make_model in [llava, gemma3, idefics3, mistral3, internvl]}
+logits = {make_model.__name__: make(make_model) for make_model in [llava, gemma3, idefics3, mistral3, internvl, qwen3_5]}
 save_file({"inputs.input_ids": IDS.to(torch.float32), **{f"{name}.logits": value for name, value in logits.items()}}, OUT / "expected.safetensors")

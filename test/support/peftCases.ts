@@ -52,6 +52,7 @@ export const PEFT_CASES = [
   'qwen3_5/long',
   'gpt_oss/attn',
   'gpt_oss/experts',
+  'dora-qwen3_5/lora',
   'qwen3_moe/attn',
   'qwen3_moe/experts',
   'qwen3_moe/all-linear',

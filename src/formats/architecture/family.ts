@@ -49,8 +49,8 @@ export interface Family {
   readonly packed?: 'mxfp4';
   /** Whether its models may be mixtures of experts. Not given: a config with experts is refused. */
   readonly hasExperts?: true;
-  /** Whether mlx-lm has models of this family. */
-  readonly mlx: boolean;
+  /** Whether mlx-lm has models of this family; within: only those for text and images. */
+  readonly mlx: boolean | 'within';
   /** The family in GGUF files; null when such files of it are not supported. */
   readonly gguf: GgufFamily | null;
 }

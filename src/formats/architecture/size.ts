@@ -1,4 +1,4 @@
-import type { ModelSize, QuantizedSize } from '../../lora/memory';
+import type { DeltaSize, ModelSize, QuantizedSize } from '../../lora/memory';
 import type { Quantize } from '../../shared/trainingSettings';
 import { canQuantize, formsWhileLoading } from '../quantized/whileLoading';
 import { elementsOf, type TensorInfo } from '../tensorInfo';
@@ -41,7 +41,25 @@ export function modelSize(
     inner_size: Math.max(...spec.layers.map((layer) => innerSizeOf(layer.mlp))),
     gated: mlp.kind !== 'plain',
     causal: spec.causal,
+    delta: deltaSize(spec),
     outputs: spec.head.kind === 'pooled' ? spec.hidden_size : spec.head.output.out_features,
+  };
+}
+
+function deltaSize({ layers }: Spec): DeltaSize | null {
+  const own = layers.flatMap(({ attention }) => attention.delta ?? []);
+  const [delta] = own;
+  if (!delta) return null;
+  const { value_heads: heads, key_dim, value_dim, convolution } = delta;
+  const values = heads * value_dim;
+  return {
+    layers: own.length,
+    inputs: convolution.channels + values + 2 * heads,
+    channels: convolution.channels,
+    keys: heads * key_dim,
+    values,
+    heads,
+    state: heads * key_dim * value_dim,
   };
 }
 

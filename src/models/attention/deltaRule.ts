@@ -79,8 +79,37 @@ export function deltaRule(
 
 function multiply(ops: Ops, { own }: Scope, chunks: Chunks, inputs: DeltaInputs): Products {
   const { q, k, v, rate, decay } = inputs;
+  const factors = decayFactors(ops, own, chunks, decay);
+  const { fromStart, toEnd, pairs } = factors;
+  const keys = own(ops.batchMatMul(k, k, false, true));
+  const decayed = thenMul(ops, ops.mul(keys, pairs), rate);
+  const L = own(thenMul(ops, decayed, chunks.before));
+  const inverse = own(inverseOfUnit(ops, L, chunks));
+  const kStart = own(ops.mul(k, fromStart));
+  const solved = (x: Tensor) => thenFree(ops, ops.batchMatMul(inverse, x), x);
+  return {
+    ...factors,
+    ...{ keys, L, inverse, kStart },
+    attention: own(thenMul(ops, ops.batchMatMul(q, k, false, true), pairs)),
+    qStart: own(ops.mul(q, fromStart)),
+    kEnd: own(ops.mul(k, toEnd)),
+    own: own(solved(ops.mul(v, rate))),
+    seen: own(solved(ops.mul(kStart, rate))),
+  };
+}
+
+/** x times y; x is freed. */
+const thenMul = (ops: Ops, x: Tensor, y: Tensor): Tensor => thenFree(ops, ops.mul(x, y), x);
+
+/** exp of sums of decays. */
+function decayFactors(
+  ops: Ops,
+  own: Scope['own'],
+  chunks: Chunks,
+  decay: Tensor,
+): Pick<Products, 'fromStart' | 'toEnd' | 'whole' | 'pairs'> {
   const [m, size] = decay.shape as [number, number];
-  const { segments } = chunks;
+  const { segments, causal } = chunks;
   const flat = own(ops.reshape(decay, [m, size]));
   const sums = own(ops.matMul(flat, chunks.sums));
   const column = own(ops.reshape(sums, [m, size, 1]));
@@ -88,57 +117,45 @@ function multiply(ops: Ops, { own }: Scope, chunks: Chunks, inputs: DeltaInputs)
   const last = own(ops.slice(column, [0, size - 1, 0], [m, 1, 1]));
   const masked = (x: Tensor, mask: Tensor | undefined) =>
     mask ? own(withMask(ops, 'mul', x, mask)) : x;
-  const fromStart = masked(own(ops.exp(column)), segments?.carried);
-  const toEnd = masked(own(ops.exp(own(ops.sub(last, column)))), segments?.ending);
-  const whole = masked(own(ops.exp(last)), segments?.whole);
-  const distance = own(ops.sub(column, row));
-  const pairs = own(ops.exp(own(withMask(ops, 'add', distance, chunks.causal))));
-  const keys = own(ops.batchMatMul(k, k, false, true));
-  const decayed = own(ops.mul(own(ops.mul(keys, pairs)), rate));
-  const L = own(ops.mul(decayed, chunks.before));
-  const inverse = own(inverseOfUnit(ops, L, chunks));
-  const kStart = own(ops.mul(k, fromStart));
+  const distance = ops.sub(column, row);
+  const hidden = thenFree(ops, withMask(ops, 'add', distance, causal), distance);
   return {
-    ...{ fromStart, toEnd, whole, pairs, keys, L, inverse, kStart },
-    attention: own(ops.mul(own(ops.batchMatMul(q, k, false, true)), pairs)),
-    qStart: own(ops.mul(q, fromStart)),
-    kEnd: own(ops.mul(k, toEnd)),
-    own: own(ops.batchMatMul(inverse, own(ops.mul(v, rate)))),
-    seen: own(ops.batchMatMul(inverse, own(ops.mul(kStart, rate)))),
+    fromStart: masked(own(ops.exp(column)), segments?.carried),
+    toEnd: masked(own(ops.exp(own(ops.sub(last, column)))), segments?.ending),
+    whole: masked(own(ops.exp(last)), segments?.whole),
+    pairs: own(thenFree(ops, ops.exp(hidden), hidden)),
   };
 }
 
-/** x [n · heads · batch, ...] as its n chunks, which the caller frees. */
-const perChunk = (ops: Ops, { count }: Chunks, x: Tensor): Tensor[] =>
-  ops.split(x, new Array<number>(count).fill(x.shape[0]! / count), 0);
+/** One chunk of x [n · heads · batch, ...], which the caller frees. */
+function chunkOf(ops: Ops, { count }: Chunks, x: Tensor, i: number): Tensor {
+  const [all, ...rest] = x.shape as [number, ...number[]];
+  const size = all / count;
+  return ops.slice(x, [i * size, ...rest.map(() => 0)], [size, ...rest]);
+}
 
 function scan(ops: Ops, chunks: Chunks, products: Products, state: Tensor | null): Scan {
-  const cut = (x: Tensor) => perChunk(ops, chunks, x);
-  const [own, seen, whole] = [cut(products.own), cut(products.seen), cut(products.whole)];
-  const [attention, qStart, kEnd] = [
-    cut(products.attention),
-    cut(products.qStart),
-    cut(products.kEnd),
-  ];
+  const { own, seen, attention, qStart, kEnd, whole } = products;
   const [outputs, values]: [Tensor[], Tensor[]] = [[], []];
-  const first = state ? ops.reshape(state, state.shape) : zeroState(ops, kEnd[0]!, own[0]!);
-  const states = [first];
+  const states = [state ? ops.reshape(state, state.shape) : zeroState(ops, chunks, kEnd, own)];
   for (let i = 0; i < chunks.count; i++) {
+    const scope = new Scope(ops);
+    const cut = (x: Tensor) => scope.own(chunkOf(ops, chunks, x, i));
     const S = states[i]!;
-    const read = ops.batchMatMul(seen[i]!, S);
-    const value = thenFree(ops, ops.sub(own[i]!, read), read);
-    const terms = [ops.batchMatMul(qStart[i]!, S), ops.batchMatMul(attention[i]!, value)];
+    const read = scope.own(ops.batchMatMul(cut(seen), S));
+    const value = ops.sub(cut(own), read);
+    const terms = [ops.batchMatMul(cut(qStart), S), ops.batchMatMul(cut(attention), value)];
     outputs.push(sumAndFree(ops, terms));
     values.push(value);
-    const kept = ops.mul(S, whole[i]!);
-    states.push(sumAndFree(ops, [kept, ops.batchMatMul(kEnd[i]!, value, true)]));
+    const kept = ops.mul(S, cut(whole));
+    states.push(sumAndFree(ops, [kept, ops.batchMatMul(cut(kEnd), value, true)]));
+    scope.free();
   }
-  ops.free(...own, ...seen, ...whole, ...attention, ...qStart, ...kEnd);
   return { outputs, values, states };
 }
 
-function zeroState(ops: Ops, { shape: [heads, , keyWidth] }: Tensor, { shape }: Tensor): Tensor {
-  const size = [heads!, keyWidth!, shape[2]!];
+function zeroState(ops: Ops, { count }: Chunks, keys: Tensor, values: Tensor): Tensor {
+  const size = [keys.shape[0]! / count, keys.shape[2]!, values.shape[2]!];
   return ops.upload(new Float32Array(size.reduce((a, b) => a * b)), size);
 }
 
@@ -176,26 +193,23 @@ function scanBackward(
   products: Products,
   dO: Tensor,
 ): { readonly dValues: Tensor[]; readonly dStates: Tensor[] } {
-  const cut = (x: Tensor) => perChunk(ops, chunks, x);
-  const [attention, kEnd, qStart] = [
-    cut(products.attention),
-    cut(products.kEnd),
-    cut(products.qStart),
-  ];
-  const [seen, whole, dOutputs] = [cut(products.seen), cut(products.whole), cut(dO)];
-  const dStates = [zeroState(ops, kEnd[0]!, dOutputs[0]!)];
+  const { attention, kEnd, qStart, seen, whole } = products;
+  const dStates = [zeroState(ops, chunks, kEnd, dO)];
   const dValues: Tensor[] = [];
   for (let i = chunks.count - 1; i >= 0; i--) {
-    const [d, dS] = [dOutputs[i]!, dStates[0]!];
-    const terms = [ops.batchMatMul(attention[i]!, d, true), ops.batchMatMul(kEnd[i]!, dS)];
+    const scope = new Scope(ops);
+    const cut = (x: Tensor) => scope.own(chunkOf(ops, chunks, x, i));
+    const [d, dS] = [cut(dO), dStates[0]!];
+    const terms = [ops.batchMatMul(cut(attention), d, true), ops.batchMatMul(cut(kEnd), dS)];
     const dValue = sumAndFree(ops, terms);
     dValues.unshift(dValue);
-    if (i === 0) break;
-    const read = ops.batchMatMul(seen[i]!, dValue, true);
-    const sum = sumAndFree(ops, [ops.mul(dS, whole[i]!), ops.batchMatMul(qStart[i]!, d, true)]);
-    dStates.unshift(thenFree(ops, ops.sub(sum, read), sum, read));
+    if (i > 0) {
+      const read = scope.own(ops.batchMatMul(cut(seen), dValue, true));
+      const parts = [ops.mul(dS, cut(whole)), ops.batchMatMul(cut(qStart), d, true)];
+      dStates.unshift(ops.sub(scope.own(sumAndFree(ops, parts)), read));
+    }
+    scope.free();
   }
-  ops.free(...attention, ...kEnd, ...qStart, ...seen, ...whole, ...dOutputs);
   return { dValues, dStates };
 }
 
@@ -222,25 +236,32 @@ function multiplyBackward(
   p: Products,
   { dO, values, dValues, states, dStates }: Scanned,
 ): DeltaInputs {
-  const rowSums = (a: Tensor, b: Tensor) => own(ops.sum(own(ops.mul(a, b))));
+  const rowSums = (a: Tensor, b: Tensor) => {
+    const products = ops.mul(a, b);
+    return own(thenFree(ops, ops.sum(products), products));
+  };
   const dSolved = own(ops.batchMatMul(p.inverse, dValues, true));
   const dOwn = ops.mul(dSolved, rate); // that of v
-  const error = own(ops.sub(v, own(ops.batchMatMul(p.kStart, states))));
-  const outer = own(ops.batchMatMul(dSolved, values, false, true));
-  const dL = own(ops.scale(own(ops.mul(outer, chunks.before)), -1));
+  const read = ops.batchMatMul(p.kStart, states);
+  const error = own(thenFree(ops, ops.sub(v, read), read));
+  const outer = thenMul(ops, ops.batchMatMul(dSolved, values, false, true), chunks.before);
+  const dL = own(thenFree(ops, ops.scale(outer, -1), outer));
   const dAttention = own(ops.batchMatMul(dO, values, false, true));
   const dScores = own(ops.mul(dAttention, p.pairs));
   const dDecayed = own(ops.mul(dL, p.pairs));
   const dKeys = own(ops.mul(dDecayed, rate));
-  const dkStart = own(ops.scale(own(ops.batchMatMul(dOwn, states, false, true)), -1));
+  const ofKeys = ops.batchMatMul(dOwn, states, false, true);
+  const dkStart = own(thenFree(ops, ops.scale(ofKeys, -1), ofKeys));
   const dqStart = own(ops.batchMatMul(dO, states, false, true));
   const dkEnd = own(ops.batchMatMul(values, dStates, false, true));
   const ended = rowSums(dkEnd, p.kEnd);
-  const dPairs = own(ops.add(own(ops.mul(dL, p.L)), own(ops.mul(dAttention, p.attention))));
+  const dPairs = own(addOwned(ops, [ops.mul(dL, p.L), ops.mul(dAttention, p.attention)]));
+  const across = ops.transpose(dPairs, [0, 2, 1]);
+  const columns = own(thenFree(ops, ops.sum(across), across));
   const dSums = own(
     ops.addN([
       own(ops.sum(dPairs)),
-      own(ops.scale(own(ops.sum(own(ops.transpose(dPairs, [0, 2, 1])))), -1)),
+      own(ops.scale(columns, -1)),
       rowSums(dqStart, p.qStart),
       rowSums(dkStart, p.kStart),
       own(ops.scale(ended, -1)),

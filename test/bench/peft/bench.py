@@ -23,6 +23,7 @@ import torch
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 MICRO = [(1024, 576, 576), (1024, 576, 1536), (1024, 576, 49152), (2048, 2048, 2048)]
+DELTA = ["in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj", "q_proj", "k_proj", "v_proj", "o_proj"]
 ATTN = dict(target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
 
 
@@ -34,10 +35,18 @@ def geometry(name):
             num_key_value_heads=3, max_position_embeddings=8192, tie_word_embeddings=True, rms_norm_eps=1e-5,
             rope_parameters=dict(rope_type="default", rope_theta=100000.0))
         return tf.LlamaForCausalLM, config, ATTN
+    if name == "qwen3.5-8-layers":  # of Qwen3.5-0.8B, with a smaller vocabulary
+        config = tf.Qwen3_5TextConfig(
+            vocab_size=32768, hidden_size=1024, intermediate_size=3584, num_hidden_layers=8, num_attention_heads=8,
+            num_key_value_heads=2, head_dim=256, linear_num_key_heads=16, linear_num_value_heads=16,
+            tie_word_embeddings=True,
+            rope_parameters=dict(rope_type="default", rope_theta=10000000.0, partial_rotary_factor=0.25,
+                                 mrope_section=[11, 11, 10]))
+        return tf.Qwen3_5ForCausalLM, config, dict(target_modules=DELTA)
     if name == "gpt2":
         config = tf.GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
         return tf.GPT2LMHeadModel, config, dict(target_modules=["c_attn", "c_proj"], fan_in_fan_out=True)
-    raise SystemExit(f"unknown model {name}: smollm2-135m, gpt2 or a folder with config.json")
+    raise SystemExit(f"unknown model {name}: smollm2-135m, qwen3.5-8-layers, gpt2 or a folder with config.json")
 
 
 def load(args):

@@ -51,6 +51,14 @@ describe('what is lost', () => {
     ]);
   });
 
+  it('in mlx-lm, of a language model that it has within another model only', async () => {
+    const own = adapter(factors('model.layers.0.linear_attn.in_proj_qkv'));
+    expect(await lossesOn('test/fixtures/qwen3_5/base', own, 'mlx')).toEqual([
+      'mlx-lm does not support models of the family "qwen3_5_text"',
+    ]);
+    expect(await lossesOn('test/fixtures/vision-language/qwen3_5/base', own, 'mlx')).toEqual([]);
+  });
+
   it("in mlx-lm, of an embedding's magnitudes, which it has by token", async () => {
     const dora = { magnitude: Float32Array.of(1, 1) };
     const untied = 'test/fixtures/llama3/base';

@@ -119,13 +119,47 @@ describe('a base model folder', () => {
     expect((error as LoraError).fix).toContain(`The nearest known architecture is "${nearest}"`);
   });
 
-  it('names the tensors that another family has', async () => {
-    const folder = copyOf('qwen3');
-    putConfig(folder, { model_type: 'olmo3' });
+  it.each([
+    ['qwen3', { model_type: 'olmo3' }, 'model.layers.0.post_feedforward_layernorm.weight'],
+    [
+      'qwen3',
+      { model_type: 'qwen3_5_text', layer_types: null },
+      'model.layers.0.linear_attn.in_proj_qkv.weight',
+    ],
+    ['qwen3_5', { model_type: 'qwen3' }, 'model.layers.0.self_attn.q_proj.weight'],
+    ['qwen3_5', { linear_num_value_heads: 2 }, 'model.layers.0.linear_attn.in_proj_qkv.weight'],
+    ['qwen3_5', { linear_conv_kernel_dim: 3 }, 'model.layers.0.linear_attn.conv1d.weight'],
+  ])('of %s with %j names the first tensor that is missing or does not fit', async (...row) => {
+    const [family, changes, tensor] = row;
+    const folder = copyOf(family);
+    putConfig(folder, changes);
     const error: unknown = await openBase(folder).catch((e: unknown) => e);
-    expect((error as LoraError).problems[0]?.place?.tensor).toBe(
-      'model.layers.0.post_feedforward_layernorm.weight',
-    );
+    expect((error as LoraError).problems[0]?.place?.tensor).toBe(tensor);
+  });
+
+  it('opens Qwen 3.5 with the settings of its published configs', async () => {
+    const folder = copyOf('vision-language/qwen3_5');
+    const config = JSON.parse(readFileSync(path.join(folder, 'config.json'), 'utf8')) as Readonly<
+      Record<string, Readonly<Record<string, unknown>>>
+    >;
+    const text = { ...config['text_config']!, layer_types: null };
+    const of = (changes: Readonly<Record<string, unknown>>) =>
+      putConfig(folder, { text_config: { ...text, ...changes } });
+    of({
+      full_attention_interval: 1,
+      attn_output_gate: true,
+      mamba_ssm_dtype: 'float32',
+      mtp_num_hidden_layers: 1,
+      mtp_use_dedicated_embeddings: false,
+    });
+    const error: unknown = await openBase(folder).catch((e: unknown) => e);
+    expect((error as LoraError).problems[0]?.place?.tensor).toMatch(/^model\.layers\.1\.self_attn/);
+    of({ layer_types: ['full_attention', 'sliding_attention'] });
+    await expect(openBase(folder)).rejects.toThrow(/"layer_types" must list "linear_attention"/);
+    of({ layer_types: ['full_attention', 'linear_attention'], hidden_act: 'gelu' });
+    await expect(openBase(folder)).rejects.toThrow(/"hidden_act" must be "silu"/);
+    of({ layer_types: ['full_attention', 'linear_attention'], linear_num_key_heads: 3 });
+    await expect(openBase(folder)).rejects.toThrow(/3 does not divide linear_num_value_heads = 2/);
   });
 
   it('names its modules as PEFT does, including the tied output layer', async () => {

@@ -36,6 +36,7 @@ describe('model memory', () => {
     kv_size: 4,
     num_heads: 2,
     causal: true,
+    delta: null,
     outputs: 10,
   };
   const linear = { path: 'q', kind: 'linear', in_features: 8, out_features: 8, is_output: false };

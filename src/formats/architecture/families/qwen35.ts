@@ -174,7 +174,7 @@ export const qwen35Families: Readonly<Record<string, Family>> = {
     renames: [],
     transformersClass: 'Qwen3_5',
     taskClasses: { seq_cls: 'Qwen3_5TextForSequenceClassification' },
-    mlx: true,
+    mlx: 'within',
     gguf: null,
   },
 };
