@@ -1,6 +1,6 @@
 // npm run bench: training and generation compared to PyTorch + PEFT with the same geometry, in
 // turns, as ratios of medians; a profile; larger geometries.
-// --rounds N, --steps N; --only training|full|start|metrics|generation|profile|larger.
+// --rounds N, --steps N; --only training|full|quantized|start|metrics|generation|profile|larger.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -101,6 +101,36 @@ const PARTS = {
       row(
         name,
         ...[speed, memory].flatMap(([a, b]) => [a.toFixed(0), b.toFixed(0), (a / b).toFixed(2)]),
+      );
+    }
+  },
+  quantized() {
+    table(
+      'a quantized base',
+      'tokens per second',
+      'PyTorch + PEFT',
+      'ratio',
+      'processor time of a step, s',
+      'PyTorch + PEFT',
+      'ratio',
+      'peak memory, MB',
+      'PyTorch + PEFT',
+      'ratio',
+    );
+    const keys = ['tokens_per_s', 'step_cpu_s', 'peak_rss_mb'];
+    for (const rest of [['--quantize', 'nf4'], ['--quantize', 'int8'], []]) {
+      const numbers = alternate(
+        () => ours([...steps, '--dtype', 'bfloat16', '--targets', LINEAR, ...rest]),
+        () => theirs([...steps, '--dtype', 'bf16', '--targets', LINEAR, ...rest]),
+        keys,
+      );
+      row(
+        rest[1] ?? 'bf16',
+        ...numbers.flatMap(([a, b], i) => [
+          a.toFixed(i === 1 ? 2 : 0),
+          b.toFixed(i === 1 ? 2 : 0),
+          (a / b).toFixed(2),
+        ]),
       );
     }
   },

@@ -15,11 +15,15 @@ import { loadModel } from '../../src/models/loadModel';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
 import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
 import { readSpec } from '../../src/formats/architecture/readSpec';
+import { withQuantized } from '../../src/formats/quantized/source';
+import { quantizedWhileLoading } from '../../src/formats/quantized/whileLoading';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { TfBinding } from '../../src/models/ops/tfBinding';
 import { elementCount } from '../../src/models/ops/ops';
 import type { LabelledInput, Model } from '../../src/models/model';
 import { objectiveOf } from '../../src/shared/objective';
+import type { StepPlan } from '../../src/shared/run';
+import { QUANTIZE } from '../../src/shared/trainingSettings';
 
 const { values: args } = parseArgs({
   options: {
@@ -38,8 +42,10 @@ const { values: args } = parseArgs({
     generate: { type: 'string', default: '0' },
     method: { type: 'string', default: 'lora' },
     objective: { type: 'string', default: 'sft' },
+    quantize: { type: 'string' },
   },
 });
+const quantize = QUANTIZE.find((kind) => kind === args.quantize) ?? null;
 const [steps, warmup, batch, length, r, supervised] = [
   args.steps,
   args.warmup,
@@ -131,6 +137,15 @@ function randomHalves(data: Uint16Array): Uint16Array {
 }
 
 function geometry(): BaseModel {
+  const base = numbersOfGeometry();
+  if (!quantize) return base;
+  const { weights, spec, path } = base;
+  const options = { kind: quantize, modules_to_save: null };
+  const tensors = quantizedWhileLoading(weights, spec, options, path);
+  return { ...base, weights: withQuantized(weights, tensors) };
+}
+
+function numbersOfGeometry(): BaseModel {
   const spec = readSpec(CONFIG, 'geometry');
   const tensors = new Map(
     tensorsOf(spec).body.map(({ name, shape }): [string, TensorInfo] => [
@@ -291,7 +306,8 @@ async function main(): Promise<void> {
   const plan = {
     base_dtype: args.dtype === 'bfloat16' ? 'bfloat16' : 'float32',
     recomputed_layers: Number(args.recompute),
-  } as const;
+    ...(quantize && { quantized: true, quantize }),
+  } as const satisfies StepPlan;
   const model = await loadModel(geometry(), start, {
     ops: new TensorFlowOps(args.profile ? timed(tf.backend().binding) : tf.backend().binding),
     ...plan,
@@ -324,6 +340,8 @@ async function main(): Promise<void> {
     start_s,
     rss_empty_mb,
     rss_model_mb,
+    /** What the blocks of quantized matrices take. */
+    blocks_mb: quantize && (size.quantized_bytes ?? 0) / 2 ** 20,
     peak_rss_mb: memoryMb('VmHWM'),
     loss,
     live: model.liveTensors(),

@@ -145,25 +145,36 @@ export function quantizeNf4(
   rounding: Rounding = 'F32',
 ): FourBitMatrix {
   const absmax = new Float32Array(Math.ceil(values.length / BLOCK));
-  const packed = new Uint8Array(Math.ceil(values.length / 2));
+  const codes = new Uint8Array(values.length);
   for (let b = 0; b < absmax.length; b++) {
     const [from, to] = [b * BLOCK, Math.min((b + 1) * BLOCK, values.length)];
     let most = 0;
-    for (let i = from; i < to; i++) most = Math.max(most, Math.abs(values[i]!));
-    const isShort = to - from < BLOCK;
-    absmax[b] = isShort ? Math.max(most, SMALLEST_ABSMAX) : most;
-    const factor = Math.fround(1 / Math.max(most, SMALLEST_ABSMAX));
-    for (let i = from; i < to; i += 2) {
-      // of a block that is not full, bitsandbytes divides
-      const [x, y] = isShort
-        ? [values[i]! / absmax[b]!, (values[i + 1] ?? 0) / absmax[b]!]
-        : [values[i]! * factor, values[i + 1]! * factor];
-      packed[i >> 1] = (nearestNf4(Math.fround(x)) << 4) | nearestNf4(Math.fround(y));
+    for (let i = from; i < to; i++) {
+      const size = Math.abs(values[i]!);
+      if (size > most) most = size;
     }
+    const divisor = Math.max(most, SMALLEST_ABSMAX);
+    const factor = Math.fround(1 / divisor);
+    // of a block that is not full, bitsandbytes divides
+    const isFull = to - from === BLOCK;
+    absmax[b] = isFull ? most : divisor;
+    if (isFull)
+      for (let i = from; i < to; i++) codes[i] = nearestNf4(Math.fround(values[i]! * factor));
+    else for (let i = from; i < to; i++) codes[i] = nearestNf4(Math.fround(values[i]! / divisor));
   }
   const scales = quantizeScales(absmax);
+  const packed = packedPairs(codes);
   return new FourBitMatrix({ code: 'nf4', shape, packed, block: BLOCK, scales, rounding });
 }
+
+/** The first of two codes in the upper half of a byte; behind the last one is that of 0. */
+function packedPairs(codes: Uint8Array): Uint8Array {
+  const packed = new Uint8Array(Math.ceil(codes.length / 2));
+  for (let i = 0; i < packed.length; i++)
+    packed[i] = (codes[2 * i]! << 4) | (codes[2 * i + 1] ?? NF4_ZERO);
+  return packed;
+}
+const NF4_ZERO = 7;
 
 /** The index of the number next to x, from -1 to 1 or a little more. */
 function nearestNf4(x: number): number {

@@ -69,9 +69,21 @@ def load(args):
     else:
         cls, config, lora = geometry(args.model)
         model, name = cls(config).to(DTYPES[args.dtype]), args.model
+    if args.quantize:
+        model = quantized(model, args)
     if args.targets:
         lora = {**lora, "target_modules": args.targets.split(",")}
     return model, lora, name, time.perf_counter() - start
+
+
+def quantized(model, args):
+    """The model as bitsandbytes quantizes it while it is loaded, with products in --dtype."""
+    import transformers as tf
+    config = tf.BitsAndBytesConfig(load_in_8bit=True) if args.quantize == "int8" else tf.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=DTYPES[args.dtype])
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return type(model).from_pretrained(folder, quantization_config=config, dtype=DTYPES[args.dtype], device_map="cpu")
 
 
 def add_lora(model, lora, rank, seed=None):
@@ -144,12 +156,12 @@ def train(args):
     labels = ids.clone()
     if args.supervised < 1.0:
         labels[:, : int(round(args.seq * (1 - args.supervised)))] = -100
-    times, split = [], {"forward": [], "backward": [], "optimizer": []}
+    times, processor_times, split = [], [], {"forward": [], "backward": [], "optimizer": []}
     for step in range(args.warmup + args.steps):
         if step == 0:  # from the start of the process: imports and the model
             import psutil
             out["start_s"] = round(time.time() - psutil.Process().create_time(), 2)
-        t0 = time.perf_counter()
+        t0, cpu = time.perf_counter(), time.process_time()
         optimizer.zero_grad()
         loss = model(input_ids=ids, labels=labels).loss
         t1 = time.perf_counter()
@@ -160,6 +172,7 @@ def train(args):
         t3 = time.perf_counter()
         if step >= args.warmup:
             times.append(t3 - t0)
+            processor_times.append(time.process_time() - cpu)
             for k, v in zip(split, (t1 - t0, t2 - t1, t3 - t2)):
                 split[k].append(v)
     median = statistics.median(times)
@@ -167,6 +180,7 @@ def train(args):
         "steps": args.steps, "step_s": round(median, 3), "step_s_min": round(min(times), 3),
         "step_s_max": round(max(times), 3), "tokens_per_s": round(args.batch * args.seq / median, 1),
         "tokens_per_s_best": round(args.batch * args.seq / min(times), 1),
+        "step_cpu_s": round(statistics.median(processor_times), 3),
         **{f"{k}_s": round(statistics.median(v), 3) for k, v in split.items()},
         "peak_rss_mb": round(rss_peak_mb()), "loss": round(loss.item(), 4),
     })
@@ -299,6 +313,7 @@ def main():
     p.add_argument("--warmup", type=int, default=2)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--checkpointing", action="store_true")
+    p.add_argument("--quantize", choices=["nf4", "int8"], help="bitsandbytes, with double quantization")
     p.add_argument("--generate", type=int, help="tokens to write after a prompt of 32, instead of training")
     p.add_argument("--micro", action="store_true")
     p.add_argument("--merge", action="store_true")
