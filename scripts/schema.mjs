@@ -65,7 +65,7 @@ ${rows.join('\n')}
 - **mlx-lm**: adapters of these families can be converted to mlx-lm's format.
 - **fixtures**: small models under \`test/fixtures\` whose logits, losses and gradients \`test/parity/cases.test.ts\` compares with transformers and PEFT. SmolLM2-135M-Instruct and all-MiniLM-L6-v2 are tested with their real weights, too.
 
-Supported features of adapters: LoRA, rsLoRA, DoRA, \`rank_pattern\`, \`alpha_pattern\`, \`layers_to_transform\`, \`exclude_modules\`, \`modules_to_save\`, \`trainable_token_indices\`, biases, embeddings and output layers, Conv1D, patch convolutions, fused projections, and, of finished adapters, experts and routers (target_parameters). They can be initialized by PEFT's default, \`gaussian\`, \`orthogonal\`, OLoRA or PiSSA.
+Supported features of adapters: LoRA, rsLoRA, DoRA, \`rank_pattern\`, \`alpha_pattern\`, \`layers_to_transform\`, \`exclude_modules\`, \`modules_to_save\`, \`trainable_token_indices\`, biases, embeddings and output layers, Conv1D, patch convolutions, fused projections, and experts and routers (target_parameters). They can be initialized by PEFT's default, \`gaussian\`, \`orthogonal\`, OLoRA or PiSSA.
 
 Not supported, with an error that says so: other kinds of adapters (IA3, LoHa, prompt tuning …), most mixtures of experts, encoder-decoders, recurrent models, and quantized weights in safetensors files.
 `,

@@ -45,6 +45,19 @@ export function expertModules(stacked: StackedFactors): LoraFactors[] {
 export const isOnExpert = ({ path }: Pick<LoraFactors, 'path'>): boolean =>
   /\.experts\.\d+\./.test(path);
 
+/**
+ * The parameter that a module of a mixture adapts, by its path in PEFT: that of all experts, or a
+ * router's weight.
+ */
+export const parameterKey = ({ path }: Pick<LoraFactors, 'path'>): string => {
+  const [, module, , parameter] = OF_EXPERT.exec(path) ?? [];
+  return module === undefined ? `${path}.weight` : `${module}.${parameter!}`;
+};
+
+/** The path by which PEFT looks up the rank and the alpha of a module. */
+export const patternPath = ({ path }: Pick<LoraFactors, 'path'>): string =>
+  OF_EXPERT.test(path) ? parameterKey({ path }) : path;
+
 /** Whether the modules on experts are PEFT's target_parameters, to be stored as such. */
 export const targetsParameters = ({ config }: Pick<Adapter, 'config'>): boolean => {
   const { target_parameters: given } = config.raw;

@@ -1,5 +1,6 @@
 import { createRandom } from '../shared/random';
 import { scalingOf, type AdapterConfig, type LoraFactors, type TargetableModule } from './adapter';
+import { patternPath } from './experts';
 import { patternValue } from './patterns';
 
 /** Initializations that need no weights of the base. */
@@ -30,10 +31,11 @@ export function initialFactors(
   seed: number,
 ): LoraFactors {
   const { path, kind, in_features, out_features, kernel } = module;
-  const r = patternValue(settings.rank_pattern, path, settings.r, 'rank_pattern');
+  const own = patternPath(module);
+  const r = patternValue(settings.rank_pattern, own, settings.r, 'rank_pattern');
   const lora_alpha = patternValue(
     settings.alpha_pattern,
-    path,
+    own,
     settings.lora_alpha,
     'alpha_pattern',
   );

@@ -1,7 +1,11 @@
 import type { Adapter, AdapterConfig, TargetableModule } from './adapter';
+import { isOnExpert } from './experts';
 import { initialFactors, type PlainInit } from './init';
 
-export type LoraChoices = Omit<AdapterConfig, 'base_model_name_or_path' | 'raw'>;
+export interface LoraChoices extends Omit<AdapterConfig, 'base_model_name_or_path' | 'raw'> {
+  /** PEFT's target_parameters, of the modules on experts and routers. Not given: none. */
+  readonly target_parameters?: readonly string[] | null;
+}
 
 /** LoRA without any variant. */
 export const PLAIN_LORA: LoraChoices = {
@@ -34,17 +38,19 @@ export interface AdapterStart {
  */
 export function newAdapter(
   modules: readonly TargetableModule[],
-  choices: LoraChoices,
+  { target_parameters = null, ...choices }: LoraChoices,
   base_name: string,
   { seed, init = 'default' }: AdapterStart,
 ): Adapter {
   const target_modules =
-    choices.target_modules === 'all-linear' ? modules.map((m) => m.path) : choices.target_modules;
+    choices.target_modules === 'all-linear'
+      ? modules.filter((m) => !isOnExpert(m)).map((m) => m.path)
+      : choices.target_modules;
   const config: AdapterConfig = {
     ...choices,
     target_modules,
     base_model_name_or_path: base_name,
-    raw: {},
+    raw: target_parameters ? { target_parameters } : {},
   };
   return {
     config,

@@ -32,19 +32,21 @@ export const LoraSchema = v.strictObject({
   target_modules: v.optional(
     described(
       v.union(
-        [
-          v.pipe(v.string(), v.minLength(1)),
-          v.pipe(
-            v.array(v.pipe(v.string(), v.minLength(1))),
-            v.minLength(1, 'must name at least one module'),
-          ),
-        ],
+        [v.pipe(v.string(), v.minLength(1)), v.array(v.pipe(v.string(), v.minLength(1)))],
         'must be "all-linear", a regular expression or a list of module names',
       ),
       'The layers to adapt: "all-linear", a list of module names or suffixes such as ' +
         '["q_proj", "v_proj"], or a regular expression for the whole module path.',
     ),
     'all-linear',
+  ),
+  target_parameters: v.optional(
+    described(
+      v.nullable(v.array(v.pipe(v.string(), v.minLength(1)))),
+      'Parameters of a mixture to adapt, beside target_modules: of its experts and its router, ' +
+        'such as ["experts.gate_up_proj", "experts.down_proj"]. [] in target_modules: these alone.',
+    ),
+    null,
   ),
   use_rslora: v.optional(
     described(

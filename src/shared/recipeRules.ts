@@ -14,6 +14,7 @@ export const contradictionsOf = (recipe: Recipe): Contradiction[] => [
   ...schedulerContradictions(recipe.training),
   ...bestContradictions(recipe),
   ...quantizeContradictions(recipe.training),
+  ...targetContradictions(recipe.lora),
   ...lossContradictions(recipe),
   ...objectiveFaults(recipe),
   ...embeddingContradictions(recipe),
@@ -53,6 +54,28 @@ function schedulerContradictions(training: TrainingSettings): Contradiction[] {
   if (scheduler === 'cosine_with_restarts' && !Number.isInteger(kwargs.num_cycles ?? 1))
     problems.push(problem('num_cycles', `The restarts of "${scheduler}" must be a whole number.`));
   return problems;
+}
+
+/** What an adapter on parameters cannot have, as in PEFT. */
+export function targetContradictions(lora: Recipe['lora']): Contradiction[] {
+  const { target_modules, target_parameters, use_dora, lora_dropout, init_lora_weights } = lora;
+  const hasParameters = (target_parameters?.length ?? 0) > 0;
+  if (target_modules.length === 0 && !hasParameters)
+    return [
+      { key: 'lora.target_modules', message: 'target_modules must name at least one module.' },
+    ];
+  if (!hasParameters) return [];
+  const onExperts = (key: string, what: string): Contradiction => ({
+    key: `lora.${key}`,
+    message: `An adapter on parameters (target_parameters) cannot have ${what}.`,
+  });
+  return [
+    ...(use_dora ? [onExperts('use_dora', 'DoRA')] : []),
+    ...(lora_dropout > 0 ? [onExperts('lora_dropout', 'dropout: set it to 0')] : []),
+    ...(['default', 'gaussian'].includes(init_lora_weights)
+      ? []
+      : [onExperts('init_lora_weights', `the start "${init_lora_weights}"`)]),
+  ];
 }
 
 function quantizeContradictions({ method, quantize }: TrainingSettings): Contradiction[] {

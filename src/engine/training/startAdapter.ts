@@ -5,16 +5,10 @@ import type { BaseModel } from '../../formats/baseModel';
 import { initialMagnitude } from '../../lora/dora';
 import { exactTargets } from '../../lora/exactTargets';
 import { targetsParameters } from '../../lora/experts';
-import { newAdapter } from '../../lora/newAdapter';
+import { newAdapter, type LoraChoices } from '../../lora/newAdapter';
 import { isModuleToSave } from '../../lora/modulesToSave';
 import { startFromWeight } from '../../lora/startFromWeight';
-import type {
-  Adapter,
-  AdapterConfig,
-  LoraFactors,
-  TargetableModule,
-  TrainedTensor,
-} from '../../lora/adapter';
+import type { Adapter, LoraFactors, TargetableModule, TrainedTensor } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { nearestName } from '../../shared/nearest';
 import { createRandom } from '../../shared/random';
@@ -78,10 +72,7 @@ export function withExactTargets(adapter: Adapter, { spec }: Pick<BaseModel, 'sp
   return { ...adapter, config: { ...config, ...targets } };
 }
 
-function adapterSettings(
-  base: BaseModel,
-  lora: LoraSettings,
-): Omit<AdapterConfig, 'base_model_name_or_path' | 'raw'> {
+function adapterSettings(base: BaseModel, lora: LoraSettings): LoraChoices {
   const {
     r,
     lora_alpha,
@@ -112,6 +103,7 @@ function adapterSettings(
     rank_pattern,
     alpha_pattern,
     exclude_modules,
+    target_parameters: lora.target_parameters,
   };
 }
 

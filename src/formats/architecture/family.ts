@@ -51,6 +51,11 @@ export interface Family {
   readonly hasExperts?: true;
   /** Whether mlx-lm has models of this family; within: only those for text and images. */
   readonly mlx: boolean | 'within';
+  /**
+   * Whether PEFT takes experts and routers in target_modules for target_parameters, as its older
+   * adapters name them. Not given: target_modules means other layers.
+   */
+  readonly translatesTargets?: true;
   /** The family in GGUF files; null when such files of it are not supported. */
   readonly gguf: GgufFamily | null;
 }

@@ -91,6 +91,14 @@ const linearModule = (
   is_output = false,
 ): TargetableModule => ({ path, kind: 'linear', in_features, out_features, is_output });
 
+/** What target_parameters can name: the parameters of experts, one by one, and routers. */
+export const parameterModules = ({ layers }: Spec): TargetableModule[] =>
+  layers.flatMap(({ mlp }) => {
+    if (mlp.kind !== 'mixture') return [];
+    const ofExperts = mlp.experts.flatMap(({ gate_up, down }) => [gate_up, down]);
+    return [mlp.router, ...ofExperts].map((own) => linearModule(own));
+  });
+
 /** `modulesOf`, and modules of adapters of PEFT on experts, or on a pooler without an effect. */
 export function adaptedModulesOf(spec: Spec): TargetableModule[] {
   const { head, layers } = spec;

@@ -10,7 +10,8 @@ import type { AdapterWeights } from './files';
 
 /** Whether an entry of target_parameters names a parameter that is read. */
 export const isKnownParameter = (name: unknown): boolean =>
-  typeof name === 'string' && /(?:^|\.)(?:gate_up_proj|down_proj|gate\.weight)$/.test(name);
+  typeof name === 'string' &&
+  /(?:^|\.)(?:gate_up_proj|down_proj|(?:gate|router)\.weight)$/.test(name);
 
 /** A parameter, and the module that has it. */
 interface Parameter {

@@ -3,7 +3,9 @@ import {
   hasExperts,
   moduleNames,
   namedTensors,
+  parameterModules,
 } from '../../../formats/architecture/modules';
+import { familyOf } from '../../../formats/architecture/families';
 import { targetableModules } from '../../../formats/openBase';
 import { adapterBaseOf } from '../../../formats/peft/againstBase';
 import { peftFolder } from '../../../formats/peft/fileNames';
@@ -13,7 +15,8 @@ import { refuseReplacements } from '../../../formats/peft/vocabulary';
 import type { BaseModel } from '../../../formats/baseModel';
 import { elementsOf } from '../../../formats/tensorInfo';
 import { countTrainable } from '../../../lora/count';
-import { isOnExpert } from '../../../lora/experts';
+import { isOnExpert, parameterKey, patternPath } from '../../../lora/experts';
+import { matchParameters, translatedTargets } from '../../../lora/parameterTargets';
 import { patternValue } from '../../../lora/patterns';
 import { describeUnmatched, unmatchedEntries } from '../../../lora/unmatched';
 import { isModuleToSave } from '../../../lora/modulesToSave';
@@ -27,6 +30,7 @@ import type { Adapter, TargetableModule } from '../../../lora/adapter';
 import { LoraError } from '../../../shared/errors';
 import { nearestName } from '../../../shared/nearest';
 import type { LoraSettings, Recipe } from '../../../shared/recipe';
+import { targetContradictions } from '../../../shared/recipeRules';
 import {
   checkModulesToSave,
   modulesToSave,
@@ -175,14 +179,14 @@ function refuseUnusedLayers(lora: LoraSettings, base: BaseModel): void {
 }
 
 function planNewAdapter(recipe: Recipe, base: BaseModel, { info, warn }: Hooks): PlannedModules {
-  const { lora } = recipe;
-  refuseUnusedLayers(lora, base);
-  const saved = modulesToSave(base, lora.modules_to_save);
+  refuseUnusedLayers(recipe.lora, base);
+  const saved = modulesToSave(base, recipe.lora.modules_to_save);
   // modules that are trained in full need no low-rank update
   const known = targetableModules(base).filter((m) => !isModuleToSave(m.path, saved));
-  refuseLayersOfExpression(lora, base);
-  refuseAllOfExperts(known, lora, base);
-  const { matched, unmatched } = matchedTargets(known, lora, base);
+  refuseLayersOfExpression(recipe.lora, base);
+  const lora = targetsFor(recipe.lora, known, base);
+  const { matched: layers, unmatched } = matchedTargets(known, lora, base);
+  const matched = [...layers, ...parametersFor(lora, base)];
   if (matched.length === 0) throw noMatchError(known, unmatched, lora, base);
   if (unmatched.length > 0)
     warn(
@@ -191,8 +195,8 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { info, warn }: Hooks):
       'lora.target_modules',
     );
   warnOfUnmatched(lora, { base, adapted: matched }, warn);
-  const rankOf = ({ path }: TargetableModule) =>
-    patternValue(lora.rank_pattern, path, lora.r, 'rank_pattern');
+  const rankOf = (m: TargetableModule) =>
+    patternValue(lora.rank_pattern, patternPath(m), lora.r, 'rank_pattern');
   warnOfHighRanks(matched, rankOf, warn);
   const tokens = plannedTokens(base, lora, matched);
   for (const { path, rows } of tokens) info(tokensInfo(path, rows));
@@ -203,9 +207,12 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { info, warn }: Hooks):
     rankOf,
     trained_numbers: numbersOf(base, whole) + rows * base.spec.hidden_size,
     trained: [...whole, ...tokens.map(({ path }) => `${path}.weight`)],
-    create: () => startAdapter(base, matched, recipe),
+    create: () => startAdapter(base, matched, { ...recipe, lora }),
   };
 }
+
+/** A module under the path by which its rank is looked up. */
+const asPattern = (m: TargetableModule): TargetableModule => ({ ...m, path: patternPath(m) });
 
 /** How many numbers tensors of the base have. */
 const numbersOf = ({ spec }: Pick<BaseModel, 'spec'>, names: readonly string[]): number =>
@@ -224,27 +231,56 @@ function warnOfUnmatched(
 ): void {
   checkModulesToSave(base, lora.modules_to_save);
   const unmatched = unmatchedEntries(lora, {
-    modules: targetableModules(base),
-    adapted,
+    modules: [...targetableModules(base), ...adapted.filter(isOnExpert).map(asPattern)],
+    adapted: adapted.map(asPattern),
     paths: moduleNames(base.spec),
   });
   for (const own of unmatched)
     if (own.key !== 'target_modules') warn(describeUnmatched(own), `lora.${own.key}`);
 }
 
-/** In PEFT, "all-linear" adapts the router and the experts too, which new adapters cannot here. */
-function refuseAllOfExperts(
+/**
+ * The settings as PEFT reads them for the base: experts and routers that target_modules names are
+ * target_parameters.
+ *
+ * @throws LoraError('recipe') for what adapters of experts cannot have
+ */
+function targetsFor(
+  lora: LoraSettings,
   known: readonly TargetableModule[],
-  { target_modules }: LoraSettings,
   base: BaseModel,
-): void {
-  const isAll = typeof target_modules === 'string' && target_modules.toLowerCase() === 'all-linear';
-  if (!isAll || !hasExperts(base.spec)) return;
-  const names = kindsOf(matchTargets(known, { target_modules }).matched);
+): LoraSettings {
+  if (!familyOf(base.spec).translatesTargets || !hasExperts(base.spec)) return lora;
+  const linears = kindsOf(matchTargets(known, { target_modules: 'all-linear' }).matched);
+  const translated = translatedTargets(lora, linears);
+  const [fault] = targetContradictions(translated);
+  if (translated === lora || !fault) return translated;
+  throw new LoraError('recipe', fault.message, {
+    place: placeIn(base, fault.key),
+    fix: `target_modules ${JSON.stringify(lora.target_modules)} includes experts or routers: list others, such as ["q_proj", "v_proj"], or change this setting.`,
+  });
+}
+
+/** @throws LoraError('recipe') for an entry that names no parameter of experts or a router */
+function parametersFor(
+  { target_parameters: names }: LoraSettings,
+  base: BaseModel,
+): readonly TargetableModule[] {
+  if (!names) return [];
+  const all = parameterModules(base.spec);
+  const { matched, unmatched } = matchParameters(all, names);
+  if (unmatched.length === 0) return matched;
+  const known = [...new Set(all.map((m) => parameterKey(m).split('.').slice(-2).join('.')))];
   throw new LoraError(
     'recipe',
-    'target_modules "all-linear" includes the experts and the router, which a new adapter cannot have.',
-    { place: placeIn(base), fix: `List layers instead: ${JSON.stringify(names)}.` },
+    `"${unmatched[0]!}" in target_parameters is no parameter of experts or a router.`,
+    {
+      place: placeIn(base, 'lora.target_parameters'),
+      fix:
+        known.length === 0
+          ? 'The base is no mixture of experts: leave target_parameters out.'
+          : `Those of this base: ${known.join(', ')}.`,
+    },
   );
 }
 

@@ -123,6 +123,7 @@ export const mixtureFamilies: Readonly<Record<string, Family>> = {
     tasks: ['causal_lm'],
     transformersClass: 'Qwen3Moe',
     hasExperts: true,
+    translatesTargets: true,
     mlx: false,
     gguf: null,
   },

@@ -7,6 +7,7 @@ import { RecipeSchema } from '../../../../src/shared/recipe';
 import { fixtures, readJson, withBase } from '../../../support/models';
 
 const family = path.join(fixtures, 'qwen3_moe');
+const EXPERTS = ['experts.gate_up_proj', 'experts.down_proj'];
 const folderOf = (name: string) => path.join(family, name, 'adapter');
 
 const planOf = (lora: object) =>
@@ -24,12 +25,45 @@ it.each(['attn', 'experts', 'all-linear', 'per-expert'])(
   },
 );
 
-it('all-linear is refused for a mixture of experts, whose experts PEFT would adapt', async () => {
-  await expect(planOf({ target_modules: 'all-linear' })).rejects.toMatchObject({
-    area: 'recipe',
-    place: { key: 'lora.target_modules' },
-    fix: 'List layers instead: ["q_proj","k_proj","v_proj","o_proj"].',
-  });
+it.each([
+  ['all-linear', { target_modules: 'all-linear' }],
+  ['experts', { target_modules: ['q_proj', 'v_proj'], target_parameters: EXPERTS }],
+  ['per-expert', { target_modules: ['q_proj', 'gate_proj', 'up_proj', 'down_proj'] }],
+] as const)('a new adapter has the parameters that PEFT counts: %s', async (name, targets) => {
+  const expected = readJson('qwen3_moe', name, 'expected.json') as { trainable_params: number };
+  const { r, lora_alpha } = readJson('qwen3_moe', name, 'adapter/adapter_config.json') as {
+    r: number;
+    lora_alpha: number;
+  };
+  const { modules, rankOf } = await planOf({ r, lora_alpha, ...targets });
+  expect(countTrainable(modules, rankOf).trainable).toBe(expected.trainable_params);
+});
+
+it.each([
+  [{ target_modules: ['gate_proj'] }, /up_proj is not in target_modules/],
+  [{ target_modules: 'all-linear', use_dora: true }, /cannot have DoRA/],
+  [{ target_modules: 'all-linear', lora_dropout: 0.1 }, /cannot have dropout/],
+  [
+    { target_parameters: ['q_proj.weight'] },
+    /"q_proj.weight" in target_parameters is no parameter/,
+  ],
+])('what PEFT cannot do on experts is refused: %j', async (lora, message) => {
+  await expect(planOf(lora)).rejects.toThrow(message);
+});
+
+it('the config has target_parameters, and the factors start as in PEFT', async () => {
+  const { create } = await planOf({ r: 2, lora_alpha: 4, target_modules: 'all-linear' });
+  const { adapter } = await create();
+  const { config, modules } = adapter;
+  expect([...config.target_modules].sort()).toEqual(['k_proj', 'o_proj', 'q_proj', 'v_proj']);
+  expect(config.raw['target_parameters']).toEqual(['gate.weight', 'gate_up_proj', 'down_proj']);
+  expect([config.rank_pattern, config.alpha_pattern]).toEqual([
+    { '.*\\.gate_up_proj': 4 },
+    { '.*\\.gate_up_proj': 8 },
+  ]);
+  const own = modules.find(({ path }) => path.endsWith('experts.1.gate_up_proj'))!;
+  expect([own.r, own.scaling, own.B.every((b) => b === 0)]).toEqual([4, 2, true]);
+  expect(Math.max(...own.A.map(Math.abs))).toBeLessThanOrEqual(1 / Math.sqrt(own.in_features));
 });
 
 it.each(['experts', 'per-expert'])('dropout is refused on experts: %s', async (name) => {
