@@ -68,6 +68,19 @@ describe('a base that is quantized while it is loaded', () => {
     expect(weightsOf(resumed).equals(weightsOf(dir))).toBe(true);
   });
 
+  it('answers as its values do', async () => {
+    const answer = async (...base: readonly string[]) => {
+      const said = ['--prompt', 'say one', '--max-new-tokens', '8', '--base-dtype', 'float32'];
+      const { code, stdout } = await cli('generate', ...said, '--base', ...base);
+      expect(code).toBe(0);
+      return stdout;
+    };
+    const quantized = await answer(BASE, '--quantize', 'nf4');
+    expect(quantized.length).toBeGreaterThan(4);
+    expect(quantized).toBe(await answer(await dequantizedBase('nf4')));
+    expect(quantized).not.toBe(await answer(BASE));
+  });
+
   it.each([
     [BASE, { method: 'full' }, /training.quantize.*Quantized weights do not train/s],
     [path.join(fixtures, 'gpt2/base'), {}, /layers of gpt2 cannot be quantized/],

@@ -1,6 +1,8 @@
 import { ADAPTER_DTYPES } from '../../formats/adapterDtype';
 import type { ResizeTarget } from '../../lora/resize';
+import type { QuantizeOptions } from '../../formats/quantized/whileLoading';
 import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
+import { QUANTIZE, type Quantize } from '../../shared/trainingSettings';
 import { exactlyOne, flag, list, optional, required, withDefault, type Option } from './options';
 import {
   anyText,
@@ -75,6 +77,17 @@ export const derivedOutputOption = required(
 /** The dtype of the base in memory. */
 export const baseDtypeOption = (value: BaseDtype): Option<BaseDtype> =>
   withDefault(value, oneOf(BASE_DTYPES), BASE_DTYPES.join('|'), 'dtype of the base in memory');
+
+/** How the base is quantized while it is loaded. */
+export const quantizeOption = optional(
+  oneOf(QUANTIZE),
+  QUANTIZE.join('|'),
+  'quantize the base while it is loaded, as training.quantize does',
+);
+
+/** The option as a model is opened with it. */
+export const quantizeOptions = (kind: Quantize | null): QuantizeOptions | null =>
+  kind && { kind, modules_to_save: null };
 
 /** Three ways to choose the ranks of a smaller adapter. */
 export const resizeOptions = exactlyOne({

@@ -16,7 +16,13 @@ import { runEvaluation, type EvaluationRequest, type EvaluationResult } from '..
 import { readSuites } from '../evaluation/suiteFile';
 import { checkOutput } from '../outputPath';
 import { form } from './command';
-import { baseDtypeOption, partialOption, templateVariablesOption } from './commonOptions';
+import {
+  baseDtypeOption,
+  quantizeOption,
+  quantizeOptions,
+  partialOption,
+  templateVariablesOption,
+} from './commonOptions';
 import type { CommandContext } from './context';
 import { list, optional, requiredList, withDefault, type OptionValues } from './options';
 import {
@@ -50,6 +56,7 @@ const suiteOptions = {
   'judge-key-env': withDefault('LORA_JUDGE_KEY', anyText, 'NAME', "variable with the judge's key"),
   'chat-template-kwargs': templateVariablesOption,
   'base-dtype': baseDtypeOption('float32'),
+  quantize: quantizeOption,
   partial: partialOption,
 };
 
@@ -156,6 +163,7 @@ async function requestOf(
     below: [],
     opening: {
       base_dtype: options['base-dtype'],
+      quantize: quantizeOptions(options.quantize),
       partial,
       chat_template_kwargs: options['chat-template-kwargs'],
     },

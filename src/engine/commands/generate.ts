@@ -12,6 +12,8 @@ import { readConversation, readTools, withSystem } from './conversation';
 import {
   adaptersOption,
   baseDtypeOption,
+  quantizeOption,
+  quantizeOptions,
   baseOption,
   partialOption,
   templateVariablesOption,
@@ -43,6 +45,7 @@ export const generateCommand = defineCommand({
         seed: withDefault('0', wholeNumber, 'N', 'seed for sampling'),
         'chat-template-kwargs': templateVariablesOption,
         'base-dtype': baseDtypeOption('float32'),
+        quantize: quantizeOption,
         partial: partialOption,
       },
       run: async ({ options }, context) => {
@@ -54,7 +57,11 @@ export const generateCommand = defineCommand({
         const { text, parts } = await withModel(
           { base: basePath, adapters: adapter },
           context,
-          { base_dtype: options['base-dtype'], partial: options.partial },
+          {
+            base_dtype: options['base-dtype'],
+            quantize: quantizeOptions(options.quantize),
+            partial: options.partial,
+          },
           async ({ base, model }) => {
             const chat_template_kwargs = options['chat-template-kwargs'];
             const tokenizer = await loadTokenizer(base, { chat_template_kwargs });

@@ -20,6 +20,7 @@ import { exampleOf, partsForPage, promptOf, withTools, withTurns } from '../serv
 import { RunRows } from '../serve/runRows';
 import { ServedModels } from '../serve/servedModels';
 import { defineCommand, form } from './command';
+import { quantizeOptions } from './commonOptions';
 import { optional } from './options';
 import { anyText } from './optionValues';
 import { servedModelOptions, serveHttpForm } from './serveHttp';
@@ -50,6 +51,7 @@ export const serveCommand = defineCommand({
           { ...context, warn: (message) => emit({ kind: 'warning', message }) },
           {
             base_dtype: options['base-dtype'],
+            quantize: quantizeOptions(options.quantize),
             partial: options.partial,
             chat_template_kwargs: options['chat-template-kwargs'],
             onProgress: (fraction) => emit({ kind: 'progress', fraction }),

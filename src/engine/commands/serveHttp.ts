@@ -9,6 +9,8 @@ import { form } from './command';
 import {
   adaptersOption,
   baseDtypeOption,
+  quantizeOption,
+  quantizeOptions,
   baseOption,
   partialOption,
   templateVariablesOption,
@@ -22,6 +24,7 @@ export const servedModelOptions = {
   adapter: { ...adaptersOption, help: 'adapter to choose from; repeat for several' },
   'chat-template-kwargs': templateVariablesOption,
   'base-dtype': baseDtypeOption('auto'),
+  quantize: quantizeOption,
   partial: partialOption,
 };
 
@@ -71,6 +74,7 @@ export const serveHttpForm = form({
         { ...context, warn: (message) => emit({ kind: 'warning', message }) },
         {
           base_dtype: options['base-dtype'],
+          quantize: quantizeOptions(options.quantize),
           partial: options.partial,
           purposes: ['text', 'embedding', 'rating'],
           chat_template_kwargs: options['chat-template-kwargs'],
