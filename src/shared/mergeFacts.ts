@@ -86,5 +86,10 @@ export const ShownCertificateSchema = v.object({
       top1_agreement: number,
     }),
   ),
+  /** Of image models, which are not run. */
+  weights: v.optional(
+    v.nullable(v.object({ rows: count, elements: count, largest_gap: count, rms_gap: count })),
+    null,
+  ),
 });
 export type ShownCertificate = v.InferOutput<typeof ShownCertificateSchema>;

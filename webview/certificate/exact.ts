@@ -21,7 +21,8 @@ export function exactView(
   </section>`;
 }
 
-function agreement({ t, format }: CertificatePage, { parity }: ShownCertificate): string {
+function agreement({ t, format }: CertificatePage, { parity, weights }: ShownCertificate): string {
+  if (weights) return t('exact.weights', format.count(weights.elements));
   if (!parity) return t('exact.none');
   return parity.top1_agreement === 1
     ? t('exact.same')

@@ -66,7 +66,11 @@ function head(
     <h1>${name}</h1>
     <p class="hint">${summary}</p>
     <div class="actions">
-      <vscode-button @click=${() => post({ kind: 'try' })}>${t('try')}</vscode-button>
+      ${
+        certificate.weights
+          ? nothing
+          : html`<vscode-button @click=${() => post({ kind: 'try' })}>${t('try')}</vscode-button>`
+      }
       ${secondaryButton(t('reveal'), () => post({ kind: 'reveal' }))}
       ${
         form === 'gguf'
@@ -80,7 +84,7 @@ function head(
 }
 
 function tiles({ t, format }: CertificatePage, { certificate }: CertificateMessage) {
-  const { sizes, parity, tensors } = certificate;
+  const { sizes, parity, weights, tensors } = certificate;
   const elements = tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
   const shown = [
     sizes && {
@@ -88,7 +92,12 @@ function tiles({ t, format }: CertificatePage, { certificate }: CertificateMessa
       value: format.bytes(sizes.bytes),
       sub: sizeText(t, format, sizes),
     },
-    {
+    weights && {
+      label: t('weights'),
+      value: format.value(weights.largest_gap),
+      sub: t('weights.sub', format.value(weights.rms_gap)),
+    },
+    !weights && {
       label: t('agreement'),
       value: parity ? format.percent(parity.top1_agreement) : t('none'),
       sub: parity ? t('agreement.sub', parity.prompts) : t('agreement.none'),
@@ -106,7 +115,7 @@ function tiles({ t, format }: CertificatePage, { certificate }: CertificateMessa
   ];
   return html`<dl class="tiles" aria-label=${t('tiles')}>
     ${shown
-      .filter((tile) => tile !== null)
+      .filter((tile) => tile !== null && tile !== false)
       .map(
         ({ label, value, sub }) =>
           html`<div class="card tile">
@@ -158,9 +167,14 @@ function storedView({ t, format }: CertificatePage, { certificate }: Certificate
   </section>`;
 }
 
-const nextView = ({ t }: CertificatePage, { form }: CertificateMessage) =>
+const nextText = ({ form, certificate }: CertificateMessage): CertificateStringKey => {
+  if (certificate.weights) return 'next.image';
+  return form === 'gguf' ? 'next.gguf' : 'next.folder';
+};
+
+const nextView = ({ t }: CertificatePage, shown: CertificateMessage) =>
   html`<section class="card" aria-labelledby="next-title">
     <h2 id="next-title">${t('next')}</h2>
-    <p>${t(form === 'gguf' ? 'next.gguf' : 'next.folder')}</p>
+    <p>${t(nextText(shown))}</p>
     <p>${t('next.keep')}</p>
   </section>`;

@@ -225,11 +225,12 @@ async function mergeInstead(
   return { output: target, parity };
 }
 
-/** A .gguf file if the base is one and the output is named so, otherwise a folder. */
+/** A file if the base is one and the output is named so, otherwise a folder. */
 function mergedOutput(output: string, base: string): string {
-  return base.endsWith('.gguf') && output.endsWith('.gguf')
-    ? output
-    : output.replace(/\.(?:safetensors|gguf)$/, '');
+  const isSameKind = ['.gguf', '.safetensors'].some(
+    (ending) => base.endsWith(ending) && output.endsWith(ending),
+  );
+  return isSameKind ? output : output.replace(/\.(?:safetensors|gguf)$/, '');
 }
 
 function describeConverted(

@@ -7,6 +7,7 @@ import { ROW_SETTINGS } from '../../data/rows/settings';
 import { openBase, targetableModules } from '../../formats/openBase';
 import { hasExperts } from '../../formats/architecture/modules';
 import { detectAdapter } from '../../formats/adapterFormat';
+import { isPipelineBase } from '../../formats/diffusion/base';
 import { CONFIG } from '../../formats/huggingface';
 import { CONFIG_FILE } from '../../formats/peft/fileNames';
 import { hasWeights } from '../../formats/peft/files';
@@ -31,6 +32,7 @@ import { machineOfProcessor } from '../model/machine';
 import { EXAMPLE_RANK, usualMemory } from '../model/usualMemory';
 import { describeStepMemory } from '../training/stepMemoryText';
 import { inspectAdapter, kindOf } from './inspectAdapter';
+import { inspectPipeline } from './inspectPipeline';
 import { inspectRecipe, type Report } from './inspectRecipe';
 import {
   countDtypes,
@@ -107,6 +109,9 @@ async function folderInspector(folder: string): Promise<Inspector> {
   if ((await has(CONFIG_FILE)) || (await has(MLX_WEIGHTS)) || (await hasWeights(folder))) {
     return inspectAlone;
   }
+  if (await isPipelineBase(folder)) {
+    return inspectPipeline;
+  }
   if (await has(CONFIG)) {
     return inspectBase;
   }
@@ -132,7 +137,8 @@ async function fileInspector(file: string): Promise<Inspector> {
     return inspectDataset;
   }
   if (file.endsWith('.safetensors')) {
-    return (await hasFactors(file)) ? inspectAlone : inspectTensors;
+    if (await hasFactors(file)) return inspectAlone;
+    return (await isPipelineBase(file)) ? inspectPipeline : inspectTensors;
   }
   if (!file.endsWith('.gguf')) {
     return inspectBase;

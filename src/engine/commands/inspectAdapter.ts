@@ -1,4 +1,7 @@
 import { detectAdapter, readAdapter } from '../../formats/adapterFormat';
+import { isPipelineBase } from '../../formats/diffusion/base';
+import { adapterKindOf, PIPELINE_NAMES } from '../../formats/diffusion/kinds';
+import { pipelineModule } from '../../formats/diffusion/names';
 import { readDescribedAdapter } from '../../formats/describedAdapter';
 import type { ImportedAdapter } from '../../formats/importedAdapter';
 import { namesInShort } from '../../formats/peft/againstBase';
@@ -9,6 +12,7 @@ import { rankKeepingEnergy } from '../../lora/resize';
 import { describeZeroUpdate } from '../../lora/zeroUpdate';
 import { countOf } from '../../shared/values';
 import { groupDigits } from '../describe';
+import { checkAgainstPipeline } from '../merge/pipeline/mergePipeline';
 import { baseOptionsOf } from '../model/openModel';
 import type { Report } from './inspectRecipe';
 
@@ -23,6 +27,10 @@ export async function inspectAdapter(
   basePath: string | null = null,
 ): Promise<Report> {
   const found = await detectAdapter(place);
+  if (basePath !== null && (await isPipelineBase(basePath))) {
+    await checkAgainstPipeline(place, basePath);
+    return adapterReport(found.format, await readDescribedAdapter(found));
+  }
   if (basePath === null) {
     return adapterReport(found.format, await readDescribedAdapter(found));
   }
@@ -38,6 +46,13 @@ export async function inspectAdapter(
 export const kindOf = (modulePath: string): string =>
   modulePath.slice(modulePath.lastIndexOf('.') + 1);
 
+/** The kind of a module, by its parts in Diffusers where it is one of an image pipeline. */
+const kindIn = (path: string): string =>
+  pipelineModule(path)?.paths.map(endOf).join(' + ') ?? kindOf(path);
+
+/** The last part of a path, with a number that it ends with: to_q, to_out.0. */
+const endOf = (path: string): string => /[^.]+(?:\.\d+)?$/.exec(path)![0];
+
 /** Facts and sentences about an adapter that was read from a file of `format`. */
 export function adapterReport(
   format: string,
@@ -47,13 +62,16 @@ export function adapterReport(
   const { r, lora_alpha, use_rslora, use_dora, base_model_name_or_path: base } = config;
   const parameters = modules.reduce((sum, m) => sum + m.A.length + m.B.length, 0);
   const [rank_90, rank_99] = [rankKeepingEnergy(adapter, 0.9), rankKeepingEnergy(adapter, 0.99)];
-  const kinds = [...new Set(modules.map((m) => kindOf(m.path)))].join(', ');
+  const kinds = [...new Set(modules.map((m) => kindIn(m.path)))].join(', ');
+  const pipeline = adapterKindOf(modules);
+  const model = pipeline === null ? '' : ` of ${PIPELINE_NAMES[pipeline]}`;
   const scaling = `r = ${r}, lora_alpha = ${lora_alpha}${use_rslora ? ', rsLoRA' : ''}${use_dora ? ', DoRA' : ''}`;
   const zero = describeZeroUpdate(adapter);
   return {
     facts: {
       type: 'adapter',
       format,
+      pipeline,
       r,
       rank_90,
       rank_99,
@@ -68,7 +86,7 @@ export function adapterReport(
       warnings,
     },
     lines: [
-      `LoRA adapter (${format}): ${scaling}, ${countOf(modules.length, 'module')} (${kinds}), ${groupDigits(parameters)} parameters`,
+      `LoRA adapter${model} (${format}): ${scaling}, ${countOf(modules.length, 'module')} (${kinds}), ${groupDigits(parameters)} parameters`,
       base === null ? 'no base recorded' : `base ${base}`,
       ...describeTrained(adapter),
       zero ??

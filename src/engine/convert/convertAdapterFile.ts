@@ -8,6 +8,7 @@ import {
   type FoundFormat,
 } from '../../formats/adapterFormat';
 import { dtypeToWrite, type AdapterDtypeChoice } from '../../formats/adapterDtype';
+import { isPipelineBase } from '../../formats/diffusion/base';
 import { baseOnDisk } from '../../formats/hub/baseOnDisk';
 import { openBase } from '../../formats/openBase';
 import { conversionLosses } from '../../formats/conversionLosses';
@@ -25,6 +26,7 @@ import { openBaseUnder } from '../../formats/peft/vocabulary';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
+import { checkAgainstPipeline } from '../merge/pipeline/mergePipeline';
 import { withBaseName, writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { baseOptionsOf } from '../model/openModel';
 import { clearUnfinished } from '../../common/unfinished';
@@ -77,13 +79,13 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
     await checkOutput(output, [found.path]);
     await clearUnfinished(output);
   }
-  const base = await openBaseFor(found, options.base);
+  const base = await openChecked(found, options);
   try {
     const { adapter, warnings } = await readAdapter(found, base, { partial });
     warnOfProblems(warnings, warn);
     if (found.format === to && !options.merge && isInDiffusers(adapter)) throw hasFormat(found);
     const lost = conversionLosses(adapter, base, to);
-    const basePath = base?.path ?? null;
+    const basePath = base?.path ?? options.base;
     if (lost.length > 0 || options.merge) {
       return { kind: 'unsupported', base: basePath, lost };
     }
@@ -107,6 +109,16 @@ const hasFormat = ({ format, path: file }: FoundAdapter): LoraError =>
     place: { file },
     fix: 'Choose another format (--to).',
   });
+
+/** The base that names the modules; null: none, or an image model, which is checked alone. */
+async function openChecked(
+  found: FoundAdapter,
+  { base, partial }: ConvertOptions,
+): Promise<BaseModel | null> {
+  if (base === null || !(await isPipelineBase(base))) return openBaseFor(found, base);
+  await checkAgainstPipeline(found.path, base, partial);
+  return null;
+}
 
 /** The base that was named, else the one that a PEFT adapter names, if it is on this disk. */
 export async function openBaseFor(

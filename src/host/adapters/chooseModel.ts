@@ -8,7 +8,10 @@ import { browse, pickRow } from '../ui/inputs';
  * The base model of an adapter, if it is on this disk; else one that the user browses for.
  * Undefined: cancelled.
  */
-export async function chooseBaseOf(adapter: string): Promise<string | undefined> {
+export async function chooseBaseOf(
+  adapter: string,
+  kinds: ModelKinds = 'language',
+): Promise<string | undefined> {
   const named = await namedBase(adapter);
   const found = await baseOnDisk(adapter, named);
   if (found !== null) return found;
@@ -17,6 +20,7 @@ export async function chooseBaseOf(adapter: string): Promise<string | undefined>
       ? t('Select the base model of the adapter')
       : t('Select the base model, {0}', named),
     t('Base Model'),
+    kinds,
   );
 }
 
@@ -37,16 +41,35 @@ async function namedBase(adapter: string): Promise<string | null> {
   return typeof named === 'string' && named !== '' ? named : null;
 }
 
-/** Lets the user browse for a model folder or a .gguf file. Undefined: cancelled. */
-export async function browseModel(placeHolder: string, title: string): Promise<string | undefined> {
+/** Whether also image models can be chosen, folders of Diffusers and .safetensors files. */
+export type ModelKinds = 'language' | 'all';
+
+/** Lets the user browse for a model: a folder or a file. Undefined: cancelled. */
+export async function browseModel(
+  placeHolder: string,
+  title: string,
+  kinds: ModelKinds = 'language',
+): Promise<string | undefined> {
   const folder = {
     icon: 'folder',
-    label: t('Browse for a Hugging Face model folder…'),
+    label:
+      kinds === 'all'
+        ? t('Browse for a folder of Hugging Face or Diffusers…')
+        : t('Browse for a Hugging Face model folder…'),
     what: 'folder' as const,
+    filters: undefined,
   };
-  const file = { icon: 'file', label: t('Browse for a .gguf file…'), what: 'file' as const };
-  const chosen = await pickRow([folder, file], { placeHolder });
-  return (
-    chosen && browse(chosen.what, title, chosen.what === 'file' ? { GGUF: ['gguf'] } : undefined)
-  );
+  const file = (label: string, filters: Record<string, string[]>) => ({
+    ...{ icon: 'file', label, what: 'file' as const, filters },
+  });
+  const image = file(t('Browse for a .safetensors file of an image model…'), {
+    Safetensors: ['safetensors'],
+  });
+  const rows = [
+    folder,
+    file(t('Browse for a .gguf file…'), { GGUF: ['gguf'] }),
+    ...(kinds === 'all' ? [image] : []),
+  ];
+  const chosen = await pickRow(rows, { placeHolder });
+  return chosen && browse(chosen.what, title, chosen.filters);
 }

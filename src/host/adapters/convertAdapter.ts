@@ -12,9 +12,12 @@ import { askOutput } from './askOutput';
 import { adapterName } from './adapterNames';
 
 interface Target extends PickRow {
-  readonly to: 'peft' | 'mlx' | 'gguf' | 'kohya';
+  readonly to: 'peft' | 'mlx' | 'gguf' | 'kohya' | 'diffusers' | 'ai-toolkit';
   readonly ending: string;
 }
+
+/** Formats of image models alone, whose names say all. */
+const OF_IMAGES: ReadonlySet<Target['to']> = new Set(['diffusers', 'ai-toolkit']);
 
 interface Converted {
   readonly notes: readonly string[];
@@ -37,14 +40,17 @@ export async function convertAdapterCommand(
     { label: 'llama.cpp, Ollama (.gguf)', to: 'gguf', ending: '.gguf' },
     { label: 'mlx-lm', to: 'mlx', ending: '' },
     { label: t('kohya scripts (.safetensors)'), to: 'kohya', ending: '.safetensors' },
+    { label: t('Diffusers (.safetensors)'), to: 'diffusers', ending: '.safetensors' },
+    { label: t('ai-toolkit (.safetensors)'), to: 'ai-toolkit', ending: '.safetensors' },
     { label: 'PEFT', to: 'peft', ending: '' },
   ];
   const target = await pickRow(targets, {
     title: t('Convert Adapter'),
     placeHolder: t('Select a format'),
   });
-  const base = target && (await chooseBaseOf(adapter));
-  if (!target || base === undefined) return;
+  if (!target) return;
+  const base = OF_IMAGES.has(target.to) ? null : await chooseBaseOf(adapter, 'all');
+  if (base === undefined) return;
   const stem = path.basename(adapterName(adapter), path.extname(adapter));
   const output = await askOutput({
     title: t('Convert Adapter: Output'),
@@ -55,7 +61,10 @@ export async function convertAdapterCommand(
   if (output === undefined) return;
   const converted = await jobs.run<Converted>(
     t('Converting {0}', adapterName(adapter)),
-    ['convert', '--adapter', adapter, '--to', target.to, '--base', base, '--output', output],
+    [
+      ...['convert', '--adapter', adapter, '--to', target.to, '--output', output],
+      ...(base === null ? [] : ['--base', base]),
+    ],
     false,
   );
   if (converted) await showConverted(converted, output, target);

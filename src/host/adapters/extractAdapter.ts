@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { isFile } from '../../common/fileStatus';
 import { formatPercent } from '../text/format';
 import { t } from '../text/l10n';
 import type { Jobs } from '../jobs/jobs';
@@ -7,6 +8,10 @@ import { askOutput } from './askOutput';
 import { rankRange } from './resizeAdapter';
 import { chooseSize } from './chooseSize';
 import { showAdapterResult } from './showAdapterResult';
+
+/** A .safetensors file, or a folder of Diffusers. */
+const isImageModel = async (model: string): Promise<boolean> =>
+  model.endsWith('.safetensors') || (await isFile(path.join(model, 'model_index.json')));
 
 interface Extracted {
   readonly error: number;
@@ -20,17 +25,21 @@ interface Extracted {
  * @throws LoraError as `Jobs.run` does.
  */
 export async function extractAdapterCommand(jobs: Jobs): Promise<void> {
-  const tuned = await browseModel(t('Select the fine-tuned model'), t('Fine-Tuned Model'));
+  const tuned = await browseModel(t('Select the fine-tuned model'), t('Fine-Tuned Model'), 'all');
   const base =
     tuned === undefined
       ? undefined
-      : await browseModel(t('Select the model that it was fine-tuned from'), t('Base Model'));
+      : await browseModel(
+          t('Select the model that it was fine-tuned from'),
+          t('Base Model'),
+          'all',
+        );
   const size = base === undefined ? undefined : await chooseSize(t('Extract Adapter'));
   if (tuned === undefined || base === undefined || !size) return;
   const output = await askOutput({
     title: t('Extract Adapter: Output'),
-    stem: `${path.basename(tuned, '.gguf')}-adapter`,
-    ending: '',
+    stem: `${path.basename(tuned).replace(/\.(?:gguf|safetensors)$/, '')}-adapter`,
+    ending: (await isImageModel(tuned)) ? '.safetensors' : '',
     beside: tuned,
   });
   if (output === undefined) return;

@@ -17,7 +17,13 @@ import { chooseBaseOf } from './chooseModel';
 import { askOutput } from './askOutput';
 import { mergedStem } from './mergedName';
 
-type Form = 'gguf' | 'folder';
+type Form = 'gguf' | 'folder' | 'safetensors';
+
+const ENDINGS: Readonly<Record<Form, string>> = {
+  gguf: '.gguf',
+  folder: '',
+  safetensors: '.safetensors',
+};
 
 /** A way to store the merged model, as `lora merge --sizes` lists it. */
 interface Choice extends MergeSizes {
@@ -30,6 +36,8 @@ interface Merged {
   readonly sizes: MergeSizes;
   readonly tensors: readonly RoundedTensor[];
   readonly parity: { readonly largest_gap: number; readonly top1_agreement: number } | null;
+  /** Of image models, which are not run. */
+  readonly weights?: object | null;
 }
 
 /** A merge whose questions are answered, except for its output. */
@@ -65,7 +73,7 @@ export async function mergeAdapterCommand(
   const output = await askOutput({
     title: t('Merge Adapter: Output'),
     stem: mergedStem(store, request, form === 'gguf' ? typeOf(choice) : null),
-    ending: form === 'gguf' ? '.gguf' : '',
+    ending: ENDINGS[form],
     beside: request.adapter,
   });
   if (output === undefined) return;
@@ -93,7 +101,7 @@ async function askInputs(
     argument,
     t('Select an adapter to merge into its base model'),
   );
-  const base = adapter === undefined ? undefined : await chooseBaseOf(adapter);
+  const base = adapter === undefined ? undefined : await chooseBaseOf(adapter, 'all');
   return adapter === undefined || base === undefined ? undefined : { adapter, base };
 }
 
@@ -102,7 +110,9 @@ const showCertificate = (output: string): Thenable<unknown> =>
   vscode.commands.executeCommand(
     'vscode.openWith',
     vscode.Uri.file(
-      output.endsWith('.gguf') ? `${output}.merge.json` : path.join(output, 'merge.json'),
+      /\.(?:gguf|safetensors)$/.test(output)
+        ? `${output}.merge.json`
+        : path.join(output, 'merge.json'),
     ),
     VIEWS.certificate,
   );
@@ -127,10 +137,7 @@ async function choose(
   );
   if (different.length < 2) return different[0];
   const rows = different.map((choice): PickRow & { readonly choice: Choice } => ({
-    label:
-      choice.form === 'gguf'
-        ? t('GGUF file, {0}', typeOf(choice))
-        : t('Hugging Face model folder, {0}', typeOf(choice)),
+    label: labelOf(choice),
     description: formatBytes(choice.bytes),
     detail: detailOf(choice),
     choice,
@@ -142,13 +149,25 @@ async function choose(
   return picked?.choice;
 }
 
+function labelOf(choice: Choice): string {
+  switch (choice.form) {
+    case 'gguf':
+      return t('GGUF file, {0}', typeOf(choice));
+    case 'safetensors':
+      return t('Safetensors file, {0}', typeOf(choice));
+    case 'folder':
+      return t('Hugging Face model folder, {0}', typeOf(choice));
+  }
+}
+
 /** What the model is for, and which weights change their type. */
 function detailOf(choice: Choice): string {
-  const purpose =
-    choice.form === 'gguf'
-      ? t('For llama.cpp, Ollama and LM Studio.')
-      : t('For transformers, vLLM and mlx-lm.');
-  return `${purpose} ${storedText(choice)}`;
+  const purposes: Readonly<Record<Form, string>> = {
+    gguf: t('For llama.cpp, Ollama and LM Studio.'),
+    safetensors: t('For programs that make images.'),
+    folder: t('For transformers, vLLM and mlx-lm.'),
+  };
+  return `${purposes[choice.form]} ${storedText(choice)}`;
 }
 
 /** "165 of 272 tensors become F16 (from Q4_1): 2.5 times the size of the base model." */
@@ -180,7 +199,7 @@ async function showMerged(merged: Merged, request: Request): Promise<void> {
   const [attempt, show] = [t('Try Model'), t('Reveal in Explorer')];
   const exactly = t('Merge Again in float32');
   const isRounded = finding?.kind === 'rounded' && request.dtype !== 'float32';
-  const buttons = [...(isRounded ? [exactly] : []), attempt, show];
+  const buttons = [...(isRounded ? [exactly] : []), ...(merged.weights ? [] : [attempt]), show];
   const chosen = await notify(finding ? 'warning' : 'information', lines.join(' '), buttons);
   if (chosen === show) await revealPlace(output);
   if (chosen === attempt)

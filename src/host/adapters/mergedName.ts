@@ -9,10 +9,10 @@ const TYPE = /[-._](?:i?q\d\w*|bf16|f16|f32|fp16)$/i;
 /** What a model is called in the names of files that are made from it. */
 export function modelStem(base: string): string {
   const hub = hubNameOfPath(base);
-  const name = base.endsWith('.gguf') || hub === null ? path.basename(base) : hub;
+  const name = /\.(?:gguf|safetensors)$/.test(base) || hub === null ? path.basename(base) : hub;
   return path.posix
     .basename(name)
-    .replace(/\.gguf$/, '')
+    .replace(/\.(?:gguf|safetensors)$/, '')
     .replace(TYPE, '');
 }
 

@@ -21,10 +21,19 @@ type Verified = Omit<Extract<CertificateHostMessage, { kind: 'verified' }>, 'kin
 
 const FILE_ENDING = '.merge.json';
 
+/** How a merged model is stored, by its name. */
+function formOf(model: string): 'gguf' | 'safetensors' | 'folder' {
+  if (model.endsWith('.gguf')) return 'gguf';
+  return model.endsWith('.safetensors') ? 'safetensors' : 'folder';
+}
+
+/** The base that a weight file belongs to. */
+const baseOfFile = (file: string): string => (file.endsWith('.gguf') ? file : path.dirname(file));
+
 /** One editor tab that shows a merge's certificate as a page. */
 export class CertificateEditor {
   private readonly send: (message: CertificateHostMessage) => void;
-  /** Beside a .gguf file its name and an ending, in a folder merge.json. */
+  /** Beside a file its name and an ending, in a folder merge.json. */
   private readonly model: string;
 
   constructor(
@@ -84,7 +93,7 @@ export class CertificateEditor {
       this.send({
         kind: 'certificate',
         name: path.basename(this.model),
-        form: this.model.endsWith('.gguf') ? 'gguf' : 'folder',
+        form: formOf(this.model),
         certificate: await readCertificate(this.file),
       });
     } catch (error) {
@@ -104,17 +113,17 @@ export class CertificateEditor {
 
   /** Merges the same adapter again, into float32. */
   private async mergeExactly(): Promise<void> {
-    const { adapters, inputs } = await readCertificate(this.file);
+    const { adapters, inputs, base, weights } = await readCertificate(this.file);
     const [adapter] = adapters;
-    const [weights] = inputs;
-    if (adapter === undefined || weights === undefined) return;
+    const [file] = inputs;
+    if (adapter === undefined || file === undefined) return;
     const placeOf = (place: string) => path.resolve(path.dirname(this.file), place);
-    const first = placeOf(weights.file);
+    const first = placeOf(file.file);
     await vscode.commands.executeCommand(COMMANDS.mergeAdapter.id, {
       adapter: placeOf(adapter),
-      base: first.endsWith('.gguf') ? first : path.dirname(first),
+      base: weights ? placeOf(base) : baseOfFile(first),
       dtype: 'float32',
-      form: this.model.endsWith('.gguf') ? 'gguf' : 'folder',
+      form: formOf(this.model),
     });
   }
 }

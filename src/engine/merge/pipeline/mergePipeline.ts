@@ -98,3 +98,17 @@ function formulaOf(adapters: readonly AdapterUpdates[]): string {
   if (adapters.some(hasDora)) return "W' = m / ‖W + dW‖ · (W + dW)";
   return adapters.length > 1 ? "W' = W + Σ dW" : "W' = W + dW";
 }
+
+/**
+ * Checks that an adapter fits an image model.
+ *
+ * @throws LoraError('adapter') naming the first module that does not fit.
+ */
+export const checkAgainstPipeline = (
+  adapter: string,
+  base: string,
+  partial = false,
+): Promise<void> =>
+  withPlacedUpdates({ base, adapters: [adapter], partial, scale: 1, warn: () => undefined }, () =>
+    Promise.resolve(),
+  );

@@ -7,12 +7,12 @@ import { parsed } from '../../parsed';
 const text = v.string();
 const verified = v.array(v.object({ file: text, state: v.picklist(['same', 'changed', 'gone']) }));
 
-/** From the host. `form`: a .gguf file, or a folder for transformers. */
+/** From the host. `form`: a file, or a folder. */
 export const CertificateHostMessageSchema = v.variant('kind', [
   v.object({
     kind: v.literal('certificate'),
     name: text,
-    form: v.picklist(['gguf', 'folder']),
+    form: v.picklist(['gguf', 'folder', 'safetensors']),
     certificate: ShownCertificateSchema,
   }),
   v.object({ kind: v.literal('verified'), outputs: verified, inputs: verified }),

@@ -20,6 +20,8 @@ export const CERTIFICATE_STRINGS = {
   agreement: 'Same top token',
   'agreement.sub': 'as base + adapter, on {0} test {0|prompt|prompts}',
   'agreement.none': 'not measured',
+  weights: 'Largest weight difference',
+  'weights.sub': 'from W + dW, {0} in the root mean square',
   gap: 'Largest logit difference',
   'gap.sub': 'the largest logit is {0}',
   tensors: 'Changed tensors',
@@ -33,6 +35,8 @@ export const CERTIFICATE_STRINGS = {
     'On the test prompts, the merged model picks the same top token as base + adapter at {0} of the positions.',
   'exact.none':
     'The merged model was not compared with base + adapter: there was not enough memory, or the comparison was turned off.',
+  'exact.weights':
+    'Image models are not run. {0} of the changed weights were read again and compared with W + dW.',
   'exact.rounding': 'Storing the weights changed no number by more than {0}.',
   'exact.noUpdate': 'The adapter changes nothing: its update is zero.',
   'exact.rounded':
@@ -54,6 +58,8 @@ export const CERTIFICATE_STRINGS = {
     'The file works wherever the base model works: llama.cpp, Ollama (Create Modelfile), LM Studio. To make it smaller, quantize it with llama-quantize.',
   'next.folder':
     'Load the folder with transformers, vLLM or mlx-lm as you would the base model. convert_hf_to_gguf.py of llama.cpp makes a .gguf file of it.',
+  'next.image':
+    'Use it where the base model works: with Diffusers, ComfyUI and other programs that make images.',
   'next.keep': 'Keep the adapter: it is small, and with it a merge can be repeated or undone.',
 
   made: 'What it was made from',
