@@ -12,7 +12,7 @@ from transformers.models.auto import modeling_auto
 
 FAMILIES = (
     "albert bert deberta-v2 dinov2 distilbert electra ernie4_5 exaone4 gemma gemma2 gemma3_text gemma4_text "
-    "glm4 gpt2 gpt_neox gpt_oss granite lfm2 llama ministral3 mistral modernbert mpnet olmo2 olmo3 phi3 qwen2 "
+    "glm4 gpt2 gpt_neox gpt_oss granite hunyuan_v1_dense lfm2 llama ministral3 mistral modernbert mpnet olmo2 olmo3 phi3 qwen2 "
     "qwen3 qwen3_5_text qwen3_moe qwen3_vl_text roberta seed_oss smollm3 vit xlm-roberta"
 ).split()
 MAPPINGS = {

@@ -44,6 +44,7 @@ export const PEFT_CASES = [
   'glm4/fused',
   'exaone4/attn',
   'seed_oss/lora',
+  'hunyuan/lora',
   'lfm2/all-linear',
   'gemma4/attn',
   'gemma4/all-linear',

@@ -171,6 +171,8 @@ export interface AttentionSpec {
     readonly k: NormSpec | null;
     /** Whether each head's values are normalized, too, without a weight (Gemma 4). */
     readonly values?: true;
+    /** Whether they follow RoPE (HunYuan). Not given: RoPE follows them. */
+    readonly after_rope?: true;
   } | null;
   readonly rope: RopeSpec | null;
   /** Factor of the attention scores, mostly 1/√head_dim. */

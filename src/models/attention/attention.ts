@@ -20,7 +20,24 @@ import { addScoreBias } from './scoreBias';
  */
 export type RotaryTable =
   | { readonly kind: 'rotate'; readonly forward: Tensor; readonly backward: Tensor }
-  | { readonly kind: 'scale'; readonly row: Tensor };
+  | { readonly kind: 'scale'; readonly row: Tensor }
+  | RotaryBeforeNorm;
+
+/** The rotation alone, which the norms of q and k follow, and then attention's scale. */
+interface RotaryBeforeNorm {
+  readonly kind: 'before_norm';
+  readonly forward: Tensor;
+  readonly backward: Tensor;
+  readonly row: Tensor;
+}
+
+/** Rotates a product before the norms of q and k, or back, if they follow RoPE. Frees x. */
+export const rotateBeforeNorm = (
+  ops: Ops,
+  x: Tensor,
+  rope: RotaryTable,
+  direction: 'forward' | 'backward',
+): Tensor => (rope.kind === 'before_norm' ? thenFree(ops, ops.rotate(x, rope[direction]), x) : x);
 
 /** One layer's attention over one batch. */
 export interface AttentionPass {

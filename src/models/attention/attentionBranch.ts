@@ -41,6 +41,7 @@ import {
   attendBackward,
   fromHeads,
   fromQueries,
+  rotateBeforeNorm,
   toHeads,
   toQueries,
   type AttentionPass,
@@ -103,7 +104,7 @@ export interface AttentionSaved {
   readonly rows: SelectedRows | null;
   readonly stats_in: NormStats | null;
   readonly qkv: LinearSaved;
-  /** The product before the norms of q and k, if there are any. */
+  /** What the norms of q and k read, if there are any. */
   readonly raw: Tensor | null; // [n, (heads + 2 kv_heads) · head_dim]
   readonly heads: Heads;
   readonly gate: Tensor | null; // [n, heads · head_dim]
@@ -176,7 +177,10 @@ function projectHeads(
   const { ops } = computation;
   const normed = w.norm_in && normForward(ops, w.norm_in, x, inputPrecision(ops, w.qkv, x));
   const { y: whole, saved: qkv } = linearForward(computation, w.qkv, normed?.h ?? x);
-  const { y, gate } = w.gated ? splitGate(ops, attention.shape, whole) : { y: whole, gate: null };
+  const { y: own, gate } = w.gated
+    ? splitGate(ops, attention.shape, whole)
+    : { y: whole, gate: null };
+  const y = rotateBeforeNorm(ops, own, attention.rope, 'forward');
   const product = w.qk_norm ? qkNormForward(ops, w.qk_norm, y) : y;
   if (normed) ops.free(normed.h);
   const heads = headsOf(attention, w, product);
@@ -437,7 +441,8 @@ async function projectionBackward(
   { dProduct, dGate, residual, wantsInput }: ProductGradient,
 ): Promise<Tensor | null> {
   const { ops } = pass;
-  const dHeads = w.qk_norm && raw ? await qkNormBackward(ops, w.qk_norm, raw, dProduct) : dProduct;
+  const dRaw = w.qk_norm && raw ? await qkNormBackward(ops, w.qk_norm, raw, dProduct) : dProduct;
+  const dHeads = rotateBeforeNorm(ops, dRaw, pass.ropeTables.get(w.ropeKey)!, 'backward');
   const dy = dGate ? concatAndFree(ops, [castAndFree(ops, dHeads, 'f32'), dGate], 1) : dHeads;
   const h = projectionInput(ops, w, x, stats_in);
   const wantsH = wantsInput || isNormTrained(w.norm_in);

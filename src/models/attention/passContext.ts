@@ -47,8 +47,9 @@ export const windowKey = ({ window, score_bias }: AttentionSpec): string =>
 
 /** Layers with the same key rotate and scale q and k alike. */
 export const ropeKey = (attention: AttentionSpec): string => {
-  const { rope, scale } = attention;
-  return JSON.stringify([rope, scale, productHeads(attention)]);
+  const { rope, scale, qk_norm } = attention;
+  const isBefore = qk_norm?.after_rope ?? false;
+  return JSON.stringify([rope, scale, productHeads(attention), isBefore]);
 };
 
 /** The heads of a layer's own product, which has no keys and values if they are another layer's. */
@@ -149,22 +150,18 @@ export function uploadRotaryTables(
 
 export function freeRotaryTables(ops: Ops, tables: ReadonlyMap<string, RotaryTable>): void {
   for (const table of tables.values()) {
-    if (table.kind === 'rotate') ops.free(table.forward, table.backward);
-    else ops.free(table.row);
+    if (table.kind !== 'scale') ops.free(table.forward, table.backward);
+    if (table.kind !== 'rotate') ops.free(table.row);
   }
 }
 
 function uploadRotaryTable(ops: Ops, attention: AttentionSpec, input: RotaryInput): RotaryTable {
-  const { rope, scale } = attention;
+  const { rope, scale, qk_norm } = attention;
   const heads = productHeads(attention);
-  if (!rope) {
-    const { num_heads, num_kv_heads, head_dim } = heads;
-    const width = (num_heads + 2 * num_kv_heads) * head_dim;
-    const row = new Float32Array(width).fill(1).fill(scale, 0, num_heads * head_dim);
-    return { kind: 'scale', row: ops.upload(row, [width]) };
-  }
+  if (!rope) return { kind: 'scale', row: uploadScale(ops, scale, heads) };
+  const isBefore = qk_norm?.after_rope ?? false;
   const positions = input.position_ids ?? Int32Array.from({ length: input.length }, (_, i) => i);
-  const spec = { rope, scale, ...heads };
+  const spec = { rope, scale: isBefore ? 1 : scale, ...heads };
   const upload = (direction: 1 | -1) => {
     const sequences = input.areApart
       ? Array.from(positions, (own) => Int32Array.of(own))
@@ -173,7 +170,21 @@ function uploadRotaryTable(ops: Ops, attention: AttentionSpec, input: RotaryInpu
     const table = tables.length === 1 ? tables[0]! : joined(tables);
     return ops.upload(table, [table.length]);
   };
-  return { kind: 'rotate', forward: upload(1), backward: upload(-1) };
+  const tables = { forward: upload(1), backward: upload(-1) };
+  return isBefore
+    ? { kind: 'before_norm', ...tables, row: uploadScale(ops, scale, heads) }
+    : { kind: 'rotate', ...tables };
+}
+
+/** Attention's scale for the queries of a product, 1 for the others. */
+function uploadScale(
+  ops: Ops,
+  scale: number,
+  { num_heads, num_kv_heads, head_dim }: HeadLayout,
+): Tensor {
+  const width = (num_heads + 2 * num_kv_heads) * head_dim;
+  const row = new Float32Array(width).fill(1).fill(scale, 0, num_heads * head_dim);
+  return ops.upload(row, [width]);
 }
 
 function joined(tables: readonly Float32Array[]): Float32Array {

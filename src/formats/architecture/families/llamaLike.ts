@@ -44,8 +44,8 @@ export interface Variant {
   readonly mlp_bias?: (reader: ConfigReader) => boolean;
   /** The attention window of a layer; null: unlimited. */
   readonly window: (reader: ConfigReader, layer: number, num_layers: number) => number | null;
-  /** Norms of queries and keys: over each head, or over all heads together. */
-  readonly qk_norm?: 'head' | 'all';
+  /** Norms of queries and keys: over each head, also after RoPE, or over all heads together. */
+  readonly qk_norm?: 'head' | 'head_after_rope' | 'all';
   /** By default those of the branches' inputs. */
   readonly norms?: NormNames;
   /** The rotary embeddings of a layer; null: none. By default those of the config. */
@@ -133,7 +133,7 @@ function layerOf(model: LlamaModel, i: number): LayerSpec {
 }
 
 function attentionOf(model: LlamaModel, i: number): AttentionSpec {
-  const { reader, variant, sizes, eps } = model;
+  const { reader, variant, sizes } = model;
   const prefix = `model.layers.${i}.self_attn`;
   const { hidden_size, num_heads, num_kv_heads, head_dim, num_layers } = sizes;
   const [q_size, kv_size] = [num_heads * head_dim, num_kv_heads * head_dim];
@@ -150,19 +150,30 @@ function attentionOf(model: LlamaModel, i: number): AttentionSpec {
       linear(`${prefix}.v_proj`, hidden_size, kv_size, bias),
     ],
     o: linear(`${prefix}.o_proj`, q_size, hidden_size, variant.o_bias(reader)),
-    qk_norm: qk_norm
-      ? {
-          over: qk_norm,
-          q: rmsNorm(`${prefix}.q_norm`, qk_norm === 'head' ? head_dim : q_size, eps),
-          k: rmsNorm(`${prefix}.k_norm`, qk_norm === 'head' ? head_dim : kv_size, eps),
-        }
-      : null,
+    qk_norm: qk_norm ? qkNormOf(model, prefix, qk_norm) : null,
     rope: rope(model, i),
     scale: variant.multipliers?.(reader).attention ?? 1 / Math.sqrt(head_dim),
     window: variant.window(reader, i, num_layers),
     softcap: null,
     ...(variant.sinks && { sinks: `${prefix}.sinks` }),
   };
+}
+
+function qkNormOf(
+  { sizes: { num_heads, num_kv_heads, head_dim }, eps }: LlamaModel,
+  prefix: string,
+  kind: 'head' | 'head_after_rope' | 'all',
+): AttentionSpec['qk_norm'] {
+  const norm = (name: string, heads: number) =>
+    rmsNorm(`${prefix}.${name}`, kind === 'all' ? heads * head_dim : head_dim, eps);
+  if (kind === 'head_after_rope')
+    return {
+      over: 'head',
+      q: norm('query_layernorm', num_heads),
+      k: norm('key_layernorm', num_kv_heads),
+      after_rope: true,
+    };
+  return { over: kind, q: norm('q_norm', num_heads), k: norm('k_norm', num_kv_heads) };
 }
 
 /** The rotary embeddings of the config, for all layers alike. */

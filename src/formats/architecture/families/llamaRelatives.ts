@@ -5,7 +5,8 @@ import {
   rotaryStorage,
   type GgufFamily,
 } from '../../gguf/family';
-import type { ConfigReader } from '../config';
+import { isObject } from '../../../shared/values';
+import { positiveOf, type ConfigReader } from '../config';
 import type { Family } from '../family';
 import { GENERATION_TASKS } from '../heads';
 import { readRope } from '../rope';
@@ -97,6 +98,19 @@ function exaone4Rope(model: LlamaModel, layer: number): RopeSpec | null {
   const { reader, sizes } = model;
   const isAllGlobal = reader.config['sliding_window'] === null;
   return isAllGlobal || isExaoneSliding(reader, layer, sizes.num_layers) ? ropeOf(model) : null;
+}
+
+/** Dynamic scaling with an alpha does not depend on the length: the base is larger. */
+function hunyuanRope(model: LlamaModel): RopeSpec {
+  const { reader, sizes } = model;
+  const rope = ropeOf(model);
+  const settings = reader.raw('rope_parameters', 'rope_scaling');
+  const alpha = isObject(settings) ? (settings['alpha'] ?? null) : null;
+  if (rope.scaling.kind !== 'dynamic' || alpha === null) return rope;
+  const stretch = positiveOf(alpha, (what) => reader.bad('alpha', what));
+  const { head_dim: dim } = sizes;
+  const theta = rope.theta * Math.pow(stretch, dim / (dim - 2));
+  return { ...rope, theta, scaling: { kind: 'default' } };
 }
 
 const useBias = (reader: ConfigReader) => reader.flag('use_bias');
@@ -205,6 +219,20 @@ export const llamaRelatives: Readonly<Record<string, Family>> = {
       eps: 1e-5,
     }),
     transformersClass: 'Exaone4',
+    mlx: true,
+    gguf: null,
+  },
+  hunyuan_v1_dense: {
+    ...llamaLike({
+      qkv_bias: attentionBias,
+      o_bias: attentionBias,
+      window: unlimited,
+      qk_norm: 'head_after_rope',
+      rope: hunyuanRope,
+      eps: 1e-5,
+    }),
+    tasks: GENERATION_TASKS,
+    transformersClass: 'HunYuanDenseV1',
     mlx: true,
     gguf: null,
   },
