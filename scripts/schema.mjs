@@ -29,6 +29,7 @@ const TASKS = {
   token_cls: 'token classification',
   image_cls: 'image classification',
   embedding: 'sentence embedding',
+  contrastive: 'images with texts',
 };
 
 const MLX = { true: 'yes', false: '–', within: 'of models for text and images' };
@@ -60,7 +61,7 @@ The supported models, by the \`model_type\` of config.json. A model can be train
 |---|---|---|---|---|
 ${rows.join('\n')}
 
-- **tasks**: \`causal_lm\` (language model), \`seq_cls\` (sequence classification), \`token_cls\` (token classification), \`image_cls\` (image classification) and \`embedding\` (sentence embedding).
+- **tasks**: \`causal_lm\` (language model), \`seq_cls\` (sequence classification), \`token_cls\` (token classification), \`image_cls\` (image classification), \`embedding\` (sentence embedding) and \`contrastive\` (images with texts).
 - **GGUF**: the \`general.architecture\` of .gguf files that are read as this family. Tensors may be F32, F16, BF16, Q2_K to Q8_0, IQ4_NL, IQ4_XS or MXFP4.
 - **mlx-lm**: adapters of these families can be converted to mlx-lm's format.
 - **fixtures**: small models under \`test/fixtures\` whose logits, losses and gradients \`test/parity/cases.test.ts\` compares with transformers and PEFT. SmolLM2-135M-Instruct and all-MiniLM-L6-v2 are tested with their real weights, too.

@@ -33,6 +33,8 @@ export interface ModelSize extends QuantizedSize {
   readonly outputs: number;
   /** Layers with the gated delta rule in the place of attention; null: there are none. */
   readonly delta: DeltaSize | null;
+  /** The tower for images beside that for texts, whose pass exists at the same time. */
+  readonly images?: { readonly size: ModelSize; readonly length: number } | undefined;
 }
 
 /** Numbers of a token in a layer with the gated delta rule, but for `layers` and `state`. */
@@ -214,10 +216,11 @@ interface Adaptation {
 /** What is kept from the forward pass for the backward pass. */
 function activationBytes(
   size: ModelSize,
-  { ranksPerLayer }: Adaptation,
+  adaptation: Adaptation,
   { rows, length }: BatchShape,
   plan: StepPlan,
 ): number {
+  const { ranksPerLayer } = adaptation;
   const { hidden_size, q_size, kv_size, num_layers } = size;
   const tokens = rows * length;
   const inF32 = F32 * (2 * hidden_size + 2 + ranksPerLayer);
@@ -231,7 +234,10 @@ function activationBytes(
   const recomputed = Math.min(plan.recomputed_layers, num_layers - 1);
   const share = (num_layers - recomputed) / num_layers;
   const kept = share * ((num_layers - deltas) * layer + deltas * (ofDelta ?? 0));
-  return kept + recomputed * tokens * F32 * hidden_size;
+  const own = kept + recomputed * tokens * F32 * hidden_size;
+  const { images } = size;
+  if (!images) return own;
+  return own + activationBytes(images.size, adaptation, { rows, length: images.length }, plan);
 }
 
 /**
@@ -258,6 +264,20 @@ function probabilityBytes(size: ModelSize, { rows, length }: BatchShape, plan: S
 
 /** The largest temporary values of a layer, those of the output layer, and the process itself. */
 function workingBytes(
+  size: ModelSize,
+  adaptation: Adaptation,
+  batch: BatchShape,
+  plan: StepPlan,
+): number {
+  const own = towerWorkingBytes(size, adaptation, batch, plan);
+  const { images } = size;
+  if (!images) return own;
+  const { rows } = batch;
+  const ofImages = { rows, length: images.length };
+  return Math.max(own, towerWorkingBytes(images.size, adaptation, ofImages, plan));
+}
+
+function towerWorkingBytes(
   size: ModelSize,
   { inMlp }: Adaptation,
   { rows, length }: BatchShape,

@@ -1,5 +1,5 @@
-import { adaptedModulesOf, modulesOf, tableWidth } from '../formats/architecture/modules';
-import type { HeadSpec, PatchEmbeddingSpec, Spec } from '../formats/architecture/spec';
+import { adaptedModulesOf, modulesOf } from '../formats/architecture/modules';
+import type { HeadSpec, Spec } from '../formats/architecture/spec';
 import type { BaseModel } from '../formats/baseModel';
 import type { Adapter, TargetableModule } from '../lora/adapter';
 import { DEFAULT_EMBEDDING, type EmbeddingSettings } from '../shared/embeddingSettings';
@@ -7,17 +7,13 @@ import type { RerankerSettings } from '../shared/rerankerSettings';
 import { LoraError, type Problem } from '../shared/errors';
 import { AdaptedModel } from './adaptedModel';
 import { Adapters } from './adapters';
-import { loadScoreBiases } from './attention/loadDistances';
-import type { EmbeddingLayer } from './embeddings/embeddingLayer';
-import { PatchEmbedding } from './embeddings/patchEmbedding';
-import { PerLayerInputs } from './embeddings/perLayerInputs';
-import { TokenEmbedding } from './embeddings/tokenEmbedding';
+import { loadContrastiveHead } from './heads/loadContrastiveHead';
 import { LabelsHead, NextTokenHead, PooledHead, type Head } from './heads/heads';
 import type { LmHead } from './heads/lmHead';
-import type { LayerWeights } from './layers/layerWeights';
 import type { LossKind, Model } from './model';
 import type { Ops } from './ops/ops';
-import { Transformer } from './transformer';
+import { loadTransformer } from './loadTransformer';
+import type { Transformer } from './transformer';
 import { WeightLoader } from './weightLoader';
 import type { WeightTensor } from './weightTensor';
 
@@ -93,86 +89,11 @@ async function loadParts(
   spec: Spec,
   options: LoadOptions,
 ): Promise<LoadedParts> {
-  const { recomputed_layers, onProgress } = options;
-  const { ops } = loader.context;
-  const { embedding, tokens } = await loadEmbedding(loader, spec);
-  const perLayer = await loadPerLayer(loader, spec);
-  const layers: LayerWeights[] = [];
-  for (const [i, layer] of spec.layers.entries()) {
-    const same = layers[spec.layers.indexOf(layer)]; // ALBERT's layers are one
-    layers.push(same ?? (await loader.layer(i)));
-    onProgress?.((i + 1) / (spec.num_layers + 1));
-    await ops.yieldPoint();
-  }
-  const norm = await loader.normOrNull(spec.final_norm);
-  const scoreBiases = await loadScoreBiases(loader, spec);
-  const body = { embedding, perLayer, layers, norm, scoreBiases };
-  const transformer = new Transformer(ops, spec, body, recomputed_layers);
+  const { onProgress } = options;
+  const { transformer, tokens } = await loadTransformer(loader, spec, options);
   const head = await loadHead(loader, transformer, tokens, options);
   onProgress?.(1);
   return { transformer, head };
-}
-
-interface LoadedEmbedding {
-  readonly embedding: EmbeddingLayer<unknown>;
-  /** Null for images. */
-  readonly tokens: WeightTensor | null; // [vocab, d]
-}
-
-async function loadEmbedding(loader: WeightLoader, spec: Spec): Promise<LoadedEmbedding> {
-  const { embedding, hidden_size: d } = spec;
-  if (embedding.kind === 'patches') {
-    const layer = await loadPatchEmbedding(loader, embedding, d);
-    return { embedding: layer, tokens: null };
-  }
-  const width = tableWidth(embedding, d);
-  const tokens = await loader.table(embedding.tokens, width);
-  const { projection } = embedding;
-  const tables = {
-    tokens,
-    positions: embedding.positions && (await loader.table(embedding.positions, width)),
-    types: embedding.types && (await loader.table(embedding.types, width)),
-    norm: await loader.normOrNull(embedding.norm),
-    projection: projection ? await loader.linear([{ spec: projection, order: null }]) : null,
-  };
-  const layer = await TokenEmbedding.of(loader.context, embedding, tables);
-  return { embedding: loader.keep(layer), tokens };
-}
-
-async function loadPerLayer(
-  loader: WeightLoader,
-  { embedding, num_layers }: Spec,
-): Promise<PerLayerInputs | null> {
-  if (embedding.kind !== 'tokens' || !embedding.per_layer) return null;
-  const { per_layer } = embedding;
-  const { table, projection, norm, scale } = per_layer;
-  const tokens = await loader.table(table, projection.out_features);
-  const tables = { tokens, positions: null, types: null, norm: null, projection: null };
-  const own = { ...NO_TABLES, tokens: table, scale };
-  const layer = loader.keep(await TokenEmbedding.of(loader.context, own, tables));
-  return new PerLayerInputs(loader.context.ops, per_layer, num_layers, {
-    table: layer,
-    projection: await loader.linear([{ spec: projection, order: null }]),
-    norm: await loader.norm(norm),
-  });
-}
-
-/** Of an embedding that is only of tokens. */
-const NO_TABLES = { kind: 'tokens', positions: null, types: null, norm: null } as const;
-
-async function loadPatchEmbedding(
-  loader: WeightLoader,
-  embedding: PatchEmbeddingSpec,
-  d: number,
-): Promise<PatchEmbedding> {
-  const { path, bias, channels, patch_size } = embedding;
-  const in_features = channels * patch_size[0] * patch_size[1];
-  const projection = { path, in_features, out_features: d, bias, transposed: false };
-  return new PatchEmbedding(loader.context.ops, embedding, {
-    projection: await loader.linear([{ spec: projection, order: null }]),
-    cls_token: await loader.parameter(embedding.cls_token),
-    positions: await loader.parameter(embedding.positions),
-  });
 }
 
 async function loadHead(
@@ -210,6 +131,10 @@ async function loadHead(
     }
     case 'pooled':
       return new PooledHead(transformer, head.normalise, embedding);
+    case 'contrastive':
+      return loadContrastiveHead(loader, transformer, head, options);
+    case 'vector':
+      throw new Error('A tower for images is no model of its own.');
   }
 }
 

@@ -10,6 +10,15 @@ export interface EmbeddingNoise {
   readonly seed: number;
 }
 
+/** Images for the tower of a model that reads texts as well. */
+export interface ImagesInput {
+  readonly batch: number;
+  /** Positions that an image takes. */
+  readonly length: number;
+  /** [batch, channels, height, width] */
+  readonly pixel_values: Float32Array;
+}
+
 /** Sequences [batch, length], row-major, padded on the right or on the left. */
 export interface ModelInput {
   readonly batch: number;
@@ -25,10 +34,12 @@ export interface ModelInput {
   readonly segment_ids?: Int32Array;
   /** NEFTune: noise on the vectors of the tokens, in training. */
   readonly noise?: EmbeddingNoise;
-  /** Images [batch, channels, height, width]; then length is the number of patches plus one. */
+  /** Images [batch, channels, height, width]; then length is that of an image. */
   readonly pixel_values?: Float32Array;
   /** Of layers models, which have nothing else: rows in the shape of their input [batch, …]. */
   readonly inputs?: Float32Array;
+  /** The images that texts are compared with. */
+  readonly images?: ImagesInput;
 }
 
 /**

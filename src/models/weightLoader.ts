@@ -96,12 +96,12 @@ export class WeightLoader {
     this.owned.length = 0;
   }
 
-  /** All weights of layer i. */
-  async layer(i: number): Promise<LayerWeights> {
-    const spec = this.base.spec.layers[i]!;
+  /** All weights of layer i of a transformer. */
+  async layer(layers: readonly LayerSpec[], i: number): Promise<LayerWeights> {
+    const spec = layers[i]!;
     const { norms, output_factor } = spec;
     return {
-      attention: await this.mixer(i, spec),
+      attention: await this.mixer(layers, i),
       mlp: await loadFeedForward(this, spec),
       after_attention: await this.normOrNull(norms.after_attention),
       after_mlp: await this.normOrNull(norms.after_mlp),
@@ -143,8 +143,8 @@ export class WeightLoader {
     for (const kind of ['weight', 'bias']) this.refuseTraining(`${path}.${kind}`);
   }
 
-  private async mixer(i: number, spec: LayerSpec): Promise<MixerWeights> {
-    const { attention, norms, branch_scale } = spec;
+  private async mixer(layers: readonly LayerSpec[], i: number): Promise<MixerWeights> {
+    const { attention, norms, branch_scale } = layers[i]!;
     const branch = {
       norm_in: await this.normOrNull(norms.attention_in),
       norm_out: await this.normOrNull(norms.attention_out),
@@ -163,7 +163,7 @@ export class WeightLoader {
       o: await this.linear([allRows(attention.o)]),
       heads: { num_heads, num_kv_heads, head_dim },
       keysOf: attention.keys_of ?? null,
-      lendsKeysAs: this.base.spec.layers.some((own) => own.attention.keys_of === i) ? i : null,
+      lendsKeysAs: layers.some((own) => own.attention.keys_of === i) ? i : null,
       gated: attention.gated ?? false,
       softcap: attention.softcap,
       sinks: attention.sinks === undefined ? null : await this.untrained(attention.sinks),

@@ -66,6 +66,7 @@ const SCORES_OF_TASKS: Readonly<Record<Task, readonly ScoreName[]>> = {
     'pearson',
     'spearman',
   ],
+  contrastive: ['accuracy', 'retrieval', 'mrr_at_10', 'recall_at_10'],
   reward: [],
   reranker: ['ndcg_at_10', 'mrr_at_10', 'recall_at_10', 'pearson', 'spearman'],
 };

@@ -15,6 +15,7 @@ export const COLUMN_TARGETS = [
   'history',
   'text',
   'text_pair',
+  'image',
   'label',
   'labels',
   'tokens',

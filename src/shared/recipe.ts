@@ -83,9 +83,10 @@ export const RecipeSchema = v.strictObject({
       'completion, text, Alpaca, ShareGPT or tokenized rows; with text and label (seq_cls), ' +
       'tokens and tags (token_cls), anchor and positive (embedding), or query, document and score ' +
       '(reranker); with prompt, chosen and rejected, or prompt, completion and label ' +
-      '(objective); a folder with one folder of images per class (image_cls); or rows of numbers ' +
-      '(features), also as .safetensors with the tensors features and labels. A list of sources ' +
-      'is mixed by their weights.',
+      '(objective); with image (a path) and text (contrastive); a folder with one folder of ' +
+      'images per class (image_cls, contrastive); or rows of numbers (features), also as ' +
+      '.safetensors with the tensors features and labels. A list of sources is mixed by their ' +
+      'weights.',
   ),
   columns: v.optional(ColumnsSchema, {}),
   task: v.optional(
@@ -93,9 +94,10 @@ export const RecipeSchema = v.strictObject({
       v.picklist(TASKS),
       'The task to train for. causal_lm: write text; seq_cls: classify texts; token_cls: ' +
         'classify words; image_cls: classify images; embedding: find texts that belong ' +
-        'together; reward: rate answers, learnt from pairs of a better and a worse one; reranker: ' +
-        'rate documents for a query, learnt from scores; features: classes or numbers from rows of ' +
-        'numbers, with a layers model of TensorFlow.js.',
+        'together; contrastive: find the text that belongs to an image; reward: rate answers, ' +
+        'learnt from pairs of a better and a worse one; reranker: rate documents for a query, ' +
+        'learnt from scores; features: classes or numbers from rows of numbers, with a layers ' +
+        'model of TensorFlow.js.',
     ),
     'causal_lm',
   ),

@@ -5,6 +5,7 @@ export const TASKS = [
   'token_cls',
   'image_cls',
   'embedding',
+  'contrastive',
   'reward',
   'reranker',
   'features',
@@ -18,6 +19,7 @@ export const MODEL_TASKS = [
   'token_cls',
   'image_cls',
   'embedding',
+  'contrastive',
 ] as const satisfies readonly Task[];
 export type ModelTask = (typeof MODEL_TASKS)[number];
 
@@ -42,6 +44,7 @@ export const isSingleOutput = (task: Task): task is 'reward' | 'reranker' =>
 export function taskOfKeys(keys: readonly string[]): Task {
   const has = (...names: string[]) => names.every((name) => keys.includes(name));
   if (isRanking(has)) return 'reranker';
+  if (has('image', 'text') || has('image', 'caption')) return 'contrastive';
   if (has('tokens') && ['tags', 'ner_tags', 'labels'].some((name) => has(name))) return 'token_cls';
   if (
     ['label', 'labels'].some((name) => has(name)) &&
@@ -69,7 +72,7 @@ export type ProblemType = (typeof PROBLEM_TYPES)[number];
 
 /** Whether a task's rows have labels for a classification or regression head. */
 export const needsLabels = (task: Task): boolean =>
-  task !== 'causal_lm' && task !== 'embedding' && !isSingleOutput(task);
+  task !== 'causal_lm' && task !== 'embedding' && task !== 'contrastive' && !isSingleOutput(task);
 
 /** The label of tokens and rows that do not count in a loss (ignore_index of torch). */
 export const NO_LABEL = -100;

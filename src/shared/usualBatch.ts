@@ -17,6 +17,7 @@ export const BATCHES: Readonly<Record<Task, Batch>> = {
   token_cls: batch(16, 128),
   image_cls: batch(8, 197),
   embedding: { size: 32, rows: 64, length: 128 },
+  contrastive: batch(32, 77),
   reward: { size: 4, rows: 8, length: 512 },
   reranker: batch(16, 256),
   features: batch(32, 1),

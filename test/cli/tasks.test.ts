@@ -149,7 +149,36 @@ const CASES: Readonly<Record<string, Case>> = {
     },
     task_type: null,
   },
+  'images with texts by clip': {
+    task: 'contrastive',
+    base: 'clip',
+    rows: [],
+    scores: ['accuracy', 'retrieval', 'mrr_at_10', 'recall_at_10'],
+    head: {},
+    task_type: null,
+  },
+  'images with the names of their classes by siglip': {
+    task: 'contrastive',
+    base: 'siglip',
+    rows: [],
+    scores: ['accuracy', 'retrieval', 'mrr_at_10', 'recall_at_10'],
+    head: {},
+    task_type: null,
+  },
 };
+
+/** Rows of images with texts, and the images. */
+function captionedRows(): string {
+  const folder = tempFolder();
+  colourFolder(path.join(folder, 'colours'));
+  const rows = words(24, (colour, i) => ({
+    image: `colours/${colour}/${Math.floor(i / 3)}.png`,
+    text: `something ${colour}`,
+  }));
+  const file = path.join(folder, 'rows.jsonl');
+  writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  return file;
+}
 
 /** A folder of images of one colour and some noise, of several sizes. */
 function colourFolder(folder: string): string {
@@ -170,9 +199,16 @@ function colourFolder(folder: string): string {
   return folder;
 }
 
+/** Images, with texts or with their classes; null: the rows of the case. */
+function datasetOf(task: Task, base: string): string | null {
+  if (task === 'contrastive' && base === 'clip') return captionedRows();
+  return task === 'image_cls' || task === 'contrastive'
+    ? colourFolder(path.join(tempFolder(), 'colours'))
+    : null;
+}
+
 function recipeOf({ task, base, rows, lora, training }: Case): string {
-  const dataset =
-    task === 'image_cls' ? { dataset: colourFolder(path.join(tempFolder(), 'colours')) } : {};
+  const dataset = datasetOf(task, base);
   return makeRecipe(
     {
       top: {
@@ -180,7 +216,7 @@ function recipeOf({ task, base, rows, lora, training }: Case): string {
         base: path.join(fixtures, base, 'base'),
         validation_split: 0.25,
         samples: { sample_steps: 10 },
-        ...dataset,
+        ...(dataset !== null && { dataset }),
       },
       lora: { r: 4, ...lora },
       training: {
@@ -202,6 +238,7 @@ function savedHeads(task: Task): readonly string[] | null {
     case 'causal_lm':
     case 'embedding':
     case 'features':
+    case 'contrastive':
       return null;
     case 'image_cls':
       return ['classifier'];

@@ -11,6 +11,7 @@ import type { Model, NamedTensor } from '../../src/models/model';
 import { PEFT_CASES } from '../support/peftCases';
 import {
   fixtures,
+  caseInput,
   inputOf,
   loadFixture,
   tensorFlowOps,
@@ -62,7 +63,7 @@ describe.each(PEFT_CASES)('%s in bf16', (name) => {
   it('gives the logits, loss and gradients of f32 within the precision of bf16, and frees all tensors', async () => {
     const expected = readJson(name, 'expected.json') as SingleCase;
     const want = await readFloats(name, 'expected.safetensors');
-    const input = inputOf(expected.inputs, want.get('inputs.pixel_values'));
+    const input = caseInput(name, expected, want);
     const base = `${name.split('/')[0]!}/base`;
     const folder = `${name}/adapter`;
     const tolerance = SENSITIVE[name] ?? LOGITS;

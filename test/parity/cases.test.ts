@@ -3,6 +3,7 @@ import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { LabelledInput } from '../../src/models/model';
 import { PEFT_CASES } from '../support/peftCases';
 import {
+  caseInput,
   gap,
   inputOf,
   largest,
@@ -69,7 +70,7 @@ describe.each([...CASES, ...OTHER_NAMES])('%s, %s on %s', (name, folder, baseFol
   let input: LabelledInput;
   beforeAll(async () => {
     want = await readFloats(name, 'expected.safetensors');
-    input = inputOf(expected.inputs, want.get('inputs.pixel_values'));
+    input = caseInput(name, expected, want);
   });
 
   it("computes the base's logits and loss", async () => {

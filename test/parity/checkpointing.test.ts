@@ -4,7 +4,7 @@ import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Ops } from '../../src/models/ops/ops';
 import { PEFT_CASES } from '../support/peftCases';
 import {
-  inputOf,
+  caseInput,
   loadFixture,
   tensorFlowOps,
   readFloats,
@@ -37,11 +37,8 @@ function countingOps(inner: TensorFlowOps): { readonly ops: Ops; readonly peak: 
 
 describe.each(PEFT_CASES)('%s', (name) => {
   it('has bitwise identical gradients with recomputed layers and frees all tensors', async () => {
-    const { inputs } = readJson(name, 'expected.json') as SingleCase;
-    const input = inputOf(
-      inputs,
-      (await readFloats(name, 'expected.safetensors')).get('inputs.pixel_values'),
-    );
+    const expected = readJson(name, 'expected.json') as SingleCase;
+    const input = caseInput(name, expected, await readFloats(name, 'expected.safetensors'));
     const before = ops.live();
     const runs = [];
     for (const recomputed_layers of [0, 1, 99]) {

@@ -10,7 +10,7 @@ import { createRandom } from '../../src/shared/random';
 import { PEFT_CASES } from '../support/peftCases';
 import {
   gap,
-  inputOf,
+  caseInput,
   largest,
   loadFixture,
   readFloats,
@@ -36,11 +36,8 @@ it("the fused kernels are part of this build's binding", () => {
 
 describe.each(PEFT_CASES)('%s', (name) => {
   it('has the same loss and gradients with fused kernels as with separate operations', async () => {
-    const { inputs } = readJson(name, 'expected.json') as SingleCase;
-    const input = inputOf(
-      inputs,
-      (await readFloats(name, 'expected.safetensors')).get('inputs.pixel_values'),
-    );
+    const expected = readJson(name, 'expected.json') as SingleCase;
+    const input = caseInput(name, expected, await readFloats(name, 'expected.safetensors'));
     const results: { loss: number; gradients: ReadonlyMap<string, NamedTensor> }[] = [];
     for (const ops of [fusing, plain]) {
       const before = ops.live();

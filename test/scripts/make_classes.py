@@ -11,9 +11,9 @@ import transformers
 from transformers.models.auto import modeling_auto
 
 FAMILIES = (
-    "albert bert deberta-v2 dinov2 distilbert electra ernie4_5 exaone4 gemma gemma2 gemma3_text gemma4_text "
+    "albert bert clip deberta-v2 dinov2 distilbert electra ernie4_5 exaone4 gemma gemma2 gemma3_text gemma4_text "
     "glm4 gpt2 gpt_neox gpt_oss granite hunyuan_v1_dense lfm2 llama ministral3 mistral modernbert mpnet olmo2 olmo3 phi3 qwen2 "
-    "qwen3 qwen3_5_text qwen3_moe qwen3_vl_text roberta seed_oss smollm3 vit xlm-roberta"
+    "qwen3 qwen3_5_text qwen3_moe qwen3_vl_text roberta seed_oss siglip smollm3 vit xlm-roberta"
 ).split()
 MAPPINGS = {
     "causal_lm": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -38,6 +38,9 @@ classes = {
 }
 for family, whole in WITHIN.items():
     classes[family]["causal_lm"] = names_of(modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[whole])
+# Models for images and texts have no head of their own.
+for family in ("clip", "siglip"):
+    classes[family] = {"contrastive": classes[family]["embedding"]}
 target = pathlib.Path(__file__).parent.parent / "fixtures" / "transformers_classes.json"
 target.write_text(
     json.dumps({"transformers": transformers.__version__, "classes": classes}, indent=2) + "\n"

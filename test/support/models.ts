@@ -82,19 +82,22 @@ export interface BatchRows {
   readonly input_ids?: readonly (readonly number[])[];
   readonly attention_mask?: readonly (readonly number[])[];
   readonly token_type_ids?: readonly (readonly number[])[];
-  readonly labels: readonly (readonly number[] | number)[];
+  /** Left out for images with texts. */
+  readonly labels?: readonly (readonly number[] | number)[];
 }
 
 /** The tiny ViT has 16 patches and a learned token in front of them. */
 const IMAGE_LENGTH = 17;
 
 export function inputOf(
-  { input_ids, attention_mask, token_type_ids, labels }: BatchRows,
+  { input_ids, attention_mask, token_type_ids, labels = [] }: BatchRows,
   pixel_values?: Float32Array,
+  image_length = IMAGE_LENGTH,
 ): LabelledInput {
   const flatten = (rows: readonly (readonly number[] | number)[]) => Int32Array.from(rows.flat());
-  const batch = labels.length;
+  const batch = (input_ids ?? labels).length;
   const length = input_ids?.[0]?.length ?? IMAGE_LENGTH;
+  const isPaired = input_ids !== undefined && pixel_values !== undefined;
   return {
     batch,
     length,
@@ -104,9 +107,18 @@ export function inputOf(
       ? flatten(attention_mask)
       : new Int32Array(batch * length).fill(1),
     ...(token_type_ids && { token_type_ids: flatten(token_type_ids) }),
-    ...(pixel_values && { pixel_values }),
+    ...(pixel_values && !isPaired && { pixel_values }),
+    ...(isPaired && { images: { batch, length: image_length, pixel_values } }),
   };
 }
+
+/** The input of a case; SigLIP's images have no learned token in front of their patches. */
+export const caseInput = (name: string, { inputs }: SingleCase, want: Floats): LabelledInput =>
+  inputOf(
+    inputs,
+    want.get('inputs.pixel_values'),
+    name.startsWith('siglip/') ? IMAGE_LENGTH - 1 : IMAGE_LENGTH,
+  );
 
 export { EMPTY_ADAPTER as NO_ADAPTER } from '../../src/engine/model/backend';
 

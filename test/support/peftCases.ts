@@ -69,4 +69,6 @@ export const PEFT_CASES = [
   'modernbert/all-linear',
   'dinov2/qv',
   'dinov2-swiglu/mlp',
+  'clip/qv',
+  'siglip/qv',
 ];

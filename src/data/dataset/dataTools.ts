@@ -33,9 +33,12 @@ export async function dataToolsOf(
     now,
     chat_template_kwargs: variablesIn(chat_template_kwargs) ?? {},
   });
+  const { head } = base.spec;
+  const isPaired = head.kind === 'contrastive';
   return {
     tokenizer,
-    images: null,
+    images: isPaired ? await openImages({ spec: head.images, path: base.path }) : null,
+    ...(isPaired && { fills: head.fills }),
     vocab_size,
     has_types: (embedding.types?.rows ?? 0) > 1,
     max_positions: positionsOf(base.spec),

@@ -121,6 +121,8 @@ export interface DataTools {
   readonly has_types: boolean;
   /** The most tokens that the model has positions for. */
   readonly max_positions: number;
+  /** Whether texts fill all positions, and padding is read like text. Default: false. */
+  readonly fills?: boolean;
   /** Folder for temporary files of large data sets. Default: the system's. */
   readonly scratch_folder?: string;
   /** From 0 to 1, several times a second. What it throws ends the reading. */

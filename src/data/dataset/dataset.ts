@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
 import type { ProblemType } from '../../shared/task';
@@ -13,7 +14,8 @@ import { changedWhileRead } from '../../formats/tables/faults';
 import type { OnBytes, RawRow, RowPlace, RowUnit, Table } from '../../formats/tables/table';
 import { ProblemCollector, type CollectorSettings } from './problems';
 import { RowReport } from '../rows/rowReport';
-import { readImageFolder } from '../images/folder';
+import { captionedByClass, readImageFolder } from '../images/folder';
+import type { Task } from '../../shared/task';
 import { contentOfRaw, decodeRow, readRawRow } from '../rows/rawRow';
 import { readRow } from '../rows/readRow';
 import type { Row } from '../rows/row';
@@ -58,7 +60,7 @@ export interface ReadSettings extends RowSettings {
 }
 
 /**
- * Reads a dataset: a file of rows, or a folder of images for image_cls. Errors in rows are reported
+ * Reads a dataset: a file of rows, or a folder of images for image_cls and contrastive. Errors in rows are reported
  * in the dataset's problems.
  *
  * @throws LoraError('dataset') where a folder of images cannot be read; what `onRow` and `onBytes`
@@ -70,7 +72,7 @@ export async function openDataset(
   onRow: (row: Row) => void = () => undefined,
   onBytes: OnBytes = () => undefined,
 ): Promise<Dataset> {
-  if (recipe.task === 'image_cls') return imageDataset(file, recipe.problem_type ?? null, onRow);
+  if (await isImageFolder(file, recipe.task)) return imageDataset(file, recipe, onRow);
   let rows = 0;
   const problems = collectorSettings(recipe);
   const { limit = null } = recipe;
@@ -98,12 +100,18 @@ const MOST_SKIPPED_LISTED = 100_000;
 export const collectorSettings = ({ skip_faulty_rows = false }: ReadSettings): CollectorSettings =>
   skip_faulty_rows ? { skip: true, listed: MOST_SKIPPED_LISTED } : {};
 
+async function isImageFolder(file: string, task: Task): Promise<boolean> {
+  if (task !== 'contrastive') return task === 'image_cls';
+  return (await stat(file).catch(() => null))?.isDirectory() === true;
+}
+
 async function imageDataset(
   folder: string,
-  problem_type: ProblemType | null,
+  { task, problem_type = null }: ReadSettings,
   onRow: (row: Row) => void,
 ): Promise<Dataset> {
-  const { rows, problems, fingerprint } = await readImageFolder(folder, problem_type);
+  const { rows: images, problems, fingerprint } = await readImageFolder(folder, problem_type);
+  const rows = task === 'contrastive' ? images.map(captionedByClass) : images;
   rows.forEach(onRow);
   return {
     path: folder,

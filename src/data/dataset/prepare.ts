@@ -9,7 +9,8 @@ import { listSources, type HubFiles } from './sources';
 import { needsLabels } from '../../shared/task';
 import { AnswerKinds } from './answerKinds';
 import { splitExamples } from '../examples/split';
-import { collate, collateImages, paddingId } from '../examples/batch';
+import { checkImages } from '../images/checkImages';
+import { collate, collateCaptioned, collateImages, paddingId } from '../examples/batch';
 import { collectorSettings, openDataset, type Dataset } from './dataset';
 import type { OnBytes } from '../../formats/tables/table';
 import { labelSetOf, RowLabels, type LabelSet } from '../tasks/labelSet';
@@ -21,7 +22,7 @@ import { textTokenizer, type DataStatistics, type RowTokenizer } from '../exampl
 import { taskTokenizer } from '../tasks/tokenizeTaskRows';
 import { tokenizeRows, type TokenizedFile, type TokenizedSet } from './tokenizedDataset';
 import { selectExamples, type Examples } from '../examples/examples';
-import type { ImageExample, TokenExample } from '../examples/example';
+import type { CaptionedExample, ImageExample, TokenExample } from '../examples/example';
 
 import type { DataRecipe, DataTools, PreparedData, ReadData, ReadSource } from './dataTypes';
 
@@ -169,6 +170,7 @@ export async function prepareData(
       sets.push(await tokenizeRows(files, { scratch: scratchFile(tools, i), image_length }));
       tools.onProgress?.((own.at(-1)?.to ?? 0) / datasets.length);
     }
+    for (const set of sets) await checkImages(set);
     return await assemble({ sets, sources, labels }, recipe, { tools, close });
   } catch (error) {
     close();
@@ -273,18 +275,22 @@ function partsOf(
 }
 
 function collator(tools: DataTools): PreparedData['collate'] {
-  const { tokenizer, images, vocab_size, max_positions } = tools;
+  const { tokenizer, images, vocab_size, max_positions, fills = false } = tools;
   const pad_id = paddingId(tokenizer, vocab_size);
   if (!images)
     return (examples) =>
       Promise.resolve(collate(examples as readonly TokenExample[], pad_id, max_positions));
+  const readAll = (examples: readonly { readonly file: string }[]) =>
+    Promise.all(examples.map(({ file }) => images.read(file)));
+  if (!tokenizer)
+    return async (examples) => {
+      const own = examples as readonly ImageExample[];
+      return collateImages(own, await readAll(own), images.length);
+    };
+  const padding = { pad_id, max_length: max_positions, fills };
   return async (examples) => {
-    const own = examples as readonly ImageExample[];
-    return collateImages(
-      own,
-      await Promise.all(own.map(({ file }) => images.read(file))),
-      images.length,
-    );
+    const own = examples as readonly CaptionedExample[];
+    return collateCaptioned(own, await readAll(own), images.length, padding);
   };
 }
 
@@ -322,6 +328,7 @@ export function tokenizerFor(
       labels,
       has_types,
       image_length: images?.length ?? 1,
+      folder: path.dirname(file),
       pair_loss: recipe.embedding?.loss ?? null,
       ranking_loss: recipe.reranker?.loss ?? null,
       ...(vocab_size !== undefined && { vocab_size }),

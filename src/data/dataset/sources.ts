@@ -67,8 +67,15 @@ async function filesOf(
     throw tableFault(file, 'A dataset of the hub cannot be read here.', 'Name a file or a folder.');
   }
   const info = await stat(file).catch(() => null);
-  const isFolder = info?.isDirectory() === true && task !== 'image_cls';
+  const isFolder = info?.isDirectory() === true && !(await isImageFolder(file, task));
   return { files: isFolder ? await filesIn(file) : [file], revision: null };
+}
+
+/** Whether a folder holds images by their classes; for contrastive, unless it has files of rows. */
+async function isImageFolder(folder: string, task: Task): Promise<boolean> {
+  if (task !== 'contrastive') return task === 'image_cls';
+  const entries = await listFolder(folder).catch(() => []);
+  return entries.every(({ name }) => name.startsWith('.') || kindByName(name) === null);
 }
 
 const HELD_OUT = /^(?:validation|valid|val|dev|eval|test)(?![a-z])/i;

@@ -5,6 +5,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer';
 import { textsOf } from './example';
 import type {
   FeaturesExample,
+  CaptionedExample,
   ImageExample,
   PackedExample,
   PairExample,
@@ -54,6 +55,15 @@ export interface Batch {
   readonly pixel_values?: Float32Array;
   /** Of layers models, which have nothing else: rows in the shape of their input [batch, …]. */
   readonly inputs?: Float32Array;
+  /** Of texts that belong to images: the image of each, of `length` positions. */
+  readonly images?: ImageBatch;
+}
+
+export interface ImageBatch {
+  readonly batch: number;
+  readonly length: number;
+  /** [batch, channels, height, width] */
+  readonly pixel_values: Float32Array;
 }
 
 /** A token to pad with: the padding token, or another one that the embedding has a row for. */
@@ -217,12 +227,10 @@ export function collateImages(
   image_length: number,
 ): Batch {
   const batch = examples.length;
-  const pixel_values = new Float32Array(batch * pixels[0]!.length);
-  pixels.forEach((own, i) => pixel_values.set(own, i * own.length));
   return {
     batch,
     length: image_length,
-    pixel_values,
+    pixel_values: joinedPixels(pixels),
     input_ids: new Int32Array(0),
     attention_mask: new Int32Array(batch * image_length).fill(1),
     labels: targets(examples.map((example) => example.target)),
@@ -244,6 +252,40 @@ export function collateInputs(
     attention_mask: new Int32Array(rows.length).fill(1),
     labels: targets(examples.map((example) => example.target)),
   };
+}
+
+function joinedPixels(pixels: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(pixels.length * pixels[0]!.length);
+  pixels.forEach((own, i) => all.set(own, i * own.length));
+  return all;
+}
+
+/** How texts that belong to images are padded. */
+export interface CaptionPadding {
+  readonly pad_id: number;
+  readonly max_length: number;
+  /** Texts fill `max_length`, and padding is read like text (SigLIP). */
+  readonly fills: boolean;
+}
+
+/** Puts texts and their images into a batch. `pixels`: each image as [channels, height, width]. */
+export function collateCaptioned(
+  examples: readonly CaptionedExample[],
+  pixels: readonly Float32Array[],
+  image_length: number,
+  { pad_id, max_length, fills }: CaptionPadding,
+): Batch {
+  const texts = examples.map(({ input_ids }) => input_ids);
+  const images = {
+    batch: examples.length,
+    length: image_length,
+    pixel_values: joinedPixels(pixels),
+  };
+  const others = { labels: new Int32Array(0), images, ...rowWeights(examples) };
+  if (!fills) return { ...padded(texts, pad_id, max_length), ...others };
+  const shape = { batch: examples.length, length: max_length };
+  const attention_mask = new Int32Array(shape.batch * max_length).fill(1);
+  return { ...shape, input_ids: filled(shape, texts, pad_id), attention_mask, ...others };
 }
 
 type Rows = Pick<Batch, 'batch' | 'length' | 'input_ids' | 'attention_mask'>;

@@ -1,5 +1,8 @@
 import type { Weighted } from '../rows/row';
 
+/** Examples that are tokens alone. */
+export type TokenExample = Exclude<Example, ImageExample | CaptionedExample | FeaturesExample>;
+
 /** A row in the form in which the model trains on it. */
 export type Example =
   | TokensExample
@@ -9,6 +12,7 @@ export type Example =
   | RankingExample
   | ImageExample
   | FeaturesExample
+  | CaptionedExample
   | PreferenceExample
   | UnpairedExample;
 
@@ -111,8 +115,14 @@ export interface FeaturesExample {
   readonly target: Target;
 }
 
-/** Examples that are tokens. */
-export type TokenExample = Exclude<Example, ImageExample | FeaturesExample>;
+/** An image and the text that belongs to it. */
+export interface CaptionedExample extends Weighted {
+  readonly kind: 'captioned';
+  readonly line: number;
+  /** The absolute path of the image. */
+  readonly file: string;
+  readonly input_ids: Int32Array;
+}
 
 /** The texts of a pair: anchor, positive, negatives. */
 export const textsOf = ({ anchor, positive, negatives = [] }: PairExample): Int32Array[] => [
@@ -126,6 +136,7 @@ export function lengthOf(example: Example): number {
   switch (example.kind) {
     case 'tokens':
     case 'text':
+    case 'captioned':
       return example.input_ids.length;
     case 'packed':
       return example.parts.reduce((sum, part) => sum + part.input_ids.length, 0);
@@ -150,6 +161,7 @@ export function tokensOf(example: Example, image_length: number): number {
     return example.texts.reduce((sum, { input_ids }) => sum + input_ids.length, 0);
   if (example.kind === 'preference')
     return example.chosen.input_ids.length + example.rejected.input_ids.length;
+  if (example.kind === 'captioned') return image_length + example.input_ids.length;
   return example.kind === 'image' ? image_length : lengthOf(example);
 }
 

@@ -5,6 +5,7 @@ import { NO_LABEL } from '../../shared/task';
 import {
   lengthOf,
   textsOf,
+  type CaptionedExample,
   type PairExample,
   type PreferenceExample,
   type RankingExample,
@@ -16,7 +17,7 @@ import {
 import type { Examples } from './examples';
 import { pairParts } from './pairParts';
 
-type StoredExample = Exclude<TokenExample, { readonly kind: 'packed' }>;
+type StoredExample = CaptionedExample | Exclude<TokenExample, { readonly kind: 'packed' }>;
 
 const BYTES = Int32Array.BYTES_PER_ELEMENT;
 /** Examples up to this size stay in memory; beyond it they are written to a file. */
@@ -33,6 +34,7 @@ const FORM = {
   unpaired: 6,
   group: 7,
   ranking: 8,
+  captioned: 9,
 } as const;
 /** Added to the form of a record that ends with the bits of its weight. */
 const WEIGHTED = 16;
@@ -200,6 +202,11 @@ function encodeUnweighted(example: StoredExample): Int32Array {
     }
     case 'ranking':
       return encodeRanking(example);
+    case 'captioned': {
+      const { line, file, input_ids } = example;
+      const units = Int32Array.from({ length: file.length }, (_, i) => file.charCodeAt(i));
+      return joined([FORM.captioned, line, file.length], [units, input_ids]);
+    }
     case 'preference': {
       const { line, chosen, rejected, margin, stated } = example;
       const numbers = numberBits([margin, stated?.[0] ?? null, stated?.[1] ?? null]);
@@ -335,6 +342,13 @@ function decodeUnweighted(record: Int32Array): StoredExample {
       return decodeGroup(record);
     case FORM.ranking:
       return decodeRanking(record);
+    case FORM.captioned:
+      return {
+        kind: 'captioned',
+        line,
+        file: String.fromCharCode(...first),
+        input_ids: second,
+      };
     case FORM.pair:
       return { kind: 'pair', line, anchor: first, positive: second };
     default: {

@@ -5,7 +5,7 @@ import { fileErrorReason } from '../../common/fileStatus';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
 import type { ProblemType } from '../../shared/task';
-import type { ImageRow } from '../rows/row';
+import type { CaptionedRow, ImageRow } from '../rows/row';
 
 const IMAGE = /\.(?:png|jpe?g)$/i;
 
@@ -67,6 +67,14 @@ export async function readImageFolder(
 }
 
 const isNumber = (name: string): boolean => /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(name);
+
+/** An image of a class with the text that CLIP's authors describe classes by. */
+export const captionedByClass = ({ line, file, label }: ImageRow): CaptionedRow => ({
+  kind: 'captioned',
+  line,
+  image: file,
+  text: `a photo of a ${String(label).replaceAll('_', ' ')}.`,
+});
 
 function noImages(folder: string, classes: readonly string[]): LoraError {
   const found =

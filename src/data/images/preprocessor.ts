@@ -26,27 +26,33 @@ const SizeSchema = v.union(
 );
 const three = v.pipe(v.array(v.number()), v.minLength(1), v.maxLength(3));
 
+/** Means and standard deviations of CLIP's images, where a config leaves them out. */
+const CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073];
+const CLIP_STD = [0.26862954, 0.26130258, 0.27577711];
+
 const ConfigSchema = v.object({
+  image_processor_type: v.nullish(v.string()),
+  feature_extractor_type: v.nullish(v.string()),
   size: v.nullish(SizeSchema),
   crop_size: v.nullish(SizeSchema),
   resample: v.nullish(v.picklist([0, 1, 2, 3, 4, 5], "must be one of Pillow's filters, 0 to 5")),
   do_resize: v.nullish(v.boolean(), true),
-  do_center_crop: v.nullish(v.boolean(), false),
+  do_center_crop: v.nullish(v.boolean()),
   do_rescale: v.nullish(v.boolean(), true),
   rescale_factor: v.nullish(v.number(), 1 / 255),
   do_normalize: v.nullish(v.boolean(), true),
-  image_mean: v.nullish(three, [0.5, 0.5, 0.5]),
+  image_mean: v.nullish(three),
   image_std: v.nullish(
     v.pipe(
       three,
       v.check((std) => std.every((s) => s > 0), 'must be above 0'),
     ),
-    [0.5, 0.5, 0.5],
   ),
 });
 
 /**
- * Reads preprocessor_config.json of a base, with the defaults of ViT.
+ * Reads preprocessor_config.json of a base, with the defaults of ViT, or of CLIP where the file says
+ * that it is CLIP's: there one number as the size is the length of the shorter side.
  *
  * @param size Height and width of the images that the model expects.
  * @param patch The side of a patch, for a model that reads square images of any number of them.
@@ -75,17 +81,15 @@ export async function readPreprocessor(
     size: resized,
     crop_size,
     resample,
-    do_center_crop,
     do_rescale,
     rescale_factor,
     do_normalize,
-    image_mean,
-    image_std,
   } = parsed.output;
-  const edge =
-    typeof resized === 'object' && resized !== null && 'shortest_edge' in resized
-      ? resized.shortest_edge
-      : null;
+  const isClip = isOfClip(parsed.output);
+  const missing = isClip ? { mean: CLIP_MEAN, std: CLIP_STD } : { mean: [0.5], std: [0.5] };
+  const { image_mean = missing.mean, image_std = missing.std } = withoutNull(parsed.output);
+  const do_center_crop = parsed.output.do_center_crop ?? isClip;
+  const edge = shortestEdge(resized, isClip);
   const given = sidesOf(do_center_crop ? (crop_size ?? resized) : resized);
   if (given) checkSides(given, size, { file, patch });
   const [height, width] = given ?? size;
@@ -93,10 +97,27 @@ export async function readPreprocessor(
     width,
     height,
     shortest_edge: edge,
-    resample: resample ?? 2,
+    resample: resample ?? (isClip ? 3 : 2),
     rescale_factor: do_rescale ? rescale_factor : null,
     normalise: do_normalize ? { mean: spread(image_mean), std: spread(image_std) } : null,
   };
+}
+
+type ImageConfig = v.InferOutput<typeof ConfigSchema>;
+type Size = v.InferOutput<typeof SizeSchema>;
+
+const isOfClip = ({ image_processor_type, feature_extractor_type }: ImageConfig): boolean =>
+  (image_processor_type ?? feature_extractor_type)?.startsWith('CLIP') ?? false;
+
+const withoutNull = ({ image_mean, image_std }: ImageConfig) => ({
+  image_mean: image_mean ?? undefined,
+  image_std: image_std ?? undefined,
+});
+
+/** The length of the shorter side after resizing; null: both sides are given. */
+function shortestEdge(size: Size | null | undefined, isClip: boolean): number | null {
+  if (typeof size === 'number') return isClip ? size : null;
+  return size && 'shortest_edge' in size ? size.shortest_edge : null;
 }
 
 /** @throws LoraError('base') for a size that the model does not read. */
@@ -117,8 +138,6 @@ function checkSides(
     { place: { file, key: 'size' }, fix: 'Download the model again, all of its files.' },
   );
 }
-
-type Size = v.InferOutput<typeof SizeSchema>;
 
 function sidesOf(size: Size | null | undefined): readonly [number, number] | null {
   if (typeof size === 'number') return [size, size];

@@ -1,5 +1,6 @@
 import { fileErrorReason } from '../../common/fileStatus';
 import { MAX_BYTES, readRegularFile } from '../../common/regularFile';
+import { imageLengthOf } from '../../formats/architecture/positions';
 import type { BaseModel } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
 import { countOf } from '../../shared/values';
@@ -9,7 +10,7 @@ import type { Picture } from './resize';
 
 /** Reads images as inputs of a model. */
 export interface ImageReader {
-  /** Positions that an image takes: its patches and the class token. */
+  /** Positions that an image takes: its patches, and the class token if there is one. */
   readonly length: number;
   /** [3, height, width]. Rejects with LoraError('dataset') for an unreadable image. */
   readonly read: (file: string) => Promise<Float32Array>;
@@ -38,12 +39,12 @@ export async function openImages({
     );
   const {
     image_size,
-    patch_size: [ph, pw],
+    patch_size: [ph],
     interpolates,
   } = embedding;
   const how = await readPreprocessor(path, image_size, interpolates ? ph : null);
   return {
-    length: Math.floor(how.height / ph) * Math.floor(how.width / pw) + 1,
+    length: imageLengthOf(embedding, [how.height, how.width]),
     read: async (file) => {
       const picture = await readImageFile(file);
       try {

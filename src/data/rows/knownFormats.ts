@@ -10,6 +10,7 @@ export const KNOWN_FORMATS: Readonly<Record<RowForm, string>> = {
   features: 'a column for each number that the model reads, and label',
   embedding:
     'anchor and positive, with negative, negative_1 … or negatives; or sentence1, sentence2 and score',
+  contrastive: 'image (the path of a file) and text (or caption)',
   reranker:
     'query, document (or text) and score (or label); or query, documents and scores (or labels)',
   preference:

@@ -25,6 +25,7 @@ import {
 import { readTokenized } from './tokenized';
 import {
   NEGATIVE_COLUMNS,
+  readCaptioned,
   readLabelled,
   readPair,
   readTagged,
@@ -127,6 +128,10 @@ const FORMATS: Readonly<Record<RowForm, readonly Format[]>> = {
       optional: SCORE_COLUMNS,
       read: readPair('sentence1', 'sentence2'),
     },
+  ],
+  contrastive: [
+    { required: ['image', 'text'], optional: [], read: readCaptioned('text') },
+    { required: ['image', 'caption'], optional: [], read: readCaptioned('caption') },
   ],
   reranker: [
     ...RATED_LISTS.map(([documents, scores]) => ({

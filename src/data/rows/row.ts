@@ -14,7 +14,16 @@ export type Label = string | number;
  */
 export type Row =
   | TextRow
-  | ((LabelledRow | TaggedRow | PairRow | RankingRow | ImageRow | PreferenceRow | UnpairedRow) &
+  | ((
+      | LabelledRow
+      | TaggedRow
+      | PairRow
+      | RankingRow
+      | ImageRow
+      | CaptionedRow
+      | PreferenceRow
+      | UnpairedRow
+    ) &
       Weighted);
 
 /** A row of causal_lm. */
@@ -114,6 +123,15 @@ export interface ImageRow {
   readonly line: number;
   readonly file: string;
   readonly label: Label;
+}
+
+/** An image with the text that belongs to it. */
+export interface CaptionedRow {
+  readonly kind: 'captioned';
+  readonly line: number;
+  /** Relative to the folder of the dataset's file, or absolute. */
+  readonly image: string;
+  readonly text: string;
 }
 
 /** Sequences that the model reads for a row. */

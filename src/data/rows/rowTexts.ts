@@ -55,6 +55,11 @@ export function rowTexts(row: Row): readonly RowText[] {
       ];
     case 'unpaired':
       return [...rowTexts(row.answer), { role: 'label', text: String(row.desirable) }];
+    case 'captioned':
+      return [
+        { role: 'image', text: row.image },
+        { role: 'text', text: row.text },
+      ];
     case 'image':
       return [
         { role: 'image', text: row.file },

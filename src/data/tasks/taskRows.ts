@@ -3,7 +3,7 @@ import { filled, type Columns } from '../rows/columns';
 import { kindOf } from '../rows/describe';
 import type { RowReport } from '../rows/rowReport';
 import type { RowContext } from '../rows/settings';
-import type { Label, LabelledRow, PairRow, TaggedRow } from '../rows/row';
+import type { CaptionedRow, Label, LabelledRow, PairRow, TaggedRow } from '../rows/row';
 import { plainNumber } from '../../shared/exactValues';
 import { countOf } from '../../shared/values';
 
@@ -56,6 +56,17 @@ export const readPair =
     const score = scoreOf(columns, report);
     if (anchor === null || positive === null || negatives === null || score === null) return null;
     return { kind: 'pair', line, anchor, positive, ...pairParts(negatives, score) };
+  };
+
+/** Reads the file of an image and the text that belongs to it. */
+export const readCaptioned =
+  (key: string): Read<CaptionedRow> =>
+  (columns, { line, report }) => {
+    const [image, text] = [filled(columns, 'image', report), filled(columns, key, report)];
+    if (image === null || text === null) return null;
+    if (/^[a-z][a-z0-9+.-]+:\/\//i.test(image))
+      return report.error('"image" must be the path of a file, not an address.', 'image');
+    return { kind: 'captioned', line, image, text };
   };
 
 /** The most columns of negatives that a row can have. */

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { tagLabels, targetOf, type LabelSet } from './labelSet';
 import type { ProblemCollector } from '../dataset/problems';
 import { outsideFault } from '../tokenizer/vocabulary';
@@ -21,6 +22,8 @@ export interface TaskSettings {
   readonly has_types: boolean;
   /** Positions that an image takes: its patches and the class token. */
   readonly image_length: number;
+  /** The folder that paths of images in rows are relative to. Default: the current one. */
+  readonly folder?: string;
   /** The loss of pairs, which decides what they must have. Default: that which fits them. */
   readonly pair_loss?: EmbeddingLoss | null;
   /** The same of rated documents. */
@@ -119,6 +122,7 @@ function idsOf(example: Example): Int32Array {
   switch (example.kind) {
     case 'tokens':
     case 'text':
+    case 'captioned':
       return example.input_ids;
     case 'pair':
       return Int32Array.from(textsOf(example).flatMap((ids) => [...ids]));
@@ -132,13 +136,18 @@ function idsOf(example: Example): Int32Array {
 function encode(
   row: Row,
   encoder: Encoder | null,
-  { labels, image_length }: TaskSettings,
+  { labels, image_length, folder = '' }: TaskSettings,
 ): Encoded {
   switch (row.kind) {
     case 'image': {
       const { kind, line, file } = row;
       const target = targetOf(row.label, labels!);
       return { example: { kind, line, file, target }, length: image_length };
+    }
+    case 'captioned': {
+      const { example, length } = encoder!.text(row.text);
+      const file = path.resolve(folder, row.image);
+      return { example: { kind: 'captioned', line: row.line, file, input_ids: example }, length };
     }
     case 'labelled':
       return encoder!.labelled(row, labels!);
@@ -183,6 +192,12 @@ class Encoder {
     }
     const { length, ...texts } = this.pairOf(first, this.ids(text_pair));
     return { example: { kind: 'text', line, ...texts, target }, length };
+  }
+
+  /** One text without a label. */
+  text(text: string): { readonly example: Int32Array; readonly length: number } {
+    const { ids, length } = this.single(this.start(text));
+    return { example: ids, length };
   }
 
   tagged({ line, tokens, tags }: TaggedRow, labels: LabelSet): Encoded {

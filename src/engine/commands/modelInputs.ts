@@ -1,6 +1,6 @@
 import { readJsonObject } from '../../formats/json';
 import { withSafetensors, type SafetensorsFile } from '../../formats/safetensors/read';
-import { positionsOf } from '../../formats/architecture/positions';
+import { imageLengthOf, positionsOf } from '../../formats/architecture/positions';
 import type { PatchEmbeddingSpec, Spec } from '../../formats/architecture/spec';
 import { NO_LABEL } from '../../shared/task';
 import type { ModelInput } from '../../models/model';
@@ -131,7 +131,19 @@ export function modelInputs(input: InputFile, spec: Spec): ModelInputFromFile {
     labels: labels?.data ?? null,
     ...(token_type_ids && { token_type_ids: token_type_ids.data }),
     ...(pixel_values && { pixel_values }),
+    ...comparedImages(input, spec),
   };
+}
+
+/** The images of a model that compares them with texts. */
+function comparedImages(input: InputFile, { head }: Spec): Pick<ModelInputFromFile, 'images'> {
+  if (head.kind !== 'contrastive' || head.images.embedding.kind !== 'patches') return {};
+  const { batch, length, pixel_values } = imagesOf(input, head.images.embedding);
+  return { images: { batch, length, pixel_values } };
+}
+
+interface ImageContent extends Content {
+  readonly pixel_values: Float32Array;
 }
 
 interface Content {
@@ -167,8 +179,8 @@ function tokensOf({ input_ids, file }: InputFile, spec: Spec): Content {
   return { batch, length, input_ids: data, pixel_values: null };
 }
 
-function imagesOf({ pixel_values, file }: InputFile, embedding: PatchEmbeddingSpec): Content {
-  const { channels, image_size, patch_size } = embedding;
+function imagesOf({ pixel_values, file }: InputFile, embedding: PatchEmbeddingSpec): ImageContent {
+  const { channels, image_size } = embedding;
   const [height, width] = image_size;
   const key = 'pixel_values';
   if (!pixel_values) {
@@ -187,10 +199,9 @@ function imagesOf({ pixel_values, file }: InputFile, embedding: PatchEmbeddingSp
       `pixel_values must have the shape [batch, ${channels}, ${height}, ${width}].`,
     );
   }
-  const patches = Math.floor(height / patch_size[0]) * Math.floor(width / patch_size[1]);
   return {
     batch,
-    length: patches + 1, // and the class token
+    length: imageLengthOf(embedding),
     input_ids: new Int32Array(0),
     pixel_values: data,
   };

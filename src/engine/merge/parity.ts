@@ -3,15 +3,15 @@ import { availableMemory } from '../../common/system';
 import { createTokenizer } from '../../data/tokenizer/createTokenizer';
 import { areFinite } from '../../formats/checkFinite';
 import { openBase } from '../../formats/openBase';
-import { positionsOf } from '../../formats/architecture/positions';
+import { imageLengthOf, positionsOf } from '../../formats/architecture/positions';
 import { modelSize } from '../../formats/architecture/size';
-import type { PatchEmbeddingSpec } from '../../formats/architecture/spec';
+import type { PatchEmbeddingSpec, Spec } from '../../formats/architecture/spec';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import { estimateLoaded } from '../../lora/memory';
 import { loadModel } from '../../models/loadModel';
 import type { Ops } from '../../models/ops/ops';
-import type { ModelInput } from '../../models/model';
+import type { ImagesInput, ModelInput } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import { createRandom } from '../../shared/random';
 import { EMPTY_ADAPTER } from '../model/backend';
@@ -72,6 +72,7 @@ async function parityInputs(base: BaseModel): Promise<ModelInput[]> {
     return [noiseImage(embedding, random)];
   }
   const positions = positionsOf(base.spec);
+  const images = comparedImage(base.spec, random);
   return (await promptIds(base, random))
     .map((ids) => ids.slice(0, positions))
     .filter((ids) => ids.length > 0)
@@ -80,7 +81,15 @@ async function parityInputs(base: BaseModel): Promise<ModelInput[]> {
       length: ids.length,
       input_ids: Int32Array.from(ids),
       attention_mask: new Int32Array(ids.length).fill(1),
+      ...(images && { images }),
     }));
+}
+
+/** An image that a model for images and texts compares each text with. */
+function comparedImage({ head }: Spec, random: () => number): ImagesInput | null {
+  if (head.kind !== 'contrastive' || head.images.embedding.kind !== 'patches') return null;
+  const { batch, length, pixel_values } = noiseImage(head.images.embedding, random);
+  return { batch, length, pixel_values };
 }
 
 /** The prompts' tokens; random ones if the base has no tokenizer. */
@@ -93,11 +102,10 @@ async function promptIds(base: BaseModel, random: () => number): Promise<readonl
   return PROMPTS.map(() => Array.from({ length: RANDOM_PROMPT_LENGTH }, randomId));
 }
 
-function noiseImage(embedding: PatchEmbeddingSpec, random: () => number): ModelInput {
-  const { channels, image_size, patch_size } = embedding;
+function noiseImage(embedding: PatchEmbeddingSpec, random: () => number): ModelInput & ImagesInput {
+  const { channels, image_size } = embedding;
   const [height, width] = image_size;
-  const patches = Math.floor(height / patch_size[0]) * Math.floor(width / patch_size[1]);
-  const length = patches + 1; // and the class token
+  const length = imageLengthOf(embedding);
   return {
     batch: 1,
     length,

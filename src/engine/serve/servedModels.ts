@@ -17,12 +17,16 @@ interface ServeOptions extends OpenOptions, TokenizerOptions {
   readonly purposes?: readonly Purpose[];
 }
 
-/** What a model is for: it writes text, gives embeddings, rates documents, or names classes. */
-export type Purpose = 'text' | 'embedding' | 'rating' | 'classes';
+/**
+ * What a model is for: it writes text, gives embeddings, rates documents, names classes, or compares
+ * images with texts.
+ */
+export type Purpose = 'text' | 'embedding' | 'rating' | 'classes' | 'images';
 
 const purposeOf = ({ head }: Spec): Purpose => {
   if (head.kind === 'lm') return 'text';
   if (head.kind === 'pooled') return 'embedding';
+  if (head.kind !== 'labels') return 'images';
   return head.pool !== 'none' && head.output.out_features === 1 ? 'rating' : 'classes';
 };
 

@@ -57,13 +57,16 @@ export function batchPieces(
         inputPiece(example.desirable ? '✓ ' : '✗ '),
         ...sequencePieces(example.answer, tokenizer!),
       ];
-    case 'image': {
-      const folder = path.basename(path.dirname(example.file));
+    case 'captioned':
       return [
-        inputPiece(`${path.join(folder, path.basename(example.file))} → `),
+        inputPiece(`${shortName(example.file)} ↔ `),
+        labelPiece(tokenizer!.decode([...example.input_ids])),
+      ];
+    case 'image':
+      return [
+        inputPiece(`${shortName(example.file)} → `),
         labelPiece(targetText([...example.target], labels!)),
       ];
-    }
     case 'features':
       return [
         inputPiece(`${featuresText(example.values)} → `),
@@ -81,6 +84,10 @@ const featuresText = (values: Float32Array): string =>
     ),
     ...(values.length > MOST_FEATURES_SHOWN ? ['…'] : []),
   ].join(', ');
+
+/** A file with its folder. */
+const shortName = (file: string): string =>
+  path.join(path.basename(path.dirname(file)), path.basename(file));
 
 const sequencePieces = (sequence: Sequence, tokenizer: Tokenizer): BatchPiece[] =>
   labelPieces(sequence, tokenizer).map(({ text, labelled }) => ({ text, labelled }));

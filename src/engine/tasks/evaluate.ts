@@ -15,8 +15,7 @@ export interface EvaluateOptions {
   readonly labels: LabelSet | null;
   readonly collate: PreparedData['collate'];
   /**
-   * Batch size of the embedding task, the same as in training: it decides the number of in-batch
-   * negatives. Other tasks use batches of 4 rows.
+   * Batch size of pairs, the same as in training: it decides the number of in-batch negatives. Other tasks use batches of 4 rows.
    */
   readonly pairs_per_batch: number;
   /** Gets the outputs, too: it scores several sources together. */
@@ -38,9 +37,12 @@ export interface EvaluationResult {
 
 const ROWS_PER_BATCH = 4;
 
+/** Whether the other pairs of a batch are negatives. */
+const isOfPairs = (task: Task): boolean => task === 'embedding' || task === 'contrastive';
+
 /** Lists of documents are evaluated one by one: they are long, and their loss is their own. */
 function batchSize(examples: Examples, { task, pairs_per_batch }: EvaluateOptions): number {
-  if (task === 'embedding') return pairs_per_batch;
+  if (isOfPairs(task)) return pairs_per_batch;
   if (task !== 'reranker' || examples.length === 0) return ROWS_PER_BATCH;
   const first = examples.at(0);
   return first.kind === 'ranking' && first.texts.length > 1 ? 1 : ROWS_PER_BATCH;
@@ -88,7 +90,7 @@ export async function evaluateExamples(
   const scorer = scorerOf(task, labels);
   const size = batchSize(examples, options);
   const order = Array.from({ length: examples.length }, (_, i) => i);
-  if (task !== 'embedding') order.sort((a, b) => examples.lengthAt(a) - examples.lengthAt(b));
+  if (!isOfPairs(task)) order.sort((a, b) => examples.lengthAt(a) - examples.lengthAt(b));
   let loss_sum = 0;
   let labelled = 0;
   let weight = 0;

@@ -14,8 +14,8 @@ export interface Prediction {
 }
 
 /**
- * The prediction for a row as text: labels, tagged words, the cosine of a pair, or the outputs for
- * documents. For models without a language-model head.
+ * The prediction for a row as text: labels, tagged words, the cosine of a pair, the logit of an image
+ * with its text, or the outputs for documents. For models without a language-model head.
  */
 export async function predictionText(
   model: Model,
@@ -26,6 +26,7 @@ export async function predictionText(
   const batch = await collate([example]);
   const outputs = await model.logits(batch);
   if (example.kind === 'ranking') return same(numbersText(outputs));
+  if (example.kind === 'captioned') return same(`logit ${numbersText(outputs)}`);
   if (!labels) return same(pairText(outputs));
   if (example.kind !== 'tokens')
     return { text: labelText(outputs, labels), plain: labelText(outputs, labels, false) };

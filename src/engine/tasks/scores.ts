@@ -7,6 +7,7 @@ import type { Scores } from '../../shared/metrics/lines';
 import type { Task } from '../../shared/task';
 import { correlation, correlations } from './correlation';
 import { entitiesOf, isEntityScheme } from './entities';
+import { ContrastiveScorer } from './contrastiveScores';
 import { RankingScorer } from './rankingScores';
 
 /** Collects a model's outputs for a validation set and computes the task's scores. */
@@ -21,6 +22,7 @@ export interface Scorer {
 export function scorerOf(task: Task, labels: LabelSet | null): Scorer {
   if (task === 'embedding') return new PairScorer();
   if (task === 'reranker') return new RankingScorer();
+  if (task === 'contrastive') return new ContrastiveScorer();
   if (task === 'causal_lm' || task === 'reward' || !labels) return new PerplexityScorer();
   if (task === 'token_cls') return new TagScorer(labels);
   switch (labels.problem_type) {

@@ -1,3 +1,4 @@
+import { positionsOf } from '../../formats/architecture/positions';
 import { modelSize } from '../../formats/architecture/size';
 import type { DataStatistics } from '../../data/examples/tokenizeRows';
 import type { BaseModel } from '../../formats/baseModel';
@@ -126,13 +127,15 @@ function memoryEstimator(inputs: ResourceInputs): (plan: StepPlan) => MemoryEsti
   return (step) => whole(estimateMemory(size, adapted, batch, step));
 }
 
-function largestBatch({ recipe, data }: ResourceInputs): BatchShape {
+function largestBatch({ recipe, data, base }: ResourceInputs): BatchShape {
   const { task, training } = recipe;
   const examples = Math.min(training.per_device_train_batch_size, data.train.length);
   const { train, validation } = data.statistics;
   const rows = examples * Math.max(train.sequences, validation.sequences);
   const longest = Math.max(train.longest, validation.longest);
   if (task === 'image_cls') return { rows, length: longest };
+  const { head } = base.spec;
+  if (head.kind === 'contrastive' && head.fills) return { rows, length: positionsOf(base.spec) };
   if (training.packing) return { rows, length: training.max_length };
   return { rows, length: Math.min(training.max_length, longest) };
 }

@@ -14,8 +14,10 @@ import type {
   Spec,
   TableSpec,
   TokenEmbeddingSpec,
+  VectorSpec,
 } from './spec';
 import { countOf } from '../../shared/values';
+import { imageLengthOf } from './positions';
 
 type Wanted = Pick<TensorInfo, 'name' | 'shape'>;
 
@@ -83,8 +85,22 @@ function headLinears(head: HeadSpec): LinearSpec[] {
       return head.dense ? [head.dense.linear, head.output] : [head.output];
     case 'pooled':
       return [];
+    case 'vector':
+      return vectorLinears(head);
+    case 'contrastive':
+      return vectorLinears(head.text);
   }
 }
+
+/** Those that adapters can have an effect on: torch computes attention's `o` without its module. */
+const vectorLinears = ({ pool, projection }: VectorSpec): LinearSpec[] => [
+  ...(pool.kind === 'attention' ? [pool.up, pool.down] : []),
+  ...(projection ? [projection] : []),
+];
+
+/** The transformers of a model: that for texts and that for images, or just one. */
+export const towersOf = (spec: Spec): readonly Spec[] =>
+  spec.head.kind === 'contrastive' ? [spec, spec.head.images] : [spec];
 
 const linearModule = (
   { path, in_features, out_features }: LinearSpec,
@@ -99,10 +115,10 @@ export const parameterModules = ({ layers }: Spec): TargetableModule[] =>
     return [mlp.router, ...ofExperts].map((own) => linearModule(own));
   });
 
-/** `modulesOf`, and modules of adapters of PEFT on experts, or on a pooler without an effect. */
+/** `modulesOf`, and modules of adapters of PEFT on experts, or on a layer without an effect. */
 export function adaptedModulesOf(spec: Spec): TargetableModule[] {
-  const { head, layers } = spec;
-  const pooler = head.kind === 'pooled' ? (head.pooler ?? null) : null;
+  const { layers } = spec;
+  const pooler = layerWithoutEffect(spec);
   const experts = layers.flatMap(({ mlp }) => adaptedExperts(mlp));
   return [
     ...modulesOf(spec),
@@ -110,20 +126,30 @@ export function adaptedModulesOf(spec: Spec): TargetableModule[] {
   ];
 }
 
+function layerWithoutEffect({ head }: Spec): LinearSpec | null {
+  if (head.kind === 'pooled') return head.pooler ?? null;
+  if (head.kind !== 'contrastive' || head.images.head.kind !== 'vector') return null;
+  const { pool } = head.images.head;
+  return pool.kind === 'attention' ? pool.o : null;
+}
+
 /**
  * The layers that LoRA can adapt, in the model's order, under PEFT's names; an output layer even
  * when it is tied.
  */
-export function modulesOf(spec: Spec): TargetableModule[] {
+export const modulesOf = (spec: Spec): TargetableModule[] => towersOf(spec).flatMap(modulesOfTower);
+
+function modulesOfTower(spec: Spec): TargetableModule[] {
   const { embedding, layers, head, hidden_size } = spec;
   const outputs = headLinears(head);
+  const hasOutput = head.kind === 'lm' || head.kind === 'labels';
   return [
     ...embeddingModules(embedding, hidden_size),
     ...distinct(layers)
       .flatMap(targetableLinears)
       .map((own) => linearModule(own)),
     ...perLayerModules(embedding),
-    ...outputs.map((own, i) => linearModule(own, i === outputs.length - 1)),
+    ...outputs.map((own, i) => linearModule(own, hasOutput && i === outputs.length - 1)),
   ];
 }
 
@@ -201,8 +227,17 @@ export const tableWidth = ({ projection }: TokenEmbeddingSpec, hidden_size: numb
  * tied output layer has no tensor.
  */
 export function tensorsOf(spec: Spec): { readonly body: Wanted[]; readonly head: Wanted[] } {
+  const { head } = spec;
+  const body = towersOf(spec).flatMap(bodyTensors);
+  if (head.kind === 'labels') return { body, head: headTensors(head) };
+  if (head.kind !== 'lm') return { body, head: [] };
+  return { body: head.tied ? body : [...body, ...linearTensors(head.output)], head: [] };
+}
+
+/** Those below the head; those of vectors with the head, which is never newly initialized. */
+function bodyTensors(spec: Spec): Wanted[] {
   const { embedding, layers, final_norm, head, hidden_size } = spec;
-  const body = [
+  return [
     ...embeddingTensors(embedding, hidden_size),
     ...distinct(layers).flatMap(layerTensors),
     ...scoreBiases(spec).map(({ path, rows, heads }) => ({
@@ -212,14 +247,29 @@ export function tensorsOf(spec: Spec): { readonly body: Wanted[]; readonly head:
     ...distanceTensors(spec),
     ...perLayerTensors(embedding),
     ...(final_norm ? normTensors(final_norm) : []),
+    ...(head.kind === 'vector' ? vectorTensors(head, hidden_size) : []),
+    ...(head.kind === 'contrastive'
+      ? [...vectorTensors(head.text, hidden_size), head.scale, ...(head.bias ? [head.bias] : [])]
+      : []),
   ];
-  if (head.kind !== 'lm') return { body, head: headTensors(head) };
-  return { body: head.tied ? body : [...body, ...linearTensors(head.output)], head: [] };
 }
 
-function headTensors(head: HeadSpec): Wanted[] {
+function vectorTensors({ pool, projection }: VectorSpec, d: number): Wanted[] {
+  const own = projection ? linearTensors(projection) : [];
+  if (pool.kind !== 'attention') return own;
+  return [
+    { name: pool.probe, shape: [1, 1, d] },
+    { name: `${pool.attention}.in_proj_weight`, shape: [3 * d, d] },
+    { name: `${pool.attention}.in_proj_bias`, shape: [3 * d] },
+    ...[pool.o, pool.up, pool.down].flatMap(linearTensors),
+    ...normTensors(pool.norm),
+    ...own,
+  ];
+}
+
+function headTensors(head: Extract<HeadSpec, { kind: 'labels' }>): Wanted[] {
   const tensors = headLinears(head).flatMap(linearTensors);
-  if (head.kind !== 'labels' || !head.dense?.norm) return tensors;
+  if (!head.dense?.norm) return tensors;
   return [...tensors, ...normTensors(head.dense.norm)];
 }
 
@@ -247,8 +297,9 @@ export function namedTensors(spec: Spec): Wanted[] {
 
 /** PEFT's names of all modules of a model: what target_modules can select, and what contains it. */
 export function moduleNames(spec: Spec): string[] {
+  const inModules = namedTensors(spec).filter(({ name }) => name.includes('.'));
   const paths = [
-    ...namedTensors(spec).map(({ name }) => name.slice(0, name.lastIndexOf('.'))),
+    ...inModules.map(({ name }) => name.slice(0, name.lastIndexOf('.'))),
     ...adaptedModulesOf(spec).map((m) => m.path),
   ];
   const containing = (path: string) =>
@@ -338,14 +389,14 @@ function embeddingTensors(embedding: EmbeddingSpec, d: number): Wanted[] {
       ...(embedding.projection ? linearTensors(embedding.projection) : []),
     ];
   }
-  const { path, channels, image_size, patch_size, bias, cls_token, positions } = embedding;
-  const patches =
-    Math.floor(image_size[0] / patch_size[0]) * Math.floor(image_size[1] / patch_size[1]);
+  const { path, channels, patch_size, bias, cls_token, positions, flat, norm } = embedding;
+  const leading = flat ? [] : [1];
   return [
     { name: `${path}.weight`, shape: [d, channels, patch_size[0], patch_size[1]] },
     ...(bias ? [{ name: `${path}.bias`, shape: [d] }] : []),
-    { name: cls_token, shape: [1, 1, d] },
-    { name: positions, shape: [1, patches + 1, d] },
+    ...(cls_token === null ? [] : [{ name: cls_token, shape: [...leading, ...leading, d] }]),
+    { name: positions, shape: [...leading, imageLengthOf(embedding), d] },
+    ...(norm ? normTensors(norm) : []),
   ];
 }
 

@@ -3,7 +3,8 @@ import type { Quantize } from '../../shared/trainingSettings';
 import { canQuantize, formsWhileLoading } from '../quantized/whileLoading';
 import { elementsOf, type TensorInfo } from '../tensorInfo';
 import type { StoredMatrix, WeightSource } from '../weightSource';
-import { innerSizeOf, tensorsOf } from './modules';
+import { innerSizeOf, tensorsOf, towersOf } from './modules';
+import { imageLengthOf } from './positions';
 import type { Spec } from './spec';
 
 /** The shapes of weights, and which of them are in blocks. */
@@ -42,7 +43,8 @@ export function modelSize(
     gated: mlp.kind !== 'plain',
     causal: spec.causal,
     delta: deltaSize(spec),
-    outputs: spec.head.kind === 'pooled' ? spec.hidden_size : spec.head.output.out_features,
+    outputs: outputsOf(spec),
+    ...(spec.head.kind === 'contrastive' && { images: imagesSize(spec.head.images) }),
   };
 }
 
@@ -61,6 +63,15 @@ function deltaSize({ layers }: Spec): DeltaSize | null {
     heads,
     state: heads * key_dim * value_dim,
   };
+}
+
+const outputsOf = ({ head, hidden_size }: Spec): number =>
+  head.kind === 'lm' || head.kind === 'labels' ? head.output.out_features : hidden_size;
+
+function imagesSize(spec: Spec): ModelSize['images'] {
+  if (spec.embedding.kind !== 'patches') return undefined;
+  const size = modelSize({ spec, parameters: 0 });
+  return { size, length: imageLengthOf(spec.embedding) };
 }
 
 /** The numbers of a model whose weights are not there yet. */
@@ -112,7 +123,9 @@ function quantizedSize(
 }
 
 /** The weights that one product has together: it is kept in blocks only if each of them is. */
-const productsOf = ({ layers }: Spec): string[][] =>
-  layers.map(({ attention }) => attention.qkv.map(({ path }) => `${path}.weight`));
+const productsOf = (spec: Spec): string[][] =>
+  towersOf(spec)
+    .flatMap(({ layers }) => layers)
+    .map(({ attention }) => attention.qkv.map(({ path }) => `${path}.weight`));
 
 const wholeWords = (bytes: number): number => 4 * Math.ceil(bytes / 4);

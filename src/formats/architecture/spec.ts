@@ -96,8 +96,8 @@ export interface PositionsSpec extends TableSpec {
 }
 
 /**
- * A learned token followed by the image's patches, each through the same linear map (a convolution
- * whose stride is its kernel size).
+ * A learned token, if there is one, followed by the image's patches, each through the same linear
+ * map (a convolution whose stride is its kernel size).
  */
 export interface PatchEmbeddingSpec {
   readonly kind: 'patches';
@@ -106,9 +106,13 @@ export interface PatchEmbeddingSpec {
   readonly image_size: readonly [number, number];
   readonly patch_size: readonly [number, number];
   readonly bias: boolean;
-  /** Names of parameters, not of modules. */
-  readonly cls_token: string;
+  /** Names of parameters, not of modules. cls_token: null without such a token (SigLIP). */
+  readonly cls_token: string | null;
   readonly positions: string;
+  /** The two have the shapes [d] and [positions, d] (CLIP). Not given: with leading ones. */
+  readonly flat?: true;
+  /** After the positions are added (CLIP). Not given: none. */
+  readonly norm?: NormSpec;
   /** Square images of other sizes have the positions between these (DINOv2). Not given: refused. */
   readonly interpolates?: true;
 }
@@ -302,7 +306,7 @@ export type RopeScaling =
       readonly original_max_position_embeddings: number;
     };
 
-export type Activation = 'silu' | 'gelu' | 'gelu_tanh' | 'relu' | 'tanh';
+export type Activation = 'silu' | 'gelu' | 'gelu_tanh' | 'quick_gelu' | 'relu' | 'tanh';
 
 export type MlpSpec =
   /** down(act(gate x) · up x) */
@@ -363,6 +367,44 @@ export interface ExpertSpec {
   readonly order: 'halves' | 'in_turn';
 }
 
+/**
+ * What becomes the vector of a text or an image: its first or its last position, the first one with
+ * the id `end` (null: with the largest id), or all of them by attention.
+ */
+export type VectorPool =
+  | { readonly kind: 'first' | 'last' }
+  | { readonly kind: 'end'; readonly end: number | null }
+  | AttentionPoolSpec;
+
+/**
+ * One learned query that attends to all positions, followed by an MLP with a residual connection
+ * (Zhai et al. 2022, MAP head).
+ */
+export interface AttentionPoolSpec {
+  readonly kind: 'attention';
+  /** Name of a parameter [1, 1, d]. */
+  readonly probe: string;
+  /** Path of torch's MultiheadAttention, whose in_proj has the rows of q, k and v. */
+  readonly attention: string;
+  readonly num_heads: number;
+  readonly o: LinearSpec;
+  readonly norm: NormSpec;
+  readonly up: LinearSpec;
+  readonly down: LinearSpec;
+  readonly activation: Activation;
+}
+
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** How a tower's vector is made: it is pooled, then projected (null: as it is). */
+export interface VectorSpec {
+  readonly pool: VectorPool;
+  readonly projection: LinearSpec | null;
+}
+
 /** What a head for labels reads of a sequence. */
 export type LabelPool = 'none' | 'first' | 'last' | 'mean' | 'first_and_mean';
 
@@ -396,4 +438,23 @@ export type HeadSpec =
       readonly normalise: boolean;
       /** A layer of the checkpoint that adapters may have, but the vectors do not depend on. */
       readonly pooler?: LinearSpec;
+    }
+  /** A vector of each image: the tower of a model for pairs of an image and a text. */
+  | ({ readonly kind: 'vector' } & VectorSpec)
+  /**
+   * Pairs of an image and a text, by the cosines of their vectors times exp(scale), plus bias. The
+   * spec itself is the tower for texts.
+   */
+  | {
+      readonly kind: 'contrastive';
+      /** Over rows and columns (CLIP, Radford et al. 2021), or of each pair (SigLIP, Zhai et al. 2023). */
+      readonly loss: 'cross_entropy' | 'sigmoid';
+      readonly text: VectorSpec;
+      /** Its head is of the kind `vector`. */
+      readonly images: Spec;
+      /** Parameters of one number. bias: null without one. */
+      readonly scale: ParameterSpec;
+      readonly bias: ParameterSpec | null;
+      /** Texts fill all positions, and padding is read like text (SigLIP). */
+      readonly fills: boolean;
     };

@@ -28,6 +28,7 @@ export function transformersClassOf(spec: Pick<Spec, 'family' | 'task'>): string
     case 'image_cls':
       return `${transformersClass}ForImageClassification`;
     case 'embedding':
+    case 'contrastive':
       return `${transformersClass}Model`;
   }
 }

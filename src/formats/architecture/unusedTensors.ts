@@ -98,6 +98,8 @@ function headPaths({ head }: Spec): string[] {
     case 'labels':
       return head.dense ? [head.dense.linear.path] : [];
     case 'pooled':
+    case 'vector':
+    case 'contrastive':
       return [];
   }
 }

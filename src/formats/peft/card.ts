@@ -65,6 +65,11 @@ const KINDS: Readonly<
     model: 'AutoModel',
     auto: 'AutoPeftModelForFeatureExtraction',
   },
+  contrastive: {
+    pipeline: 'zero-shot-image-classification',
+    model: 'AutoModel',
+    auto: null,
+  },
 };
 
 /** Python that loads an adapter from the current folder; null: its base is not known. */

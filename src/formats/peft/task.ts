@@ -10,13 +10,14 @@ import { roleOf } from './names';
 import { CONFIG_FILE, peftFolder } from './fileNames';
 import { hasWeights, withAdapterWeights } from './files';
 
-/** PEFT's TaskType; null: it has none for images. */
+/** PEFT's TaskType; null: it has none for models of images. */
 export const TASK_TYPES: Readonly<Record<ModelTask, string | null>> = {
   causal_lm: 'CAUSAL_LM',
   seq_cls: 'SEQ_CLS',
   token_cls: 'TOKEN_CLS',
   image_cls: null,
   embedding: 'FEATURE_EXTRACTION',
+  contrastive: null,
 };
 
 /** The labels of a classifier. */

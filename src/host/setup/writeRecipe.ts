@@ -22,7 +22,7 @@ export interface TrainAnswers extends RecipeSources {
 
 /**
  * Good starting points. A new classification head needs a higher learning rate and more epochs; for
- * embeddings the other pairs of a batch are the negatives, so it is large.
+ * embeddings, and images with texts, the other pairs of a batch are the negatives, so it is large.
  */
 const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
   causal_lm: {
@@ -53,6 +53,11 @@ const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
     num_train_epochs: 3,
     per_device_train_batch_size: BATCHES.embedding.size,
     max_length: BATCHES.embedding.length,
+  },
+  contrastive: {
+    learning_rate: 2e-4,
+    num_train_epochs: 5,
+    per_device_train_batch_size: BATCHES.contrastive.size,
   },
   reward: {
     learning_rate: 1e-4,

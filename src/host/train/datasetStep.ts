@@ -109,6 +109,7 @@ const taskContents = (): Readonly<Record<Task, string>> => ({
   image_cls: t('image labels'),
   features: t('columns of numbers'),
   embedding: t('pairs of related texts'),
+  contrastive: t('images with texts'),
   reranker: t('rated documents'),
   reward: t('pairs of a better and a worse answer'),
 });

@@ -8,24 +8,35 @@ import {
   type Linear,
   type LinearSaved,
 } from '../layers/linear';
+import {
+  isNormTrained,
+  normBackwardAndFree,
+  normForward,
+  statsTensors,
+  type Norm,
+  type NormSaved,
+} from '../layers/norm';
 import type { ModelInput } from '../model';
-import { columnSums, thenFree, type Ops, type Tensor } from '../ops/ops';
+import { castAndFree, columnSums, elementCount, thenFree, type Ops, type Tensor } from '../ops/ops';
 import type { DenseWeight } from '../weightTensor';
 import type { EmbeddingLayer } from './embeddingLayer';
 import { positionMix } from './positionMix';
 
 interface PatchWeights {
   readonly projection: Linear;
-  readonly cls_token: DenseWeight; // [1, 1, d]
-  readonly positions: DenseWeight; // [1, patches + 1, d]
+  readonly cls_token: DenseWeight | null; // [1, 1, d], or [d]
+  readonly positions: DenseWeight; // [1, length, d], or [length, d]
+  /** After the positions are added. */
+  readonly norm: Norm | null;
 }
 
 interface PatchSaved {
   readonly patches: Tensor | null; // [batch · patches, channels · height · width]
   readonly linear: LinearSaved;
+  readonly norm: NormSaved | null;
 }
 
-const NOTHING_SAVED: PatchSaved = { patches: null, linear: { xa: null, z: null } };
+const NOTHING_SAVED: PatchSaved = { patches: null, linear: { xa: null, z: null }, norm: null };
 
 /**
  * Images to vectors (ViT, Dosovitskiy et al. 2021): a linear projection of each patch, a learned
@@ -39,8 +50,12 @@ export class PatchEmbedding implements EmbeddingLayer<PatchSaved> {
   ) {}
 
   get trains(): boolean {
-    const { projection, cls_token, positions } = this.weights;
-    return isLinearTrained(projection) || Boolean(cls_token.gradientSink ?? positions.gradientSink);
+    const { projection, cls_token, positions, norm } = this.weights;
+    return (
+      isLinearTrained(projection) ||
+      isNormTrained(norm) ||
+      Boolean(cls_token?.gradientSink ?? positions.gradientSink)
+    );
   }
 
   forward(
@@ -48,53 +63,85 @@ export class PatchEmbedding implements EmbeddingLayer<PatchSaved> {
     keep: boolean,
   ): { readonly x: Tensor; readonly saved: PatchSaved } {
     const { ops } = this;
-    const { projection, cls_token, positions } = this.weights;
-    const d = cls_token.tensor.shape[2]!;
-    const rows = batch * (length - 1);
+    const { projection, norm } = this.weights;
     const image_size = imageSizeOf(this.spec, length);
     const pixels = patchRows(pixel_values!, batch, { ...this.spec, image_size });
+    const rows = batch * (length - this.firstPatch);
     const patches = ops.upload(pixels, [rows, pixels.length / rows]);
     const { y, saved: linear } = linearForward({ ops, dropout: null }, projection, patches);
-    const patchVectors = thenFree(ops, ops.reshape(y, [batch, length - 1, d]), y);
-    const zeros = ops.upload(new Int32Array(batch), [batch]);
-    const first = thenFree(ops, ops.gather(cls_token.tensor, zeros), zeros); // [batch, 1, d]
-    const all = thenFree(ops, ops.concat([first, patchVectors], 1), first, patchVectors);
-    const table = this.positionsOf(length);
-    const placed = thenFree(ops, ops.add(all, table), all);
-    if (table !== positions.tensor) ops.free(table);
-    const x = thenFree(ops, ops.reshape(placed, [batch * length, d]), placed);
+    const sum = this.placed(y, batch, length);
+    const normed = norm && normForward(ops, norm, sum);
+    const x = normed?.h ?? sum;
     const keepsPatches = keep && needsInput(projection);
     if (!keepsPatches) ops.free(patches);
-    if (keep) return { x, saved: { patches: keepsPatches ? patches : null, linear } };
-    ops.free(...savedTensors(linear));
+    const saved: PatchSaved = {
+      patches: keepsPatches ? patches : null,
+      linear,
+      norm: normed && { x: sum, stats: normed.stats },
+    };
+    if (keep) return { x, saved };
+    this.release(saved);
     return { x, saved: NOTHING_SAVED };
+  }
+
+  /** The class token, if there is one, before the patches of each image, with the positions added. */
+  private placed(patches: Tensor, batch: number, length: number): Tensor {
+    const { ops } = this;
+    const { cls_token, positions } = this.weights;
+    const d = patches.shape[1]!;
+    const first = this.firstPatch;
+    const exact = castAndFree(ops, patches, 'f32'); // without a bias it is a product of bf16
+    const vectors = thenFree(ops, ops.reshape(exact, [batch, length - first, d]), exact);
+    const all = cls_token ? this.withToken(cls_token, vectors) : vectors; // [batch, length, d]
+    const table = this.positionsOf(length);
+    const sum = thenFree(ops, ops.add(all, table), all);
+    if (table !== positions.tensor) ops.free(table);
+    return thenFree(ops, ops.reshape(sum, [batch * length, d]), sum);
+  }
+
+  /** Frees the vectors. */
+  private withToken({ tensor }: DenseWeight, vectors: Tensor): Tensor {
+    const { ops } = this;
+    const [batch, , d] = vectors.shape as [number, number, number];
+    const token = ops.reshape(tensor, [1, 1, d]);
+    const zeros = ops.upload(new Int32Array(batch), [batch]);
+    const first = thenFree(ops, ops.gather(token, zeros), token, zeros); // [batch, 1, d]
+    return thenFree(ops, ops.concat([first, vectors], 1), first, vectors);
+  }
+
+  /** The position of the first patch. */
+  private get firstPatch(): number {
+    return this.weights.cls_token ? 1 : 0;
   }
 
   async backward({ batch, length }: ModelInput, dx: Tensor, saved: PatchSaved): Promise<void> {
     const { ops } = this;
-    const { projection } = this.weights;
+    const { projection, norm } = this.weights;
     const d = dx.shape[1]!;
+    const first = this.firstPatch;
     if (this.trains) {
-      const dAll = ops.reshape(dx, [batch, length, d]);
+      const dSum = norm && saved.norm ? await normBackwardAndFree(ops, norm, saved.norm, dx) : dx;
+      const dAll = thenFree(ops, ops.reshape(dSum, [batch, length, d]), dSum);
       await this.accumulateLearned(dAll);
-      const dPatches = thenFree(ops, ops.slice(dAll, [0, 1, 0], [batch, length - 1, d]), dAll);
-      const dy = thenFree(ops, ops.reshape(dPatches, [batch * (length - 1), d]), dPatches);
+      const patches = ops.slice(dAll, [0, first, 0], [batch, length - first, d]);
+      const dPatches = thenFree(ops, patches, dAll);
+      const dy = thenFree(ops, ops.reshape(dPatches, [batch * (length - first), d]), dPatches);
       const gradient = { dy, x: saved.patches, saved: saved.linear };
       await linearBackward({ ops, dropout: null }, projection, gradient, false);
       ops.free(dy);
-    }
-    ops.free(dx);
+    } else ops.free(dx);
     this.release(saved);
   }
 
-  release({ patches, linear }: PatchSaved): void {
-    this.ops.free(...(patches ? [patches] : []), ...savedTensors(linear));
+  release({ patches, linear, norm }: PatchSaved): void {
+    const normTensors = norm ? [norm.x, ...statsTensors(norm.stats)] : [];
+    this.ops.free(...(patches ? [patches] : []), ...savedTensors(linear), ...normTensors);
   }
 
   /** The positions of an image of `length` vectors: the learned ones, or those between them. */
   private positionsOf(length: number): Tensor {
     const { tensor } = this.weights.positions;
-    const [, rows, d] = tensor.shape as [number, number, number];
+    const [rows, d] = tensor.shape.slice(-2) as [number, number];
     if (rows === length) return tensor;
     const { ops } = this;
     const mix = this.uploadMix(length, rows);
@@ -114,8 +161,9 @@ export class PatchEmbedding implements EmbeddingLayer<PatchSaved> {
     const { cls_token, positions } = this.weights;
     const [batch, length, width] = d.shape as [number, number, number];
     /** Adds the sums over the batch of the first `count` vectors of each image. */
-    const accumulate = async ({ gradientSink, tensor }: DenseWeight, count: number) => {
-      if (!gradientSink) return;
+    const accumulate = async (learnt: DenseWeight | null, count: number) => {
+      if (!learnt?.gradientSink) return;
+      const { gradientSink, tensor } = learnt;
       const vectors = ops.slice(d, [0, 0, 0], [batch, count, width]);
       const rows = thenFree(ops, ops.reshape(vectors, [batch, count * width]), vectors);
       const sums = thenFree(ops, columnSums(ops, rows), rows);
@@ -129,10 +177,11 @@ export class PatchEmbedding implements EmbeddingLayer<PatchSaved> {
   /** The gradient of a learned tensor for that of `count` vectors, which is freed. */
   private ofLearned(sums: Tensor, count: number, shape: readonly number[]): Tensor {
     const { ops } = this;
-    const rows = shape[1]!;
+    const d = shape.at(-1)!;
+    const rows = elementCount(shape) / d;
     if (rows === count) return thenFree(ops, ops.reshape(sums, shape), sums);
     const mix = this.uploadMix(count, rows);
-    const own = thenFree(ops, ops.reshape(sums, [count, shape[2]!]), sums);
+    const own = thenFree(ops, ops.reshape(sums, [count, d]), sums);
     const learned = thenFree(ops, ops.matMul(mix, own, true), mix, own);
     return thenFree(ops, ops.reshape(learned, shape), learned);
   }

@@ -14,6 +14,7 @@ interface ActivationFunction {
 
 const SQRT_2_OVER_PI = Math.sqrt(2 / Math.PI);
 const CUBIC = 0.044715;
+const QUICK = 1.702;
 
 /** x · σ(x); slope s + x · s · (1 - s) with s = σ(x). */
 const silu: ActivationFunction = {
@@ -69,6 +70,22 @@ const geluTanh: ActivationFunction = {
   },
 };
 
+/** x · σ(1.702 x); slope s + 1.702 x · s · (1 - s) with s = σ(1.702 x). */
+const quickGelu: ActivationFunction = {
+  value(ops, x) {
+    const scaled = ops.scale(x, QUICK);
+    const s = thenFree(ops, ops.sigmoid(scaled), scaled);
+    return thenFree(ops, ops.mul(s, x), s);
+  },
+  valueAndSlope(ops, x) {
+    const scaled = ops.scale(x, QUICK);
+    const s = ops.sigmoid(scaled);
+    const xTimesSlopeOfS = thenFree(ops, ops.sigmoidGrad(s, scaled), scaled);
+    const y = ops.mul(s, x);
+    return { y, slope: thenFree(ops, ops.add(s, xTimesSlopeOfS), s, xTimesSlopeOfS) };
+  },
+};
+
 const relu: ActivationFunction = {
   value: (ops, x) => ops.relu(x),
   valueAndSlope: (ops, x) => ({ y: ops.relu(x), slope: ops.positive(x) }),
@@ -88,6 +105,7 @@ const FUNCTIONS: Readonly<Record<Activation, ActivationFunction>> = {
   silu,
   gelu,
   gelu_tanh: geluTanh,
+  quick_gelu: quickGelu,
   relu,
   tanh,
 };

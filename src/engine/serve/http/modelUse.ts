@@ -13,6 +13,7 @@ const DOES: Readonly<Record<Purpose, string>> = {
   embedding: 'gives embeddings',
   rating: 'rates documents',
   classes: 'names classes',
+  images: 'compares images with texts',
 };
 const LACKS: Readonly<Record<Purpose, string>> = {
   text: 'it writes no text',
@@ -20,6 +21,7 @@ const LACKS: Readonly<Record<Purpose, string>> = {
   rating:
     'ranking documents needs a head with one output, of the base or of an adapter for the task reranker',
   classes: 'it names no classes',
+  images: 'it reads no images',
 };
 
 /** The adapters of a model that is used for a purpose. @throws ApiError, LoraError */

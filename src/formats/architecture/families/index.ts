@@ -2,6 +2,7 @@ import type { Family } from '../family';
 import type { Spec } from '../spec';
 import { bertFamilies } from './bert';
 import { bertRelatives } from './bertRelatives';
+import { clipFamilies } from './clip';
 import { debertaFamilies } from './deberta';
 import { dinov2Families } from './dinov2';
 import { gemmaFamilies } from './gemma';
@@ -35,6 +36,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ...qwen35Families,
   ...vitFamilies,
   ...dinov2Families,
+  ...clipFamilies,
 };
 
 /** The `model_type`s of all families. */

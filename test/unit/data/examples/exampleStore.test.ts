@@ -34,6 +34,8 @@ const EXAMPLES = [
     negatives: [ints(), ints(4, 5, 6)],
     weight: 2,
   },
+  { kind: 'captioned', line: 13, file: '/w/Bär 😀.png', input_ids: ints(1, 2), weight: 3 },
+  { kind: 'captioned', line: 14, file: '/w/a.png', input_ids: ints() },
   { kind: 'tokens', line: 7, input_ids: ints(5), labels: ints(-100), weight: 0.5 },
   { kind: 'tokens', line: 8, input_ids: ints(5), labels: ints(3), weight: 1e-30 },
   { kind: 'text', line: 9, input_ids: ints(), token_type_ids: ints(), target: ints(4), weight: 2 },

@@ -46,7 +46,8 @@ describe('the transformers class of a model', () => {
   it.each(entriesByTask)('matches the task: $family for $task', (spec) => {
     const name = transformersClassOf(spec);
     expect(name.startsWith(familyOf(spec).transformersClass)).toBe(true);
-    expect(taskOfClass(name) ?? 'embedding').toBe(spec.task);
+    const withoutHead = familyOf(spec).tasks.includes('contrastive') ? 'contrastive' : 'embedding';
+    expect(taskOfClass(name) ?? withoutHead).toBe(spec.task);
   });
 
   it.each(entriesByTask)('exists in transformers: $family for $task', (spec) => {
@@ -106,6 +107,8 @@ describe('the GGUF families', () => {
       'qwen3_5_text',
       'vit',
       'dinov2',
+      'clip',
+      'siglip',
     ]);
     expect(FAMILIES['mistral']!.gguf).toBe(ggufFamilyOf('llama', 'a.gguf'));
   });
