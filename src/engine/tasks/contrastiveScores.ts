@@ -2,7 +2,6 @@ import type { Batch } from '../../data/examples/batch';
 import { dotProduct } from '../../lora/linalg/vectors';
 import { normalizedRows } from '../../models/heads/unitRows';
 import type { Scores } from '../../shared/metrics/lines';
-import type { Scorer } from './scores';
 
 /** The most texts that an image is compared with, and ranks that count. */
 const CANDIDATES = 1000;
@@ -27,7 +26,7 @@ class Candidates {
  * (accuracy) or among the first ten (recall), and 1 / its rank (MRR); and how many texts have an
  * image of theirs nearest (retrieval). A text as near as the own one comes before it.
  */
-export class ContrastiveScorer implements Scorer {
+export class ContrastiveScorer {
   private candidates = new Candidates();
   private readonly sums = { images: 0, texts: 0, nearest: 0, found: 0, mrr: 0, recall: 0 };
 
