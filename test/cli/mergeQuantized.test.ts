@@ -5,6 +5,23 @@ import { openBase } from '../../src/formats/openBase';
 import { inFixtures, newPath } from '../support/cliResults';
 import { expectParity, expectVerified, merge } from '../support/merges';
 
+it('a merge into the values of a quantized base writes what was trained', async () => {
+  const adapter = inFixtures('quantized', 'bnb-nf4/adapter');
+  const options = { output: newPath('merged'), dtype: 'float32', quantize: 'nf4' };
+  const merged = await merge(inFixtures('quantized', 'base'), [adapter], options);
+  expectParity(merged);
+  const name = 'model.layers.0.mlp.down_proj.weight';
+  const stored = await merge(inFixtures('quantized', 'bnb-nf4'), [adapter], {
+    output: newPath('merged'),
+  });
+  const [own, other] = [await openBase(merged.output), await openBase(stored.output)];
+  const [have, values] = [await own.weights.readF32(name), await other.weights.readF32(name)];
+  have.forEach((value, i) => {
+    expect(Math.abs(value - values[i]!)).toBeLessThan(1e-6);
+  });
+  await Promise.all([own.close(), other.close()]);
+});
+
 it.each([
   ['bnb-nf4', 'keep', 'F32'],
   ['bnb-int8', 'float32', 'F32'],

@@ -9,7 +9,7 @@ import { verifyMerge, type VerifiedFile } from '../merge/verify';
 import { createOps } from '../model/backend';
 import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
-import { mergeBaseOption, partialOption } from './commonOptions';
+import { mergeBaseOption, partialOption, quantizeOption, quantizeOptions } from './commonOptions';
 import { printResult } from './context';
 import { groupDigits, percentage } from '../describe';
 import { mergeIntoLayers } from './layersModel';
@@ -35,6 +35,10 @@ export const mergeCommand = defineCommand({
         output: required(absolutePath, 'PATH', 'new model: a folder, a .gguf or .safetensors file'),
         scale: withDefault('1', nonZeroNumber, 'S', 'factor for the updates'),
         dtype: withDefault('keep', oneOf(DTYPES), DTYPES.join('|'), 'dtype of the weights'),
+        quantize: {
+          ...quantizeOption,
+          help: 'merge into the values that training.quantize gives the base',
+        },
         'max-shard-size': optional(
           byteSize,
           'SIZE',
@@ -59,6 +63,7 @@ export const mergeCommand = defineCommand({
             scale: options.scale,
             partial: options.partial,
             dtype: options.dtype,
+            quantize: quantizeOptions(options.quantize),
             max_shard_size: options['max-shard-size'],
             ops: options['no-parity']
               ? null

@@ -24,12 +24,16 @@ import { measureParity } from './parity';
  */
 export async function mergeModel(options: MergeOptions): Promise<Certificate> {
   const { adapters: folders, output, base: basePath, dtype, max_shard_size } = options;
-  if (await isPipelineBase(basePath)) return mergePipeline(options);
+  const { quantize = null } = options;
+  if (await isPipelineBase(basePath)) {
+    if (quantize) refuseToQuantize(basePath);
+    return mergePipeline(options);
+  }
   const top = folders.at(-1)!;
   const task = await readAdapterTask(top);
   await checkOutput(output, [basePath, ...folders]);
   await clearUnfinished(output);
-  const base = await openBaseUnder(basePath, top, baseOptionsOf(task));
+  const base = await openBaseUnder(basePath, top, { ...baseOptionsOf(task), quantize });
   try {
     for (const folder of folders.slice(0, -1)) {
       await refuseReplacements(folder, base);
@@ -47,7 +51,7 @@ export async function mergeModel(options: MergeOptions): Promise<Certificate> {
     });
     try {
       return await writeMerged(target, base, options, {
-        formula: formulaOf(adapters),
+        formula: formulaOf(adapters) + (quantize ? `, W as quantized to ${quantize.kind}` : ''),
         compare: (modelPath) => parityOf(base, adapters, modelPath, options),
       });
     } finally {
@@ -56,6 +60,14 @@ export async function mergeModel(options: MergeOptions): Promise<Certificate> {
   } finally {
     await base.close();
   }
+}
+
+/** @throws LoraError('usage') */
+function refuseToQuantize(file: string): never {
+  throw new LoraError('usage', 'Only language models and encoders are quantized.', {
+    place: { file },
+    fix: 'Leave out --quantize.',
+  });
 }
 
 const hasDora = ({ modules }: Adapter): boolean => modules.some((m) => m.magnitude);

@@ -3,7 +3,11 @@ import { canonicalNames } from '../../formats/architecture/names';
 import { isPackedIn } from '../../formats/architecture/readSpec';
 import { partsOf } from '../../formats/architecture/stackedNames';
 import { openShards } from '../../formats/huggingface';
-import { quantizedTensorsOf, type QuantizedTensors } from '../../formats/quantized/checkpoint';
+import {
+  QUANTIZED_DTYPES,
+  quantizedTensorsOf,
+  type QuantizedTensors,
+} from '../../formats/quantized/checkpoint';
 import { isScaleOfPacked, packedName } from '../../formats/mxfp4';
 import type { SafetensorsFile } from '../../formats/safetensors/read';
 import type { Shards } from '../../formats/safetensors/shards';
@@ -74,7 +78,8 @@ function shardTensors(
   const numbers = others.map(([stored, source]): SourceTensor => {
     const name = names.get(stored) ?? stored;
     const own = sourceTensor(source, stored, name);
-    if (base.replaced.has(name)) {
+    const isQuantizedNow = QUANTIZED_DTYPES.has(base.weights.tensors.get(name)?.dtype ?? own.dtype);
+    if (base.replaced.has(name) || isQuantizedNow) {
       const dtype = FLOATS.has(own.dtype) ? own.dtype : 'F32';
       return { ...wholeTensor(base, name), stored, dtype, file: own.file };
     }

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { BaseModel } from '../../formats/baseModel';
+import type { QuantizeOptions } from '../../formats/quantized/whileLoading';
 import type { Ops } from '../../models/ops/ops';
 import { checkDiskSpace } from '../outputPath';
 import { folderOfModel, mergeWarnings, placeIn, type Certificate } from './certificate';
@@ -20,6 +21,8 @@ export interface MergeOptions {
   /** Leave out the modules that do not fit the base; false: offer it. */
   readonly partial?: boolean;
   readonly dtype: MergeDtype;
+  /** Merge into the values of a base that is quantized while it is loaded. Default: as it is stored. */
+  readonly quantize?: QuantizeOptions | null;
   /** The largest size of a weight file in bytes; null keeps the base's distribution. */
   readonly max_shard_size: number | null;
   /** Null: parity is not measured. */
