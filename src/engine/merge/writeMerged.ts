@@ -21,7 +21,7 @@ export interface MergeOptions {
   /** Leave out the modules that do not fit the base; false: offer it. */
   readonly partial?: boolean;
   readonly dtype: MergeDtype;
-  /** Merge into the values of a base that is quantized while it is loaded. Default: as it is stored. */
+  /** Merge into the values that the base has when it is quantized. Default: as it is stored. */
   readonly quantize?: QuantizeOptions | null;
   /** The largest size of a weight file in bytes; null keeps the base's distribution. */
   readonly max_shard_size: number | null;
