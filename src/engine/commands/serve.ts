@@ -1,6 +1,7 @@
 import { messageSplitter } from '../../common/lineSplitter';
 import type { Chat, ChatVariables } from '../../data/chat/chat';
 import { reservedVariable } from '../../data/chat/reservedVariable';
+import type { QuantizeOptions } from '../../formats/quantized/whileLoading';
 import { variablesIn, type TemplateVariables } from '../../shared/chatVariables';
 import { LoraError } from '../../shared/errors';
 import { mayChange, parseExactly } from '../../shared/exactJson';
@@ -17,8 +18,10 @@ import { repeatedKey } from '../../shared/repeatedKeys';
 import { isObject } from '../../shared/values';
 import { answerPrompt, partsOf } from '../model/answer';
 import { exampleOf, partsForPage, promptOf, withTools, withTurns } from '../serve/conversation';
+import { readRecord } from '../run/runFolder';
 import { RunRows } from '../serve/runRows';
 import { ServedModels } from '../serve/servedModels';
+import { quantizeOf } from '../training/open';
 import { defineCommand, form } from './command';
 import { quantizeOptions } from './commonOptions';
 import { optional } from './options';
@@ -51,7 +54,7 @@ export const serveCommand = defineCommand({
           { ...context, warn: (message) => emit({ kind: 'warning', message }) },
           {
             base_dtype: options['base-dtype'],
-            quantize: quantizeOptions(options.quantize),
+            quantize: quantizeOptions(options.quantize) ?? (await quantizeOfRun(options.run)),
             partial: options.partial,
             chat_template_kwargs: options['chat-template-kwargs'],
             onProgress: (fraction) => emit({ kind: 'progress', fraction }),
@@ -266,4 +269,9 @@ function requestIn(line: string): ServeMessage | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** As the run quantized the base that its adapter was trained on. */
+async function quantizeOfRun(run: string | null): Promise<QuantizeOptions | null> {
+  return run === null ? null : quantizeOf((await readRecord(run)).recipe);
 }

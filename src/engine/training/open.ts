@@ -71,7 +71,8 @@ export async function openForTraining(
   }
 }
 
-const quantizeOf = ({ training, lora }: Recipe): QuantizeOptions | null =>
+/** How a recipe quantizes its base while it is loaded. */
+export const quantizeOf = ({ training, lora }: Recipe): QuantizeOptions | null =>
   training.quantize && { kind: training.quantize, modules_to_save: lora.modules_to_save };
 
 /** @throws LoraError('recipe') for a setting that the kind of the rows' labels does not have */
