@@ -128,12 +128,17 @@ export class WeightLoader {
 
   /** A number that never trains. */
   private async constant(name: string): Promise<number> {
+    return (await this.constants(name))[0]!;
+  }
+
+  /** Numbers that never train. */
+  async constants(name: string): Promise<Float32Array> {
     this.refuseTraining(name, 'beside LoRA');
     const { ops } = this.context;
     const data = await this.placements.vector([{ name, order: null }]);
-    const weight = this.keep(new DenseWeight(ops, ops.upload(data, [1]), null));
+    const weight = this.keep(new DenseWeight(ops, ops.upload(data, [data.length]), null));
     this.placements.register([name], weight);
-    return data[0]!;
+    return data;
   }
 
   /** Keys that are values, too, are twice in a product: their gradients would be apart. */
@@ -193,7 +198,7 @@ export class WeightLoader {
       : await this.vector(path, 'weight', size);
     const bias =
       kind === 'layer' && hasBias !== false ? await this.vector(path, 'bias', size) : null;
-    const scale = unit_offset ? this.onePlus(weight) : () => weight.tensor;
+    const scale = unit_offset ? this.onePlus(weight) : this.scaleOf(spec, weight);
     return { kind, weight, bias, eps, scale };
   }
 
@@ -207,6 +212,15 @@ export class WeightLoader {
   frozenParameter(name: string): Promise<DenseWeight> {
     this.refuseTraining(name, 'beside LoRA');
     return this.parameter(name);
+  }
+
+  /** factor · weight; one with a factor does not train. */
+  private scaleOf({ factor = 1 }: NormSpec, weight: DenseWeight): () => Tensor {
+    if (factor === 1) return () => weight.tensor;
+    const { ops } = this.context;
+    const scaled = ops.scale(weight.tensor, factor);
+    this.keep({ dispose: () => ops.free(scaled) });
+    return () => scaled;
   }
 
   /** weight + 1, computed again whenever the weight changes. */

@@ -86,6 +86,7 @@ describe('several sequences in one pass', () => {
     'lfm2',
     'gemma4',
     'gpt_oss',
+    'gemma4-moe',
     'qwen3_moe',
     'qwen3_5',
   ])('write the tokens that each writes alone: %s', async (family) => {

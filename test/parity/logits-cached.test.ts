@@ -57,6 +57,7 @@ describe('generation with the KV cache', () => {
     'lfm2',
     'gemma4',
     'gpt_oss',
+    'gemma4-moe',
     'qwen3_moe',
     'qwen3_5',
   ])('chooses the same tokens as a full forward pass: %s', async (family) => {

@@ -38,12 +38,15 @@ export function mlpLinears(mlp: MlpSpec): LinearSpec[] {
       return [mlp.gate_up, mlp.down];
     case 'plain':
       return [mlp.up, mlp.down];
-    case 'mixture':
-      return [mlp.router, ...expertLinears(mlp)];
+    case 'mixture': {
+      const beside = mlp.beside ? mlpLinears(mlp.beside.mlp) : [];
+      return [...beside, mlp.router, ...expertLinears(mlp)];
+    }
   }
 }
 
-const expertLinears = (mlp: MlpSpec): LinearSpec[] =>
+/** The layers of the experts, as checkpoints have them. */
+export const expertLinears = (mlp: MlpSpec): LinearSpec[] =>
   mlp.kind === 'mixture'
     ? mlp.experts.flatMap(({ halves, gate_up, down }) =>
         halves ? [halves.gate, halves.up, down] : [gate_up, down],
@@ -54,15 +57,21 @@ const expertLinears = (mlp: MlpSpec): LinearSpec[] =>
 const adaptedExperts = (mlp: MlpSpec): LinearSpec[] =>
   mlp.kind === 'mixture'
     ? [
-        ...mlpLinears(mlp),
+        ...untargeted(mlp),
         ...mlp.experts.flatMap(({ halves, gate_up }) => (halves ? [gate_up] : [])),
       ]
+    : [];
+
+/** The layers of an MLP that target_modules cannot name: the experts, and mostly the router. */
+const untargeted = (mlp: MlpSpec): LinearSpec[] =>
+  mlp.kind === 'mixture'
+    ? [...(mlp.router_is_layer ? [] : [mlp.router]), ...expertLinears(mlp)]
     : [];
 
 /** Those that a new adapter can have modules on: not the router and the experts. */
 function targetableLinears(layer: LayerSpec): LinearSpec[] {
   const { mlp } = layer;
-  const others = new Set(mlp.kind === 'mixture' ? mlpLinears(mlp) : []);
+  const others = new Set(untargeted(mlp));
   return linearsOf(layer).filter((own) => !others.has(own));
 }
 
@@ -74,7 +83,8 @@ export const hasExperts = ({ layers }: Spec): boolean =>
 export function innerSizeOf(mlp: MlpSpec): number {
   if (mlp.kind !== 'mixture') return mlp.down.in_features;
   const { in_features, out_features } = mlp.experts[0]!.down;
-  return mlp.top_k * (in_features + out_features);
+  const beside = mlp.beside ? innerSizeOf(mlp.beside.mlp) : 0;
+  return beside + mlp.top_k * (in_features + out_features);
 }
 
 function headLinears(head: HeadSpec): LinearSpec[] {
@@ -112,7 +122,8 @@ export const parameterModules = ({ layers }: Spec): TargetableModule[] =>
   layers.flatMap(({ mlp }) => {
     if (mlp.kind !== 'mixture') return [];
     const ofExperts = mlp.experts.flatMap(({ gate_up, down }) => [gate_up, down]);
-    return [mlp.router, ...ofExperts].map((own) => linearModule(own));
+    const router = mlp.router_is_layer ? [] : [mlp.router];
+    return [...router, ...ofExperts].map((own) => linearModule(own));
   });
 
 /** `modulesOf`, and modules of adapters of PEFT on experts, or on a layer without an effect. */
@@ -346,6 +357,20 @@ function convolutionTensors(convolution: ConvolutionSpec | undefined): Wanted[] 
   return bias ? [weight, { name: `${path}.bias`, shape: [channels] }] : [weight];
 }
 
+function mixtureNorms(mlp: MlpSpec): NormSpec[] {
+  if (mlp.kind !== 'mixture') return [];
+  const { router_norm, beside } = mlp;
+  return [
+    ...(router_norm ? [router_norm] : []),
+    ...(beside ? [beside.norm_out, beside.experts_in, beside.experts_out] : []),
+  ];
+}
+
+const expertScales = (mlp: MlpSpec): Wanted[] =>
+  mlp.kind === 'mixture' && mlp.expert_scale !== undefined
+    ? [{ name: mlp.expert_scale, shape: [mlp.experts.length] }]
+    : [];
+
 function layerTensors(layer: LayerSpec): Wanted[] {
   const {
     attention: { qk_norm, sinks, num_heads },
@@ -363,6 +388,7 @@ function layerTensors(layer: LayerSpec): Wanted[] {
     qk_norm && qk_norm.q,
     qk_norm && qk_norm.k,
     per_layer?.norm ?? null,
+    ...mixtureNorms(layer.mlp),
   ];
   const norms = all.filter((norm) => norm !== null);
   return [
@@ -371,6 +397,7 @@ function layerTensors(layer: LayerSpec): Wanted[] {
     ...convolutionTensors(layer.attention.convolution),
     ...deltaTensors(layer.attention),
     ...(sinks === undefined ? [] : [{ name: sinks, shape: [num_heads] }]),
+    ...expertScales(layer.mlp),
     ...(output_factor === undefined ? [] : [{ name: output_factor, shape: [1] }]),
   ];
 }

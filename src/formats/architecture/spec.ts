@@ -48,6 +48,8 @@ export interface NormSpec {
   readonly bias?: false;
   /** The name of its parameter. Not given: weight. */
   readonly parameter?: string;
+  /** Of its weight. Not given: 1. */
+  readonly factor?: number;
 }
 
 export type EmbeddingSpec = TokenEmbeddingSpec | PatchEmbeddingSpec;
@@ -343,12 +345,28 @@ export interface MixtureSpec {
   /** In the place of act(gate x) · up x (gpt-oss). Not given: that. */
   readonly clamped?: ClampedGate;
   readonly router: LinearSpec;
+  /** Whether the router is a linear layer in transformers, which target_modules can name. */
+  readonly router_is_layer?: true;
+  /** Of the router's input, that of the branch. Not given: it reads what the experts read. */
+  readonly router_norm?: NormSpec;
+  /** Name of a parameter with a factor of each expert's weight. Not given: none. */
+  readonly expert_scale?: string;
+  /** An MLP beside the experts, whose outputs are added (Gemma 4). Not given: none. */
+  readonly beside?: MlpBesideExperts;
   /** The module of all experts, whose parameters may be stacked. */
   readonly module: string;
   readonly experts: readonly ExpertSpec[];
   readonly top_k: number;
   /** Whether the probabilities of the chosen experts are divided by their sum. */
   readonly normalises: boolean;
+}
+
+/** norm_out(mlp(x)) + experts_out(experts(experts_in(x))); the layer's norms are around both. */
+export interface MlpBesideExperts {
+  readonly mlp: Exclude<MlpSpec, MixtureSpec>;
+  readonly norm_out: NormSpec;
+  readonly experts_in: NormSpec;
+  readonly experts_out: NormSpec;
 }
 
 /** (up + 1) · gate · σ(alpha · gate), with gate at most `limit` and up within ± `limit`. */
@@ -447,7 +465,10 @@ export type HeadSpec =
    */
   | {
       readonly kind: 'contrastive';
-      /** Over rows and columns (CLIP, Radford et al. 2021), or of each pair (SigLIP, Zhai et al. 2023). */
+      /**
+       * Over rows and columns (CLIP, Radford et al. 2021), or of each pair (SigLIP, Zhai et al.
+       * 2023).
+       */
       readonly loss: 'cross_entropy' | 'sigmoid';
       readonly text: VectorSpec;
       /** Its head is of the kind `vector`. */

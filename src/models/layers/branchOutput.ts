@@ -12,17 +12,17 @@ export interface BranchOutput {
 export const isPlainOutput = ({ norm_out, scale_out }: BranchOutput): boolean =>
   norm_out === null && scale_out === 1;
 
-/** residual + scale_out · norm_out(x). x is part of what is saved, or freed. */
+/** residual + scale_out · norm_out(x), if there is a residual. x is saved, or freed. */
 export function addBranch(
   ops: Ops,
   { norm_out, scale_out }: BranchOutput,
   x: Tensor,
-  residual: Tensor,
+  residual: Tensor | null,
 ): { readonly y: Tensor; readonly branch: NormSaved | null } {
   const normed = norm_out && normForward(ops, norm_out, x);
   const h = normed?.h ?? x;
   const scaled = scale_out === 1 ? h : thenFree(ops, ops.scale(h, scale_out), h);
-  const y = thenFree(ops, ops.add(scaled, residual), scaled);
+  const y = residual ? thenFree(ops, ops.add(scaled, residual), scaled) : scaled;
   return { y, branch: normed && { x, stats: normed.stats } };
 }
 

@@ -1,5 +1,13 @@
 import type { BranchGradient } from '../attention/attentionBranch';
 import type { Ops, Tensor } from '../ops/ops';
+import {
+  denseAndMixtureBackward,
+  denseAndMixtureForward,
+  freeDenseAndMixture,
+  isDenseAndMixtureTrained,
+  type DenseAndMixtureSaved,
+  type DenseAndMixtureWeights,
+} from './denseAndMixture';
 import type { Computation } from './linear';
 import {
   freeMixture,
@@ -18,16 +26,29 @@ import {
   type MlpWeights,
 } from './mlpBranch';
 
-/** What follows attention in a layer: an MLP, or a mixture of such experts. */
-export type FeedForwardWeights = MlpWeights | MixtureWeights;
+/** What follows attention in a layer: an MLP, a mixture of such experts, or both. */
+export type FeedForwardWeights = MlpWeights | MixtureWeights | DenseAndMixtureWeights;
 
 /** What the backward pass needs, with the weights that the forward pass used. */
 export type FeedForwardSaved =
   | { readonly kind: 'mlp'; readonly w: MlpWeights; readonly saved: MlpSaved }
-  | { readonly kind: 'mixture'; readonly w: MixtureWeights; readonly saved: MixtureSaved };
+  | { readonly kind: 'mixture'; readonly w: MixtureWeights; readonly saved: MixtureSaved }
+  | {
+      readonly kind: 'both';
+      readonly w: DenseAndMixtureWeights;
+      readonly saved: DenseAndMixtureSaved;
+    };
 
-export const isFeedForwardTrained = (w: FeedForwardWeights): boolean =>
-  w.kind === 'mixture' ? isMixtureTrained(w) : isMlpTrained(w);
+export function isFeedForwardTrained(w: FeedForwardWeights): boolean {
+  switch (w.kind) {
+    case 'mlp':
+      return isMlpTrained(w);
+    case 'mixture':
+      return isMixtureTrained(w);
+    case 'both':
+      return isDenseAndMixtureTrained(w);
+  }
+}
 
 /**
  * residual + the branch of x, [m, d]. Frees neither; the caller frees y and, by `freeFeedForward`,
@@ -39,29 +60,49 @@ export async function feedForward(
   x: Tensor,
   residual: Tensor,
 ): Promise<{ readonly y: Tensor; readonly saved: FeedForwardSaved }> {
-  if (w.kind === 'mixture') {
-    const { y, saved } = await mixtureForward(computation, w, x, residual);
-    return { y, saved: { kind: 'mixture', w, saved } };
+  switch (w.kind) {
+    case 'mlp': {
+      const { y, saved } = mlpForward(computation, w, x, residual);
+      return { y, saved: { kind: 'mlp', w, saved } };
+    }
+    case 'mixture': {
+      const { y, saved } = await mixtureForward(computation, w, x, residual);
+      return { y, saved: { kind: 'mixture', w, saved } };
+    }
+    case 'both': {
+      const { y, saved } = await denseAndMixtureForward(computation, w, x, residual);
+      return { y, saved: { kind: 'both', w, saved } };
+    }
   }
-  const { y, saved } = mlpForward(computation, w, x, residual);
-  return { y, saved: { kind: 'mlp', w, saved } };
 }
 
 /** Frees what was saved, but not x. */
 export function freeFeedForward(ops: Ops, own: FeedForwardSaved): void {
-  if (own.kind === 'mixture') freeMixture(ops, own.saved);
-  else freeMlp(ops, own.saved);
+  switch (own.kind) {
+    case 'mlp':
+      return freeMlp(ops, own.saved);
+    case 'mixture':
+      return freeMixture(ops, own.saved);
+    case 'both':
+      return freeDenseAndMixture(ops, own.saved);
+  }
 }
 
 /**
  * Gradient of x [m, d] plus the residual; null unless `wantsInput`. Accumulates the gradients of
  * what trains. Frees none of its inputs.
  */
-export const feedForwardBackward = (
+export function feedForwardBackward(
   computation: Computation,
   own: FeedForwardSaved,
   gradient: BranchGradient,
-): Promise<Tensor | null> =>
-  own.kind === 'mixture'
-    ? mixtureBackward(computation, own.w, own.saved, gradient)
-    : mlpBackward(computation, own.w, own.saved, gradient);
+): Promise<Tensor | null> {
+  switch (own.kind) {
+    case 'mlp':
+      return mlpBackward(computation, own.w, own.saved, gradient);
+    case 'mixture':
+      return mixtureBackward(computation, own.w, own.saved, gradient);
+    case 'both':
+      return denseAndMixtureBackward(computation, own.w, own.saved, gradient);
+  }
+}

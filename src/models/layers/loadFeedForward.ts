@@ -6,7 +6,7 @@ import type {
   MlpSpec,
   NormSpec,
 } from '../../formats/architecture/spec';
-import { mlpLinears } from '../../formats/architecture/modules';
+import { expertLinears } from '../../formats/architecture/modules';
 import {
   allRows,
   everySecondOf,
@@ -31,6 +31,8 @@ interface Loader {
     shared?: undefined,
     adapted?: readonly ProductSlot[],
   ) => Promise<Linear>;
+  /** The numbers of a parameter that does not train. */
+  readonly constants: (name: string) => Promise<Float32Array>;
   readonly preciseLinear: (spec: LinearSpec) => Promise<Linear>;
 }
 
@@ -44,9 +46,23 @@ export async function loadFeedForward(
     norm_out: await loader.normOrNull(norms.mlp_out),
     scale_out: branch_scale,
   };
-  return mlp.kind === 'mixture'
-    ? { ...branch, ...(await loadMixture(loader, mlp)) }
-    : { ...branch, ...(await loadMlp(loader, mlp)) };
+  if (mlp.kind !== 'mixture') return { ...branch, ...(await loadMlp(loader, mlp)) };
+  const mixture = await loadMixture(loader, mlp);
+  const { beside } = mlp;
+  if (!beside) return { ...branch, ...mixture };
+  const { norm_in, ...output } = branch;
+  const norm_out = await loader.normOrNull(beside.norm_out);
+  const experts = {
+    norm_in: await loader.normOrNull(beside.experts_in),
+    norm_out: await loader.normOrNull(beside.experts_out),
+    scale_out: 1,
+  };
+  return {
+    kind: 'both',
+    ...output,
+    mlp: { norm_in, norm_out, scale_out: 1, ...(await loadMlp(loader, beside.mlp)) },
+    mixture: { ...experts, ...mixture },
+  };
 }
 
 async function loadMlp(
@@ -85,9 +101,9 @@ async function loadGateAndUp(
 async function loadMixture(
   loader: Loader,
   spec: MixtureSpec,
-): Promise<Pick<MixtureWeights, 'kind' | 'router' | 'experts' | 'top_k' | 'normalises'>> {
+): Promise<Omit<MixtureWeights, 'norm_in' | 'norm_out' | 'scale_out'>> {
   const { activation, router, top_k, normalises } = spec;
-  for (const { path } of mlpLinears(spec))
+  for (const { path } of [router, ...expertLinears(spec)])
     for (const kind of ['weight', 'bias']) loader.refuseTraining(`${path}.${kind}`);
   const experts: MlpWeights[] = [];
   for (const expert of spec.experts) {
@@ -105,7 +121,9 @@ async function loadMixture(
   // in bf16, experts would often be equally probable
   return {
     kind: 'mixture',
+    norm_router: await loader.normOrNull(spec.router_norm ?? null),
     router: await loader.preciseLinear(router),
+    scales: spec.expert_scale === undefined ? null : await loader.constants(spec.expert_scale),
     experts,
     top_k,
     normalises,

@@ -46,7 +46,11 @@ import { routerGradient, routesOf, type Routes } from './routing';
 export interface MixtureWeights extends BranchOutput {
   readonly kind: 'mixture';
   readonly norm_in: Norm | null;
+  /** Of the router's input x; null: it reads h. */
+  readonly norm_router: Norm | null;
   readonly router: Linear;
+  /** Factors of the experts' weights; null: none. */
+  readonly scales: Float32Array | null; // [experts]
   readonly experts: readonly MlpWeights[];
   readonly top_k: number;
   readonly normalises: boolean;
@@ -57,6 +61,7 @@ export interface MixtureSaved {
   /** The branch's input, which the layer owns. */
   readonly x: Tensor; // [m, d]
   readonly stats_in: NormStats | null;
+  readonly stats_router: NormStats | null;
   readonly router: LinearSaved;
   readonly routes: Routes;
   /** Of the chosen experts, each with its input. */
@@ -67,10 +72,11 @@ export interface MixtureSaved {
   readonly branch: NormSaved | null;
 }
 
-const settingsOf = ({ experts, top_k, normalises }: MixtureWeights) => ({
+const settingsOf = ({ experts, top_k, normalises, scales }: MixtureWeights) => ({
   num_experts: experts.length,
   top_k,
   normalises,
+  scales,
 });
 
 export const isMixtureTrained = (w: MixtureWeights): boolean =>
@@ -89,7 +95,9 @@ export async function mixtureForward(
   const { ops } = computation;
   const normed = w.norm_in && normForward(ops, w.norm_in, x);
   const h = normed?.h ?? x;
-  const router = linearForward(computation, w.router, h); // [m, experts]
+  const read = w.norm_router && normForward(ops, w.norm_router, x);
+  const router = linearForward(computation, w.router, read?.h ?? h); // [m, experts]
+  if (read) ops.free(read.h);
   const probabilities = thenFree(ops, ops.softmax(router.y), router.y);
   const routes = routesOf((await downloadAndFree(ops, probabilities)).slice(), settingsOf(w));
   const experts = expertsForward(computation, w, routes, h);
@@ -98,11 +106,8 @@ export async function mixtureForward(
   const weighted = thenFree(ops, ops.mul(experts.outputs, weights), weights);
   const sum = sumOfPairs(ops, routes, weighted);
   const { y, branch } = addBranch(ops, w, sum, residual);
-  const stats_in = normed?.stats ?? null;
-  return {
-    y,
-    saved: { x, stats_in, router: router.saved, routes, ...experts, branch },
-  };
+  const stats = { stats_in: normed?.stats ?? null, stats_router: read?.stats ?? null };
+  return { y, saved: { x, ...stats, router: router.saved, routes, ...experts, branch } };
 }
 
 /** Each chosen expert of its rows of h [m, d]. */
@@ -137,13 +142,13 @@ function sumOfPairs(ops: Ops, { pairs }: Routes, x: Tensor): Tensor {
 
 /** Frees what was saved, but not x. */
 export function freeMixture(ops: Ops, saved: MixtureSaved): void {
-  const { stats_in, router, experts, outputs, branch } = saved;
+  const { stats_in, stats_router, router, experts, outputs, branch } = saved;
   for (const expert of experts) {
     freeMlp(ops, expert);
     ops.free(expert.x);
   }
   ops.free(
-    ...(stats_in ? statsTensors(stats_in) : []),
+    ...[stats_in, stats_router].flatMap((stats) => (stats ? statsTensors(stats) : [])),
     ...savedTensors(router),
     outputs,
     ...(branch ? [branch.x, ...statsTensors(branch.stats)] : []),
@@ -160,15 +165,31 @@ export async function mixtureBackward(
   const { ops } = computation;
   const dSum = await branchOutputGradient(ops, w, saved.branch, dy);
   const wantsH = wantsInput || isNormTrained(w.norm_in);
-  const terms = await sumBackward(computation, w, saved, { dSum, wantsH });
+  const { ofRouter, ofExperts } = await sumBackward(computation, w, saved, { dSum, wantsH });
   if (dSum !== dy) ops.free(dSum);
-  if (!wantsH) return null;
-  const dh = sumAndFree(ops, terms);
+  if (!ofExperts) return null;
   const { x, stats_in: stats } = saved;
-  const dx = await branchInputGradient(ops, w.norm_in, { x, stats }, { dh, residual });
+  const apart = w.norm_router ? ofRouter : [];
+  const beside = await routerInputGradient(ops, w, saved, { terms: apart, residual });
+  const dh = sumAndFree(ops, w.norm_router ? [ofExperts] : [...ofRouter, ofExperts]);
+  const gradient = { dh, residual: beside };
+  const dx = await branchInputGradient(ops, w.norm_in, { x, stats }, gradient);
+  if (beside && beside !== residual) ops.free(beside);
   if (wantsInput) return dx;
   ops.free(dx);
   return null;
+}
+
+/** The residual plus the gradient of x through the router's own norm. Frees the terms. */
+function routerInputGradient(
+  ops: Ops,
+  { norm_router }: MixtureWeights,
+  { x, stats_router: stats }: MixtureSaved,
+  { terms, residual }: { readonly terms: readonly Tensor[]; readonly residual: Tensor | null },
+): Promise<Tensor | null> {
+  if (terms.length === 0) return Promise.resolve(residual);
+  const gradient = { dh: sumAndFree(ops, terms), residual };
+  return branchInputGradient(ops, norm_router, { x, stats }, gradient);
 }
 
 interface SumGradient {
@@ -176,13 +197,13 @@ interface SumGradient {
   readonly wantsH: boolean;
 }
 
-/** The way back from the weighted sum to h: terms of dh [m, d], none unless `wantsH`. */
+/** The way back from the weighted sum to the inputs [m, d], nothing unless `wantsH`. */
 async function sumBackward(
   computation: Computation,
   w: MixtureWeights,
   saved: MixtureSaved,
   { dSum, wantsH }: SumGradient,
-): Promise<Tensor[]> {
+): Promise<{ readonly ofRouter: readonly Tensor[]; readonly ofExperts: Tensor | null }> {
   const { ops } = computation;
   const { rows, weights } = saved.routes;
   const indices = ops.upload(rows, [rows.length]);
@@ -192,14 +213,14 @@ async function sumBackward(
   const dOutputs = thenFree(ops, ops.mul(dPairs, factors), dPairs, factors);
   const dInputs = await expertsBackward(computation, w, saved, { dOutputs, wantsH });
   ops.free(dOutputs);
-  return dInputs ? [...ofRouter, sumOfPairs(ops, saved.routes, dInputs)] : ofRouter;
+  return { ofRouter, ofExperts: dInputs && sumOfPairs(ops, saved.routes, dInputs) };
 }
 
-/** Terms of dh through the weights, for the gradient of each pair's weighted output. */
+/** Terms of the router's input, for the gradient of each pair's weighted output. */
 async function routerBackward(
   computation: Computation,
   w: MixtureWeights,
-  { x, stats_in, router, routes, outputs }: MixtureSaved,
+  { x, stats_in, stats_router, router, routes, outputs }: MixtureSaved,
   { dPairs, wantsH }: { readonly dPairs: Tensor; readonly wantsH: boolean },
 ): Promise<Tensor[]> {
   const { ops } = computation;
@@ -208,18 +229,22 @@ async function routerBackward(
   const dWeights = await downloadAndFree(ops, thenFree(ops, ops.sum(products), products));
   const gradient = routerGradient(routes, dWeights, settingsOf(w));
   const dy = ops.upload(gradient, [x.shape[0]!, w.experts.length]);
-  const h = needsInput(w.router) ? inputOf(ops, w, { x, stats_in }) : null;
+  const h = needsInput(w.router) ? inputOf(ops, w, { x, stats_in, stats_router }) : null;
   const terms = await linearBackward(computation, w.router, { dy, x: h, saved: router }, wantsH);
   ops.free(dy, ...(h && h !== x ? [h] : []));
   return terms;
 }
 
-/** h again. */
-const inputOf = (
+/** What the router reads, again. */
+function inputOf(
   ops: Ops,
-  { norm_in }: MixtureWeights,
-  { x, stats_in: stats }: Pick<MixtureSaved, 'x' | 'stats_in'>,
-): Tensor => (norm_in && stats ? recomputeNorm(ops, norm_in, { x, stats }, 'f32') : x);
+  { norm_in, norm_router }: MixtureWeights,
+  { x, stats_in, stats_router }: Pick<MixtureSaved, 'x' | 'stats_in' | 'stats_router'>,
+): Tensor {
+  const norm = norm_router ?? norm_in;
+  const stats = norm_router ? stats_router : stats_in;
+  return norm && stats ? recomputeNorm(ops, norm, { x, stats }, 'f32') : x;
+}
 
 /** Gradients of the chosen experts' inputs [m · top_k, d]; null unless `wantsH`. */
 async function expertsBackward(

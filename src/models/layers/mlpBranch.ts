@@ -71,7 +71,7 @@ const isInnerTrained = ({ up, gate, norm_in }: MlpWeights): boolean =>
   isNormTrained(norm_in) || isLinearTrained(up) || (gate !== null && isLinearTrained(gate));
 
 /**
- * residual + mlp(x), or for an expert mlp(x) alone, [m, d]. Frees neither; the caller frees y and,
+ * residual + mlp(x), or mlp(x) alone, [m, d]. Frees neither; the caller frees y and,
  * by `freeMlp`, what was saved.
  */
 export function mlpForward(
@@ -129,7 +129,7 @@ function projectDown(
   residual: Tensor | null,
 ): LinearOutput & Pick<MlpSaved, 'branch'> {
   const { ops } = computation;
-  if (isPlainOutput(w) || !residual)
+  if (isPlainOutput(w))
     return { ...linearForward(computation, w.down, m, { residual }), branch: null };
   const { y: x, saved } = linearForward(computation, w.down, m);
   return { saved, ...addBranch(ops, w, x, residual) };

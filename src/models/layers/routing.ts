@@ -11,6 +11,8 @@ export interface Routes {
   readonly rows: Int32Array;
   readonly experts: Int32Array;
   readonly weights: Float32Array;
+  /** The weights without the experts' factors. */
+  readonly shares: Float32Array;
   /** The pairs of each row: the first ones of all rows, the second ones, ... [top_k][m] */
   readonly pairs: readonly Int32Array[];
 }
@@ -26,6 +28,8 @@ export interface RoutingSettings {
   readonly top_k: number;
   /** Whether the weights of a row's experts are divided by their sum. */
   readonly normalises: boolean;
+  /** A factor of each expert's weight; null: none. */
+  readonly scales: Float32Array | null;
 }
 
 /** Of each row the most probable experts; of equal ones, the first. */
@@ -51,8 +55,10 @@ export function routesOf(probabilities: Float32Array, settings: RoutingSettings)
     rows,
     (row, pair) => probabilities[row * num_experts + experts[pair]!]!,
   );
-  const weights = settings.normalises ? normalised(own, pairs) : own;
-  return { probabilities, chosen, rows, experts, weights, pairs };
+  const shares = settings.normalises ? normalised(own, pairs) : own;
+  const { scales } = settings;
+  const weights = scales ? shares.map((share, pair) => share * scales[experts[pair]!]!) : shares;
+  return { probabilities, chosen, rows, experts, weights, shares, pairs };
 }
 
 function mostProbable(probabilities: Float32Array, top_k: number): number[] {
@@ -80,10 +86,11 @@ function normalised(weights: Float32Array, pairs: readonly Int32Array[]): Float3
 
 /** The gradient of the router's outputs [m, experts] for that of each pair's weight. */
 export function routerGradient(
-  { probabilities, rows, experts, weights, pairs }: Routes,
-  dWeights: Float32Array,
-  { num_experts, normalises }: RoutingSettings,
+  { probabilities, rows, experts, shares: weights, pairs }: Routes,
+  ofWeights: Float32Array,
+  { num_experts, normalises, scales }: RoutingSettings,
 ): Float32Array {
+  const dWeights = scales ? ofWeights.map((d, pair) => d * scales[experts[pair]!]!) : ofWeights;
   const gradient = new Float32Array(probabilities.length);
   for (let row = 0; row < pairs[0]!.length; row++) {
     const own = pairs.map((of) => of[row]!);

@@ -80,6 +80,7 @@ describe('a base model folder', () => {
     'lfm2',
     'gemma4',
     'gpt_oss',
+    'gemma4-moe',
     'qwen3_moe',
   ])('is opened with both config layouts: %s', async (family) => {
     const base = await openBase(path.join(fixtures, family, 'base'));

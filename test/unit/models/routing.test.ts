@@ -10,6 +10,7 @@ const settings = (normalises: boolean, top_k = 2): RoutingSettings => ({
   num_experts: 3,
   top_k,
   normalises,
+  scales: null,
 });
 
 const softmaxOfRows = (scores: readonly number[], width: number): Float32Array => {

@@ -3,12 +3,14 @@ import { ConfigReader, type Config } from '../config';
 import type { Family, SpecOptions } from '../family';
 import { decoderHead } from '../heads';
 import { readRope } from '../rope';
+import { countExperts, plainExperts } from './mixtures';
 import { linear, NO_NORMS, readActivation, readSizes, rmsNorm, type Sizes } from '../sizes';
 import type {
   Activation,
   AttentionSpec,
   LayerNorms,
   LayerSpec,
+  MixtureSpec,
   MlpSpec,
   PerLayerBranchSpec,
   PerLayerSpec,
@@ -148,7 +150,43 @@ function branchOf(model: Gemma4Model, i: number): PerLayerBranchSpec {
   };
 }
 
-function mlpOf({ reader, sizes, activation, first_shared }: Gemma4Model, i: number): MlpSpec {
+function mlpOf(model: Gemma4Model, i: number): MlpSpec {
+  const dense = denseOf(model, i);
+  return model.reader.flag('enable_moe_block') ? mixtureOf(model, i, dense) : dense;
+}
+
+/** Experts beside the MLP. Their router reads the layer's stream through a norm of its own. */
+function mixtureOf(model: Gemma4Model, i: number, mlp: DenseMlp): MixtureSpec {
+  const { reader, sizes, eps, activation } = model;
+  const { hidden_size, num_layers } = sizes;
+  const prefix = `model.layers.${i}`;
+  const module = `${prefix}.experts`;
+  const norm = (name: string) => rmsNorm(`${prefix}.${name}`, hidden_size, eps);
+  const count = countExperts(reader, num_layers);
+  const inner = reader.count('moe_intermediate_size');
+  return {
+    kind: 'mixture',
+    activation,
+    router: linear(`${prefix}.router.proj`, hidden_size, count),
+    router_is_layer: true,
+    router_norm: { ...norm('router'), parameter: 'scale', factor: 1 / Math.sqrt(hidden_size) },
+    expert_scale: `${prefix}.router.per_expert_scale`,
+    module,
+    experts: plainExperts(module, { hidden_size, inner, count }),
+    top_k: reader.count('top_k_experts', undefined, count),
+    normalises: true,
+    beside: {
+      mlp,
+      norm_out: norm('post_feedforward_layernorm_1'),
+      experts_in: norm('pre_feedforward_layernorm_2'),
+      experts_out: norm('post_feedforward_layernorm_2'),
+    },
+  };
+}
+
+type DenseMlp = Exclude<MlpSpec, MixtureSpec>;
+
+function denseOf({ reader, sizes, activation, first_shared }: Gemma4Model, i: number): DenseMlp {
   const { hidden_size, intermediate_size } = sizes;
   const isWide = reader.flag('use_double_wide_mlp') && i >= first_shared;
   const inner = isWide ? 2 * intermediate_size : intermediate_size;
@@ -261,6 +299,7 @@ export const gemma4Families: Readonly<Record<string, Family>> = {
     spec: specOf,
     renames: [],
     transformersClass: 'Gemma4',
+    hasExperts: true,
     mlx: false,
     gguf: null,
   },

@@ -11,7 +11,7 @@ import { attentionBias, llamaLike, windowSize, type LlamaModel } from './llamaLi
 const MAX_EXPERTS = 2 ** 16;
 
 /** How many experts each layer has. */
-export const countExperts = (reader: ConfigReader, num_layers: number, missing: number): number =>
+export const countExperts = (reader: ConfigReader, num_layers: number, missing?: number): number =>
   reader.count(['num_experts', 'num_local_experts'], missing, Math.floor(MAX_EXPERTS / num_layers));
 
 interface ExpertSizes {
