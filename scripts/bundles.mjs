@@ -4,6 +4,7 @@ import { build, context } from 'esbuild';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import ts from 'typescript';
 import { pageBuild } from './pageBundle.mjs';
 import { loadedTfjs, tfjsNode, TFJS_LAYERS, TFJS_WASM } from './tfjsBundles.mjs';
 
@@ -70,6 +71,34 @@ const withoutForms = {
     })),
 };
 
+/** lora-workbench/tfjs, for Node and browsers: tfjs is its user's own. */
+const library = {
+  bundle: true,
+  entryPoints: ['src/tfjs/index.ts'],
+  external: ['@tensorflow/tfjs'],
+  platform: 'neutral',
+  target: 'es2022',
+  absWorkingDir: root,
+  logLevel: 'warning',
+};
+
+/** Its types, which name none but those of tfjs. */
+function writeLibraryTypes(outdir) {
+  const file = path.join(root, 'src', 'tfjs', 'index.ts');
+  const { outputText, diagnostics } = ts.transpileDeclaration(readFileSync(file, 'utf8'), {
+    fileName: file,
+    reportDiagnostics: true,
+    compilerOptions: { isolatedDeclarations: true, target: ts.ScriptTarget.ES2022 },
+  });
+  if (diagnostics?.length) throw new Error(ts.formatDiagnostics(diagnostics, FORMAT));
+  writeFileSync(path.join(outdir, 'tfjs', 'index.d.ts'), outputText);
+}
+const FORMAT = {
+  getCanonicalFileName: (name) => name,
+  getCurrentDirectory: () => root,
+  getNewLine: () => '\n',
+};
+
 const bundles = (outdir) => [
   {
     ...nodeBuild,
@@ -125,12 +154,19 @@ const bundles = (outdir) => [
     stdin: { contents: TFJS_LAYERS, resolveDir: root },
     plugins: [loadedTfjs],
   },
+  ...['esm', 'cjs'].map((format) => ({
+    ...library,
+    format,
+    outfile: path.join(outdir, 'tfjs', format === 'esm' ? 'index.mjs' : 'index.cjs'),
+  })),
   { ...pageBuild, outdir: path.join(outdir, 'webview') },
 ];
 
 /** What is no JavaScript of ours: WebAssembly, programs for clusters, and rows of text. */
 function copyOthers(outdir) {
   mkdirSync(path.join(outdir, 'ray'), { recursive: true });
+  mkdirSync(path.join(outdir, 'tfjs'), { recursive: true });
+  writeLibraryTypes(outdir);
   for (const name of readdirSync(clusterPrograms).filter((file) => /\.(py|txt)$/.test(file)))
     copyFileSync(path.join(clusterPrograms, name), path.join(outdir, 'ray', name));
   for (const name of readdirSync(wasmPackage).filter((file) => file.endsWith('.wasm')))

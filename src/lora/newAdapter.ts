@@ -1,6 +1,7 @@
 import type { Adapter, AdapterConfig, TargetableModule } from './adapter';
+import type { PlainInit } from './drawFactors';
 import { isOnExpert } from './experts';
-import { initialFactors, type PlainInit } from './init';
+import { initialFactors } from './init';
 
 export interface LoraChoices extends Omit<AdapterConfig, 'base_model_name_or_path' | 'raw'> {
   /** PEFT's target_parameters, of the modules on experts and routers. Not given: none. */

@@ -82,22 +82,30 @@ export class AdaptedModel {
   }
 
   private freeze(): void {
-    const { weights } = this.model;
-    const before = weights.map(({ trainable }) => trainable);
-    // the last to be undone: layers set it for all of their weights
-    this.undo.push(() => weights.forEach((weight, i) => (weight.trainable = before[i]!)));
-    const layers = layersIn(this.model);
-    // a sequential model that is built later would make its weights trainable again
-    for (const layer of [this.model as unknown as OwnLayer, ...layers])
-      if (layer.getClassName() === 'Sequential' && !layer.model) layer.build();
-    for (const layer of layers) {
+    for (const layer of layersIn(this.model)) {
       const { trainable } = layer;
       // layers that are not trainable hide their factors from model.fit
       layer.trainable = true;
       this.undo.push(() => (layer.trainable = trainable));
       if (layer.getClassName() === 'BatchNormalization') this.useStatistics(layer);
     }
-    for (const weight of weights) weight.trainable = this.trained.includes(weight);
+    for (const weight of this.model.weights)
+      if (!this.trained.includes(weight)) this.keepFrozen(weight);
+  }
+
+  /** tfjs sets this for all weights of a model, for example when a sequential one is compiled. */
+  private keepFrozen(weight: LayerVariable): void {
+    const { trainable } = weight;
+    weight.trainable = false;
+    Object.defineProperty(weight, 'trainable', {
+      get: () => false,
+      set: () => undefined,
+      configurable: true,
+    });
+    this.undo.push(() => {
+      delete (weight as Partial<LayerVariable>).trainable;
+      weight.trainable = trainable;
+    });
   }
 
   private useStatistics(layer: OwnLayer): void {

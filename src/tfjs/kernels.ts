@@ -34,9 +34,6 @@ export interface OwnLayer {
   /** Of recurrent layers. */
   readonly cell?: OwnLayer;
   readonly cells?: readonly OwnLayer[];
-  /** Of a sequential model that has been built. */
-  readonly model?: unknown;
-  build(): void;
   _trainableWeights: LayerVariable[];
   call(inputs: unknown, kwargs: Record<string, unknown>): unknown;
 }

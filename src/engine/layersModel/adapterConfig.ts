@@ -9,7 +9,8 @@ import type { PixelRange } from './inputs';
  */
 const LayersConfigSchema = v.object({
   format: v.literal('tensorflow.js'),
-  task: v.picklist(['image_cls', 'features']),
+  /** Null: the library for tfjs made it, which does not know. */
+  task: v.nullable(v.picklist(['image_cls', 'features'])),
   /** Null: preprocessor_config.json beside the model says it, or there are no images. */
   pixel_range: v.nullable(v.tuple([v.number(), v.number()])),
 });

@@ -15,6 +15,9 @@ import { inputOf, type LayersInput } from './inputs';
 import type { LayersTraining } from './layersTraining';
 import { readLayersAdapter } from './train';
 
+/** What layers models are trained for. */
+type LayersTask = NonNullable<LayersConfig['task']>;
+
 /** A model that is opened without training it. */
 export interface LayersPaths {
   readonly base: string;
@@ -26,7 +29,7 @@ export interface LayersPaths {
 export interface FoundLayers {
   readonly file: LayersModelFile;
   readonly input: LayersInput;
-  readonly task: LayersConfig['task'];
+  readonly task: LayersTask;
   readonly adapter: Adapter;
   /** Of the adapter; null: not known. */
   readonly labels: LabelSet | null;
@@ -42,7 +45,7 @@ export interface FoundLayers {
  */
 export async function findLayers(
   { base, adapters }: LayersPaths,
-  guess: LayersConfig['task'],
+  guess: LayersTask,
 ): Promise<FoundLayers> {
   const [folder, ...others] = adapters;
   if (others.length > 0)

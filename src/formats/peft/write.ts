@@ -8,7 +8,7 @@ import { DOTTED_NAMES } from '../kohya/names';
 import { writeSafetensors } from '../safetensors/write';
 import type { TensorToWrite } from '../tensorWriter';
 import { adapterTensor } from '../adapterDtype';
-import { adapterConfigText } from './config';
+import { adapterConfigText } from './configText';
 import {
   baseLayerName,
   type Factor,

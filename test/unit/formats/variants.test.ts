@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { detectAdapter, readAdapter, readAnyAdapter } from '../../../src/formats/adapterFormat';
 import { readGgufAdapter } from '../../../src/formats/gguf/adapter';
 import { openBase } from '../../../src/formats/openBase';
-import { adapterConfigText } from '../../../src/formats/peft/config';
+import { adapterConfigText } from '../../../src/formats/peft/configText';
 import { withSafetensors } from '../../../src/formats/safetensors/read';
 import { writeSafetensors } from '../../../src/formats/safetensors/write';
 import type { TensorToWrite } from '../../../src/formats/tensorWriter';

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { adapterConfigText, readAdapterConfig } from '../../../../src/formats/peft/config';
+import { readAdapterConfig } from '../../../../src/formats/peft/config';
+import { adapterConfigText } from '../../../../src/formats/peft/configText';
 import { temp } from '../../../support/temp';
 
 const CONFIG = { peft_type: 'LORA', r: 2, lora_alpha: 4, target_modules: ['q_proj'] };
