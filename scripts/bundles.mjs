@@ -82,6 +82,12 @@ const library = {
   logLevel: 'warning',
 };
 
+const libraries = (outdir) =>
+  [
+    { format: 'esm', name: 'index.mjs' },
+    { format: 'cjs', name: 'index.cjs' },
+  ].map(({ format, name }) => ({ ...library, format, outfile: path.join(outdir, 'tfjs', name) }));
+
 /** Its types, which name none but those of tfjs. */
 function writeLibraryTypes(outdir) {
   const file = path.join(root, 'src', 'tfjs', 'index.ts');
@@ -154,11 +160,7 @@ const bundles = (outdir) => [
     stdin: { contents: TFJS_LAYERS, resolveDir: root },
     plugins: [loadedTfjs],
   },
-  ...['esm', 'cjs'].map((format) => ({
-    ...library,
-    format,
-    outfile: path.join(outdir, 'tfjs', format === 'esm' ? 'index.mjs' : 'index.cjs'),
-  })),
+  ...libraries(outdir),
   { ...pageBuild, outdir: path.join(outdir, 'webview') },
 ];
 

@@ -15,8 +15,8 @@ export interface LoraOptions {
   /** Scale by lora_alpha / √r instead. Default: false. */
   readonly use_rslora?: boolean;
   /**
-   * Which kernels: names of layers or of their classes (`Dense`, `Conv2D`), or paths of kernels such
-   * as `lstm_1.recurrent_kernel`. Default: `all-linear`, which is all but embeddings.
+   * Which kernels: names of layers or of their classes (`Dense`, `Conv2D`), or paths of kernels
+   * such as `lstm_1.recurrent_kernel`. Default: `all-linear`, which is all but embeddings.
    */
   readonly targets?: 'all-linear' | readonly string[];
   /** Of the random numbers that A starts with. Default: 42. */
