@@ -1,4 +1,3 @@
-import type { LayersModelFile } from '../../formats/layersModel/file';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
@@ -64,7 +63,7 @@ export async function reopenWithHead(
 }
 
 /** The name of the output layer in adapters. */
-const headPath = (head: Pick<NewHead, 'layer'>): string => head.layer.replaceAll('/', '.');
+export const headPath = (head: Pick<NewHead, 'layer'>): string => head.layer.replaceAll('/', '.');
 
 /** The output layer that an adapter brings along; null: it has none. */
 export function headOfAdapter({ trained }: Adapter, loss: RowLoss, file: string): NewHead | null {
@@ -160,6 +159,3 @@ function fitted(module: LoraFactors, kernels: readonly Kernel[], file: string): 
     );
   return { kernel, r, lora_alpha: scaling * r, scaling, A, B };
 }
-
-/** How adapters name the file of their base. */
-export const baseNameOf = ({ path }: Pick<LayersModelFile, 'path'>): string => path;

@@ -5,6 +5,7 @@ import { readAdapterLabels } from '../../formats/peft/task';
 import type { Adapter } from '../../lora/adapter';
 import { loadLayers } from '../../runtime/loadTfjs';
 import type { Runtime } from '../../runtime/runtime';
+import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { UNRECORDED_STEP_PLAN } from '../../shared/run';
 import { countOf } from '../../shared/values';
@@ -17,6 +18,7 @@ import type { RunFacts, TrainJob } from '../training/messages';
 import {
   adaptLayers,
   headOfAdapter,
+  headPath,
   lossOf,
   openLayers,
   reopenWithHead,
@@ -174,18 +176,30 @@ function headFor(
   return head;
 }
 
-function planned({ model, output, parts }: OpenLayers, hasHead: boolean, options: StartOptions) {
-  const { recipe, input, hooks } = options;
-  const own = hasHead ? output.dense?.kernel : null;
-  const kernels = kernelsOf(model).filter(({ variable }) => variable !== own);
+function planned(
+  { model, output, parts }: OpenLayers,
+  hasHead: boolean,
+  { recipe, input, hooks }: StartOptions,
+): Adapter {
+  const dense = hasHead ? output.dense : null;
+  const kernels = kernelsOf(model).filter(({ variable }) => variable !== dense?.kernel);
   const raw = layersConfig(taskOf(recipe), input.image?.range ?? null);
-  return planLayersAdapter(recipe, kernels, { base: parts.file.path, raw }, hooks);
+  const adapter = planLayersAdapter(recipe, kernels, { base: parts.file.path, raw }, hooks);
+  if (!dense) return adapter;
+  const modules_to_save = [headPath({ layer: dense.name })];
+  return { ...adapter, config: { ...adapter.config, modules_to_save } };
 }
 
 /** Reads an adapter of a layers model. @throws LoraError('adapter') */
 export async function readLayersAdapter(folder: string): Promise<Adapter> {
-  const { adapter } = await readPeftAdapter(folder);
+  const { adapter, warnings } = await readPeftAdapter(folder);
   readLayersConfig(adapter, folder);
+  const unused = warnings.find(({ place }) => place?.tensor !== undefined);
+  if (unused)
+    throw new LoraError('adapter', unused.message, {
+      ...(unused.place && { place: unused.place }),
+      fix: 'Copy the adapter again, all of its files.',
+    });
   return adapter;
 }
 
