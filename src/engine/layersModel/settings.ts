@@ -67,6 +67,11 @@ const UNSUPPORTED: readonly Unsupported[] = [
     fix: 'Set it to null: a new output layer is trained and saved without it.',
   },
   {
+    key: 'lora.target_parameters',
+    isUsed: ({ lora }) => lora.target_parameters !== null,
+    fix: 'Set it to null.',
+  },
+  {
     key: 'lora.trainable_token_indices',
     isUsed: ({ lora }) => lora.trainable_token_indices !== null,
     fix: 'Set it to null.',

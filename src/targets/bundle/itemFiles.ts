@@ -5,6 +5,7 @@ import { listFolder } from '../../common/regularFile';
 import { excludedFileOf } from '../../formats/excludedRows';
 import { ggufParts } from '../../formats/gguf/partNames';
 import { hubNameOfPath } from '../../formats/hub/hubName';
+import { isLayersModelPath } from '../../formats/layersModel/file';
 import { LoraError } from '../../shared/errors';
 import { MAX_FILES } from '../target';
 import type { PathKind } from './recipePaths';
@@ -67,6 +68,8 @@ function folderName(folder: string): string {
 async function fileSources(named: Named): Promise<Sources> {
   const name = path.basename(named.file);
   refuseName(named, name);
+  if (named.kind === 'base' && isLayersModelPath(name))
+    throw refused(named, 'layers models of TensorFlow.js are trained on this machine only');
   const folder = path.dirname(named.file);
   const names = named.kind === 'base' ? (ggufParts(name) ?? [name]) : [name];
   const files = names.map((part) => ({ path: part, source: path.join(folder, part) }));
