@@ -1,6 +1,6 @@
 // npm run bench: training and generation compared to PyTorch + PEFT with the same geometry, in
 // turns, as ratios of medians; a profile; larger geometries.
-// --rounds N, --steps N; --only training|full|quantized|start|metrics|generation|profile|larger.
+// --rounds N, --steps N; --only training|full|quantized|start|metrics|generation|profile|recurrent|larger.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -73,6 +73,8 @@ function ourRealStart(base) {
 }
 
 const LINEAR = 'q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj';
+/** The layers of Qwen 3.5 that mix tokens. */
+const MIXERS = 'in_proj_qkv,in_proj_z,in_proj_b,in_proj_a,out_proj,q_proj,k_proj,v_proj,o_proj';
 const PARTS = {
   training() {
     table(
@@ -240,6 +242,40 @@ const PARTS = {
             .slice(0, 16)
             .join('\n'),
         ),
+      );
+    }
+  },
+  recurrent() {
+    table(
+      'Qwen3.5-0.8B, eight layers, 2 x 512',
+      'tokens per second',
+      'PyTorch + PEFT',
+      'ratio',
+      'peak memory, MB',
+      'PyTorch + PEFT',
+      'ratio',
+      'estimated, MB',
+    );
+    const model = 'qwen3.5-8-layers';
+    const shape = ['--batch', 2, '--seq', 512, ...steps];
+    for (const [name, dtype, half] of [
+      ['f32', 'float32', 'f32'],
+      ['bf16', 'bfloat16', 'bf16'],
+    ]) {
+      let estimate = 0;
+      const [speed, memory] = alternate(
+        () => {
+          const run = ours(['--geometry', model, '--targets', MIXERS, '--dtype', dtype, ...shape]);
+          estimate = run.estimate_mb;
+          return run;
+        },
+        () => theirs(['--model', model, '--dtype', half, ...shape]),
+        ['tokens_per_s', 'peak_rss_mb'],
+      );
+      row(
+        name,
+        ...[speed, memory].flatMap(([a, b]) => [a.toFixed(0), b.toFixed(0), (a / b).toFixed(2)]),
+        estimate.toFixed(0),
       );
     }
   },

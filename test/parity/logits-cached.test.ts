@@ -66,6 +66,12 @@ describe('generation with the KV cache', () => {
     model.dispose();
   });
 
+  it('does so where the norms of queries and keys follow RoPE', async () => {
+    const model = await loadFixture(ops, 'hunyuan/base', 'hunyuan/lora/adapter');
+    await expectSameAsForwardPass(model, [7, 30, 12, 45, 9, 13, 22], 24);
+    model.dispose();
+  });
+
   it('does so with an adapter on every module and a prompt of several row blocks', async () => {
     const model = await loadModel(
       smallBase(),

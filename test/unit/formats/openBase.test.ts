@@ -78,6 +78,8 @@ describe('a base model folder', () => {
     'gemma3-vlm',
     'qwen3-vl',
     'lfm2',
+    'hunyuan',
+    'qwen3_5',
     'gemma4',
     'gpt_oss',
     'gemma4-moe',
