@@ -1,6 +1,7 @@
 // npm run bench: training and generation compared to PyTorch + PEFT with the same geometry, in
 // turns, as ratios of medians; a profile; larger geometries.
-// --rounds N, --steps N; --only training|full|quantized|start|metrics|generation|profile|recurrent|larger.
+// --rounds N, --steps N;
+// --only training|full|start|metrics|generation|profile|recurrent|larger.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
