@@ -23,6 +23,7 @@ describe('a recipe', () => {
       lora_alpha: 16,
       lora_dropout: 0,
       target_modules: 'all-linear',
+      target_parameters: null,
       use_rslora: false,
       use_dora: false,
       init_lora_weights: 'default',
@@ -104,7 +105,7 @@ describe('a recipe', () => {
       '{\n  "base": "m",\n  "dataset": "d",\n  "lora": { "rank": 4, "lora_aplha": 8 },\n  "traning": {}\n}',
     );
     expect(problems.map((p) => p.message)).toEqual([
-      'Unknown key "rank". Known keys: r, lora_alpha, lora_dropout, target_modules, use_rslora, use_dora, init_lora_weights, rank_pattern, alpha_pattern, layers_to_transform, layers_pattern, exclude_modules, modules_to_save, trainable_token_indices, bias, frozen_adapters, init_adapter.',
+      'Unknown key "rank". Known keys: r, lora_alpha, lora_dropout, target_modules, target_parameters, use_rslora, use_dora, init_lora_weights, rank_pattern, alpha_pattern, layers_to_transform, layers_pattern, exclude_modules, modules_to_save, trainable_token_indices, bias, frozen_adapters, init_adapter.',
       'Unknown key "lora_aplha". Did you mean "lora_alpha"?',
       'Unknown key "traning". Did you mean "training"?',
     ]);
