@@ -29,6 +29,8 @@ export interface ModelSize extends QuantizedSize {
   readonly num_heads: number;
   /** Whether a token attends only to those before it. */
   readonly causal: boolean;
+  /** Whether attention computes the scores of whole rows; else they exist in small blocks only. */
+  readonly scores_rows: boolean;
   /** Outputs of the head per position: the vocabulary, or the labels. */
   readonly outputs: number;
   /** Layers with the gated delta rule in the place of attention; null: there are none. */
@@ -223,7 +225,8 @@ function activationBytes(
   const { ranksPerLayer } = adaptation;
   const { hidden_size, q_size, kv_size, num_layers } = size;
   const tokens = rows * length;
-  const inF32 = F32 * (2 * hidden_size + 2 + ranksPerLayer);
+  const stats = size.scores_rows ? 0 : 2 * size.num_heads;
+  const inF32 = F32 * (2 * hidden_size + 2 + stats + ranksPerLayer);
   const inWeightType = weightBytes(plan) * (2 * q_size + 2 * kv_size + mlpInputs(size));
   const layer = tokens * (inF32 + inWeightType) + probabilityBytes(size, { rows, length }, plan);
   const ofDelta =
@@ -258,7 +261,7 @@ function deltaBytes({ delta }: ModelSize, { rows, length }: BatchShape): number 
 /** Attention probabilities of a layer, which are kept only where they are small. */
 function probabilityBytes(size: ModelSize, { rows, length }: BatchShape, plan: StepPlan): number {
   const scores = rows * attentionScores(size, length);
-  const isKept = scores <= 2 * rows * length * size.inner_size;
+  const isKept = size.scores_rows && scores <= 2 * rows * length * size.inner_size;
   return isKept ? weightBytes(plan) * scores : 0;
 }
 
@@ -283,7 +286,7 @@ function towerWorkingBytes(
   { rows, length }: BatchShape,
   plan: StepPlan,
 ): number {
-  const { hidden_size, inner_size, q_size, kv_size, num_heads, outputs } = size;
+  const { hidden_size, inner_size, q_size, kv_size, outputs } = size;
   const tokens = rows * length;
   const bytes = weightBytes(plan);
   const mlp =
@@ -291,17 +294,30 @@ function towerWorkingBytes(
     (inMlp ? tokens * 2 * F32 * inner_size : 0);
   const attention =
     tokens * (F32 * 5 * hidden_size + bytes * 3 * (q_size + kv_size)) +
-    4 * bytes * rows * num_heads * Math.min(BLOCK_ROWS, length) * length;
+    scoreBytes(size, { rows, length }, plan);
   const head =
     Math.min(LOGITS, 2 * bytes * tokens * outputs) +
     bytes * outputs * hidden_size +
     3 * F32 * tokens * hidden_size;
+  const rotaryTables = 2 * F32 * length * (q_size + 2 * kv_size);
   return (
     Math.max(mlp, attention, deltaBytes(size, { rows, length })) +
     head +
+    rotaryTables +
     dequantizedBytes(size, plan) +
     PROCESS
   );
+}
+
+/**
+ * Scores and what is computed of them for one block of queries; in blocks of queries and keys
+ * instead the sums of the queries' gradients, and the keys and values in another order.
+ */
+function scoreBytes(size: ModelSize, { rows, length }: BatchShape, plan: StepPlan): number {
+  const { num_heads, q_size, kv_size, scores_rows } = size;
+  const bytes = weightBytes(plan);
+  if (!scores_rows) return rows * length * (F32 * q_size + 2 * bytes * kv_size);
+  return 4 * bytes * rows * num_heads * Math.min(BLOCK_ROWS, length) * length;
 }
 
 /** Values per token between the MLP's first products and its activation. */

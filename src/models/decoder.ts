@@ -2,6 +2,7 @@ import { positionsOf } from '../formats/architecture/positions';
 import type { AttentionSpec } from '../formats/architecture/spec';
 import { LoraError } from '../shared/errors';
 import { countOf } from '../shared/values';
+import type { SeenKeys } from './attention/attention';
 import { freeChunks, uploadChunks } from './attention/chunks';
 import {
   closePass,
@@ -12,7 +13,7 @@ import {
   windowKey,
   type PassContext,
 } from './attention/passContext';
-import { BLOCK_ROWS, type RowBlock } from './attention/rowBlocks';
+import { BLOCK_ROWS } from './attention/rowBlocks';
 import { freePerLayerPass, type PerLayerPass } from './embeddings/perLayerInputs';
 import type { LmHead } from './heads/lmHead';
 import { lmLogits } from './heads/lmOutputs';
@@ -39,13 +40,10 @@ const inputAt = (ids: Int32Array, position_ids: Int32Array): ModelInput => ({
 });
 
 /** The last of `length` tokens as a row block. */
-const lastQuery = (length: number, window: number | null): RowBlock => ({
-  start: 0,
-  end: 1,
-  from: window === null ? 0 : Math.max(0, length - window),
-  to: length,
-  mask: null,
-});
+const lastQuery = (length: number, window: number | null): SeenKeys => {
+  const from = window === null ? 0 : Math.max(0, length - window);
+  return { kind: 'rows', blocks: [{ start: 0, end: 1, from, to: length, mask: null }] };
+};
 
 /** What is kept of so many tokens in a layer. */
 function cachedNumbers(attention: AttentionSpec, length: number): number {
@@ -127,9 +125,9 @@ export class CachingDecoder implements Decoder {
         const { attention } = spec.layers[i]!;
         const { window } = attention;
         const rope = ropeTables.get(ropeKey(attention))!;
-        const rowBlocks = sequences.map(({ length }) => [lastQuery(length + 1, window)]);
+        const seen = sequences.map(({ length }) => lastQuery(length + 1, window));
         const v = layerVectors(ops, perLayer, layer);
-        const own = { ops, shape, rope, chunks, rowBlocks, v };
+        const own = { ops, shape, rope, chunks, seen, v };
         x = await this.stepOfLayer(own, { i, x, sequences });
       }
       freeRotaryTables(ops, ropeTables);
@@ -233,7 +231,7 @@ export class CachingDecoder implements Decoder {
       shape: pass.shape,
       rope: pass.ropeTables.get(ropeKey(attention))!,
       chunks: pass.chunks,
-      rowBlocks: [pass.rowBlocks.get(windowKey(attention))!],
+      seen: [pass.seen.get(windowKey(attention))!],
       v: layerVectors(pass.ops, pass.perLayer, body.layers[i]!),
     };
   }

@@ -5,7 +5,7 @@ import { elementsOf, type TensorInfo } from '../tensorInfo';
 import type { StoredMatrix, WeightSource } from '../weightSource';
 import { innerSizeOf, tensorsOf, towersOf } from './modules';
 import { imageLengthOf } from './positions';
-import type { Spec } from './spec';
+import type { AttentionSpec, Spec } from './spec';
 
 /** The shapes of weights, and which of them are in blocks. */
 export interface SizedWeights extends Pick<WeightSource, 'tensors'> {
@@ -43,6 +43,7 @@ export function modelSize(
     gated: mlp.kind !== 'plain',
     causal: spec.causal,
     delta: deltaSize(spec),
+    scores_rows: spec.layers.some((layer) => scoresRows(layer.attention)),
     outputs: outputsOf(spec),
     ...(spec.head.kind === 'contrastive' && { images: imagesSize(spec.head.images) }),
   };
@@ -73,6 +74,10 @@ function imagesSize(spec: Spec): ModelSize['images'] {
   const size = modelSize({ spec, parameters: 0 });
   return { size, length: imageLengthOf(spec.embedding) };
 }
+
+/** As `seenKeys` of src/models/attention decides it where the processor computes. */
+const scoresRows = ({ score_bias, distances }: AttentionSpec): boolean =>
+  score_bias !== undefined || distances !== undefined;
 
 /** The numbers of a model whose weights are not there yet. */
 export function parametersOf(spec: Spec): number {

@@ -45,7 +45,9 @@ import {
   toHeads,
   toQueries,
   type AttentionPass,
+  type HeadsPass,
   type RotaryTable,
+  type SeenKeys,
 } from './attention';
 import type { Chunks } from './chunks';
 import { gateBackward, gated, splitGate } from './gate';
@@ -67,7 +69,6 @@ import {
 import type { HeadLayout, SequenceShape } from './headLayout';
 import type { PassContext, SelectedRows } from './passContext';
 import { qkNormBackward, qkNormForward, type QkNorm } from './qkNorm';
-import type { RowBlock } from './rowBlocks';
 
 /** y = residual + scale_out · norm_out(attention(norm_in(x)) Wᵀ) */
 export interface AttentionWeights extends BranchOutput {
@@ -90,7 +91,7 @@ export interface AttentionWeights extends BranchOutput {
   readonly softcap: number | null;
   /** See `AttentionSpec`. */
   readonly sinks: Tensor | null; // [heads]
-  /** Key of `PassContext.rowBlocks`. */
+  /** Key of `PassContext.seen`. */
   readonly windowKey: string;
   /** Key of `PassContext.ropeTables`. */
   readonly ropeKey: string;
@@ -111,7 +112,8 @@ export interface AttentionSaved {
   readonly distances: DistancesSaved | null;
   /** Before the gate. */
   readonly o: Tensor; // [n, heads · head_dim]
-  readonly probabilities: readonly Tensor[] | null;
+  /** See `AttentionOutput`. */
+  readonly kept: readonly Tensor[] | null;
   readonly out: LinearSaved;
   /** Of norm_out. */
   readonly branch: NormSaved | null;
@@ -152,7 +154,7 @@ function attentionPass(
     ops: pass.ops,
     shape: { ...pass.shape, ...w.heads },
     rope: pass.ropeTables.get(w.ropeKey)!,
-    rowBlocks: pass.rowBlocks.get(w.windowKey)!,
+    seen: pass.seen.get(w.windowKey)!,
     softcap: w.softcap,
     sinks: w.sinks,
     ...(distances && { distances }),
@@ -169,7 +171,7 @@ type ProjectedHeads = OwnHeads & Pick<AttentionSaved, 'gate' | 'qkv' | 'stats_in
 
 /** Queries, keys and values of x [n, d], which is not freed. */
 function projectHeads(
-  attention: AttentionPass,
+  attention: HeadsPass,
   computation: Computation,
   w: AttentionWeights,
   x: Tensor,
@@ -189,7 +191,7 @@ function projectHeads(
 }
 
 /** Cuts a product into heads. Frees it only if it is that of a convolution. */
-function headsOf(attention: AttentionPass, w: AttentionWeights, product: Tensor): OwnHeads {
+function headsOf(attention: HeadsPass, w: AttentionWeights, product: Tensor): OwnHeads {
   const dtype = weightPrecision(w.qkv);
   if (w.keysOf !== null) return { q: toQueries(attention, product, dtype), keys: null };
   const { q, k, v } = w.convolution
@@ -241,7 +243,7 @@ export function attentionForward(
   const distances = w.distances && projectDistances(pass, w.distances, w.qkv, attention.shape);
   const withDistances = { ...attention, ...(distances && { distances }) };
   const output = w.convolution
-    ? { o: convolutionForward(pass, w.convolution, heads), probabilities: null }
+    ? { o: convolutionForward(pass, w.convolution, heads), kept: null }
     : attend(withDistances, heads, keep && pass.keepProbabilities);
   const { gate } = projected;
   const o = gate ? gated(ops, output.o, gate) : output.o;
@@ -274,7 +276,7 @@ export interface DecodeStep {
   /** Of layers with a recurrent state; null: there are none. */
   readonly chunks: Chunks | null;
   /** Of each sequence: its queries, and the keys that these see, cached and its own. */
-  readonly rowBlocks: readonly (readonly RowBlock[])[];
+  readonly seen: readonly SeenKeys[];
 }
 
 /**
@@ -283,14 +285,14 @@ export interface DecodeStep {
  * another layer as they are.
  */
 export function attentionStep(
-  { ops, shape, rope, rowBlocks }: DecodeStep,
+  { ops, shape, rope, seen }: DecodeStep,
   w: AttentionWeights,
   x: Tensor,
   caches: AttentionCache[],
 ): Tensor {
   const computation = { ops, dropout: null, generates: true };
   const whole = { ...shape, ...w.heads };
-  const attention = { ops, shape: whole, rope, rowBlocks: [], softcap: w.softcap, sinks: w.sinks };
+  const attention = { ops, shape: whole, rope, softcap: w.softcap, sinks: w.sinks };
   const { q, keys, gate, qkv, stats_in, raw } = projectHeads(attention, computation, w, x);
   const length = shape.length / caches.length;
   const outputs = splitHeads(ops, { q, keys }, caches.length).map((own, i) => {
@@ -298,8 +300,9 @@ export function attentionStep(
     caches[i] = cache;
     if (w.convolution)
       return thenFree(ops, convolutionStep({ ops }, w.convolution, own, cache), own.q);
-    const pass = { ...attention, shape: { ...whole, length }, rowBlocks: rowBlocks[i]! };
-    return thenFree(ops, attend(pass, { q: own.q, ...cache }, false).o, own.q);
+    const pass = { ...attention, shape: { ...whole, length }, seen: seen[i]! };
+    const { o: out, kept } = attend(pass, { q: own.q, ...cache }, false);
+    return thenFree(ops, out, own.q, ...(kept ?? []));
   });
   const attended = concatAndFree(ops, outputs, 0);
   const o = gate ? thenFree(ops, gated(ops, attended, gate), attended, gate) : attended;
@@ -346,10 +349,10 @@ function projectionTensors({
 
 /** Frees what was saved, but not x and the rows, and keys and values only if `includeKeys`. */
 export function freeAttention(ops: Ops, saved: AttentionSaved, includeKeys = true): void {
-  const { heads, gate, o, probabilities } = saved;
+  const { heads, gate, o, kept } = saved;
   const keys = includeKeys ? [heads.k, heads.v] : [];
   const ofDistances = saved.distances ? distancesTensors(saved.distances) : [];
-  ops.free(heads.q, ...keys, o, ...(gate ? [gate] : []), ...(probabilities ?? []), ...ofDistances);
+  ops.free(heads.q, ...keys, o, ...(gate ? [gate] : []), ...(kept ?? []), ...ofDistances);
   ops.free(...projectionTensors(saved));
 }
 

@@ -5,13 +5,15 @@ import type { Computation } from '../layers/linear';
 import { freePerLayerPass, type PerLayerPass } from '../embeddings/perLayerInputs';
 import type { ModelInput } from '../model';
 import type { Ops, Tensor } from '../ops/ops';
-import type { RotaryTable } from './attention';
+import type { RotaryTable, SeenKeys } from './attention';
 import { freeChunks, uploadChunks, type Chunks } from './chunks';
 import type { HeadLayout, SequenceShape } from './headLayout';
 import { uploadTaps, type Taps } from './convolution';
 import { buildRotaryTable } from './rope';
-import { planRowBlocks, type RowBlock } from './rowBlocks';
+import { cachedRotaryTables } from './rotaryCache';
+import type { RowBlock } from './rowBlocks';
 import type { ScoreBias } from './scoreBias';
+import { freeSeenKeys, seenKeys } from './seenKeys';
 import { SharedKeys } from './sharedKeys';
 
 /** What all layers share in one pass over a batch. n = batch · length. */
@@ -23,7 +25,7 @@ export interface PassContext extends Computation {
   /** By `ropeKey`. */
   readonly ropeTables: ReadonlyMap<string, RotaryTable>;
   /** By `windowKey`. */
-  readonly rowBlocks: ReadonlyMap<string, readonly RowBlock[]>;
+  readonly seen: ReadonlyMap<string, SeenKeys>;
   /** Of short convolutions; none if there are none. */
   readonly taps: Taps;
   /** Of layers with the delta rule; null if there are none. */
@@ -93,10 +95,9 @@ export function openPass(
   const kernel = kernelOf(attentions);
   const earlier = first ?? 0;
   const whole = earlier === 0 ? input : withEarlier(input, earlier);
-  const rowBlocks = byKey(attentions, windowKey, ({ window, score_bias }) => {
-    const blocks = planRowBlocks(ops, whole, { causal: spec.causal, window }, earlier);
-    const biases = score_bias && scoreBiases.get(score_bias.path);
-    return biases ? blocks.map((own) => ({ ...own, bias: biases.ofBlock(own, earlier) })) : blocks;
+  const seen = byKey(attentions, windowKey, (attention) => {
+    const bias = biasOf(attention, scoreBiases);
+    return seenKeys(ops, whole, attention, { first: earlier, causal: spec.causal, bias });
   });
   return {
     ops,
@@ -104,16 +105,21 @@ export function openPass(
     shape: { batch: input.batch, length: input.length },
     sharedKeys: new SharedKeys(ops),
     perLayer,
-    rowBlocks,
+    seen,
     taps: kernel === undefined ? [] : uploadTaps(ops, input, kernel),
     chunks: attentions.some((own) => own.delta) ? uploadChunks(ops, input) : null,
     keepsStates: first !== undefined,
     ropeTables: uploadRotaryTables(ops, spec, input),
-    keepProbabilities: [...rowBlocks.values()].every((blocks) =>
-      areProbabilitiesSmall(spec, blocks, input.length),
+    keepProbabilities: [...seen.values()].every(
+      (own) => own.kind === 'rows' && areProbabilitiesSmall(spec, own.blocks, input.length),
     ),
   };
 }
+
+const biasOf = (
+  { score_bias }: AttentionSpec,
+  scoreBiases: ReadonlyMap<string, ScoreBias>,
+): ScoreBias | null => (score_bias && scoreBiases.get(score_bias.path)) ?? null;
 
 /** The kernel of the short convolutions; undefined if there are none. */
 const kernelOf = (attentions: readonly AttentionSpec[]): number | undefined =>
@@ -122,14 +128,13 @@ const kernelOf = (attentions: readonly AttentionSpec[]): number | undefined =>
     .find(Boolean);
 
 export function closePass(pass: PassContext): void {
-  const { ops, ropeTables, rowBlocks, taps, chunks, sharedKeys, perLayer } = pass;
+  const { ops, ropeTables, seen, taps, chunks, sharedKeys, perLayer } = pass;
   sharedKeys.dispose();
   if (chunks) freeChunks(ops, chunks);
   if (perLayer) freePerLayerPass(ops, perLayer);
   freeRotaryTables(ops, ropeTables);
   ops.free(...taps.filter((mask) => mask !== null));
-  for (const { mask, bias } of [...rowBlocks.values()].flat())
-    ops.free(...(mask ? [mask] : []), ...(bias ? [bias] : []));
+  for (const own of seen.values()) freeSeenKeys(ops, own);
 }
 
 /** The positions of a pass. */
@@ -160,8 +165,11 @@ function uploadRotaryTable(ops: Ops, attention: AttentionSpec, input: RotaryInpu
   const heads = productHeads(attention);
   if (!rope) return { kind: 'scale', row: uploadScale(ops, scale, heads) };
   const isBefore = qk_norm?.after_rope ?? false;
-  const positions = input.position_ids ?? Int32Array.from({ length: input.length }, (_, i) => i);
   const spec = { rope, scale: isBefore ? 1 : scale, ...heads };
+  const cached =
+    !input.position_ids && cachedRotaryTables(ops, JSON.stringify(spec), spec, input.length);
+  if (cached) return { kind: 'rotate', ...cached };
+  const positions = input.position_ids ?? Int32Array.from({ length: input.length }, (_, i) => i);
   const upload = (direction: 1 | -1) => {
     const sequences = input.areApart
       ? Array.from(positions, (own) => Int32Array.of(own))

@@ -1,13 +1,9 @@
 import type { ModelInput } from '../model';
 import type { Ops, Tensor } from '../ops/ops';
+import type { BlockRange } from './queryBlocks';
 
 /** A block of queries and the keys that they can see. */
-export interface RowBlock {
-  /** The queries start..end see the keys from..to. */
-  readonly start: number;
-  readonly end: number;
-  readonly from: number;
-  readonly to: number;
+export interface RowBlock extends BlockRange {
   /** Added to the scores. */
   readonly mask: Tensor | null; // [1 or batch, 1, end - start, to - from]
   /** Learned, and added too. */
@@ -30,10 +26,10 @@ export const BLOCK_ROWS = 128;
 const HIDDEN = -1e30;
 
 /** What decides which tokens see each other. */
-type Batch = Omit<ModelInput, 'input_ids'>;
+export type Batch = Omit<ModelInput, 'input_ids'>;
 
 /** Whether a query of one sequence sees a key. */
-type IsVisible = (query: number, key: number) => boolean;
+export type IsVisible = (query: number, key: number) => boolean;
 
 /**
  * The row blocks of attention over a batch, for the queries from `first` on, which they count from
@@ -57,12 +53,13 @@ export function planRowBlocks(
 }
 
 /** The block of queries at `start`, and the keys that any of them can see. */
-function keyRange(
+export function keyRange(
   { causal, window }: AttentionWindow,
   start: number,
   length: number,
-): Omit<RowBlock, 'mask'> {
-  const end = Math.min(length, start + BLOCK_ROWS);
+  rows = BLOCK_ROWS,
+): BlockRange {
+  const end = Math.min(length, start + rows);
   const from = window === null ? 0 : Math.max(0, start - window + 1);
   if (causal) return { start, end, from, to: end };
   const to = window === null ? length : Math.min(length, end + window - 1);
@@ -73,12 +70,14 @@ function keyRange(
  * One function for all sequences if padding needs no mask, else one per sequence; null if every
  * query sees every key.
  */
-function visibilityOf(input: Batch, { causal, window }: AttentionWindow): IsVisible[] | null {
+export function visibilityOf(
+  input: Batch,
+  { causal, window }: AttentionWindow,
+): IsVisible[] | null {
   const isInWindow: IsVisible = (query, key) =>
     (!causal || key <= query) && (window === null || Math.abs(query - key) < window);
   const { batch, length, attention_mask, segment_ids } = input;
-  const isPaddingVisible = causal ? hasLeftPadding(input) : attention_mask.includes(0);
-  if (segment_ids === undefined && !isPaddingVisible) {
+  if (segment_ids === undefined && !isPaddingVisible(input, causal)) {
     return causal || window !== null ? [isInWindow] : null;
   }
   return Array.from({ length: batch }, (_, row): IsVisible => {
@@ -90,6 +89,10 @@ function visibilityOf(input: Batch, { causal, window }: AttentionWindow): IsVisi
   });
 }
 
+/** Whether a token would see padding, unless that is hidden. */
+export const isPaddingVisible = (input: Batch, causal: boolean): boolean =>
+  causal ? hasLeftPadding(input) : input.attention_mask.includes(0);
+
 /** Causal attention hides padding on the right from every real token, but not on the left. */
 function hasLeftPadding({ batch, length, attention_mask }: Batch): boolean {
   return Array.from({ length: batch }, (_, row) =>
@@ -97,10 +100,10 @@ function hasLeftPadding({ batch, length, attention_mask }: Batch): boolean {
   ).some((row) => row.lastIndexOf(1) > row.indexOf(0) && row.includes(0));
 }
 
-function uploadMask(
+export function uploadMask(
   ops: Ops,
   sequences: readonly IsVisible[],
-  { start, end, from, to }: RowBlock,
+  { start, end, from, to }: BlockRange,
 ): Tensor {
   const mask = new Float32Array(sequences.length * (end - start) * (to - from));
   let at = 0;

@@ -1,6 +1,6 @@
 import type { ScoreBiasSpec } from '../../formats/architecture/spec';
 import { thenFree, type Ops, type Tensor } from '../ops/ops';
-import type { RowBlock } from './rowBlocks';
+import type { BlockRange } from './queryBlocks';
 
 /** MPNet has 32 buckets, whatever its config says. */
 const BUCKETS = 32;
@@ -33,7 +33,7 @@ export class ScoreBias {
   ) {}
 
   /** The biases of a block's queries, which begin at `first`. [1, heads, rows, keys] */
-  ofBlock({ start, end, from, to }: RowBlock, first: number): Tensor {
+  ofBlock({ start, end, from, to }: BlockRange, first: number): Tensor {
     const { heads } = this.spec;
     const [rows, keys] = [end - start, to - from];
     const data = new Float32Array(heads * rows * keys);

@@ -1,3 +1,4 @@
+import type { SeenKeys } from '../attention/attention';
 import type { AttentionCache, AttentionWeights, DecodeStep } from '../attention/attentionBranch';
 import { LayerForm } from '../ops/layerForm';
 import type { Tensor } from '../ops/ops';
@@ -80,12 +81,21 @@ const isRms = (norm: Norm | null): boolean => norm?.kind === 'rms' && norm.bias 
 /** Without DoRA. */
 const hasNoFactor = ({ lora }: Linear): boolean => !lora?.factor;
 
+/** The keys that the last query of a sequence sees; 0: all. */
+function windowOf(seen: readonly SeenKeys[]): number {
+  for (const own of seen) {
+    if (own.kind === 'kernel') return own.form.window ?? 0;
+    const cut = own.kind === 'rows' && own.blocks.find(({ from }) => from > 0);
+    if (cut) return cut.to - cut.from;
+  }
+  return 0;
+}
+
 /** The layer as `Form` of src/runtime/kernels/layer.cc reads it. */
-function formOf({ rowBlocks }: DecodeStep, { attention, mlp }: LayerWithMlp): LayerForm {
-  const cut = rowBlocks.map(([block]) => block!).find(({ from }) => from > 0);
+function formOf({ seen }: DecodeStep, { attention, mlp }: LayerWithMlp): LayerForm {
   const norms = [attention.norm_in!, mlp.norm_in!];
   const form = new LayerForm();
-  form.add(attention.heads.num_heads, attention.heads.num_kv_heads, cut ? cut.to - cut.from : 0);
+  form.add(attention.heads.num_heads, attention.heads.num_kv_heads, windowOf(seen));
   form.addReals(norms.map(({ eps }) => eps));
   for (const norm of norms) form.addNumbers(norm.scale());
   for (const linear of [attention.qkv, attention.o, mlp.gate!, mlp.up, mlp.down])

@@ -33,6 +33,25 @@ export interface FusedHeadLayout extends HeadLayout {
   readonly batch: number;
 }
 
+/** Which keys a query sees, and how scores become probabilities. */
+export interface AttentionForm {
+  readonly causal: boolean;
+  /** Keys that a query sees to each side, including its own; null: all. */
+  readonly window: number | null;
+  readonly softcap: number | null;
+  /** The score of a key without a value, of each head; null: there is none. */
+  readonly sinks: Tensor | null; // [heads]
+  /** A query sees the keys of its id: i32 [2 of queries and keys, batch, keys]; null: all. */
+  readonly ids: Tensor | null;
+}
+
+/** What the gradient of attention needs of its forward pass. */
+export interface Attended {
+  readonly o: Tensor; // [batch · queries, heads · d]
+  /** Of each query the largest score, and the inverse of the sum. */
+  readonly stats: Tensor; // [batch, heads, queries, 2] in f32
+}
+
 /**
  * What a transformer computes between its products, each in one pass over memory. On a backend
  * without these, several `Ops` compute the same. The caller frees every result.
@@ -99,6 +118,13 @@ export interface FusedOps {
    * d] -> [batch, heads · d].
    */
   attendOne(q: Tensor, k: Tensor, v: Tensor): Tensor;
+  /**
+   * softmax(q kᵀ) v by blocks, without the array of all scores: q [batch, heads, queries, d], k and
+   * v [batch · kv_heads, keys, d]; the queries are the last of the keys.
+   */
+  attend(heads: Heads, form: AttentionForm): Attended;
+  /** Gradients of the heads for dO like o, and of its type. */
+  attendGrad(heads: Heads, form: AttentionForm, attended: Attended, dO: Tensor): Heads;
   /**
    * loss = log(sum(exp z)) - z[label] of each row of z [n, vocab], and depending on `wanted`
    * in `p`: null, softmax(z), or the gradient of the loss dz = softmax(z) - onehot(label).

@@ -1,4 +1,6 @@
 import type {
+  Attended,
+  AttentionForm,
   BlockForm,
   CrossEntropyOutput,
   FusedHeadLayout,
@@ -29,26 +31,34 @@ const blockAttrs = ({ type, width }: BlockForm): TfAttr[] => [
   intAttr('width', width),
 ];
 
+const attentionAttrs = ({ causal, window, softcap }: AttentionForm): TfAttr[] => [
+  intAttr('causal', Number(causal)),
+  intAttr('window', window ?? 0),
+  floatAttr('softcap', softcap ?? 0),
+];
+
 /** The value of the attribute `wants` of LoraCrossEntropy. */
 const CROSS_ENTROPY_OUTPUT: Readonly<Record<CrossEntropyOutput, number>> = { loss: 0, p: 1, dz: 2 };
 
 /** The CPU kernels of src/runtime/kernels, which the binding registers with libtensorflow. */
 export class KernelOps implements FusedOps {
-  /** `empty`: an empty tensor of f32, which stands for an input that is left out. */
+  /** `empty`, `emptyIds`: empty tensors of f32 and i32, which stand for inputs that are left out. */
   private constructor(
     private readonly tf: TfHandles,
     private readonly empty: Tensor,
+    private readonly emptyIds: Tensor,
   ) {}
 
   /** Null if the binding was compiled without the kernels. */
   static load(tf: TfHandles): KernelOps | null {
-    const empty = tf.uncountedEmpty();
-    const kernels = new KernelOps(tf, empty);
+    const [empty, emptyIds] = [tf.uncountedEmpty('f32'), tf.uncountedEmpty('i32')];
+    const kernels = new KernelOps(tf, empty, emptyIds);
     try {
       tf.free(kernels.sum([empty, empty], 'f32'));
       return kernels;
     } catch {
       tf.freeUncounted(empty);
+      tf.freeUncounted(emptyIds);
       return null;
     }
   }
@@ -159,6 +169,21 @@ export class KernelOps implements FusedOps {
 
   attendOne(q: Tensor, k: Tensor, v: Tensor): Tensor {
     return this.tf.run('LoraAttendOne', [typeOf('T', q)], precisionOf(q), q, k, v);
+  }
+
+  attend({ q, k, v }: Heads, form: AttentionForm): Attended {
+    const attrs = [typeOf('T', q), ...attentionAttrs(form)];
+    const inputs = [q, k, v, form.ids ?? this.emptyIds, form.sinks ?? this.empty];
+    const [o, stats] = this.tf.runMany('LoraAttend', attrs, inputs, [q.dtype, 'f32']);
+    return { o: o!, stats: stats! };
+  }
+
+  attendGrad({ q, k, v }: Heads, form: AttentionForm, { o, stats }: Attended, dO: Tensor): Heads {
+    const attrs = [typeOf('T', q), ...attentionAttrs(form)];
+    const inputs = [q, k, v, form.ids ?? this.emptyIds, o, stats, dO];
+    const dtypes = [q.dtype, q.dtype, q.dtype];
+    const [dq, dk, dv] = this.tf.runMany('LoraAttendGrad', attrs, inputs, dtypes);
+    return { q: dq!, k: dk!, v: dv! };
   }
 
   crossEntropy(

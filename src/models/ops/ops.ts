@@ -3,6 +3,16 @@ import type { Precision, Shape, Tensor } from './tensor';
 
 export type { ElementType, Precision, Shape, Tensor } from './tensor';
 
+/** Rows of `from` tokens or more are attended to in blocks of so many queries and keys. */
+export interface AttentionBlocks {
+  readonly from: number;
+  readonly queries: number;
+  readonly keys: number;
+}
+
+/** Below 4096 tokens, whole rows of scores take less time. */
+export const LONG_ROWS: AttentionBlocks = { from: 4096, queries: 256, keys: 1024 };
+
 /**
  * The operations that the models are written in. Every result, also that of a reshape, is a new
  * tensor that the caller frees. Elementwise operations and reductions compute and return f32,
@@ -26,6 +36,8 @@ export interface Ops {
   readonly supportsBF16: boolean;
   /** Null if the backend has no fused kernels. */
   readonly fused: FusedOps | null;
+  /** How attention over long rows is computed without fused kernels. */
+  readonly attentionBlocks: AttentionBlocks;
   /** Host memory for `upload` that the backend can use in place instead of copying it. */
   allocateHostF32(elements: number): Float32Array;
   /** The same for the bits of bf16. */

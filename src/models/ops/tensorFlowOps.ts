@@ -2,9 +2,11 @@ import type { FusedOps } from './fusedOps';
 import { KernelOps } from './kernelOps';
 import {
   elementCount,
+  LONG_ROWS,
   thenFree,
   withF32,
   yieldToEventLoop,
+  type AttentionBlocks,
   type ElementType,
   type Ops,
   type Precision,
@@ -62,11 +64,13 @@ export class TensorFlowOps implements Ops {
   readonly name: string;
   readonly supportsBF16 = true;
   readonly fused: FusedOps | null;
+  readonly attentionBlocks: AttentionBlocks;
   yieldPoint = yieldToEventLoop;
   private readonly tf: TfHandles;
 
   /** `fuse`: use the binding's own kernels, if it has them; they run on the CPU only. */
-  constructor(binding: TfBinding, { fuse = true } = {}) {
+  constructor(binding: TfBinding, { fuse = true, attentionBlocks = LONG_ROWS } = {}) {
+    this.attentionBlocks = attentionBlocks;
     this.tf = new TfHandles(binding);
     this.name = `libtensorflow on ${binding.isUsingGpuDevice() ? 'GPU' : 'CPU'}`;
     this.fused = fuse && !binding.isUsingGpuDevice() ? KernelOps.load(this.tf) : null;

@@ -1,5 +1,5 @@
 import { Arena } from './arena';
-import { TF_TYPE, TF_TYPE_OF, type TfAttr, type TfBinding } from './tfBinding';
+import { TF_TYPE_OF, type TfAttr, type TfBinding } from './tfBinding';
 import type { ElementType, Shape, Tensor } from './tensor';
 
 interface TfTensor extends Tensor {
@@ -57,10 +57,11 @@ export class TfHandles {
     return { handle, shape, dtype };
   }
 
-  /** An empty f32 tensor that lives as long as the process and is not counted. */
-  uncountedEmpty(): Tensor {
-    const handle = this.binding.createTensor([0], TF_TYPE.float, new Float32Array(0));
-    return { handle, shape: [0], dtype: 'f32' };
+  /** An empty tensor that lives as long as the process and is not counted. */
+  uncountedEmpty(dtype: 'f32' | 'i32'): Tensor {
+    const data = dtype === 'f32' ? new Float32Array(0) : new Int32Array(0);
+    const handle = this.binding.createTensor([0], TF_TYPE_OF[dtype], data);
+    return { handle, shape: [0], dtype };
   }
 
   /** Frees a tensor of `uncountedEmpty`. */

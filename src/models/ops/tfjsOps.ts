@@ -1,6 +1,13 @@
 import type * as tfjs from '@tensorflow/tfjs';
 import { createRandom } from '../../shared/random';
-import { elementCount, yieldToEventLoop, type Ops, type Shape, type Tensor } from './ops';
+import {
+  elementCount,
+  LONG_ROWS,
+  yieldToEventLoop,
+  type Ops,
+  type Shape,
+  type Tensor,
+} from './ops';
 
 const unwrap = (x: Tensor): tfjs.Tensor => x.handle as tfjs.Tensor;
 
@@ -9,6 +16,7 @@ export class TfjsOps implements Ops {
   readonly name: string;
   readonly supportsBF16 = false;
   readonly fused = null;
+  readonly attentionBlocks = LONG_ROWS;
   yieldPoint = yieldToEventLoop;
   /** Each tensor and when it was made. */
   private readonly alive = new Map<tfjs.Tensor, number>();

@@ -91,8 +91,8 @@ using of = std::remove_pointer_t<P>;
 
 // The attributes of an operation.
 struct Settings {
-  float eps = 0;
-  int64_t batch = 1, heads = 1, kv_heads = 1, wants = 1, type = 0, width = 0;
+  float eps = 0, softcap = 0;
+  int64_t batch = 1, heads = 1, kv_heads = 1, wants = 1, type = 0, width = 0, causal = 0, window = 0;
   // Lengths of lists.
   int64_t F = 0, H = 0, Q = 0, N = 0;
   TF_DataType T = TF_FLOAT;
@@ -116,14 +116,20 @@ inline void* read_settings(TF_OpKernelConstruction* construction) {
   read_int("wants", &settings->wants);
   read_int("type", &settings->type);
   read_int("width", &settings->width);
+  read_int("causal", &settings->causal);
+  read_int("window", &settings->window);
   read_int("F", &settings->F);
   read_int("H", &settings->H);
   read_int("Q", &settings->Q);
   read_int("N", &settings->N);
   if (TF_OpKernelConstruction_HasAttr(construction, "T", status))
     TF_OpKernelConstruction_GetAttrType(construction, "T", &settings->T, status);
-  if (TF_OpKernelConstruction_HasAttr(construction, "eps", status))
-    TF_OpKernelConstruction_GetAttrFloat(construction, "eps", &settings->eps, status);
+  const auto read_float = [&](const char* name, float* into) {
+    if (TF_OpKernelConstruction_HasAttr(construction, name, status))
+      TF_OpKernelConstruction_GetAttrFloat(construction, name, into, status);
+  };
+  read_float("eps", &settings->eps);
+  read_float("softcap", &settings->softcap);
   if (TF_GetCode(status) != TF_OK) TF_OpKernelConstruction_Failure(construction, status);
   TF_DeleteStatus(status);
   return settings;

@@ -10,14 +10,17 @@ import type { TargetableModule } from '../../../src/lora/adapter';
 import type { StepPlan } from '../../../src/shared/run';
 
 describe('model memory', () => {
-  /** Working memory beside the process. */
+  /** Two numbers for each position and number of q, k and v. */
+  const rotaryTables = (length: number) => 2 * 4 * length * (8 + 2 * 4);
+  /** Working memory beside the process and the rotary tables. */
   const working = (
     change: Partial<ModelSize>,
     batch: { rows: number; length: number },
     plan: StepPlan = F32,
   ) =>
     estimateMemory({ ...size, ...change }, { modules: [], ranks: 2 }, batch, plan).working -
-    PROCESS;
+    PROCESS -
+    rotaryTables(batch.length);
   const activations = (
     change: Partial<ModelSize>,
     batch: { rows: number; length: number },
@@ -37,6 +40,7 @@ describe('model memory', () => {
     num_heads: 2,
     causal: true,
     delta: null,
+    scores_rows: true,
     outputs: 10,
   };
   const linear = { path: 'q', kind: 'linear', in_features: 8, out_features: 8, is_output: false };
@@ -105,6 +109,19 @@ describe('model memory', () => {
     expect(full - causal).toBe(2 * 4 * 2 * (300 * 300 - scores));
   });
 
+  it('grows with the tokens alone where scores exist in blocks only', () => {
+    const blocks = { scores_rows: false, inner_size: 0 };
+    const row = (length: number) => ({ rows: 1, length });
+    // per token: 76 values of attention, the sums of 8, keys and values of 4; 3·8 of the output layer
+    expect(working({ ...blocks, outputs: 0 }, row(1e5))).toBe(4 * 1e5 * (76 + 8 + 2 * 4 + 3 * 8));
+    expect(working({ ...blocks, outputs: 0 }, row(1e5), BF16)).toBe(
+      1e5 * (4 * (40 + 8 + 3 * 8) + 2 * (36 + 2 * 4)),
+    );
+    // two numbers for each head instead of probabilities
+    const kept = 4 * (2 * 8 + 2 + 2 * 2) + 4 * (2 * 8 + 2 * 4);
+    expect(activations(blocks, row(300))).toBe(2 * 300 * kept);
+  });
+
   it('sums the ranks of all modules per layer', () => {
     const ranked = (ranks: (module: TargetableModule) => number) =>
       estimateMemory(
@@ -137,7 +154,7 @@ describe('model memory', () => {
       activations: activations({}, batch),
     });
     // the inner values of the MLP in f32, and two blocks of the output layer's gradient
-    expect(estimate.working - PROCESS).toBe(
+    expect(estimate.working - PROCESS - rotaryTables(4)).toBe(
       4 * (8 * 96 + 8 * 2 * 16) + 4 * (160 + 80 + 192) + 2 * 4 * 10 * 8,
     );
     expect(estimate.total).toBe(16000 + estimate.activations + estimate.working);
