@@ -39,6 +39,7 @@ const { values: args } = parseArgs({
     recompute: { type: 'string', default: '0' },
     profile: { type: 'boolean', default: false },
     geometry: { type: 'string', default: 'smollm2-135m' },
+    layers: { type: 'string' },
     generate: { type: 'string', default: '0' },
     method: { type: 'string', default: 'lora' },
     objective: { type: 'string', default: 'sft' },
@@ -113,7 +114,9 @@ const CONFIGS: Readonly<
     rope_theta: 500000,
   },
 };
-const CONFIG = CONFIGS[args.geometry]!;
+const WHOLE = CONFIGS[args.geometry]!;
+const CONFIG =
+  args.layers === undefined ? WHOLE : { ...WHOLE, num_hidden_layers: Number(args.layers) };
 
 /**
  * A pool of numbers, from which all weights are copied: generating 135 million would take longer
