@@ -1,7 +1,8 @@
-// npm run bench:large: steps on a base of 1.5 and of 8 billion made-up weights in Q4_K and Q4_K_M, r =
-// 8 on all linear layers: tokens per second, the peak of memory, and the share of what the processor
-// reaches in the largest product of a layer. Writes files of 0.8 and 4.9 GB into --folder (by default
-// the system's temporary folder) and removes them. --only 1.5b|8b; --layers N takes fewer layers.
+// npm run bench:large: steps on a base of 1.5 and of 8 billion made-up weights in Q4_K and Q4_K_M,
+// r = 8 on all linear layers: tokens per second, the peak of memory, and the share of what the
+// processor reaches in the largest product of a layer. Writes files of 0.8 and 4.9 GB into --folder
+// (by default the system's temporary folder) and removes them. --only 1.5b|8b; --layers N takes
+// fewer layers.
 import { rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

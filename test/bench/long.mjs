@@ -1,6 +1,6 @@
-// npm run bench:long: steps on one long row of SmolLM2-135M's geometry, r = 8 on all linear layers, in
-// bf16 with all layers but the last recomputed: tokens per second, and the peak of memory beside the
-// estimate. --lengths 1024,4096; --layers N (of 30); --dtype float32.
+// npm run bench:long: steps on one long row of SmolLM2-135M's geometry, r = 8 on all linear layers,
+// in bf16 with all layers but the last recomputed: tokens per second, and the peak of memory beside
+// the estimate. --lengths 1024,4096; --layers N (of 30); --dtype float32.
 import { parseArgs } from 'node:util';
 import { ourTraining } from './ours.mjs';
 

@@ -18,8 +18,8 @@ import type { RowBlock } from './rowBlocks';
 type WindowForm = Omit<AttentionForm, 'softcap' | 'sinks'>;
 
 /**
- * Which keys the queries see, and how attention is computed: by the fused kernel; with the scores of
- * whole rows; or in blocks of queries and keys, for long rows without the kernel.
+ * Which keys the queries see, and how attention is computed: by the fused kernel; with the scores
+ * of whole rows; or in blocks of queries and keys, for long rows without the kernel.
  */
 export type SeenKeys =
   | { readonly kind: 'kernel'; readonly form: WindowForm }
@@ -131,9 +131,9 @@ function rotate(ops: Ops, x: Tensor, rope: RotaryTable, direction: 'forward' | '
 export interface AttentionOutput {
   readonly o: Tensor; // [n, heads · head_dim]
   /**
-   * What the backward pass reads beside o. kernel: `Attended.stats`. blocks: of each block of queries
-   * the largest score and the sum. rows: of each block the probabilities [batch · kv_heads, group ·
-   * rows, keys], if they were to be kept.
+   * What the backward pass reads beside o. kernel: `Attended.stats`. blocks: of each block of
+   * queries the largest score and the sum. rows: of each block the probabilities [batch · kv_heads,
+   * group · rows, keys], if they were to be kept.
    */
   readonly kept: readonly Tensor[] | null;
 }

@@ -2,8 +2,8 @@ import type { Heads } from '../ops/fusedOps';
 import { thenFree, type Ops, type Tensor } from '../ops/ops';
 import type { AttentionShape } from './headLayout';
 
-// Blocks of queries, keys and values as batches of matrices. The query heads of one kv head are rows
-// of one matrix.
+// Blocks of queries, keys and values as batches of matrices. The query heads of one kv head are
+// rows of one matrix.
 
 interface RowsPass {
   readonly ops: Ops;

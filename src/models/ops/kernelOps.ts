@@ -42,7 +42,7 @@ const CROSS_ENTROPY_OUTPUT: Readonly<Record<CrossEntropyOutput, number>> = { los
 
 /** The CPU kernels of src/runtime/kernels, which the binding registers with libtensorflow. */
 export class KernelOps implements FusedOps {
-  /** `empty`, `emptyIds`: empty tensors of f32 and i32, which stand for inputs that are left out. */
+  /** `empty`, `emptyIds`: empty tensors of f32 and i32, in place of inputs that are left out. */
   private constructor(
     private readonly tf: TfHandles,
     private readonly empty: Tensor,

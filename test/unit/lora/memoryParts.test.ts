@@ -112,7 +112,8 @@ describe('model memory', () => {
   it('grows with the tokens alone where scores exist in blocks only', () => {
     const blocks = { scores_rows: false, inner_size: 0 };
     const row = (length: number) => ({ rows: 1, length });
-    // per token: 76 values of attention, the sums of 8, keys and values of 4; 3·8 of the output layer
+    // per token: 76 values of attention, the sums of 8, keys and values of 4; 3·8 of the output
+    // layer
     expect(working({ ...blocks, outputs: 0 }, row(1e5))).toBe(4 * 1e5 * (76 + 8 + 2 * 4 + 3 * 8));
     expect(working({ ...blocks, outputs: 0 }, row(1e5), BF16)).toBe(
       1e5 * (4 * (40 + 8 + 3 * 8) + 2 * (36 + 2 * 4)),
