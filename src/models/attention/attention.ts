@@ -1,4 +1,4 @@
-import type { AttentionForm, Heads } from '../ops/fusedOps';
+import type { Heads } from '../ops/fusedOps';
 import {
   castAndFree,
   concatAndFree,
@@ -7,67 +7,19 @@ import {
   type Precision,
   type Tensor,
 } from '../ops/ops';
-import { attendInBlocks, attendInBlocksBackward, type BlockPlan } from './blockAttention';
-import type { Distances } from './distances';
-import type { AttentionShape } from './headLayout';
+import type {
+  AttentionGradient,
+  AttentionOutput,
+  AttentionPass,
+  HeadsPass,
+  RotaryTable,
+  SeenKeys,
+} from './attentionPass';
+import { attendInBlocks, attendInBlocksBackward } from './blockAttention';
 import { headsFromRows, rowsFromHeads } from './queryBlocks';
 import { attendRows, attendRowsBackward } from './rowAttention';
-import type { RowBlock } from './rowBlocks';
 
-/** What is the same for all layers that see the same keys. */
-type WindowForm = Omit<AttentionForm, 'softcap' | 'sinks'>;
-
-/**
- * Which keys the queries see, and how attention is computed: by the fused kernel; with the scores
- * of whole rows; or in blocks of queries and keys, for long rows without the kernel.
- */
-export type SeenKeys =
-  | { readonly kind: 'kernel'; readonly form: WindowForm }
-  | { readonly kind: 'rows'; readonly blocks: readonly RowBlock[] }
-  | { readonly kind: 'blocks'; readonly plan: BlockPlan };
-
-/**
- * What q and k are multiplied by before their product. rotate: the tables of `buildRotaryTable`,
- * attention's scale included, for both directions. scale: attention's scale alone.
- */
-export type RotaryTable =
-  | { readonly kind: 'rotate'; readonly forward: Tensor; readonly backward: Tensor }
-  | { readonly kind: 'scale'; readonly row: Tensor }
-  | RotaryBeforeNorm;
-
-/** The rotation alone, which the norms of q and k follow, and then attention's scale. */
-interface RotaryBeforeNorm {
-  readonly kind: 'before_norm';
-  readonly forward: Tensor;
-  readonly backward: Tensor;
-  readonly row: Tensor;
-}
-
-/** Rotates a product before the norms of q and k, or back, if they follow RoPE. Frees x. */
-export const rotateBeforeNorm = (
-  ops: Ops,
-  x: Tensor,
-  rope: RotaryTable,
-  direction: 'forward' | 'backward',
-): Tensor => (rope.kind === 'before_norm' ? thenFree(ops, ops.rotate(x, rope[direction]), x) : x);
-
-/** How heads are cut and rotated. */
-export interface HeadsPass {
-  readonly ops: Ops;
-  readonly shape: AttentionShape;
-  readonly rope: RotaryTable;
-}
-
-/** One layer's attention over one batch. */
-export interface AttentionPass extends HeadsPass {
-  readonly seen: SeenKeys;
-  /** Scores become softcap · tanh(score / softcap); null: they stay as they are. */
-  readonly softcap: number | null;
-  /** The score of a key without a value, of each head; null: there is none. */
-  readonly sinks: Tensor | null; // [heads]
-  /** Vectors of distances that take part in the scores. Not given: none. */
-  readonly distances?: Distances | undefined;
-}
+export type { AttentionPass, HeadsPass, RotaryTable, SeenKeys };
 
 /**
  * Cuts a fused product [n, (heads + 2 kv_heads) · head_dim] into heads of `dtype`, and rotates and
@@ -126,21 +78,6 @@ export function fromQueries({ ops, shape, rope }: HeadsPass, dq: Tensor): Tensor
 
 function rotate(ops: Ops, x: Tensor, rope: RotaryTable, direction: 'forward' | 'backward'): Tensor {
   return rope.kind === 'rotate' ? ops.rotate(x, rope[direction]) : ops.mul(x, rope.row);
-}
-
-export interface AttentionOutput {
-  readonly o: Tensor; // [n, heads · head_dim]
-  /**
-   * What the backward pass reads beside o. kernel: `Attended.stats`. blocks: of each block of
-   * queries the largest score and the sum. rows: of each block the probabilities [batch · kv_heads,
-   * group · rows, keys], if they were to be kept.
-   */
-  readonly kept: readonly Tensor[] | null;
-}
-
-export interface AttentionGradient {
-  readonly dHeads: Heads;
-  readonly dDistances: Distances;
 }
 
 /** softmax(q kᵀ + mask) v. Does not free the heads. */

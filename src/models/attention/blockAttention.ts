@@ -9,7 +9,7 @@ import {
   type Precision,
   type Tensor,
 } from '../ops/ops';
-import type { AttentionGradient, AttentionOutput, AttentionPass } from './attention';
+import type { AttentionGradient, AttentionOutput, AttentionPass, BlockPlan } from './attentionPass';
 import {
   headsFromRows,
   headsOfBlock,
@@ -19,20 +19,11 @@ import {
   toQueryShape,
   type BlockRange,
 } from './queryBlocks';
-import { keyRange, uploadMask, visibilityOf, type AttentionWindow, type Batch } from './rowBlocks';
-import type { ScoreBias } from './scoreBias';
+import { keyRange, uploadMask, visibilityOf, type AttentionWindow } from './rowBlocks';
 
 // Attention by blocks of queries and keys (online softmax, Milakov & Gimelshein 2018; its gradient,
 // FlashAttention-2, Dao 2023), with memory linear in the length of the rows. For backends without
 // the fused kernel.
-
-export interface BlockPlan extends AttentionWindow {
-  readonly input: Batch;
-  readonly bias: ScoreBias | null;
-  /** Of a block. */
-  readonly queries: number;
-  readonly keys: number;
-}
 
 type BlockPass = Omit<AttentionPass, 'seen' | 'distances'> & { readonly plan: BlockPlan };
 

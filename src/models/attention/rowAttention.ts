@@ -9,7 +9,7 @@ import {
   type Precision,
   type Tensor,
 } from '../ops/ops';
-import type { AttentionGradient, AttentionOutput, AttentionPass } from './attention';
+import type { AttentionGradient, AttentionOutput, AttentionPass } from './attentionPass';
 import { addDistanceScores, distanceScoresBackward, type Distances } from './distances';
 import {
   headsFromRows,

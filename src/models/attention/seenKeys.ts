@@ -1,6 +1,6 @@
 import type { AttentionSpec } from '../../formats/architecture/spec';
 import type { Ops, Tensor } from '../ops/ops';
-import type { SeenKeys } from './attention';
+import type { SeenKeys } from './attentionPass';
 import { isPaddingVisible, planRowBlocks, type Batch } from './rowBlocks';
 import type { ScoreBias } from './scoreBias';
 
