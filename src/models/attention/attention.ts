@@ -21,6 +21,14 @@ import { attendRows, attendRowsBackward } from './rowAttention';
 
 export type { AttentionPass, HeadsPass, RotaryTable, SeenKeys };
 
+/** Rotates a product before the norms of q and k, or back, if they follow RoPE. Frees x. */
+export const rotateBeforeNorm = (
+  ops: Ops,
+  x: Tensor,
+  rope: RotaryTable,
+  direction: 'forward' | 'backward',
+): Tensor => (rope.kind === 'before_norm' ? thenFree(ops, ops.rotate(x, rope[direction]), x) : x);
+
 /**
  * Cuts a fused product [n, (heads + 2 kv_heads) · head_dim] into heads of `dtype`, and rotates and
  * scales q and k. Does not free the product.

@@ -43,14 +43,6 @@ interface RotaryBeforeNorm {
   readonly row: Tensor;
 }
 
-/** Rotates a product before the norms of q and k, or back, if they follow RoPE. Frees x. */
-export const rotateBeforeNorm = (
-  ops: Ops,
-  x: Tensor,
-  rope: RotaryTable,
-  direction: 'forward' | 'backward',
-): Tensor => (rope.kind === 'before_norm' ? thenFree(ops, ops.rotate(x, rope[direction]), x) : x);
-
 /** How heads are cut and rotated. */
 export interface HeadsPass {
   readonly ops: Ops;

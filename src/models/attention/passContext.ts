@@ -9,7 +9,7 @@ import type { RotaryTable, SeenKeys } from './attention';
 import { freeChunks, uploadChunks, type Chunks } from './chunks';
 import type { HeadLayout, SequenceShape } from './headLayout';
 import { uploadTaps, type Taps } from './convolution';
-import { buildRotaryTable } from './rope';
+import { buildRotaryTable, type RotaryTableSpec } from './rope';
 import { cachedRotaryTables } from './rotaryCache';
 import type { RowBlock } from './rowBlocks';
 import type { ScoreBias } from './scoreBias';
@@ -168,7 +168,17 @@ function uploadRotaryTable(ops: Ops, attention: AttentionSpec, input: RotaryInpu
   const spec = { rope, scale: isBefore ? 1 : scale, ...heads };
   const cached =
     !input.position_ids && cachedRotaryTables(ops, JSON.stringify(spec), spec, input.length);
-  if (cached) return { kind: 'rotate', ...cached };
+  const tables = cached || uploadedTables(ops, spec, input);
+  return isBefore
+    ? { kind: 'before_norm', ...tables, row: uploadScale(ops, scale, heads) }
+    : { kind: 'rotate', ...tables };
+}
+
+function uploadedTables(
+  ops: Ops,
+  spec: RotaryTableSpec,
+  input: RotaryInput,
+): { readonly forward: Tensor; readonly backward: Tensor } {
   const positions = input.position_ids ?? Int32Array.from({ length: input.length }, (_, i) => i);
   const upload = (direction: 1 | -1) => {
     const sequences = input.areApart
@@ -178,10 +188,7 @@ function uploadRotaryTable(ops: Ops, attention: AttentionSpec, input: RotaryInpu
     const table = tables.length === 1 ? tables[0]! : joined(tables);
     return ops.upload(table, [table.length]);
   };
-  const tables = { forward: upload(1), backward: upload(-1) };
-  return isBefore
-    ? { kind: 'before_norm', ...tables, row: uploadScale(ops, scale, heads) }
-    : { kind: 'rotate', ...tables };
+  return { forward: upload(1), backward: upload(-1) };
 }
 
 /** Attention's scale for the queries of a product, 1 for the others. */
