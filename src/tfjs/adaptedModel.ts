@@ -75,7 +75,7 @@ export class AdaptedModel {
   private kernelOf({ kernel, A, B, scaling }: AdaptedKernel): Tensor {
     const { tf } = this;
     return tf.tidy(() => {
-      const update = tf.matMul(A.read() as never, B.read() as never, true, true); // [in, out]
+      const update = tf.matMul(A.read(), B.read(), true, true); // [in, out]
       const W = kernel.variable.read();
       return tf.add(W, tf.reshape(tf.mul(update, scaling), W.shape));
     });

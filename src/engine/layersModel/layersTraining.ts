@@ -12,7 +12,7 @@ import { factorName, trainedTensor, type TrainedWeight } from './adapterTensors'
 import { lossSum, type RowLoss } from './losses';
 import type { ModelOutput } from './output';
 import type { AdaptedModel } from '../../tfjs/adaptedModel';
-import type { LayerVariable, Tensor, Tf, Variable } from '../../tfjs/tf';
+import type { LayerVariable, Tensor, Tf } from '../../tfjs/tf';
 
 /** What a layers model is trained with. */
 export interface LayersTrainingParts {
@@ -30,6 +30,9 @@ export interface LayersTrainingParts {
   readonly width: number;
   readonly label_smoothing: number;
 }
+
+/** The name of a variable's tensor, by which tfjs gives its gradient. */
+const nameOf = (variable: LayerVariable): string => variable.name;
 
 interface Trained {
   readonly variable: LayerVariable;
@@ -49,7 +52,10 @@ export class LayersTraining {
     this.variables = all.map(({ variable }) => variable);
     this.optimizer = new AdapterOptimizer({
       parameters: this.parameters,
-      notifyChanged: () => Promise.resolve(this.writeBack()),
+      notifyChanged: () => {
+        this.writeBack();
+        return Promise.resolve();
+      },
     });
     const { loss, output } = parts;
     this.restoreOutput = loss === 'regression' ? () => undefined : output.withoutActivation();
@@ -79,7 +85,7 @@ export class LayersTraining {
     const loss_sum = value.dataSync()[0]!;
     this.parameters.all.forEach((parameter, i) => {
       // a layer that the output does not depend on has no gradient
-      const gradient = grads[(this.variables[i]!.read() as Variable).name];
+      const gradient = grads[nameOf(this.variables[i]!)];
       if (gradient)
         addInto(this.parameters.gradient(parameter), gradient.dataSync() as Float32Array);
     });
@@ -90,7 +96,7 @@ export class LayersTraining {
   /** The sum of the losses, without gradients and label smoothing, and the outputs. */
   evaluate(input: LabelledInput): Promise<Evaluation> {
     const { tf } = this.parts;
-    const [loss, outputs] = tf.tidy(() => {
+    const [loss, outputs] = tf.tidy((): [Tensor, Tensor] => {
       const outputs = this.outputs(input);
       const loss = lossSum(tf, this.parts.loss, {
         outputs,
@@ -98,7 +104,7 @@ export class LayersTraining {
         label_smoothing: 0,
       });
       return [loss, outputs];
-    }) as [Tensor, Tensor];
+    });
     const result = {
       ...this.counted(input, loss.dataSync()[0]!),
       outputs: outputs.dataSync() as Float32Array,

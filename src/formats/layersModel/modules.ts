@@ -56,6 +56,8 @@ export interface TopologyLayer {
   readonly config: Readonly<Record<string, unknown>>;
 }
 
+const nameOf = (name: unknown): string => (typeof name === 'string' ? name : '');
+
 /** The layers of a model, also those of models and wrappers in it. */
 export function topologyLayers({ topology }: Pick<LayersModelFile, 'topology'>): TopologyLayer[] {
   const found: TopologyLayer[] = [];
@@ -66,7 +68,7 @@ export function topologyLayers({ topology }: Pick<LayersModelFile, 'topology'>):
     const own = isObject(config) ? config : {};
     const layers = Array.isArray(config) ? (config as unknown[]) : own['layers'];
     if (!isModel && !Array.isArray(layers))
-      found.push({ name: String(own['name'] ?? value['name'] ?? ''), class_name, config: own });
+      found.push({ name: nameOf(own['name'] ?? value['name']), class_name, config: own });
     for (const inner of [
       ...(Array.isArray(layers) ? (layers as unknown[]) : []),
       own['layer'],
