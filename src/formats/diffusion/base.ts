@@ -3,7 +3,6 @@ import path from 'node:path';
 import { isNamed } from '../../common/fileStatus';
 import { listFolder } from '../../common/regularFile';
 import { LoraError } from '../../shared/errors';
-import { isObject } from '../../shared/values';
 import { hasLoraNames } from '../loraFile/tensors';
 import { readJsonObject } from '../json';
 import { SafetensorsFile, withSafetensors } from '../safetensors/read';
@@ -220,13 +219,4 @@ function refuseQuantized(tensors: readonly PipelineTensor[]): void {
     place: { file: own.source.file, tensor: own.name },
     fix: 'Use the model in bf16, f16, f32 or plain 8 bits.',
   });
-}
-
-/** The class in a pipeline's model_index.json; null: none. */
-export async function pipelineClass(folder: string): Promise<string | null> {
-  const listed: unknown = await readJsonObject(path.join(folder, MODEL_INDEX), 'base').catch(
-    () => null,
-  );
-  const name = isObject(listed) ? listed['_class_name'] : null;
-  return typeof name === 'string' ? name : null;
 }
