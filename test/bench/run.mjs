@@ -1,7 +1,7 @@
 // npm run bench: training and generation compared to PyTorch + PEFT with the same geometry, in
 // turns, as ratios of medians; a profile; larger geometries.
-// --rounds N, --steps N;
-// --only training|full|start|metrics|generation|profile|recurrent|larger.
+// --rounds N, --steps N; --only training|compiled|full|quantized|start|metrics|generation|profile|
+// recurrent|larger.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -24,15 +24,14 @@ const bench = path.join(import.meta.dirname, 'peft', 'bench.py');
 const ours = await ourTraining();
 const theirs = (rest) => measure(python, [bench, ...rest]);
 
-/** Medians of both, measured in turns. */
-function alternate(our, their, keys) {
-  const [a, b] = [[], []];
-  for (let round = 0; round < rounds; round++) {
-    a.push(our());
-    b.push(their());
-  }
-  return keys.map((key) => [median(a.map((run) => run[key])), median(b.map((run) => run[key]))]);
+/** Medians of all, measured in turns: those of each key. */
+function inTurns(measures, keys) {
+  const runs = Array.from({ length: rounds }, () => measures.map((one) => one()));
+  return keys.map((key) => measures.map((_, i) => median(runs.map((round) => round[i][key]))));
 }
+
+/** Medians of both, measured in turns. */
+const alternate = (our, their, keys) => inTurns([our, their], keys);
 
 const table = (...columns) =>
   console.log(`| ${columns.join(' | ')} |\n|${columns.map(() => '---').join('|')}|`);
@@ -135,6 +134,38 @@ const PARTS = {
           (a / b).toFixed(2),
         ]),
       );
+    }
+  },
+  /** PyTorch at its strongest, and short rows. */
+  compiled() {
+    table(
+      'bf16',
+      'tokens per second',
+      'PyTorch + PEFT',
+      'ratio',
+      'compiled',
+      'ratio',
+      'peak memory, MB',
+      'PyTorch + PEFT',
+      'compiled',
+    );
+    for (const [batch, length] of [
+      [4, 256],
+      [4, 48],
+      [8, 32],
+    ]) {
+      const shape = [...steps, '--batch', batch, '--seq', length];
+      const [speed, memory] = inTurns(
+        [
+          () => ours([...shape, '--dtype', 'bfloat16']),
+          () => theirs([...shape, '--dtype', 'bf16']),
+          () => theirs([...shape, '--dtype', 'bf16', '--compile', '--warmup', 3]),
+        ],
+        ['tokens_per_s', 'peak_rss_mb'],
+      );
+      const [a, ...others] = speed;
+      const ratios = others.flatMap((b) => [b.toFixed(0), (a / b).toFixed(2)]);
+      row(`${batch} x ${length}`, a.toFixed(0), ...ratios, ...memory.map((mb) => mb.toFixed(0)));
     }
   },
   full() {

@@ -147,6 +147,7 @@ def train(args):
             model.enable_input_require_grads()
         out["gradient_checkpointing"] = True
     model.train()
+    compiled = torch.compile(model) if args.compile else model
     params = [p for p in model.parameters() if p.requires_grad]
     out["trainable"] = sum(p.numel() for p in params)
     out["rss_model_mb"] = round(rss_now_mb())
@@ -163,7 +164,7 @@ def train(args):
             out["start_s"] = round(time.time() - psutil.Process().create_time(), 2)
         t0, cpu = time.perf_counter(), time.process_time()
         optimizer.zero_grad()
-        loss = model(input_ids=ids, labels=labels).loss
+        loss = compiled(input_ids=ids, labels=labels).loss
         t1 = time.perf_counter()
         loss.backward()
         t2 = time.perf_counter()
@@ -314,6 +315,7 @@ def main():
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--checkpointing", action="store_true")
     p.add_argument("--quantize", choices=["nf4", "int8"], help="bitsandbytes, with double quantization")
+    p.add_argument("--compile", action="store_true", help="torch.compile; its time is that of the first steps, which do not count")
     p.add_argument("--generate", type=int, help="tokens to write after a prompt of 32, instead of training")
     p.add_argument("--micro", action="store_true")
     p.add_argument("--merge", action="store_true")
