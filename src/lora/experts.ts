@@ -54,9 +54,11 @@ export const parameterKey = ({ path }: Pick<LoraFactors, 'path'>): string => {
   return module === undefined ? `${path}.weight` : `${module}.${parameter!}`;
 };
 
-/** The path by which PEFT looks up the rank and the alpha of a module. */
+const ROUTER = /\.mlp\.(?:gate|router)$/;
+
+/** The path by which PEFT looks up the rank and the alpha of a module of a new adapter. */
 export const patternPath = ({ path }: Pick<LoraFactors, 'path'>): string =>
-  OF_EXPERT.test(path) ? parameterKey({ path }) : path;
+  OF_EXPERT.test(path) || ROUTER.test(path) ? parameterKey({ path }) : path;
 
 /** Whether the modules on experts are PEFT's target_parameters, to be stored as such. */
 export const targetsParameters = ({ config }: Pick<Adapter, 'config'>): boolean => {

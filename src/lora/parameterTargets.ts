@@ -1,6 +1,7 @@
 import { LoraError } from '../shared/errors';
 import type { TargetableModule } from './adapter';
 import { parameterKey } from './experts';
+import { matchTargets } from './targets';
 
 // target_parameters of new adapters, as PEFT chooses them.
 
@@ -10,6 +11,7 @@ export interface ParameterSettings {
   readonly lora_alpha: number;
   readonly target_modules: string | readonly string[];
   readonly target_parameters: readonly string[] | null;
+  readonly exclude_modules?: string | readonly string[] | null;
   readonly rank_pattern: Readonly<Record<string, number>>;
   readonly alpha_pattern: Readonly<Record<string, number>>;
 }
@@ -26,27 +28,58 @@ const TRANSLATED: Readonly<Record<string, string>> = {
 };
 const FUSED = ['gate_proj', 'up_proj'];
 
+/** What target_modules can name in a model of a translated family. */
+export interface TranslatedModel {
+  readonly layers: readonly TargetableModule[];
+  /** Paths of routers. */
+  readonly routers: readonly string[];
+  /** Paths of the modules that have the experts. */
+  readonly experts: readonly string[];
+}
+
+const lastPart = (path: string): string => path.slice(path.lastIndexOf('.') + 1);
+
+/**
+ * The names that target_modules stands for. Of a regular expression these are the last parts of
+ * what it matches, in any layer, as in PEFT.
+ */
+function namesOf(settings: ParameterSettings, model: TranslatedModel): readonly string[] {
+  const { target_modules: given, exclude_modules = null } = settings;
+  if (typeof given !== 'string') return given;
+  if (given.toLowerCase() === 'all-linear') {
+    const { matched } = matchTargets(model.layers, { target_modules: given });
+    return [...new Set([...matched.map(({ path }) => lastPart(path)), ...Object.keys(TRANSLATED)])];
+  }
+  const ofExperts = model.experts.flatMap((path) =>
+    [...FUSED, 'down_proj'].map((name) => `${path}.${name}`),
+  );
+  const paths = [...model.layers.map(({ path }) => path), ...model.routers, ...ofExperts];
+  const known = paths.map((path): TargetableModule => ({ ...ANY, path }));
+  const { matched } = matchTargets(known, { target_modules: given, exclude_modules });
+  return [...new Set(matched.map(({ path }) => lastPart(path)))];
+}
+
+/** Matching goes by the path alone. */
+const ANY = { kind: 'linear', in_features: 1, out_features: 1, is_output: false } as const;
+
 /**
  * The settings with experts and routers as target_parameters; gate and up together get twice the
  * rank, and twice the alpha.
  *
- * @param linears The last parts of the paths that "all-linear" selects.
  * @throws LoraError('recipe') where only one of gate_proj and up_proj is named.
  */
 export function translatedTargets<S extends ParameterSettings>(
   settings: S,
-  linears: readonly string[],
+  model: TranslatedModel,
 ): S {
   const { target_modules: given, target_parameters, r, lora_alpha } = settings;
-  const isAll = typeof given === 'string' && given.toLowerCase() === 'all-linear';
-  if (typeof given === 'string' && !isAll) return settings;
-  const named = isAll
-    ? [...new Set([...linears, ...Object.keys(TRANSLATED)])]
-    : (given as readonly string[]);
+  const named = namesOf(settings, model);
+  if (named.length === 0) return settings;
   const oldName = (target: string) =>
     Object.keys(TRANSLATED).find((own) => target === own || target.endsWith(`.${own}`));
   const found = new Set(named.flatMap((target) => oldName(target) ?? []));
-  if (found.size === 0) return settings;
+  if (found.size === 0)
+    return typeof given === 'string' ? { ...settings, target_modules: named } : settings;
   const missing = FUSED.filter((own) => !found.has(own));
   if (missing.length === 1)
     throw new LoraError(

@@ -10,6 +10,8 @@ import { countOf } from '../../shared/values';
 export interface FactorNames {
   /** The module's paths in the file: as stored, and without what wrappers add. */
   readonly stored: readonly string[];
+  /** Of a parameter: the paths that rank_pattern and alpha_pattern are about. */
+  readonly patterns?: readonly string[];
   readonly embedding: boolean | null;
   readonly A?: string;
   readonly B?: string;
@@ -84,9 +86,9 @@ export function ownValue(
   key: 'rank_pattern' | 'alpha_pattern',
   config: AdapterConfig,
   modulePath: string,
-  { stored }: FactorNames,
+  { stored, patterns = [...stored, modulePath] }: FactorNames,
 ): number {
-  const values = [...stored, modulePath].map((path) => patternValue(config[key], path, NaN, key));
+  const values = patterns.map((path) => patternValue(config[key], path, NaN, key));
   const usual = key === 'rank_pattern' ? config.r : config.lora_alpha;
   return values.find((value) => !Number.isNaN(value)) ?? usual;
 }

@@ -114,10 +114,12 @@ async function readModules(
   const parameter = parameterOf(modulePath, found, config);
   if (!parameter) return [{ ...(await readFactors(modulePath, names, config, source)), ...names }];
   const { module, name } = parameter;
+  const containers = [...names.stored.map((own) => own.replace(/\.base_layer$/, '')), module];
+  const own = { ...names, patterns: containers.map((container) => `${container}.${name}`) };
   const read =
     name === 'weight'
-      ? [await readFactors(module, names, config, source)]
-      : await readExpertFactors({ module, parameter: name }, names, { config, base }, source);
+      ? [await readFactors(module, own, config, source)]
+      : await readExpertFactors({ module, parameter: name }, own, { config, base }, source);
   return read.map((own) => ({ ...own, ...names, stored: [own.factors.path], isParameter: true }));
 }
 

@@ -1,4 +1,5 @@
 import type { Adapter, TargetableModule } from '../../lora/adapter';
+import { patternPath, targetsParameters } from '../../lora/experts';
 import { unmatchedKeys } from '../../lora/patterns';
 import { matchTargets } from '../../lora/targets';
 import type { Problem } from '../../shared/errors';
@@ -7,8 +8,9 @@ import type { Problem } from '../../shared/errors';
  * Warnings of the entries of rank_pattern, alpha_pattern and target_modules in a finished adapter's
  * config that match none of its modules: what its author meant by them was not trained.
  */
-export function unmatchedEntries({ config, modules }: Adapter, file: string): Problem[] {
-  const paths = modules.map((m) => m.path);
+export function unmatchedEntries(adapter: Adapter, file: string): Problem[] {
+  const { config, modules } = adapter;
+  const paths = modules.map((m) => (targetsParameters(adapter) ? patternPath(m) : m.path));
   const targets = modules.map(({ path }): TargetableModule => ({ ...ANY, path }));
   const listed = Array.isArray(config.target_modules) ? config.target_modules.map(String) : [];
   const isUnmatched = (name: string) =>

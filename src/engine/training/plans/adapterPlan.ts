@@ -251,8 +251,13 @@ function targetsFor(
   base: BaseModel,
 ): LoraSettings {
   if (!familyOf(base.spec).translatesTargets || !hasExperts(base.spec)) return lora;
-  const linears = kindsOf(matchTargets(known, { target_modules: 'all-linear' }).matched);
-  const translated = translatedTargets(lora, linears);
+  const paths = parameterModules(base.spec).map(({ path }) => path);
+  const experts = paths.flatMap((path) => /^(.+\.experts)\./.exec(path)?.[1] ?? []);
+  const translated = translatedTargets(lora, {
+    layers: known,
+    routers: paths.filter((path) => !isOnExpert({ path })),
+    experts: [...new Set(experts)],
+  });
   const [fault] = targetContradictions(translated);
   if (translated === lora || !fault) return translated;
   throw new LoraError('recipe', fault.message, {

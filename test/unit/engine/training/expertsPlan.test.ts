@@ -45,6 +45,49 @@ it('layers of experts in a list mean the parameters, as PEFT 0.21 counts', async
 });
 
 it.each([
+  [
+    'a regex that names experts',
+    { target_modules: '.*\\.(q_proj|gate_proj|up_proj|down_proj)' },
+    4256,
+  ],
+  ['a regex that names routers', { target_modules: '.*\\.(q_proj|gate)' }, 592],
+  ['a regex of one layer', { target_modules: '.*layers\\.0\\..*q_proj' }, 416],
+  ['rank of gate', { target_modules: 'all-linear', rank_pattern: { gate: 3 } }, 5424],
+  [
+    'rank of gate.weight',
+    { target_modules: 'all-linear', rank_pattern: { 'gate.weight': 3 } },
+    5512,
+  ],
+  [
+    'rank of gate_up_proj',
+    { target_modules: 'all-linear', rank_pattern: { gate_up_proj: 3 } },
+    4720,
+  ],
+  ['rank of down_proj', { target_modules: 'all-linear', rank_pattern: { down_proj: 3 } }, 5936],
+  [
+    'some layers',
+    { target_modules: ['q_proj', 'gate_proj', 'up_proj'], layers_to_transform: [0] },
+    3024,
+  ],
+  [
+    'some layers',
+    { target_modules: ['q_proj', 'gate', 'down_proj'], layers_to_transform: [0] },
+    1408,
+  ],
+  ['excluded layers', { target_modules: 'all-linear', exclude_modules: ['k_proj'] }, 5136],
+  [
+    'excluded experts',
+    { target_modules: 'all-linear', exclude_modules: ['gate', 'experts', 'down_proj'] },
+    5424,
+  ],
+  ['a router', { target_modules: ['q_proj', 'mlp.gate'] }, 592],
+  ['experts alone', { target_modules: ['gate_proj', 'up_proj', 'down_proj'] }, 3840],
+])('PEFT counts as many parameters (rank 2): %s', async (_, lora, expected) => {
+  const { modules, rankOf } = await planOf({ r: 2, lora_alpha: 4, ...lora });
+  expect(countTrainable(modules, rankOf).trainable).toBe(expected);
+});
+
+it.each([
   [{ target_modules: ['gate_proj'] }, /up_proj is not in target_modules/],
   [{ target_modules: 'all-linear', use_dora: true }, /cannot have DoRA/],
   [{ target_modules: 'all-linear', lora_dropout: 0.1 }, /cannot have dropout/],

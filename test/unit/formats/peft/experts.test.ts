@@ -65,3 +65,20 @@ it.each([
     await expect(readPeftAdapter(folder, adapterBaseOf(base))).rejects.toThrow(message);
   });
 });
+
+it.each([
+  ['alpha_pattern', { 'gate.weight': 16 }, 'mlp.gate', 8],
+  ['alpha_pattern', { gate: 16 }, 'mlp.gate', 2],
+  ['alpha_pattern', { experts: 16 }, 'experts.0.down_proj', 2],
+  ['alpha_pattern', { 'experts.down_proj': 16 }, 'experts.0.down_proj', 8],
+] as const)('%s %j scales %s by %d, as in PEFT', async (key, pattern, end, scaling) => {
+  const folder = path.join(temporary(), 'adapter');
+  cpSync(path.join(family, 'all-linear/adapter'), folder, { recursive: true });
+  const file = path.join(folder, 'adapter_config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as Record<string, object>;
+  writeFileSync(file, JSON.stringify({ ...config, [key]: { ...config[key], ...pattern } }));
+  const { adapter } = await withBase(path.join(family, 'base'), (base) =>
+    readPeftAdapter(folder, adapterBaseOf(base)),
+  );
+  expect(adapter.modules.find((m) => m.path.endsWith(end))!.scaling).toBe(scaling);
+});
