@@ -55,6 +55,8 @@ const CASES = [
   'vit/lora-qv',
   'dinov2/qv',
   'dinov2-swiglu/mlp',
+  'gemma4-moe/experts',
+  'gpt_oss/experts',
   'clip/qv',
   'siglip/qv',
   'dora-gpt2/lora',
