@@ -7,8 +7,8 @@ import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import { createRandom } from '../../src/shared/random';
 import { PEFT_CASES } from '../support/peftCases';
 import {
+  caseInput,
   gap,
-  inputOf,
   largest,
   loadFixture,
   readFloats,
@@ -32,9 +32,8 @@ beforeAll(async () => {
 
 describe('by operations in blocks of queries and keys', () => {
   it.each(PEFT_CASES)('%s has the loss and gradients of whole rows', async (name) => {
-    const { inputs } = readJson(name, 'expected.json') as SingleCase;
-    const expected = await readFloats(name, 'expected.safetensors');
-    const input = inputOf(inputs, expected.get('inputs.pixel_values'));
+    const expected = readJson(name, 'expected.json') as SingleCase;
+    const input = caseInput(name, expected, await readFloats(name, 'expected.safetensors'));
     const results = [];
     for (const ops of [blocks, plain]) {
       const before = ops.live();
