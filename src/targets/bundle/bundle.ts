@@ -56,7 +56,8 @@ export async function makeBundle(recipe: Recipe, options: BundleOptions): Promis
         paths.push(file);
         continue;
       }
-      const named = { key, kind, file };
+      const hasImages = kind === 'dataset' && recipe.task === 'contrastive';
+      const named = { key, kind, file, hasImages };
       const known =
         kind === 'base' ? await baseThere(namesOfBase(file), options, options.signal) : null;
       if (known !== null) {

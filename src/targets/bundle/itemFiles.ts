@@ -28,6 +28,8 @@ export interface Named {
   readonly key: string;
   readonly kind: PathKind;
   readonly file: string;
+  /** Whether rows name images by paths (contrastive). */
+  readonly hasImages?: boolean;
 }
 
 /** Of the base: its weights, and the small files that describe it and its tokenizer. */
@@ -70,6 +72,11 @@ async function fileSources(named: Named): Promise<Sources> {
   refuseName(named, name);
   if (named.kind === 'base' && isLayersModelPath(name))
     throw refused(named, 'layers models of TensorFlow.js are trained on this machine only');
+  if (named.hasImages)
+    throw refused(
+      named,
+      'its images would stay here; name the folder that has the rows and images',
+    );
   const folder = path.dirname(named.file);
   const names = named.kind === 'base' ? (ggufParts(name) ?? [name]) : [name];
   const files = names.map((part) => ({ path: part, source: path.join(folder, part) }));

@@ -52,6 +52,21 @@ function workspace() {
 const bundleOf = (recipe: Recipe, dist: string, bases: Record<string, string> = {}) =>
   makeBundle(recipe, { dist, bases, signal: new AbortController().signal });
 
+describe('rows that name images', () => {
+  it('are sent with the folder that has both, and refused without it', async () => {
+    const { recipe, dist, write, folder } = workspace();
+    const captioned: Recipe = { ...recipe, task: 'contrastive', dataset: write('cats/rows.jsonl') };
+    write('cats/images/1.png');
+    await expect(bundleOf(captioned, dist)).rejects.toThrow(
+      /What dataset names cannot be sent: its images would stay here; name the folder/,
+    );
+    const dataset = path.join(folder, 'cats');
+    const { items } = await bundleOf({ ...captioned, dataset }, dist);
+    const sent = items.find(({ label }) => label === 'dataset')!.files.map((file) => file.path);
+    expect(sent.sort()).toEqual(['cats/images/1.png', 'cats/rows.jsonl']);
+  });
+});
+
 describe('the files of a recipe', () => {
   it('are those of every key that names files', () => {
     // runs on targets answer no suites
