@@ -51,6 +51,17 @@ async function trained(folder: string): Promise<string> {
 const weightsOf = (folder: string) => readFileSync(path.join(folder, 'adapter_model.safetensors'));
 
 describe('a layers model on the command line', () => {
+  it.each([
+    ['evaluate', '--dataset', 'rows.csv'],
+    ['merge', '--adapter', 'adapter', '--output', 'merged'],
+  ])('is not quantized by %s', async (command, ...given) => {
+    const { code, stderr } = await cli(
+      ...[command, '--base', 'base/model.json', '--quantize', 'nf4', ...given],
+    );
+    expect(stderr).toMatch(/A layers model is not quantized/);
+    expect(code).not.toBe(0);
+  });
+
   it('resumes to the same bytes, evaluates and merges', async () => {
     const folder = place('dense', { lora: { r: 2 }, training: TRAINING }, rows);
     const run = await trained(folder);

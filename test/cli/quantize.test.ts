@@ -1,4 +1,4 @@
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openBase } from '../../src/formats/openBase';
@@ -19,10 +19,10 @@ import { temp } from '../support/temp';
 const BASE = path.join(fixtures, 'llama-sharded/base');
 
 /** The base with the values that its weights have when they are quantized. */
-async function dequantizedBase(kind: Quantize): Promise<string> {
+async function dequantizedBase(kind: Quantize, stored = BASE): Promise<string> {
   const folder = path.join(temp(), 'base');
-  cpSync(BASE, folder, { recursive: true });
-  const base = await openBase(BASE, { quantize: { kind, modules_to_save: null } });
+  cpSync(stored, folder, { recursive: true });
+  const base = await openBase(stored, { quantize: { kind, modules_to_save: null } });
   const tensors = [...base.weights.tensors.values()].map(({ name, shape }) => ({
     name,
     dtype: 'F32' as const,
@@ -31,9 +31,9 @@ async function dequantizedBase(kind: Quantize): Promise<string> {
       yield await base.weights.readF32(name);
     },
   }));
-  for (const name of ['model.safetensors.index.json', 'model-00001-of-00002.safetensors'])
-    rmSync(path.join(folder, name));
-  rmSync(path.join(folder, 'model-00002-of-00002.safetensors'));
+  for (const name of readdirSync(folder)) {
+    if (/\.safetensors(?:\.index\.json)?$/.test(name)) rmSync(path.join(folder, name));
+  }
   await writeSafetensors(path.join(folder, 'model.safetensors'), tensors);
   await base.close();
   return folder;
@@ -66,6 +66,35 @@ describe('a base that is quantized while it is loaded', () => {
     expect(weightsOf(dir).equals(weightsOf(dense))).toBe(true);
     const resumed = await resumedBefore(dir, 2);
     expect(weightsOf(resumed).equals(weightsOf(dir))).toBe(true);
+  });
+
+  it('trains a mixture beside an MLP as its values do', async () => {
+    const mixture = path.join(temp(), 'mixture');
+    cpSync(path.join(fixtures, 'gemma4-moe/base'), mixture, { recursive: true });
+    for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+      cpSync(path.join(fixtures, 'gemma4/base', name), path.join(mixture, name));
+    const settings = { lora: { target_modules: ['q_proj', 'proj', 'up_proj'] } };
+    const training = { base_dtype: 'float32', gradient_checkpointing: true };
+    const quantized = { ...settings, training: { ...training, quantize: 'int8' } };
+    const dir = await train(recipeOn(mixture, quantized));
+    expect(recordOf(dir).step_plan).toMatchObject({ quantized: true, quantize: 'int8' });
+    const dense = await dequantizedBase('int8', mixture);
+    const own = await train(recipeOn(dense, { ...settings, training }));
+    expect(lossesOf(dir)).toEqual(lossesOf(own));
+    expect(weightsOf(dir).equals(weightsOf(own))).toBe(true);
+  });
+
+  it('is evaluated as its values are', async () => {
+    const dataset = path.join(temp(), 'rows.jsonl');
+    writeFileSync(dataset, '{"prompt":"say one","completion":"two"}\n');
+    const evaluate = async (...base: readonly string[]) => {
+      const { code, stdout } = await cli('evaluate', '--dataset', dataset, '--base', ...base);
+      expect(code).toBe(0);
+      return stdout;
+    };
+    const quantized = await evaluate(BASE, '--quantize', 'nf4');
+    expect(quantized).toBe(await evaluate(await dequantizedBase('nf4')));
+    expect(quantized).not.toBe(await evaluate(BASE));
   });
 
   it('answers as its values do', async () => {

@@ -2,6 +2,7 @@ import { ADAPTER_DTYPES } from '../../formats/adapterDtype';
 import type { ResizeTarget } from '../../lora/resize';
 import type { QuantizeOptions } from '../../formats/quantized/whileLoading';
 import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
+import { LoraError } from '../../shared/errors';
 import { QUANTIZE, type Quantize } from '../../shared/trainingSettings';
 import { exactlyOne, flag, list, optional, required, withDefault, type Option } from './options';
 import {
@@ -88,6 +89,14 @@ export const quantizeOption = optional(
 /** The option as a model is opened with it. */
 export const quantizeOptions = (kind: Quantize | null): QuantizeOptions | null =>
   kind && { kind, modules_to_save: null };
+
+/** @throws LoraError('usage') where a layers model of TensorFlow.js should be quantized */
+export function refuseQuantizedLayers(kind: Quantize | null): void {
+  if (kind === null) return;
+  throw new LoraError('usage', 'A layers model is not quantized.', {
+    fix: 'Leave out --quantize.',
+  });
+}
 
 /** Three ways to choose the ranks of a smaller adapter. */
 export const resizeOptions = exactlyOne({

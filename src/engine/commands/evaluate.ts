@@ -6,6 +6,9 @@ import {
   adaptersOption,
   baseOption,
   partialOption,
+  quantizeOption,
+  quantizeOptions,
+  refuseQuantizedLayers,
   templateVariablesOption,
   toolsOption,
 } from './commonOptions';
@@ -32,6 +35,7 @@ export const evaluateCommand = defineCommand({
         base: baseOption,
         adapter: adaptersOption,
         partial: partialOption,
+        quantize: quantizeOption,
         dataset: requiredList(
           anyText,
           'FILE',
@@ -63,10 +67,12 @@ export const evaluateCommand = defineCommand({
         };
         const paths = { base: options.base, adapters: options.adapter };
         if (isLayersModelPath(paths.base)) {
+          refuseQuantizedLayers(options.quantize);
           await evaluateLayers(paths, settings.sources, context);
           return 0;
         }
-        const opening = { partial: options.partial };
+        const quantize = quantizeOptions(options.quantize);
+        const opening = { partial: options.partial, quantize };
         const [first] = settings.sources;
         const compared = await comparedBy(first!, options.adapter, settings.objective);
         if (compared) {

@@ -9,7 +9,13 @@ import { verifyMerge, type VerifiedFile } from '../merge/verify';
 import { createOps } from '../model/backend';
 import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
-import { mergeBaseOption, partialOption, quantizeOption, quantizeOptions } from './commonOptions';
+import {
+  mergeBaseOption,
+  partialOption,
+  quantizeOption,
+  quantizeOptions,
+  refuseQuantizedLayers,
+} from './commonOptions';
 import { printResult } from './context';
 import { groupDigits, percentage } from '../describe';
 import { mergeIntoLayers } from './layersModel';
@@ -52,6 +58,7 @@ export const mergeCommand = defineCommand({
         if (isLayersModelPath(base)) {
           const max_shard_size = options['max-shard-size'];
           refuseForLayers(dtype, output);
+          refuseQuantizedLayers(options.quantize);
           await mergeIntoLayers({ base, adapters, output, scale, max_shard_size }, context);
           return 0;
         }

@@ -68,8 +68,8 @@ const untargeted = (mlp: MlpSpec): LinearSpec[] =>
     ? [...(mlp.router_is_layer ? [] : [mlp.router]), ...expertLinears(mlp)]
     : [];
 
-/** Those that a new adapter can have modules on: not the router and the experts. */
-function targetableLinears(layer: LayerSpec): LinearSpec[] {
+/** Those that target_modules can name: not the experts, and mostly not the router. */
+export function targetableLinears(layer: LayerSpec): LinearSpec[] {
   const { mlp } = layer;
   const others = new Set(untargeted(mlp));
   return linearsOf(layer).filter((own) => !others.has(own));

@@ -1,8 +1,8 @@
 import { isModuleToSave } from '../../lora/modulesToSave';
 import { LoraError } from '../../shared/errors';
 import type { Quantize } from '../../shared/trainingSettings';
-import { mlpLinears } from '../architecture/modules';
-import type { LayerSpec, LinearSpec, Spec } from '../architecture/spec';
+import { targetableLinears, towersOf } from '../architecture/modules';
+import type { EmbeddingSpec, LinearSpec, Spec } from '../architecture/spec';
 import { areFinite } from '../checkFinite';
 import type { WeightSource } from '../weightSource';
 import { fourBitForm, quantizeNf4 } from './fourBit';
@@ -38,16 +38,21 @@ const QUANTIZERS: Readonly<Record<Quantize, Quantizer>> = {
 };
 
 /**
- * The linear layers that are quantized, as transformers chooses them: not the head, which may be
- * tied, and no experts, which are one parameter there.
+ * The linear layers that are quantized, as transformers chooses them: not those of heads, which may
+ * be tied, and no experts, which are one parameter there.
  */
-function quantizedLinears({ layers }: Spec): LinearSpec[] {
-  const all = layers.flatMap(({ attention, mlp }: LayerSpec) => [
-    ...attention.qkv,
-    attention.o,
-    ...(mlp.kind === 'mixture' ? [] : mlpLinears(mlp)),
+function quantizedLinears(spec: Spec): LinearSpec[] {
+  const all = towersOf(spec).flatMap(({ embedding, layers }) => [
+    ...embeddingLinears(embedding),
+    ...layers.flatMap(targetableLinears),
   ]);
   return [...new Map(all.map((own) => [own.path, own])).values()];
+}
+
+function embeddingLinears(embedding: EmbeddingSpec): LinearSpec[] {
+  if (embedding.kind !== 'tokens') return [];
+  const { projection, per_layer } = embedding;
+  return [projection, per_layer?.projection].filter((own) => own !== undefined && own !== null);
 }
 
 const shapeOf = ({ out_features, in_features }: LinearSpec): Shape => [out_features, in_features];
