@@ -189,12 +189,12 @@ async function trainedTensors(
   return tensors;
 }
 
-/** layers.0.q_proj.bias -> layers.0.q_proj */
-const pathOf = (tensor: string) => tensor.slice(0, tensor.lastIndexOf('.'));
+/** layers.0.q_proj.bias -> layers.0.q_proj; '' of a parameter of the whole model. */
+const pathOf = (tensor: string) => tensor.slice(0, Math.max(0, tensor.lastIndexOf('.')));
 
 /** @throws LoraError('recipe') for a name that matches no module */
 export function checkModulesToSave(base: BaseModel, names: readonly string[] | null): void {
-  const paths = namedTensors(base.spec).map(({ name }) => pathOf(name));
+  const paths = namedTensors(base.spec).flatMap(({ name }) => pathOf(name) || []);
   const unknown = (names ?? []).find((name) => !paths.some((path) => isModuleToSave(path, [name])));
   if (unknown === undefined) return;
   const kinds = [...new Set(paths.map((path) => path.slice(path.lastIndexOf('.') + 1)))];

@@ -73,3 +73,11 @@ it('addresses are refused', async () => {
     /must be the path of a file, not an address/,
   );
 });
+
+it('a path that no system has is an error', async () => {
+  const long = 'a'.repeat(300_000);
+  await expect(prepared({ image: long, text: 'one' })).rejects.toThrow(/more than 4096 characters/);
+  await expect(prepared({ image: 'a\u0000b.png', text: 'one' })).rejects.toMatchObject({
+    problems: [{ place: { line: 1 } }],
+  });
+});

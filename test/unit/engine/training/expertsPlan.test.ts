@@ -118,3 +118,16 @@ it.each(['experts', 'per-expert'])('dropout is refused on experts: %s', async (n
   const lora = { init_adapter: folderOf(name), lora_dropout: 0.1 };
   await expect(planOf(lora)).rejects.toMatchObject({ place: { key: 'lora.lora_dropout' } });
 });
+
+it('a parameter of the whole model is no module to save', async () => {
+  const clip = path.join(fixtures, 'clip/base');
+  const lora = { target_modules: ['q_proj'], modules_to_save: ['logit_scale'] };
+  const recipe = v.parse(RecipeSchema, { base: 'base', dataset: 'a', task: 'contrastive', lora });
+  const planned = withBase(clip, (base) =>
+    planAdapter(recipe, base, { info: () => undefined, warn: () => undefined }),
+  );
+  await expect(planned).rejects.toMatchObject({
+    message: '"logit_scale" in modules_to_save is not a module of this base.',
+    fix: expect.not.stringContaining('logit') as unknown,
+  });
+});
