@@ -1,4 +1,4 @@
-import { readFileSync, truncateSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { EvalLine } from '../../src/shared/metrics/lines';
@@ -75,6 +75,26 @@ describe('full fine-tuning', () => {
       expect(modelOf(await resumedBefore(runDir, 12, 'model')).equals(modelOf(runDir))).toBe(true);
     },
   );
+
+  it('writes layers that the file has as one as they were trained', async () => {
+    const folder = tempFolder();
+    for (const name of ['grey', 'palette']) {
+      mkdirSync(path.join(folder, name));
+      cpSync(path.join(fixtures, 'images', `${name}.png`), path.join(folder, name, '1.png'));
+    }
+    const file = path.join(fixtures, 'dinov2-swiglu/base');
+    const top = { task: 'image_cls', base: file, dataset: folder, validation_split: 0 };
+    const training = { max_steps: 3, per_device_train_batch_size: 2 };
+    const runDir = await train(recipe({ top, training }));
+    const [before, after] = [await openBase(file), await openBase(path.join(runDir, 'model'))];
+    const names = [...before.weights.tensors.keys()].filter((name) => /mlp.*weight$/.test(name));
+    expect(names.length).toBeGreaterThan(3);
+    for (const name of names)
+      expect(await after.weights.readF32(name), name).not.toEqual(
+        await before.weights.readF32(name),
+      );
+    await Promise.all([before.close(), after.close()]);
+  });
 
   it("of a base without a head initializes it, trains it, and writes its labels to the model's config", async () => {
     const rows = Array.from({ length: 24 }, (_, i) => ({

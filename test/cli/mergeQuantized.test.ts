@@ -22,6 +22,12 @@ it('a merge into the values of a quantized base writes what was trained', async 
   await Promise.all([own.close(), other.close()]);
 });
 
+it('a merge writes the quantized values of layers that the file has as one', async () => {
+  const adapter = inFixtures('dinov2-swiglu', 'mlp/adapter');
+  const options = { output: newPath('merged'), dtype: 'float32', quantize: 'nf4' };
+  expectParity(await merge(inFixtures('dinov2-swiglu', 'base'), [adapter], options));
+});
+
 it.each([
   ['bnb-nf4', 'keep', 'F32'],
   ['bnb-int8', 'float32', 'F32'],

@@ -12,7 +12,7 @@ import { isScaleOfPacked, packedName } from '../../formats/mxfp4';
 import type { SafetensorsFile } from '../../formats/safetensors/read';
 import type { Shards } from '../../formats/safetensors/shards';
 import type { BaseModel } from '../../formats/baseModel';
-import type { DType } from '../../formats/tensorInfo';
+import { elementsOf, type DType } from '../../formats/tensorInfo';
 
 /** A tensor of the base. */
 export interface SourceTensor {
@@ -70,22 +70,33 @@ function shardTensors(
   const stored = [...others.map(([name]) => name), ...quantized.keys()];
   const canonical = [...canonicalNames(stored, base.spec)];
   const names = new Map(canonical.map(([name, own]) => [own, name]));
-  const dequantized = [...quantized].map(([own, { file }]) => ({
-    ...wholeTensor(base, names.get(own) ?? own),
+  const dequantized = [...quantized].map(([own, { file, shape }]) => ({
+    ...valuesOf(base, names.get(own) ?? own, shape),
     stored: own,
     file: path.basename(file),
   }));
   const numbers = others.map(([stored, source]): SourceTensor => {
     const name = names.get(stored) ?? stored;
     const own = sourceTensor(source, stored, name);
-    const isQuantizedNow = QUANTIZED_DTYPES.has(base.weights.tensors.get(name)?.dtype ?? own.dtype);
-    if (base.replaced.has(name) || isQuantizedNow) {
-      const dtype = FLOATS.has(own.dtype) ? own.dtype : 'F32';
-      return { ...wholeTensor(base, name), stored, dtype, file: own.file };
-    }
-    return own;
+    const isOther = (part: string) =>
+      base.replaced.has(part) ||
+      QUANTIZED_DTYPES.has(base.weights.tensors.get(part)?.dtype ?? own.dtype);
+    if (!(partsOf(name, base.spec) ?? [name]).some(isOther)) return own;
+    const dtype = FLOATS.has(own.dtype) ? own.dtype : 'F32';
+    return { ...valuesOf(base, name, own.shape), stored, dtype, file: own.file };
   });
   return [...numbers, ...dequantized];
+}
+
+/** A tensor with the base's values, which may be those of several modules. */
+function valuesOf(base: BaseModel, name: string, shape: readonly number[]): SourceTensor {
+  const parts = partsOf(name, base.spec);
+  const [first] = parts ?? [];
+  const dtype = first === undefined ? undefined : base.weights.tensors.get(first)?.dtype;
+  if (!parts || !dtype) return wholeTensor(base, name);
+  const size = elementsOf(shape) / parts.length;
+  const read = joinedParts(parts, size, (part) => base.weights.readF32(part));
+  return { stored: name, name, dtype, shape, file: null, bytes: null, read };
 }
 
 /** A tensor of a safetensors file; `name`: that of its module's parameter. */
@@ -121,7 +132,9 @@ function unpackedTensors(tensors: readonly SourceTensor[], base: BaseModel): Sou
     const parts = partsOf(name, base.spec)!;
     const { shape } = base.weights.tensors.get(parts[0]!)!;
     const [rows, width] = shape as [number, number];
-    const read = transposedParts(base, parts, { rows, width });
+    const read = joinedParts(parts, rows * width, async (part) =>
+      transposed(await base.weights.readF32(part), rows),
+    );
     return {
       ...own,
       name,
@@ -135,17 +148,15 @@ function unpackedTensors(tensors: readonly SourceTensor[], base: BaseModel): Sou
   });
 }
 
-/** Reads of matrices [rows, width] one after the other, each as its transpose. */
-function transposedParts(
-  base: BaseModel,
+/** Reads of tensors of `size` elements one after the other; the last one that was read is kept. */
+function joinedParts(
   parts: readonly string[],
-  { rows, width }: { readonly rows: number; readonly width: number },
+  size: number,
+  load: (part: string) => Promise<Float32Array>,
 ): SourceTensor['read'] {
-  const size = rows * width;
   let held: { readonly index: number; readonly data: Float32Array } | null = null;
   const partAt = async (index: number) => {
-    if (held?.index !== index)
-      held = { index, data: transposed(await base.weights.readF32(parts[index]!), rows) };
+    if (held?.index !== index) held = { index, data: await load(parts[index]!) };
     return held.data;
   };
   return async (from, count) => {
