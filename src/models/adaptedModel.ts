@@ -1,3 +1,4 @@
+import type { Products } from '../shared/products';
 import type { Adapter, TargetableModule } from '../lora/adapter';
 import { LoraError } from '../shared/errors';
 import type { Adapters } from './adapters';
@@ -143,16 +144,17 @@ export class AdaptedModel implements Model {
     return this.parts.adapters.rescale(scales);
   }
 
-  decoder(): Decoder {
+  decoder(products: Products = 'exact'): Decoder {
     const { transformer, head } = this.parts;
+    const checkIds = (ids: ArrayLike<number>) => this.checkIds(ids);
     if (head instanceof NextTokenHead)
-      return new CachingDecoder(transformer, head.head, (ids) => this.checkIds(ids));
+      return new CachingDecoder(transformer, head.head, { checkIds, products });
     throw this.writesNoText();
   }
 
   async generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]> {
     const { ops } = this.parts.transformer;
-    return generateTokens(this.decoder(), input_ids, {
+    return generateTokens(this.decoder(options.products), input_ids, {
       ...options,
       yieldPoint: () => ops.yieldPoint(),
     });

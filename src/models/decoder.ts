@@ -1,8 +1,9 @@
 import { positionsOf } from '../formats/architecture/positions';
 import type { AttentionSpec } from '../formats/architecture/spec';
 import { LoraError } from '../shared/errors';
+import type { Products } from '../shared/products';
 import { countOf } from '../shared/values';
-import type { SeenKeys } from './attention/attention';
+import type { RotaryTable, SeenKeys } from './attention/attention';
 import { freeChunks, uploadChunks } from './attention/chunks';
 import {
   closePass,
@@ -17,11 +18,13 @@ import { BLOCK_ROWS } from './attention/rowBlocks';
 import { freePerLayerPass, type PerLayerPass } from './embeddings/perLayerInputs';
 import type { LmHead } from './heads/lmHead';
 import { lmLogits } from './heads/lmOutputs';
+import { applySoftcap } from './layers/activation';
+import { firstTokens, fusedStep, plainModel, trimCaches } from './layers/fusedStep';
 import { layerPrefill, layerStep, type LayerDecodeStep } from './layers/layer';
 import type { LayerWeights } from './layers/layerWeights';
 import { normForward, statsTensors } from './layers/norm';
 import type { Decoder, ModelInput, ReadOptions, Sequence } from './model';
-import { thenFree, type Ops, type Tensor } from './ops/ops';
+import { downloadAndFree, thenFree, type Ops, type Tensor } from './ops/ops';
 import type { Transformer } from './transformer';
 
 /**
@@ -56,14 +59,25 @@ function cachedNumbers(attention: AttentionSpec, length: number): number {
   return length * (convolution ? convolution.channels : 2 * num_kv_heads * head_dim);
 }
 
+interface DecoderSettings {
+  /** Throws for ids that the embedding lacks. */
+  readonly checkIds: (ids: ArrayLike<number>) => void;
+  /** Of steps. */
+  readonly products: Products;
+}
+
 /** The decoder of a causal language model, which keeps keys and values. */
 export class CachingDecoder implements Decoder {
+  /** Null if the fused kernel does not compute the model. */
+  private readonly plain: ReturnType<typeof plainModel>;
+
   constructor(
     private readonly transformer: Transformer,
     private readonly head: LmHead,
-    /** Throws for ids that the embedding lacks. */
-    private readonly checkIds: (ids: ArrayLike<number>) => void,
-  ) {}
+    private readonly settings: DecoderSettings,
+  ) {
+    this.plain = plainModel(transformer.spec, transformer.body, head);
+  }
 
   get copiesParts(): boolean {
     return !this.isRecurrent;
@@ -81,7 +95,7 @@ export class CachingDecoder implements Decoder {
   }
 
   open(): Sequence {
-    return { caches: [], length: 0 };
+    return { caches: [], length: 0, capacity: 0 };
   }
 
   remainingPositions(length: number): number {
@@ -100,10 +114,11 @@ export class CachingDecoder implements Decoder {
     { isLast, all = false, isStopped = () => false }: ReadOptions,
   ): Promise<Float32Array | null | 'stopped'> {
     return this.emptyingOnError([sequence], async () => {
-      this.checkIds(ids);
+      this.settings.checkIds(ids);
       const { ops } = this.transformer;
+      trimCaches(ops, sequence);
       const x = await this.readLayers(sequence, ids, { all, isStopped });
-      if (x && (isLast || all)) return this.logits(x);
+      if (x && (isLast || all)) return this.logits(x, 'exact');
       if (x) ops.free(x);
       else this.close(sequence);
       return x ? null : 'stopped';
@@ -112,50 +127,84 @@ export class CachingDecoder implements Decoder {
 
   step(sequences: readonly Sequence[], ids: readonly number[]): Promise<Float32Array[]> {
     return this.emptyingOnError(sequences, async () => {
-      this.checkIds(ids);
+      this.settings.checkIds(ids);
       const { ops, spec, body } = this.transformer;
       const positions = Int32Array.from(sequences, ({ length }) => length);
       const input = inputAt(Int32Array.from(ids), positions);
-      const ropeTables = uploadRotaryTables(ops, spec, { ...input, areApart: true });
-      const shape = { batch: 1, length: sequences.length };
-      const chunks = this.isRecurrent ? uploadChunks(ops, { batch: 1, length: 1 }) : null;
-      let { x } = body.embedding.forward(input, false);
-      const perLayer = body.perLayer?.forward(input, x, false).pass ?? null;
-      for (const [i, layer] of body.layers.entries()) {
-        const { attention } = spec.layers[i]!;
-        const { window } = attention;
-        const rope = ropeTables.get(ropeKey(attention))!;
-        const seen = sequences.map(({ length }) => lastQuery(length + 1, window));
-        const v = layerVectors(ops, perLayer, layer);
-        const own = { ops, shape, rope, chunks, seen, v };
-        x = await this.stepOfLayer(own, { i, x, sequences });
-      }
-      freeRotaryTables(ops, ropeTables);
-      if (chunks) freeChunks(ops, chunks);
-      if (perLayer) freePerLayerPass(ops, perLayer);
+      const tables = uploadRotaryTables(ops, spec, { ...input, areApart: true });
+      const { x } = body.embedding.forward(input, false);
+      const logits = this.plain && (await this.fusedLogits(x, tables, sequences));
+      const numbers = logits ?? (await this.steppedLogits(x, input, { tables, sequences }));
+      freeRotaryTables(ops, tables);
       for (const sequence of sequences) sequence.length++;
-      const logits = await this.logits(x);
-      const vocab = logits.length / sequences.length;
-      return sequences.map((_, i) => logits.subarray(i * vocab, (i + 1) * vocab));
+      const vocab = numbers.length / sequences.length;
+      return sequences.map((_, i) => numbers.subarray(i * vocab, (i + 1) * vocab));
     });
+  }
+
+  /** Logits [m · vocab] of x [m, d], which is freed; null where the fused kernel cannot do it. */
+  private async fusedLogits(
+    x: Tensor,
+    tables: ReadonlyMap<string, RotaryTable>,
+    sequences: readonly Sequence[],
+  ): Promise<Float32Array | null> {
+    const { ops } = this.transformer;
+    const { softcap } = this.head;
+    const { products } = this.settings;
+    const z = this.plain && fusedStep(this.plain, { ops, products, tables, sequences }, x);
+    if (!z) return null;
+    return downloadAndFree(ops, softcap === null ? z : applySoftcap(ops, z, softcap));
+  }
+
+  /** The same layer by layer. */
+  private async steppedLogits(
+    embedded: Tensor,
+    input: ModelInput,
+    {
+      tables,
+      sequences,
+    }: {
+      readonly tables: ReadonlyMap<string, RotaryTable>;
+      readonly sequences: readonly Sequence[];
+    },
+  ): Promise<Float32Array> {
+    const { ops, spec, body } = this.transformer;
+    const { products } = this.settings;
+    const shape = { batch: 1, length: sequences.length };
+    for (const sequence of sequences) trimCaches(ops, sequence);
+    const chunks = this.isRecurrent ? uploadChunks(ops, { batch: 1, length: 1 }) : null;
+    let x = embedded;
+    const perLayer = body.perLayer?.forward(input, x, false).pass ?? null;
+    for (const [i, layer] of body.layers.entries()) {
+      const { attention } = spec.layers[i]!;
+      const rope = tables.get(ropeKey(attention))!;
+      const seen = sequences.map(({ length }) => lastQuery(length + 1, attention.window));
+      const v = layerVectors(ops, perLayer, layer);
+      const own = { ops, products, shape, rope, chunks, seen, v };
+      x = await this.stepOfLayer(own, { i, x, sequences });
+    }
+    if (chunks) freeChunks(ops, chunks);
+    if (perLayer) freePerLayerPass(ops, perLayer);
+    return this.logits(x, products);
   }
 
   copy({ caches }: Sequence, length: number): Sequence {
     const { ops, spec } = this.transformer;
-    const first = (x: Tensor) => ops.slice(x, [0, 0, 0], [x.shape[0]!, length, x.shape[2]!]);
     const whole = (x: Tensor) => ops.reshape(x, x.shape);
     const owners = spec.layers.filter(({ attention }) => attention.keys_of === undefined);
-    const copies = caches.map(({ k, v }, i) => {
-      const copyOf = owners[i]!.attention.delta ? whole : first;
-      return { k: copyOf(k), v: copyOf(v) };
-    });
-    return { caches: copies, length };
+    const copies = caches.map((cache, i) =>
+      owners[i]!.attention.delta
+        ? { k: whole(cache.k), v: whole(cache.v) }
+        : firstTokens(ops, cache, length),
+    );
+    return { caches: copies, length, capacity: 0 };
   }
 
   close(sequence: Sequence): void {
     for (const { k, v } of sequence.caches) this.transformer.ops.free(k, v);
     sequence.caches = [];
     sequence.length = 0;
+    sequence.capacity = 0;
   }
 
   /** Interrupted work leaves no tensor behind. */
@@ -228,6 +277,7 @@ export class CachingDecoder implements Decoder {
     const { attention } = spec.layers[i]!;
     return {
       ops: pass.ops,
+      products: 'exact',
       shape: pass.shape,
       rope: pass.ropeTables.get(ropeKey(attention))!,
       chunks: pass.chunks,
@@ -259,12 +309,12 @@ export class CachingDecoder implements Decoder {
   }
 
   /** Logits [n · vocab] of x [n, d], which is freed. */
-  private async logits(x: Tensor): Promise<Float32Array> {
+  private async logits(x: Tensor, products: Products): Promise<Float32Array> {
     const { ops, body } = this.transformer;
-    if (!body.norm) return lmLogits(ops, this.head, x).finally(() => ops.free(x));
+    if (!body.norm) return lmLogits(ops, this.head, x, products).finally(() => ops.free(x));
     const { h, stats } = normForward(ops, body.norm, x);
     ops.free(x, ...statsTensors(stats));
-    return lmLogits(ops, this.head, h).finally(() => ops.free(h));
+    return lmLogits(ops, this.head, h, products).finally(() => ops.free(h));
   }
 }
 

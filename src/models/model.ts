@@ -1,4 +1,5 @@
 import type { Adapter, TargetableModule } from '../lora/adapter';
+import type { Products } from '../shared/products';
 import type { Objective } from '../shared/objective';
 import type { TeacherSettings, TeacherTargets, TopTokens } from './heads/teacher';
 import type { Tensor } from './ops/tensor';
@@ -135,6 +136,8 @@ export interface OptimizerState {
 export interface GenerateOptions extends SamplingSettings {
   readonly max_new_tokens: number;
   readonly stop_ids: readonly number[];
+  /** Of tokens after the prompt. Default: exact. */
+  readonly products?: Products;
   /** Asked between two operations on the prompt; true ends the generation. */
   readonly isStopped?: () => boolean;
   /** Called with each new token; returns false to end the generation. */
@@ -143,9 +146,11 @@ export interface GenerateOptions extends SamplingSettings {
 
 /** The tokens of a sequence so far. Its decoder alone changes and frees it. */
 export interface Sequence {
-  /** Keys and values [kv_heads, length, head_dim] of each layer. */
+  /** Keys and values of each layer [kv_heads, length or capacity, head_dim]. */
   caches: { readonly k: Tensor; readonly v: Tensor }[];
   length: number;
+  /** Tokens that the caches have room for; 0: as many as there are. */
+  capacity: number;
 }
 
 /** How the next tokens of a prompt are read. */
@@ -290,8 +295,12 @@ export interface Model {
    * one that trains. 1: unchanged; 0: off.
    */
   rescale(scales: readonly number[]): Promise<void>;
-  /** @throws LoraError('base') unless it is a causal language model. */
-  decoder(): Decoder;
+  /**
+   * `products` are those of steps; prompts are read by exact ones. Default: exact.
+   *
+   * @throws LoraError('base') unless it is a causal language model.
+   */
+  decoder(products?: Products): Decoder;
   /** @throws LoraError('base') unless it is a causal language model. */
   generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]>;
   dispose(): void;

@@ -1,3 +1,4 @@
+import type { Products } from '../shared/products';
 import type { FusedOps } from './ops/fusedOps';
 import { concatAndFree, thenFree, type Ops, type Precision, type Tensor } from './ops/ops';
 import type { BlockRows, QuantizedWeight, WeightTensor } from './weightTensor';
@@ -64,10 +65,10 @@ export class QuantizedMatrix implements WeightTensor, QuantizedWeight {
     return thenFree(this.ops, this.fused.dequantize(blocks, part, this.dtype), blocks);
   }
 
-  fewRows(x: Tensor): Tensor {
+  fewRows(x: Tensor, products: Products): Tensor {
     const { ops, fused } = this;
-    const products = this.parts.map((part) => fused.fewRowsOfBlocks(x, part.blocks, part));
-    return concatAndFree(ops, products, 1);
+    const outputs = this.parts.map((part) => fused.fewRowsOfBlocks(x, part.blocks, part, products));
+    return concatAndFree(ops, outputs, 1);
   }
 
   dispose(): void {

@@ -1,3 +1,4 @@
+import type { Products } from '../shared/products';
 import type { BlockForm } from './ops/fusedOps';
 import type { Ops, Precision, Shape, Tensor } from './ops/ops';
 
@@ -23,7 +24,7 @@ export interface QuantizedWeight {
   /** All numbers. [rows, width] The caller frees them. */
   numbers(dtype: Precision): Tensor;
   /** x Wᵀ in f32 for few rows x [m, width] in f32, with its numbers in f32. [m, rows] */
-  fewRows(x: Tensor): Tensor;
+  fewRows(x: Tensor, products: Products): Tensor;
 }
 
 /** A weight of the base in the backend's memory: numbers, or blocks of a quantized matrix. */

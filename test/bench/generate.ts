@@ -10,6 +10,7 @@ import { openBase } from '../../src/formats/openBase';
 import { CHUNK_TOKENS } from '../../src/models/decoder';
 import { loadModel } from '../../src/models/loadModel';
 import type { Decoder, Sequence } from '../../src/models/model';
+import { sampleToken } from '../../src/models/sampling';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { TfBinding } from '../../src/models/ops/tfBinding';
 
@@ -18,6 +19,7 @@ const { values: args } = parseArgs({
     tfjs: { type: 'string' },
     base: { type: 'string' },
     form: { type: 'string', default: 'quantized' },
+    products: { type: 'string', default: 'rounded' },
     prompt: { type: 'string', default: '256' },
     tokens: { type: 'string', default: '128' },
     streams: { type: 'string', default: '1' },
@@ -38,7 +40,7 @@ async function timed<T>(work: () => Promise<T>) {
 }
 
 const largest = (logits: Float32Array) =>
-  logits.reduce((best, z, id) => (z > logits[best]! ? id : best), 0);
+  sampleToken(logits, { temperature: 0, seed: 0 }, { prompt: [], written: [] });
 
 async function read(decoder: Decoder, ids: Int32Array): Promise<[Sequence, number]> {
   const sequence = decoder.open();
@@ -59,7 +61,7 @@ async function main(): Promise<void> {
     base_dtype: args.form === 'float32' ? 'float32' : 'bfloat16',
     quantized: args.form === 'quantized',
   });
-  const decoder = model.decoder();
+  const decoder = model.decoder(args.products === 'exact' ? 'exact' : 'rounded');
   const ids = Int32Array.from({ length: prompt }, (_, i) => 100 + ((i * 37) % 200));
   const [warm] = await read(decoder, ids);
   await decoder.step([warm], [1]);

@@ -28,6 +28,9 @@ const read = (name: string) => Uint8Array.from(readFileSync(path.join(folder, na
 /** Rows of a matrix: a whole number of fours, in which the kernels multiply them, and a rest. */
 const MANY = 6;
 
+/** The same for rounded rows, which are multiplied by eight rows at a time. */
+const MANY_ROUNDED = 19;
+
 /** The blocks of a type as two rows, filled up to whole words, and the numbers that they hold. */
 function stored(type: string) {
   const bytes = read(`${type}.blocks`);
@@ -78,6 +81,57 @@ describe.each(types)('the kernels for %s', (type) => {
     const want = await numbersOf(fused.fewRows(rows, weight));
     ops.free(rows, weight, blocks, pair, indices);
     expect(have).toEqual(want);
+  });
+});
+
+/** Rows rounded to whole numbers of at most 127 for each 32, as the kernels round them. */
+function roundedRows(x: Float32Array): Float64Array {
+  const rounded = new Float64Array(x.length);
+  for (let start = 0; start < x.length; start += 32) {
+    const unit = x.subarray(start, start + 32);
+    const most = unit.reduce((best, z) => Math.max(best, Math.abs(z)), 0);
+    unit.forEach((z, i) => (rounded[start + i] = (Math.round((z / most) * 127) * most) / 127));
+  }
+  return rounded;
+}
+
+describe.each(types)('products of rounded rows with %s', (type) => {
+  const count = 9;
+
+  it('are the exact products of the rounded rows, for each row as alone', async () => {
+    const { blocks: pair, values, form } = stored(type);
+    const random = createRandom(2, type);
+    const x = Float32Array.from({ length: count * form.width }, () => random() - 0.5);
+    const indices = ops.upload(
+      Int32Array.from({ length: MANY_ROUNDED }, (_, i) => i % 2),
+      [MANY_ROUNDED],
+    );
+    const blocks = ops.gather(pair, indices);
+    const product = async (row: number, rows: number) => {
+      const own = x.slice(row * form.width, (row + rows) * form.width);
+      const input = ops.upload(own, [rows, form.width]);
+      const y = await numbersOf(fused.fewRowsOfBlocks(input, blocks, form, 'rounded'));
+      ops.free(input);
+      return y;
+    };
+    const have = await product(0, count);
+    const isExact = type === 'Q2_K' || type === 'Q3_K';
+    const read = isExact ? Float64Array.from(x) : roundedRows(x);
+    have.forEach((y, at) => {
+      const [row, o] = [Math.floor(at / MANY_ROUNDED), (at % MANY_ROUNDED) % 2];
+      let [sum, size] = [0, 0];
+      for (let i = 0; i < form.width; i++) {
+        const term = read[row * form.width + i]! * values[o * form.width + i]!;
+        sum += term;
+        size += Math.abs(term);
+      }
+      expect(Math.abs(y - sum), `row ${row}, output ${o}`).toBeLessThan(1e-6 * size + 1e-30);
+    });
+    for (const row of [0, count - 1])
+      expect(have.slice(row * MANY_ROUNDED, (row + 1) * MANY_ROUNDED)).toEqual(
+        await product(row, 1),
+      );
+    ops.free(blocks, pair, indices);
   });
 });
 

@@ -1,6 +1,7 @@
 import { ADAPTER_DTYPES } from '../../formats/adapterDtype';
 import type { ResizeTarget } from '../../lora/resize';
 import type { QuantizeOptions } from '../../formats/quantized/whileLoading';
+import { PRODUCTS, type Products } from '../../shared/products';
 import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
 import { LoraError } from '../../shared/errors';
 import { QUANTIZE, type Quantize } from '../../shared/trainingSettings';
@@ -97,6 +98,15 @@ export function refuseQuantizedLayers(kind: Quantize | null): void {
     fix: 'Leave out --quantize.',
   });
 }
+
+/** How tokens are computed: exactly by default where numbers are compared. */
+export const productsOption = (value: Products): Option<Products> =>
+  withDefault(
+    value,
+    oneOf(PRODUCTS),
+    PRODUCTS.join('|'),
+    'how answers are multiplied by weights in the blocks of a GGUF file; rounded: rows to 8 bits',
+  );
 
 /** Three ways to choose the ranks of a smaller adapter. */
 export const resizeOptions = exactlyOne({

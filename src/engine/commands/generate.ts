@@ -16,6 +16,7 @@ import {
   quantizeOptions,
   baseOption,
   partialOption,
+  productsOption,
   templateVariablesOption,
   toolsOption,
 } from './commonOptions';
@@ -46,6 +47,7 @@ export const generateCommand = defineCommand({
         'chat-template-kwargs': templateVariablesOption,
         'base-dtype': baseDtypeOption('float32'),
         quantize: quantizeOption,
+        products: productsOption('exact'),
         partial: partialOption,
       },
       run: async ({ options }, context) => {
@@ -61,6 +63,7 @@ export const generateCommand = defineCommand({
             base_dtype: options['base-dtype'],
             quantize: quantizeOptions(options.quantize),
             partial: options.partial,
+            products: options.products,
           },
           async ({ base, model }) => {
             const chat_template_kwargs = options['chat-template-kwargs'];
@@ -69,6 +72,7 @@ export const generateCommand = defineCommand({
               chat,
               temperature,
               seed,
+              products: options.products,
               max_new_tokens: options['max-new-tokens'],
               onText: (written) => {
                 stop.listen();

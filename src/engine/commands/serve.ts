@@ -16,6 +16,7 @@ import {
 } from '../../shared/serveProtocol';
 import { repeatedKey } from '../../shared/repeatedKeys';
 import { isObject } from '../../shared/values';
+import type { Products } from '../../shared/products';
 import { answerPrompt, partsOf } from '../model/answer';
 import { exampleOf, partsForPage, promptOf, withTools, withTurns } from '../serve/conversation';
 import { readRecord } from '../run/runFolder';
@@ -55,6 +56,7 @@ export const serveCommand = defineCommand({
           {
             base_dtype: options['base-dtype'],
             quantize: quantizeOptions(options.quantize) ?? (await quantizeOfRun(options.run)),
+            products: options.products,
             partial: options.partial,
             chat_template_kwargs: options['chat-template-kwargs'],
             onProgress: (fraction) => emit({ kind: 'progress', fraction }),
@@ -67,7 +69,7 @@ export const serveCommand = defineCommand({
             has_chat_template: models.tokenizer.has_chat_template,
             device: models.device,
           });
-          await new RequestQueue({ models, rows }, emit).run();
+          await new RequestQueue({ models, rows, products: options.products }, emit).run();
           return 0;
         } finally {
           await rows?.close();
@@ -83,6 +85,7 @@ interface Served {
   readonly models: ServedModels;
   /** Null: no run is given. */
   readonly rows: RunRows | null;
+  readonly products: Products;
 }
 
 /** Reads requests while an answer is being written; answers them in order, unless stopped. */
@@ -200,6 +203,7 @@ class RequestQueue {
     const { model, tokenizer } = await this.served.models.with(adapter, scale);
     const answer = await answerPrompt(model, tokenizer, prompt, {
       ...settings,
+      products: this.served.products,
       isStopped: () => this.isStopped(id),
       onText: (text) => {
         tokens++;

@@ -1,3 +1,4 @@
+import type { Products } from '../../shared/products';
 import { BatchScheduler } from '../serve/batchScheduler';
 import { isLoopback } from '../serve/http/access';
 import { adapterNames, modelIds } from '../serve/http/modelNames';
@@ -13,6 +14,7 @@ import {
   quantizeOptions,
   baseOption,
   partialOption,
+  productsOption,
   templateVariablesOption,
 } from './commonOptions';
 import { flag, optional, withDefault } from './options';
@@ -25,6 +27,7 @@ export const servedModelOptions = {
   'chat-template-kwargs': templateVariablesOption,
   'base-dtype': baseDtypeOption('auto'),
   quantize: quantizeOption,
+  products: productsOption('rounded'),
   partial: partialOption,
 };
 
@@ -75,6 +78,7 @@ export const serveHttpForm = form({
         {
           base_dtype: options['base-dtype'],
           quantize: quantizeOptions(options.quantize),
+          products: options.products,
           partial: options.partial,
           purposes: ['text', 'embedding', 'rating'],
           chat_template_kwargs: options['chat-template-kwargs'],
@@ -103,16 +107,17 @@ interface Bounds {
   readonly parallel: number;
   readonly waiting: number;
   readonly 'cache-mb': number;
+  readonly products: Products;
 }
 
 /** What answers requests. */
 function answersOf(
   models: ServedModels,
   names: readonly string[],
-  { parallel, waiting, 'cache-mb': cache }: Bounds,
+  { parallel, waiting, 'cache-mb': cache, products }: Bounds,
 ): Answers {
   const limits = { sequences: parallel, waiting, kept_bytes: cache * 1e6 };
-  const scheduler = new BatchScheduler(models, limits);
+  const scheduler = new BatchScheduler(models, limits, products);
   return { models, names, scheduler, queue: new RequestQueue(1 + waiting) };
 }
 

@@ -6,6 +6,7 @@ import { encodeOnce } from '../../data/tokenizer/encodeOnce';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
+import type { Products } from '../../shared/products';
 import { loneSurrogate } from '../../shared/surrogates';
 
 /** How an answer is generated. */
@@ -14,6 +15,8 @@ export interface AnswerOptions {
   /** 0: always the most likely token. */
   readonly temperature: number;
   readonly seed: number;
+  /** Default: exact. */
+  readonly products?: Products;
   /** Whether a prompt goes through the chat template. Conversations always do. */
   readonly chat: boolean;
   /** Asked while the prompt is read; true ends the answer. */
@@ -94,6 +97,7 @@ export async function answerTokens(
     temperature,
     seed,
     stop_ids,
+    ...(options.products && { products: options.products }),
     ...(options.isStopped && { isStopped: options.isStopped }),
     onToken: (id) => {
       ids.push(id);

@@ -9,6 +9,7 @@ import type { BaseModel } from '../../formats/baseModel';
 import type { QuantizeOptions } from '../../formats/quantized/whileLoading';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
+import type { Products } from '../../shared/products';
 import type { StepSettings } from '../../lora/stepPlan';
 import { loadModel } from '../../models/loadModel';
 import type { Model } from '../../models/model';
@@ -49,6 +50,8 @@ export interface OpenOptions {
   readonly base_dtype?: StepSettings['base_dtype'];
   /** Quantize the base as a training did. Default: it is as it is stored. */
   readonly quantize?: QuantizeOptions | null;
+  /** Of answers. rounded: a quantized file stays in its blocks where base_dtype is auto. */
+  readonly products?: Products;
   /** Leave out the modules of adapters that do not fit the base; false: offer it. */
   readonly partial?: boolean;
 }
@@ -72,7 +75,13 @@ export async function withModel<T>(
 export async function openModel(
   paths: ModelPaths,
   context: RuntimeContext,
-  { onProgress, base_dtype = 'float32', quantize = null, partial }: OpenOptions = {},
+  {
+    onProgress,
+    base_dtype = 'float32',
+    quantize = null,
+    partial,
+    products = 'exact',
+  }: OpenOptions = {},
 ): Promise<OpenedModel> {
   const top = paths.adapters.at(-1);
   const trained = top === undefined ? null : await readAdapterTask(top);
@@ -88,7 +97,8 @@ export async function openModel(
     const ops = await createOps(runtime, context.dist);
     refuseMissingHead(base, adapter);
     const labels = modelLabels(base, trained);
-    const form = await inferenceForm(runtime, base_dtype, modelSize(base), quantize !== null);
+    const asked = base_dtype === 'auto' && products === 'rounded' ? 'fast' : base_dtype;
+    const form = await inferenceForm(runtime, asked, modelSize(base), quantize !== null);
     warnOfOtherForm(base_dtype, form, context);
     const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, {
       ops,
@@ -101,7 +111,7 @@ export async function openModel(
       base,
       labels,
       model,
-      device: deviceText(ops.name, form),
+      device: deviceText(ops.name, form, products),
       close: () => {
         model.dispose();
         return base.close();
@@ -125,11 +135,16 @@ function warnOfOtherForm(
     warn('base_dtype is bfloat16, which this runtime does not support: float32 is used.');
 }
 
-const deviceText = (device: string, { base_dtype, quantized }: LoadedForm): string =>
+const deviceText = (
+  device: string,
+  { base_dtype, quantized }: LoadedForm,
+  products: Products,
+): string =>
   [
     device,
     ...(base_dtype === 'bfloat16' ? ['bf16'] : []),
     ...(quantized ? ['quantized'] : []),
+    ...(quantized && products === 'rounded' ? ['rounded products'] : []),
   ].join(', ');
 
 /** Without a trained head the answers would be random. @throws LoraError('base') */

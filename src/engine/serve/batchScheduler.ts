@@ -9,6 +9,7 @@ import {
   type TokenChance,
 } from '../../models/sampling';
 import { LoraError } from '../../shared/errors';
+import type { Products } from '../../shared/products';
 import { PrefixCache, type Prefix } from './prefixCache';
 import type { AdapterMix, ServedModel } from './servedModels';
 
@@ -113,6 +114,7 @@ export class BatchScheduler {
   constructor(
     private readonly models: MixedModels,
     private readonly limits: BatchLimits,
+    private readonly products: Products = 'exact',
   ) {
     this.prefixes = new PrefixCache(limits.kept_bytes);
   }
@@ -161,7 +163,7 @@ export class BatchScheduler {
 
   /** One for each model, which the kept prefixes belong to. */
   private decoderOf(model: Model): Decoder {
-    const decoder = this.decoders.get(model) ?? model.decoder();
+    const decoder = this.decoders.get(model) ?? model.decoder(this.products);
     this.decoders.set(model, decoder);
     return decoder;
   }

@@ -1,3 +1,4 @@
+import type { Products } from '../../shared/products';
 import {
   inputPrecision,
   isLinearTrained,
@@ -270,6 +271,7 @@ export interface AttentionCache {
  */
 export interface DecodeStep {
   readonly ops: Ops;
+  readonly products: Products;
   /** Of all tokens, as if they were one sequence. */
   readonly shape: SequenceShape;
   readonly rope: RotaryTable;
@@ -285,12 +287,12 @@ export interface DecodeStep {
  * another layer as they are.
  */
 export function attentionStep(
-  { ops, shape, rope, seen }: DecodeStep,
+  { ops, products, shape, rope, seen }: DecodeStep,
   w: AttentionWeights,
   x: Tensor,
   caches: AttentionCache[],
 ): Tensor {
-  const computation = { ops, dropout: null, generates: true };
+  const computation = { ops, dropout: null, products };
   const whole = { ...shape, ...w.heads };
   const attention = { ops, shape: whole, rope, softcap: w.softcap, sinks: w.sinks };
   const { q, keys, gate, qkv, stats_in, raw } = projectHeads(attention, computation, w, x);

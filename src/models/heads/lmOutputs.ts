@@ -1,3 +1,4 @@
+import type { Products } from '../../shared/products';
 import { applySoftcap } from '../layers/activation';
 import { linearForward, savedTensors, type Computation } from '../layers/linear';
 import { castAndFree, type Ops, type Tensor } from '../ops/ops';
@@ -5,13 +6,18 @@ import { chunkRows, headInput, type LmHead } from './lmHead';
 import { topTokens, type TeacherSettings, type TopTokens } from './teacher';
 
 /** Logits [n, vocab] of all rows of h [n, d], which is not freed. */
-export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float32Array> {
+export async function lmLogits(
+  ops: Ops,
+  head: LmHead,
+  h: Tensor,
+  products: Products = 'exact',
+): Promise<Float32Array> {
   const n = h.shape[0]!;
   const vocab = head.output.weight.shape[0]!;
   const all = new Float32Array(n * vocab);
   const step = chunkRows(head.output);
   for (let start = 0; start < n; start += step) {
-    const z = logitsOf({ ops, dropout: null, generates: true }, head, h, { start, count: step });
+    const z = logitsOf({ ops, dropout: null, products }, head, h, { start, count: step });
     all.set(await ops.download(z), start * vocab);
     ops.free(z);
     await ops.yieldPoint();

@@ -1,41 +1,94 @@
-import type { SeenKeys } from '../attention/attention';
-import type { AttentionCache, AttentionWeights, DecodeStep } from '../attention/attentionBranch';
-import { LayerForm } from '../ops/layerForm';
-import type { Tensor } from '../ops/ops';
+import type { Spec } from '../../formats/architecture/spec';
+import type { Products } from '../../shared/products';
+import type { AttentionCache, AttentionWeights } from '../attention/attentionBranch';
+import type { RotaryTable } from '../attention/attention';
+import { ropeKey } from '../attention/passContext';
+import type { LmHead } from '../heads/lmHead';
+import type { Sequence } from '../model';
+import { StepForm } from '../ops/stepForm';
+import { thenFree, type Ops, type Tensor } from '../ops/ops';
 import { isPlainOutput } from './branchOutput';
 import type { LayerWeights } from './layerWeights';
 import type { Linear } from './linear';
 import type { MlpWeights } from './mlpBranch';
 import type { Norm } from './norm';
 
-/** Most tokens that the fused kernel of a layer reads at once. */
+/** Most sequences that the fused kernel continues at once. */
 const MOST_ROWS = 32;
 
 /** In place of a tensor that a layer lacks. */
 const NONE = -1;
 
+/** Tokens that a cache has room for at least, beyond those that it has. */
+const LEAST_ROOM = 64;
+
+/** A model whose layers the fused kernel computes. */
+interface PlainModel {
+  readonly spec: Spec;
+  readonly layers: readonly LayerWithMlp[];
+  readonly norm: Norm;
+  readonly head: LmHead;
+}
+
+/** The next token of each of several sequences. */
+interface FusedStep {
+  readonly ops: Ops;
+  readonly products: Products;
+  /** Of each layer. */
+  readonly tables: ReadonlyMap<string, RotaryTable>;
+  readonly sequences: readonly Sequence[];
+}
+
+/** The model if the fused kernel computes all of it, else null. */
+export function plainModel(
+  spec: Spec,
+  { layers, norm }: { readonly layers: readonly LayerWeights[]; readonly norm: Norm | null },
+  head: LmHead,
+): PlainModel | null {
+  if (!norm || !isRms(norm) || head.scale !== 1 || !hasNoFactor(head.output)) return null;
+  const plain = layers.filter(isPlainLayer);
+  const hasRopes = spec.layers.every(({ attention }) => attention.rope !== null);
+  return hasRopes && plain.length === layers.length ? { spec, layers: plain, norm, head } : null;
+}
+
 /**
- * The next token of each of several sequences through a layer, x [m, d] -> [m, d], by one kernel;
- * null for layers that it does not compute. Frees x, and replaces each cache by the longer one.
+ * Logits [m, vocab] before the softcap of x [m, d], which is freed, by one kernel; null for what it
+ * does not compute. The caches of the sequences get the token.
  */
-export function fusedStep(
-  step: DecodeStep,
-  w: LayerWeights,
-  x: Tensor,
-  caches: AttentionCache[],
-): Tensor | null {
-  const { ops, shape, rope } = step;
+export function fusedStep(model: PlainModel, step: FusedStep, x: Tensor): Tensor | null {
+  const { ops, sequences } = step;
   const { fused } = ops;
-  const isOneEach = shape.batch === 1 && shape.length === caches.length;
-  if (!fused || !isOneEach || shape.length > MOST_ROWS || rope.kind !== 'rotate') return null;
-  if (!isPlainLayer(w) || !caches.every(({ k, v }) => k.dtype === v.dtype)) return null;
-  const { y, caches: longer } = fused.stepOfLayer(x, formOf(step, w), rope.forward, caches);
-  ops.free(x);
-  caches.forEach(({ k, v }, i) => {
-    ops.free(k, v);
-    caches[i] = longer[i]!;
+  const types = new Set(sequences.flatMap(({ caches }) => caches.map(({ k }) => k.dtype)));
+  if (!fused || sequences.length > MOST_ROWS || types.size !== 1) return null;
+  for (const sequence of sequences) reserve(ops, sequence);
+  const caches = model.layers.flatMap((_, i) => sequences.map((own) => own.caches[i]!));
+  return thenFree(ops, fused.step(x, formOf(model, step), caches), x);
+}
+
+/** Makes room for one more token; by a half of what is there, so that few tokens make room. */
+function reserve(ops: Ops, sequence: Sequence): void {
+  const { length, capacity, caches } = sequence;
+  if (length < capacity) return;
+  sequence.capacity = length + Math.max(LEAST_ROOM, length >> 1);
+  const longer = (x: Tensor) => thenFree(ops, ops.pad(x, 1, 0, sequence.capacity - length), x);
+  caches.forEach(({ k, v }, i) => (caches[i] = { k: longer(k), v: longer(v) }));
+}
+
+/** Takes away the room for further tokens, for operations on whole tensors. */
+export function trimCaches(ops: Ops, sequence: Sequence): void {
+  const { length, capacity, caches } = sequence;
+  sequence.capacity = 0;
+  if (length >= capacity) return;
+  caches.forEach((cache, i) => {
+    caches[i] = firstTokens(ops, cache, length);
+    ops.free(cache.k, cache.v);
   });
-  return y;
+}
+
+/** A copy of the first tokens. */
+export function firstTokens(ops: Ops, { k, v }: AttentionCache, length: number): AttentionCache {
+  const first = (x: Tensor) => ops.slice(x, [0, 0, 0], [x.shape[0]!, length, x.shape[2]!]);
+  return { k: first(k), v: first(v) };
 }
 
 /** A layer with attention, whose other branch is an MLP. */
@@ -81,29 +134,35 @@ const isRms = (norm: Norm | null): boolean => norm?.kind === 'rms' && norm.bias 
 /** Without DoRA. */
 const hasNoFactor = ({ lora }: Linear): boolean => !lora?.factor;
 
-/** The keys that the last query of a sequence sees; 0: all. */
-function windowOf(seen: readonly SeenKeys[]): number {
-  for (const own of seen) {
-    if (own.kind === 'kernel') return own.form.window ?? 0;
-    const cut = own.kind === 'rows' && own.blocks.find(({ from }) => from > 0);
-    if (cut) return cut.to - cut.from;
-  }
-  return 0;
-}
-
-/** The layer as `Form` of src/runtime/kernels/layer.cc reads it. */
-function formOf({ seen }: DecodeStep, { attention, mlp }: LayerWithMlp): LayerForm {
-  const norms = [attention.norm_in!, mlp.norm_in!];
-  const form = new LayerForm();
-  form.add(attention.heads.num_heads, attention.heads.num_kv_heads, windowOf(seen));
-  form.addReals(norms.map(({ eps }) => eps));
-  for (const norm of norms) form.addNumbers(norm.scale());
-  for (const linear of [attention.qkv, attention.o, mlp.gate!, mlp.up, mlp.down])
-    addLinear(form, linear);
+/** The model as `Form` of src/runtime/kernels/layer.cc reads it. */
+function formOf(
+  { spec, layers, norm, head }: PlainModel,
+  { products, tables, sequences }: FusedStep,
+): StepForm {
+  const form = new StepForm();
+  form.add(products === 'rounded' ? 1 : 0, ...sequences.map(({ length }) => length));
+  layers.forEach(({ attention, mlp }, i) => {
+    const { num_heads, num_kv_heads, window } = spec.layers[i]!.attention;
+    const norms = [attention.norm_in!, mlp.norm_in!];
+    form.add(num_heads, num_kv_heads, window ?? 0);
+    form.addReals(norms.map(({ eps }) => eps));
+    form.addNumbers(rotationOf(tables.get(ropeKey(spec.layers[i]!.attention))!));
+    for (const own of norms) form.addNumbers(own.scale());
+    for (const linear of [attention.qkv, attention.o, mlp.gate!, mlp.up, mlp.down])
+      addLinear(form, linear);
+  });
+  form.addReals([norm.eps]);
+  form.addNumbers(norm.scale());
+  addLinear(form, head.output);
   return form;
 }
 
-function addLinear(form: LayerForm, { weight, bias, lora }: Linear): void {
+function rotationOf(table: RotaryTable): Tensor {
+  if (table.kind === 'rotate') return table.forward;
+  throw new RangeError('The layer does not rotate its heads.');
+}
+
+function addLinear(form: StepForm, { weight, bias, lora }: Linear): void {
   for (const tensor of [bias?.tensor, lora?.A, lora?.B]) {
     if (tensor) form.addNumbers(tensor);
     else form.add(NONE);

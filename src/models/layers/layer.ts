@@ -8,7 +8,6 @@ import {
   isFeedForwardTrained,
   type FeedForwardSaved,
 } from './feedForward';
-import { fusedStep } from './fusedStep';
 import type { LayerWeights } from './layerWeights';
 import type { Computation } from './linear';
 import {
@@ -206,11 +205,9 @@ export async function layerStep(
   caches: AttentionCache[],
 ): Promise<Tensor> {
   const { ops } = step;
-  const fused = fusedStep(step, w, x, caches);
-  if (fused) return fused;
   const first = applyNorm(ops, w.after_attention, mixerStep(step, w.attention, x, caches));
   const x1 = w.residual === 'sequential' ? first.y : x;
-  const computation = { ops, dropout: null, generates: true };
+  const computation = { ops, dropout: null, products: step.products };
   const { y, saved } = await feedForward(computation, w.mlp, x1, first.y);
   const second = applyNorm(ops, w.after_mlp, y);
   freeFeedForward(ops, saved);

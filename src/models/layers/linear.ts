@@ -1,3 +1,4 @@
+import type { Products } from '../../shared/products';
 import {
   columnSums,
   concatAndFree,
@@ -18,10 +19,10 @@ export interface Computation {
   readonly ops: Ops;
   readonly dropout: Dropout | null;
   /**
-   * For generation: few rows are multiplied by the numbers of quantized matrices in f32, from their
-   * blocks. Elsewhere by those in the precision of products, as many rows are. Default: false.
+   * For generation: how few rows are multiplied by quantized matrices, from their blocks. Elsewhere
+   * they are by the numbers in the precision of products, as many rows are. Default: null.
    */
-  readonly generates?: boolean;
+  readonly products?: Products | null;
 }
 
 /** y = x Wᵀ + b, with the LoRA modules on it. */
@@ -73,15 +74,15 @@ export function matMulWeight(ops: Ops, x: Tensor, weight: Tensor, transposed: bo
 
 /** The same with a weight of the base. */
 export function matMulBase(
-  { ops, generates = false }: Computation,
+  { ops, products = null }: Computation,
   x: Tensor,
   weight: WeightTensor,
   transposed: boolean,
 ): Tensor {
   const { quantized, dtype } = weight;
-  const takesBlocks = generates || dtype === 'f32';
+  const takesBlocks = products !== null || dtype === 'f32';
   if (quantized && takesBlocks && transposed && x.shape[0]! <= FEW_ROWS)
-    return withF32(ops, x, (wide) => quantized.fewRows(wide));
+    return withF32(ops, x, (wide) => quantized.fewRows(wide, products ?? 'exact'));
   return weight.use((numbers) => matMulWeight(ops, x, numbers, transposed));
 }
 

@@ -1,5 +1,6 @@
+import type { Products } from '../../shared/products';
 import type { HeadLayout } from '../attention/headLayout';
-import type { LayerForm } from './layerForm';
+import type { StepForm } from './stepForm';
 import type { Precision, Tensor } from './tensor';
 
 /**
@@ -11,8 +12,8 @@ export interface Heads {
   readonly v: Tensor;
 }
 
-/** Of one sequence. */
-export type KeysAndValues = Pick<Heads, 'k' | 'v'>; // [kv_heads, length, head_dim]
+/** Of one sequence, with room for more tokens. */
+export type KeysAndValues = Pick<Heads, 'k' | 'v'>; // [kv_heads, capacity, head_dim]
 
 /** A weight and AdamW's moments of its gradient, of one size. */
 export interface WeightMoments {
@@ -102,17 +103,14 @@ export interface FusedOps {
   /** Rows of blocks [rows, words] in i32 -> [rows, width]: the values of quantized weights. */
   dequantize(blocks: Tensor, form: BlockForm, dtype: Precision): Tensor;
   /** `fewRows` for a weight in blocks [out, words], with its values in f32. */
-  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm): Tensor;
+  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm, products?: Products): Tensor;
   /**
-   * The next token of each of m sequences through a layer, x [m, d] -> y [m, d], and the longer
-   * caches; with the numbers of the other operations.
+   * The next token of each of m sequences through all layers and the output layer, x [m, d] ->
+   * logits [m, vocab]; with the numbers of the other operations. Writes the keys and values of the
+   * token into the caches, of each layer those of all sequences: nothing else may read them
+   * meanwhile.
    */
-  stepOfLayer(
-    x: Tensor,
-    form: LayerForm,
-    table: Tensor,
-    caches: readonly KeysAndValues[],
-  ): { readonly y: Tensor; readonly caches: readonly KeysAndValues[] };
+  step(x: Tensor, form: StepForm, caches: readonly KeysAndValues[]): Tensor;
   /**
    * softmax(q kᵀ) v of one query per head: q [batch, heads, 1, d], k and v [batch · kv_heads, keys,
    * d] -> [batch, heads · d].

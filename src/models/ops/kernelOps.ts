@@ -1,3 +1,4 @@
+import type { Products } from '../../shared/products';
 import type {
   Attended,
   AttentionForm,
@@ -9,7 +10,7 @@ import type {
   KeysAndValues,
   WeightMoments,
 } from './fusedOps';
-import type { LayerForm } from './layerForm';
+import type { StepForm } from './stepForm';
 import type { Precision, Tensor } from './tensor';
 import { floatAttr, intAttr, TF_TYPE_OF, typeAttr, type TfAttr } from './tfBinding';
 import type { TfHandles } from './tfHandles';
@@ -140,31 +141,34 @@ export class KernelOps implements FusedOps {
     return this.tf.run('LoraDequantize', attrs, dtype, blocks);
   }
 
-  fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm): Tensor {
-    return this.tf.run('LoraFewRowsOfBlocks', blockAttrs(form), 'f32', x, blocks);
+  fewRowsOfBlocks(
+    x: Tensor,
+    blocks: Tensor,
+    form: BlockForm,
+    products: Products = 'exact',
+  ): Tensor {
+    const attrs = [...blockAttrs(form), intAttr('rounded', products === 'rounded' ? 1 : 0)];
+    return this.tf.run('LoraFewRowsOfBlocks', attrs, 'f32', x, blocks);
   }
 
-  stepOfLayer(
+  step(
     x: Tensor,
-    { numbers, f32, bf16, blocks }: LayerForm,
-    table: Tensor,
+    { numbers, f32, bf16, blocks }: StepForm,
     caches: readonly KeysAndValues[],
-  ): { readonly y: Tensor; readonly caches: readonly KeysAndValues[] } {
+  ): Tensor {
     const [{ k: first }] = caches as [KeysAndValues];
-    const n = caches.length;
     const attrs = [
       typeOf('T', first),
       ...[intAttr('F', f32.length), intAttr('H', bf16.length)],
-      ...[intAttr('Q', blocks.length), intAttr('N', n)],
+      ...[intAttr('Q', blocks.length), intAttr('N', caches.length)],
     ];
     const form = this.tf.upload(Int32Array.from(numbers), [numbers.length]);
     const keys = caches.map(({ k }) => k);
     const values = caches.map(({ v }) => v);
-    const inputs = [x, form, table, ...f32, ...bf16, ...blocks, ...keys, ...values];
-    const dtypes = ['f32' as const, ...[...keys, ...values].map(({ dtype }) => dtype)];
-    const [y, ...longer] = this.tf.runMany('LoraStepOfLayer', attrs, inputs, dtypes);
+    const inputs = [x, form, ...f32, ...bf16, ...blocks, ...keys, ...values];
+    const logits = this.tf.run('LoraStep', attrs, 'f32', ...inputs);
     this.tf.free(form);
-    return { y: y!, caches: caches.map((_, i) => ({ k: longer[i]!, v: longer[n + i]! })) };
+    return logits;
   }
 
   attendOne(q: Tensor, k: Tensor, v: Tensor): Tensor {

@@ -4,6 +4,7 @@
 // operation. src/models/ops/fusedOps.ts documents what each one computes.
 
 #include "call.h"
+#include "rounded.h"
 
 namespace lora {
 
@@ -357,6 +358,13 @@ void few_rows_of_blocks(void* settings, TF_OpKernelContext* context) {
   if (!call.expect(last_of(x) == width, "LoraFewRowsOfBlocks: shapes do not fit.")) return;
   TF_Tensor* y = call.out(0, {m, b.rows});
   if (!call.ok()) return;
+  if (s.rounded && has_levels(b.form.type)) {
+    const RoundedRows rounded(m, width, data<const float>(x));
+    rows(b.rows, m * width, [&](int64_t from, int64_t to) {
+      rounded.multiply(from, to, b.form.type, b.form.row_bytes, b.rows, b.bytes, data<float>(y));
+    });
+    return;
+  }
   rows(b.rows, m * width, [&](int64_t from, int64_t to) {
     LORA_BEST(few_rows_of_blocks(from, to, m, b.form, b.rows, data<const float>(x), b.bytes,
                                  data<float>(y)));
@@ -448,7 +456,7 @@ const bool all_registered = [] {
             {"y: T"}},
            {"LoraFewRowsOfBlocks",
             few_rows_of_blocks,
-            {"type: int", "width: int"},
+            {"type: int", "width: int", "rounded: int"},
             {"x: float", "blocks: int32"},
             {"y: float"}},
            {"LoraAttendOne", attend_one, {"T" FLOATS}, {"q: T", "k: T", "v: T"}, {"o: T"}},

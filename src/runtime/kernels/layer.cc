@@ -1,10 +1,12 @@
-// One more token of each of several sequences through a whole layer of a Llama: what LoraRms,
-// LoraFewRows, LoraToHeads, LoraAttendOne, LoraGlu and LoraSum compute one after the other, with
-// the same numbers. src/models/layers/fusedStep.ts calls it.
+// One more token of each of several sequences through all layers of a Llama and its output layer:
+// what LoraRms, LoraFewRows, LoraToHeads, LoraAttendOne, LoraGlu and LoraSum compute one after the
+// other, with the same numbers. src/models/layers/fusedStep.ts calls it.
 
 #include <cmath>
+#include <optional>
 
 #include "call.h"
+#include "rounded.h"
 
 namespace lora {
 
@@ -19,14 +21,26 @@ struct Part {
 
 constexpr int64_t F32_TYPE = 0, BF16_TYPE = 30;
 
+bool takes_rounded(const Part& part) {
+  return part.type != F32_TYPE && part.type != BF16_TYPE && has_levels((BlockType)part.type);
+}
+
+struct Input;
+
 // y = x Wᵀ + x Aᵀ Bᵀ (+ residual) + bias
 struct Product {
   int64_t in = 0, out = 0, r = 0;
   std::vector<Part> parts;
   const float *bias = nullptr, *A = nullptr, *B = nullptr;
 
-  // The outputs from .. to of x Wᵀ.
-  void multiply(int64_t from, int64_t to, int64_t m, const float* x, float* y) const {
+  // Whether rounded rows can be multiplied by some of its weights.
+  bool has_levels() const {
+    return std::any_of(parts.begin(), parts.end(), takes_rounded);
+  }
+
+  // The outputs from .. to of x Wᵀ; `rounded` may be null.
+  void multiply(int64_t from, int64_t to, int64_t m, const float* x, const RoundedRows* rounded,
+                float* y) const {
     for (const Part& p : parts) {
       const int64_t a = std::max(from, p.first) - p.first,
                     b = std::min(to, p.first + p.count) - p.first;
@@ -36,6 +50,8 @@ struct Product {
         LORA_BEST(few_rows(a, b, m, in, out, x, (const float*)p.weight, own));
       else if (p.type == BF16_TYPE)
         LORA_BEST(few_rows(a, b, m, in, out, x, (const bf16*)p.weight, own));
+      else if (rounded && takes_rounded(p))
+        rounded->multiply(a, b, (BlockType)p.type, p.row_bytes, out, (const uint8_t*)p.weight, own);
       else
         LORA_BEST(few_rows_of_blocks(a, b, m, rows_form(p.type, in, p.row_bytes), out, x,
                                      (const uint8_t*)p.weight, own));
@@ -53,20 +69,37 @@ struct Product {
   }
 
   // The outputs from .. to of y; `residual` may be null. `added`: a buffer like y.
-  void compute(int64_t from, int64_t to, int64_t m, const float* x, const float* xa,
-               const float* residual, float* y, float* added) const {
-    multiply(from, to, m, x, y);
-    if (r > 0) LORA_BEST(few_rows(from, to, m, r, out, xa, B, added));
-    for (int64_t row = 0; row < m; row++)
-      for (int64_t i = row * out + from; i < row * out + to; i++) {
-        if (r > 0) y[i] += added[i];
-        if (residual) y[i] += residual[i];
-        if (bias) y[i] += bias[i - row * out];
-      }
-  }
+  void compute(int64_t from, int64_t to, const Input& input, const float* residual, float* y,
+               float* added) const;
 };
 
-// Reads the description of a layer: see fusedStep.ts.
+// What a product reads: rows x, rounded as well if its weights take that, and x Aᵀ.
+struct Input {
+  int64_t m;
+  const float* x;
+  std::optional<RoundedRows> rounded;
+  std::vector<float> xa;
+
+  Input(const Product& product, bool rounds, int64_t m, const float* x)
+      : m(m), x(x), xa(product.down(m, x)) {
+    if (rounds && product.has_levels()) rounded.emplace(m, product.in, x);
+  }
+  const RoundedRows* rounded_or_null() const { return rounded ? &*rounded : nullptr; }
+};
+
+void Product::compute(int64_t from, int64_t to, const Input& input, const float* residual, float* y,
+                      float* added) const {
+  multiply(from, to, input.m, input.x, input.rounded_or_null(), y);
+  if (r > 0) LORA_BEST(few_rows(from, to, input.m, r, out, input.xa.data(), B, added));
+  for (int64_t row = 0; row < input.m; row++)
+    for (int64_t i = row * out + from; i < row * out + to; i++) {
+      if (r > 0) y[i] += added[i];
+      if (residual) y[i] += residual[i];
+      if (bias) y[i] += bias[i - row * out];
+    }
+}
+
+// Reads the description of layers: see fusedStep.ts.
 class Form {
  public:
   Form(const TF_Tensor* form, std::vector<TF_Tensor*> f32, std::vector<TF_Tensor*> bf16,
@@ -147,8 +180,25 @@ struct Layer {
   Layout heads;
   int64_t window;
   float eps_in, eps_mlp;
-  const float *norm_in, *norm_mlp;
+  const float *table, *norm_in, *norm_mlp;
   Product qkv, o, gate, up, down;
+};
+
+// The norm and the output layer above the layers.
+struct Head {
+  float eps;
+  const float* norm;
+  Product output;
+};
+
+// A step of m sequences.
+struct Step {
+  int64_t m, d;
+  // Whether rows are rounded for products with weights in blocks.
+  bool rounds;
+  std::vector<int64_t> lengths;
+  std::vector<Layer> layers;
+  Head head;
 };
 
 Layer read_layer(Form& form, int64_t m, int64_t d, int64_t head_dim) {
@@ -159,6 +209,7 @@ Layer read_layer(Form& form, int64_t m, int64_t d, int64_t head_dim) {
   l.window = form.number();
   l.eps_in = form.real();
   l.eps_mlp = form.real();
+  l.table = form.vector(m * (heads + 2 * kv_heads) * head_dim);
   l.norm_in = form.vector(d);
   l.norm_mlp = form.vector(d);
   l.qkv = form.product(d, (heads + 2 * kv_heads) * head_dim);
@@ -169,79 +220,109 @@ Layer read_layer(Form& form, int64_t m, int64_t d, int64_t head_dim) {
   return l;
 }
 
-// Keys or values of one sequence [kv_heads, length, head_dim] with one more row of each head.
-template <class T>
-void append(int64_t head, int64_t length, int64_t d, const T* cache, const T* row, T* longer) {
-  T* to = longer + head * (length + 1) * d;
-  std::memcpy(to, cache + head * length * d, length * d * sizeof(T));
-  std::memcpy(to + length * d, row + head * d, d * sizeof(T));
+// For `caches` caches of keys, all sequences of a layer behind each other.
+Step read_step(Form& form, int64_t m, int64_t d, int64_t caches, int64_t head_dim) {
+  Step step{m, d, form.number() != 0, {}, {}, {}};
+  for (int64_t k = 0; k < m; k++) {
+    step.lengths.push_back(form.number());
+    form.expect(step.lengths.back() >= 0);
+  }
+  for (int64_t k = 0; k < caches && form.good(); k += m)
+    step.layers.push_back(read_layer(form, m, d, head_dim));
+  step.head.eps = form.real();
+  step.head.norm = form.vector(d);
+  step.head.output = form.product(d, -1);
+  return step;
 }
 
+// Keys and values of m sequences in one layer [kv_heads, capacity, head_dim].
 template <class T>
 struct Caches {
-  std::vector<int64_t> lengths;
-  std::vector<const T*> keys, values;
-  std::vector<T*> longer_keys, longer_values;
+  std::vector<int64_t> capacities;
+  std::vector<T*> keys, values;
 };
 
-// o [m, heads · head_dim] of the heads of m sequences, whose caches grow.
+// Writes a row of each head behind the `length` rows that are there.
 template <class T>
-void attend(const Layer& l, const T* q, const T* k, const T* v, const Caches<T>& caches, T* o) {
-  const int64_t kv = l.heads.kv_heads, d = l.heads.head_dim, group = l.heads.heads / kv,
-                m = l.heads.batch;
-  const int64_t most = *std::max_element(caches.lengths.begin(), caches.lengths.end()) + 1;
-  rows(m * kv, 4 * most * d * group, [&](int64_t from, int64_t to) {
+void append(int64_t kv_heads, int64_t length, int64_t capacity, int64_t d, const T* rows, T* cache) {
+  for (int64_t head = 0; head < kv_heads; head++)
+    std::memcpy(cache + (head * capacity + length) * d, rows + head * d, d * sizeof(T));
+}
+
+// o [m, heads · head_dim] of the heads of m sequences, whose caches get one more row.
+template <class T>
+void attend(const Step& step, const Layer& l, const T* q, const T* k, const T* v,
+            const Caches<T>& caches, T* o) {
+  const int64_t kv = l.heads.kv_heads, d = l.heads.head_dim, heads = l.heads.heads,
+                group = heads / kv;
+  for (int64_t s = 0; s < step.m; s++) {
+    append(kv, step.lengths[s], caches.capacities[s], d, k + s * kv * d, caches.keys[s]);
+    append(kv, step.lengths[s], caches.capacities[s], d, v + s * kv * d, caches.values[s]);
+  }
+  const int64_t most = *std::max_element(step.lengths.begin(), step.lengths.end()) + 1;
+  rows(step.m * heads, 4 * most * d, [&](int64_t from, int64_t to) {
     std::vector<float> buffer(most + d);
     for (int64_t i = from; i < to; i++) {
-      const int64_t s = i / kv, head = i % kv, length = caches.lengths[s] + 1,
+      const int64_t s = i / heads, length = step.lengths[s] + 1,
                     skipped = l.window > 0 ? std::max<int64_t>(0, length - l.window) : 0,
-                    first = (head * length + skipped) * d;
-      append(head, length - 1, d, caches.keys[s], k + s * kv * d, caches.longer_keys[s]);
-      append(head, length - 1, d, caches.values[s], v + s * kv * d, caches.longer_values[s]);
-      const int64_t at = (s * l.heads.heads + head * group) * d;
-      LORA_BEST(attend_one(0, group, group, length - skipped, d, q + at,
-                           caches.longer_keys[s] + first, caches.longer_values[s] + first, o + at,
-                           buffer.data(), buffer.data() + most));
+                    first = (i % heads / group * caches.capacities[s] + skipped) * d;
+      LORA_BEST(attend_one(0, 1, 1, length - skipped, d, q + i * d, caches.keys[s] + first,
+                           caches.values[s] + first, o + i * d, buffer.data(),
+                           buffer.data() + most));
     }
   });
 }
 
 template <class T>
-void compute_attention(const Layer& l, int64_t d, const float* x, const float* table,
-                       const Caches<T>& caches, float* y) {
+void compute_attention(const Step& step, const Layer& l, const float* x, const Caches<T>& caches,
+                       float* y) {
   const Layout& heads = l.heads;
-  const int64_t m = heads.batch, width = l.qkv.out, own = heads.heads * heads.head_dim,
+  const int64_t m = step.m, d = step.d, width = l.qkv.out, own = heads.heads * heads.head_dim,
                 kv = heads.kv_heads * heads.head_dim;
   std::vector<float> h(m * d), r(m), qkv(m * width), added(m * std::max(width, d)), wide(m * own);
   std::vector<T> q(m * own), k(m * kv), v(m * kv), o(m * own);
   LORA_BEST(rms<float>(0, m, d, l.eps_in, x, l.norm_in, h.data(), r.data()));
-  std::vector<float> xa = l.qkv.down(m, h.data());
+  const Input normed(l.qkv, step.rounds, m, h.data());
   rows(width, m * d, [&](int64_t from, int64_t to) {
-    l.qkv.compute(from, to, m, h.data(), xa.data(), nullptr, qkv.data(), added.data());
+    l.qkv.compute(from, to, normed, nullptr, qkv.data(), added.data());
   });
-  LORA_BEST(to_heads(0, m, heads, qkv.data(), table, q.data(), k.data(), v.data()));
-  attend(l, q.data(), k.data(), v.data(), caches, o.data());
+  LORA_BEST(to_heads(0, m, heads, qkv.data(), l.table, q.data(), k.data(), v.data()));
+  attend(step, l, q.data(), k.data(), v.data(), caches, o.data());
   LORA_BEST(convert(0, m * own, o.data(), wide.data()));
-  xa = l.o.down(m, wide.data());
+  const Input attended(l.o, step.rounds, m, wide.data());
   rows(d, m * own, [&](int64_t from, int64_t to) {
-    l.o.compute(from, to, m, wide.data(), xa.data(), x, y, added.data());
+    l.o.compute(from, to, attended, x, y, added.data());
   });
 }
 
-void compute_mlp(const Layer& l, int64_t m, int64_t d, const float* x, float* y) {
-  const int64_t inner = l.gate.out;
+void compute_mlp(const Step& step, const Layer& l, const float* x, float* y) {
+  const int64_t m = step.m, d = step.d, inner = l.gate.out;
   std::vector<float> h(m * d), r(m), gate(m * inner), up(m * inner), added(m * std::max(inner, d));
   LORA_BEST(rms<float>(0, m, d, l.eps_mlp, x, l.norm_mlp, h.data(), r.data()));
-  const std::vector<float> gate_down = l.gate.down(m, h.data()), up_down = l.up.down(m, h.data());
+  const Input of_gate(l.gate, step.rounds, m, h.data());
+  // the same rows are rounded once
+  Input of_up(l.up, step.rounds && !of_gate.rounded, m, h.data());
+  if (of_gate.rounded) of_up.rounded = of_gate.rounded;
   rows(inner, 2 * m * d, [&](int64_t from, int64_t to) {
-    l.gate.compute(from, to, m, h.data(), gate_down.data(), nullptr, gate.data(), added.data());
-    l.up.compute(from, to, m, h.data(), up_down.data(), nullptr, up.data(), added.data());
+    l.gate.compute(from, to, of_gate, nullptr, gate.data(), added.data());
+    l.up.compute(from, to, of_up, nullptr, up.data(), added.data());
     for (int64_t row = 0; row < m * inner; row += inner)
       LORA_BEST(glu(row + from, row + to, gate.data(), up.data(), gate.data()));
   });
-  const std::vector<float> down = l.down.down(m, gate.data());
+  const Input product(l.down, step.rounds, m, gate.data());
   rows(d, m * inner, [&](int64_t from, int64_t to) {
-    l.down.compute(from, to, m, gate.data(), down.data(), x, y, added.data());
+    l.down.compute(from, to, product, x, y, added.data());
+  });
+}
+
+void compute_head(const Step& step, const float* x, float* y) {
+  const int64_t m = step.m, d = step.d;
+  const Product& output = step.head.output;
+  std::vector<float> h(m * d), r(m), added(output.r > 0 ? m * output.out : 0);
+  LORA_BEST(rms<float>(0, m, d, step.head.eps, x, step.head.norm, h.data(), r.data()));
+  const Input input(output, step.rounds, m, h.data());
+  rows(output.out, m * d, [&](int64_t from, int64_t to) {
+    output.compute(from, to, input, nullptr, y, added.data());
   });
 }
 
@@ -251,54 +332,61 @@ std::vector<TF_Tensor*> next(Call& call, int* i, int64_t count) {
   return tensors;
 }
 
-// x [m, d], the form, the rotary table [m · (heads + 2 kv_heads) · head_dim], weights, and the keys
-// and values of m sequences [kv_heads, length, head_dim] -> y [m, d], longer keys and values
-void step_of_layer(void* settings, TF_OpKernelContext* context) {
+// Checks the caches of all layers, which have room for one more row.
+void expect_room(Form& form, const Step& step, const std::vector<TF_Tensor*>& keys,
+                 const std::vector<TF_Tensor*>& values, int64_t head_dim) {
+  for (size_t k = 0; k < keys.size() && form.good(); k++)
+    form.expect(TF_NumDims(keys[k]) == 3 &&
+                TF_Dim(keys[k], 0) == step.layers[k / step.m].heads.kv_heads &&
+                TF_Dim(keys[k], 1) > step.lengths[k % step.m] &&
+                TF_Dim(keys[k], 2) == head_dim && shape_of(values[k]) == shape_of(keys[k]));
+}
+
+// x [m, d], the form, weights and rotary tables, and the keys and values of m sequences in each
+// layer [kv_heads, capacity, head_dim], which are changed in place: nothing else may read them
+// meanwhile -> logits [m, vocab]
+void step_of_model(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   const Settings& s = *static_cast<Settings*>(settings);
   int i = 0;
-  TF_Tensor *x = call.in(i++), *form_tensor = call.in(i++), *table = call.in(i++);
+  TF_Tensor *x = call.in(i++), *form_tensor = call.in(i++);
   const auto f32 = next(call, &i, s.F), bf16s = next(call, &i, s.H), blocks = next(call, &i, s.Q),
              keys = next(call, &i, s.N), values = next(call, &i, s.N);
   if (!call.ok()) return;
-  const int64_t m = s.N, d = last_of(x), head_dim = last_of(keys[0]);
+  const int64_t m = TF_NumDims(x) == 2 ? TF_Dim(x, 0) : 0, d = last_of(x),
+                head_dim = last_of(keys[0]);
   Form form(form_tensor, f32, bf16s, blocks);
-  form.expect(m > 0 && TF_NumDims(x) == 2 && TF_Dim(x, 0) == m);
-  const Layer layer = read_layer(form, m, d, head_dim);
-  form.expect(size_of(table) == m * layer.qkv.out);
-  for (int64_t k = 0; k < m; k++)
-    form.expect(TF_NumDims(keys[k]) == 3 && TF_Dim(keys[k], 0) == layer.heads.kv_heads &&
-                TF_Dim(keys[k], 2) == head_dim && shape_of(values[k]) == shape_of(keys[k]));
-  if (!call.expect(form.good(), "LoraStepOfLayer: shapes do not fit.")) return;
-  TF_Tensor* y = call.out(0, {m, d});
+  form.expect(m > 0 && s.N % m == 0);
+  if (!call.expect(form.good(), "LoraStep: shapes do not fit.")) return;
+  const Step step = read_step(form, m, d, s.N, head_dim);
+  if (form.good()) expect_room(form, step, keys, values, head_dim);
+  if (!call.expect(form.good(), "LoraStep: shapes do not fit.")) return;
+  TF_Tensor* logits = call.out(0, {m, step.head.output.out});
+  if (!call.ok()) return;
+  std::vector<float> own(data<const float>(x), data<const float>(x) + m * d), between(m * d);
   typed(s.T, [&](auto t) {
     using T = of<decltype(t)>;
-    Caches<T> caches;
-    for (int64_t k = 0; k < m && call.ok(); k++) {
-      const int64_t length = TF_Dim(keys[k], 1);
-      const std::vector<int64_t> shape{layer.heads.kv_heads, length + 1, head_dim};
-      TF_Tensor *longer = call.out((int)(1 + k), shape), *more = call.out((int)(1 + m + k), shape);
-      if (!call.ok()) return;
-      caches.lengths.push_back(length);
-      caches.keys.push_back(data<const T>(keys[k]));
-      caches.values.push_back(data<const T>(values[k]));
-      caches.longer_keys.push_back(data<T>(longer));
-      caches.longer_values.push_back(data<T>(more));
+    for (size_t l = 0; l < step.layers.size(); l++) {
+      Caches<T> caches;
+      for (size_t k = l * m; k < (l + 1) * m; k++) {
+        caches.capacities.push_back(TF_Dim(keys[k], 1));
+        caches.keys.push_back(data<T>(keys[k]));
+        caches.values.push_back(data<T>(values[k]));
+      }
+      compute_attention(step, step.layers[l], own.data(), caches, between.data());
+      compute_mlp(step, step.layers[l], between.data(), own.data());
     }
-    std::vector<float> between(m * d);
-    compute_attention(layer, d, data<const float>(x), data<const float>(table), caches,
-                      between.data());
-    compute_mlp(layer, m, d, between.data(), data<float>(y));
   });
+  compute_head(step, own.data(), data<float>(logits));
 }
 
 const bool registered = register_op({
-    "LoraStepOfLayer",
-    step_of_layer,
+    "LoraStep",
+    step_of_model,
     {"T" FLOATS, "F: int >= 0", "H: int >= 0", "Q: int >= 0", "N: int >= 1"},
-    {"x: float", "form: int32", "table: float", "f32: F * float", "bf16: H * bfloat16",
-     "blocks: Q * int32", "keys: N * T", "values: N * T"},
-    {"y: float", "longer_keys: N * T", "longer_values: N * T"},
+    {"x: float", "form: int32", "f32: F * float", "bf16: H * bfloat16", "blocks: Q * int32",
+     "keys: N * T", "values: N * T"},
+    {"logits: float"},
 });
 
 }  // namespace

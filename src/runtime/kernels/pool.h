@@ -43,7 +43,7 @@ class Pool {
       std::lock_guard lock(mutex_);
       body_ = &body;
       n_ = n;
-      grain_ = (n + parts - 1) / parts;
+      grain_ = grain_of((n + parts - 1) / parts);
       next_ = 0;
       busy_ = helpers_;
       generation_++;
@@ -61,6 +61,9 @@ class Pool {
   // Elements per part below which waking a thread costs more than it saves.
   static constexpr int64_t kMinPartElements = 16384;
   static constexpr int kSpins = 1000;
+
+  // Many rows are divided by eights, which products take at a time.
+  static int64_t grain_of(int64_t rows) { return rows <= 8 ? rows : (rows + 7) / 8 * 8; }
 
   explicit Pool(int helpers) : helpers_(helpers) {
     for (int i = 0; i < helpers; i++) std::thread([this] { help(); }).detach();

@@ -26,7 +26,7 @@ class CountingDecoder implements Decoder {
 
   open(): Sequence {
     this.open_sequences++;
-    return { caches: [], length: 0 };
+    return { caches: [], length: 0, capacity: 0 };
   }
 
   read(sequence: Sequence, ids: Int32Array, { isLast, all = false }: ReadOptions) {
@@ -55,7 +55,7 @@ class CountingDecoder implements Decoder {
 
   copy(_: Sequence, length: number): Sequence {
     this.open_sequences++;
-    return { caches: [], length };
+    return { caches: [], length, capacity: 0 };
   }
 
   close(sequence: Sequence): void {

@@ -10,12 +10,12 @@ function decoder(copiesParts: boolean): { readonly own: Decoder; readonly copies
     copiesParts,
     bytesOf: (length) => length,
     remainingPositions: () => Infinity,
-    open: () => ({ caches: [], length: 0 }),
+    open: () => ({ caches: [], length: 0, capacity: 0 }),
     read: unused,
     step: unused,
     copy: (_, length) => {
       copies.push(length);
-      return { caches: [], length };
+      return { caches: [], length, capacity: 0 };
     },
     close: () => undefined,
   };
@@ -23,7 +23,7 @@ function decoder(copiesParts: boolean): { readonly own: Decoder; readonly copies
 }
 
 const tokens = (count: number) => Array.from({ length: count }, (_, i) => i);
-const sequenceOf = (length: number): Sequence => ({ caches: [], length });
+const sequenceOf = (length: number): Sequence => ({ caches: [], length, capacity: 0 });
 
 it('shares the beginning of a sequence whose states cannot be cut only as a whole', () => {
   for (const copiesParts of [true, false]) {

@@ -3,8 +3,8 @@ import type { Tensor } from './tensor';
 /** The numbers of ggml's types for numbers. */
 const GGML_TYPE = { f32: 0, bf16: 30 } as const;
 
-/** The weights of a layer, and a description of it for the fused kernel that reads them. */
-export class LayerForm {
+/** The weights of a model, and a description of it for the fused kernel that reads them. */
+export class StepForm {
   readonly numbers: number[] = [];
   readonly f32: Tensor[] = [];
   readonly bf16: Tensor[] = [];
