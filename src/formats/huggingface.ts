@@ -91,7 +91,7 @@ function quantizedIfAsked<S extends WeightSource>(
   if (stored)
     throw new LoraError('base', 'The base is quantized already.', {
       place: { file: folder, tensor: stored.name },
-      fix: 'Remove training.quantize: "base_dtype": "quantized" keeps the base as it is stored.',
+      fix: 'Remove training.quantize (--quantize): "base_dtype": "quantized" keeps the base as it is stored.',
     });
   return withQuantized(weights, quantizedWhileLoading(weights, spec, quantize, folder));
 }

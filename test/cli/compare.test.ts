@@ -29,7 +29,7 @@ interface Compared {
 }
 
 /** The fixtures' base has another name than its folder. */
-const OTHER_NAME = /The adapter was made for fixtures\/llama-tiny, but this base is base;/;
+const OTHER_NAME = /The adapter was made for fixtures2?\/\w+-tiny, but this base is base;/;
 
 async function compared(...args: readonly string[]): Promise<Compared> {
   const { code, stdout, stderr } = await cli('compare', ...args, '--json');
@@ -176,6 +176,25 @@ describe('intruder dimensions', () => {
         { ...wide, B: new Float32Array(36) },
       ])[0],
     ).toMatchObject({ count: 0 });
+  });
+
+  it('are found on experts, whose gate and up the base has apart', async () => {
+    const { layers } = await compared(
+      at('qwen3_moe/experts/adapter'),
+      at('qwen3_moe/all-linear/adapter'),
+      '--base',
+      at('qwen3_moe/base'),
+    );
+    const own = layers!.find(({ path: name }) => name.endsWith('experts.3.gate_up_proj'))!;
+    const base = await openBase(at('qwen3_moe/base'));
+    const halves = await Promise.all(
+      ['gate_proj', 'up_proj'].map((half) =>
+        base.weights.readF32(`${own.path.replace('gate_up_proj', half)}.weight`),
+      ),
+    );
+    await base.close();
+    const norms = halves.map((half) => Math.hypot(...half));
+    expect(own.norm_base).toBeCloseTo(Math.hypot(...norms), 4);
   });
 
   it('are reported for each layer and adapter', async () => {

@@ -1,7 +1,9 @@
 import { throwIfCancelled } from '../../common/cancellation';
 import { linearsOf } from '../../formats/architecture/modules';
+import type { BaseModel } from '../../formats/baseModel';
 import { openBase, readWeight } from '../../formats/openBase';
 import { readAdapterTask } from '../../formats/peft/task';
+import { storedModules } from '../../lora/experts';
 import { updateSvd } from '../../lora/updateSvd';
 import { layoutOf } from '../../lora/merge';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
@@ -68,7 +70,7 @@ export async function compareWithBase(comparison: BaseComparison): Promise<Compa
       throwIfCancelled(signal);
       const factors = { a: modulesOfA.get(path), b: modulesOfB.get(path) };
       const layout = layoutOf((factors.a ?? factors.b)!, transposed.get(path) ?? false);
-      const data = await readWeight(base, `${path}.weight`);
+      const data = await weightOf(base, (factors.a ?? factors.b)!);
       const weight: LayerWeight = { data, isByInput: layout === 'by_input' };
       layers.push({
         path,
@@ -86,6 +88,21 @@ export async function compareWithBase(comparison: BaseComparison): Promise<Compa
   } finally {
     await base.close();
   }
+}
+
+/** The weight of a module, also where the base has those of gate and up of an expert apart. */
+async function weightOf(base: BaseModel, module: LoraFactors): Promise<Float32Array> {
+  const name = `${module.path}.weight`;
+  const parts = base.weights.tensors.has(name) ? [module] : storedModules([module]);
+  if (parts.length === 1) return readWeight(base, name);
+  const data = new Float32Array(module.out_features * module.in_features);
+  let start = 0;
+  for (const { path } of parts) {
+    const part = await readWeight(base, `${path}.weight`);
+    data.set(part, start);
+    start += part.length;
+  }
+  return data;
 }
 
 const modulesByPath = ({ modules }: Adapter): ReadonlyMap<string, LoraFactors> =>

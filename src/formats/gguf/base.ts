@@ -33,7 +33,7 @@ export async function openGgufBase(
   if (options.quantize)
     throw new LoraError('base', 'Only a base in safetensors is quantized while it is loaded.', {
       place: { file },
-      fix: 'Remove training.quantize: "base_dtype": "quantized" keeps a GGUF file in its blocks.',
+      fix: 'Remove training.quantize (--quantize): "base_dtype": "quantized" keeps a GGUF file in its blocks.',
     });
   const source = await openGgufModel(file);
   try {

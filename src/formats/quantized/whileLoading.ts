@@ -82,7 +82,7 @@ export function quantizedWhileLoading(
   if (!canQuantize(spec))
     throw new LoraError('base', `The layers of ${spec.family} cannot be quantized (Conv1D).`, {
       place: { file },
-      fix: 'Remove training.quantize.',
+      fix: 'Remove training.quantize (--quantize).',
     });
   const { dtype, form, quantize } = QUANTIZERS[kind];
   const isKept = ({ path }: LinearSpec) => isModuleToSave(path, modules_to_save);
