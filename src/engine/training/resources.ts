@@ -91,7 +91,7 @@ export function memoryOfSteps(inputs: ResourceInputs, machine: StepMachine): Ste
 function refusal({ base, recipe }: ResourceInputs, { machine }: ResourceHooks): string {
   const { base_dtype } = recipe.training;
   if (base_dtype === 'quantized' && machine.hasKernels)
-    return `base_dtype is quantized, but ${base.name} is not a quantized GGUF file: float32 is used.`;
+    return `base_dtype is quantized, but ${base.name} has no quantized weights: float32 is used.`;
   return `base_dtype is ${base_dtype}, which this runtime does not support: float32 is used.`;
 }
 

@@ -58,6 +58,7 @@ const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
     learning_rate: 2e-4,
     num_train_epochs: 5,
     per_device_train_batch_size: BATCHES.contrastive.size,
+    max_length: BATCHES.contrastive.length,
   },
   reward: {
     learning_rate: 1e-4,
