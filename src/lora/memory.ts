@@ -195,8 +195,8 @@ function storedBytes(size: ModelSize, plan: StepPlan): number {
 /** The numbers of the matrix of a product, which exist beside those of the output layer. */
 function dequantizedBytes(size: ModelSize, plan: StepPlan): number {
   if (!plan.quantized) return 0;
-  const { hidden_size, inner_size, q_size, kv_size, outputs } = size;
-  const largest = Math.max(inner_size, q_size + 2 * kv_size, outputs);
+  const { hidden_size, inner_size, q_size, kv_size } = size;
+  const largest = Math.max(inner_size, q_size + 2 * kv_size);
   return weightBytes(plan) * hidden_size * largest;
 }
 

@@ -79,7 +79,7 @@ async function writePipelineFile(output: string, adapter: Adapter): Promise<void
   if (!isOfPipeline(adapter) || trained.length > 0)
     throw new LoraError('usage', 'Only an adapter of an image model can be written as a file.', {
       place: { file: output },
-      fix: 'Name a folder; lora convert --to kohya makes a file of it.',
+      fix: 'Name a folder, and convert it to a file of kohya (lora convert --to kohya).',
     });
   const isKohya = modules.every((m) => m.path.startsWith('lora_') && !m.magnitude);
   await (isKohya ? writeKohyaAdapter : writeDiffusersAdapter)(output, adapter);

@@ -95,7 +95,7 @@ export const quantizeOptions = (kind: Quantize | null): QuantizeOptions | null =
 export function refuseQuantizedLayers(kind: Quantize | null): void {
   if (kind === null) return;
   throw new LoraError('usage', 'A layers model is not quantized.', {
-    fix: 'Leave out --quantize.',
+    fix: 'Do not quantize it (--quantize).',
   });
 }
 

@@ -77,7 +77,7 @@ async function withAdapter(
     if (!areFinite(data))
       throw new LoraError('adapter', `The merged weight ${weight.name} is not finite.`, {
         place: { file: folder, tensor: module.path },
-        fix: 'Use a smaller --scale, or an earlier checkpoint.',
+        fix: 'Use a smaller scale (--scale), or an earlier checkpoint.',
       });
     weights.set(weight.name, float32(weight, data));
   }

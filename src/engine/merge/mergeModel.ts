@@ -66,7 +66,7 @@ export async function mergeModel(options: MergeOptions): Promise<Certificate> {
 function refuseToQuantize(file: string): never {
   throw new LoraError('usage', 'Only language models and encoders are quantized.', {
     place: { file },
-    fix: 'Leave out --quantize.',
+    fix: 'Merge without quantizing (--quantize).',
   });
 }
 

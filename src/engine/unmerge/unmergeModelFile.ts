@@ -101,7 +101,7 @@ export async function unmergeModelFile(options: UnmergeOptions): Promise<Unmerge
 const imagesStay = (file: string, { base }: CertificateFile): LoraError =>
   new LoraError('usage', 'An image model cannot be unmerged.', {
     place: { file },
-    fix: `Use the base, which was ${base}, or merge the adapter into this model with --scale -1.`,
+    fix: `Use the base, which was ${base}, or merge the adapter into this model with the scale -1 (--scale).`,
   });
 
 /** The model with the output layer tied as it was when the adapters were read for the merge. */

@@ -112,7 +112,7 @@ function refuseGraph(json: Readonly<Record<string, unknown>>, file: string): voi
     'The file is a graph model of TensorFlow.js, which has operations but no layers to adapt.',
     {
       place: { file, key: 'format' },
-      fix: 'Convert the Keras model with --output_format=tfjs_layers_model, or save it with model.save() of TensorFlow.js.',
+      fix: 'Convert the Keras model to the format tfjs_layers_model, or save it with model.save() of TensorFlow.js.',
     },
   );
 }

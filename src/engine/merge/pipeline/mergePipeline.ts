@@ -21,7 +21,7 @@ export async function mergePipeline(options: MergeOptions): Promise<Certificate>
   if (max_shard_size !== null)
     throw new LoraError('usage', 'The files of an image model stay those of its base.', {
       place: { file: basePath },
-      fix: 'Leave out --max-shard-size.',
+      fix: 'Leave the size of shards out (--max-shard-size).',
     });
   await checkOutput(output, [basePath, ...folders]);
   await clearUnfinished(output);
