@@ -43,7 +43,8 @@ export async function writeModelDocs() {
     const config = path.join(fixtures, name, 'base', 'config.json');
     if (!existsSync(config)) continue;
     const { model_type: outer, text_config } = JSON.parse(readFileSync(config, 'utf8'));
-    const model_type = text_config?.model_type ?? outer;
+    const inner = text_config?.model_type;
+    const model_type = Object.hasOwn(FAMILIES, inner ?? outer) ? (inner ?? outer) : outer;
     checked.set(model_type, [...(checked.get(model_type) ?? []), name]);
   }
   const rows = Object.entries(FAMILIES).map(
@@ -68,7 +69,7 @@ ${rows.join('\n')}
 
 Supported features of adapters: LoRA, rsLoRA, DoRA, \`rank_pattern\`, \`alpha_pattern\`, \`layers_to_transform\`, \`exclude_modules\`, \`modules_to_save\`, \`trainable_token_indices\`, biases, embeddings and output layers, Conv1D, patch convolutions, fused projections, and experts and routers (target_parameters). They can be initialized by PEFT's default, \`gaussian\`, \`orthogonal\`, OLoRA or PiSSA.
 
-Not supported, with an error that says so: other kinds of adapters (IA3, LoHa, prompt tuning …), most mixtures of experts, encoder-decoders, recurrent models, and weights in safetensors files that others than bitsandbytes, torchao and gpt-oss (MXFP4) quantized.
+Not supported, with an error that says so: other kinds of adapters (IA3, prompt tuning …; LoHa and LoKr of language models), other mixtures of experts, encoder-decoders, recurrent models, and weights in safetensors files that others than bitsandbytes, torchao and gpt-oss (MXFP4) quantized.
 `,
   );
 }
