@@ -291,7 +291,7 @@ export class WeightLoader {
       `The tensor ${name} cannot be trained: its gradient is not computed.`,
       {
         place: { file: this.base.path, tensor: name },
-        fix: 'Train with LoRA, and leave it out of modules_to_save.',
+        fix: 'Train with LoRA, leave it out of modules_to_save, and set lora.bias to "none" if it is a bias.',
       },
     );
   }
