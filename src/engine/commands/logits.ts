@@ -82,8 +82,9 @@ async function logitTensors(
   { head }: Spec,
   inputs: ModelInputFromFile,
 ): Promise<TensorToWrite[]> {
-  const { batch, length } = inputs;
+  const { batch, length, images } = inputs;
   const data = await model.logits(inputs);
+  if (images) return [{ name: 'logits', dtype: 'F32', shape: [images.batch, batch], data }];
   const isPerToken = head.kind === 'lm' || (head.kind === 'labels' && head.pool === 'none');
   const rows = isPerToken ? [batch, length] : [batch];
   const width = data.length / rows.reduce((a, b) => a * b, 1);

@@ -139,6 +139,8 @@ export function modelInputs(input: InputFile, spec: Spec): ModelInputFromFile {
 function comparedImages(input: InputFile, { head }: Spec): Pick<ModelInputFromFile, 'images'> {
   if (head.kind !== 'contrastive' || head.images.embedding.kind !== 'patches') return {};
   const { batch, length, pixel_values } = imagesOf(input, head.images.embedding);
+  if (input.labels && batch !== input.input_ids?.batch)
+    throw inputError(input.file, 'pixel_values', 'For a loss, each text needs an image.');
   return { images: { batch, length, pixel_values } };
 }
 
