@@ -69,7 +69,7 @@ ${rows.join('\n')}
 
 Supported features of adapters: LoRA, rsLoRA, DoRA, \`rank_pattern\`, \`alpha_pattern\`, \`layers_to_transform\`, \`exclude_modules\`, \`modules_to_save\`, \`trainable_token_indices\`, biases, embeddings and output layers, Conv1D, patch convolutions, fused projections, and experts and routers (target_parameters). They can be initialized by PEFT's default, \`gaussian\`, \`orthogonal\`, OLoRA or PiSSA.
 
-Not supported, with an error that says so: other kinds of adapters (IA3, prompt tuning …; LoHa and LoKr of language models), other mixtures of experts, encoder-decoders, recurrent models, and weights in safetensors files that others than bitsandbytes, torchao and gpt-oss (MXFP4) quantized.
+Not supported, with an error that says so: other kinds of PEFT's adapters (IA3, LoHa, prompt tuning …), other mixtures of experts, encoder-decoders, recurrent models, and weights in safetensors files that others than bitsandbytes, torchao and gpt-oss (MXFP4) quantized.
 `,
   );
 }
