@@ -141,7 +141,7 @@ async function int8Tensor(files: QuantizedFiles, path: string): Promise<Quantize
 
 /** Rows after each other are 0; older versions have orders for certain GPUs. */
 async function checkFormat(files: QuantizedFiles, name: string): Promise<void> {
-  if (!files.names.includes(name)) return;
+  if (!files.has(name)) return;
   files.takeBytes(name, 1);
   const [order] = await files.bytes(name);
   if (order !== 0)

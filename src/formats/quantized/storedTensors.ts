@@ -43,6 +43,10 @@ export class QuantizedFiles {
     this.names = [...placed.keys()];
   }
 
+  has(name: string): boolean {
+    return this.placed.has(name);
+  }
+
   fileOf(name: string): SafetensorsFile {
     const file = this.placed.get(name);
     if (file) return file;
