@@ -56,7 +56,7 @@ const heads: Heads = {
 };
 const dO = uploaded([batch * length, num_heads * head_dim]);
 
-async function byRows() {
+function byRows() {
   const input = {
     batch,
     length,
@@ -73,7 +73,7 @@ async function byRows() {
   return results;
 }
 
-async function byBlocks() {
+function byBlocks() {
   const form = { causal: true, window: null, softcap: null, sinks: null, ids: null };
   const attended = ops.fused!.attend(heads, form);
   const { q, k, v } = ops.fused!.attendGrad(heads, form, attended, dO);
@@ -85,10 +85,10 @@ const median = (xs: number[]) => [...xs].sort((a, b) => a - b)[xs.length >> 1]!;
 const memory = { rows: [] as number[], blocks: [] as number[] };
 const wall = { rows: [] as number[], blocks: [] as number[] };
 
-async function timed(kind: 'rows' | 'blocks') {
+function timed(kind: 'rows' | 'blocks') {
   const before = process.cpuUsage();
   const start = performance.now();
-  const results = await (kind === 'rows' ? byRows() : byBlocks());
+  const results = kind === 'rows' ? byRows() : byBlocks();
   wall[kind].push(performance.now() - start);
   const { user, system } = process.cpuUsage(before);
   memory[kind].push((user + system) / 1e3);
@@ -98,8 +98,8 @@ async function timed(kind: 'rows' | 'blocks') {
 async function main(): Promise<void> {
   const gaps: number[] = [];
   for (let round = 0; round <= rounds; round++) {
-    const rows = await timed('rows');
-    const blocks = await timed('blocks');
+    const rows = timed('rows');
+    const blocks = timed('blocks');
     if (round === 0) {
       for (const [i, x] of rows.entries()) {
         const [a, b] = [await ops.download(x), await ops.download(blocks[i]!)];

@@ -1,12 +1,12 @@
 import { firstPathOf } from '../../src/shared/datasetSources';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { encode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
 import type { EvalLine, SampleLine } from '../../src/shared/metrics/lines';
 import type { ScoreName } from '../../src/shared/metrics/table';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import type { Task } from '../../src/shared/task';
+import { captionedRows, colourFolder, COLOURS } from '../support/colourImages';
 import {
   cli,
   fixtures,
@@ -31,7 +31,6 @@ interface Case extends RecipeChange {
   readonly task_type: string | null;
 }
 
-const COLOURS = ['red', 'green', 'blue'];
 const words = (n: number, of: (colour: string, i: number) => object) =>
   Array.from({ length: n }, (_, i) => of(COLOURS[i % 3]!, i));
 const text = (colour: string, i: number) => `the ${colour} ${['car', 'hat', 'cup', 'key'][i % 4]!}`;
@@ -166,38 +165,6 @@ const CASES: Readonly<Record<string, Case>> = {
     task_type: null,
   },
 };
-
-/** Rows of images with texts, and the images. */
-function captionedRows(): string {
-  const folder = tempFolder();
-  colourFolder(path.join(folder, 'colours'));
-  const rows = words(24, (colour, i) => ({
-    image: `colours/${colour}/${Math.floor(i / 3)}.png`,
-    text: `something ${colour}`,
-  }));
-  const file = path.join(folder, 'rows.jsonl');
-  writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
-  return file;
-}
-
-/** A folder of images of one colour and some noise, of several sizes. */
-function colourFolder(folder: string): string {
-  COLOURS.forEach((colour, c) => {
-    mkdirSync(path.join(folder, colour), { recursive: true });
-    for (let i = 0; i < 8; i++) {
-      const [width, height] = [20 + i, 18 + 2 * i];
-      const data = Uint8Array.from(
-        { length: width * height * 3 },
-        (_, k) => (k % 3 === c ? 200 : 40) + ((k * 7 + i * 31) % 50),
-      );
-      writeFileSync(
-        path.join(folder, colour, `${i}.png`),
-        encode({ width, height, data, channels: 3, depth: 8 }),
-      );
-    }
-  });
-  return folder;
-}
 
 /** Images, with texts or with their classes; null: the rows of the case. */
 function datasetOf(task: Task, base: string): string | null {

@@ -43,7 +43,7 @@ beforeAll(() => {
   project = tempFolder();
   const [npm, ...args] = npmCommand();
   const packed = execFileSync(
-    npm!,
+    npm,
     [...args, 'pack', '--ignore-scripts', '--json', '--pack-destination', project],
     { cwd: root, encoding: 'utf8' },
   );

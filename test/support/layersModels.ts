@@ -102,7 +102,7 @@ export const TEST_MODELS: Readonly<Record<string, (tf: Tf) => TestModel>> = {
       layers: [
         layers.conv1d({ filters: 3, kernelSize: 2, inputShape: [6, 2] }),
         layers.bidirectional({
-          layer: layers.lstm({ units: 2, returnSequences: true, ...GLOROT }) as never,
+          layer: layers.lstm({ units: 2, returnSequences: true, ...GLOROT }),
         }),
         layers.timeDistributed({ layer: layers.dense({ units: 3 }) }),
         layers.gru({ units: 3, returnSequences: true, ...GLOROT }),
@@ -125,7 +125,7 @@ export const TEST_MODELS: Readonly<Record<string, (tf: Tf) => TestModel>> = {
     const inner = sequential({ layers: [layers.dense({ units: 4, inputShape: [3] })] });
     const x = input({ shape: [3] });
     const y = layers.add().apply([inner.apply(x), layers.dense({ units: 4 }).apply(x)] as never);
-    const out = layers.dense({ units: 2, activation: 'softmax' }).apply(y as never);
+    const out = layers.dense({ units: 2, activation: 'softmax' }).apply(y);
     return { input: [3], model: model({ inputs: x, outputs: out as never }) };
   },
 };

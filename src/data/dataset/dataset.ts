@@ -60,8 +60,8 @@ export interface ReadSettings extends RowSettings {
 }
 
 /**
- * Reads a dataset: a file of rows, or a folder of images for image_cls and contrastive. Errors in rows are reported
- * in the dataset's problems.
+ * Reads a dataset: a file of rows, or a folder of images for image_cls and contrastive. Errors in
+ * rows are reported in the dataset's problems.
  *
  * @throws LoraError('dataset') where a folder of images cannot be read; what `onRow` and `onBytes`
  *   throw.

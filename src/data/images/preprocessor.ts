@@ -26,9 +26,14 @@ const SizeSchema = v.union(
 );
 const three = v.pipe(v.array(v.number()), v.minLength(1), v.maxLength(3));
 
-/** Means and standard deviations of CLIP's images, where a config leaves them out. */
-const CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073];
-const CLIP_STD = [0.26862954, 0.26130258, 0.27577711];
+/** Where a config leaves them out. */
+const VIT_DEFAULTS = { mean: [0.5], std: [0.5], center_crop: false, resample: 2 } as const;
+const CLIP_DEFAULTS = {
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+  center_crop: true,
+  resample: 3,
+} as const;
 
 const ConfigSchema = v.object({
   image_processor_type: v.nullish(v.string()),
@@ -51,8 +56,8 @@ const ConfigSchema = v.object({
 });
 
 /**
- * Reads preprocessor_config.json of a base, with the defaults of ViT, or of CLIP where the file says
- * that it is CLIP's: there one number as the size is the length of the shorter side.
+ * Reads preprocessor_config.json of a base, with the defaults of ViT, or of CLIP where the file
+ * says that it is CLIP's: there one number as the size is the length of the shorter side.
  *
  * @param size Height and width of the images that the model expects.
  * @param patch The side of a patch, for a model that reads square images of any number of them.
@@ -64,43 +69,38 @@ export async function readPreprocessor(
   patch: number | null = null,
 ): Promise<Preprocessor> {
   const file = path.join(folder, FILE);
-  const parsed = v.safeParse(
-    ConfigSchema,
-    (await isNamed(file)) ? await readJsonObject(file, 'base') : {},
-  );
-  if (!parsed.success) {
-    const [issue] = parsed.issues;
-    const key = (issue.path ?? []).map((item) => String(item.key)).join('.');
-    throw new LoraError(
-      'base',
-      `The model's image settings cannot be used: "${key}" ${ruleOf(issue)}.`,
-      { place: { file, key }, fix: 'Correct the file, or download it again.' },
-    );
-  }
-  const {
-    size: resized,
-    crop_size,
-    resample,
-    do_rescale,
-    rescale_factor,
-    do_normalize,
-  } = parsed.output;
-  const isClip = isOfClip(parsed.output);
-  const missing = isClip ? { mean: CLIP_MEAN, std: CLIP_STD } : { mean: [0.5], std: [0.5] };
-  const { image_mean = missing.mean, image_std = missing.std } = withoutNull(parsed.output);
-  const do_center_crop = parsed.output.do_center_crop ?? isClip;
-  const edge = shortestEdge(resized, isClip);
-  const given = sidesOf(do_center_crop ? (crop_size ?? resized) : resized);
+  const config = await readConfig(file);
+  const isClip = isOfClip(config);
+  const { mean, std, center_crop, resample } = isClip ? CLIP_DEFAULTS : VIT_DEFAULTS;
+  const { size: resized, crop_size, do_center_crop } = config;
+  const isCropped = do_center_crop ?? center_crop;
+  const given = sidesOf(isCropped ? (crop_size ?? resized) : resized);
   if (given) checkSides(given, size, { file, patch });
   const [height, width] = given ?? size;
   return {
     width,
     height,
-    shortest_edge: edge,
-    resample: resample ?? (isClip ? 3 : 2),
-    rescale_factor: do_rescale ? rescale_factor : null,
-    normalise: do_normalize ? { mean: spread(image_mean), std: spread(image_std) } : null,
+    shortest_edge: shortestEdge(resized, isClip),
+    resample: config.resample ?? resample,
+    rescale_factor: config.do_rescale ? config.rescale_factor : null,
+    normalise: config.do_normalize
+      ? { mean: spread(config.image_mean ?? mean), std: spread(config.image_std ?? std) }
+      : null,
   };
+}
+
+/** @throws LoraError('base') for invalid settings. */
+async function readConfig(file: string): Promise<ImageConfig> {
+  const given = (await isNamed(file)) ? await readJsonObject(file, 'base') : {};
+  const parsed = v.safeParse(ConfigSchema, given);
+  if (parsed.success) return parsed.output;
+  const [issue] = parsed.issues;
+  const key = (issue.path ?? []).map((item) => String(item.key)).join('.');
+  throw new LoraError(
+    'base',
+    `The model's image settings cannot be used: "${key}" ${ruleOf(issue)}.`,
+    { place: { file, key }, fix: 'Correct the file, or download it again.' },
+  );
 }
 
 type ImageConfig = v.InferOutput<typeof ConfigSchema>;
@@ -108,11 +108,6 @@ type Size = v.InferOutput<typeof SizeSchema>;
 
 const isOfClip = ({ image_processor_type, feature_extractor_type }: ImageConfig): boolean =>
   (image_processor_type ?? feature_extractor_type)?.startsWith('CLIP') ?? false;
-
-const withoutNull = ({ image_mean, image_std }: ImageConfig) => ({
-  image_mean: image_mean ?? undefined,
-  image_std: image_std ?? undefined,
-});
 
 /** The length of the shorter side after resizing; null: both sides are given. */
 function shortestEdge(size: Size | null | undefined, isClip: boolean): number | null {

@@ -1,6 +1,6 @@
 import { contentOf, type Message } from '../chat/chat';
 import { reasoningOf } from '../chat/reasoning';
-import type { Label, Row } from './row';
+import type { CaptionedRow, ImageRow, Label, PairRow, Row } from './row';
 
 /** What one side of a chat says, or a column of a row of another kind. */
 export interface RowText {
@@ -34,12 +34,7 @@ export function rowTexts(row: Row): readonly RowText[] {
         { role: 'tags', text: row.tags.join(' ') },
       ];
     case 'pair':
-      return [
-        { role: 'anchor', text: row.anchor },
-        { role: 'positive', text: row.positive },
-        ...(row.negatives ?? []).map((text) => ({ role: 'negative', text })),
-        ...(row.score === undefined ? [] : [{ role: 'label', text: String(row.score) }]),
-      ];
+      return pairTexts(row);
     case 'ranking':
       return [
         { role: 'query', text: row.query },
@@ -56,17 +51,28 @@ export function rowTexts(row: Row): readonly RowText[] {
     case 'unpaired':
       return [...rowTexts(row.answer), { role: 'label', text: String(row.desirable) }];
     case 'captioned':
-      return [
+    case 'image':
+      return imageTexts(row);
+  }
+}
+
+const pairTexts = ({ anchor, positive, negatives = [], score }: PairRow): readonly RowText[] => [
+  { role: 'anchor', text: anchor },
+  { role: 'positive', text: positive },
+  ...negatives.map((text) => ({ role: 'negative', text })),
+  ...(score === undefined ? [] : [{ role: 'label', text: String(score) }]),
+];
+
+const imageTexts = (row: CaptionedRow | ImageRow): readonly RowText[] =>
+  row.kind === 'captioned'
+    ? [
         { role: 'image', text: row.image },
         { role: 'text', text: row.text },
-      ];
-    case 'image':
-      return [
+      ]
+    : [
         { role: 'image', text: row.file },
         { role: 'label', text: String(row.label) },
       ];
-  }
-}
 
 /** What of a row is compared with other rows: many chats have the same system message. */
 export const comparedText = (row: Row): string =>

@@ -18,8 +18,8 @@ interface ServeOptions extends OpenOptions, TokenizerOptions {
 }
 
 /**
- * What a model is for: it writes text, gives embeddings, rates documents, names classes, or compares
- * images with texts.
+ * What a model is for: it writes text, gives embeddings, rates documents, names classes, or
+ * compares images with texts.
  */
 export type Purpose = 'text' | 'embedding' | 'rating' | 'classes' | 'images';
 

@@ -63,15 +63,11 @@ export function batchPieces(
         labelPiece(tokenizer!.decode([...example.input_ids])),
       ];
     case 'image':
-      return [
-        inputPiece(`${shortName(example.file)} → `),
-        labelPiece(targetText([...example.target], labels!)),
-      ];
-    case 'features':
-      return [
-        inputPiece(`${featuresText(example.values)} → `),
-        labelPiece(targetText([...example.target], labels!)),
-      ];
+    case 'features': {
+      const input =
+        example.kind === 'image' ? shortName(example.file) : featuresText(example.values);
+      return [inputPiece(`${input} → `), labelPiece(targetText([...example.target], labels!))];
+    }
   }
 }
 

@@ -15,7 +15,8 @@ export interface EvaluateOptions {
   readonly labels: LabelSet | null;
   readonly collate: PreparedData['collate'];
   /**
-   * Batch size of pairs, the same as in training: it decides the number of in-batch negatives. Other tasks use batches of 4 rows.
+   * Batch size of pairs, the same as in training: it decides the number of in-batch negatives.
+   * Other tasks use batches of 4 rows.
    */
   readonly pairs_per_batch: number;
   /** Gets the outputs, too: it scores several sources together. */

@@ -14,8 +14,8 @@ export interface Prediction {
 }
 
 /**
- * The prediction for a row as text: labels, tagged words, the cosine of a pair, the logit of an image
- * with its text, or the outputs for documents. For models without a language-model head.
+ * The prediction for a row as text: labels, tagged words, the cosine of a pair, the logit of an
+ * image with its text, or the outputs for documents. For models without a language-model head.
  */
 export async function predictionText(
   model: Model,

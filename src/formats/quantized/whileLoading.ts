@@ -52,7 +52,7 @@ function quantizedLinears(spec: Spec): LinearSpec[] {
 function embeddingLinears(embedding: EmbeddingSpec): LinearSpec[] {
   if (embedding.kind !== 'tokens') return [];
   const { projection, per_layer } = embedding;
-  return [projection, per_layer?.projection].filter((own) => own !== undefined && own !== null);
+  return [projection, per_layer?.projection].filter((own) => own !== undefined);
 }
 
 const shapeOf = ({ out_features, in_features }: LinearSpec): Shape => [out_features, in_features];

@@ -196,7 +196,8 @@ export function attendInBlocksBackward(
   const dHeads = thenFree(ops, headsFromRows(ops, rows, shape, shape.head_dim), rows);
   const D = rowDotProducts(pass, o, dO); // [batch, heads, length, 1]
   const count = Math.ceil(shape.length / plan.keys);
-  const sums: KeySums = { k: new Array(count).fill(null), v: new Array(count).fill(null) };
+  const none = () => Array.from({ length: count }, (): Tensor | null => null);
+  const sums: KeySums = { k: none(), v: none() };
   const dQs = queryBlocks(pass).map((keys, i) => {
     const softmax = { top: kept![2 * i]!, total: kept![2 * i + 1]! };
     return queryGradient(pass, keys, { heads, dHeads, D, softmax, sums });

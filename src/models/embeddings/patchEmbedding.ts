@@ -84,7 +84,7 @@ export class PatchEmbedding implements EmbeddingLayer<PatchSaved> {
     return { x, saved: NOTHING_SAVED };
   }
 
-  /** The class token, if there is one, before the patches of each image, with the positions added. */
+  /** The class token, if there is one, before the patches of each image, plus the positions. */
   private placed(patches: Tensor, batch: number, length: number): Tensor {
     const { ops } = this;
     const { cls_token, positions } = this.weights;

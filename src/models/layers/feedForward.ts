@@ -80,11 +80,14 @@ export async function feedForward(
 export function freeFeedForward(ops: Ops, own: FeedForwardSaved): void {
   switch (own.kind) {
     case 'mlp':
-      return freeMlp(ops, own.saved);
+      freeMlp(ops, own.saved);
+      break;
     case 'mixture':
-      return freeMixture(ops, own.saved);
+      freeMixture(ops, own.saved);
+      break;
     case 'both':
-      return freeDenseAndMixture(ops, own.saved);
+      freeDenseAndMixture(ops, own.saved);
+      break;
   }
 }
 

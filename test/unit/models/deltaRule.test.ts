@@ -79,6 +79,8 @@ function uploaded(
   return Object.fromEntries(NAMES.map((name) => [name, cut(name)])) as unknown as DeltaInputs;
 }
 
+const tensorsIn = (inputs: DeltaInputs): Tensor[] => NAMES.map((name) => inputs[name]);
+
 async function rows(
   ops: Ops,
   x: Tensor,
@@ -103,7 +105,7 @@ it.each(Object.entries(CASES))('computes %s as token by token', async (_, own) =
   expect(gap(have, Float32Array.from(want))).toBeLessThanOrEqual(
     2e-5 * Math.max(1, largest(Float32Array.from(want))),
   );
-  ops.free(state, ...Object.values(inputs));
+  ops.free(state, ...tensorsIn(inputs));
   freeChunks(ops, chunks);
   expect(alive()).toBe(before);
 });
@@ -139,7 +141,7 @@ it.each(Object.entries(CASES))('has the gradients of %s', async (_, own) => {
       expect(Math.abs(have[at]! - want), `${name} ${at}`).toBeLessThanOrEqual(1e-4 * size);
     }
   }
-  ops.free(dRows, dO, ...Object.values(inputs));
+  ops.free(dRows, dO, ...tensorsIn(inputs));
   freeChunks(ops, chunks);
   expect(alive()).toBe(before);
 });
@@ -170,7 +172,7 @@ it('goes on from the state after earlier tokens', async () => {
     const inputs = uploaded(ops, { size }, own, chunks);
     const output: { o: Tensor; state: Tensor } = deltaRule(ops, chunks, inputs, state);
     have.push(...(await rows(ops, output.o, { size }, chunks)));
-    ops.free(...(state ? [state] : []), ...Object.values(inputs));
+    ops.free(...(state ? [state] : []), ...tensorsIn(inputs));
     freeChunks(ops, chunks);
     state = output.state;
   }
