@@ -168,7 +168,7 @@ async function examinePlan(
   checkPacking(recipe);
   const facts = datasets.map(({ statistics }) => statistics);
   const drawn = sourceFacts(read, datasets).reduce((sum, own) => sum + own.drawn, 0);
-  if (facts.includes(null)) return;
+  if (facts.includes(null) || drawn === 0) return; // without rows a step has no size
   const most = (key: 'longest' | 'sequences') => Math.max(0, ...facts.map((own) => own![key]));
   const [longest, sequences] = [most('longest'), most('sequences')];
   const labelled_tokens = facts.reduce((sum, own) => sum + own!.labelled_tokens, 0);
