@@ -78,11 +78,15 @@ export class AdaptedModel implements Model {
   async accumulate(input: LabelledInput, dropout_seed: number): Promise<Evaluation> {
     const { lora_dropout: rate, neftune_noise_alpha: alpha } = this.noise;
     const dropout = rate > 0 ? { rate, seed: dropout_seed } : null;
+    const { transformer, head } = this.parts;
+    transformer.takeExpertCounts(); // of a pass that failed
     return this.freeingOnError(
-      () => {
+      async () => {
         this.checkIds(input.input_ids);
         const noise = alpha === null ? null : { noise: { alpha, seed: dropout_seed } };
-        return this.parts.head.loss({ ...input, ...noise }, true, dropout);
+        const evaluation = await head.loss({ ...input, ...noise }, true, dropout);
+        const expert_counts = transformer.takeExpertCounts();
+        return expert_counts.length === 0 ? evaluation : { ...evaluation, expert_counts };
       },
       () => this.optimizer.discardGradients(),
     );

@@ -218,6 +218,8 @@ export interface Evaluation extends LossSum {
   readonly divergence_sum?: number;
   /** Only where answers are compared; then the sum has a term for each pair or row. */
   readonly compared?: ComparisonResult;
+  /** Only of `accumulate`: how many tokens each mixture sent to each of its experts. */
+  readonly expert_counts?: readonly Float64Array[]; // [mixtures][experts]
 }
 
 /** What a training needs of a model. */

@@ -4,6 +4,7 @@ import type { ScoreBias } from './attention/scoreBias';
 import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import type { PerLayerInputs, PerLayerInputsSaved } from './embeddings/perLayerInputs';
 import type { Dropout } from './layers/dropout';
+import { addCounts } from './layers/expertCounts';
 import {
   freeSavedLayer,
   isLayerTrained,
@@ -60,6 +61,9 @@ export interface ForwardPass {
  * their backward pass those above have freed what they kept.
  */
 export class Transformer {
+  /** Of the passes that train, since they were taken. */
+  private expertCounts: readonly Float64Array[] = [];
+
   constructor(
     readonly ops: Ops,
     readonly spec: Spec,
@@ -92,17 +96,29 @@ export class Transformer {
     const rows = selected && uploadRows(ops, selected, input.batch * input.length);
     if (lowest >= 0) body.embedding.release(embedded.saved);
     const kept: SavedLayer[] = [];
+    const counts: Float64Array[] = [];
+    const isSelectedToken = selected && selected.map((row) => input.attention_mask[row]!);
     let { x } = embedded;
     for (const [i, layer] of body.layers.entries()) {
       const policy = { rows: this.rowsInLayer(i, rows), keep: this.savePolicy(i, lowest) };
-      const output = await layerForward(context, layer, x, policy);
+      const isToken = policy.rows ? isSelectedToken : input.attention_mask;
+      const counting = train ? { ...context, expertCounter: { isToken, counts } } : context;
+      const output = await layerForward(counting, layer, x, policy);
       x = output.y;
       kept.push(output.kept);
       await ops.yieldPoint();
     }
+    this.expertCounts = addCounts(this.expertCounts, counts);
     const normed = body.norm ? normForward(ops, body.norm, x) : { h: x, stats: null };
     const below = { embedded: embedded.saved, perLayer: perLayer && perLayer.saved };
     return { input, context, rows, lowest, ...below, kept, x, ...normed };
+  }
+
+  /** How often each mixture chose each expert in the passes that trained since the last call. */
+  takeExpertCounts(): readonly Float64Array[] {
+    const counts = this.expertCounts;
+    this.expertCounts = [];
+    return counts;
   }
 
   /** Accumulates the gradients for dh [m, d], which it frees, and ends the pass. */

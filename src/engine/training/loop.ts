@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { tokensOf, type Example } from '../../data/examples/example';
 import { labelsIn } from '../../data/examples/tokenizeRows';
+import { addCounts, expertScores } from '../../models/layers/expertCounts';
 import type { LabelledInput, TrainedModel } from '../../models/model';
 import { describeDataset } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
@@ -285,6 +286,7 @@ export class TrainingLoop {
     const { model, data, control, compared, distilled } = this.parts;
     let [loss_sum, weight, tokens, labelled_tokens, divergence] = [0, 0, 0, 0, 0];
     const totals = new ComparisonTotals();
+    let counts: readonly Float64Array[] = [];
     for (const { indices, examples, dropout_seed } of this.batchesOf(step)) {
       const input = await this.inputOf(indices, examples);
       const part = await model.accumulate(input, dropout_seed);
@@ -293,6 +295,7 @@ export class TrainingLoop {
       loss_sum += part.loss_sum;
       weight += part.weight;
       divergence += part.divergence_sum ?? 0;
+      counts = addCounts(counts, part.expert_counts ?? []);
       if (!compared) labelled_tokens += part.labelled;
       if (input.comparison && part.compared) totals.add(input.comparison, part.compared);
       for (const example of examples) {
@@ -302,7 +305,7 @@ export class TrainingLoop {
       await control.betweenOperations();
     }
     const taught = distilled && { teacher_kl: divergence / weight };
-    const scores = { ...totals.scores(), ...taught };
+    const scores = { ...totals.scores(), ...taught, ...expertScores(counts) };
     return { loss_sum, weight, tokens, labelled_tokens, scores };
   }
 

@@ -11,6 +11,7 @@ import {
   type Tensor,
 } from '../ops/ops';
 import type { DenseWeight, WeightTensor } from '../weightTensor';
+import type { ExpertCounter } from './expertCounts';
 import { dropoutSeed, type Dropout } from './dropout';
 import type { LoraBlock, LoraBlockPart } from './loraBlock';
 
@@ -23,6 +24,8 @@ export interface Computation {
    * they are by the numbers in the precision of products, as many rows are. Default: null.
    */
   readonly products?: Products | null;
+  /** Counts the choices of mixtures. Default: null. */
+  readonly expertCounter?: ExpertCounter | null;
 }
 
 /** y = x Wᵀ + b, with the LoRA modules on it. */

@@ -9,6 +9,7 @@ import {
   type Tensor,
 } from '../ops/ops';
 import { addBranch, branchOutputGradient, type BranchOutput } from './branchOutput';
+import { countExperts } from './expertCounts';
 import {
   isLinearTrained,
   linearBackward,
@@ -100,6 +101,7 @@ export async function mixtureForward(
   if (read) ops.free(read.h);
   const probabilities = thenFree(ops, ops.softmax(router.y), router.y);
   const routes = routesOf((await downloadAndFree(ops, probabilities)).slice(), settingsOf(w));
+  if (computation.expertCounter) countExperts(computation.expertCounter, routes, w.experts.length);
   const experts = expertsForward(computation, w, routes, h);
   if (normed) ops.free(normed.h);
   const weights = ops.upload(routes.weights, [routes.weights.length, 1]);

@@ -26,6 +26,7 @@ export const CHARTS = {
   logps: { fromZero: false },
   kl: { fromZero: false },
   teacher_kl: { fromZero: true },
+  expert_load: { fromZero: true },
 } as const satisfies Readonly<Record<string, { readonly fromZero: boolean }>>;
 export type ChartId = keyof typeof CHARTS;
 /** The charts in the order in which pages show them. */
@@ -56,7 +57,7 @@ type MetricRow =
       readonly lower?: true;
       readonly isGeneral?: true;
     }
-  /** A field of the step lines of runs with preferences or a teacher, in a chart of their own. */
+  /** A field of the step lines of runs with preferences, a teacher or experts, in its own chart. */
   | { readonly source: 'compared'; readonly number: NumberKind; readonly drawn: Curve }
   /** The same of the validation set: the field `of` among the scores of an eval line. */
   | {
@@ -182,6 +183,11 @@ export const METRICS = {
   /** Mean KL divergence from the teacher at the temperature, in nats a token. */
   teacher_kl: compared('teacher_kl', 'blue'),
   validation_teacher_kl: comparedEval('teacher_kl', 'teacher_kl', 'red'),
+  /**
+   * Tokens of the busiest expert of a mixture relative to an even split, mean over the layers: 1 to
+   * experts / top_k.
+   */
+  expert_load: compared('expert_load', 'blue'),
 } as const satisfies Readonly<Record<string, MetricRow>>;
 
 export type MetricId = keyof typeof METRICS;
@@ -195,7 +201,7 @@ type MetricsWhere<Shape> = {
 export type StepField = MetricsWhere<{ readonly source: 'step' }>;
 /** A score of an eval line. */
 export type ScoreName = MetricsWhere<{ readonly source: 'score' }>;
-/** A number of the step lines of runs that compare answers. */
+/** A number of the step lines of runs that compare answers or have experts. */
 export type ComparedField = MetricsWhere<{ readonly source: 'compared' }>;
 /** Its counterpart of the validation set. */
 export type ComparedEvalId = MetricsWhere<{ readonly source: 'compared_eval' }>;
@@ -232,6 +238,7 @@ export const COMPARED_MARKS = [
   'rewards_chosen',
   'rewards_rejected',
   'teacher_kl',
+  'expert_load',
 ] as const satisfies readonly ComparedField[];
 
 /** Lines of a chart that only runs have which compare answers; none of other charts. */

@@ -59,3 +59,13 @@ test('a run with a teacher has a chart of the divergence from it', () => {
   expect([...lines.of('teacher_kl').ys]).toEqual([0.5]);
   expect([...lines.of('validation_teacher_kl').ys]).toEqual([0.6]);
 });
+
+test('a run on a mixture of experts has a chart of their load', () => {
+  const line = stepLine(1, { expert_load: 1.25 });
+  expect(asMetricLine(JSON.parse(JSON.stringify(line)))).toEqual(line);
+  const history = historyOf(evalLine(0, 0.7), line);
+  expect(comparedCharts(history).map(({ id, fromZero }) => [id, fromZero])).toEqual([
+    ['expert_load', true],
+  ]);
+  expect([...new RunLines(history).of('expert_load').ys]).toEqual([1.25]);
+});

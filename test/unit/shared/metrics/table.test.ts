@@ -43,7 +43,15 @@ test('the columns of files and pages are in the order of the table', () => {
 
 test('charts, key numbers and the quantities of the overlay are in the same order', () => {
   const single = ['learning_rate', 'grad_norm', 'tokens_per_second', 'memory'];
-  const compared = ['rewards', 'reward_margin', 'reward_accuracy', 'logps', 'kl', 'teacher_kl'];
+  const compared = [
+    'rewards',
+    'reward_margin',
+    'reward_accuracy',
+    'logps',
+    'kl',
+    'teacher_kl',
+    'expert_load',
+  ];
   expect(CHART_IDS).toEqual(['loss', 'general', 'score', ...single, ...compared]);
   expect(CURVE_IDS).toEqual(['loss', 'smoothed', 'validation', ...single]);
   expect(KEY_NUMBER_IDS).toEqual(['loss', 'validation', ...single]);
