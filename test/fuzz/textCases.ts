@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { decodeImage } from '../../src/data/images/decode';
 import { parseRecipe } from '../../src/shared/recipeFile';
@@ -65,12 +65,20 @@ function datasetCases(): ReaderCase[] {
   ];
 }
 
+const IMAGES = [
+  ['png', 'turned6.png'],
+  ['jpg', 'thinned420.jpg'],
+  ['progressive', 'progressive420.jpg'],
+  ['restarts', 'restarts.jpg'],
+  ['inks', 'cmyk_turned.jpg'],
+] as const;
+
 function imageCases(): ReaderCase[] {
-  return ['png', 'jpg'].map((kind) => {
-    const target = `image.${kind}`;
+  return IMAGES.map(([name, file]) => {
+    const target = `image${path.extname(file)}`;
     return {
-      name: kind,
-      files: { [target]: readFileSync(imageOf(kind)) },
+      name,
+      files: { [target]: readFileSync(path.join(fixture('photos'), file)) },
       target,
       damage: anyBytes,
       read: (folder) => {
@@ -129,13 +137,4 @@ function asLines(file: string): string {
       : Buffer.from(text, 'latin1'),
   );
   return lines;
-}
-
-function imageOf(kind: string): string {
-  const folder = fixture('images');
-  const found = (readdirSync(folder, { recursive: true }) as string[]).find((name) =>
-    name.endsWith(`.${kind}`),
-  );
-  if (found === undefined) throw new RangeError(`no .${kind} in the fixtures`);
-  return path.join(folder, found);
 }

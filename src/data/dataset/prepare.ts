@@ -10,6 +10,7 @@ import { needsLabels } from '../../shared/task';
 import { AnswerKinds } from './answerKinds';
 import { splitExamples } from '../examples/split';
 import { checkImages } from '../images/checkImages';
+import { readImagesOf } from '../images/readRows';
 import { collate, collateCaptioned, collateImages, paddingId } from '../examples/batch';
 import { collectorSettings, openDataset, type Dataset } from './dataset';
 import type { OnBytes } from '../../formats/tables/table';
@@ -280,8 +281,8 @@ function collator(tools: DataTools): PreparedData['collate'] {
   if (!images)
     return (examples) =>
       Promise.resolve(collate(examples as readonly TokenExample[], pad_id, max_positions));
-  const readAll = (examples: readonly { readonly file: string }[]) =>
-    Promise.all(examples.map(({ file }) => images.read(file)));
+  const readAll = (examples: readonly (ImageExample | CaptionedExample)[]) =>
+    readImagesOf(examples, images.read);
   if (!tokenizer)
     return async (examples) => {
       const own = examples as readonly ImageExample[];

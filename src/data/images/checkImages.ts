@@ -1,15 +1,16 @@
-import { stat } from 'node:fs/promises';
 import { fileErrorReason } from '../../common/fileStatus';
-import { MAX_BYTES } from '../../common/regularFile';
+import { MAX_BYTES, openRegularFile } from '../../common/regularFile';
 import { LoraError, type Problem } from '../../shared/errors';
-import type { CaptionedExample } from '../examples/example';
 import { fileOf, type TokenizedSet } from '../dataset/tokenizedDataset';
+import { headerFault } from './decode';
 
 const MOST_PROBLEMS = 20;
+/** Holds the header of most images, behind a preview and a colour profile. */
+const HEADER_BYTES = 2 ** 16;
 
 /**
- * Checks that the images of a dataset's rows are there, before a training that reads them one batch
- * at a time.
+ * Checks that the images of a dataset's rows are there, are images and not too large, before a
+ * training that reads them one batch at a time. Damage behind the header is found only then.
  *
  * @throws LoraError('dataset') with the first 20 that are not.
  */
@@ -18,11 +19,11 @@ export async function checkImages(set: TokenizedSet): Promise<void> {
   const problems: Problem[] = [];
   for (let i = 0; i < examples.length && problems.length < MOST_PROBLEMS; i++) {
     const example = examples.at(i);
-    if (example.kind !== 'captioned') return;
-    const fault = await faultOf(example);
+    if (example.kind !== 'captioned' && example.kind !== 'image') return;
+    const fault = await faultOf(example.file);
     if (fault === null) continue;
     const place = { file: fileOf(set, i).dataset.path, line: example.line };
-    const message = `The image ${example.file} cannot be read: ${fault}.`;
+    const message = `The image ${example.file} of row ${example.line} cannot be used: ${fault}`;
     problems.push({ severity: 'error', message, place });
   }
   const [first] = problems;
@@ -30,16 +31,23 @@ export async function checkImages(set: TokenizedSet): Promise<void> {
   throw new LoraError('dataset', 'Images of the dataset cannot be read.', {
     ...(first.place && { place: first.place }),
     problems,
-    fix: 'Correct the paths, which are relative to the folder of the dataset.',
+    fix: 'Correct the files or their paths, which are relative to the folder of the dataset.',
   });
 }
 
-async function faultOf({ file }: CaptionedExample): Promise<string | null> {
+/** A full sentence; null: nothing is wrong. */
+async function faultOf(file: string): Promise<string | null> {
   try {
-    const info = await stat(file);
-    if (!info.isFile()) return 'it is no file';
-    return info.size > MAX_BYTES.image ? 'it is too large' : null;
+    const { handle, info } = await openRegularFile(file);
+    try {
+      if (info.size > MAX_BYTES.image) return 'It is too large.';
+      const bytes = Buffer.alloc(Math.min(info.size, HEADER_BYTES));
+      const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
+      return headerFault(bytes.subarray(0, bytesRead))?.message ?? null;
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
-    return fileErrorReason(error);
+    return `It cannot be read: ${fileErrorReason(error)}.`;
   }
 }

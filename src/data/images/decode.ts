@@ -1,34 +1,30 @@
 import { decode as decodePng, type DecodedPng } from 'fast-png';
-import { decode as decodeJpeg } from 'jpeg-js';
 import { LoraError } from '../../shared/errors';
-import { boundedPng } from './png';
+import { decodeJpeg } from './jpeg';
+import { findJpegHeader } from './jpegFile';
+import { oriented } from './orientation';
+import { boundedPng, pngOrientation } from './png';
 import type { Picture } from './resize';
 
 /** Larger images are refused before their pixels are allocated. */
 const MOST_PIXELS = 50e6;
-const MOST_JPEG_MEGABYTES = 1024;
-/** Each scan of a progressive JPEG goes over the whole image; usual are at most 12. */
-const MOST_SCANS = 100;
+const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47]);
 
 /**
- * Decodes a PNG or JPEG, recognized by its content, to RGB as Pillow's convert('RGB') does: grey
- * images get three equal channels, transparency is dropped.
+ * Decodes a PNG or JPEG, recognized by its content, to RGB as Pillow does, turned as its metadata
+ * say (ImageOps.exif_transpose, then convert('RGB')): grey images get three equal channels, inks
+ * become colours, transparency is dropped.
  *
  * @param file Named in errors.
  * @throws LoraError('dataset') for other formats, damaged files and too many pixels.
  */
 export function decodeImage(bytes: Buffer, file: string): Picture {
-  const isPng = bytes.subarray(0, 4).equals(Buffer.from([0x89, 0x50, 0x4e, 0x47]));
-  const isJpeg = bytes[0] === 0xff && bytes[1] === 0xd8;
-  if (!isPng && !isJpeg)
-    throw new LoraError('dataset', 'The file is neither a PNG nor a JPEG image.', {
-      place: { file },
-      fix: 'Convert it, or remove it from the folder.',
-    });
-  if (isPng)
-    checkSize(bytes.length >= 24 ? bytes.readUInt32BE(16) * bytes.readUInt32BE(20) : 0, file);
+  const fault = headerFault(bytes);
+  if (fault) throw new LoraError('dataset', fault.message, { place: { file }, fix: fault.fix });
   try {
-    return isPng ? fromPng(decodePng(boundedPng(bytes))) : fromJpeg(bytes);
+    return kindOf(bytes) === 'png'
+      ? oriented(fromPng(decodePng(boundedPng(bytes))), pngOrientation(bytes))
+      : decodeJpeg(bytes);
   } catch (error) {
     throw new LoraError(
       'dataset',
@@ -42,31 +38,48 @@ export function decodeImage(bytes: Buffer, file: string): Picture {
   }
 }
 
-function checkSize(pixels: number, file: string): void {
-  if (pixels > 0 && pixels <= MOST_PIXELS) return;
-  throw new LoraError(
-    'dataset',
-    pixels === 0
-      ? 'The image has no size.'
-      : `The image has ${Math.round(pixels / 1e6)} million pixels, which is too many.`,
-    { place: { file }, fix: 'Make it smaller, or remove it from the folder.' },
-  );
+interface Fault {
+  /** A full sentence. */
+  readonly message: string;
+  readonly fix: string;
 }
 
-function fromJpeg(bytes: Buffer): Picture {
-  let scans = 0;
-  for (let at = bytes.indexOf(START_OF_SCAN); at >= 0; at = bytes.indexOf(START_OF_SCAN, at + 2))
-    if (++scans > MOST_SCANS) throw new Error(`it has more than ${MOST_SCANS} scans`);
-  const { width, height, data } = decodeJpeg(bytes, {
-    useTArray: true,
-    formatAsRGBA: false,
-    maxResolutionInMP: MOST_PIXELS / 1e6,
-    maxMemoryUsageInMB: MOST_JPEG_MEGABYTES,
-  });
-  return { width, height, data };
+/** What the first bytes of a file say against reading it as an image; null: nothing. */
+export function headerFault(bytes: Buffer): Fault | null {
+  const kind = kindOf(bytes);
+  if (kind === null)
+    return {
+      message: 'The file is neither a PNG nor a JPEG image.',
+      fix: 'Convert it, or remove it from the folder.',
+    };
+  const pixels = kind === 'png' ? pngPixels(bytes) : jpegPixels(bytes);
+  if (pixels === null || (pixels > 0 && pixels <= MOST_PIXELS)) return null;
+  return {
+    message:
+      pixels === 0
+        ? 'The image has no size.'
+        : `The image has ${Math.round(pixels / 1e6)} million pixels, more than the ${MOST_PIXELS / 1e6} million that are read.`,
+    fix: 'Make it smaller, or remove it from the folder.',
+  };
 }
 
-const START_OF_SCAN = Buffer.from([0xff, 0xda]);
+function kindOf(bytes: Buffer): 'png' | 'jpeg' | null {
+  if (bytes.subarray(0, 4).equals(PNG_SIGNATURE)) return 'png';
+  return bytes[0] === 0xff && bytes[1] === 0xd8 ? 'jpeg' : null;
+}
+
+const pngPixels = (bytes: Buffer): number =>
+  bytes.length >= 24 ? bytes.readUInt32BE(16) * bytes.readUInt32BE(20) : 0;
+
+/** Null: the size is not among the bytes, or what is there cannot be read. */
+function jpegPixels(bytes: Buffer): number | null {
+  try {
+    const header = findJpegHeader(bytes);
+    return header && header.width * header.height;
+  } catch {
+    return null;
+  }
+}
 
 function fromPng(png: DecodedPng): Picture {
   const { width, height, channels, palette, depth, data } = png;
@@ -90,11 +103,15 @@ function toRgb(samples: readonly number[], palette: DecodedPng['palette']): read
   return samples.length < 3 ? [first!, first!, first!] : samples.slice(0, 3);
 }
 
-/** Reads samples as 0 to 255; those of a palette image as indices. */
+/**
+ * Reads samples as 0 to 255; those of a palette image as indices. Of 16 bits the upper 8 are taken,
+ * but grey without transparency is clipped at 255: Pillow has a mode of its own for it, whose
+ * numbers it does not scale.
+ */
 function sampleReader(png: DecodedPng): (i: number) => number {
-  const { data, depth } = png;
+  const { data, depth, channels } = png;
   if (depth === 8) return (i) => data[i]!;
-  if (depth === 16) return (i) => data[i]! >> 8;
+  if (depth === 16) return channels === 1 ? (i) => Math.min(255, data[i]!) : (i) => data[i]! >> 8;
   return packedSampleReader(png);
 }
 

@@ -1,4 +1,5 @@
 import { constants, inflateSync } from 'node:zlib';
+import { exifOrientation, type Orientation } from './orientation';
 
 /** Chunks that the pixels depend on: not texts and colour profiles, which may be bombs. */
 const NEEDED: ReadonlySet<string> = new Set(['IHDR', 'PLTE', 'tRNS', 'IDAT', 'IEND']);
@@ -33,6 +34,14 @@ export function boundedPng(bytes: Buffer): Buffer {
     throw new Error('its data inflates to more than its size', { cause: error });
   }
   return Buffer.concat([bytes.subarray(0, SIGNATURE_BYTES), ...chunks.map(({ whole }) => whole)]);
+}
+
+/** How the image is turned for showing it, by its chunk of EXIF data. */
+export function pngOrientation(bytes: Buffer): Orientation {
+  for (const { type, data } of chunksOf(bytes)) {
+    if (type === 'eXIf') return exifOrientation(data) ?? 1;
+  }
+  return 1;
 }
 
 const isLong = (type: string, data: Buffer) =>

@@ -6,6 +6,7 @@ import { collectorSettings } from '../../data/dataset/dataset';
 import { prepareData, readData, type PreparedData } from '../../data/dataset/prepare';
 import { throwErrors } from '../../data/dataset/problems';
 import type { DataStatistics } from '../../data/examples/tokenizeRows';
+import { readImagesOf } from '../../data/images/readRows';
 import type { FeatureFile } from '../../data/features/featureFile';
 import { readFeatures } from '../../data/features/readFeatures';
 import { labelSetOf, targetOf, type LabelSet } from '../../data/tasks/labelSet';
@@ -63,7 +64,7 @@ async function imageData(
   });
   const collate = async (examples: readonly Example[]) => {
     const own = examples as readonly ImageExample[];
-    const rows = await Promise.all(own.map(({ file }) => readImageInput(file, input.image!)));
+    const rows = await readImagesOf(own, (file) => readImageInput(file, input.image!));
     return collateInputs(own, rows);
   };
   return { ...data, labels: data.labels!, collate };

@@ -2,6 +2,7 @@ import { firstPathOf } from '../../../../src/shared/datasetSources';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { encode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
 import { RowCache } from '../../../../src/data/dataset/rowCache';
 import { examineData, histogram } from '../../../../src/data/dataset/examine';
@@ -132,9 +133,10 @@ describe('prepared data', () => {
 
   it('reads a folder of images by their classes', async () => {
     const root = path.join(folder, 'images');
+    const png = encode({ width: 1, height: 1, channels: 1, data: new Uint8Array(1) });
     for (const name of ['cat', 'dog']) {
       mkdirSync(path.join(root, name), { recursive: true });
-      writeFileSync(path.join(root, name, '1.png'), '');
+      writeFileSync(path.join(root, name, '1.png'), png);
     }
     const images = {
       length: 5,

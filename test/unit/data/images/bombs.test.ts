@@ -74,9 +74,9 @@ it('decodes a PNG of random pixels as it was written', () => {
 });
 
 it('refuses a JPEG with scans without end or of huge size', () => {
-  const scans = Buffer.alloc(2 * 200, Buffer.from([0xff, 0xda]));
+  const scans = Buffer.alloc(4 * 200, Buffer.from([0xff, 0xda, 0, 2]));
   expectRefused(Buffer.concat([Buffer.from([0xff, 0xd8]), scans]), /more than 100 scans/);
   const frame = [0xff, 0xd8, 0xff, 0xc0, 0, 17, 8, 0xff, 0xff, 0xff, 0xff, 3];
   const parts = [1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0];
-  expectRefused(Buffer.from([...frame, ...parts, 0xff, 0xd9]), /cannot be read/);
+  expectRefused(Buffer.from([...frame, ...parts, 0xff, 0xd9]), /has 4295 million pixels/);
 });

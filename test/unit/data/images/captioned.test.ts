@@ -68,6 +68,18 @@ it('an image that is missing is an error of its line, before the training', asyn
   });
 });
 
+it('files that are no images, or too large, are errors of their lines before the training', async () => {
+  const rows = [{ image: 'rows.jsonl', text: 'one' }];
+  await expect(prepared(...rows)).rejects.toMatchObject({
+    problems: [
+      {
+        message: expect.stringMatching(/rows\.jsonl of row 1 cannot be used: .*neither a PNG nor/),
+        place: { line: 1 },
+      },
+    ] as unknown,
+  });
+});
+
 it('addresses are refused', async () => {
   await expect(prepared({ image: 'https://example.com/a.png', text: 'one' })).rejects.toThrow(
     /must be the path of a file, not an address/,

@@ -90,7 +90,9 @@ describe('a decoded PNG', () => {
       bytes.writeUInt32BE(height, 20);
       return bytes;
     };
-    expect(() => decodeImage(sized(10_000, 5_100), 'x')).toThrow('has 51 million pixels, which');
+    expect(() => decodeImage(sized(10_000, 5_100), 'x')).toThrow(
+      'has 51 million pixels, more than the 50 million that are read',
+    );
     expect(() => decodeImage(sized(0, 5), 'x')).toThrow('has no size');
     expect(() => decodeImage(Buffer.of(0xff, 0), 'x')).toThrow('neither a PNG nor a JPEG');
     expect(() => decodeImage(Buffer.of(0, 0xd8), 'x')).toThrow('neither a PNG nor a JPEG');
