@@ -2,6 +2,14 @@ import path from 'node:path';
 import { trainableTasks } from '../shared/task';
 import { tasksOf } from '../formats/architecture/readSpec';
 import { modelSize } from '../formats/architecture/size';
+import { isLayersModelPath, openLayersModel } from '../formats/layersModel/file';
+import {
+  fixedInputShape,
+  isImageShape,
+  manifestKernels,
+  moduleOfKernel,
+} from '../formats/layersModel/kernels';
+import { elementsOf } from '../formats/layersModel/weights';
 import { openBase, targetableModules } from '../formats/openBase';
 import { adapterFindings } from './adapterFindings';
 import { columnsOf } from './columnFacts';
@@ -80,6 +88,7 @@ function nameOfFile(file: string, otherwise: string): string {
  * @throws LoraError('base') when it cannot be trained.
  */
 export async function readBaseHeaders(file: string): Promise<BaseHeaders> {
+  if (isLayersModelPath(file)) return readLayersHeaders(file);
   const base = await openBase(file);
   try {
     return {
@@ -94,4 +103,20 @@ export async function readBaseHeaders(file: string): Promise<BaseHeaders> {
   } finally {
     await base.close();
   }
+}
+
+/** @throws LoraError('base') for no layers model, or an input of sizes that vary. */
+async function readLayersHeaders(file: string): Promise<BaseHeaders> {
+  const model = await openLayersModel(file);
+  const isImage = isImageShape(fixedInputShape(model));
+  const weights = model.groups.flatMap((group) => group.weights);
+  return {
+    path: model.path,
+    name: model.name,
+    parameters: weights.reduce((sum, weight) => sum + elementsOf(weight), 0),
+    size: null,
+    modules: manifestKernels(model).map(moduleOfKernel),
+    task: isImage ? 'image_cls' : 'features',
+    tasks: isImage ? ['image_cls', 'features'] : ['features'],
+  };
 }

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { readHead } from '../common/regularFile';
+import { listFolder, readHead } from '../common/regularFile';
 import { openTable } from '../formats/tables/openTable';
 import type { Table } from '../formats/tables/table';
 import { kindByName } from '../formats/tables/tableKind';
@@ -60,12 +60,36 @@ class ImageFolders {
         path: dir,
         name: path.relative(root, dir) || path.basename(dir),
         bytes: 0,
-        task: 'image_cls',
-        validation: null,
-        keys: classes.map(({ name }) => name),
-        rows: classes.reduce((sum, { images }) => sum + images, 0),
+        ...imageFacts(classes),
       }));
   }
+}
+
+interface ClassOfImages {
+  readonly name: string;
+  readonly images: number;
+}
+
+const imageFacts = (classes: readonly ClassOfImages[]) =>
+  ({
+    task: 'image_cls',
+    validation: null,
+    images: true,
+    keys: classes.map(({ name }) => name),
+    rows: classes.reduce((sum, { images }) => sum + images, 0),
+  }) as const;
+
+/** The classes of a folder of images that has no rows; null where it is none. */
+async function imageFolderAt(folder: string): Promise<readonly ClassOfImages[] | null> {
+  const entries = await listFolder(folder).catch(() => []);
+  if (entries.some((entry) => !entry.isDirectory() && isDatasetName(entry.name))) return null;
+  const classes: ClassOfImages[] = [];
+  for (const { name } of entries.filter((e) => e.isDirectory() && !e.name.startsWith('.'))) {
+    const files = await listFolder(path.join(folder, name)).catch(() => []);
+    const images = files.filter((file) => !file.isDirectory() && IMAGE.test(file.name)).length;
+    if (images > 0) classes.push({ name, images });
+  }
+  return classes.length > 1 ? classes : null;
 }
 
 /** A name of a file with rows. One that ends in .json is mostly something else. */
@@ -82,6 +106,9 @@ export async function datasetAt(
   siblings: readonly string[],
   root = path.dirname(file),
 ): Promise<DatasetCandidate> {
+  const name = path.relative(root, file) || path.basename(file);
+  const classes = await imageFolderAt(file);
+  if (classes) return { path: file, name, bytes: 0, ...imageFacts(classes) };
   const files = await rowFiles(file).catch(() => []);
   const [first] = files;
   const bytes = files.reduce((sum, own) => sum + own.bytes, 0);
@@ -90,7 +117,7 @@ export async function datasetAt(
   const sibling = isHeldOut(file) ? undefined : validationAmong(siblings, path.extname(file));
   return {
     path: file,
-    name: path.relative(root, file),
+    name,
     bytes,
     ...row,
     task: taskOfKeys(row.keys),

@@ -40,7 +40,8 @@ export interface BaseHeaders {
   readonly path: string;
   readonly name: string;
   readonly parameters: number;
-  readonly size: ModelSize;
+  /** Null: the memory of its training is not estimated (layers models). */
+  readonly size: ModelSize | null;
   readonly modules: readonly TargetableModule[];
   /** The task that it was made for, and those that it can be trained for. */
   readonly task: Task;
@@ -61,6 +62,8 @@ export interface DatasetCandidate {
   readonly rows: number | null;
   /** A file beside it that is meant for validation by its name. */
   readonly validation: string | null;
+  /** Present for a folder of images. */
+  readonly images?: boolean;
 }
 
 /** The columns of a dataset, with what they hold in the first rows. */

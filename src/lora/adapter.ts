@@ -13,6 +13,8 @@ export interface TargetableModule {
   readonly is_output: boolean;
   /** conv2d only: height and width. */
   readonly kernel?: readonly [number, number];
+  /** Other names that target_modules has for it: of a layers model, the layer and its class. */
+  readonly names?: readonly string[];
 }
 
 export type ModuleKind = 'linear' | 'embedding' | 'conv2d';

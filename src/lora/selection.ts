@@ -38,7 +38,8 @@ export function targetsFor(
 }
 
 /**
- * Names the kind of a module by the end of its path: q_proj; attn.c_proj where c_proj alone would
+ * Names the kind of a module: that of a layers model by the class of its layer, others by the end
+ * of their paths: q_proj; attn.c_proj where c_proj alone would
  * also name others.
  */
 export function kindNames(
@@ -49,7 +50,9 @@ export function kindNames(
     const own = longNames.get(lastParts(path, 1)) ?? new Set();
     longNames.set(lastParts(path, 1), own.add(lastParts(path, 2)));
   }
-  return ({ path }) => {
+  return ({ path, names }) => {
+    const className = names?.at(-1);
+    if (className !== undefined) return className;
     const isAmbiguous = longNames.get(lastParts(path, 1))!.size > 1 && layerOf(path) !== null;
     return lastParts(path, isAmbiguous ? 2 : 1);
   };

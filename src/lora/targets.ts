@@ -25,17 +25,39 @@ export type PathTest = (path: string) => boolean;
  */
 export function matchTargets(
   modules: readonly TargetableModule[],
-  settings: TargetSettings,
+  given: TargetSettings,
 ): MatchedTargets {
+  const settings = {
+    ...given,
+    target_modules: withoutOtherNames(modules, given.target_modules),
+  };
   const isExcluded = exclusionTest(settings.exclude_modules ?? []);
   const isTarget = targetTest(settings);
   const names = typeof settings.target_modules === 'string' ? [] : settings.target_modules;
   const unmatched = names.filter((name) => !modules.some((m) => isNamed(m.path, name)));
   return {
     matched: modules.filter((m) => isTarget(m) && !isExcluded(m.path)),
-    unmatched: unmatched.map((name) => ({ name, nearest: nearestName(name, kindsOf(modules)) })),
+    unmatched: unmatched.map((name) => ({ name, nearest: nearestName(name, knownNames(modules)) })),
   };
 }
+
+/** The names of a list, those of layers and of their classes as the paths of their modules. */
+function withoutOtherNames(
+  modules: readonly TargetableModule[],
+  targets: TargetSettings['target_modules'],
+): TargetSettings['target_modules'] {
+  if (typeof targets === 'string') return targets;
+  return targets.flatMap((name) => {
+    const isOther = modules.some(({ names }) => names?.includes(name) === true);
+    const meant = ({ path, names }: TargetableModule) =>
+      isNamed(path, name) || names?.includes(name) === true;
+    return isOther ? modules.filter(meant).map(({ path }) => path) : [name];
+  });
+}
+
+const knownNames = (modules: readonly TargetableModule[]): string[] => [
+  ...new Set([...kindsOf(modules), ...modules.flatMap(({ names = [] }) => names)]),
+];
 
 /** The key of layers that PEFT refuses, because target_modules is no list of names; or null. */
 export function unusableLayerKey({

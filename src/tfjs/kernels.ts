@@ -1,7 +1,8 @@
+import { isAdaptedLayer, type AdaptedLayer } from '../formats/layersModel/adaptedLayers';
 import type { LayersModel, LayerVariable } from './tf';
 
 /** Layers that LoRA can adapt, and the properties that hold their matrices. */
-const MATRICES: Readonly<Record<string, readonly MatrixProperty[]>> = {
+const MATRICES: Readonly<Record<AdaptedLayer, readonly MatrixProperty[]>> = {
   Dense: ['kernel'],
   Conv1D: ['kernel'],
   Conv2D: ['kernel'],
@@ -12,9 +13,6 @@ const MATRICES: Readonly<Record<string, readonly MatrixProperty[]>> = {
   GRUCell: ['kernel', 'recurrentKernel'],
   LSTMCell: ['kernel', 'recurrentKernel'],
 };
-
-/** The names of these layers. */
-export const ADAPTED_LAYERS: readonly string[] = Object.keys(MATRICES);
 
 type MatrixProperty =
   'kernel' | 'depthwiseKernel' | 'pointwiseKernel' | 'recurrentKernel' | 'embeddings';
@@ -74,7 +72,8 @@ export function layersIn(model: LayersModel): OwnLayer[] {
 /** The matrices of a model that LoRA can adapt, in the order of its layers. */
 export function kernelsOf(model: LayersModel): Kernel[] {
   return layersIn(model).flatMap((owner: MatrixOwner) => {
-    const properties = MATRICES[owner.getClassName()] ?? [];
+    const name = owner.getClassName();
+    const properties = isAdaptedLayer(name) ? MATRICES[name] : [];
     return properties.flatMap((property) => {
       const variable = owner[property];
       return variable ? [kernelOf(owner, property, variable)] : [];
@@ -87,7 +86,7 @@ function kernelOf(owner: MatrixOwner, property: MatrixProperty, variable: LayerV
   const shape = variable.shape as readonly number[];
   const outer = property === 'depthwiseKernel' ? 2 : 1;
   const parts = variable.originalName.split('/');
-  const isOnly = MATRICES[className]!.length === 1;
+  const isOnly = isAdaptedLayer(className) && MATRICES[className].length === 1;
   return {
     path: (isOnly ? parts.slice(0, -1) : parts).join('.'),
     layer: owner.name,

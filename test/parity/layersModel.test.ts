@@ -7,7 +7,7 @@ import type { Adapter } from '../../src/lora/adapter';
 import { newAdapter, PLAIN_LORA } from '../../src/lora/newAdapter';
 import { adaptLayers, openLayers } from '../../src/engine/layersModel/adapted';
 import { layersConfig } from '../../src/engine/layersModel/adapterConfig';
-import { manifestKernels } from '../../src/engine/layersModel/examine';
+import { manifestKernels } from '../../src/formats/layersModel/kernels';
 import type { LayersTraining } from '../../src/engine/layersModel/layersTraining';
 import { mergeLayers } from '../../src/engine/layersModel/merge';
 import type { LabelSet } from '../../src/data/tasks/labelSet';

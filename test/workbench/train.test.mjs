@@ -329,6 +329,36 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     assert.equal(status, 0, stdout);
   });
 
+  it('asks for the column that a layers model learns, and writes a recipe that can be checked', async () => {
+    writeLayersModel(path.join(workspace, 'net'));
+    const rows = Array.from({ length: 8 }, (_, i) => `${i},${i + 1},${i % 2 ? 'a' : 'b'}`);
+    writeFileSync(path.join(workspace, 'iris.csv'), ['width,height,species', ...rows].join('\n'));
+    await d.command(page, 'LoRA: Train Adapter');
+    const choose = async (title, label) => {
+      await page.locator('.quick-input-title', { hasText: title }).waitFor();
+      await page.locator('.quick-input-list .monaco-list-row', { hasText: label }).first().click();
+    };
+    await choose('Base', 'model.json');
+    await choose('Dataset', 'iris.csv');
+    await choose('Columns', 'species');
+    await choose('Rank', 'r = 1');
+    await choose('Target', 'All layers but embeddings');
+    await choose('Recipe', 'iris.lora.json');
+    await choose('Start', 'Edit Recipe');
+    const file = path.join(workspace, 'iris.lora.json');
+    const recipe = await until(() => readJson(file), 'iris.lora.json');
+    assert.deepEqual(
+      [recipe.task, recipe.columns, path.normalize(recipe.base)],
+      ['features', { label: 'species' }, path.join('net', 'model.json')],
+    );
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      [path.join(root, 'dist', 'cli.js'), 'check', file],
+      { encoding: 'utf8' },
+    );
+    assert.equal(status, 0, stdout);
+  });
+
   it('logged no error and no violation of the content security policy', () => {
     assert.deepEqual(ownErrors(), []);
     assert.deepEqual(
@@ -339,3 +369,24 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     );
   });
 });
+
+/** A layers model of TensorFlow.js with two numbers and two classes, of zeros. */
+function writeLayersModel(folder) {
+  mkdirSync(folder);
+  const batch_input_shape = [null, 2];
+  const config = { name: 'dense', units: 2, activation: 'softmax', batch_input_shape };
+  const modelTopology = {
+    class_name: 'Sequential',
+    config: { layers: [{ class_name: 'Dense', config }] },
+  };
+  const weights = [
+    { name: 'dense/kernel', shape: [2, 2], dtype: 'float32' },
+    { name: 'dense/bias', shape: [2], dtype: 'float32' },
+  ];
+  writeFileSync(path.join(folder, 'weights.bin'), Buffer.alloc(24));
+  const weightsManifest = [{ paths: ['weights.bin'], weights }];
+  writeFileSync(
+    path.join(folder, 'model.json'),
+    JSON.stringify({ format: 'layers-model', modelTopology, weightsManifest }),
+  );
+}

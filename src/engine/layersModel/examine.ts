@@ -1,18 +1,12 @@
 import path from 'node:path';
-import { openLayersModel, type LayersModelFile } from '../../formats/layersModel/file';
-import {
-  manifestMatrices,
-  topologyLayers,
-  type TopologyLayer,
-} from '../../formats/layersModel/modules';
+import { openLayersModel } from '../../formats/layersModel/file';
+import { manifestKernels } from '../../formats/layersModel/kernels';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { pathsOf } from '../../shared/datasetSources';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
-import { isObject } from '../../shared/values';
 import { sourceRecord } from '../training/dataFacts';
-import { ADAPTED_LAYERS } from '../../tfjs/kernels';
-import { planLayersAdapter, type PlannedKernel } from './plan';
+import { planLayersAdapter } from './plan';
 import { openLayersSources } from './train';
 
 type Examined = Pick<CheckedRecipe, 'base' | 'limit' | 'datasets' | 'sources' | 'problems'>;
@@ -77,25 +71,3 @@ const checkedDataset = (
   statistics,
   lengths: [],
 });
-
-/** Classes of layers whose kernels are those of a cell. */
-const RECURRENT = /^(?:SimpleRNN|GRU|LSTM)$/;
-
-/** Of a layer that wraps another (TimeDistributed, Bidirectional), the class of that one. */
-const classOf = ({ class_name, config: { layer } }: TopologyLayer): string =>
-  isObject(layer) && typeof layer['class_name'] === 'string' ? layer['class_name'] : class_name;
-
-/** The kernels that LoRA can adapt, by the manifest and the topology of a model. */
-export function manifestKernels(file: LayersModelFile): PlannedKernel[] {
-  const classes = new Map(topologyLayers(file).map((own) => [own.name, classOf(own)]));
-  return manifestMatrices(file).flatMap(({ path: own, weight, ...sizes }) => {
-    const names = weight.name.split('/').slice(0, -1);
-    const layer = names.findLast((name) => classes.has(name)) ?? names.at(-1) ?? '';
-    const found = classes.get(layer) ?? '';
-    const className = RECURRENT.test(found) ? `${found}Cell` : found;
-    const kind = sizes.kind === 'embedding' ? 'embedding' : 'linear';
-    return ADAPTED_LAYERS.includes(className)
-      ? [{ ...sizes, kind, path: own, layer, className } as const]
-      : [];
-  });
-}

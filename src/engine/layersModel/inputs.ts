@@ -8,7 +8,8 @@ import {
   type Preprocessor,
 } from '../../data/images/preprocessor';
 import type { LayersModelFile } from '../../formats/layersModel/file';
-import { inputShape, topologyLayers } from '../../formats/layersModel/modules';
+import { fixedInputShape, isImageShape } from '../../formats/layersModel/kernels';
+import { topologyLayers } from '../../formats/layersModel/modules';
 import { LoraError } from '../../shared/errors';
 
 /** The numbers that black and white pixels become. */
@@ -42,31 +43,24 @@ export async function inputOf(
   isImage: boolean,
   range: PixelRange | null,
 ): Promise<LayersInput> {
-  const shape = inputShape(file);
-  const place = { file: file.path, key: 'modelTopology' };
-  if (shape === null || shape.length === 0 || shape.some((side) => side === null))
-    throw new LoraError(
-      'base',
-      shape === null || shape.length === 0
-        ? 'The model does not say the shape of its input (batch_input_shape).'
-        : `The model's input has sizes that vary: [${shape.map((side) => side ?? '?').join(', ')}].`,
-      { place, fix: 'Save the model with an input of fixed sizes.' },
-    );
-  const sides = shape as readonly number[];
+  const sides = fixedInputShape(file);
   if (!isImage) return { shape: sides, image: null };
   const [height, width, channels] = sides;
-  if (sides.length !== 3 || (channels !== 1 && channels !== 3))
+  if (!isImageShape(sides))
     throw new LoraError(
       'base',
       `The model reads [${sides.join(', ')}], which is no image of height, width and 1 or 3 channels.`,
-      { place, fix: 'Use the task features for rows of numbers.' },
+      {
+        place: { file: file.path, key: 'modelTopology' },
+        fix: 'Use the task features for rows of numbers.',
+      },
     );
   const size = [height!, width!] as const;
   const folder = path.dirname(file.path);
   const hasConfig = range === null && (await isNamed(path.join(folder, PREPROCESSOR_FILE)));
   const own = hasConfig ? null : (range ?? usualRange(file));
   const preprocessor = own ? scaled(size, own) : await readPreprocessor(folder, size);
-  return { shape: sides, image: { range: own, channels, preprocessor } };
+  return { shape: sides, image: { range: own, channels: channels === 1 ? 1 : 3, preprocessor } };
 }
 
 const PREPROCESSOR_FILE = 'preprocessor_config.json';

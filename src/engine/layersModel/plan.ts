@@ -1,18 +1,11 @@
+import { moduleOfKernel, type LayersKernel } from '../../formats/layersModel/kernels';
 import { newAdapter, PLAIN_LORA } from '../../lora/newAdapter';
 import { matchTargets } from '../../lora/targets';
-import type { Adapter, TargetableModule } from '../../lora/adapter';
+import type { Adapter } from '../../lora/adapter';
 import { exactPattern } from '../../lora/patterns';
 import { LoraError } from '../../shared/errors';
-import { nearestName } from '../../shared/nearest';
 import type { Recipe } from '../../shared/recipe';
 import { countOf } from '../../shared/values';
-import { isNamed, type Kernel } from '../../tfjs/kernels';
-
-/** A kernel that can be chosen. */
-export type PlannedKernel = Pick<
-  Kernel,
-  'path' | 'layer' | 'className' | 'kind' | 'in_features' | 'out_features'
->;
 
 interface PlanHooks {
   readonly info: (message: string) => void;
@@ -29,17 +22,14 @@ interface PlanHooks {
  */
 export function planLayersAdapter(
   recipe: Recipe,
-  kernels: readonly PlannedKernel[],
+  kernels: readonly LayersKernel[],
   config: { readonly base: string; readonly raw: Readonly<Record<string, unknown>> },
   { info, warn }: PlanHooks,
 ): Adapter {
   const { lora, training } = recipe;
   const place = { file: recipe.base, key: 'lora.target_modules' };
-  const modules = kernels.map(moduleOf);
-  const names = namedKernels(lora.target_modules, kernels);
-  const { matched, unmatched } = matchTargets(modules, { ...lora, target_modules: names });
-  const hints = unmatched.map(({ name }) => {
-    const nearest = nearestName(name, knownNames(kernels));
+  const { matched, unmatched } = matchTargets(kernels.map(moduleOfKernel), lora);
+  const hints = unmatched.map(({ name, nearest }) => {
     return `"${name}" is no layer of this model${nearest === undefined ? '.' : `; did you mean "${nearest}"?`}`;
   });
   if (matched.length === 0)
@@ -92,26 +82,6 @@ function exactPatterns({ modules }: Adapter, { r, lora_alpha, use_rslora }: Reci
   };
 }
 
-const moduleOf = ({ path, kind, in_features, out_features }: PlannedKernel): TargetableModule => ({
-  path,
-  kind,
-  in_features,
-  out_features,
-  is_output: false,
-});
-
-/** Names of layers and classes as the paths of their kernels; others stay. */
-function namedKernels(
-  targets: string | readonly string[],
-  kernels: readonly PlannedKernel[],
-): string | readonly string[] {
-  if (typeof targets === 'string') return targets;
-  return targets.flatMap((name) => {
-    const paths = kernels.filter((kernel) => isNamed(kernel, name)).map(({ path }) => path);
-    return paths.length === 0 ? [name] : paths;
-  });
-}
-
-const knownNames = (kernels: readonly PlannedKernel[]): string[] => [
+const knownNames = (kernels: readonly LayersKernel[]): string[] => [
   ...new Set(kernels.flatMap(({ className, layer, path }) => [className, layer, path])),
 ];

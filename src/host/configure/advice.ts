@@ -73,13 +73,14 @@ const change = (label: string, text: string, settings: Partial<RankSettings>): A
 
 function limits({ figures, settings, chosen }: AdviceFacts): Advice[] {
   const smallest = Math.min(...chosen.map((m) => Math.min(m.in_features, m.out_features)));
+  const needed = figures.memory?.total ?? 0;
   return [
-    ...(figures.memory.total > figures.there
+    ...(needed > figures.there
       ? [
           plain(
             t(
               'A training step needs {0} of memory, but only {1} are free. Reduce per_device_train_batch_size or max_length.',
-              formatBytes(figures.memory.total),
+              formatBytes(needed),
               formatBytes(figures.there),
             ),
           ),

@@ -46,11 +46,6 @@ export function figuresOf(
   const magnitudes = use_dora ? chosen.reduce((sum, m) => sum + m.out_features, 0) : 0;
   const trainable = countTrainable(chosen, rankOf).trainable + magnitudes;
   const { size, rows, length } = batchOf(base, recipe, facts);
-  const whole = teacher ? withTeacherLogits : (own: MemoryEstimate) => own;
-  const adapted = { modules: chosen, ranks: rankOf };
-  const estimate = (plan: StepPlan) =>
-    whole(estimateMemory(base.size, adapted, { rows, length }, plan));
-  const machine = hostMachine(available);
   return {
     trainable,
     parameters: base.parameters,
@@ -59,12 +54,7 @@ export function figuresOf(
     scaling: scalingOf(r, lora_alpha, use_rslora),
     otherRanks: chosen.filter((m) => rankOf(m) !== r).length,
     fileBytes: trainable * F32 + chosen.length * (use_dora ? 3 : 2) * HEADER_BYTES,
-    memory: largestOf(planStep(recipe.training, base.size, estimate, machine), {
-      teacher,
-      length,
-    }),
-    types: stepMemory(base.size, estimate, machine),
-    full: whole(estimateFullFineTuning(base.size, { rows, length })),
+    ...memoryOf(base, recipe, { rankOf, chosen, teacher, rows, length, available }),
     there: available,
     batch: size,
     length,
@@ -74,12 +64,39 @@ export function figuresOf(
   };
 }
 
+interface SteppedChoice {
+  readonly rankOf: (m: TargetableModule) => number;
+  readonly chosen: readonly TargetableModule[];
+  readonly teacher: BaseFacts | null;
+  readonly rows: number;
+  readonly length: number;
+  readonly available: number;
+}
+
+/** The memory of a step, where it is estimated. */
+function memoryOf(
+  { size }: BaseFacts,
+  { training }: Recipe,
+  { rankOf, chosen, teacher, rows, length, available }: SteppedChoice,
+): Pick<Figures, 'memory' | 'types' | 'full'> {
+  if (size === null) return { memory: null, types: [], full: null };
+  const whole = teacher ? withTeacherLogits : (own: MemoryEstimate) => own;
+  const adapted = { modules: chosen, ranks: rankOf };
+  const estimate = (plan: StepPlan) => whole(estimateMemory(size, adapted, { rows, length }, plan));
+  const machine = hostMachine(available);
+  return {
+    memory: largestOf(planStep(training, size, estimate, machine), { teacher, length }),
+    types: stepMemory(size, estimate, machine),
+    full: whole(estimateFullFineTuning(size, { rows, length })),
+  };
+}
+
 /** The memory of a step, or that of the teacher before, if that is larger. */
 function largestOf(
   { estimate, plan }: PlannedStep,
   { teacher, length }: { readonly teacher: BaseFacts | null; readonly length: number },
 ): MemoryEstimate {
-  if (!teacher) return estimate;
+  if (!teacher?.size) return estimate;
   const before = estimateMeasured(teacher.size, { rows: TEACHER_ROWS, length }, plan);
   return before.total > estimate.total ? before : estimate;
 }

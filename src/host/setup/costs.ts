@@ -40,8 +40,8 @@ export interface Cost {
   /** Names that match no module, each with the most similar module name. */
   readonly unmatched: readonly { readonly name: string; readonly nearest: string | undefined }[];
   readonly trainable: number;
-  /** Peak memory of a step in bytes, for the batch of the base's facts. */
-  readonly memory: number;
+  /** Peak memory of a step in bytes, for the batch of the base's facts; null: not estimated. */
+  readonly memory: number | null;
   /** That of each type in which the base can be kept. */
   readonly types: readonly TypeMemory[];
   /** The number of modules with a dimension smaller than the rank. */
@@ -62,15 +62,19 @@ export function costOf(
   machine = hostMachine(),
 ): Cost {
   const { matched, unmatched } = matchTargets(modules, { target_modules });
-  const estimate = (plan: StepPlan) =>
-    estimateMemory(size, { modules: matched, ranks: r }, batch, plan);
-  return {
+  const cost = {
     matched,
     unmatched,
     trainable: countTrainable(matched, r).trainable,
+    tooHigh: tooHighRank(matched, r).length,
+  };
+  if (size === null) return { ...cost, memory: null, types: [] };
+  const estimate = (plan: StepPlan) =>
+    estimateMemory(size, { modules: matched, ranks: r }, batch, plan);
+  return {
+    ...cost,
     memory: planStep(AUTO, size, estimate, machine).estimate.total,
     types: stepMemory(size, estimate, machine),
-    tooHigh: tooHighRank(matched, r).length,
   };
 }
 
@@ -87,7 +91,9 @@ export function costText(base: BaseFacts, cost: Cost, available: number): string
       formatCount(base.parameters),
       share,
     ),
-    t('memory {0} of {1}', formatBytes(cost.memory), formatBytes(available)),
+    ...(cost.memory === null
+      ? []
+      : [t('memory {0} of {1}', formatBytes(cost.memory), formatBytes(available))]),
   ].join(' · ');
 }
 
@@ -116,7 +122,10 @@ export function costWarning(cost: Cost, r: number, available: number): string | 
       : t('No module is named {0}. Did you mean {1}?', unknown.name, unknown.nearest);
   if (cost.matched.length === 0) return t('No module matches.');
   if (cost.tooHigh > 0) return t('r = {0} is larger than {1} of the layers.', r, cost.tooHigh);
-  return cost.memory > available ? t('This needs more memory than is available.') : null;
+  const { memory } = cost;
+  return memory !== null && memory > available
+    ? t('This needs more memory than is available.')
+    : null;
 }
 
 /** "bfloat16: fits · float32: fits with recomputation". */

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { multipliesBf16 } from '../../runtime/processor';
 import { rowFormOf } from '../../shared/objective';
+import type { Task } from '../../shared/task';
 import type { Recipe } from '../../shared/recipe';
 import { roundedUp } from '../../shared/roundedSizes';
 import { planTraining } from '../../shared/trainingPlan';
@@ -27,9 +28,15 @@ export function batchOf(
   return {
     size,
     rows: size * (isPair ? 2 : 1),
-    length: task === 'image_cls' ? batch.length : lengthOf(training, facts),
+    length: readsTexts(task) ? lengthOf(training, facts) : batch.length,
   };
 }
+
+/** Whether the length of a row is that of texts. */
+const readsTexts = (task: Task): boolean => task !== 'image_cls' && task !== 'features';
+
+/** Whether what is computed for a row is about all weights for each of its tokens. */
+const isTimed = (task: Task): boolean => readsTexts(task) && task !== 'contrastive';
 
 function lengthOf(
   { max_length, packing }: Pick<Recipe['training'], 'max_length' | 'packing'>,
@@ -88,7 +95,7 @@ export function forecast(
   const products = WITH_EVALUATION * batches * perBatch * parameters;
   const taught = teacher ? WITHOUT_GRADIENTS * tokens * teacher.parameters : 0;
   const seconds = START_SECONDS + (products + taught) / perSecond;
-  return { epochs, steps: total_steps, seconds: task === 'image_cls' ? null : seconds };
+  return { epochs, steps: total_steps, seconds: isTimed(task) ? seconds : null };
 }
 
 /** The rows that are drawn for validation where the recipe names no file for it. */

@@ -20,6 +20,7 @@ const ATTENTION = /attn|attention/i;
 
 /** The usual choices for a model: all linear layers, attention, query and value. */
 export function targetChoices(modules: readonly TargetableModule[]): TargetChoice[] {
+  if (modules.some(({ names }) => names !== undefined)) return layersChoices(modules);
   const linear = modules.filter((module) => module.kind === 'linear' && !module.is_output);
   const attention = attentionNames(linear);
   const leaves = new Set(linear.map((module) => leafOf(module.path)));
@@ -32,6 +33,20 @@ export function targetChoices(modules: readonly TargetableModule[]): TargetChoic
     ...(queryAndValue
       ? [{ label: t('Query and value of attention'), target_modules: queryAndValue }]
       : []),
+  ];
+}
+
+/** The usual choices for a layers model: all layers but embeddings, and those of each class. */
+function layersChoices(modules: readonly TargetableModule[]): TargetChoice[] {
+  const classes = [...new Set(modules.map(({ names }) => names?.at(-1) ?? ''))].filter(Boolean);
+  return [
+    { label: t('All layers but embeddings'), target_modules: 'all-linear' },
+    ...(classes.length < 2
+      ? []
+      : classes.map((name) => ({
+          label: t('Layers of the class {0}', name),
+          target_modules: [name],
+        }))),
   ];
 }
 

@@ -50,5 +50,5 @@ async function memoryFor(
     { settings: recipe.lora, chosen: matched, teacher },
     available,
   );
-  return (recipe.training.method === 'full' ? full : memory).total;
+  return (recipe.training.method === 'full' ? full : memory)?.total ?? null;
 }

@@ -1,7 +1,7 @@
 import type { Dirent } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { openRegularFile } from '../../common/regularFile';
+import { openRegularFile, readHead } from '../../common/regularFile';
 import { ggufParts, isLaterPart } from '../../formats/gguf/partNames';
 import { walkFolders } from '../../common/walkFolders';
 
@@ -10,11 +10,11 @@ export type BaseSource = 'workspace' | 'folder' | 'hub' | 'ollama' | 'lmstudio';
 
 /** A base model that was found but not opened. */
 export interface BaseCandidate {
-  /** The Hugging Face folder or the GGUF file. */
+  /** The Hugging Face folder, the GGUF file, or the model.json of a layers model. */
   readonly path: string;
   readonly name: string;
   readonly source: BaseSource;
-  readonly format: 'safetensors' | 'gguf';
+  readonly format: 'safetensors' | 'gguf' | 'tensorflow.js';
   /** Size of the weight files. */
   readonly bytes: number;
 }
@@ -30,7 +30,8 @@ export const modelWeights = (names: readonly string[]): string[] =>
 
 /**
  * The base models in one folder: the folder itself if it is a Hugging Face model, else its .gguf
- * files. One that is split into parts is one model, named by the first part, if all are there.
+ * files and its layers model. One that is split into parts is one model, named by the first part,
+ * if all are there.
  */
 export async function basesIn(
   dir: string,
@@ -62,7 +63,32 @@ export async function basesIn(
       return candidate && { ...candidate, bytes: await totalSize(dir, parts) };
     }),
   );
-  return checked.filter((candidate) => candidate !== null);
+  const layers = await layersCandidate(dir, names, source, nameOf);
+  return [...checked, layers].filter((candidate) => candidate !== null);
+}
+
+const LAYERS_MODEL = 'model.json';
+/** Holds the first keys of a model.json, which say what it is. */
+const HEAD_BYTES = 4096;
+
+/** Whether the head of a model.json is that of a layers model, not of a graph or something else. */
+export const isLayersHead = (head: string): boolean =>
+  /"(?:modelTopology|weightsManifest)"/.test(head) && !/"format"\s*:\s*"graph-model"/.test(head);
+
+/** The layers model of TensorFlow.js in a folder; null without one. */
+async function layersCandidate(
+  dir: string,
+  names: readonly string[],
+  source: BaseSource,
+  nameOf: (file: string) => string,
+): Promise<BaseCandidate | null> {
+  if (!names.includes(LAYERS_MODEL)) return null;
+  const file = path.join(dir, LAYERS_MODEL);
+  const head = await readHead(file, HEAD_BYTES).catch(() => null);
+  if (head === null || !isLayersHead(head.toString('utf8'))) return null;
+  const shards = names.filter((name) => name.endsWith('.bin') || /^group\d+-shard/.test(name));
+  const bytes = await totalSize(dir, [LAYERS_MODEL, ...shards]);
+  return { path: file, name: nameOf(file), source, format: 'tensorflow.js', bytes };
 }
 
 /** A .gguf file as a candidate; null unless it starts with the GGUF magic number. */

@@ -103,10 +103,16 @@ const downloads = (): PickItem<BaseChoice>[] => [
   })),
 ];
 
+const FORMATS: Readonly<Record<BaseCandidate['format'], string>> = {
+  gguf: 'GGUF',
+  safetensors: 'safetensors',
+  'tensorflow.js': 'TensorFlow.js',
+};
+
 function choiceOf({ path, name, format, bytes }: BaseCandidate): PickItem<BaseChoice> {
   return {
     label: name,
-    description: `${format === 'gguf' ? 'GGUF' : 'safetensors'} · ${formatBytes(bytes)}`,
+    description: `${FORMATS[format]} · ${formatBytes(bytes)}`,
     value: { path },
   };
 }
@@ -140,7 +146,7 @@ function sourceName(source: BaseSource): string {
 const BROWSE = (): PickItem<BaseChoice>[] => [
   {
     icon: 'file',
-    label: t('Browse for a .gguf file…'),
+    label: t('Browse for a .gguf file or a model.json of TensorFlow.js…'),
     value: { browse: 'file' },
     alwaysShow: true,
   },
@@ -162,5 +168,5 @@ const browseBase = (what: 'file' | 'folder') =>
   browse(
     what,
     t('Base Model'),
-    what === 'file' ? { GGUF: ['gguf'], [t('All Files')]: ['*'] } : undefined,
+    what === 'file' ? { [t('Models')]: ['gguf', 'json'], [t('All Files')]: ['*'] } : undefined,
   );

@@ -1,3 +1,4 @@
+import type { ColumnFacts } from '../../inspect/questions';
 import type { ColumnTarget } from '../../shared/datasetSources';
 import type { RowForm } from '../../shared/objective';
 import type { Task } from '../../shared/task';
@@ -12,7 +13,10 @@ export interface ColumnForm {
   readonly targets: readonly { readonly target: ColumnTarget; readonly question: string }[];
 }
 
-export const columnForms = (): readonly ColumnForm[] => [
+export const columnForms = (): readonly ColumnForm[] => [...writtenForms(), ...comparedForms()];
+
+/** What language models and classifiers learn. */
+const writtenForms = (): readonly ColumnForm[] => [
   {
     label: t('Prompts with answers'),
     form: 'causal_lm',
@@ -62,6 +66,10 @@ export const columnForms = (): readonly ColumnForm[] => [
       { target: 'tags', question: t('Which column is the list of their labels?') },
     ],
   },
+];
+
+/** What belongs together. */
+const comparedForms = (): readonly ColumnForm[] => [
   {
     label: t('Pairs of related texts'),
     form: 'embedding',
@@ -71,8 +79,32 @@ export const columnForms = (): readonly ColumnForm[] => [
       { target: 'positive', question: t('Which column is the text that belongs to it?') },
     ],
   },
+  {
+    label: t('Images with texts'),
+    form: 'contrastive',
+    task: 'contrastive',
+    targets: [
+      { target: 'image', question: t('Which column is the path of the image?') },
+      { target: 'text', question: t('Which column is the text that describes it?') },
+    ],
+  },
 ];
 
 /** The forms that a base can be trained on, and that rows of so many columns can have. */
 export const fittingForms = (tasks: readonly Task[], columns: number): readonly ColumnForm[] =>
   columnForms().filter(({ task, targets }) => tasks.includes(task) && targets.length <= columns);
+
+type Column = ColumnFacts['columns'][number];
+
+/** Numbers of rows are seldom what is meant. */
+const LETTER = /\p{L}/u;
+
+/** Whether a column holds words, not numbers alone. */
+export const isWritten = ({ values }: Column): boolean =>
+  values.some((value) => LETTER.test(value));
+
+/** The column that others are probably there for: the one of names, else the last. */
+export function likelyLabel(columns: ColumnFacts['columns']): string | undefined {
+  const named = columns.filter(isWritten);
+  return (named.length === 1 ? named[0] : columns.at(-1))?.name;
+}

@@ -7,7 +7,7 @@ import type { Outcome } from '../setup/steps';
 import type { ChosenDataset, TrainState } from '../setup/trainState';
 import { t } from '../text/l10n';
 import { pick, type Picked } from '../ui/picker';
-import { columnForms, fittingForms, type ColumnForm } from './columnForms';
+import { columnForms, fittingForms, isWritten, likelyLabel, type ColumnForm } from './columnForms';
 import { ofDataset } from './ofDataset';
 
 /** What the columns of a dataset are. */
@@ -23,6 +23,7 @@ export async function askColumns(
   inspections: AskInspections,
 ): Promise<Outcome<TrainState>> {
   const dataset = state.dataset!;
+  if (dataset.task === 'features') return askLabel(state, first, inspections);
   const facts = await unknownColumns(dataset, inspections);
   if (!facts) return { kind: 'skip' };
   const forms = fittingForms(state.base!.tasks, facts.columns.length);
@@ -37,13 +38,41 @@ export async function askColumns(
 
 /** The columns of a dataset whose names do not say what they are; null: they do. */
 export async function unknownColumns(
-  { path, hub, task, keys }: ChosenDataset,
+  { path, hub, task, keys, images = false }: ChosenDataset,
   inspections: AskInspections,
 ): Promise<ColumnFacts | null> {
-  if (task === 'image_cls') return null;
+  if (images) return null;
   const facts = await inspections.ask('columns', { file: hub?.file ?? path });
   const isKnown = facts.forms.includes(formOf(task, keys));
   return isKnown || facts.columns.length === 0 ? null : facts;
+}
+
+/** Tensors have names of their own for features and labels. */
+const TENSORS = /\.safetensors$/i;
+
+/** Asks which column of a table of numbers is predicted from the others. */
+async function askLabel(
+  state: TrainState,
+  first: boolean,
+  inspections: AskInspections,
+): Promise<Outcome<TrainState>> {
+  const { path, hub } = state.dataset!;
+  if (TENSORS.test(path)) return { kind: 'skip' };
+  const { columns } = await inspections.ask('columns', { file: hub?.file ?? path });
+  if (columns.length === 0 || columns.some(({ name }) => name === 'label')) return { kind: 'skip' };
+  const likely = likelyLabel(columns);
+  const picked = await pick<string>({
+    title: t('Train Adapter: Columns'),
+    first,
+    placeholder: t('Which column is predicted from the others?'),
+    isDefault: (name) => name === likely,
+    fill: (show) =>
+      show(
+        columns.map(({ name, values }) => ({ label: name, detail: rowsText(values), value: name })),
+      ),
+  });
+  if (picked.kind !== 'picked') return picked;
+  return { kind: 'next', state: { ...state, columns: { label: picked.value } } };
 }
 
 const FORM_OF_METHOD = { sft: 'causal_lm', dpo: 'preference', kto: 'unpaired' } as const;
@@ -85,9 +114,6 @@ const pickForm = (
     fill: (show) => show(forms.map((form) => ({ label: form.label, value: form }))),
   });
 
-/** Numbers of rows are seldom what is meant. */
-const LETTER = /\p{L}/u;
-
 /** A column for each question; the last of several columns needs none. */
 async function pickNames(
   { columns }: ColumnFacts,
@@ -100,7 +126,7 @@ async function pickNames(
       chosen.push(left[0]!.name);
       break;
     }
-    const likely = left.find(({ values }) => values.some((value) => LETTER.test(value)));
+    const likely = left.find(isWritten);
     const picked = await pick<string>({
       title: `${t('Train Adapter: Columns')} · ${label}`,
       first: false,

@@ -15,7 +15,7 @@ import { notify } from '../ui/messages';
 import { pick, type Picked, type PickItem, type PickOptions } from '../ui/picker';
 import type { Outcome } from '../setup/steps';
 import { STEPS, type ChosenDataset, type TrainState } from '../setup/trainState';
-import { ofDataset } from './ofDataset';
+import { fitted, ofDataset } from './ofDataset';
 
 /** What the question for a dataset needs. */
 export interface DatasetQuestion {
@@ -41,7 +41,8 @@ export async function askDataset(
   given: GivenDataset | undefined,
 ): Promise<Outcome<TrainState>> {
   const chosen = given === undefined ? undefined : await datasetAt(given, question.inspections);
-  if (chosen && misfit(chosen, state.base!) === null) return withDataset(state, chosen);
+  const own = chosen && fitted(chosen, state.base!);
+  if (own && misfit(own, state.base!) === null) return withDataset(state, own);
   for (;;) {
     const picked = await pickDataset(question, {
       frame: { title: t('Train Adapter: Dataset'), step: [2, STEPS], first },
@@ -50,8 +51,9 @@ export async function askDataset(
       fits: () => true,
     });
     if (picked.kind !== 'picked') return picked;
-    const fault = misfit(picked.value, state.base!);
-    if (fault === null) return withDataset(state, picked.value);
+    const dataset = fitted(picked.value, state.base!);
+    const fault = misfit(dataset, state.base!);
+    if (fault === null) return withDataset(state, dataset);
     void notify('warning', fault);
   }
 }
@@ -156,9 +158,9 @@ function choiceOf(dataset: DatasetCandidate): PickItem<DatasetChoice> {
   };
 }
 
-function countText({ rows, task }: DatasetCandidate): string {
+function countText({ rows, images = false }: DatasetCandidate): string {
   if (rows === null) return '';
-  return task === 'image_cls'
+  return images
     ? t('{0} {0|image|images}', formatNumber(rows))
     : t('{0} {0|row|rows}', formatNumber(rows));
 }

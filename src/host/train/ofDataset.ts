@@ -1,5 +1,6 @@
 import { methodOfKeys } from '../../shared/objective';
 import { BATCHES, PREFERENCE_BATCH } from '../../shared/usualBatch';
+import type { BaseFacts } from '../setup/costs';
 import type { ChosenDataset, TrainState } from '../setup/trainState';
 import { usualRank } from '../../shared/usualRank';
 
@@ -11,4 +12,15 @@ export function ofDataset(state: TrainState, dataset: ChosenDataset): TrainState
   const batch = isCompared ? PREFERENCE_BATCH : BATCHES[dataset.task];
   const base = { ...state.base!, batch };
   return { ...state, dataset, columns: {}, replay: null, base, r, recommended };
+}
+
+/**
+ * A dataset as a base reads it: a model for images and texts learns a folder of images by the names
+ * of its classes, and one that reads numbers learns the columns of any table.
+ */
+export function fitted(dataset: ChosenDataset, { tasks }: Pick<BaseFacts, 'tasks'>): ChosenDataset {
+  const { task, images = false } = dataset;
+  if (tasks.includes(task)) return dataset;
+  if (images) return tasks.includes('contrastive') ? { ...dataset, task: 'contrastive' } : dataset;
+  return tasks.includes('features') ? { ...dataset, task: 'features' } : dataset;
 }

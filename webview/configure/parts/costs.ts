@@ -16,17 +16,16 @@ const MEMORY_PARTS = [
 /** Trainable parameters, memory and file size, compared with full fine-tuning. */
 export function costsView(page: ConfigurePage, { figures }: ShownRecipe): TemplateResult {
   const { t } = page;
-  const { otherRanks, memory, there } = figures;
+  const { otherRanks, memory, full, there } = figures;
   return html`<section class="card costs" aria-labelledby="costs-title">
     <h2 id="costs-title">${t('costs')}</h2>
     ${tiles(page, figures)}
-    <p class="warning" role="alert" ?hidden=${memory.total <= there}>${t('costs.over')}</p>
+    <p class="warning" role="alert" ?hidden=${!memory || memory.total <= there}>
+      ${t('costs.over')}
+    </p>
     <p class="hint">${batchText(page, figures)}</p>
     <p class="hint" ?hidden=${otherRanks === 0}>${t('costs.otherRanks', otherRanks)}</p>
-    <h3 id="types-title">${t('types.title')}</h3>
-    <div class="scroll">${typesTable(page, figures)}</div>
-    <h3 id="memory-title">${t('memory.title')}</h3>
-    <div class="scroll">${memoryTable(page, figures)}</div>
+    ${memory && full ? memoryTables(page, figures.types, { memory, full }) : nothing}
     <h3 id="kinds-title">${t('kinds.title')}</h3>
     <p class="hint">${t('kinds.square')}</p>
     <div class="scroll">${kindsTable(page, figures)}</div>
@@ -39,32 +38,55 @@ function batchText({ t, format }: ConfigurePage, { batch, length, longest }: Fig
     : t('costs.rows', batch, format.count(longest));
 }
 
-function tiles({ t, format }: ConfigurePage, figures: Figures): TemplateResult {
-  const { trainable, parameters, modules, fileBytes, memory, full, there } = figures;
+function tiles(page: ConfigurePage, figures: Figures): TemplateResult {
+  const { t, format } = page;
+  const { trainable, parameters, modules, fileBytes, memory, full } = figures;
   const share = t(
     'costs.share',
     format.percent(trainable / parameters),
     format.compact(parameters),
   );
   const file = t('costs.fileSub', format.count(modules));
+  return html`<dl class="tiles">
+    ${tile(t('costs.trainable'), format.count(trainable), share)}
+    ${tile(t('costs.file'), format.bytes(fileBytes), file)}
+    ${memory && full ? memoryTiles(page, figures, { memory, full }) : nothing}
+  </dl>`;
+}
+
+interface StepMemories {
+  readonly memory: Memory;
+  readonly full: Memory;
+}
+
+function memoryTiles(
+  { t, format }: ConfigurePage,
+  { trainable, parameters, there }: Figures,
+  { memory, full }: StepMemories,
+): TemplateResult {
   const times = t(
     'costs.fullSub',
     format.digits(full.total / memory.total, 2),
     trainable === 0 ? t('none') : format.digits(parameters / trainable, 3),
   );
-  const isOver = memory.total > there;
-  return html`<dl class="tiles">
-    ${tile(t('costs.trainable'), format.count(trainable), share)}
-    ${tile(t('costs.file'), format.bytes(fileBytes), file)}
-    ${tile(
-      t('costs.memory'),
-      format.bytes(memory.total),
-      t('costs.memorySub', format.bytes(there)),
-      isOver,
-    )}
-    ${tile(t('costs.full'), format.bytes(full.total), times)}
-  </dl>`;
+  return html`${tile(
+    t('costs.memory'),
+    format.bytes(memory.total),
+    t('costs.memorySub', format.bytes(there)),
+    memory.total > there,
+  )}
+  ${tile(t('costs.full'), format.bytes(full.total), times)}`;
 }
+
+const memoryTables = (
+  page: ConfigurePage,
+  types: Figures['types'],
+  memories: StepMemories,
+): TemplateResult =>
+  html`<h3 id="types-title">${page.t('types.title')}</h3>
+    <div class="scroll">${typesTable(page, types)}</div>
+    <h3 id="memory-title">${page.t('memory.title')}</h3>
+    <div class="scroll">${memoryTable(page, memories)}</div>`;
 
 const tile = (label: string, value: string, sub: string, isOver = false) =>
   html`<div class="tile" data-over=${isOver || nothing}>
@@ -73,7 +95,7 @@ const tile = (label: string, value: string, sub: string, isOver = false) =>
     <dd class="sub">${sub}</dd>
   </div>`;
 
-function typesTable({ t, format }: ConfigurePage, { types }: Figures): TemplateResult {
+function typesTable({ t, format }: ConfigurePage, types: Figures['types']): TemplateResult {
   const columns = ['type', 'bytes', 'recomputed', 'fit'] as const;
   return html`<table class="types" aria-labelledby="types-title">
     ${tableHead(columns.map((column) => t(`types.${column}`)))}
@@ -91,7 +113,7 @@ function typesTable({ t, format }: ConfigurePage, { types }: Figures): TemplateR
   </table>`;
 }
 
-function memoryTable({ t, format }: ConfigurePage, { memory, full }: Figures): TemplateResult {
+function memoryTable({ t, format }: ConfigurePage, { memory, full }: StepMemories): TemplateResult {
   return html`<table class="memory" aria-labelledby="memory-title">
     ${tableHead([t('memory.part'), t('memory.lora'), t('memory.full')])}
     <tbody>

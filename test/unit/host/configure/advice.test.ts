@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { adviceFor, type AdviceFacts } from '../../../../src/host/configure/advice';
-import { figuresOf } from '../../../../src/host/configure/figures';
+import { figuresOf, type CostChoice } from '../../../../src/host/configure/figures';
 import { factsOf } from '../../../../src/host/setup/costs';
 import { readBaseHeaders } from '../../../../src/inspect/answer';
 import { withRank } from '../../../../src/shared/pages/configure/withRank';
+import { known } from '../../../support/known';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 
 const base = factsOf(await readBaseHeaders('test/fixtures/llama/base'));
@@ -31,6 +32,11 @@ function facts({
     rates: [],
     ...rest,
   };
+}
+/** Of all linear layers, with a memory that is estimated. */
+function estimated(choice: Partial<CostChoice>) {
+  const figures = figuresOf(base, recipe, { settings: plain, chosen: linear, ...choice });
+  return { ...figures, memory: known(figures.memory), full: known(figures.full) };
 }
 const texts = (own: AdviceFacts) =>
   adviceFor(own)
@@ -102,10 +108,7 @@ describe('the figures of a choice', () => {
   });
 
   it('include full fine-tuning, with gradients and moments of every weight', () => {
-    const { memory, full, parameters, trainable } = figuresOf(base, recipe, {
-      settings: plain,
-      chosen: linear,
-    });
+    const { memory, full, parameters, trainable } = estimated({});
     expect([full.gradients, full.optimizer]).toEqual([4 * parameters, 8 * parameters]);
     expect([memory.gradients, memory.optimizer]).toEqual([4 * trainable, 8 * trainable]);
     for (const { total, ...parts } of [memory, full])
@@ -113,14 +116,13 @@ describe('the figures of a choice', () => {
   });
 
   it('include a teacher, where it needs more memory than a step', () => {
-    const choice = { settings: plain, chosen: linear };
-    const alone = figuresOf(base, recipe, choice).memory.total;
-    const { memory: small, full } = figuresOf(base, recipe, { ...choice, teacher: base });
+    const alone = estimated({}).memory.total;
+    const { memory: small, full } = estimated({ teacher: base });
     expect(small.total).toBeGreaterThan(alone);
-    expect(full.total).toBeGreaterThan(figuresOf(base, recipe, choice).full.total);
+    expect(full.total).toBeGreaterThan(estimated({}).full.total);
     expect(small.adapter).toBeGreaterThan(0);
-    const large = { ...base, size: { ...base.size, parameters: 3e9 } };
-    const { memory } = figuresOf(base, recipe, { ...choice, teacher: large });
+    const large = { ...base, size: { ...known(base.size), parameters: 3e9 } };
+    const { memory } = estimated({ teacher: large });
     expect(memory.total).toBeGreaterThan(2 * 3e9);
     expect(memory.adapter).toBe(0);
   });

@@ -6,10 +6,12 @@ import {
 } from '../../../../src/host/setup/pricedChoices';
 import { costOf, factsOf, fitsText } from '../../../../src/host/setup/costs';
 import { readBaseHeaders } from '../../../../src/inspect/answer';
+import { known } from '../../../support/known';
 import { estimateMemory } from '../../../../src/lora/memory';
 
 const read = async (file: string) => factsOf(await readBaseHeaders(file));
 const base = await read('test/fixtures/llama/base');
+const size = known(base.size);
 const PLENTY = 64 * 2 ** 30;
 const question = (own: Partial<RankQuestion> = {}): RankQuestion => ({
   target: 'all-linear',
@@ -35,9 +37,9 @@ describe('what a choice costs', () => {
     expect(cost).toMatchObject({ trainable: expected, unmatched: [], tooHigh: 0 });
     const adapted = { modules: cost.matched, ranks: 4 };
     const batch = { rows: 4, length: 512 };
-    expect(cost.memory).toBe(estimateMemory(base.size, adapted, batch).total);
+    expect(cost.memory).toBe(estimateMemory(size, adapted, batch).total);
     expect(costOf(base, 4, ['q_proj', 'v_proj'], { ...MACHINE, multipliesBf16: true }).memory).toBe(
-      estimateMemory(base.size, adapted, batch, {
+      estimateMemory(size, adapted, batch, {
         base_dtype: 'bfloat16',
         recomputed_layers: 0,
       }).total,
@@ -68,7 +70,7 @@ describe('what a choice costs', () => {
     expect(vit.tasks).toEqual(['image_cls']);
     expect(costOf(vit, 4, ['query'], MACHINE).memory).toBe(
       estimateMemory(
-        vit.size,
+        known(vit.size),
         { modules: costOf(vit, 4, ['query']).matched, ranks: 4 },
         { rows: 8, length: 197 },
       ).total,
@@ -79,7 +81,7 @@ describe('what a choice costs', () => {
 
 describe('the choices of rank', () => {
   it('show 2·d·r of d² and the memory needed and available', () => {
-    const d = base.size.hidden_size;
+    const d = size.hidden_size;
     const [, , four] = rankChoices(base, question(), '');
     expect(four).toMatchObject({ label: 'r = 4', value: 4 });
     expect(four!.description).toContain(
