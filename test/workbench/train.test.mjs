@@ -333,7 +333,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     writeLayersModel(path.join(workspace, 'net'));
     const rows = Array.from({ length: 8 }, (_, i) => `${i},${i + 1},${i % 2 ? 'a' : 'b'}`);
     writeFileSync(path.join(workspace, 'iris.csv'), ['width,height,species', ...rows].join('\n'));
-    await d.command(page, 'LoRA: Train Adapter');
+    await d.runCommand(page, 'LoRA: Train Adapter');
     const choose = async (title, label) => {
       await page.locator('.quick-input-title', { hasText: title }).waitFor();
       await page.locator('.quick-input-list .monaco-list-row', { hasText: label }).first().click();

@@ -42,6 +42,7 @@ export async function pickRank(
     r: lora.r,
     recommended: usualRank(rows),
     target_modules: lora.target_modules,
+    kept: null,
     file: null,
     start: false,
   };

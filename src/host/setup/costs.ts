@@ -132,7 +132,7 @@ export function costWarning(cost: Cost, r: number, available: number): string | 
 export const fitsText = (types: readonly TypeMemory[]): string =>
   types.map(({ base_dtype, fit }) => `${base_dtype}: ${fitText(fit)}`).join(' · ');
 
-function fitText(fit: MemoryFit): string {
+export function fitText(fit: MemoryFit): string {
   switch (fit) {
     case 'fits':
       return t('fits');

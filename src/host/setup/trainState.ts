@@ -3,6 +3,7 @@ import type { ColumnNames } from '../../shared/datasetSources';
 import type { DatasetFacts } from './datasetFacts';
 import type { HubPart, ReplaySource } from './recipeSources';
 import type { DatasetCandidate } from '../../inspect/questions';
+import type { KeptType } from './keptTypes';
 import type { TargetModules } from './targets';
 
 /** A base model with the batch that the rows of a dataset make. */
@@ -31,6 +32,8 @@ export interface TrainState {
   /** The rank for as many examples as the dataset has. */
   readonly recommended: number;
   readonly target_modules: TargetModules;
+  /** How the base is kept; null: not decided, so that it follows what the memory needs. */
+  readonly kept: KeptType | null;
   /** Path of the recipe; null: lora.json, which doesn't exist yet. */
   readonly file: string | null;
   /** Whether the training starts at once; otherwise only the recipe is written and opened. */

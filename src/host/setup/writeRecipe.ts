@@ -6,6 +6,7 @@ import type { Task } from '../../shared/task';
 import type { ObjectiveMethod } from '../../shared/objective';
 import { BATCHES, PREFERENCE_BATCH } from '../../shared/usualBatch';
 import { sourceKeys, type RecipeSources } from './recipeSources';
+import { keptSettings, type KeptType } from './keptTypes';
 import { relativeTo } from './relativeTo';
 import type { TargetModules } from './targets';
 
@@ -18,6 +19,8 @@ export interface TrainAnswers extends RecipeSources {
   readonly validation: string | null;
   readonly r: number;
   readonly target_modules: TargetModules;
+  /** How the base is kept; default: auto. */
+  readonly kept?: KeptType;
 }
 
 /**
@@ -106,7 +109,10 @@ export function recipeText(answers: TrainAnswers, folder: string): string {
       lora_alpha: 2 * answers.r,
       target_modules: answers.target_modules as string | string[],
     },
-    training: comparesRows(answers) ? PREFERENCES : TRAINING[answers.task],
+    training: {
+      ...(comparesRows(answers) ? PREFERENCES : TRAINING[answers.task]),
+      ...keptSettings(answers.kept ?? 'auto'),
+    },
   };
   return `${JSON.stringify(recipe, null, 2)}\n`;
 }

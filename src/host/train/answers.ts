@@ -11,7 +11,7 @@ import { recipeFolder } from './fileStep';
 
 /** The recipe of answers to which base and dataset belong. `folder`: where it will be. */
 export const recipeTextOf = (
-  { base, dataset, columns, replay, r, target_modules }: TrainState,
+  { base, dataset, columns, replay, r, target_modules, kept }: TrainState,
   folder: string,
 ): string =>
   recipeText(
@@ -25,6 +25,7 @@ export const recipeTextOf = (
       validation: dataset!.validation,
       r,
       target_modules,
+      kept: kept ?? 'auto',
     },
     folder,
   );

@@ -1,8 +1,10 @@
 import path from 'node:path';
 import { parseRecipe } from '../../shared/recipeFile';
-import { costOf, fitsText, type BaseFacts } from '../setup/costs';
+import { costOf, fitsText, fitText, type BaseFacts } from '../setup/costs';
 import { forecast } from '../setup/forecast';
 import { forecastText } from '../setup/forecastText';
+import { keptChoices, neededType, type KeptType } from '../setup/keptTypes';
+import type { TypeMemory } from '../../shared/stepMemory';
 import type { ReplaySource } from '../setup/recipeSources';
 import type { Outcome } from '../setup/steps';
 import { STEPS, type TrainState } from '../setup/trainState';
@@ -13,7 +15,7 @@ import type { DatasetQuestion } from './datasetStep';
 import { recipeFolder } from './fileStep';
 import { amountText, askReplay, replayReason, takesReplay } from './replay';
 
-type StartChoice = 'start' | 'edit' | 'mix' | 'unmix';
+type StartChoice = 'start' | 'edit' | 'mix' | 'unmix' | { readonly kept: KeptType };
 
 /** What the last question needs to offer other examples. */
 export interface StartQuestion extends DatasetQuestion {
@@ -34,12 +36,29 @@ export async function askStart(
   for (;;) {
     const picked = await pickStart(state, first);
     if (picked.kind !== 'picked') return picked;
-    if (picked.value === 'start' || picked.value === 'edit')
-      return { kind: 'next', state: { ...state, start: picked.value === 'start' } };
-    const replay = picked.value === 'unmix' ? null : await askReplay(state, question);
+    const { value } = picked;
+    if (value === 'start' || value === 'edit')
+      return { kind: 'next', state: await decided({ ...state, start: value === 'start' }) };
+    if (typeof value === 'object') {
+      state = { ...state, kept: value.kept };
+      continue;
+    }
+    const replay = value === 'unmix' ? null : await askReplay(state, question);
     if (replay !== undefined) state = question.withPrice({ ...state, replay });
   }
 }
+
+/** The state with the type that the base is kept in, where the user has chosen none. */
+async function decided(state: TrainState): Promise<TrainState> {
+  const base = (await state.priced)?.base ?? state.base!;
+  return { ...state, kept: keptOf(state, typesOf(state, base)) };
+}
+
+const typesOf = ({ r, target_modules }: TrainState, base: BaseFacts): readonly TypeMemory[] =>
+  costOf(base, r, target_modules).types;
+
+const keptOf = ({ kept }: TrainState, types: readonly TypeMemory[]): KeptType =>
+  kept ?? neededType(types);
 
 const pickStart = (state: TrainState, first: boolean): Promise<Picked<StartChoice>> =>
   pick<StartChoice>({
@@ -55,14 +74,61 @@ const pickStart = (state: TrainState, first: boolean): Promise<Picked<StartChoic
     },
   });
 
-const choices = (state: TrainState, base: BaseFacts, time: string): PickItem<StartChoice>[] => [
-  {
-    icon: 'play',
-    label: t('Start Training'),
-    description: time,
-    detail: fitsText(costOf(base, state.r, state.target_modules).types),
-    value: 'start',
-  },
+function choices(state: TrainState, base: BaseFacts, time: string): PickItem<StartChoice>[] {
+  const types = typesOf(state, base);
+  const kept = keptOf(state, types);
+  return [
+    {
+      icon: 'play',
+      label: t('Start Training'),
+      description: [time, kept === 'auto' ? '' : keptText(kept)].filter(Boolean).join(' · '),
+      detail: fitsText(types),
+      value: 'start',
+    },
+    ...keptItems(types, kept),
+    ...otherChoices(state),
+  ];
+}
+
+/** Types that the base may be kept in instead, where memory asks for one. */
+const keptItems = (types: readonly TypeMemory[], chosen: KeptType): PickItem<StartChoice>[] => [
+  ...keptChoices(types)
+    .filter(({ kept }) => kept !== chosen)
+    .map(({ kept, memory }): PickItem<StartChoice> => ({
+      icon: 'archive',
+      label: keptLabel(kept),
+      description: fitText(memory.fit),
+      detail: keptDetail(kept),
+      value: { kept },
+    })),
+  ...(chosen === 'auto'
+    ? []
+    : [
+        {
+          icon: 'circle-slash',
+          label: t('Keep the Base in Full'),
+          detail: t('The training uses the type of numbers that fits best.'),
+          value: { kept: 'auto' },
+        } satisfies PickItem<StartChoice>,
+      ]),
+];
+
+const keptText = (kept: Exclude<KeptType, 'auto'>): string =>
+  kept === 'quantized'
+    ? t('base kept in its blocks')
+    : t('base quantized to {0} while it is loaded', kept);
+
+const keptLabel = (kept: Exclude<KeptType, 'auto'>): string =>
+  kept === 'quantized'
+    ? t('Keep the Base in Its Blocks')
+    : t('Quantize the Base to {0} While It Is Loaded', kept);
+
+const keptDetail = (kept: Exclude<KeptType, 'auto'>): string =>
+  kept === 'quantized'
+    ? t('Writes "base_dtype": "quantized": less memory, the same weights, slower steps.')
+    : t('Writes "quantize": "{0}": less memory, rounded weights, slower steps.', kept);
+
+const otherChoices = (state: TrainState): PickItem<StartChoice>[] => [
   {
     icon: 'edit',
     label: t('Edit Recipe'),

@@ -35,6 +35,7 @@ const INITIAL: TrainState = {
   r: usualRank(null),
   recommended: usualRank(null),
   target_modules: 'all-linear',
+  kept: null,
   file: null,
   start: true,
 };
