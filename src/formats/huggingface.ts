@@ -41,8 +41,9 @@ export async function openFolderBase(
   const configFile = path.join(folder, CONFIG);
   if (!(await isNamed(configFile))) throw await noConfig(folder);
   const config = await readJsonObject(configFile, 'base');
-  const spec = readSpec(config, configFile, options);
+  const described = readSpec(config, configFile, options);
   const stored = await openWeights(folder);
+  const spec = withStoredOutput(described, stored.tensors);
   const isPacked = isPackedIn(config, spec);
   const own = await checked(() => {
     const named = underNames(stored, canonicalNames(stored.tensors.keys(), spec));
@@ -77,6 +78,13 @@ export async function openFolderBase(
     readTokenizer: () => readFolderTokenizer(folder),
     close: () => used.close(),
   };
+}
+
+/** An output layer that the checkpoint has counts in some families, also if the config ties it. */
+function withStoredOutput(spec: Spec, tensors: WeightSource['tensors']): Spec {
+  const { head } = spec;
+  if (head.kind !== 'lm' || !head.prefers_stored) return spec;
+  return { ...spec, head: { ...head, tied: !tensors.has(`${head.output.path}.weight`) } };
 }
 
 /** @throws LoraError('base') when it is quantized already */

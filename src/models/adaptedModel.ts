@@ -59,7 +59,7 @@ export class AdaptedModel implements Model {
 
   logits(input: ModelInput): Promise<Float32Array> {
     return this.freeingOnError(() => {
-      this.checkIds(input.input_ids);
+      this.checkInput(input);
       return this.parts.head.logits(input);
     });
   }
@@ -67,7 +67,7 @@ export class AdaptedModel implements Model {
   hiddenStates(input: ModelInput): Promise<Float32Array> {
     const { transformer } = this.parts;
     return this.freeingOnError(async () => {
-      this.checkIds(input.input_ids);
+      this.checkInput(input);
       const pass = await transformer.forward(input, null, false, null);
       const vectors = (await transformer.ops.download(pass.h)).slice();
       transformer.release(pass);
@@ -82,7 +82,7 @@ export class AdaptedModel implements Model {
     transformer.takeExpertCounts(); // of a pass that failed
     return this.freeingOnError(
       async () => {
-        this.checkIds(input.input_ids);
+        this.checkInput(input);
         const noise = alpha === null ? null : { noise: { alpha, seed: dropout_seed } };
         const evaluation = await head.loss({ ...input, ...noise }, true, dropout);
         const expert_counts = transformer.takeExpertCounts();
@@ -94,7 +94,7 @@ export class AdaptedModel implements Model {
 
   evaluate(input: LabelledInput): Promise<Evaluation> {
     return this.freeingOnError(() => {
-      this.checkIds(input.input_ids);
+      this.checkInput(input);
       return this.parts.head.loss(input, false, null);
     });
   }
@@ -103,7 +103,7 @@ export class AdaptedModel implements Model {
     const { head } = this.parts;
     if (!(head instanceof NextTokenHead)) return Promise.reject(this.writesNoText());
     return this.freeingOnError(() => {
-      this.checkIds(input.input_ids);
+      this.checkInput(input);
       return head.logProbabilities(input);
     });
   }
@@ -115,7 +115,7 @@ export class AdaptedModel implements Model {
     const { head } = this.parts;
     if (!(head instanceof NextTokenHead)) return Promise.reject(this.writesNoText());
     return this.freeingOnError(() => {
-      this.checkIds(input.input_ids);
+      this.checkInput(input);
       return head.topTokens(input, settings);
     });
   }
@@ -171,6 +171,12 @@ export class AdaptedModel implements Model {
   private writesNoText(): LoraError {
     const { task } = this.parts.transformer.spec;
     return new LoraError('base', `A model for the task ${task} writes no text.`);
+  }
+
+  /** Those of what the encoder reads, too. */
+  private checkInput({ input_ids, source }: ModelInput): void {
+    this.checkIds(input_ids);
+    if (source) this.checkIds(source.input_ids);
   }
 
   /** A lookup beyond the embedding ends in an error of the runtime that names no token. */

@@ -6,6 +6,7 @@ import { countOf } from '../shared/values';
 import type { RotaryTable, SeenKeys } from './attention/attention';
 import { freeChunks, uploadChunks } from './attention/chunks';
 import {
+  biasOf,
   closePass,
   freeRotaryTables,
   openPass,
@@ -15,6 +16,9 @@ import {
   type PassContext,
 } from './attention/passContext';
 import { BLOCK_ROWS } from './attention/rowBlocks';
+import type { ScoreBias } from './attention/scoreBias';
+import { freeSeenKeys } from './attention/seenKeys';
+import { openSource } from './attention/sourcePass';
 import { freePerLayerPass, type PerLayerPass } from './embeddings/perLayerInputs';
 import type { LmHead } from './heads/lmHead';
 import { lmLogits } from './heads/lmOutputs';
@@ -23,7 +27,7 @@ import { firstTokens, fusedStep, plainModel, trimCaches } from './layers/fusedSt
 import { layerPrefill, layerStep, type LayerDecodeStep } from './layers/layer';
 import type { LayerWeights } from './layers/layerWeights';
 import { normForward, statsTensors } from './layers/norm';
-import type { Decoder, ModelInput, ReadOptions, Sequence } from './model';
+import type { Decoder, ModelInput, ReadOptions, Sequence, SourceInput } from './model';
 import { downloadAndFree, thenFree, type Ops, type Tensor } from './ops/ops';
 import type { Transformer } from './transformer';
 
@@ -42,10 +46,12 @@ const inputAt = (ids: Int32Array, position_ids: Int32Array): ModelInput => ({
   position_ids,
 });
 
-/** The last of `length` tokens as a row block. */
-const lastQuery = (length: number, window: number | null): SeenKeys => {
+/** The last of `length` tokens as a row block; `freeSeenKeys` frees its biases. */
+const lastQuery = (length: number, window: number | null, bias: ScoreBias | null): SeenKeys => {
   const from = window === null ? 0 : Math.max(0, length - window);
-  return { kind: 'rows', blocks: [{ start: 0, end: 1, from, to: length, mask: null }] };
+  const range = { start: 0, end: 1, from, to: length };
+  const own = bias && { bias: bias.ofBlock(range, length - 1) };
+  return { kind: 'rows', blocks: [{ ...range, mask: null, ...own }] };
 };
 
 /** What is kept of so many tokens in a layer. */
@@ -80,7 +86,12 @@ export class CachingDecoder implements Decoder {
   }
 
   get copiesParts(): boolean {
-    return !this.isRecurrent;
+    return !this.isRecurrent && !this.transformer.spec.source;
+  }
+
+  get startIds(): readonly number[] {
+    const { source } = this.transformer.spec;
+    return source ? [source.start_id] : [];
   }
 
   private get isRecurrent(): boolean {
@@ -115,9 +126,13 @@ export class CachingDecoder implements Decoder {
   ): Promise<Float32Array | null | 'stopped'> {
     return this.emptyingOnError([sequence], async () => {
       this.settings.checkIds(ids);
-      const { ops } = this.transformer;
+      const { ops, spec } = this.transformer;
       trimCaches(ops, sequence);
-      const x = await this.readLayers(sequence, ids, { all, isStopped });
+      if (spec.source) sequence.prompt = [...(sequence.prompt ?? []), ...ids];
+      if (spec.source && !isLast) return null;
+      const x = spec.source
+        ? await this.readSource(sequence, spec.source.start_id, isStopped)
+        : await this.readLayers(sequence, ids, { all, isStopped });
       if (x && (isLast || all)) return this.logits(x, 'exact');
       if (x) ops.free(x);
       else this.close(sequence);
@@ -173,22 +188,34 @@ export class CachingDecoder implements Decoder {
     const shape = { batch: 1, length: sequences.length };
     for (const sequence of sequences) trimCaches(ops, sequence);
     const chunks = this.isRecurrent ? uploadChunks(ops, { batch: 1, length: 1 }) : null;
+    const seenBy = new Map<string, readonly SeenKeys[]>();
     let x = embedded;
     const perLayer = body.perLayer?.forward(input, x, false).pass ?? null;
     for (const [i, layer] of body.layers.entries()) {
       const { attention } = spec.layers[i]!;
       const rope = tables.get(ropeKey(attention))!;
-      const seen = sequences.map(({ length }) => lastQuery(length + 1, attention.window));
+      const key = windowKey(attention);
+      const seen = seenBy.get(key) ?? this.seenByLast(attention, sequences);
+      seenBy.set(key, seen);
       const v = layerVectors(ops, perLayer, layer);
-      const own = { ops, products, shape, rope, chunks, seen, v };
+      const sources = sourcesIn(sequences, i);
+      const own = { ops, products, shape, rope, chunks, seen, v, sources };
       x = await this.stepOfLayer(own, { i, x, sequences });
     }
+    for (const seen of seenBy.values()) seen.forEach((own) => freeSeenKeys(ops, own));
     if (chunks) freeChunks(ops, chunks);
     if (perLayer) freePerLayerPass(ops, perLayer);
     return this.logits(x, products);
   }
 
-  copy({ caches }: Sequence, length: number): Sequence {
+  /** What the next token of each sequence sees of it. */
+  private seenByLast(attention: AttentionSpec, sequences: readonly Sequence[]): SeenKeys[] {
+    const { scoreBiases } = this.transformer.body;
+    const bias = biasOf(attention, scoreBiases);
+    return sequences.map(({ length }) => lastQuery(length + 1, attention.window, bias));
+  }
+
+  copy({ caches, sources, prompt }: Sequence, length: number): Sequence {
     const { ops, spec } = this.transformer;
     const whole = (x: Tensor) => ops.reshape(x, x.shape);
     const owners = spec.layers.filter(({ attention }) => attention.keys_of === undefined);
@@ -197,14 +224,23 @@ export class CachingDecoder implements Decoder {
         ? { k: whole(cache.k), v: whole(cache.v) }
         : firstTokens(ops, cache, length),
     );
-    return { caches: copies, length, capacity: 0 };
+    return {
+      caches: copies,
+      length,
+      capacity: 0,
+      ...(prompt && { prompt }),
+      ...(sources && { sources: sources.map(({ k, v }) => ({ k: whole(k), v: whole(v) })) }),
+    };
   }
 
   close(sequence: Sequence): void {
-    for (const { k, v } of sequence.caches) this.transformer.ops.free(k, v);
+    const { caches, sources = [] } = sequence;
+    for (const { k, v } of [...caches, ...sources]) this.transformer.ops.free(k, v);
     sequence.caches = [];
     sequence.length = 0;
     sequence.capacity = 0;
+    sequence.sources = [];
+    sequence.prompt = [];
   }
 
   /** Interrupted work leaves no tensor behind. */
@@ -214,12 +250,13 @@ export class CachingDecoder implements Decoder {
   ): Promise<T> {
     const { ops } = this.transformer;
     const mark = ops.mark();
-    const before = sequences.map(({ caches }) => new Set(caches));
+    const before = sequences.map(({ caches, sources = [] }) => new Set([...caches, ...sources]));
     try {
       return await work();
     } catch (error) {
       sequences.forEach((sequence, i) => {
         sequence.caches = sequence.caches.filter((cache) => before[i]!.has(cache));
+        sequence.sources = sequence.sources?.filter((cache) => before[i]!.has(cache)) ?? [];
         this.close(sequence);
       });
       ops.freeSince(mark);
@@ -227,20 +264,44 @@ export class CachingDecoder implements Decoder {
     }
   }
 
+  /**
+   * The whole prompt by the encoder, and the first token by the decoder: the last layer's output
+   * [1, d]; null once `isStopped`.
+   */
+  private async readSource(
+    sequence: Sequence,
+    start_id: number,
+    isStopped: () => boolean,
+  ): Promise<Tensor | null> {
+    const { body } = this.transformer;
+    const ids = Int32Array.from(sequence.prompt ?? []);
+    const input = inputAt(ids, Int32Array.from(ids.keys()));
+    const pass = await body.encoder!.forward(input, null, false, null);
+    const source = { h: pass.h, input };
+    const start = Int32Array.of(start_id);
+    const x = await this.readLayers(sequence, start, { all: false, isStopped }, source);
+    body.encoder!.release(pass);
+    return x;
+  }
+
   /** The last layer's output of the last [1, d] or all of m more tokens; null once `isStopped`. */
   private async readLayers(
     sequence: Sequence,
     ids: Int32Array,
     { all, isStopped }: Required<Omit<ReadOptions, 'isLast'>>,
+    read: { readonly h: Tensor; readonly input: SourceInput } | null = null,
   ): Promise<Tensor | null> {
     const { ops, spec, body } = this.transformer;
+    const { scoreBiases = new Map<string, ScoreBias>() } = body;
+    const source = read && openSource(ops, { ...read, wantsGradient: false }, ids.length);
     const input = inputAt(
       ids,
       ids.map((_, i) => sequence.length + i),
     );
     let { x } = body.embedding.forward(input, false);
     const perLayer = body.perLayer?.forward(input, x, false).pass ?? null;
-    const pass = openPass(ops, spec, input, { first: sequence.length, perLayer });
+    const first = sequence.length;
+    const pass = openPass(ops, spec, input, { first, perLayer, scoreBiases, source });
     const last = ops.upload(Int32Array.of(ids.length - 1), [1]);
     let stopped = isStopped();
     for (let i = 0; i < body.layers.length && !stopped; i++) {
@@ -267,8 +328,9 @@ export class CachingDecoder implements Decoder {
     const layer = this.transformer.body.layers[i]!;
     if (sequence.length > 0)
       return this.stepOfLayer(this.chunkStep(pass, i), { i, x, sequences: [sequence] });
-    const { y, cache } = await layerPrefill(pass, layer, x);
+    const { y, cache, source } = await layerPrefill(pass, layer, x);
     if (cache) sequence.caches[this.cacheOf(i)] = cache;
+    if (source) (sequence.sources ??= []).push(source);
     return y;
   }
 
@@ -283,6 +345,7 @@ export class CachingDecoder implements Decoder {
       chunks: pass.chunks,
       seen: [pass.seen.get(windowKey(attention))!],
       v: layerVectors(pass.ops, pass.perLayer, body.layers[i]!),
+      sources: [],
     };
   }
 
@@ -317,6 +380,10 @@ export class CachingDecoder implements Decoder {
     return lmLogits(ops, this.head, h, products).finally(() => ops.free(h));
   }
 }
+
+/** What an encoder has read for layer i of each sequence; none without one. */
+const sourcesIn = (sequences: readonly Sequence[], i: number) =>
+  sequences.flatMap(({ sources }) => sources?.[i] ?? []);
 
 /** A second handle of a layer's vectors of the tokens; null: it has none. */
 function layerVectors(

@@ -15,11 +15,13 @@ export async function generateTokens(
 ): Promise<number[]> {
   const sequence = decoder.open();
   const generated: number[] = [];
+  const { startIds = [] } = decoder;
+  const read = startIds.length > 0 ? startIds : input_ids; // what the decoder itself has read
   try {
     const most = Math.min(options.max_new_tokens, decoder.remainingPositions(input_ids.length));
     let logits = await readPrompt(decoder, sequence, input_ids, options);
     while (logits && generated.length < most) {
-      const id = sampleToken(logits, options, { prompt: input_ids, written: generated });
+      const id = sampleToken(logits, options, { prompt: read, written: generated });
       if (options.stop_ids.includes(id)) break;
       generated.push(id);
       if (options.onToken?.(id) === false || generated.length === most) break;

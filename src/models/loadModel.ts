@@ -134,7 +134,8 @@ async function loadHead(
     case 'contrastive':
       return loadContrastiveHead(loader, transformer, head, options);
     case 'vector':
-      throw new Error('A tower for images is no model of its own.');
+    case 'none':
+      throw new Error('A tower for images, or an encoder, is no model of its own.');
   }
 }
 

@@ -14,7 +14,7 @@ interface TransformerOptions {
   /** Gradient checkpointing: layers, from the lowest, that are recomputed. Default: 0. */
   readonly recomputed_layers?: number;
   /** Called with the fraction that has been loaded, from 0 to 1. */
-  readonly onProgress?: (fraction: number) => void;
+  readonly onProgress?: ((fraction: number) => void) | undefined;
 }
 
 export interface LoadedTransformer {
@@ -31,10 +31,25 @@ export interface LoadedTransformer {
 export async function loadTransformer(
   loader: WeightLoader,
   spec: Spec,
-  { recomputed_layers, onProgress }: TransformerOptions,
+  options: TransformerOptions,
 ): Promise<LoadedTransformer> {
+  return loadOn(loader, spec, await loadEmbedding(loader, spec), options);
+}
+
+/** Loads what is between the embedding and the head. An encoder has the embedding of its decoder. */
+async function loadOn(
+  loader: WeightLoader,
+  spec: Spec,
+  loaded: LoadedEmbedding,
+  options: TransformerOptions,
+): Promise<LoadedTransformer> {
+  const { recomputed_layers, onProgress } = options;
   const { ops } = loader.context;
-  const { embedding, tokens } = await loadEmbedding(loader, spec);
+  const { embedding, tokens } = loaded;
+  const encoder = spec.source
+    ? (await loadOn(loader, spec.source.encoder, loaded, { ...options, onProgress: undefined }))
+        .transformer
+    : null;
   const perLayer = await loadPerLayer(loader, spec);
   const layers: LayerWeights[] = [];
   for (const [i, layer] of spec.layers.entries()) {
@@ -45,7 +60,7 @@ export async function loadTransformer(
   }
   const norm = await loader.normOrNull(spec.final_norm);
   const scoreBiases = await loadScoreBiases(loader, spec);
-  const body = { embedding, perLayer, layers, norm, scoreBiases };
+  const body = { embedding, perLayer, layers, norm, scoreBiases, encoder };
   return { transformer: new Transformer(ops, spec, body, recomputed_layers), tokens };
 }
 

@@ -20,6 +20,14 @@ export interface ImagesInput {
   readonly pixel_values: Float32Array;
 }
 
+/** What an encoder reads, padded on the right or on the left. */
+export interface SourceInput {
+  readonly batch: number;
+  readonly length: number;
+  readonly input_ids: Int32Array; // [batch, length]
+  readonly attention_mask: Int32Array; // [batch, length]
+}
+
 /** Sequences [batch, length], row-major, padded on the right or on the left. */
 export interface ModelInput {
   readonly batch: number;
@@ -41,6 +49,8 @@ export interface ModelInput {
   readonly inputs?: Float32Array;
   /** The images that texts are compared with. */
   readonly images?: ImagesInput;
+  /** What the encoder of an encoder-decoder reads, whose decoder reads the rest. */
+  readonly source?: SourceInput;
 }
 
 /**
@@ -151,6 +161,10 @@ export interface Sequence {
   length: number;
   /** Tokens that the caches have room for; 0: as many as there are. */
   capacity: number;
+  /** Of an encoder-decoder: keys and values of what the encoder read [heads, length, head_dim]. */
+  sources?: { readonly k: Tensor; readonly v: Tensor }[];
+  /** Of an encoder-decoder: what the encoder is going to read. */
+  prompt?: readonly number[];
 }
 
 /** How the next tokens of a prompt are read. */
@@ -189,6 +203,8 @@ export interface Decoder {
   ): Promise<Float32Array | null | 'stopped'>;
   /** The next token of each sequence, none of which is empty. Logits [vocab] after each. */
   step(sequences: readonly Sequence[], ids: readonly number[]): Promise<Float32Array[]>;
+  /** What a text starts with in the place of the prompt, which an encoder reads. */
+  readonly startIds?: readonly number[];
   /** Whether `copy` can leave out the last tokens. */
   readonly copiesParts: boolean;
   /** A copy of the first `length` tokens; of all if it can copy no part. */

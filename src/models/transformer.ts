@@ -1,6 +1,7 @@
 import type { Spec } from '../formats/architecture/spec';
 import { closePass, openPass, type PassContext, type SelectedRows } from './attention/passContext';
 import type { ScoreBias } from './attention/scoreBias';
+import { openSource, type SourcePass } from './attention/sourcePass';
 import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import type { PerLayerInputs, PerLayerInputsSaved } from './embeddings/perLayerInputs';
 import type { Dropout } from './layers/dropout';
@@ -35,6 +36,8 @@ export interface Body {
   readonly scoreBiases?: ReadonlyMap<string, ScoreBias>;
   /** Vectors of the tokens for each layer; null: none. */
   readonly perLayer: PerLayerInputs | null;
+  /** What the layers read beside their own tokens; null: nothing. */
+  readonly encoder: Transformer | null;
 }
 
 /** A forward pass that has not ended: its output, and what the backward pass needs. */
@@ -47,6 +50,8 @@ export interface ForwardPass {
   readonly embedded: unknown;
   /** Null: there is nothing, or nothing below the layers trains. */
   readonly perLayer: PerLayerInputsSaved | null;
+  /** The pass of the encoder; null: there is none. */
+  readonly encoded: ForwardPass | null;
   readonly kept: SavedLayer[];
   /** The input of the last norm. */
   readonly x: Tensor; // [m, d]
@@ -88,10 +93,12 @@ export class Transformer {
   ): Promise<ForwardPass> {
     const { ops, body } = this;
     const lowest = train ? this.lowestTrained() : Infinity;
+    const encoded = await this.encode(input, train, dropout);
     const { scoreBiases = new Map<string, ScoreBias>() } = body;
     const embedded = body.embedding.forward(input, lowest < 0, dropout);
     const perLayer = body.perLayer?.forward(input, embedded.x, lowest < 0, dropout) ?? null;
-    const options = { dropout, scoreBiases, perLayer: perLayer && perLayer.pass };
+    const source = encoded && this.sourceOf(encoded, input.length, train);
+    const options = { dropout, scoreBiases, perLayer: perLayer && perLayer.pass, source };
     const context = openPass(ops, this.spec, input, options);
     const rows = selected && uploadRows(ops, selected, input.batch * input.length);
     if (lowest >= 0) body.embedding.release(embedded.saved);
@@ -110,7 +117,7 @@ export class Transformer {
     }
     this.expertCounts = addCounts(this.expertCounts, counts);
     const normed = body.norm ? normForward(ops, body.norm, x) : { h: x, stats: null };
-    const below = { embedded: embedded.saved, perLayer: perLayer && perLayer.saved };
+    const below = { embedded: embedded.saved, perLayer: perLayer && perLayer.saved, encoded };
     return { input, context, rows, lowest, ...below, kept, x, ...normed };
   }
 
@@ -119,6 +126,23 @@ export class Transformer {
     const counts = this.expertCounts;
     this.expertCounts = [];
     return counts;
+  }
+
+  /** What the encoder makes of its part of the input; null without an encoder. */
+  private async encode(
+    { source }: ModelInput,
+    train: boolean,
+    dropout: Dropout | null,
+  ): Promise<ForwardPass | null> {
+    const { encoder } = this.body;
+    if (!encoder) return null;
+    if (!source) throw new Error('The input has nothing for the encoder.');
+    return encoder.forward(source, null, train, dropout);
+  }
+
+  private sourceOf({ h, input }: ForwardPass, queries: number, train: boolean): SourcePass {
+    const wantsGradient = train && (this.body.encoder?.trains ?? false);
+    return openSource(this.ops, { h, input, wantsGradient }, queries);
   }
 
   /** Accumulates the gradients for dh [m, d], which it frees, and ends the pass. */
@@ -136,7 +160,18 @@ export class Transformer {
     }
     if (dx && lowest < 0) await this.embeddingBackward(pass, dx);
     else if (dx) ops.free(dx);
-    this.release({ ...pass, perLayer: lowest < 0 ? null : pass.perLayer });
+    const encoded = await this.encoderBackward(pass);
+    this.release({ ...pass, encoded, perLayer: lowest < 0 ? null : pass.perLayer });
+  }
+
+  /** Ends the encoder's pass if there is a gradient of its output; else returns it. */
+  private async encoderBackward({ context, encoded }: ForwardPass): Promise<ForwardPass | null> {
+    const { encoder } = this.body;
+    const gradient = context.source?.gradient;
+    if (!encoder || !encoded || !context.source || !gradient) return encoded;
+    context.source.gradient = null;
+    await encoder.backward(encoded, gradient);
+    return null;
   }
 
   /** What is below the layers. Frees dx, and what was saved of it. */
@@ -161,8 +196,9 @@ export class Transformer {
   }
 
   /** Ends a pass without a backward pass: frees what it holds. */
-  release({ context, rows, x, stats, h, kept, perLayer }: ForwardPass): void {
+  release({ context, rows, x, stats, h, kept, perLayer, encoded }: ForwardPass): void {
     const { ops } = this;
+    if (encoded) this.body.encoder?.release(encoded);
     if (perLayer) this.body.perLayer?.release(perLayer);
     for (const layer of kept) freeSavedLayer(ops, layer);
     ops.free(
@@ -189,8 +225,9 @@ export class Transformer {
    * last norm, Infinity for none.
    */
   private lowestTrained(): number {
-    const { embedding, layers, norm, perLayer } = this.body;
+    const { embedding, layers, norm, perLayer, encoder } = this.body;
     if (embedding.trains || perLayer?.trains) return -1;
+    if (encoder?.trains) return 0; // all layers read what it makes
     const first = layers.findIndex(isLayerTrained);
     if (first >= 0) return first;
     return isNormTrained(norm) ? layers.length : Infinity;

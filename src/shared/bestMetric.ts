@@ -53,6 +53,7 @@ export const isOfCalls = (metric: BestMetric): boolean => CALLS.some((own) => ow
 
 const SCORES_OF_TASKS: Readonly<Record<Task, readonly ScoreName[]>> = {
   causal_lm: ['perplexity', ...CALLS],
+  seq2seq_lm: ['perplexity'],
   seq_cls: [...CLASSIFICATION, 'rmse', 'pearson'],
   token_cls: CLASSIFICATION,
   image_cls: [...CLASSIFICATION, 'rmse', 'pearson'],

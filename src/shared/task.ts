@@ -1,6 +1,7 @@
 /** The tasks that a model can be trained for. */
 export const TASKS = [
   'causal_lm',
+  'seq2seq_lm',
   'seq_cls',
   'token_cls',
   'image_cls',
@@ -15,6 +16,7 @@ export type Task = (typeof TASKS)[number];
 /** What models are made for: one that gives rewards or ranks is a classifier with one output. */
 export const MODEL_TASKS = [
   'causal_lm',
+  'seq2seq_lm',
   'seq_cls',
   'token_cls',
   'image_cls',
@@ -72,7 +74,11 @@ export type ProblemType = (typeof PROBLEM_TYPES)[number];
 
 /** Whether a task's rows have labels for a classification or regression head. */
 export const needsLabels = (task: Task): boolean =>
-  task !== 'causal_lm' && task !== 'embedding' && task !== 'contrastive' && !isSingleOutput(task);
+  !writesText(task) && task !== 'embedding' && task !== 'contrastive' && !isSingleOutput(task);
+
+/** Whether the models of a task write text, with a decoder alone or behind an encoder. */
+export const writesText = (task: Task): task is 'causal_lm' | 'seq2seq_lm' =>
+  task === 'causal_lm' || task === 'seq2seq_lm';
 
 /** The label of tokens and rows that do not count in a loss (ignore_index of torch). */
 export const NO_LABEL = -100;

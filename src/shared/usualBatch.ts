@@ -13,6 +13,7 @@ const batch = (size: number, length: number): Batch => ({ size, rows: size, leng
 /** The batch in recipes that Train Adapter writes. */
 export const BATCHES: Readonly<Record<Task, Batch>> = {
   causal_lm: batch(4, 512),
+  seq2seq_lm: batch(8, 256),
   seq_cls: batch(16, 128),
   token_cls: batch(16, 128),
   image_cls: batch(8, 197),

@@ -15,6 +15,7 @@ import { TfjsOps } from '../../src/models/ops/tfjsOps';
 import type { Ops } from '../../src/models/ops/ops';
 import type { Model, LabelledInput } from '../../src/models/model';
 import type { Tfjs } from '../../src/runtime/loadTfjs';
+import { NO_LABEL } from '../../src/shared/task';
 import { testTfjs } from './tfjs';
 
 export const fixtures = path.resolve(import.meta.dirname, '../fixtures');
@@ -64,6 +65,7 @@ export function readFloats(...at: string[]): Promise<Floats> {
 }
 
 export interface SingleCase {
+  readonly task?: string;
   readonly base: string;
   readonly base_loss: number;
   readonly adapter_loss: number;
@@ -112,13 +114,37 @@ export function inputOf(
   };
 }
 
+/**
+ * Texts for an encoder, and what its decoder reads: the start token and the labels, of which
+ * nothing follows the last. It has the mask of padding, so that `visible` leaves it out.
+ */
+function answersOf({ input_ids, attention_mask, labels }: BatchRows): LabelledInput {
+  const source = inputOf({ input_ids: input_ids!, attention_mask: attention_mask! });
+  const answers = labels as readonly (readonly number[])[];
+  const START_AND_PADDING = 0;
+  return {
+    ...inputOf({
+      input_ids: answers.map((row) => [START_AND_PADDING, ...row.map((id) => Math.max(0, id))]),
+      attention_mask: answers.map((row) => [...row.map(() => 1), 0]),
+      labels: answers.map((row) => [NO_LABEL, ...row]),
+    }),
+    source,
+  };
+}
+
 /** The input of a case; SigLIP's images have no learned token in front of their patches. */
-export const caseInput = (name: string, { inputs }: SingleCase, want: Floats): LabelledInput =>
-  inputOf(
-    inputs,
-    want.get('inputs.pixel_values'),
-    name.startsWith('siglip/') ? IMAGE_LENGTH - 1 : IMAGE_LENGTH,
-  );
+export const caseInput = (
+  name: string,
+  { inputs, task }: SingleCase,
+  want: Floats,
+): LabelledInput =>
+  task === 'seq2seq_lm'
+    ? answersOf(inputs)
+    : inputOf(
+        inputs,
+        want.get('inputs.pixel_values'),
+        name.startsWith('siglip/') ? IMAGE_LENGTH - 1 : IMAGE_LENGTH,
+      );
 
 export { EMPTY_ADAPTER as NO_ADAPTER } from '../../src/engine/model/backend';
 

@@ -73,4 +73,5 @@ export const PEFT_CASES = [
   'dinov2-swiglu/mlp',
   'clip/qv',
   'siglip/qv',
+  't5/qv',
 ];

@@ -22,11 +22,13 @@ import { imageLengthOf } from './positions';
 type Wanted = Pick<TensorInfo, 'name' | 'shape'>;
 
 /** The linear layers of a layer, in the model's order. */
-export function linearsOf({ attention, mlp, per_layer }: LayerSpec): LinearSpec[] {
+export function linearsOf({ attention, cross, mlp, per_layer }: LayerSpec): LinearSpec[] {
   const { key = null, query = null } = attention.distances ?? {};
   const ofDistances = [key, query].filter((own) => own !== null);
   const ofBranch = per_layer ? [per_layer.gate, per_layer.projection] : [];
-  return [...attention.qkv, ...ofDistances, attention.o, ...mlpLinears(mlp), ...ofBranch];
+  const ofCross = cross ? [cross.q, cross.k, cross.v, cross.o] : [];
+  const ofAttention = [...attention.qkv, ...ofDistances, attention.o, ...ofCross];
+  return [...ofAttention, ...mlpLinears(mlp), ...ofBranch];
 }
 
 /** The linear layers of an MLP. */
@@ -94,6 +96,7 @@ function headLinears(head: HeadSpec): LinearSpec[] {
     case 'labels':
       return head.dense ? [head.dense.linear, head.output] : [head.output];
     case 'pooled':
+    case 'none':
       return [];
     case 'vector':
       return vectorLinears(head);
@@ -108,9 +111,11 @@ const vectorLinears = ({ pool, projection }: VectorSpec): LinearSpec[] => [
   ...(projection ? [projection] : []),
 ];
 
-/** The transformers of a model: that for texts and that for images, or just one. */
-export const towersOf = (spec: Spec): readonly Spec[] =>
-  spec.head.kind === 'contrastive' ? [spec, spec.head.images] : [spec];
+/** The transformers of a model: for texts and for images, encoder and decoder, or just one. */
+export function towersOf(spec: Spec): readonly Spec[] {
+  if (spec.source) return [spec.source.encoder, spec];
+  return spec.head.kind === 'contrastive' ? [spec, spec.head.images] : [spec];
+}
 
 const linearModule = (
   { path, in_features, out_features }: LinearSpec,
@@ -146,9 +151,15 @@ function layerWithoutEffect({ head }: Spec): LinearSpec | null {
 
 /**
  * The layers that LoRA can adapt, in the model's order, under PEFT's names; an output layer even
- * when it is tied.
+ * when it is tied. Not of encoder-decoders: a table of both, and the output layer that is tied to
+ * it.
  */
-export const modulesOf = (spec: Spec): TargetableModule[] => towersOf(spec).flatMap(modulesOfTower);
+export function modulesOf(spec: Spec): TargetableModule[] {
+  const all = towersOf(spec).flatMap(modulesOfTower);
+  if (!spec.source) return all;
+  const tied = tiedWeight(spec) !== null;
+  return all.filter(({ kind, is_output }) => kind !== 'embedding' && !(tied && is_output));
+}
 
 function modulesOfTower(spec: Spec): TargetableModule[] {
   const { embedding, layers, head, hidden_size } = spec;
@@ -239,11 +250,16 @@ export const tableWidth = ({ projection }: TokenEmbeddingSpec, hidden_size: numb
  */
 export function tensorsOf(spec: Spec): { readonly body: Wanted[]; readonly head: Wanted[] } {
   const { head } = spec;
-  const body = towersOf(spec).flatMap(bodyTensors);
+  const body = byName(towersOf(spec).flatMap(bodyTensors));
   if (head.kind === 'labels') return { body, head: headTensors(head) };
   if (head.kind !== 'lm') return { body, head: [] };
   return { body: head.tied ? body : [...body, ...linearTensors(head.output)], head: [] };
 }
+
+/** Each once: encoder and decoder have one embedding. */
+const byName = (tensors: readonly Wanted[]): Wanted[] => [
+  ...new Map(tensors.map((own) => [own.name, own])).values(),
+];
 
 /** Those below the head; those of vectors with the head, which is never newly initialized. */
 function bodyTensors(spec: Spec): Wanted[] {
@@ -375,11 +391,13 @@ function layerTensors(layer: LayerSpec): Wanted[] {
   const {
     attention: { qk_norm, sinks, num_heads },
     norms: n,
+    cross,
     per_layer,
     output_factor,
   } = layer;
   const all = [
     n.attention_in,
+    cross?.norm_in ?? null,
     n.mlp_in,
     n.attention_out,
     n.mlp_out,

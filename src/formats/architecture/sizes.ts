@@ -2,7 +2,7 @@ import type { ConfigReader } from './config';
 import type { Activation, LinearSpec, NormSpec } from './spec';
 
 /** Keeps a forged config from causing an endless list of names. */
-const MAX_LAYERS = 4096;
+export const MAX_LAYERS = 4096;
 
 /** The sizes of a transformer. */
 export interface Sizes {

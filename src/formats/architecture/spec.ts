@@ -21,6 +21,16 @@ export interface Spec {
   readonly language_model?: string;
   /** Modules that checkpoints may have although no layer uses them. Not given: none. */
   readonly unused_modules?: readonly string[];
+  /** What its layers read beside their own tokens (T5). Not given: nothing. */
+  readonly source?: SourceSpec;
+}
+
+/** The encoder of an encoder-decoder, whose decoder is the spec itself. */
+export interface SourceSpec {
+  /** Its embedding is that of the decoder, its head `none`. */
+  readonly encoder: Spec;
+  /** The token that every text of the decoder starts with. */
+  readonly start_id: number;
 }
 
 /** y = W x + b with W [out, in]. */
@@ -128,12 +138,28 @@ export interface LayerSpec {
   readonly attention: AttentionSpec;
   readonly mlp: MlpSpec;
   readonly norms: LayerNorms;
+  /** Attention to an encoder's output, after that to the layer's own tokens (T5). Not given: none. */
+  readonly cross?: CrossAttentionSpec;
   /** Factor of each branch's output, before it is added (Granite). Not given: 1. */
   readonly branch_scale?: number;
   /** A third branch, after the MLP (Gemma 4). Not given: none. */
   readonly per_layer?: PerLayerBranchSpec;
   /** Name of a tensor with a constant by which the layer's output is multiplied (Gemma 4). */
   readonly output_factor?: string;
+}
+
+/**
+ * y = x + o(attention(q(norm_in(x)), k(s), v(s))) with the encoder's output s. Scores are not
+ * scaled.
+ */
+export interface CrossAttentionSpec {
+  readonly num_heads: number;
+  readonly head_dim: number;
+  readonly norm_in: NormSpec;
+  readonly q: LinearSpec;
+  readonly k: LinearSpec;
+  readonly v: LinearSpec;
+  readonly o: LinearSpec;
 }
 
 /** y = x + norm(projection(act(gate x) · v)) with the token's vector v for this layer. */
@@ -264,6 +290,11 @@ export interface DistanceSpec {
  */
 export interface ScoreBiasSpec extends TableSpec {
   readonly heads: number;
+  readonly buckets: number;
+  /** Distances from here on share the last bucket. */
+  readonly max_distance: number;
+  /** Whether half of the buckets are for keys after the query; else these have that of the query. */
+  readonly bidirectional: boolean;
 }
 
 /** Rotary position embeddings (Su et al. 2021) with their scaling for longer contexts. */
@@ -432,6 +463,8 @@ export type HeadSpec =
       readonly kind: 'lm';
       readonly output: LinearSpec;
       readonly tied: boolean;
+      /** A checkpoint's own output layer counts, also where the config ties it (T5). */
+      readonly prefers_stored?: true;
       readonly softcap: number | null;
       /** Factor of the logits, before the softcap (Granite). Not given: 1. */
       readonly scale?: number;
@@ -457,6 +490,8 @@ export type HeadSpec =
       /** A layer of the checkpoint that adapters may have, but the vectors do not depend on. */
       readonly pooler?: LinearSpec;
     }
+  /** The vectors as they are: an encoder that a decoder reads. */
+  | { readonly kind: 'none' }
   /** A vector of each image: the tower of a model for pairs of an image and a text. */
   | ({ readonly kind: 'vector' } & VectorSpec)
   /**

@@ -27,6 +27,8 @@ export function transformersClassOf(spec: Pick<Spec, 'family' | 'task'>): string
       return `${transformersClass}ForTokenClassification`;
     case 'image_cls':
       return `${transformersClass}ForImageClassification`;
+    case 'seq2seq_lm':
+      return `${transformersClass}ForConditionalGeneration`;
     case 'embedding':
     case 'contrastive':
       return `${transformersClass}Model`;

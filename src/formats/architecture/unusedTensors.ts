@@ -86,6 +86,7 @@ function unusedTensors(names: readonly string[], spec: Spec): string[] {
     if (parts) return parts.some((part) => !used.has(part) || owns.has(part));
     if (ownHeads.some((path) => own.startsWith(`${path}.`))) return true;
     if (spec.language_model !== undefined && !WRAPPED.test(stored)) return false;
+    if (spec.source) return true;
     return !HARMLESS.some((pattern) => pattern.test(own));
   });
 }
@@ -98,6 +99,7 @@ function headPaths({ head }: Spec): string[] {
     case 'labels':
       return head.dense ? [head.dense.linear.path] : [];
     case 'pooled':
+    case 'none':
     case 'vector':
     case 'contrastive':
       return [];

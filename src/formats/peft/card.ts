@@ -45,6 +45,11 @@ const KINDS: Readonly<
     model: 'AutoModelForCausalLM',
     auto: 'AutoPeftModelForCausalLM',
   },
+  seq2seq_lm: {
+    pipeline: 'text2text-generation',
+    model: 'AutoModelForSeq2SeqLM',
+    auto: 'AutoPeftModelForSeq2SeqLM',
+  },
   seq_cls: {
     pipeline: 'text-classification',
     model: 'AutoModelForSequenceClassification',

@@ -13,6 +13,7 @@ import { hasWeights, withAdapterWeights } from './files';
 /** PEFT's TaskType; null: it has none for models of images. */
 export const TASK_TYPES: Readonly<Record<ModelTask, string | null>> = {
   causal_lm: 'CAUSAL_LM',
+  seq2seq_lm: 'SEQ_2_SEQ_LM',
   seq_cls: 'SEQ_CLS',
   token_cls: 'TOKEN_CLS',
   image_cls: null,

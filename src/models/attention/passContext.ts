@@ -15,6 +15,7 @@ import type { RowBlock } from './rowBlocks';
 import type { ScoreBias } from './scoreBias';
 import { freeSeenKeys, seenKeys } from './seenKeys';
 import { SharedKeys } from './sharedKeys';
+import { freeSource, type SourcePass } from './sourcePass';
 
 /** What all layers share in one pass over a batch. n = batch · length. */
 export interface PassContext extends Computation {
@@ -22,6 +23,8 @@ export interface PassContext extends Computation {
   readonly sharedKeys: SharedKeys;
   /** The vectors of each layer; null: it has none. */
   readonly perLayer: PerLayerPass | null;
+  /** What the layers read of an encoder; null: there is none. */
+  readonly source: SourcePass | null;
   /** By `ropeKey`. */
   readonly ropeTables: ReadonlyMap<string, RotaryTable>;
   /** By `windowKey`. */
@@ -75,6 +78,8 @@ interface PassOptions {
   readonly scoreBiases?: ReadonlyMap<string, ScoreBias>;
   /** The pass takes ownership of it. */
   readonly perLayer?: PerLayerPass | null;
+  /** The pass takes ownership of it. */
+  readonly source?: SourcePass | null;
 }
 
 /** An input without padding, after `first` tokens. */
@@ -89,7 +94,13 @@ export function openPass(
   ops: Ops,
   spec: Spec,
   input: ModelInput,
-  { dropout = null, first, scoreBiases = new Map(), perLayer = null }: PassOptions = {},
+  {
+    dropout = null,
+    first,
+    scoreBiases = new Map(),
+    perLayer = null,
+    source = null,
+  }: PassOptions = {},
 ): PassContext {
   const attentions = spec.layers.map((layer) => layer.attention);
   const kernel = kernelOf(attentions);
@@ -105,6 +116,7 @@ export function openPass(
     shape: { batch: input.batch, length: input.length },
     sharedKeys: new SharedKeys(ops),
     perLayer,
+    source,
     seen,
     taps: kernel === undefined ? [] : uploadTaps(ops, input, kernel),
     chunks: attentions.some((own) => own.delta) ? uploadChunks(ops, input) : null,
@@ -116,9 +128,10 @@ export function openPass(
   };
 }
 
-const biasOf = (
+/** The biases of a layer's scores; null: it has none. */
+export const biasOf = (
   { score_bias }: AttentionSpec,
-  scoreBiases: ReadonlyMap<string, ScoreBias>,
+  scoreBiases: ReadonlyMap<string, ScoreBias> = new Map(),
 ): ScoreBias | null => (score_bias && scoreBiases.get(score_bias.path)) ?? null;
 
 /** The kernel of the short convolutions; undefined if there are none. */
@@ -128,8 +141,9 @@ const kernelOf = (attentions: readonly AttentionSpec[]): number | undefined =>
     .find(Boolean);
 
 export function closePass(pass: PassContext): void {
-  const { ops, ropeTables, seen, taps, chunks, sharedKeys, perLayer } = pass;
+  const { ops, ropeTables, seen, taps, chunks, sharedKeys, perLayer, source } = pass;
   sharedKeys.dispose();
+  if (source) freeSource(ops, source);
   if (chunks) freeChunks(ops, chunks);
   if (perLayer) freePerLayerPass(ops, perLayer);
   freeRotaryTables(ops, ropeTables);

@@ -25,7 +25,9 @@ import { addScoreBias } from './scoreBias';
 
 // Attention by blocks of queries, each with the scores of all keys that it sees.
 
-type RowPass = Omit<AttentionPass, 'seen'> & { readonly rowBlocks: readonly RowBlock[] };
+export type RowPass = Omit<AttentionPass, 'seen' | 'rope'> & {
+  readonly rowBlocks: readonly RowBlock[];
+};
 
 /**
  * softmax(q kᵀ + mask) v. The query heads of one kv head are rows of one product. Does not free the
@@ -100,8 +102,8 @@ export function attendRowsBackward(
   const dVs = parts.map((part) => part.v);
   const gradients = {
     q: concatAndFree(ops, dQs, 2),
-    k: sumOfKeyGradients(pass, dKs),
-    v: sumOfKeyGradients(pass, dVs),
+    k: sumOfKeyGradients(pass, dKs, heads.k.shape[1]!),
+    v: sumOfKeyGradients(pass, dVs, heads.k.shape[1]!),
   };
   return { dHeads: gradients, dDistances: { key: total('key'), query: total('query') } };
 }
@@ -222,8 +224,9 @@ function softmaxWithSinks(
 
 /** Sum of the blocks' gradients of keys or values, each padded to the whole length. Frees them. */
 function sumOfKeyGradients(
-  { ops, shape: { length }, rowBlocks }: RowPass,
+  { ops, rowBlocks }: RowPass,
   parts: readonly Tensor[],
+  length: number,
 ): Tensor {
   const padded = parts.map((x, i) => {
     const { from, to } = rowBlocks[i]!;

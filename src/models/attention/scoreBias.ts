@@ -2,27 +2,29 @@ import type { ScoreBiasSpec } from '../../formats/architecture/spec';
 import { thenFree, type Ops, type Tensor } from '../ops/ops';
 import type { BlockRange } from './queryBlocks';
 
-/** MPNet has 32 buckets, whatever its config says. */
-const BUCKETS = 32;
-const MAX_DISTANCE = 128;
-
 /**
- * T5's bucket of a key seen from a query (`relative_position_bucket` of transformers): half of the
- * buckets are for keys after it; the nearest distances have one each, the others share one the more
- * the farther they are.
+ * T5's bucket of a key seen from a query (`_relative_position_bucket` of transformers): half of the
+ * buckets are for keys after it where it sees those; the nearest distances have one each, the
+ * others share one the more the farther they are.
  */
-export function bucketOf(query: number, key: number): number {
-  const half = BUCKETS / 2;
-  const exact = half / 2;
-  const distance = Math.abs(query - key);
-  const side = key > query ? half : 0;
+export function bucketOf(
+  { buckets, max_distance, bidirectional }: BucketsSpec,
+  query: number,
+  key: number,
+): number {
+  const own = bidirectional ? Math.floor(buckets / 2) : buckets;
+  const exact = Math.floor(own / 2);
+  const distance = bidirectional ? Math.abs(query - key) : Math.max(0, query - key);
+  const side = bidirectional && key > query ? own : 0;
   if (distance < exact) return side + distance;
   const share = Math.fround(
     Math.fround(Math.log(Math.fround(distance / exact))) /
-      Math.fround(Math.log(MAX_DISTANCE / exact)),
+      Math.fround(Math.log(max_distance / exact)),
   );
-  return side + Math.min(half - 1, exact + Math.trunc(Math.fround(share * (half - exact))));
+  return side + Math.min(own - 1, exact + Math.trunc(Math.fround(share * (own - exact))));
 }
+
+type BucketsSpec = Pick<ScoreBiasSpec, 'buckets' | 'max_distance' | 'bidirectional'>;
 
 /** Learned biases of attention's scores by distance. They are frozen. */
 export class ScoreBias {
@@ -39,7 +41,7 @@ export class ScoreBias {
     const data = new Float32Array(heads * rows * keys);
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < keys; j++) {
-        const bucket = bucketOf(first + start + i, from + j);
+        const bucket = bucketOf(this.spec, first + start + i, from + j);
         for (let head = 0; head < heads; head++)
           data[(head * rows + i) * keys + j] = this.table[bucket * heads + head]!;
       }

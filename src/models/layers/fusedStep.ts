@@ -104,6 +104,7 @@ function isPlainLayer(w: LayerWeights): w is LayerWithMlp {
     mlp.kind === 'mlp' &&
     attention.kind === 'attention' &&
     layer.residual === 'sequential' &&
+    layer.cross === null &&
     layer.after_attention === null &&
     layer.after_mlp === null &&
     layer.perLayer === null &&

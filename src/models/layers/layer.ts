@@ -1,4 +1,12 @@
 import { scatterRows, type AttentionCache, type DecodeStep } from '../attention/attentionBranch';
+import {
+  crossBackward,
+  crossForward,
+  crossStep,
+  freeCross,
+  isCrossTrained,
+  type CrossSaved,
+} from '../attention/crossAttention';
 import type { PassContext, SelectedRows } from '../attention/passContext';
 import { thenFree, type Ops, type Tensor } from '../ops/ops';
 import {
@@ -44,6 +52,7 @@ export interface LayerSaved {
   /** What the MLP reads. */
   readonly x1: Tensor; // [m, d]
   readonly attention: MixerSaved;
+  readonly cross: CrossSaved | null;
   readonly mlp: FeedForwardSaved;
   /** Of after_attention and after_mlp. */
   readonly norms: readonly [attention: NormSaved | null, mlp: NormSaved | null];
@@ -56,6 +65,7 @@ export const isLayerTrained = (w: LayerWeights): boolean =>
 /** Whether something below the third branch trains. */
 const areBranchesTrained = (w: LayerWeights): boolean =>
   isMixerTrained(w.attention) ||
+  (w.cross !== null && isCrossTrained(w.cross)) ||
   isFeedForwardTrained(w.mlp) ||
   isNormTrained(w.after_attention) ||
   isNormTrained(w.after_mlp);
@@ -103,17 +113,28 @@ async function computeLayer(
   { rows, keep }: { readonly rows: SelectedRows | null; readonly keep: boolean },
 ): Promise<{ readonly y: Tensor; readonly saved: LayerSaved }> {
   const { ops } = pass;
-  const attention = mixerForward(pass, w.attention, x, { rows, keep });
+  const attention = mixerForward(pass, w.attention, x, { rows: ownRows(w, rows), keep });
   const first = applyNorm(ops, w.after_attention, attention.y);
-  const x1 = w.residual === 'sequential' ? first.y : selectRows(ops, x, rows);
-  const mlp = await feedForward(pass, w.mlp, x1, first.y);
-  if (w.residual === 'parallel') ops.free(first.y);
+  const cross = w.cross && crossForward(pass, w.cross, first.y, rows);
+  const read = cross?.y ?? first.y;
+  const x1 = w.residual === 'sequential' ? read : selectRows(ops, x, rows);
+  const mlp = await feedForward(pass, w.mlp, x1, read);
+  if (w.residual === 'parallel') ops.free(read);
   const second = applyNorm(ops, w.after_mlp, mlp.y);
   const norms = [first.norm, second.norm] as const;
   const third = applyPerLayer(pass, w, second.y, vectorsOf(pass, w, rows));
-  const saved = { x, x1, attention: attention.saved, mlp: mlp.saved, norms, perLayer: third.saved };
-  return { y: third.y, saved };
+  const branches = {
+    attention: attention.saved,
+    cross: cross && cross.saved,
+    mlp: mlp.saved,
+    perLayer: third.saved,
+  };
+  return { y: third.y, saved: { x, x1, ...branches, norms } };
 }
+
+/** The rows that leave attention: all if attention to an encoder's output selects them. */
+const ownRows = ({ cross }: LayerWeights, rows: SelectedRows | null): SelectedRows | null =>
+  cross ? null : rows;
 
 /** A layer's vectors of the selected rows [m, width], to be freed; null: it has none. */
 function vectorsOf(
@@ -163,14 +184,23 @@ function freeNorms(ops: Ops, norms: readonly (NormSaved | null)[]): void {
 /** Frees what was saved, except for the layer's input, or the keys and values. */
 function freeLayer(
   ops: Ops,
-  { x, x1, attention, mlp, norms, perLayer }: LayerSaved,
+  { x, x1, attention, cross, mlp, norms, perLayer }: LayerSaved,
   except: 'nothing' | 'input' | 'keys' = 'nothing',
 ): void {
   freeMixer(ops, attention, except !== 'keys');
+  if (cross) freeCross(ops, cross, except !== 'keys');
   freeFeedForward(ops, mlp);
   freeNorms(ops, norms);
   if (perLayer) freePerLayer(ops, perLayer);
   ops.free(...(except === 'input' ? [] : [x]), ...(x1 === x ? [] : [x1]));
+}
+
+/** Keys and values that later tokens of one sequence need. */
+interface PrefillCaches {
+  /** Null: they are another layer's. */
+  readonly cache: AttentionCache | null;
+  /** Of what an encoder has read; null: there is none. */
+  readonly source: AttentionCache | null;
 }
 
 /**
@@ -181,17 +211,19 @@ export async function layerPrefill(
   pass: PassContext,
   w: LayerWeights,
   x: Tensor,
-): Promise<{ readonly y: Tensor; readonly cache: AttentionCache | null }> {
+): Promise<PrefillCaches & { readonly y: Tensor }> {
   const { y, saved } = await computeLayer(pass, w, x, { rows: null, keep: true });
   const cache = cacheOf(saved.attention);
   freeLayer(pass.ops, saved, cache ? 'keys' : 'nothing');
-  return { y, cache };
+  return { y, cache, source: saved.cross && { k: saved.cross.heads.k, v: saved.cross.heads.v } };
 }
 
 /** Of one layer. */
 export interface LayerDecodeStep extends DecodeStep {
   /** Its vectors of the tokens; null: it has none. */
   readonly v: Tensor | null; // [m, width]
+  /** Of each sequence what an encoder has read; empty without one. */
+  readonly sources: readonly AttentionCache[];
 }
 
 /**
@@ -199,20 +231,23 @@ export interface LayerDecodeStep extends DecodeStep {
  * each cache by the longer one.
  */
 export async function layerStep(
-  { v, ...step }: LayerDecodeStep,
+  { v, sources, ...step }: LayerDecodeStep,
   w: LayerWeights,
   x: Tensor,
   caches: AttentionCache[],
 ): Promise<Tensor> {
   const { ops } = step;
   const first = applyNorm(ops, w.after_attention, mixerStep(step, w.attention, x, caches));
-  const x1 = w.residual === 'sequential' ? first.y : x;
+  const read = w.cross
+    ? thenFree(ops, crossStep(step, w.cross, first.y, sources), first.y)
+    : first.y;
+  const x1 = w.residual === 'sequential' ? read : x;
   const computation = { ops, dropout: null, products: step.products };
-  const { y, saved } = await feedForward(computation, w.mlp, x1, first.y);
+  const { y, saved } = await feedForward(computation, w.mlp, x1, read);
   const second = applyNorm(ops, w.after_mlp, y);
   freeFeedForward(ops, saved);
   freeNorms(ops, [first.norm, second.norm]);
-  ops.free(x, first.y);
+  ops.free(x, read);
   const third = applyPerLayer(computation, w, second.y, v);
   if (third.saved) freePerLayer(ops, third.saved);
   return third.y;
@@ -298,21 +333,42 @@ async function sequentialBackward(
 ): Promise<Tensor | null> {
   const { ops } = pass;
   const { attention, after_attention } = w;
-  const wantsX1 = wantsInput || isMixerTrained(attention) || isNormTrained(after_attention);
+  const wantsRead = wantsInput || isMixerTrained(attention) || isNormTrained(after_attention);
+  const wantsX1 = wantsRead || isCrossWanted(pass, w);
   const mlpGradient = { dy, residual: dy, wantsInput: wantsX1 };
   const dx1 = await feedForwardBackward(pass, saved.mlp, mlpGradient);
   ops.free(dy);
-  if (!dx1) return null;
+  const dRead = dx1 && (await throughCross(pass, w, saved, { dy: dx1, wantsInput: wantsRead }));
+  if (!dRead) return null;
   const [afterAttention] = saved.norms;
   const dSum =
     after_attention && afterAttention
-      ? await normBackwardAndFree(ops, after_attention, afterAttention, dx1)
-      : dx1;
-  const residual = scatterRows(ops, dSum, rows);
+      ? await normBackwardAndFree(ops, after_attention, afterAttention, dRead)
+      : dRead;
+  const residual = scatterRows(ops, dSum, ownRows(w, rows));
   const gradient = { dy: dSum, residual, wantsInput };
   const dx = await mixerBackward(pass, saved.attention, gradient);
   if (residual !== dSum) ops.free(residual);
   ops.free(dSum);
+  return dx;
+}
+
+/** Whether attention to an encoder's output, or the encoder itself, needs a gradient. */
+const isCrossWanted = ({ source }: PassContext, { cross }: LayerWeights): boolean =>
+  cross !== null && (isCrossTrained(cross) || (source?.wantsGradient ?? false));
+
+/** Attention to an encoder's output, if there is one: dy [m, d] -> dx [n, d]. Frees dy. */
+async function throughCross(
+  pass: PassContext,
+  w: LayerWeights,
+  { cross }: LayerSaved,
+  { dy, wantsInput }: Omit<LayerGradient, 'rows'>,
+): Promise<Tensor | null> {
+  if (!w.cross || !cross) return dy;
+  const { ops } = pass;
+  const residual = scatterRows(ops, dy, cross.rows);
+  const dx = await crossBackward(pass, w.cross, cross, { dy, residual, wantsInput });
+  ops.free(dy, ...(residual === dy ? [] : [residual]));
   return dx;
 }
 

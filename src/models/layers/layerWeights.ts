@@ -1,3 +1,4 @@
+import type { CrossWeights } from '../attention/crossAttention';
 import type { FeedForwardWeights } from './feedForward';
 import type { MixerWeights } from './mixing';
 import type { Norm } from './norm';
@@ -8,6 +9,8 @@ import type { PerLayerBranch } from './perLayerBranch';
  */
 export interface LayerWeights {
   readonly attention: MixerWeights;
+  /** Attention to an encoder's output, between the two; null: none. */
+  readonly cross: CrossWeights | null;
   readonly mlp: FeedForwardWeights;
   /** Norms of the residual stream after each branch. */
   readonly after_attention: Norm | null;

@@ -108,6 +108,9 @@ function albertLayers(reader: ConfigReader, body: string, sizes: Sizes): LayerSp
 /** The id of MPNet's padding, whatever pad_token_id says. */
 const MPNET_PADDING = 1;
 
+/** Whatever its config says of them. */
+const MPNET_BUCKETS = { buckets: 32, max_distance: 128, bidirectional: true } as const;
+
 function mpnetLayer(reader: ConfigReader, body: string, sizes: Sizes, i: number): LayerSpec {
   const { hidden_size, num_heads } = sizes;
   const layer = bertLayer(reader, body, sizes, i);
@@ -124,6 +127,7 @@ function mpnetLayer(reader: ConfigReader, body: string, sizes: Sizes, i: number)
         path: `${body}encoder.relative_attention_bias`,
         rows: reader.count('relative_attention_num_buckets', 32),
         heads: num_heads,
+        ...MPNET_BUCKETS,
       },
     },
     norms: { ...layer.norms, after_attention: layerNorm(`${at}.LayerNorm`, hidden_size, eps) },

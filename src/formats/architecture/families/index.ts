@@ -16,6 +16,7 @@ import { mixtureFamilies } from './mixtures';
 import { modernbertFamilies } from './modernbert';
 import { phi3Families } from './phi3';
 import { qwen35Families } from './qwen35';
+import { t5Families } from './t5';
 import { vitFamilies } from './vit';
 
 /** The supported model families, by the `model_type` of config.json. */
@@ -37,6 +38,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ...vitFamilies,
   ...dinov2Families,
   ...clipFamilies,
+  ...t5Families,
 };
 
 /** The `model_type`s of all families. */
