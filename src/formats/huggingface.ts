@@ -20,7 +20,7 @@ import { withQuantized } from './quantized/source';
 import { quantizedWhileLoading } from './quantized/whileLoading';
 import { type PartSource, type WeightSource, withReplaced } from './weightSource';
 import { openShardsOf, type ShardedWeights, type Shards } from './safetensors/shards';
-import type { BaseModel } from './baseModel';
+import type { BaseModel, TokenizerFiles } from './baseModel';
 
 /** File names of a model folder. */
 export const CONFIG = 'config.json';
@@ -75,9 +75,15 @@ export async function openFolderBase(
     weights: used,
     weight_files: used.files,
     parameters: countParameters(used.tensors),
-    readTokenizer: () => readFolderTokenizer(folder),
+    readTokenizer: () => readTokenizerFor(spec, folder),
     close: () => used.close(),
   };
+}
+
+/** An encoder-decoder reads one text: a chat template has no meaning for it. */
+async function readTokenizerFor(spec: Spec, folder: string): Promise<TokenizerFiles> {
+  const files = await readFolderTokenizer(folder);
+  return spec.source ? { ...files, chat_template: null } : files;
 }
 
 /** An output layer that the checkpoint has counts in some families, also if the config ties it. */

@@ -37,6 +37,8 @@ export interface ModelSize extends QuantizedSize {
   readonly delta: DeltaSize | null;
   /** The tower for images beside that for texts, whose pass exists at the same time. */
   readonly images?: { readonly size: ModelSize; readonly length: number } | undefined;
+  /** What the layers read with attention of their own; its pass exists at the same time. */
+  readonly encoder?: ModelSize;
 }
 
 /** Numbers of a token in a layer with the gated delta rule, but for `layers` and `state`. */
@@ -238,9 +240,26 @@ function activationBytes(
   const share = (num_layers - recomputed) / num_layers;
   const kept = share * ((num_layers - deltas) * layer + deltas * (ofDelta ?? 0));
   const own = kept + recomputed * tokens * F32 * hidden_size;
-  const { images } = size;
+  const { images, encoder } = size;
+  if (encoder)
+    return (
+      own +
+      crossBytes(size, tokens, plan) +
+      activationBytes(encoder, adaptation, { rows, length }, plan)
+    );
   if (!images) return own;
   return own + activationBytes(images.size, adaptation, { rows, length: images.length }, plan);
+}
+
+/**
+ * What attention to an encoder keeps in all layers: its input, queries, keys, values and output.
+ * Sources are taken to be as long as what the decoder reads.
+ */
+function crossBytes(size: ModelSize, tokens: number, plan: StepPlan): number {
+  const { hidden_size, q_size, kv_size, num_layers } = size;
+  const recomputed = Math.min(plan.recomputed_layers, num_layers - 1);
+  const ofToken = F32 * hidden_size + weightBytes(plan) * (2 * q_size + 2 * kv_size);
+  return (num_layers - recomputed) * tokens * ofToken;
 }
 
 /**

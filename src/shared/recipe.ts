@@ -92,8 +92,8 @@ export const RecipeSchema = v.strictObject({
   task: v.optional(
     described(
       v.picklist(TASKS),
-      'The task to train for. causal_lm: write text; seq_cls: classify texts; token_cls: ' +
-        'classify words; image_cls: classify images; embedding: find texts that belong ' +
+      'The task to train for. causal_lm: write text; seq2seq_lm: write text for one that an ' +
+        'encoder reads (T5); seq_cls: classify texts; token_cls: classify words; image_cls: classify images; embedding: find texts that belong ' +
         'together; contrastive: find the text that belongs to an image; reward: rate answers, ' +
         'learnt from pairs of a better and a worse one; reranker: rate documents for a query, ' +
         'learnt from scores; features: classes or numbers from rows of numbers, with a layers ' +

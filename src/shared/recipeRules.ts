@@ -22,6 +22,7 @@ export const contradictionsOf = (recipe: Recipe): Contradiction[] => [
   ...rerankerContradictions(recipe),
   ...evaluateContradictions(recipe),
   ...pixelContradictions(recipe),
+  ...answerContradictions(recipe),
 ];
 
 function schedulerContradictions(training: TrainingSettings): Contradiction[] {
@@ -161,6 +162,21 @@ function pixelContradictions({ task, pixel_range: range }: Recipe): Contradictio
     return [{ key, message: `This is for the task image_cls, but the task is ${task}.` }];
   if (range[0] < range[1]) return [];
   return [{ key, message: 'The first number, that of black, must be below the second.' }];
+}
+
+/** What an encoder-decoder, whose decoder alone learns a text, has no meaning for. */
+function answerContradictions({ task, labels, tools, training }: Recipe): Contradiction[] {
+  if (task !== 'seq2seq_lm') return [];
+  const rules: readonly (readonly [key: string, isBroken: boolean, message: string])[] = [
+    ['labels', labels === 'all', 'The decoder learns answers alone: set labels to "assistant".'],
+    ['tools', tools !== null, 'Tools are for chats, which an encoder-decoder does not read.'],
+    [
+      'training.neftune_noise_alpha',
+      training.neftune_noise_alpha !== null,
+      'NEFTune is not supported for encoder-decoders. Set it to null.',
+    ],
+  ];
+  return rules.filter(([, isBroken]) => isBroken).map(([key, , message]) => ({ key, message }));
 }
 
 function tokenContradictions({ lora }: Recipe): Contradiction[] {

@@ -203,6 +203,7 @@ function recipeOf({ task, base, rows, lora, training }: Case): string {
 function savedHeads(task: Task): readonly string[] | null {
   switch (task) {
     case 'causal_lm':
+    case 'seq2seq_lm':
     case 'embedding':
     case 'features':
     case 'contrastive':

@@ -33,12 +33,13 @@ export async function dataToolsOf(
     now,
     chat_template_kwargs: variablesIn(chat_template_kwargs) ?? {},
   });
-  const { head } = base.spec;
+  const { head, source } = base.spec;
   const isPaired = head.kind === 'contrastive';
   return {
     tokenizer,
     images: isPaired ? await openImages({ spec: head.images, path: base.path }) : null,
     ...(isPaired && { fills: head.fills }),
+    ...(source && { start_id: source.start_id }),
     vocab_size,
     has_types: (embedding.types?.rows ?? 0) > 1,
     max_positions: positionsOf(base.spec),

@@ -123,6 +123,8 @@ export interface DataTools {
   readonly max_positions: number;
   /** Whether texts fill all positions, and padding is read like text. Default: false. */
   readonly fills?: boolean;
+  /** The token that the decoder of an encoder-decoder starts with. */
+  readonly start_id?: number;
   /** Folder for temporary files of large data sets. Default: the system's. */
   readonly scratch_folder?: string;
   /** From 0 to 1, several times a second. What it throws ends the reading. */

@@ -18,6 +18,7 @@ import { labelSetOf, RowLabels, type LabelSet } from '../tasks/labelSet';
 import { ProblemCollector, throwErrors } from './problems';
 import type { Row } from '../rows/row';
 import { callAnswers, chosenSamples, shownRows, type Part } from './shownRows';
+import { answerTokenizer } from '../examples/answerTokenizer';
 import { preferenceTokenizer } from '../examples/preferenceTokenizer';
 import { textTokenizer, type DataStatistics, type RowTokenizer } from '../examples/tokenizeRows';
 import { taskTokenizer } from '../tasks/tokenizeTaskRows';
@@ -308,7 +309,7 @@ export function tokenizerFor(
   { path: file, unit }: Dataset,
   labels: LabelSet | null,
   recipe: DataRecipe,
-  { tokenizer, images, vocab_size, has_types, max_positions }: DataTools,
+  { tokenizer, images, vocab_size, has_types, max_positions, start_id }: DataTools,
 ): RowTokenizer {
   const max_length = Math.min(recipe.training.max_length, max_positions);
   const problems = new ProblemCollector(file, { ...collectorSettings(recipe), unit });
@@ -322,6 +323,13 @@ export function tokenizerFor(
       isReward: recipe.task === 'reward',
       ...(vocab_size !== undefined && { vocab_size }),
     });
+  if (recipe.task === 'seq2seq_lm')
+    return answerTokenizer(problems, {
+      tokenizer: tokenizer!,
+      max_length,
+      start_id: start_id!,
+      vocab_size,
+    }) as RowTokenizer;
   if (recipe.task !== 'causal_lm')
     return taskTokenizer(problems, {
       tokenizer,

@@ -4,6 +4,7 @@ import type { Weighted } from '../rows/row';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import { textsOf } from './example';
 import type {
+  AnswerExample,
   FeaturesExample,
   CaptionedExample,
   ImageExample,
@@ -57,7 +58,11 @@ export interface Batch {
   readonly inputs?: Float32Array;
   /** Of texts that belong to images: the image of each, of `length` positions. */
   readonly images?: ImageBatch;
+  /** What an encoder reads; the rest is for its decoder. */
+  readonly source?: SourceBatch;
 }
+
+export type SourceBatch = Pick<Batch, 'batch' | 'length' | 'input_ids' | 'attention_mask'>;
 
 export interface ImageBatch {
   readonly batch: number;
@@ -80,6 +85,12 @@ export function collate(examples: readonly TokenExample[], pad_id: number, max_l
   switch (examples[0]!.kind) {
     case 'tokens':
       return ofSequences(examples as readonly TokensExample[], pad_id, max_length);
+    case 'answer': {
+      const own = examples as readonly AnswerExample[];
+      const sources = own.map(({ source }) => source);
+      const source = padded(sources, pad_id, max_length);
+      return { ...ofSequences(own, pad_id, max_length), source };
+    }
     case 'packed':
       return ofPacked(examples as readonly PackedExample[], pad_id, max_length);
     case 'text':
@@ -288,9 +299,7 @@ export function collateCaptioned(
   return { ...shape, input_ids: filled(shape, texts, pad_id), attention_mask, ...others };
 }
 
-type Rows = Pick<Batch, 'batch' | 'length' | 'input_ids' | 'attention_mask'>;
-
-function padded(sequences: readonly Int32Array[], pad_id: number, max_length: number): Rows {
+function padded(sequences: readonly Int32Array[], pad_id: number, max_length: number): SourceBatch {
   const longest = sequences.reduce((length, ids) => Math.max(length, ids.length), 0);
   const shape = { batch: sequences.length, length: roundedUp(longest, max_length) };
   return {
@@ -322,7 +331,7 @@ const rowWeights = (examples: readonly Weighted[]): Pick<Batch, 'weights'> =>
 
 /** The weights of the tokens of rows, which have one text or several; nothing where all are 1. */
 function tokenWeights(
-  { batch, length }: Rows,
+  { batch, length }: SourceBatch,
   rows: readonly (readonly Sequence[])[],
 ): Pick<Batch, 'weights'> {
   if (rows.flat().every(({ weight }) => weight === undefined)) return {};

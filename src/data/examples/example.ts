@@ -6,6 +6,7 @@ export type TokenExample = Exclude<Example, ImageExample | CaptionedExample | Fe
 /** A row in the form in which the model trains on it. */
 export type Example =
   | TokensExample
+  | AnswerExample
   | PackedExample
   | TextExample
   | PairExample
@@ -25,6 +26,16 @@ export interface TokensExample extends Weighted {
   readonly line: number;
   readonly input_ids: Int32Array;
   readonly labels: Int32Array;
+}
+
+/**
+ * What an encoder reads, and what its decoder learns to write: `input_ids` begin with the token
+ * that every answer starts with, which has no label.
+ */
+export interface AnswerExample extends Sequence {
+  readonly kind: 'answer';
+  readonly line: number;
+  readonly source: Int32Array;
 }
 
 /** Short sequences packed into one row. None attends to another. */
@@ -138,6 +149,8 @@ export function lengthOf(example: Example): number {
     case 'text':
     case 'captioned':
       return example.input_ids.length;
+    case 'answer':
+      return example.source.length + example.input_ids.length;
     case 'packed':
       return example.parts.reduce((sum, part) => sum + part.input_ids.length, 0);
     case 'ranking':

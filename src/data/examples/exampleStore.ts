@@ -35,6 +35,7 @@ const FORM = {
   group: 7,
   ranking: 8,
   captioned: 9,
+  answer: 10,
 } as const;
 /** Added to the form of a record that ends with the bits of its weight. */
 const WEIGHTED = 16;
@@ -187,6 +188,10 @@ function encodeUnweighted(example: StoredExample): Int32Array {
   switch (example.kind) {
     case 'tokens':
       return encodeTokens(example);
+    case 'answer': {
+      const { line, source } = example;
+      return joined([FORM.answer, line, source.length], [source, signed(example)]);
+    }
     case 'text': {
       const { line, input_ids, token_type_ids, target } = example;
       const form = target instanceof Float32Array ? FORM.numbersText : FORM.text;
@@ -332,6 +337,8 @@ function decodeUnweighted(record: Int32Array): StoredExample {
   switch (form) {
     case FORM.labelledTokens:
       return { kind: 'tokens', line, ...sequenceOf(first) };
+    case FORM.answer:
+      return { kind: 'answer', line, source: first, ...sequenceOf(second) };
     case FORM.preference:
       return preferenceOf(line, length, record.subarray(3));
     case FORM.unpaired:

@@ -72,11 +72,11 @@ export function textTokenizer(
   problems: ProblemCollector,
   settings: TokenizeSettings,
 ): RowTokenizer<TextRow> {
-  const findSpecials = specialTokenFinder(settings.tokenizer);
+  const warnOfSpecialTokens = specialTokenWarner(settings.tokenizer, problems);
   return {
     problems,
     add: (row) => {
-      warnOfSpecialTokens(row, findSpecials, problems);
+      warnOfSpecialTokens(row);
       const encoded = tryEncode(row, settings, problems);
       const example = encoded && toExample(encoded, settings, problems);
       if (!example) return null;
@@ -98,6 +98,7 @@ export const withWeight = <E extends Example>(example: E, { weight }: Weighted):
 export function labelsIn(example: Example): number {
   switch (example.kind) {
     case 'tokens':
+    case 'answer':
       return countLabels(example.labels);
     case 'preference':
       return countLabels(example.chosen.labels) + countLabels(example.rejected.labels);
@@ -263,17 +264,19 @@ function specialTokenFinder(tokenizer: Tokenizer): (text: string) => readonly st
 }
 
 /** Special tokens are recognized in messages too, which can so end their turn or start another. */
-function warnOfSpecialTokens(
-  row: TextRow,
-  find: (text: string) => readonly string[],
+export function specialTokenWarner(
+  tokenizer: Tokenizer,
   problems: ProblemCollector,
-): void {
-  for (const token of new Set(writtenTexts(row).flatMap(find))) {
-    problems.warn(
-      `A message contains the special token ${quote(token)}: the model reads it as a special token, not as text.`,
-      row.line,
-    );
-  }
+): (row: TextRow) => void {
+  const find = specialTokenFinder(tokenizer);
+  return (row) => {
+    for (const token of new Set(writtenTexts(row).flatMap(find))) {
+      problems.warn(
+        `A message contains the special token ${quote(token)}: the model reads it as a special token, not as text.`,
+        row.line,
+      );
+    }
+  };
 }
 
 function writtenTexts(row: TextRow): readonly string[] {

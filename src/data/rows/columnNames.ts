@@ -24,6 +24,17 @@ const KNOWN: Readonly<Partial<Record<RowForm, readonly Meanings[]>>> = {
     ANSWERED,
     { text: ['content', 'document', 'body'] },
   ],
+  seq2seq_lm: [
+    {
+      instruction: ['instruction', 'question', 'query'],
+      input: ['context', 'input'],
+      output: ['output', 'response', 'answer'],
+    },
+    {
+      prompt: [...ANSWERED.prompt!, 'source', 'text', 'document', 'article', 'dialogue'],
+      completion: [...ANSWERED.completion!, 'target', 'summary', 'highlights'],
+    },
+  ],
   preference: [{ prompt: ANSWERED.prompt!, chosen: ['chosen'], rejected: ['rejected'] }],
   unpaired: [{ ...ANSWERED, label: ['label'] }],
   reranker: [

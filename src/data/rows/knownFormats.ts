@@ -4,6 +4,7 @@ import type { RowForm } from '../../shared/objective';
 export const KNOWN_FORMATS: Readonly<Record<RowForm, string>> = {
   causal_lm:
     'messages; conversations; prompt and completion; instruction, input and output; text; input_ids and labels',
+  seq2seq_lm: 'prompt and completion; instruction, input and output',
   seq_cls: 'text and label (or labels), with text_pair where two texts belong together',
   token_cls: 'tokens and tags, one for each word',
   image_cls: 'a folder for each class, with images in it',

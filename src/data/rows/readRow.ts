@@ -1,5 +1,5 @@
 import { printParseErrorCode, visit, type ParseError } from 'jsonc-parser';
-import { exchange } from '../chat/chat';
+import { contentOf, exchange } from '../chat/chat';
 import { readAlpaca } from './alpaca';
 import { CHAT_COLUMNS, readChat, toChatRow } from './chatRow';
 import type { RowContext } from './settings';
@@ -84,6 +84,18 @@ const FORMATS: Readonly<Record<RowForm, readonly Format[]>> = {
       read: readAlpaca,
     },
     { required: ['text'], optional: [], read: readText },
+  ],
+  seq2seq_lm: [
+    {
+      required: ['prompt', 'completion'],
+      optional: [],
+      read: (columns, context) => asExchange(readCompletion(columns, context), context.report),
+    },
+    {
+      required: ['instruction', 'output'],
+      optional: ['input'],
+      read: (columns, context) => asExchange(readAlpaca(columns, context), context.report),
+    },
   ],
   seq_cls: [
     {
@@ -447,6 +459,20 @@ function readCompletion(columns: Columns, context: RowContext): TextRow | null {
   return beside
     ? toChatRow(exchange(texts[0], texts[1]), 'prompt+completion', columns, context)
     : { kind: 'completion', line, prompt: texts[0], completion: texts[1] };
+}
+
+/** A row whose prompt is one text, and whose completion is another; others are reported. */
+function asExchange(row: Row | null, report: RowReport): Row | null {
+  if (row?.kind !== 'messages') return row;
+  const [asked, answer, ...others] = row.messages;
+  const isExchange = asked?.role === 'user' && answer?.role === 'assistant' && others.length === 0;
+  const isPlain = [asked, answer].every((own) => own?.tool_calls === undefined);
+  if (!isExchange || !isPlain || row.variables !== undefined)
+    return report.error(
+      'The row is a chat, but an encoder-decoder reads one text and writes another: give "prompt" and "completion" as texts.',
+    );
+  const [prompt, completion] = [contentOf(asked), contentOf(answer)];
+  return { kind: 'completion', line: row.line, prompt, completion };
 }
 
 function readText(columns: Columns, { line, report }: RowContext): Row | null {

@@ -6,6 +6,7 @@ import { contentOf, type Chat, type ChatVariables, type Message } from '../../da
 import type { Dataset } from '../../data/dataset/dataset';
 import { ProblemCollector, throwErrors } from '../../data/dataset/problems';
 import { tokenizeRows } from '../../data/dataset/tokenizedDataset';
+import { answerTokenizer } from '../../data/examples/answerTokenizer';
 import { collate, paddingId } from '../../data/examples/batch';
 import { asChat } from '../../data/examples/encodeRow';
 import type { Example, TokenExample } from '../../data/examples/example';
@@ -97,15 +98,20 @@ async function evaluateSource(
   { tokenizer, settings, warn }: TextEvaluation,
 ): Promise<EvaluatedText> {
   const { exact, calls, tools, max_length } = settings;
-  const parsed = v.parse(RecipeSchema, { base: base.path, dataset: settingOf(source) });
+  const { task } = base.spec;
+  const parsed = v.parse(RecipeSchema, { base: base.path, dataset: settingOf(source), task });
   const rows = { ...parsed, tools };
   const { datasets } = await readSource(rows, null);
-  const { vocab_size } = base.spec;
+  const { vocab_size, source: encoder } = base.spec;
   const { examples, exchanges, called, close } = await tokenizeTexts(datasets, {
     exact,
     calls,
-    tokenizer: (problems) =>
-      textTokenizer(problems, { tokenizer, max_length, vocab_size, labels: 'assistant', rows }),
+    tokenizer: (problems) => {
+      const own = { tokenizer, max_length, vocab_size };
+      return encoder
+        ? answerTokenizer(problems, { ...own, start_id: encoder.start_id })
+        : textTokenizer(problems, { ...own, labels: 'assistant', rows });
+    },
     warn,
   });
   try {
@@ -117,7 +123,8 @@ async function evaluateSource(
       collate: (batch: readonly Example[]) =>
         Promise.resolve(collate(batch as readonly TokenExample[], padId)),
     });
-    const answers = await answerRows(exchanges, { model, tokenizer, settings });
+    const isChat = encoder === undefined;
+    const answers = await answerRows(exchanges, { model, tokenizer, settings, isChat });
     const checked: AnsweredCalls[] = [];
     for (const question of callQuestions(called, tokenizer))
       checked.push(await answerCalls(model, tokenizer, question));
@@ -208,16 +215,20 @@ async function answerRows(
     model,
     tokenizer,
     settings,
+    isChat,
   }: {
     readonly model: Model;
     readonly tokenizer: Tokenizer;
     readonly settings: EvaluateSettings;
+    /** Whether prompts go through the chat template; an encoder reads them as they are. */
+    readonly isChat: boolean;
   },
 ): Promise<Answer[]> {
   const answers: Answer[] = [];
   for (const { chat, expected } of exchanges) {
-    const { text } = await answerPrompt(model, tokenizer, chat, {
-      chat: true,
+    const prompt = isChat ? chat : contentOf(chat.messages.at(-1)!);
+    const { text } = await answerPrompt(model, tokenizer, prompt, {
+      chat: isChat,
       max_new_tokens: settings.max_new_tokens,
       temperature: 0,
       seed: 0,

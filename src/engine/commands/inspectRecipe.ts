@@ -7,7 +7,7 @@ import { prepareData, type PreparedData } from '../../data/dataset/prepare';
 import type { BatchPiece } from '../../shared/metrics/lines';
 import { parseRecipe } from '../../shared/recipeFile';
 import type { Recipe } from '../../shared/recipe';
-import type { Task } from '../../shared/task';
+import { writesText, type Task } from '../../shared/task';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { openForTraining } from '../training/open';
@@ -115,16 +115,14 @@ function reportOf(
       ...describeExcluded(excluded),
       ...describeSkipped(skipped),
       ...warnings.map(describeProblem),
-      ...(task === 'causal_lm' ? ['Tokens with a loss are between « and ».'] : []),
+      ...(writesText(task) ? ['Tokens with a loss are between « and ».'] : []),
       ...examples.map(({ line, pieces }) => `line ${line}: ${markedText(pieces, task)}`),
     ],
   };
 }
 
 const markedText = (pieces: readonly BatchPiece[], task: Task): string =>
-  pieces
-    .map(({ text, labelled }) => (labelled && task === 'causal_lm' ? `«${text}»` : text))
-    .join('');
+  pieces.map(({ text, labelled }) => (labelled && writesText(task) ? `«${text}»` : text)).join('');
 
 function describeStatistics(
   { train, validation }: PreparedData['statistics'],
@@ -135,7 +133,7 @@ function describeStatistics(
   const truncated = train.truncated > 0 ? `, ${train.truncated} truncated` : '';
   if (task === 'features') return `${examples}.${describeLabels(labels)}`;
   const longest = `longest row ${countOf(train.longest, 'token')}${truncated}`;
-  if (task === 'causal_lm') {
+  if (writesText(task)) {
     return `${examples}; ${train.labelled_tokens} of ${countOf(train.tokens, 'token')} ${train.labelled_tokens === 1 ? 'has' : 'have'} a loss, ${longest}.`;
   }
   return `${examples}; ${countOf(train.tokens, 'token')}, ${longest}.${describeLabels(labels)}`;

@@ -82,8 +82,9 @@ async function logitTensors(
   { head }: Spec,
   inputs: ModelInputFromFile,
 ): Promise<TensorToWrite[]> {
-  const { batch, length, images } = inputs;
+  const { batch, length, images, source } = inputs;
   const data = await model.logits(inputs);
+  if (source) return [withoutLast(data, { batch, length })];
   if (images) return [{ name: 'logits', dtype: 'F32', shape: [images.batch, batch], data }];
   const isPerToken = head.kind === 'lm' || (head.kind === 'labels' && head.pool === 'none');
   const rows = isPerToken ? [batch, length] : [batch];
@@ -93,6 +94,16 @@ async function logitTensors(
   const vectors = await model.hiddenStates(inputs);
   const shape = [batch, length, vectors.length / (batch * length)];
   return [logits, { name: 'last_hidden_state', dtype: 'F32', shape, data: vectors }];
+}
+
+/** The logits of a decoder, of which the last position of each row has no label. */
+function withoutLast(
+  all: Float32Array,
+  { batch, length }: Pick<ModelInputFromFile, 'batch' | 'length'>,
+): TensorToWrite {
+  const width = all.length / (batch * length);
+  const data = all.filter((_, i) => Math.floor(i / width) % length < length - 1);
+  return { name: 'logits', dtype: 'F32', shape: [batch, length - 1, width], data };
 }
 
 const PREFIX = 'base_model.model.';

@@ -1,7 +1,7 @@
 import { readJsonObject } from '../../formats/json';
 import { withSafetensors, type SafetensorsFile } from '../../formats/safetensors/read';
 import { imageLengthOf, positionsOf } from '../../formats/architecture/positions';
-import type { PatchEmbeddingSpec, Spec } from '../../formats/architecture/spec';
+import type { PatchEmbeddingSpec, SourceSpec, Spec } from '../../formats/architecture/spec';
 import { NO_LABEL } from '../../shared/task';
 import type { ModelInput } from '../../models/model';
 import { LoraError } from '../../shared/errors';
@@ -116,6 +116,7 @@ async function readImages(source: SafetensorsFile): Promise<InputFile['pixel_val
  * @throws LoraError('usage') when something is missing or has another shape.
  */
 export function modelInputs(input: InputFile, spec: Spec): ModelInputFromFile {
+  if (spec.source) return answerInputs(input, spec, spec.source);
   const { token_type_ids, labels, attention_mask } = input;
   const content =
     spec.embedding.kind === 'patches' ? imagesOf(input, spec.embedding) : tokensOf(input, spec);
@@ -132,6 +133,43 @@ export function modelInputs(input: InputFile, spec: Spec): ModelInputFromFile {
     ...(token_type_ids && { token_type_ids: token_type_ids.data }),
     ...(pixel_values && { pixel_values }),
     ...comparedImages(input, spec),
+  };
+}
+
+/**
+ * The inputs of an encoder-decoder. The decoder reads the labels behind the token that it starts
+ * with; where they are -100, the padding, as in transformers. What follows the last is not read.
+ */
+function answerInputs(input: InputFile, spec: Spec, { start_id }: SourceSpec): ModelInputFromFile {
+  const { labels, attention_mask, file } = input;
+  const source = tokensOf(input, spec);
+  checkShape(input, 'attention_mask', source);
+  if (labels?.batch !== source.batch)
+    throw inputError(file, 'labels', 'An encoder-decoder needs labels for each row of input_ids.');
+  const { batch, length, data } = labels;
+  const outside = data.find((id) => id !== NO_LABEL && (id < 0 || id >= spec.vocab_size));
+  if (outside !== undefined)
+    throw inputError(file, 'labels', `labels contains ${outside}, which is no token.`);
+  if (data.every((id) => id === NO_LABEL))
+    throw inputError(file, 'labels', 'No token is labelled: every label is -100.');
+  const shape = { batch, length: length + 1 };
+  const behind = (first: number, padding: number) =>
+    Int32Array.from({ length: batch * shape.length }, (_, i) => {
+      const [row, at] = [Math.floor(i / shape.length), i % shape.length];
+      const label = at === 0 ? first : data[row * length + at - 1]!;
+      return label === NO_LABEL ? padding : label;
+    });
+  return {
+    ...shape,
+    input_ids: behind(start_id, start_id),
+    attention_mask: new Int32Array(batch * shape.length).fill(1),
+    labels: behind(NO_LABEL, NO_LABEL),
+    source: {
+      batch: source.batch,
+      length: source.length,
+      input_ids: source.input_ids,
+      attention_mask: attention_mask?.data ?? new Int32Array(source.batch * source.length).fill(1),
+    },
   };
 }
 

@@ -82,7 +82,15 @@ async function parityInputs(base: BaseModel): Promise<ModelInput[]> {
       input_ids: Int32Array.from(ids),
       attention_mask: new Int32Array(ids.length).fill(1),
       ...(images && { images }),
-    }));
+    }))
+    .map((input) => asAnswer(input, base.spec));
+}
+
+/** A prompt that an encoder reads, and whose start its decoder continues. */
+function asAnswer(input: ModelInput, { source }: Spec): ModelInput {
+  if (!source) return input;
+  const input_ids = Int32Array.of(source.start_id, ...input.input_ids.subarray(1));
+  return { ...input, input_ids, source: input };
 }
 
 /** An image that a model for images and texts compares each text with. */

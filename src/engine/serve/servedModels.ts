@@ -202,6 +202,12 @@ async function openServedModel(
         `A model for the task ${task} cannot ${purposes.length > 1 ? 'be served' : 'generate text'}.`,
         { place: { file: paths.base } },
       );
+    if (base.spec.source)
+      throw new LoraError(
+        'base',
+        `An encoder-decoder (${base.spec.family}) cannot be served, nor answer suites.`,
+        { place: { file: paths.base }, fix: 'Use lora generate, or lora evaluate --dataset.' },
+      );
     const tokenizer = createTokenizer(await base.readTokenizer(), options);
     return { model, tokenizer, base, device, close };
   } catch (error) {

@@ -29,6 +29,11 @@ export function batchPieces(
           : [labelPiece(`[${labels!.names[example.labels[i]!]!}]`)]),
       ]);
     }
+    case 'answer':
+      return [
+        inputPiece(`${tokenizer!.decode([...example.source])} → `),
+        ...sequencePieces(example, tokenizer!).filter(({ labelled }) => labelled),
+      ];
     case 'packed':
       return example.parts.flatMap((part) => batchPieces(part, task, tokenizer, labels));
     case 'text':

@@ -2,7 +2,7 @@ import type { LabelSet } from '../../data/tasks/labelSet';
 import type { Batch } from '../../data/examples/batch';
 import { dotProduct } from '../../lora/linalg/vectors';
 import { normalizedRows } from '../../models/heads/unitRows';
-import { NO_LABEL } from '../../shared/task';
+import { NO_LABEL, writesText } from '../../shared/task';
 import type { Scores } from '../../shared/metrics/lines';
 import type { Task } from '../../shared/task';
 import { correlation, correlations } from './correlation';
@@ -23,7 +23,7 @@ export function scorerOf(task: Task, labels: LabelSet | null): Scorer {
   if (task === 'embedding') return new PairScorer();
   if (task === 'reranker') return new RankingScorer();
   if (task === 'contrastive') return new ContrastiveScorer();
-  if (task === 'causal_lm' || task === 'reward' || !labels) return new PerplexityScorer();
+  if (writesText(task) || task === 'reward' || !labels) return new PerplexityScorer();
   if (task === 'token_cls') return new TagScorer(labels);
   switch (labels.problem_type) {
     case 'single_label_classification':

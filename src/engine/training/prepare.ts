@@ -8,6 +8,7 @@ import type { BaseModel } from '../../formats/baseModel';
 import { refuseUnreadable } from '../../formats/unreadable';
 import type { Adapter } from '../../lora/adapter';
 import { isOfCalls } from '../../shared/bestMetric';
+import { writesText } from '../../shared/task';
 import { firstPathOf } from '../../shared/datasetSources';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
@@ -91,9 +92,9 @@ export async function prepareTraining(
     const inputs = { recipe, base, plan, data, runDir };
     const step_plan = await planResources(inputs, hooks);
     const teacher = await planTeacher(inputs, step_plan, hooks);
-    const isSampled = tokenizer !== null && recipe.task === 'causal_lm';
+    const isSampled = tokenizer !== null && writesText(recipe.task);
     const questions =
-      isSampled && recipe.samples.sample_steps > 0
+      isSampled && recipe.task === 'causal_lm' && recipe.samples.sample_steps > 0
         ? callQuestions(data.call_answers, tokenizer)
         : [];
     if (questions.length === 0) refuseCallMetric(recipe);

@@ -7,6 +7,7 @@ import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import type { SampleLine, SampleMessage } from '../../shared/metrics/lines';
 import type { Recipe } from '../../shared/recipe';
+import { writesText } from '../../shared/task';
 import { toolsIn } from '../../shared/tools';
 import { countOf, isObject } from '../../shared/values';
 import { answerTokens, promptIds, stopIds, type PromptTokens } from '../model/answer';
@@ -164,7 +165,7 @@ export function sampleJobs(
   { prompts, data, tokenizer }: SampleSource,
 ): readonly SampleJob[] {
   if (recipe.task === 'reward') return data.sample_rows.map((row) => rewardJob(row, model, data));
-  if (recipe.task !== 'causal_lm') return data.sample_rows.map((row) => rowJob(row, model, data));
+  if (!writesText(recipe.task)) return data.sample_rows.map((row) => rowJob(row, model, data));
   return prompts.map(({ facts, ...prompt }) => ({
     facts,
     complete: async () => {

@@ -46,6 +46,7 @@ export function modelSize(
     scores_rows: spec.layers.some((layer) => scoresRows(layer.attention)),
     outputs: outputsOf(spec),
     ...(spec.head.kind === 'contrastive' && { images: imagesSize(spec.head.images) }),
+    ...(spec.source && { encoder: modelSize({ spec: spec.source.encoder, parameters: 0 }) }),
   };
 }
 

@@ -34,6 +34,12 @@ const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
     per_device_train_batch_size: BATCHES.causal_lm.size,
     max_length: BATCHES.causal_lm.length,
   },
+  seq2seq_lm: {
+    learning_rate: 1e-3,
+    num_train_epochs: 3,
+    per_device_train_batch_size: BATCHES.seq2seq_lm.size,
+    max_length: BATCHES.seq2seq_lm.length,
+  },
   seq_cls: {
     learning_rate: 5e-4,
     num_train_epochs: 5,

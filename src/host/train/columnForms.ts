@@ -27,6 +27,15 @@ const writtenForms = (): readonly ColumnForm[] => [
     ],
   },
   {
+    label: t('Prompts with answers'),
+    form: 'seq2seq_lm',
+    task: 'seq2seq_lm',
+    targets: [
+      { target: 'prompt', question: t('Which column is the prompt, which is not learnt?') },
+      { target: 'completion', question: t('Which column is the answer, which is learnt?') },
+    ],
+  },
+  {
     label: t('Chats'),
     form: 'causal_lm',
     task: 'causal_lm',

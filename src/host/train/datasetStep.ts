@@ -106,6 +106,7 @@ const withDataset = (state: TrainState, dataset: ChosenDataset): Outcome<TrainSt
 /** What the datasets of each task contain. */
 const taskContents = (): Readonly<Record<Task, string>> => ({
   causal_lm: t('text to generate'),
+  seq2seq_lm: t('prompts with answers'),
   seq_cls: t('text labels'),
   token_cls: t('word labels'),
   image_cls: t('image labels'),

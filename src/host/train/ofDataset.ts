@@ -16,11 +16,14 @@ export function ofDataset(state: TrainState, dataset: ChosenDataset): TrainState
 
 /**
  * A dataset as a base reads it: a model for images and texts learns a folder of images by the names
- * of its classes, and one that reads numbers learns the columns of any table.
+ * of its classes, one that reads numbers learns the columns of any table, and an encoder-decoder
+ * learns the answers to what its encoder reads.
  */
 export function fitted(dataset: ChosenDataset, { tasks }: Pick<BaseFacts, 'tasks'>): ChosenDataset {
   const { task, images = false } = dataset;
   if (tasks.includes(task)) return dataset;
   if (images) return tasks.includes('contrastive') ? { ...dataset, task: 'contrastive' } : dataset;
+  const isAnswered = task === 'causal_lm' && methodOfKeys(dataset.keys) === 'sft';
+  if (isAnswered && tasks.includes('seq2seq_lm')) return { ...dataset, task: 'seq2seq_lm' };
   return tasks.includes('features') ? { ...dataset, task: 'features' } : dataset;
 }

@@ -1,10 +1,12 @@
 import { expect, it } from 'vitest';
 import { bucketOf } from '../../../src/models/attention/scoreBias';
 
+const MPNET = { buckets: 32, max_distance: 128, bidirectional: true };
+
 it('has buckets of one distance each, then wider ones, for keys before and after the query', () => {
   const before = [0, 1, 7, 8, 11, 12, 15, 16, 23, 32, 64, 127, 128, 500];
-  expect(before.map((distance) => bucketOf(distance, 0))).toEqual([
+  expect(before.map((distance) => bucketOf(MPNET, distance, 0))).toEqual([
     0, 1, 7, 8, 8, 9, 9, 10, 11, 12, 14, 15, 15, 15,
   ]);
-  expect([1, 7, 8, 500].map((distance) => bucketOf(0, distance))).toEqual([17, 23, 24, 31]);
+  expect([1, 7, 8, 500].map((distance) => bucketOf(MPNET, 0, distance))).toEqual([17, 23, 24, 31]);
 });
