@@ -24,6 +24,8 @@ def rope(**settings):
     return dict(rope_parameters=dict(rope_theta=10000.0, **settings))
 
 
+T5 = dict(vocab_size=VOCAB, d_model=32, d_kv=10, d_ff=48, num_heads=3, num_layers=2, num_decoder_layers=3, dropout_rate=0.0, pad_token_id=0, eos_token_id=2)
+
 # name: (model class, config, target modules, length of a row)
 FAMILIES = {
     "gemma2": (tf.Gemma2ForCausalLM, tf.Gemma2Config(**dict(DECODER, num_hidden_layers=3), head_dim=12, query_pre_attn_scalar=20, sliding_window=4,
@@ -56,8 +58,10 @@ FAMILIES = {
                                                             hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), ["projection", "query"], 0),
     "dora-gpt2": (tf.GPT2LMHeadModel, tf.GPT2Config(vocab_size=VOCAB, n_embd=32, n_inner=48, n_layer=2, n_head=4, n_positions=32, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
                                                     pad_token_id=0, bos_token_id=1, eos_token_id=2, attn_implementation="eager"), ["c_attn", "c_proj", "wte"], 9),
+    "t5-tied": (tf.T5ForConditionalGeneration, tf.T5Config(**T5, decoder_start_token_id=3, feed_forward_proj="relu", relative_attention_num_buckets=6, relative_attention_max_distance=9), "all-linear", 13),
+    "mt5": (tf.MT5ForConditionalGeneration, tf.MT5Config(**T5, decoder_start_token_id=0, relative_attention_num_buckets=12, relative_attention_max_distance=14), "all-linear", 13),
 }
-DORA = {"dora-qwen3_5": dict(use_dora=True), "dora-gpt2": dict(use_dora=True, fan_in_fan_out=True), "dora-vit": dict(use_dora=True, modules_to_save=["classifier"])}
+DORA = {"t5-tied": dict(use_dora=True, use_rslora=True), "dora-qwen3_5": dict(use_dora=True), "dora-gpt2": dict(use_dora=True, fan_in_fan_out=True), "dora-vit": dict(use_dora=True, modules_to_save=["classifier"])}
 
 
 def randomise(model, generator):
@@ -81,21 +85,37 @@ def inputs(length, classes, generator, pad):
     return dict(input_ids=ids, attention_mask=mask, labels=labels)
 
 
+def answers(length, generator):
+    """Texts for an encoder, and shorter ones that its decoder writes."""
+    batch = inputs(length, 0, generator, 0)
+    labels = torch.randint(3, VOCAB, (2, length - 3), generator=generator)
+    labels[0, length - 5:] = -100
+    return dict(batch, labels=labels)
+
+
 def make(name, cls, config, targets, length):
     generator = torch.Generator().manual_seed(sum(map(ord, name)))
     model = cls(config).eval()
     randomise(model, generator)
+    if config.model_type in ("t5", "mt5"):  # scores are not scaled: large ones make PyTorch's own f32 gradients too inexact to compare with
+        with torch.no_grad():
+            for key, p in model.named_parameters():
+                if key.endswith((".q.weight", ".k.weight")):
+                    p.mul_(0.4)
     folder = OUT / name
     model.save_pretrained(folder / "base")
     (folder / "base" / "generation_config.json").unlink(missing_ok=True)
     reads_images = "Image" in cls.__name__
-    if reads_images:
+    is_encoder_decoder = getattr(config, "is_encoder_decoder", False)
+    if is_encoder_decoder:
+        batch = answers(length, generator)
+    elif reads_images:
         batch = dict(pixel_values=torch.randn((2, 3, 16, 16), generator=generator), labels=torch.tensor([1, 2]))
     else:
         batch = inputs(length, getattr(model, "num_labels", 0) if "Classification" in cls.__name__ else 0, generator, config.pad_token_id)
     with torch.no_grad():
         base = model(**batch)
-    task = None if reads_images else "SEQ_CLS" if "Classification" in cls.__name__ else "CAUSAL_LM"
+    task = "SEQ_2_SEQ_LM" if is_encoder_decoder else None if reads_images else "SEQ_CLS" if "Classification" in cls.__name__ else "CAUSAL_LM"
     peft = get_peft_model(model, LoraConfig(r=3, lora_alpha=6, target_modules=targets, task_type=task, **DORA.get(name, {}))).eval()
     with torch.no_grad():
         for key, p in peft.named_parameters():
@@ -112,6 +132,9 @@ def make(name, cls, config, targets, length):
             saved[f"grad.{stored}"] = p.grad
     save_file({k: v.contiguous() for k, v in saved.items()}, folder / "lora" / "expected.safetensors")
     expected = dict(base_loss=base.loss.item(), adapter_loss=out.loss.item(), inputs={k: v.tolist() for k, v in batch.items() if k != "pixel_values"})
+    if is_encoder_decoder:
+        ids = peft.generate(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], max_new_tokens=24, do_sample=False, repetition_penalty=9.0, use_cache=False)
+        expected.update(task="seq2seq_lm", start_id=config.decoder_start_token_id, generated=ids.tolist())
     (folder / "lora" / "expected.json").write_text(json.dumps(expected) + "\n")
     print(name, expected["base_loss"], expected["adapter_loss"])
 

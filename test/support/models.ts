@@ -66,6 +66,8 @@ export function readFloats(...at: string[]): Promise<Floats> {
 
 export interface SingleCase {
   readonly task?: string;
+  /** What the decoder of an encoder-decoder starts with. Not given: 0. */
+  readonly start_id?: number;
   readonly base: string;
   readonly base_loss: number;
   readonly adapter_loss: number;
@@ -118,13 +120,15 @@ export function inputOf(
  * Texts for an encoder, and what its decoder reads: the start token and the labels, of which
  * nothing follows the last. It has the mask of padding, so that `visible` leaves it out.
  */
-function answersOf({ input_ids, attention_mask, labels }: BatchRows): LabelledInput {
+function answersOf(
+  { input_ids, attention_mask, labels }: BatchRows,
+  start_id: number,
+): LabelledInput {
   const source = inputOf({ input_ids: input_ids!, attention_mask: attention_mask! });
   const answers = labels as readonly (readonly number[])[];
-  const START_AND_PADDING = 0;
   return {
     ...inputOf({
-      input_ids: answers.map((row) => [START_AND_PADDING, ...row.map((id) => Math.max(0, id))]),
+      input_ids: answers.map((row) => [start_id, ...row.map((id) => Math.max(0, id))]),
       attention_mask: answers.map((row) => [...row.map(() => 1), 0]),
       labels: answers.map((row) => [NO_LABEL, ...row]),
     }),
@@ -135,11 +139,11 @@ function answersOf({ input_ids, attention_mask, labels }: BatchRows): LabelledIn
 /** The input of a case; SigLIP's images have no learned token in front of their patches. */
 export const caseInput = (
   name: string,
-  { inputs, task }: SingleCase,
+  { inputs, task, start_id = 0 }: SingleCase,
   want: Floats,
 ): LabelledInput =>
   task === 'seq2seq_lm'
-    ? answersOf(inputs)
+    ? answersOf(inputs, start_id)
     : inputOf(
         inputs,
         want.get('inputs.pixel_values'),

@@ -74,4 +74,6 @@ export const PEFT_CASES = [
   'clip/qv',
   'siglip/qv',
   't5/qv',
+  't5-tied/lora',
+  'mt5/lora',
 ];
