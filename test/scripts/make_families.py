@@ -101,7 +101,7 @@ def make(name, cls, config, targets, length):
         with torch.no_grad():
             for key, p in model.named_parameters():
                 if key.endswith((".q.weight", ".k.weight")):
-                    p.mul_(0.4)
+                    p.mul_(0.25)
     folder = OUT / name
     model.save_pretrained(folder / "base")
     (folder / "base" / "generation_config.json").unlink(missing_ok=True)
