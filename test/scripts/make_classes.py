@@ -12,11 +12,12 @@ from transformers.models.auto import modeling_auto
 
 FAMILIES = (
     "albert bert clip deberta-v2 dinov2 distilbert electra ernie4_5 exaone4 gemma gemma2 gemma3_text gemma4_text "
-    "glm4 gpt2 gpt_neox gpt_oss granite hunyuan_v1_dense lfm2 llama ministral3 mistral modernbert mpnet olmo2 olmo3 phi3 qwen2 "
-    "qwen3 qwen3_5_text qwen3_moe qwen3_vl_text roberta seed_oss siglip smollm3 vit xlm-roberta"
+    "glm4 gpt2 gpt_neox gpt_oss granite hunyuan_v1_dense lfm2 llama ministral3 mistral modernbert mpnet mt5 olmo2 olmo3 phi3 qwen2 "
+    "qwen3 qwen3_5_text qwen3_moe qwen3_vl_text roberta seed_oss siglip smollm3 t5 vit xlm-roberta"
 ).split()
 MAPPINGS = {
     "causal_lm": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    "seq2seq_lm": modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
     "seq_cls": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
     "token_cls": modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
     "image_cls": modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,

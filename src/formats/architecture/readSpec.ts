@@ -129,7 +129,7 @@ const OTHERS: readonly (readonly [RegExp, string, string])[] = [
   [
     /^(?:t5|mt5|umt5|bart|mbart|pegasus|marian|m2m_100|whisper|blenderbot|led|encoder-decoder)/,
     'an encoder-decoder',
-    'Use T5 or mT5, or a decoder such as Qwen, Llama or SmolLM2.',
+    'Use a decoder such as Qwen, Llama or SmolLM2, or T5.',
   ],
   [
     /mamba|rwkv|^recurrent_gemma|^xlstm/,

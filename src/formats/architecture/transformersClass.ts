@@ -1,5 +1,5 @@
 import type { ModelTask } from '../../shared/task';
-import { familyOf } from './families';
+import { FAMILIES, familyOf } from './families';
 import type { Spec } from './spec';
 
 const CLASS_ENDS: readonly (readonly [RegExp, ModelTask])[] = [
@@ -11,7 +11,14 @@ const CLASS_ENDS: readonly (readonly [RegExp, ModelTask])[] = [
 
 /** The task that a class of transformers is for; undefined for a model without a head. */
 export const taskOfClass = (name: string): ModelTask | undefined =>
-  CLASS_ENDS.find(([pattern]) => pattern.test(name))?.[1];
+  isEncoderDecoder(name) ? 'seq2seq_lm' : CLASS_ENDS.find(([pattern]) => pattern.test(name))?.[1];
+
+/** Models for text and images, whose language model is used, have classes of the same end. */
+const isEncoderDecoder = (name: string): boolean =>
+  Object.values(FAMILIES).some(
+    ({ tasks, transformersClass }) =>
+      tasks.includes('seq2seq_lm') && name === `${transformersClass}ForConditionalGeneration`,
+  );
 
 /** The class of transformers that loads a model for its task: LlamaForCausalLM. */
 export function transformersClassOf(spec: Pick<Spec, 'family' | 'task'>): string {

@@ -84,6 +84,7 @@ describe('a base model folder', () => {
     'gpt_oss',
     'gemma4-moe',
     'qwen3_moe',
+    't5',
   ])('is opened with both config layouts: %s', async (family) => {
     const base = await openBase(path.join(fixtures, family, 'base'));
     expect(base.missing).toEqual([]);
@@ -102,7 +103,7 @@ describe('a base model folder', () => {
   it.each([
     [{ model_type: 'mixtral' }, /mixture of experts \(mixtral\)/],
     [{ num_local_experts: 8 }, /mixture of experts/],
-    [{ model_type: 't5' }, /encoder-decoder/],
+    [{ model_type: 'bart' }, /encoder-decoder/],
     [{ model_type: 'mamba' }, /recurrent/],
   ])('rejects an unsupported kind of model, %j, and says what to do', async (changes, message) => {
     const folder = copyOf('llama');

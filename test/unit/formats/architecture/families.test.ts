@@ -109,6 +109,8 @@ describe('the GGUF families', () => {
       'dinov2',
       'clip',
       'siglip',
+      't5',
+      'mt5',
     ]);
     expect(FAMILIES['mistral']!.gguf).toBe(ggufFamilyOf('llama', 'a.gguf'));
   });
