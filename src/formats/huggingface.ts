@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
-import { checkTensors } from './architecture/modules';
+import { checkTensors } from './architecture/checkTensors';
 import { canonicalNames } from './architecture/names';
 import { isPackedIn, readSpec, type ReadSpecOptions } from './architecture/readSpec';
 import type { Spec } from './architecture/spec';

@@ -36,7 +36,7 @@ export async function loadTransformer(
   return loadOn(loader, spec, await loadEmbedding(loader, spec), options);
 }
 
-/** Loads what is between the embedding and the head. An encoder has the embedding of its decoder. */
+/** Loads what is between embedding and head. An encoder has the embedding of its decoder. */
 async function loadOn(
   loader: WeightLoader,
   spec: Spec,

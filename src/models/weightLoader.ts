@@ -2,7 +2,6 @@ import { tensorsOf } from '../formats/architecture/modules';
 import type {
   AttentionSpec,
   ConvolutionSpec,
-  CrossAttentionSpec,
   LayerSpec,
   LinearSpec,
   NormSpec,
@@ -13,7 +12,7 @@ import { LoraError } from '../shared/errors';
 import type { ModelContext } from './adapters';
 import { productHeads, ropeKey, windowKey } from './attention/passContext';
 import type { Convolution } from './attention/convolution';
-import type { CrossWeights } from './attention/crossAttention';
+import { loadCross } from './attention/loadCross';
 import { loadDelta } from './attention/loadDelta';
 import { loadDistances } from './attention/loadDistances';
 import { QkNorm } from './attention/qkNorm';
@@ -104,7 +103,7 @@ export class WeightLoader {
     const { norms, output_factor } = spec;
     return {
       attention: await this.mixer(layers, i),
-      cross: spec.cross ? await this.cross(spec.cross) : null,
+      cross: await loadCross(this, spec.cross),
       mlp: await loadFeedForward(this, spec),
       after_attention: await this.normOrNull(norms.after_attention),
       after_mlp: await this.normOrNull(norms.after_mlp),
@@ -177,17 +176,6 @@ export class WeightLoader {
       sinks: attention.sinks === undefined ? null : await this.untrained(attention.sinks),
       windowKey: windowKey(attention),
       ropeKey: ropeKey(attention),
-    };
-  }
-
-  private async cross({ q, k, v, o, ...spec }: CrossAttentionSpec): Promise<CrossWeights> {
-    return {
-      norm_in: await this.norm(spec.norm_in),
-      q: await this.linear([allRows(q)]),
-      kv: await this.linear([allRows(k), allRows(v)]),
-      o: await this.linear([allRows(o)]),
-      num_heads: spec.num_heads,
-      head_dim: spec.head_dim,
     };
   }
 

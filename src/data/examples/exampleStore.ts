@@ -10,6 +10,7 @@ import {
   type PreferenceExample,
   type RankingExample,
   type Sequence,
+  type TextExample,
   type TokenExample,
   type TokensExample,
   type UnpairedExample,
@@ -192,12 +193,8 @@ function encodeUnweighted(example: StoredExample): Int32Array {
       const { line, source } = example;
       return joined([FORM.answer, line, source.length], [source, signed(example)]);
     }
-    case 'text': {
-      const { line, input_ids, token_type_ids, target } = example;
-      const form = target instanceof Float32Array ? FORM.numbersText : FORM.text;
-      const bits = new Int32Array(target.buffer, target.byteOffset, target.length);
-      return joined([form, line, input_ids.length], [input_ids, token_type_ids, bits]);
-    }
+    case 'text':
+      return encodeText(example);
     case 'pair': {
       const { line, anchor, positive } = example;
       const isPlain = !example.negatives && example.score === undefined;
@@ -224,6 +221,12 @@ function encodeUnweighted(example: StoredExample): Int32Array {
       return joined([...head, ...numberBits([stated])], [signed(answer), signed(rest)]);
     }
   }
+}
+
+function encodeText({ line, input_ids, token_type_ids, target }: TextExample): Int32Array {
+  const form = target instanceof Float32Array ? FORM.numbersText : FORM.text;
+  const bits = new Int32Array(target.buffer, target.byteOffset, target.length);
+  return joined([form, line, input_ids.length], [input_ids, token_type_ids, bits]);
 }
 
 /** Numbers that may be missing, as the bits of f32; NaN: missing. */

@@ -1,7 +1,6 @@
 import { printParseErrorCode, visit, type ParseError } from 'jsonc-parser';
-import { contentOf, exchange } from '../chat/chat';
 import { readAlpaca } from './alpaca';
-import { CHAT_COLUMNS, readChat, toChatRow } from './chatRow';
+import { CHAT_COLUMNS, readChat } from './chatRow';
 import type { RowContext } from './settings';
 import type { ColumnNames } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
@@ -10,9 +9,9 @@ import { plainNumber } from '../../shared/exactValues';
 import { isObject } from '../../shared/values';
 import { loneSurrogate } from '../../shared/surrogates';
 import { kindOf, nearestKey, quote } from './describe';
+import { asExchange, readCompletion } from './completion';
 import { checkNames, knownNames, renamed } from './columnNames';
 import { exactColumns } from './exactColumns';
-import { readMessages } from './messages';
 import type { RowReport } from './rowReport';
 import { repeatedKey } from '../../shared/repeatedKeys';
 import {
@@ -32,8 +31,8 @@ import {
   SCORE_COLUMNS,
 } from '../tasks/taskRows';
 import { readRatedDocument, readRatedDocuments } from '../tasks/rankingRows';
-import { filled, text, type Columns } from './columns';
-import type { Row, TextRow } from './row';
+import { filled, type Columns } from './columns';
+import type { Row } from './row';
 import { rowFormOf, type RowForm } from '../../shared/objective';
 import { KNOWN_FORMATS } from './knownFormats';
 
@@ -432,47 +431,6 @@ function checkKeys(columns: Columns, format: Format, report: RowReport): void {
     if (near !== undefined) report.error(unknownKeyMessage({ key: near, meant: name }), near);
   }
   for (const key of others) report.ignored(key);
-}
-
-/**
- * Two texts, or two lists of messages (TRL), which are joined to one chat whose prompt is not
- * learnt.
- */
-function readCompletion(columns: Columns, context: RowContext): TextRow | null {
-  const { line, report } = context;
-  const { prompt, completion } = columns;
-  if (Array.isArray(prompt) && Array.isArray(completion)) {
-    const key = 'prompt+completion';
-    const messages = readMessages((prompt as unknown[]).concat(completion), key, report);
-    const marked = messages?.map((message, i) =>
-      message.role === 'assistant' && i < prompt.length
-        ? { ...message, weight: 0 as const }
-        : message,
-    );
-    return marked ? toChatRow(marked, key, columns, context) : null;
-  }
-  const texts = [text(columns, 'prompt', report), filled(columns, 'completion', report)] as const;
-  if (texts[0] === null || texts[1] === null) return null;
-  const beside =
-    (context.settings.tools ?? null) !== null ||
-    CHAT_COLUMNS.some((key) => columns[key] !== undefined && columns[key] !== null);
-  return beside
-    ? toChatRow(exchange(texts[0], texts[1]), 'prompt+completion', columns, context)
-    : { kind: 'completion', line, prompt: texts[0], completion: texts[1] };
-}
-
-/** A row whose prompt is one text, and whose completion is another; others are reported. */
-function asExchange(row: Row | null, report: RowReport): Row | null {
-  if (row?.kind !== 'messages') return row;
-  const [asked, answer, ...others] = row.messages;
-  const isExchange = asked?.role === 'user' && answer?.role === 'assistant' && others.length === 0;
-  const isPlain = [asked, answer].every((own) => own?.tool_calls === undefined);
-  if (!isExchange || !isPlain || row.variables !== undefined)
-    return report.error(
-      'The row is a chat, but an encoder-decoder reads one text and writes another: give "prompt" and "completion" as texts.',
-    );
-  const [prompt, completion] = [contentOf(asked), contentOf(answer)];
-  return { kind: 'completion', line: row.line, prompt, completion };
 }
 
 function readText(columns: Columns, { line, report }: RowContext): Row | null {

@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { BatchPiece } from '../../shared/metrics/lines';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import { labelPieces } from '../../data/examples/labelPieces';
-import type { Example, Sequence } from '../../data/examples/example';
+import type { AnswerExample, Example, Sequence } from '../../data/examples/example';
 import { NO_LABEL } from '../../shared/task';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 
@@ -30,10 +30,7 @@ export function batchPieces(
       ]);
     }
     case 'answer':
-      return [
-        inputPiece(`${tokenizer!.decode([...example.source])} → `),
-        ...sequencePieces(example, tokenizer!).filter(({ labelled }) => labelled),
-      ];
+      return answerPieces(example, tokenizer!);
     case 'packed':
       return example.parts.flatMap((part) => batchPieces(part, task, tokenizer, labels));
     case 'text':
@@ -75,6 +72,11 @@ export function batchPieces(
     }
   }
 }
+
+const answerPieces = (example: AnswerExample, tokenizer: Tokenizer): BatchPiece[] => [
+  inputPiece(`${tokenizer.decode([...example.source])} → `),
+  ...sequencePieces(example, tokenizer).filter(({ labelled }) => labelled),
+];
 
 const MOST_FEATURES_SHOWN = 20;
 

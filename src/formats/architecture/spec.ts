@@ -138,7 +138,7 @@ export interface LayerSpec {
   readonly attention: AttentionSpec;
   readonly mlp: MlpSpec;
   readonly norms: LayerNorms;
-  /** Attention to an encoder's output, after that to the layer's own tokens (T5). Not given: none. */
+  /** Attention to an encoder, after that to the layer's own tokens (T5). Not given: none. */
   readonly cross?: CrossAttentionSpec;
   /** Factor of each branch's output, before it is added (Granite). Not given: 1. */
   readonly branch_scale?: number;
@@ -293,7 +293,7 @@ export interface ScoreBiasSpec extends TableSpec {
   readonly buckets: number;
   /** Distances from here on share the last bucket. */
   readonly max_distance: number;
-  /** Whether half of the buckets are for keys after the query; else these have that of the query. */
+  /** Whether half of the buckets are for keys after the query; else these have its own. */
   readonly bidirectional: boolean;
 }
 

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
-import { checkTensors, tensorsOf } from '../architecture/modules';
+import { checkTensors } from '../architecture/checkTensors';
+import { tensorsOf } from '../architecture/modules';
 import { readSpec, type ReadSpecOptions } from '../architecture/readSpec';
 import { toBF16 } from '../floats';
 import { hubNameOfGguf, hubNameOfPath } from '../hub/hubName';

@@ -55,49 +55,6 @@ describe('the weight of a row', () => {
   });
 });
 
-describe('rows for an encoder-decoder', () => {
-  const exchange = { kind: 'completion', line: 1, prompt: 'a', completion: 'b' };
-
-  it.each([
-    [{ prompt: 'a', completion: 'b' }, exchange],
-    [{ input: 'a', output: 'b' }, exchange],
-    [{ source: 'a', target: 'b' }, exchange],
-    [{ document: 'a', summary: 'b' }, exchange],
-    [
-      { instruction: 'a', input: 'c', output: 'b' },
-      { ...exchange, prompt: 'a\n\nc' },
-    ],
-    [
-      { prompt: 'a', completion: 'b', weight: 2 },
-      { ...exchange, weight: 2 },
-    ],
-  ])('are texts: %j', (row, want) =>
-    expect(read(row, 'seq2seq_lm')).toEqual({ row: want, problems: [] }),
-  );
-
-  it.each([
-    [{ messages: [{ role: 'user', content: 'a' }] }, /known rows have: prompt and completion/],
-    [{ prompt: 'a', completion: 'b', system: 'c' }, /The row is a chat, but an encoder-decoder/],
-    [
-      {
-        prompt: [{ role: 'user', content: 'a' }],
-        completion: [
-          { role: 'assistant', content: 'b' },
-          { role: 'user', content: 'c' },
-          { role: 'assistant', content: 'd' },
-        ],
-      },
-      /The row is a chat, but an encoder-decoder/,
-    ],
-    [{ prompt: 'a', chosen: 'b', rejected: 'c' }, /"completion" is missing|known rows have/],
-    [{ text: 'a' }, /known rows have: prompt and completion/],
-  ])('are no chats: %j', (row, message) => {
-    const { row: result, problems } = read(row, 'seq2seq_lm');
-    expect(result).toBeNull();
-    expect(problems.join()).toMatch(message);
-  });
-});
-
 it.each([
   [{ negative: '' }, '"negative" is empty. @ negative'],
   [{ negatives: 'c' }, '"negatives" must be a list of texts, not text. @ negatives'],
