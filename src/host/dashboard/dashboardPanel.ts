@@ -69,7 +69,7 @@ export class DashboardPanel implements PanelPage {
   /** The folder of the run that the page shows. */
   private shown: string | null = null;
   private readonly disposables: readonly Disposable[];
-  private readonly post: (message: HostMessage) => void;
+  private readonly post: (message: HostMessage) => Promise<unknown>;
   private origin: RunOrigin | null = null;
   /** The labels that were sent last. */
   private labelled = '';
@@ -123,8 +123,8 @@ export class DashboardPanel implements PanelPage {
     const source: RunSource = new RunSource(
       this.runDir,
       this.options.connect,
-      (message) => {
-        if (source === this.source) this.send(message);
+      async (message) => {
+        if (source === this.source) await this.send(message);
       },
       () => vscode.workspace.isTrusted,
     );
@@ -136,8 +136,8 @@ export class DashboardPanel implements PanelPage {
     this.source.outline().catch((error: unknown) => this.options.report(error));
   }
 
-  private send(message: HostMessage): void {
-    this.post(message);
+  private send(message: HostMessage): Promise<unknown> {
+    const sent = this.post(message);
     if (message.kind === 'snapshot') {
       this.labelled = '';
       this.label();
@@ -145,6 +145,7 @@ export class DashboardPanel implements PanelPage {
     }
     if (message.kind === 'snapshot' || message.kind === 'run')
       this.readOrigin().catch((error: unknown) => this.options.log(String(error)));
+    return sent;
   }
 
   private get wait(): RuntimeWait | null {
@@ -155,7 +156,7 @@ export class DashboardPanel implements PanelPage {
   private tellWait(): void {
     const { wait } = this;
     this.source.isExpected = wait !== null;
-    this.post({ kind: 'wait', for: wait });
+    void this.post({ kind: 'wait', for: wait });
   }
 
   private get labels(): RunLabels | null {
@@ -169,7 +170,7 @@ export class DashboardPanel implements PanelPage {
     if (!labels || text === this.labelled) return;
     this.labelled = text;
     setTitle(this.panel, labels.title);
-    this.post({
+    void this.post({
       kind: 'labels',
       ...labels.message,
       changed_files: this.origin?.changed_files ?? null,
@@ -263,7 +264,7 @@ export class DashboardPanel implements PanelPage {
     try {
       await this.source.request(request);
     } finally {
-      this.send({ kind: 'answered', request });
+      await this.send({ kind: 'answered', request });
     }
   }
 

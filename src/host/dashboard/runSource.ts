@@ -20,7 +20,7 @@ import { readOutline } from './metricsOutline';
 import { RunFolder, statusFromFolder, type FolderState } from './runFolder';
 
 const POLL_MS = 1000;
-/** Lines that arrive within this time are sent together. */
+/** What arrives within this time is sent together. */
 const GATHER_MS = 50;
 /** How long the first snapshot waits for the engine's status. */
 const FIRST_ANSWER_MS = 300;
@@ -50,12 +50,17 @@ export class RunSource {
   /** Counts starts and stops, so that work from before the last one can be discarded. */
   private session = 0;
   private timer: NodeJS.Timeout | undefined;
+  /** Until it fires, an engine's status and progress are only kept. */
+  private newsTimer: NodeJS.Timeout | undefined;
+  private progressIsNew = false;
+  /** Resolves when the window has the last message. */
+  private delivered: Promise<unknown> = Promise.resolve();
   private busy = Promise.resolve();
 
   constructor(
     private readonly runDir: string,
     private readonly connect: ConnectRun,
-    private readonly emit: (message: HostMessage) => void,
+    private readonly send: (message: HostMessage) => Promise<unknown>,
     private readonly isTrusted: () => boolean = () => true,
   ) {
     this.metricsFile = path.join(runDir, RUN_FILES.metrics);
@@ -121,6 +126,8 @@ export class RunSource {
     this.session++;
     clearTimeout(this.timer);
     this.timer = undefined;
+    clearTimeout(this.newsTimer);
+    this.newsTimer = undefined;
     this.gathering = false;
     this.unfollow();
   }
@@ -165,6 +172,8 @@ export class RunSource {
     const before = this.folder.run;
     this.timer = undefined;
     this.gathering = false;
+    await this.delivered;
+    if (session !== this.session) return;
     await this.read();
     if (session !== this.session) return;
     void this.follow(session);
@@ -252,14 +261,15 @@ export class RunSource {
       'status',
       ifCurrent((status) => {
         this.engineStatus = status;
-        this.sendStatus();
+        this.sendNewsSoon();
       }),
     );
     follower.on(
       'progress',
       ifCurrent((progress) => {
         this.progress = progress;
-        this.emit({ kind: 'progress', progress });
+        this.progressIsNew = true;
+        this.sendNewsSoon();
       }),
     );
     follower.on(
@@ -288,6 +298,31 @@ export class RunSource {
     if (this.gathering) return;
     this.gathering = true;
     if (this.timer !== undefined) this.schedule(GATHER_MS);
+  }
+
+  /**
+   * Sends the status and progress that are the newest then. An engine may report thousands a
+   * second, more than a window takes: its queue, in which every click waits, would only grow.
+   */
+  private sendNewsSoon(): void {
+    const { session } = this;
+    this.newsTimer ??= setTimeout(() => {
+      void this.delivered.then(() => {
+        if (session === this.session) this.sendNews();
+      });
+    }, GATHER_MS);
+  }
+
+  private sendNews(): void {
+    this.newsTimer = undefined;
+    if (this.progressIsNew && this.progress)
+      this.emit({ kind: 'progress', progress: this.progress });
+    this.progressIsNew = false;
+    this.sendStatus();
+  }
+
+  private emit(message: HostMessage): void {
+    this.delivered = this.send(message).catch(() => undefined);
   }
 
   private addLog(level: LogMessage['level'], message: string): void {
@@ -325,6 +360,7 @@ export class RunSource {
   private sendSnapshot(history: RunHistory): void {
     if (history === this.history) this.fresh = [];
     this.restarted = false;
+    this.progressIsNew = false;
     const { status, progress } = this;
     this.lastStatus = JSON.stringify({ kind: 'status', status, link: this.link() });
     this.emit({

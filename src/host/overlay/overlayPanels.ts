@@ -51,7 +51,7 @@ export const overlayPanels = (options: OverlayOptions): OverlayPanels =>
 class OverlayPanel implements PanelPage {
   private readonly sources = new Map<string, RunSource>();
   private readonly disposables: readonly { dispose(): unknown }[];
-  private readonly send: (message: OverlayHostMessage) => void;
+  private readonly send: (message: OverlayHostMessage) => Promise<unknown>;
   private live = false;
   private lastSent = '';
   private sweep: SweepRecord | null = null;
@@ -145,7 +145,7 @@ class OverlayPanel implements PanelPage {
       waiting: this.queued().length,
       runs,
     } as const;
-    if (JSON.stringify(message) !== this.lastSent) this.send(message);
+    if (JSON.stringify(message) !== this.lastSent) void this.send(message);
     this.lastSent = JSON.stringify(message);
     for (const [dir, source] of this.sources) {
       if (dirs.includes(dir)) continue;

@@ -29,15 +29,16 @@ export function openPage(
   });
 }
 
-/** Sends messages to a panel's page until the panel is closed; later ones are dropped. */
-export function sender(panel: vscode.WebviewPanel): (message: unknown) => void {
+/**
+ * Sends messages to a panel's page until the panel is closed; later ones are dropped. What it
+ * returns resolves when the window has the message.
+ */
+export function sender(panel: vscode.WebviewPanel): (message: unknown) => Promise<unknown> {
   let open = true;
   panel.onDidDispose(() => {
     open = false;
   });
-  return (message) => {
-    if (open) void panel.webview.postMessage(message);
-  };
+  return async (message) => (open ? panel.webview.postMessage(message) : undefined);
 }
 
 /** A page's texts in the user's language. */

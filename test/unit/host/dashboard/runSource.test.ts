@@ -45,6 +45,7 @@ const append = (...lines: readonly MetricLine[]) =>
     path.join(runDir, 'metrics.jsonl'),
     lines.map((line) => `${JSON.stringify(line)}\n`).join(''),
   );
+const record = async (message: HostMessage) => void sent.push(message);
 const of = <K extends HostMessage['kind']>(kind: K) =>
   sent.filter((message): message is Extract<HostMessage, { kind: K }> => message.kind === kind);
 
@@ -63,7 +64,7 @@ async function afterReading(isRead: () => boolean): Promise<void> {
 }
 
 async function startSource(connect: ConnectRun = noEngine): Promise<RunSource> {
-  source = new RunSource(runDir, connect, (message) => sent.push(message));
+  source = new RunSource(runDir, connect, record);
   await source.start();
   return source;
 }
@@ -147,12 +148,7 @@ test('an untrusted workspace is reported until it is trusted, rather than an eng
   await writeRun({ state: 'running' });
   await writeEngine();
   let trusted = false;
-  source = new RunSource(
-    runDir,
-    noEngine,
-    (message) => sent.push(message),
-    () => trusted,
-  );
+  source = new RunSource(runDir, noEngine, record, () => trusted);
   await source.start();
   expect(of('snapshot')[0]!.link).toBe('untrusted');
   trusted = true;
@@ -189,6 +185,8 @@ test('a responding engine is followed: status, progress, warnings, and lines bef
   connection.notify('log', { level: 'info', message: 'quiet' });
   connection.notify('log', { level: 'warn', message: 'loud' });
   connection.notify('status', { ...connection.status, state: 'paused' });
+  vi.advanceTimersByTime(100);
+  await afterReading(() => of('status').length > 0);
   expect(of('progress')[0]!.progress).toEqual({ phase: 'evaluating', fraction: 0.5 });
   expect(of('log').map((m) => m.message)).toEqual(['loud']);
   expect(of('status').at(-1)!.status.state).toBe('paused');
@@ -196,6 +194,41 @@ test('a responding engine is followed: status, progress, warnings, and lines bef
   connection.notify('metric', stepLine(1));
   vi.advanceTimersByTime(100);
   await afterReading(() => of('append').length === 1);
+});
+
+test('a window that is behind gets nothing more until it has the last message, then the newest', async () => {
+  await writeRun();
+  await writeEngine();
+  const connection = new FakeConnection();
+  let deliver = () => {};
+  useFakeTimers();
+  source = new RunSource(
+    runDir,
+    () => Promise.resolve(connection),
+    async (message) => {
+      sent.push(message);
+      await new Promise<void>((resolve) => (deliver = resolve));
+    },
+  );
+  await source.start();
+  for (let step = 1; step <= 100; step++) {
+    await append(stepLine(step));
+    connection.notify('metric', stepLine(step));
+    connection.notify('status', { ...connection.status, step });
+    connection.notify('progress', { phase: 'training', fraction: step / 100 });
+    vi.advanceTimersByTime(100);
+    await new Promise(setImmediate);
+  }
+  expect(sent.map(({ kind }) => kind)).toEqual(['snapshot']);
+  for (let i = 0; of('append').length === 0 || of('progress').length === 0; i++) {
+    deliver();
+    vi.advanceTimersByTime(100);
+    await new Promise(setImmediate);
+    expect(i).toBeLessThan(100_000);
+  }
+  expect(of('append')[0]!.lines.at(-1)).toEqual(stepLine(100));
+  expect(of('progress')[0]!.progress).toEqual({ phase: 'training', fraction: 1 });
+  expect(of('status')[0]!.status.step).toBe(100);
 });
 
 test('requests go to the engine, and fail with a message without one', async () => {
@@ -246,7 +279,7 @@ test('a long run is sent as an outline, then, once wanted, with all its steps', 
   await writeRun({ state: 'completed' });
   const steps = Array.from({ length: 20_000 }, (_, i) => stepLine(i + 1));
   await append(evalLine(0, 3), ...steps);
-  source = new RunSource(runDir, noEngine, (message) => sent.push(message));
+  source = new RunSource(runDir, noEngine, record);
   source.prepare();
   await source.outline();
   expect(sent).toHaveLength(1);
@@ -263,7 +296,7 @@ test('a long run is sent as an outline, then, once wanted, with all its steps', 
 test('a short run is sent as a whole where an outline is asked for', async () => {
   await writeRun();
   await append(stepLine(1));
-  source = new RunSource(runDir, noEngine, (message) => sent.push(message));
+  source = new RunSource(runDir, noEngine, record);
   await source.outline();
   expect(of('snapshot').map(({ outline, steps }) => [outline, steps.step.length])).toEqual([
     [false, 1],
