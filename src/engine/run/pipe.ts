@@ -21,6 +21,8 @@ import type {
 
 /** How long a client may take to close its end of the pipe. */
 const CLOSE_MS = 1_000;
+/** Notifications that wait for a client that reads too slowly, such as a suspended window. */
+const UNSENT_LIMIT = 1_000;
 
 /** Answers to the clients' requests; a LoraError is sent to the client. */
 export type Handlers = {
@@ -34,7 +36,8 @@ export type Handlers = {
  * does not affect the others.
  */
 export class PipeServer {
-  private readonly clients = new Set<MessageConnection>();
+  /** The number of notifications that each client has not taken yet. */
+  private readonly clients = new Map<MessageConnection, number>();
   private readonly sockets = new Set<Socket>();
 
   private constructor(
@@ -65,14 +68,27 @@ export class PipeServer {
     return pipe;
   }
 
-  /** Sends a notification to all clients. */
+  /**
+   * Sends a notification to all clients, except to those that are far behind: they find what they
+   * missed in the run's folder.
+   */
   notify<N extends EngineNotificationName>(name: N, params: EngineNotifications[N]): void {
-    for (const client of this.clients) client.sendNotification(name, params).catch(() => undefined);
+    for (const [client, unsent] of this.clients) {
+      if (unsent >= UNSENT_LIMIT) continue;
+      this.count(client, 1);
+      const sent = () => this.count(client, -1);
+      client.sendNotification(name, params).then(sent, sent);
+    }
+  }
+
+  private count(client: MessageConnection, change: number): void {
+    const unsent = this.clients.get(client);
+    if (unsent !== undefined) this.clients.set(client, unsent + change);
   }
 
   /** Disconnects all clients and removes the pipe. */
   async close(): Promise<void> {
-    for (const client of [...this.clients]) client.end();
+    for (const client of [...this.clients.keys()]) client.end();
     // a client that is suspended does not close its end
     const impatient = setTimeout(() => {
       for (const socket of this.sockets) socket.destroy();
@@ -102,7 +118,7 @@ export class PipeServer {
     client.onError(disconnect);
     client.onClose(disconnect);
     socket.on('error', disconnect);
-    this.clients.add(client);
+    this.clients.set(client, 0);
     client.listen();
     this.onClients(this.clients.size);
   }
