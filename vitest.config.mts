@@ -4,17 +4,23 @@ import { STAGES } from './scripts/stages.mjs';
 const TEMPORARY_FOLDER = 'test/support/temporaryFolder.ts';
 
 /**
- * Tests that start the engine or load libtensorflow: one file at a time, each may take minutes.
- * They use the bundles in dist/, which are rebuilt first if the sources have changed. The limits
- * only end what hangs.
+ * Tests that start the engine or load libtensorflow, where a file may take minutes. They use the
+ * bundles in dist/, which are rebuilt first if the sources have changed. The limits only end what
+ * hangs.
  */
 const slow = {
   testTimeout: 1_200_000,
   hookTimeout: 1_200_000,
-  maxWorkers: 1,
   globalSetup: [TEMPORARY_FOLDER, 'test/support/buildBundles.ts'],
 };
-const SLOW = ['parity', 'cli'];
+/**
+ * The number of files at a time. Parity uses all processors in libtensorflow; the command line
+ * mostly starts, reads and writes.
+ */
+const SLOW = new Map([
+  ['parity', 1],
+  ['cli', 2],
+]);
 
 export default defineConfig({
   test: {
@@ -30,7 +36,7 @@ export default defineConfig({
           name,
           include: [`${folder}/**/*.test.ts`],
           globalSetup: [TEMPORARY_FOLDER],
-          ...(SLOW.includes(name) ? slow : {}),
+          ...(SLOW.has(name) ? { ...slow, maxWorkers: SLOW.get(name) } : {}),
         },
       })),
   },

@@ -178,6 +178,8 @@ describe('a run whose engine was killed', () => {
         }),
       );
       await until(() => refused.length === 2, 'two refusals');
+      const before = stepsOf(killed).length;
+      await until(() => stepsOf(runDir).length > before, 'a step of the third engine');
       for (const { child } of engines) child.kill('SIGTERM');
       expect((await Promise.all(ends)).sort()).toEqual([1, 1, 130]);
       for (const said of refused)
