@@ -20,6 +20,7 @@ import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText } from '../webview/copyAndSave';
+import { AnswerTexts } from './answerTexts';
 import { PlaygroundFiles } from './playgroundFiles';
 import { keepPrompt, readPrompts } from './prompts';
 import type { RunSummary } from '../runs/run';
@@ -72,7 +73,8 @@ export class PlaygroundPanels implements vscode.Disposable {
  */
 class PlaygroundPanel implements PanelPage {
   private readonly disposables: readonly vscode.Disposable[];
-  private readonly send: (message: PlaygroundHostMessage) => void;
+  private readonly send: (message: PlaygroundHostMessage) => Promise<unknown>;
+  private readonly texts = new AnswerTexts((text) => this.send(text));
   private server: Server | undefined;
   private phase: PlaygroundServerState['phase'] = { kind: 'loading', fraction: 0 };
   private prompts: readonly string[] = [];
@@ -89,9 +91,13 @@ class PlaygroundPanel implements PanelPage {
   ) {
     const { webview } = panel;
     this.send = sender(panel);
-    this.files = new PlaygroundFiles(this.send, () => this.folder);
+    this.files = new PlaygroundFiles(
+      (message) => void this.send(message),
+      () => this.folder,
+    );
     setTitle(panel, t('Try on {0}', path.basename(base)));
     this.disposables = [
+      this.texts,
       webview.onDidReceiveMessage((message: unknown) => {
         this.receive(message);
       }),
@@ -214,6 +220,8 @@ class PlaygroundPanel implements PanelPage {
   }
 
   private handleEvent(event: ServeEvent): void {
+    if (event.kind === 'text') return this.texts.add(event);
+    this.texts.flush();
     switch (event.kind) {
       case 'progress':
         this.setPhase({ kind: 'loading', fraction: event.fraction });
@@ -229,12 +237,11 @@ class PlaygroundPanel implements PanelPage {
         this.options.log(`Playground: ${event.message}`);
         break;
       case 'row':
-      case 'text':
       case 'done':
-        this.send(event);
+        void this.send(event);
         break;
       case 'rowFailed':
-        this.send({
+        void this.send({
           kind: 'rowFailed',
           message: LoraError.deserialize(event.error).describe(),
         });
@@ -242,7 +249,7 @@ class PlaygroundPanel implements PanelPage {
       case 'error': {
         const message = LoraError.deserialize(event.error).describe();
         if (event.id === null) this.setPhase({ kind: 'failed', message });
-        else this.send({ kind: 'failed', id: event.id, message });
+        else void this.send({ kind: 'failed', id: event.id, message });
       }
     }
   }
@@ -255,7 +262,7 @@ class PlaygroundPanel implements PanelPage {
   private sendState(): void {
     const names = this.options.namesOf(this.adapters);
     const adapters = this.adapters.map((adapter, i) => ({ path: adapter, name: names[i]! }));
-    this.send({
+    void this.send({
       kind: 'state',
       base: path.basename(this.base),
       adapters,
