@@ -1,4 +1,13 @@
-import { constants, type Dirent, type Stats } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  statSync,
+  type Dirent,
+  type Stats,
+} from 'node:fs';
 import { lstat, open, opendir, stat, type FileHandle } from 'node:fs/promises';
 import { formatSize } from './formatSize';
 
@@ -92,6 +101,28 @@ export function readRegularFile(file: string, limits: ReadLimits): Promise<Buffe
       await handle.close();
     }
   });
+}
+
+/**
+ * The whole content of a regular file, for readers that cannot wait, such as those of rows.
+ *
+ * @throws FileRefused for anything else and for more bytes than `maxBytes`; the file system's error
+ */
+export function readRegularFileNow(file: string, maxBytes: number): Buffer {
+  refuseOtherKinds(statSync(file));
+  const handle = openSync(file, constants.O_RDONLY | O_NONBLOCK);
+  try {
+    const info = fstatSync(handle);
+    refuseOtherKinds(info);
+    if (info.size > maxBytes) throw tooLarge(maxBytes);
+    const bytes = Buffer.alloc(info.size);
+    let done = 0;
+    for (let read = -1; read !== 0 && done < bytes.length; done += read)
+      read = readSync(handle, bytes, done, bytes.length - done, done);
+    return bytes.subarray(0, done);
+  } finally {
+    closeSync(handle);
+  }
 }
 
 /** The text of a regular file. @throws as readRegularFile does */

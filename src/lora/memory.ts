@@ -1,4 +1,5 @@
 import { UNRECORDED_STEP_PLAN, type StepPlan } from '../shared/run';
+import type { ImageCounts } from '../shared/imageCounts';
 import type { Quantize } from '../shared/trainingSettings';
 import type { TargetableModule } from './adapter';
 import { countTrainable, rankIn, type ModuleRanks } from './count';
@@ -39,6 +40,15 @@ export interface ModelSize extends QuantizedSize {
   readonly images?: { readonly size: ModelSize; readonly length: number } | undefined;
   /** What the layers read with attention of their own; its pass exists at the same time. */
   readonly encoder?: ModelSize;
+  /** The tower for images in texts, which never trains. */
+  readonly vision?: VisionSize;
+}
+
+/** Of a tower for images in texts, beside the model's other weights. */
+export interface VisionSize {
+  readonly size: ModelSize;
+  /** Numbers that are kept of each of an image's tokens. */
+  readonly kept: number;
 }
 
 /** Numbers of a token in a layer with the gated delta rule, but for `layers` and `state`. */
@@ -73,6 +83,8 @@ export interface MemoryEstimate {
 export interface BatchShape {
   readonly rows: number;
   readonly length: number;
+  /** Those in texts. Not given: there are none. */
+  readonly images?: ImageCounts | undefined;
 }
 
 /** The adapted modules and their ranks. */
@@ -84,6 +96,8 @@ export interface AdaptedModules {
 }
 
 const F32 = 4;
+/** Bytes of images' vectors that are kept, at most (src/models/vision). */
+export const KEPT_VECTORS = 256 * 2 ** 20;
 /** libtensorflow, Node and the tokenizer before a model is loaded. */
 export const PROCESS = 360e6;
 /** Queries in a row block of attention (src/models/attention). */
@@ -130,8 +144,35 @@ export function estimateMemory(
     ...trainingState(trainable),
     activations: activationBytes(size, adaptation, batch, plan),
     // a gradient of the base's own numbers is computed whole before it is added
-    working: workingBytes(size, adaptation, batch, plan) + 2 * besides * F32,
+    working:
+      Math.max(workingBytes(size, adaptation, batch, plan), visionWorkingBytes(size, batch, plan)) +
+      2 * besides * F32 +
+      visionBytes(size, batch, plan),
   });
+}
+
+/** A pass of the tower over the largest image. */
+function visionWorkingBytes({ vision }: ModelSize, { images }: BatchShape, plan: StepPlan): number {
+  if (!vision || !images) return 0;
+  const adaptation = { ranksPerLayer: 0, inMlp: false };
+  const batch = { rows: 1, length: images.largest };
+  return towerWorkingBytes(vision.size, adaptation, batch, { ...plan, quantized: false });
+}
+
+/**
+ * The vectors of images that are kept, rotary tables of the batch's rows, which differ, and the
+ * tower's weights where those of the model are counted without them.
+ */
+function visionBytes(
+  size: ModelSize,
+  { rows, length, images }: BatchShape,
+  plan: StepPlan,
+): number {
+  const { vision, q_size, kv_size } = size;
+  if (!vision || !images) return 0;
+  const tables = 2 * F32 * (rows - 1) * length * (q_size + 2 * kv_size);
+  const kept = Math.min(KEPT_VECTORS, F32 * images.tokens * vision.kept);
+  return tables + kept + (plan.quantize ? vision.size.parameters * weightBytes(plan) : 0);
 }
 
 /**

@@ -21,6 +21,7 @@ import type {
 import { AdapterOptimizer } from './training/adapterOptimizer';
 import type { Optimizer } from './training/optimizer';
 import type { Transformer } from './transformer';
+import { loadVision } from './vision/loadVision';
 import type { WeightLoader } from './weightLoader';
 import { countOf } from '../shared/values';
 
@@ -162,6 +163,13 @@ export class AdaptedModel implements Model {
       ...options,
       yieldPoint: () => ops.yieldPoint(),
     });
+  }
+
+  async loadImages(): Promise<void> {
+    const { transformer, loader } = this.parts;
+    const { vision, family } = transformer.spec;
+    if (!vision) throw new LoraError('base', `A ${family} model reads no images in texts.`);
+    transformer.vision ??= await loadVision(loader, vision);
   }
 
   dispose(): void {

@@ -27,9 +27,23 @@ import { firstTokens, fusedStep, plainModel, trimCaches } from './layers/fusedSt
 import { layerPrefill, layerStep, type LayerDecodeStep } from './layers/layer';
 import type { LayerWeights } from './layers/layerWeights';
 import { normForward, statsTensors } from './layers/norm';
-import type { Decoder, ModelInput, ReadOptions, Sequence, SourceInput } from './model';
+import type {
+  Decoder,
+  ModelInput,
+  PromptImages,
+  ReadOptions,
+  Sequence,
+  SourceInput,
+} from './model';
 import { downloadAndFree, thenFree, type Ops, type Tensor } from './ops/ops';
 import type { Transformer } from './transformer';
+import {
+  placedVectors,
+  vectorsWithin,
+  withDeepstack,
+  withVectors,
+  type PlacedVectors,
+} from './vision/placedVectors';
 
 /**
  * Tokens of a prompt that are read at once: an operation on so many ends soon, also for a large
@@ -63,6 +77,17 @@ function cachedNumbers(attention: AttentionSpec, length: number): number {
     return value_heads * key_dim * value_dim + (own.kernel - 1) * own.channels;
   }
   return length * (convolution ? convolution.channels : 2 * num_kv_heads * head_dim);
+}
+
+/** The images of some tokens of a prompt. */
+interface ChunkImages {
+  readonly vectors: PlacedVectors;
+  readonly positions: Pick<ModelInput, 'position_ids' | 'spatial_ids'>;
+}
+
+interface ReadLayersOptions extends Required<Pick<ReadOptions, 'all' | 'isStopped'>> {
+  /** Null: the prompt has none. */
+  readonly images: ChunkImages | null;
 }
 
 interface DecoderSettings {
@@ -122,7 +147,7 @@ export class CachingDecoder implements Decoder {
   read(
     sequence: Sequence,
     ids: Int32Array,
-    { isLast, all = false, isStopped = () => false }: ReadOptions,
+    { isLast, all = false, isStopped = () => false, images }: ReadOptions,
   ): Promise<Float32Array | null | 'stopped'> {
     return this.emptyingOnError([sequence], async () => {
       this.settings.checkIds(ids);
@@ -130,9 +155,11 @@ export class CachingDecoder implements Decoder {
       trimCaches(ops, sequence);
       if (spec.source) sequence.prompt = [...(sequence.prompt ?? []), ...ids];
       if (spec.source && !isLast) return null;
+      const own = images ? await this.imagesWithin(images, sequence.length, ids.length) : null;
       const x = spec.source
         ? await this.readSource(sequence, spec.source.start_id, isStopped)
-        : await this.readLayers(sequence, ids, { all, isStopped });
+        : await this.readLayers(sequence, ids, { all, isStopped, images: own });
+      if (images) sequence.shift = images.next - images.times.length;
       if (x && (isLast || all)) return this.logits(x, 'exact');
       if (x) ops.free(x);
       else this.close(sequence);
@@ -144,7 +171,7 @@ export class CachingDecoder implements Decoder {
     return this.emptyingOnError(sequences, async () => {
       this.settings.checkIds(ids);
       const { ops, spec, body } = this.transformer;
-      const positions = Int32Array.from(sequences, ({ length }) => length);
+      const positions = Int32Array.from(sequences, ({ length, shift = 0 }) => length + shift);
       const input = inputAt(Int32Array.from(ids), positions);
       const tables = uploadRotaryTables(ops, spec, { ...input, areApart: true });
       const { x } = body.embedding.forward(input, false);
@@ -215,7 +242,7 @@ export class CachingDecoder implements Decoder {
     return sequences.map(({ length }) => lastQuery(length + 1, attention.window, bias));
   }
 
-  copy({ caches, sources, prompt }: Sequence, length: number): Sequence {
+  copy({ caches, sources, prompt, shift = 0 }: Sequence, length: number): Sequence {
     const { ops, spec } = this.transformer;
     const whole = (x: Tensor) => ops.reshape(x, x.shape);
     const owners = spec.layers.filter(({ attention }) => attention.keys_of === undefined);
@@ -228,6 +255,7 @@ export class CachingDecoder implements Decoder {
       caches: copies,
       length,
       capacity: 0,
+      shift,
       ...(prompt && { prompt }),
       ...(sources && { sources: sources.map(({ k, v }) => ({ k: whole(k), v: whole(v) })) }),
     };
@@ -241,6 +269,7 @@ export class CachingDecoder implements Decoder {
     sequence.capacity = 0;
     sequence.sources = [];
     sequence.prompt = [];
+    sequence.shift = 0;
   }
 
   /** Interrupted work leaves no tensor behind. */
@@ -279,26 +308,54 @@ export class CachingDecoder implements Decoder {
     const pass = await body.encoder!.forward(input, null, false, null);
     const source = { h: pass.h, input };
     const start = Int32Array.of(start_id);
-    const x = await this.readLayers(sequence, start, { all: false, isStopped }, source);
+    const x = await this.readLayers(
+      sequence,
+      start,
+      { all: false, isStopped, images: null },
+      source,
+    );
     body.encoder!.release(pass);
     return x;
+  }
+
+  /** What the images of a prompt are to `length` of its tokens. */
+  private async imagesWithin(
+    { times, heights, widths, placed }: PromptImages,
+    from: number,
+    length: number,
+  ): Promise<ChunkImages | null> {
+    const vectors = await placedVectors(this.transformer.vision, { placed_images: placed });
+    const part = (positions: Int32Array) => positions.slice(from, from + length);
+    return (
+      vectors && {
+        vectors: vectorsWithin(vectors, from, from + length),
+        positions: {
+          position_ids: part(times),
+          spatial_ids: { heights: part(heights), widths: part(widths) },
+        },
+      }
+    );
   }
 
   /** The last layer's output of the last [1, d] or all of m more tokens; null once `isStopped`. */
   private async readLayers(
     sequence: Sequence,
     ids: Int32Array,
-    { all, isStopped }: Required<Omit<ReadOptions, 'isLast'>>,
+    { all, isStopped, images }: ReadLayersOptions,
     read: { readonly h: Tensor; readonly input: SourceInput } | null = null,
   ): Promise<Tensor | null> {
     const { ops, spec, body } = this.transformer;
     const { scoreBiases = new Map<string, ScoreBias>() } = body;
     const source = read && openSource(ops, { ...read, wantsGradient: false }, ids.length);
-    const input = inputAt(
+    const { shift = 0 } = sequence;
+    const plain = inputAt(
       ids,
-      ids.map((_, i) => sequence.length + i),
+      ids.map((_, i) => sequence.length + shift + i),
     );
-    let { x } = body.embedding.forward(input, false);
+    const input = images ? { ...plain, ...images.positions } : plain;
+    const embedded = body.embedding.forward(input, false);
+    const vectors = images?.vectors ?? null;
+    let x = withVectors(ops, embedded.x, vectors);
     const perLayer = body.perLayer?.forward(input, x, false).pass ?? null;
     const first = sequence.length;
     const pass = openPass(ops, spec, input, { first, perLayer, scoreBiases, source });
@@ -306,6 +363,7 @@ export class CachingDecoder implements Decoder {
     let stopped = isStopped();
     for (let i = 0; i < body.layers.length && !stopped; i++) {
       x = await this.readInLayer(pass, i, x, sequence);
+      x = withDeepstack(ops, x, vectors, { layer: i, selected: null });
       await ops.yieldPoint();
       stopped = isStopped();
     }

@@ -42,14 +42,18 @@ async function readPrompt(
   decoder: Decoder,
   sequence: Sequence,
   input_ids: readonly number[],
-  { isStopped }: Pick<GenerateOptions, 'isStopped'>,
+  { isStopped, images }: Pick<GenerateOptions, 'isStopped' | 'images'>,
 ): Promise<Float32Array | null> {
   const ids = Int32Array.from(input_ids);
   let logits: Float32Array | null | 'stopped' = null;
   for (let start = 0; start < ids.length && logits !== 'stopped'; start += CHUNK_TOKENS) {
     const chunk = ids.subarray(start, start + CHUNK_TOKENS);
     const isLast = start + CHUNK_TOKENS >= ids.length;
-    logits = await decoder.read(sequence, chunk, { isLast, ...(isStopped && { isStopped }) });
+    logits = await decoder.read(sequence, chunk, {
+      isLast,
+      ...(isStopped && { isStopped }),
+      ...(images && { images }),
+    });
   }
   return logits === 'stopped' ? null : logits;
 }

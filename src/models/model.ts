@@ -2,7 +2,9 @@ import type { Adapter, TargetableModule } from '../lora/adapter';
 import type { Products } from '../shared/products';
 import type { Objective } from '../shared/objective';
 import type { TeacherSettings, TeacherTargets, TopTokens } from './heads/teacher';
+import type { SpatialPositions } from './attention/rope';
 import type { Tensor } from './ops/tensor';
+import type { PlacedImage } from './vision/placedImage';
 import type { SamplingSettings } from './sampling';
 
 /** NEFTune (Jain et al. 2023): alpha, and the seed of a batch's noise. */
@@ -39,8 +41,12 @@ export interface ModelInput {
   readonly token_type_ids?: Int32Array;
   /** If left out, counted from 0 in each row. */
   readonly position_ids?: Int32Array;
+  /** Of rows with images, where `position_ids` are the times. */
+  readonly spatial_ids?: SpatialPositions;
   /** Packed rows: a token sees only those of its own segment. */
   readonly segment_ids?: Int32Array;
+  /** Images whose vectors stand in the places of tokens. */
+  readonly placed_images?: readonly PlacedImage[];
   /** NEFTune: noise on the vectors of the tokens, in training. */
   readonly noise?: EmbeddingNoise;
   /** Images [batch, channels, height, width]; then length is that of an image. */
@@ -143,7 +149,17 @@ export interface OptimizerState {
   }[];
 }
 
+/** The images of a prompt, and the positions of its tokens. */
+export interface PromptImages extends SpatialPositions {
+  readonly times: Int32Array;
+  /** The position of the token behind the prompt. */
+  readonly next: number;
+  readonly placed: readonly PlacedImage[];
+}
+
 export interface GenerateOptions extends SamplingSettings {
+  /** Not given: the prompt has none. */
+  readonly images?: PromptImages;
   readonly max_new_tokens: number;
   readonly stop_ids: readonly number[];
   /** Of tokens after the prompt. Default: exact. */
@@ -165,12 +181,16 @@ export interface Sequence {
   sources?: { readonly k: Tensor; readonly v: Tensor }[];
   /** Of an encoder-decoder: what the encoder is going to read. */
   prompt?: readonly number[];
+  /** What the positions of further tokens are beyond their number. Not given: 0. */
+  shift?: number;
 }
 
 /** How the next tokens of a prompt are read. */
 export interface ReadOptions {
   /** Whether they are the last ones, whose logits are wanted. */
   readonly isLast: boolean;
+  /** Those of the whole prompt. Not given: it has none. */
+  readonly images?: PromptImages;
   /** Whether the logits after each of them are wanted, [m, vocab], whether they are the last. */
   readonly all?: boolean;
   /** Asked between two operations. */
@@ -321,5 +341,11 @@ export interface Model {
   decoder(products?: Products): Decoder;
   /** @throws LoraError('base') unless it is a causal language model. */
   generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]>;
+  /**
+   * Loads the tower for images, before the first input that has some.
+   *
+   * @throws LoraError('base') where there is none, or one of its tensors is missing or wrong
+   */
+  loadImages(): Promise<void>;
   dispose(): void;
 }

@@ -25,6 +25,14 @@ import {
 } from './layers/norm';
 import type { ModelInput } from './model';
 import { sumAndFree, type Ops, type Tensor } from './ops/ops';
+import {
+  placedVectors,
+  withDeepstack,
+  withoutVectors,
+  withVectors,
+  type PlacedVectors,
+} from './vision/placedVectors';
+import type { VisionTower } from './vision/visionTower';
 
 /** The parts of a transformer below its head. */
 export interface Body {
@@ -52,6 +60,8 @@ export interface ForwardPass {
   readonly perLayer: PerLayerInputsSaved | null;
   /** The pass of the encoder; null: there is none. */
   readonly encoded: ForwardPass | null;
+  /** Null: the input has no images. */
+  readonly images: PlacedVectors | null;
   readonly kept: SavedLayer[];
   /** The input of the last norm. */
   readonly x: Tensor; // [m, d]
@@ -66,6 +76,8 @@ export interface ForwardPass {
  * their backward pass those above have freed what they kept.
  */
 export class Transformer {
+  /** Makes the vectors of images in texts; null: it is not loaded. */
+  vision: VisionTower | null = null;
   /** Of the passes that train, since they were taken. */
   private expertCounts: readonly Float64Array[] = [];
 
@@ -95,6 +107,7 @@ export class Transformer {
     const lowest = train ? this.lowestTrained() : Infinity;
     const encoded = await this.encode(input, train, dropout);
     const { scoreBiases = new Map<string, ScoreBias>() } = body;
+    const images = await placedVectors(this.vision, input);
     const embedded = body.embedding.forward(input, lowest < 0, dropout);
     const perLayer = body.perLayer?.forward(input, embedded.x, lowest < 0, dropout) ?? null;
     const source = encoded && this.sourceOf(encoded, input.length, train);
@@ -105,20 +118,21 @@ export class Transformer {
     const kept: SavedLayer[] = [];
     const counts: Float64Array[] = [];
     const isSelectedToken = selected && selected.map((row) => input.attention_mask[row]!);
-    let { x } = embedded;
+    let x = withVectors(ops, embedded.x, images);
     for (const [i, layer] of body.layers.entries()) {
       const policy = { rows: this.rowsInLayer(i, rows), keep: this.savePolicy(i, lowest) };
       const isToken = policy.rows ? isSelectedToken : input.attention_mask;
       const counting = train ? { ...context, expertCounter: { isToken, counts } } : context;
       const output = await layerForward(counting, layer, x, policy);
-      x = output.y;
       kept.push(output.kept);
+      const place = { layer: i, selected: this.rowsInLayer(i, selected) };
+      x = withDeepstack(ops, output.y, images, place);
       await ops.yieldPoint();
     }
     this.expertCounts = addCounts(this.expertCounts, counts);
     const normed = body.norm ? normForward(ops, body.norm, x) : { h: x, stats: null };
     const below = { embedded: embedded.saved, perLayer: perLayer && perLayer.saved, encoded };
-    return { input, context, rows, lowest, ...below, kept, x, ...normed };
+    return { input, context, rows, lowest, ...below, images, kept, x, ...normed };
   }
 
   /** How often each mixture chose each expert in the passes that trained since the last call. */
@@ -188,8 +202,10 @@ export class Transformer {
           })
         : null;
     const sum = more ? sumAndFree(ops, [dx, more]) : dx;
-    if (embedding.trains) await embedding.backward(input, sum, pass.embedded, dropout);
-    else {
+    if (embedding.trains) {
+      const own = pass.images ? withoutVectors(ops, sum, pass.images) : sum;
+      await embedding.backward(input, own, pass.embedded, dropout);
+    } else {
       ops.free(sum);
       embedding.release(pass.embedded);
     }
@@ -216,7 +232,7 @@ export class Transformer {
   }
 
   /** Rows are selected in the last layer only. */
-  private rowsInLayer(layer: number, rows: SelectedRows | null): SelectedRows | null {
+  private rowsInLayer<R>(layer: number, rows: R | null): R | null {
     return layer === this.body.layers.length - 1 ? rows : null;
   }
 

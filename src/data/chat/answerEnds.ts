@@ -2,7 +2,7 @@ import { LoraError } from '../../shared/errors';
 import { contentKey } from '../../shared/exactValues';
 import { escapeRegExp } from '../../shared/values';
 import type { Tokenizer } from '../tokenizer/tokenizer';
-import { exchange, type ChatVariables, type Message } from './chat';
+import { contentOf, exchange, type ChatVariables, type Message } from './chat';
 import { commonPrefix } from './probedChat';
 
 /** What a chat template writes behind answers. */
@@ -98,7 +98,7 @@ interface Places {
 function placesIn(render: Renderer, reader: TokenReader): Places {
   const two = render([...FIRST, ...SECOND]);
   const text = two ?? render(FIRST) ?? '';
-  const behind = (message: Message) => reader.behind(text, message.content!);
+  const behind = (message: Message) => reader.behind(text, contentOf(message));
   const [question, answer] = [behind(FIRST[0]!), behind(FIRST[1]!)];
   const last = two === null ? answer : behind(SECOND[1]!);
   const afterQuestion = question.between === '' ? question.token : undefined;
@@ -106,7 +106,7 @@ function placesIn(render: Renderer, reader: TokenReader): Places {
   const headers = headerTokens(prompt, reader, text);
   // A generation prompt may begin with the end of the question.
   const endsQuestion =
-    afterQuestion === answer.token && afterQuestion !== reader.before(text, FIRST[0]!.content!);
+    afterQuestion === answer.token && afterQuestion !== reader.before(text, contentOf(FIRST[0]!));
   if (endsQuestion && afterQuestion !== undefined && prompt !== '') headers.delete(afterQuestion);
   return { answer, last, afterQuestion, headers };
 }
@@ -117,7 +117,7 @@ function placesIn(render: Renderer, reader: TokenReader): Places {
  */
 function headerTokens(prompt: string, reader: TokenReader, text: string): Set<string> {
   if (prompt !== '') return new Set(reader.all(prompt));
-  const opener = reader.before(text, FIRST[1]!.content!);
+  const opener = reader.before(text, contentOf(FIRST[1]!));
   return new Set(opener === undefined ? [] : [opener]);
 }
 

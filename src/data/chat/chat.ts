@@ -1,11 +1,17 @@
+/** A part of a message that has an image; other messages are text. */
+export type ContentPart =
+  | { readonly type: 'text'; readonly text: string }
+  /** `image`: a file, relative to the folder of the dataset's file or absolute. */
+  | { readonly type: 'image'; readonly image: string };
+
 /**
  * A message of a chat, with all keys that a chat template may read. Keys whose value is null are
  * left out, as transformers does.
  */
 export interface Message {
   readonly role: string;
-  /** Absent in an answer that consists of tool calls. */
-  readonly content?: string;
+  /** Absent in an answer that consists of tool calls; parts if one of them is an image. */
+  readonly content?: string | readonly ContentPart[];
   /** What the model thinks before it answers, under any of the names that templates read. */
   readonly reasoning_content?: string;
   readonly thinking?: string;
@@ -55,4 +61,23 @@ export const exchange = (question: string, answer: string): Message[] => [
 ];
 
 /** The text of a message, '' if it has none. */
-export const contentOf = (message: Message): string => message.content ?? '';
+export const contentOf = ({ content = '' }: Pick<Message, 'content'>): string =>
+  typeof content === 'string'
+    ? content
+    : content.map((part) => (part.type === 'text' ? part.text : '')).join('');
+
+/** The files of the images of messages, in their order. */
+export const imagesOf = (messages: readonly Message[]): string[] =>
+  messages.flatMap(({ content = '' }) =>
+    typeof content === 'string'
+      ? []
+      : content.flatMap((part) => (part.type === 'image' ? [part.image] : [])),
+  );
+
+/** The parts of a message. */
+export const contentParts = ({
+  content = '',
+}: Pick<Message, 'content'>): readonly ContentPart[] => {
+  if (typeof content !== 'string') return content;
+  return content === '' ? [] : [{ type: 'text', text: content }];
+};

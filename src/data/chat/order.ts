@@ -1,7 +1,7 @@
 import type { RowSettings } from '../rows/settings';
 import type { RowReport } from '../rows/rowReport';
 import { isHead } from '../rows/roles';
-import { contentOf, type Message } from './chat';
+import { contentOf, contentParts, imagesOf, type ContentPart, type Message } from './chat';
 
 const NO_ANSWER = 'add one, or set unlabelled_rows to "skip"';
 
@@ -85,11 +85,14 @@ function mergeSameRole(
   return result;
 }
 
-const joinedContent = (first: Message, second: Message): string =>
-  [first, second]
-    .map(contentOf)
-    .filter((text) => text !== '')
-    .join('\n\n');
+function joinedContent(first: Message, second: Message): NonNullable<Message['content']> {
+  const messages = [first, second].filter((message) => contentParts(message).length > 0);
+  if (imagesOf(messages).length === 0) return messages.map(contentOf).join('\n\n');
+  return messages.flatMap((message, i): readonly ContentPart[] => [
+    ...(i > 0 ? [{ type: 'text', text: '\n\n' } as const] : []),
+    ...contentParts(message),
+  ]);
+}
 
 /** Drops an answer before the first user message. */
 function dropFirstAnswer(

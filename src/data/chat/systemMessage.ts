@@ -1,5 +1,5 @@
 import type { TextRow } from '../rows/row';
-import { contentOf } from './chat';
+import { contentOf, contentParts, imagesOf, type Message } from './chat';
 
 /**
  * A chat with its system message moved into the first user message, for templates that refuse
@@ -9,8 +9,12 @@ export function foldSystem(row: TextRow): TextRow | null {
   if (row.kind !== 'messages') return null;
   const [system, user, ...rest] = row.messages;
   if (system?.role !== 'system' || user?.role !== 'user') return null;
-  return {
-    ...row,
-    messages: [{ ...user, content: `${contentOf(system)}\n\n${contentOf(user)}` }, ...rest],
-  };
+  return { ...row, messages: [{ ...user, content: joined(system, user) }, ...rest] };
+}
+
+function joined(system: Message, user: Message): NonNullable<Message['content']> {
+  const before = `${contentOf(system)}\n\n`;
+  return imagesOf([user]).length === 0
+    ? before + contentOf(user)
+    : [{ type: 'text', text: before }, ...contentParts(user)];
 }

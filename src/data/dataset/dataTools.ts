@@ -1,3 +1,4 @@
+import { openChatImages } from '../images/chatImages';
 import { openImages } from '../images/reader';
 import type { DataTools } from './prepare';
 import { createTokenizer } from '../tokenizer/createTokenizer';
@@ -38,6 +39,8 @@ export async function dataToolsOf(
   return {
     tokenizer,
     images: isPaired ? await openImages({ spec: head.images, path: base.path }) : null,
+    chat_images: await openChatImages(base),
+    family: base.spec.family,
     ...(isPaired && { fills: head.fills }),
     ...(source && { start_id: source.start_id }),
     vocab_size,

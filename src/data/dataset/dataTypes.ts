@@ -7,6 +7,7 @@ import type { Example } from '../examples/example';
 import type { Examples } from '../examples/examples';
 import type { SampleAnswer, SampleRow } from '../examples/sampleRows';
 import type { DataStatistics } from '../examples/tokenizeRows';
+import type { ChatImages } from '../images/chatImages';
 import type { ImageReader } from '../images/reader';
 import type { LabelSet } from '../tasks/labelSet';
 import type { Tokenizer } from '../tokenizer/tokenizer';
@@ -69,6 +70,8 @@ export interface PreparedData {
   readonly labels: LabelSet | null;
   /** Whether rows have weights. */
   readonly has_weights: boolean;
+  /** Whether texts have images. */
+  readonly has_images: boolean;
   /** At most two rows of the validation set, or of the training set if there is none. */
   readonly sample_rows: readonly SampleRow[];
   /** Answers of some rows of the validation set, where they call tools. */
@@ -115,6 +118,10 @@ export interface PreparedSource {
 export interface DataTools {
   readonly tokenizer: Tokenizer | null;
   readonly images: ImageReader | null;
+  /** Of images in chats. Not given, or null: they are refused. */
+  readonly chat_images?: ChatImages | null;
+  /** The kind of model, for messages. */
+  readonly family?: string;
   /** Rows of the model's embedding. Default: the tokenizer's vocabulary. */
   readonly vocab_size?: number;
   /** Whether the model has token types, which mark the second of two texts. */

@@ -91,7 +91,9 @@ class Examination {
     const tokenized = tokenizer?.add(row);
     if (!tokenized) return null;
     const lengths = this.facts.add(tokenized, offset);
-    if (hash && tokenizer?.problems.reported === before) this.cache?.set(hash, lengths);
+    // a row with images depends on their files, too
+    const isRemembered = hash && !tokenized.encoded?.images;
+    if (isRemembered && tokenizer?.problems.reported === before) this.cache?.set(hash, lengths);
     return lengths;
   }
 

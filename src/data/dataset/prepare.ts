@@ -11,7 +11,13 @@ import { AnswerKinds } from './answerKinds';
 import { splitExamples } from '../examples/split';
 import { checkImages } from '../images/checkImages';
 import { readImagesOf } from '../images/readRows';
-import { collate, collateCaptioned, collateImages, paddingId } from '../examples/batch';
+import {
+  collate,
+  collateCaptioned,
+  collateImages,
+  paddingId,
+  withBatchImages,
+} from '../examples/batch';
 import { collectorSettings, openDataset, type Dataset } from './dataset';
 import type { OnBytes } from '../../formats/tables/table';
 import { labelSetOf, RowLabels, type LabelSet } from '../tasks/labelSet';
@@ -24,6 +30,8 @@ import { textTokenizer, type DataStatistics, type RowTokenizer } from '../exampl
 import { taskTokenizer } from '../tasks/tokenizeTaskRows';
 import { tokenizeRows, type TokenizedFile, type TokenizedSet } from './tokenizedDataset';
 import { selectExamples, type Examples } from '../examples/examples';
+import type { RowImages } from '../examples/rowImages';
+import { VISION_MODELS } from '../../formats/architecture/families';
 import type { CaptionedExample, ImageExample, TokenExample } from '../examples/example';
 
 import type { DataRecipe, DataTools, PreparedData, ReadData, ReadSource } from './dataTypes';
@@ -173,6 +181,7 @@ export async function prepareData(
       tools.onProgress?.((own.at(-1)?.to ?? 0) / datasets.length);
     }
     for (const set of sets) await checkImages(set);
+    refusePackedImages(sets, recipe);
     return await assemble({ sets, sources, labels }, recipe, { tools, close });
   } catch (error) {
     close();
@@ -230,6 +239,7 @@ async function assemble(
     statistics: { train: partStatistics(train), validation: partStatistics(validation) },
     labels,
     has_weights: sets.some(({ facts }) => facts.hasWeights),
+    has_images: sets.some(({ facts }) => facts.hasImages),
     sample_rows: await chosenSamples(shown),
     call_answers: await callAnswers(validation),
     shown_rows: shownRows(shown),
@@ -278,10 +288,14 @@ function partsOf(
 
 function collator(tools: DataTools): PreparedData['collate'] {
   const { tokenizer, images, vocab_size, max_positions, fills = false } = tools;
+  const { chat_images = null } = tools;
   const pad_id = paddingId(tokenizer, vocab_size);
   if (!images)
-    return (examples) =>
-      Promise.resolve(collate(examples as readonly TokenExample[], pad_id, max_positions));
+    return (examples) => {
+      const own = examples as readonly TokenExample[];
+      const batch = collate(own, pad_id, max_positions);
+      return Promise.resolve(withBatchImages(batch, own, chat_images));
+    };
   const readAll = (examples: readonly (ImageExample | CaptionedExample)[]) =>
     readImagesOf(examples, images.read);
   if (!tokenizer)
@@ -304,13 +318,34 @@ function noneLeft(file: string, problems: readonly Problem[]): LoraError {
   });
 }
 
+/** @throws LoraError('recipe') where rows with images are to be packed */
+function refusePackedImages(sets: readonly TokenizedSet[], { training }: DataRecipe): void {
+  if (!training.packing || !sets.some(({ facts }) => facts.hasImages)) return;
+  throw new LoraError('recipe', 'Rows with images cannot be packed.', {
+    place: { file: sets[0]!.files[0]!.dataset.path, key: 'training.packing' },
+    fix: 'Set training.packing to false.',
+  });
+}
+
+/** What reads the images of the chats of a file. */
+export const rowImagesOf = (
+  file: string,
+  { chat_images = null, family = 'this model' }: Pick<DataTools, 'chat_images' | 'family'>,
+): RowImages =>
+  chat_images
+    ? { reader: chat_images, folder: path.dirname(file) }
+    : {
+        refused: `Images in chats are not supported for ${family}, only for ${VISION_MODELS.join(', ')}`,
+      };
+
 /** What turns the rows of a dataset into examples. */
 export function tokenizerFor(
   { path: file, unit }: Dataset,
   labels: LabelSet | null,
   recipe: DataRecipe,
-  { tokenizer, images, vocab_size, has_types, max_positions, start_id }: DataTools,
+  tools: DataTools,
 ): RowTokenizer {
+  const { tokenizer, images, vocab_size, has_types, max_positions, start_id } = tools;
   const max_length = Math.min(recipe.training.max_length, max_positions);
   const problems = new ProblemCollector(file, { ...collectorSettings(recipe), unit });
   const form = rowFormOf(recipe);
@@ -320,6 +355,7 @@ export function tokenizerFor(
       max_length,
       labels: recipe.labels,
       rows: recipe,
+      images: { refused: 'Images in answers that are compared are not supported' },
       isReward: recipe.task === 'reward',
       ...(vocab_size !== undefined && { vocab_size }),
     });
@@ -347,6 +383,7 @@ export function tokenizerFor(
     max_length,
     labels: recipe.labels,
     rows: recipe,
+    images: rowImagesOf(file, tools),
     ...(vocab_size !== undefined && { vocab_size }),
   }) as RowTokenizer;
 }

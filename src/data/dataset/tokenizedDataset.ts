@@ -3,6 +3,8 @@ import { NumberList } from '../../common/numberList';
 import { lengthOf, tokensOf, type Example, type ImageExample } from '../examples/example';
 import { examplesOf, type Examples } from '../examples/examples';
 import { sequencesIn, type Row } from '../rows/row';
+import type { TokensImage } from '../examples/rowImages';
+import type { ImageCounts } from '../../shared/imageCounts';
 import { ExampleStore } from '../examples/exampleStore';
 import { holdsCalls, isShown, maybeSorted } from '../examples/sampleRows';
 import {
@@ -32,6 +34,7 @@ export class RowFacts {
   private sequences = 1;
   /** Whether a row has another weight than 1. */
   hasWeights = false;
+  private images: ImageCounts | undefined;
 
   /** @param image_length Positions that an image takes. */
   constructor(private readonly image_length: number) {}
@@ -43,6 +46,7 @@ export class RowFacts {
   add(tokenized: TokenizedRow, offset: number): RowLengths {
     const { row, example, length } = tokenized;
     if (row.weight !== undefined) this.hasWeights = true;
+    if (example.kind === 'tokens' && example.images) this.countImages(example.images);
     const lengths = {
       length,
       kept: length - lostTokens(example, length),
@@ -55,6 +59,19 @@ export class RowFacts {
       (holdsCalls(row) ? HOLDS_CALLS : 0);
     this.addLengths(row, lengths, offset, flags);
     return lengths;
+  }
+
+  /** Whether a text has an image. */
+  get hasImages(): boolean {
+    return this.images !== undefined;
+  }
+
+  private countImages(images: readonly TokensImage[]): void {
+    const { largest = 0, tokens = 0 } = this.images ?? {};
+    this.images = {
+      largest: Math.max(largest, ...images.map(({ grid }) => grid.height * grid.width)),
+      tokens: images.reduce((sum, own) => sum + own.tokens, tokens),
+    };
   }
 
   /** Adds a row of which only the lengths are known: enough for statistics. */
@@ -94,8 +111,16 @@ export class RowFacts {
       longest = Math.max(longest, this.lengths.at(i));
       truncated += this.flags.at(i) & TRUNCATED;
     }
-    const { sequences } = this;
-    return { examples: indices.length, tokens, labelled_tokens, longest, truncated, sequences };
+    const { sequences, images } = this;
+    return {
+      examples: indices.length,
+      tokens,
+      labelled_tokens,
+      longest,
+      truncated,
+      sequences,
+      ...(images && { images }),
+    };
   }
 }
 

@@ -1,8 +1,12 @@
 import { roundedUp } from '../../shared/roundedSizes';
 import { NO_LABEL } from '../../shared/task';
 import type { Weighted } from '../rows/row';
+import type { ChatImages } from '../images/chatImages';
+import { readImageOf } from '../images/readRows';
+import type { PatchGrid } from '../images/patches';
 import type { Tokenizer } from '../tokenizer/tokenizer';
-import { textsOf } from './example';
+import { lengthOf, textsOf } from './example';
+import { rowPositions, type RowPositions, type TokensImage } from './rowImages';
 import type {
   AnswerExample,
   FeaturesExample,
@@ -49,9 +53,15 @@ export interface Batch {
   readonly weights?: Float32Array;
   readonly attention_mask: Int32Array;
   readonly token_type_ids?: Int32Array;
-  /** Packed rows only: positions from 0 within a segment, segments from 1; 0 is padding. */
+  /**
+   * Packed rows: positions from 0 within a segment, segments from 1; 0 is padding. Rows with
+   * images: times, with the other positions in `spatial_ids`.
+   */
   readonly position_ids?: Int32Array;
   readonly segment_ids?: Int32Array;
+  readonly spatial_ids?: { readonly heights: Int32Array; readonly widths: Int32Array };
+  /** Images whose vectors stand in the places of tokens. */
+  readonly placed_images?: readonly BatchImage[];
   /** [batch, channels, height, width] */
   readonly pixel_values?: Float32Array;
   /** Of layers models, which have nothing else: rows in the shape of their input [batch, …]. */
@@ -63,6 +73,17 @@ export interface Batch {
 }
 
 export type SourceBatch = Pick<Batch, 'batch' | 'length' | 'input_ids' | 'attention_mask'>;
+
+/** An image in the places of tokens. */
+export interface BatchImage {
+  /** Where its first token is among batch · length. */
+  readonly at: number;
+  readonly grid: PatchGrid;
+  /** Names the image. */
+  readonly key: string;
+  /** See `patchSamples`. Rejects with LoraError('dataset') for an unreadable image. */
+  readonly patches: () => Promise<Float32Array>;
+}
 
 export interface ImageBatch {
   readonly batch: number;
@@ -114,6 +135,68 @@ export function collate(examples: readonly TokenExample[], pad_id: number, max_l
     }
   }
 }
+
+/** A batch of sequences with the images of its examples; the same batch if they have none. */
+export function withBatchImages(
+  batch: Batch,
+  examples: readonly TokenExample[],
+  reader: ChatImages | null,
+): Batch {
+  const rows = examples.map((example) => (example.kind === 'tokens' ? (example.images ?? []) : []));
+  if (rows.every((images) => images.length === 0)) return batch;
+  if (!reader) throw new Error('There is no reader for the images of the examples.');
+  const { length } = batch;
+  const positions = examples.map((example, row) => rowPositions(lengthOf(example), rows[row]!));
+  const all = (name: 'times' | 'heights' | 'widths') =>
+    filled(
+      batch,
+      positions.map((own) => own[name]),
+      0,
+    );
+  return {
+    ...batch,
+    position_ids: all('times'),
+    spatial_ids: { heights: all('heights'), widths: all('widths') },
+    placed_images: rows.flatMap((images, row) =>
+      placedIn(images, reader, examples[row]).map((image) => ({
+        ...image,
+        at: row * length + image.at,
+      })),
+    ),
+  };
+}
+
+/** The images of a prompt, and the positions of its tokens. */
+export interface PromptImages extends RowPositions {
+  readonly placed: readonly BatchImage[];
+}
+
+/** The images that are whole within the first tokens of a row; null: there are none. */
+export function promptImages(
+  length: number,
+  images: readonly TokensImage[],
+  reader: ChatImages,
+): PromptImages | null {
+  const own = images.filter(({ at, tokens }) => at + tokens <= length);
+  if (own.length === 0) return null;
+  return { ...rowPositions(length, own), placed: placedIn(own, reader) };
+}
+
+/** The images of a single row; without an example, of a prompt. */
+const placedIn = (
+  images: readonly TokensImage[],
+  reader: ChatImages,
+  example?: TokenExample,
+): BatchImage[] =>
+  images.map(({ file, at, grid }) => ({
+    at,
+    grid,
+    key: `${grid.height} ${grid.width} ${file}`,
+    patches: () =>
+      example?.kind === 'tokens'
+        ? readImageOf({ file, line: example.line }, (own) => reader.samples(own, grid))
+        : reader.samples(file, grid),
+  }));
 
 /** Sequences with labels, padded on the right as `collate` does. */
 export function ofSequences(

@@ -5,28 +5,29 @@ import { encodeOnce } from '../tokenizer/encodeOnce';
 import { quote } from '../rows/describe';
 import type { TextRow } from '../rows/row';
 import { exchange, type Chat, type Message, type Span } from '../chat/chat';
+import { checkImagesRead, NO_IMAGES, withImages, type RowImages } from './rowImages';
 
-export interface EncodedRow {
-  readonly ids: readonly number[];
-  /** Ranges of tokens that get labels. */
-  readonly labelled: readonly Span[];
-  /** Ranges of tokens that never get labels, even if all tokens do. */
-  readonly unlearnt: readonly Span[];
-  /** What a user should know about the text. */
-  readonly findings: readonly string[];
-}
+import type { EncodedRow } from './encodedRow';
+
+export type { EncodedRow } from './encodedRow';
 
 /**
  * Encodes a row, not truncated. Chats, and a prompt with its completion, are rendered by the chat
  * template; the assistant's answers are labelled. Without a template, the completion is labelled,
  * and the end-of-sequence token after it. A text is labelled in full, with such a token at its end.
  *
- * @throws LoraError('tokenizer') where the template cannot render the row.
+ * @param images Reads those of a chat. Default: they are refused.
+ * @throws LoraError('tokenizer') where the template cannot render the row; see `withImages`.
  */
-export function encodeRow(row: TextRow, tokenizer: Tokenizer): EncodedRow {
+export function encodeRow(
+  row: TextRow,
+  tokenizer: Tokenizer,
+  images: RowImages = NO_IMAGES,
+): EncodedRow {
   switch (row.kind) {
     case 'messages':
-      return encodeChat(row, tokenizer);
+      checkImagesRead(row, images); // the template of a model without images may fail
+      return withImages(encodeChat(row, tokenizer), row, images);
     case 'completion':
       return tokenizer.has_chat_template && row.plain !== true
         ? encodeChat({ messages: asChat(row) }, tokenizer)

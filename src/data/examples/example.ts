@@ -1,4 +1,5 @@
 import type { Weighted } from '../rows/row';
+import type { TokensImage } from './rowImages';
 
 /** Examples that are tokens alone. */
 export type TokenExample = Exclude<Example, ImageExample | CaptionedExample | FeaturesExample>;
@@ -26,6 +27,8 @@ export interface TokensExample extends Weighted {
   readonly line: number;
   readonly input_ids: Int32Array;
   readonly labels: Int32Array;
+  /** Those whose vectors stand in the places of tokens. Missing: none. */
+  readonly images?: readonly TokensImage[];
 }
 
 /**

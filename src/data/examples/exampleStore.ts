@@ -17,6 +17,7 @@ import {
 } from './example';
 import type { Examples } from './examples';
 import { pairParts } from './pairParts';
+import type { TokensImage } from './rowImages';
 
 type StoredExample = CaptionedExample | Exclude<TokenExample, { readonly kind: 'packed' }>;
 
@@ -37,6 +38,7 @@ const FORM = {
   ranking: 8,
   captioned: 9,
   answer: 10,
+  withImages: 11,
 } as const;
 /** Added to the form of a record that ends with the bits of its weight. */
 const WEIGHTED = 16;
@@ -206,8 +208,7 @@ function encodeUnweighted(example: StoredExample): Int32Array {
       return encodeRanking(example);
     case 'captioned': {
       const { line, file, input_ids } = example;
-      const units = Int32Array.from({ length: file.length }, (_, i) => file.charCodeAt(i));
-      return joined([FORM.captioned, line, file.length], [units, input_ids]);
+      return joined([FORM.captioned, line, file.length], [charactersOf(file), input_ids]);
     }
     case 'preference': {
       const { line, chosen, rejected, margin, stated } = example;
@@ -284,8 +285,47 @@ function decodeRanking(record: Int32Array): RankingExample {
   return { kind: 'ranking', line, query, texts, scores };
 }
 
+/** Numbers of an image beside the characters of its path. */
+const IMAGE_NUMBERS = 5;
+
+/** Form, line, number of tokens, number of images, of each its numbers and its path; the tokens. */
+function encodeWithImages(
+  { line, input_ids, labels }: TokensExample,
+  images: readonly TokensImage[],
+): Int32Array {
+  const parts = images.map(({ file, at, tokens, grid: { height, width } }) =>
+    Int32Array.of(at, tokens, height, width, file.length, ...charactersOf(file)),
+  );
+  const head = [FORM.withImages, line, input_ids.length, images.length];
+  return joined(head, [...parts, signed({ input_ids, labels })]);
+}
+
+function decodeWithImages(record: Int32Array): TokensExample {
+  const [, line, , count] = record as unknown as [number, number, number, number];
+  let start = 4;
+  const images = Array.from({ length: count }, (): TokensImage => {
+    const own = record.subarray(start);
+    const [at, tokens, height, width, length] = own as unknown as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    start += IMAGE_NUMBERS + length;
+    const file = String.fromCharCode(...own.subarray(IMAGE_NUMBERS, IMAGE_NUMBERS + length));
+    return { file, at, tokens, grid: { height, width } };
+  });
+  return { kind: 'tokens', line, ...sequenceOf(record.slice(start)), images };
+}
+
+const charactersOf = (text: string): Int32Array =>
+  Int32Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
+
 /** Where a label can only be its token's id, the sign of the number says whether it is one. */
-function encodeTokens({ line, input_ids, labels }: TokensExample): Int32Array {
+function encodeTokens(example: TokensExample): Int32Array {
+  const { line, input_ids, labels, images } = example;
+  if (images) return encodeWithImages(example, images);
   const isOwn = labels.every((label, i) => label === NO_LABEL || label === input_ids[i]);
   if (!isOwn) return joined([FORM.tokens, line, input_ids.length], [input_ids, labels]);
   const form = FORM.labelledTokens;
@@ -342,6 +382,8 @@ function decodeUnweighted(record: Int32Array): StoredExample {
       return { kind: 'tokens', line, ...sequenceOf(first) };
     case FORM.answer:
       return { kind: 'answer', line, source: first, ...sequenceOf(second) };
+    case FORM.withImages:
+      return decodeWithImages(record);
     case FORM.preference:
       return preferenceOf(line, length, record.subarray(3));
     case FORM.unpaired:

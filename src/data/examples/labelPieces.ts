@@ -14,7 +14,7 @@ export interface LabelPiece {
  * including special tokens.
  */
 export function labelPieces(example: Sequence | TokensExample, tokenizer: Tokenizer): LabelPiece[] {
-  const { input_ids, labels } = example;
+  const { input_ids, labels } = 'images' in example ? withSinglePlaces(example) : example;
   const pieces: LabelPiece[] = [];
   for (let start = 0, end = 1; start < input_ids.length; end++) {
     const labelled = labels[start] !== NO_LABEL;
@@ -27,6 +27,13 @@ export function labelPieces(example: Sequence | TokensExample, tokenizer: Tokeni
     start = end;
   }
   return pieces;
+}
+
+/** A sequence with one of each image's tokens. */
+function withSinglePlaces({ input_ids, labels, images = [] }: TokensExample): Sequence {
+  const isShown = (_: number, i: number) =>
+    !images.some(({ at, tokens }) => i > at && i < at + tokens);
+  return { input_ids: input_ids.filter(isShown), labels: labels.filter(isShown) };
 }
 
 /** Decoded together with the text before, because some tokenizers drop a leading space. */

@@ -3,6 +3,7 @@ import { contentOf, type ChatVariables, type Message, type Span } from '../chat/
 import type { AnswerForm } from '../chat/calls/form';
 import { parseAnswer } from '../chat/calls/parseAnswer';
 import type { Row } from '../rows/row';
+import { promptImages, type PromptImages } from './batch';
 import type { EncodedRow } from './encodeRow';
 import { lengthOf, type Example } from './example';
 import type { TokenizedRow } from './tokenizeRows';
@@ -26,6 +27,8 @@ export interface SampleAnswer {
   readonly prompt_ids: readonly number[];
   /** The tokens of the answer, with those that end it. */
   readonly answer_ids: readonly number[];
+  /** Those among `prompt_ids`; null: none. */
+  readonly images: PromptImages | null;
   /** The messages before the one that is answered. Empty for rows that are no chats. */
   readonly before: readonly Message[];
   /** The message that is answered; null for rows that are no chats. */
@@ -114,6 +117,10 @@ export function sampleAnswers(tokenized: TokenizedRow): SampleAnswer[] {
     const messages = askedMessages(row, encoded, span.start);
     return {
       prompt_ids: encoded.ids.slice(0, span.start),
+      images:
+        encoded.images && encoded.reader
+          ? promptImages(span.start, encoded.images, encoded.reader)
+          : null,
       answer_ids: encoded.ids.slice(span.start, span.end),
       before: messages.slice(0, -1),
       asked: messages.at(-1) ?? null,
@@ -147,7 +154,7 @@ function textOf(row: Row): string | undefined {
     case 'completion':
       return row.prompt;
     case 'messages':
-      return row.messages.find((message) => message.role === 'user')?.content;
+      return contentOf(row.messages.find((message) => message.role === 'user') ?? {});
     case 'labelled':
       return row.text_pair === null ? row.text : `${row.text}\n${row.text_pair}`;
     case 'tagged':

@@ -1,4 +1,5 @@
 import { LoraError } from '../../shared/errors';
+import type { ImageCounts } from '../../shared/imageCounts';
 import { NO_LABEL } from '../../shared/task';
 import { countOf, escapeRegExp } from '../../shared/values';
 import { ROW_SETTINGS, type RowSettings } from '../rows/settings';
@@ -14,6 +15,7 @@ import { foldSystem } from '../chat/systemMessage';
 import type { Example, Sequence, TokensExample } from './example';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import type { Row, TextRow, Weighted } from '../rows/row';
+import { cutImageFault, type RowImages } from './rowImages';
 
 export interface TokenizeSettings {
   readonly tokenizer: Tokenizer;
@@ -26,6 +28,8 @@ export interface TokenizeSettings {
   readonly vocab_size?: number;
   /** Default: the recipe's defaults. */
   readonly rows?: RowSettings;
+  /** Reads the images of chats. Default: they are refused. */
+  readonly images?: RowImages;
 }
 
 export interface DataStatistics {
@@ -42,6 +46,8 @@ export interface DataStatistics {
   readonly truncated: number;
   /** The most sequences that the model reads for one row. */
   readonly sequences: number;
+  /** Those in all texts of the set. Not given: there are none. */
+  readonly images?: ImageCounts;
 }
 
 /** A row in the form in which the model trains on it. */
@@ -122,7 +128,7 @@ type Encoded = EncodedRow & { readonly row: TextRow };
 
 function tryEncode(
   row: TextRow,
-  { tokenizer, rows = ROW_SETTINGS }: TokenizeSettings,
+  { tokenizer, rows = ROW_SETTINGS, images }: TokenizeSettings,
   problems: ProblemCollector,
 ): Encoded | null {
   if (row.kind === 'messages' && !tokenizer.has_chat_template) {
@@ -143,10 +149,10 @@ function tryEncode(
     );
     return null;
   }
-  const encoded = attempt(row, tokenizer);
+  const encoded = attempt(row, tokenizer, images);
   if (!(encoded instanceof LoraError)) return encoded;
   const folded = isRefusal(encoded) ? foldSystem(row) : null;
-  const again = folded && attempt(folded, tokenizer);
+  const again = folded && attempt(folded, tokenizer, images);
   if (again && !(again instanceof LoraError))
     return withoutSystem(again, encoded, rows, new RowReport(problems, row.line));
   problems.error(encoded.fix ? `${encoded.message} ${encoded.fix}` : encoded.message, row.line);
@@ -165,9 +171,9 @@ function unknownRole(row: TextRow, { chat_template }: Tokenizer): string | undef
   return row.messages.map(({ role }) => role).find((role) => !isStandardRole(role) && !names(role));
 }
 
-function attempt(row: TextRow, tokenizer: Tokenizer): Encoded | LoraError {
+function attempt(row: TextRow, tokenizer: Tokenizer, images?: RowImages): Encoded | LoraError {
   try {
-    return { ...encodeRow(row, tokenizer), row };
+    return { ...encodeRow(row, tokenizer, images), row };
   } catch (error) {
     if (error instanceof LoraError) return error;
     throw error;
@@ -211,8 +217,15 @@ function toExample(
     );
     return null;
   }
+  const { images = [] } = encoded;
+  const fault = cutImageFault(images, max_length);
+  if (fault !== null) {
+    problems.error(`${fault}.`, row.line);
+    return null;
+  }
   const sequence = sequenceOf(encoded, settings.labels, max_length);
-  if (countLabels(sequence.labels) > 0) return { kind: 'tokens', line: row.line, ...sequence };
+  const own = { ...sequence, ...(images.length > 0 && { images }) };
+  if (countLabels(sequence.labels) > 0) return { kind: 'tokens', line: row.line, ...own };
   const { unlabelled_rows } = settings.rows ?? ROW_SETTINGS;
   if (unlabelled_rows === 'error')
     problems.error(

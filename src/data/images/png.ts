@@ -44,6 +44,12 @@ export function pngOrientation(bytes: Buffer): Orientation {
   return 1;
 }
 
+/** Whether the chunks lead to the end. */
+export function isWholePng(bytes: Buffer): boolean {
+  for (const { type } of chunksOf(bytes)) if (type === 'IEND') return true;
+  return false;
+}
+
 const isLong = (type: string, data: Buffer) =>
   (type === 'PLTE' || type === 'tRNS') && data.length > LONGEST_PALETTE;
 

@@ -14,14 +14,16 @@ interface ImageOfRow {
 export const readImagesOf = <T>(
   rows: readonly ImageOfRow[],
   read: (file: string) => Promise<T>,
-): Promise<T[]> =>
-  Promise.all(
-    rows.map(({ file, line }) =>
-      read(file).catch((error: unknown) => {
-        throw ofRow(error, line);
-      }),
-    ),
-  );
+): Promise<T[]> => Promise.all(rows.map((row) => readImageOf(row, read)));
+
+/** Reads an image of a row. @throws LoraError('dataset') with its file and its row. */
+export const readImageOf = <T>(
+  { file, line }: ImageOfRow,
+  read: (file: string) => Promise<T>,
+): Promise<T> =>
+  read(file).catch((error: unknown) => {
+    throw ofRow(error, line);
+  });
 
 function ofRow(error: unknown, line: number): unknown {
   if (!(error instanceof LoraError)) return error;

@@ -6,6 +6,7 @@ import type { RowReport } from './rowReport';
 import { isCallRole, roleOf } from './roles';
 import { asFunction, callsOfText, readToolCalls } from './toolCalls';
 import { contentOf, type Message } from '../chat/chat';
+import { readParts } from './contentParts';
 
 type Item = Readonly<Record<string, unknown>>;
 
@@ -60,7 +61,7 @@ function readMessage(item: unknown, key: string, report: RowReport): Message | n
   const calls = callsOf(item, [roleKey, contentKey], key, report) ?? [];
   const content = isCallRole(item[roleKey])
     ? ''
-    : readContent(item, contentKey, { key, report, hasCalls: calls.length > 0 });
+    : readContent(item, contentKey, { key, role, report, hasCalls: calls.length > 0 });
   const texts = readTexts(item, key, report);
   const learnt = role === null ? undefined : readFlag(item, role, key, report);
   if (role === null || content === null || report.errorCount > before) return null;
@@ -136,29 +137,26 @@ function readFlag(
 interface ContentPlace {
   /** Where the message is in the row. */
   readonly key: string;
+  /** Null: it is wrong. */
+  readonly role: string | null;
   readonly report: RowReport;
   readonly hasCalls: boolean;
 }
 
 /**
- * Text, or a list of text parts as in OpenAI's format. Undefined: none, beside tool calls. Null: it
- * is wrong, which is reported.
+ * Text, or a list of texts and images. Undefined: none, beside tool calls. Null: it is wrong, which
+ * is reported.
  */
 function readContent(
   item: Item,
   name: string,
-  { key, report, hasCalls }: ContentPlace,
-): string | undefined | null {
+  { key, role, report, hasCalls }: ContentPlace,
+): Message['content'] | null {
   const content = item[name];
   if (hasCalls && (content === undefined || content === null)) return undefined;
   if (content === undefined) return missing(name, item, key, report);
   if (typeof content === 'string') return content;
-  const parts = Array.isArray(content)
-    ? content.map((part: unknown) =>
-        isObject(part) && part['type'] === 'text' ? part['text'] : null,
-      )
-    : [null];
-  if (parts.every((part) => typeof part === 'string')) return parts.join('');
+  if (Array.isArray(content)) return readParts(content, role, `${key}.${name}`, report);
   return report.error(`"${name}" must be text, not ${kindOf(content)}.`, `${key}.${name}`);
 }
 

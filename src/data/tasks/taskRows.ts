@@ -1,5 +1,6 @@
 import { pairParts } from '../examples/pairParts';
 import { filled, type Columns } from '../rows/columns';
+import { imagePathFault } from '../rows/contentParts';
 import { kindOf } from '../rows/describe';
 import type { RowReport } from '../rows/rowReport';
 import type { RowContext } from '../rows/settings';
@@ -58,19 +59,14 @@ export const readPair =
     return { kind: 'pair', line, anchor, positive, ...pairParts(negatives, score) };
   };
 
-/** Characters; systems allow less or as much. */
-const LONGEST_PATH = 4096;
-
 /** Reads the file of an image and the text that belongs to it. */
 export const readCaptioned =
   (key: string): Read<CaptionedRow> =>
   (columns, { line, report }) => {
     const [image, text] = [filled(columns, 'image', report), filled(columns, key, report)];
     if (image === null || text === null) return null;
-    if (image.length > LONGEST_PATH)
-      return report.error(`"image" has more than ${LONGEST_PATH} characters.`, 'image');
-    if (/^[a-z][a-z0-9+.-]+:\/\//i.test(image))
-      return report.error('"image" must be the path of a file, not an address.', 'image');
+    const fault = imagePathFault(image);
+    if (fault !== null) return report.error(`"image" ${fault}.`, 'image');
     return { kind: 'captioned', line, image, text };
   };
 

@@ -7,10 +7,13 @@ import type { Dataset } from '../../data/dataset/dataset';
 import { ProblemCollector, throwErrors } from '../../data/dataset/problems';
 import { tokenizeRows } from '../../data/dataset/tokenizedDataset';
 import { answerTokenizer } from '../../data/examples/answerTokenizer';
-import { collate, paddingId } from '../../data/examples/batch';
+import { collate, paddingId, withBatchImages } from '../../data/examples/batch';
 import { asChat } from '../../data/examples/encodeRow';
 import type { Example, TokenExample } from '../../data/examples/example';
 import type { Examples } from '../../data/examples/examples';
+import type { RowImages } from '../../data/examples/rowImages';
+import { openChatImages } from '../../data/images/chatImages';
+import { rowImagesOf } from '../../data/dataset/prepare';
 import { sampleAnswers, type SampleAnswer } from '../../data/examples/sampleRows';
 import { textTokenizer, type RowTokenizer } from '../../data/examples/tokenizeRows';
 import type { TextRow } from '../../data/rows/row';
@@ -103,25 +106,31 @@ async function evaluateSource(
   const rows = { ...parsed, tools };
   const { datasets } = await readSource(rows, null);
   const { vocab_size, source: encoder } = base.spec;
-  const { examples, exchanges, called, close } = await tokenizeTexts(datasets, {
+  const chat_images = await openChatImages(base);
+  const reading = { chat_images, family: base.spec.family };
+  const { examples, hasImages, exchanges, called, close } = await tokenizeTexts(datasets, {
     exact,
     calls,
-    tokenizer: (problems) => {
+    imagesOf: (file) => rowImagesOf(file, reading),
+    tokenizer: (problems, images) => {
       const own = { tokenizer, max_length, vocab_size };
       return encoder
         ? answerTokenizer(problems, { ...own, start_id: encoder.start_id })
-        : textTokenizer(problems, { ...own, labels: 'assistant', rows });
+        : textTokenizer(problems, { ...own, labels: 'assistant', rows, images });
     },
     warn,
   });
   try {
+    if (hasImages) await model.loadImages();
     const padId = paddingId(tokenizer, vocab_size);
     const { scores: own, ...result } = await evaluateExamples(model, examples, {
       task: 'causal_lm',
       labels: null,
       pairs_per_batch: 1,
-      collate: (batch: readonly Example[]) =>
-        Promise.resolve(collate(batch as readonly TokenExample[], padId)),
+      collate: (batch: readonly Example[]) => {
+        const own = batch as readonly TokenExample[];
+        return Promise.resolve(withBatchImages(collate(own, padId), own, chat_images));
+      },
     });
     const isChat = encoder === undefined;
     const answers = await answerRows(exchanges, { model, tokenizer, settings, isChat });
@@ -141,16 +150,19 @@ interface TextSource {
   readonly exact: boolean;
   /** Keep the answers of each row, which may call tools. */
   readonly calls: boolean;
-  readonly tokenizer: (problems: ProblemCollector) => RowTokenizer<TextRow>;
+  /** Reads those of the rows of a file. */
+  readonly imagesOf: (file: string) => RowImages;
+  readonly tokenizer: (problems: ProblemCollector, images: RowImages) => RowTokenizer<TextRow>;
   readonly warn: (message: string) => void;
 }
 
 /** The examples of texts, and the exchanges to answer. The caller closes them. */
 async function tokenizeTexts(
   datasets: readonly Dataset[],
-  { exact, calls, tokenizer, warn }: TextSource,
+  { exact, calls, imagesOf, tokenizer, warn }: TextSource,
 ): Promise<{
   readonly examples: Examples;
+  readonly hasImages: boolean;
   readonly exchanges: readonly Exchange[];
   readonly called: readonly SampleAnswer[];
   readonly close: () => void;
@@ -158,12 +170,13 @@ async function tokenizeTexts(
   const exchanges: Exchange[] = [];
   const called: SampleAnswer[] = [];
   const rows = datasets.map((dataset) => {
-    const texts = tokenizer(new ProblemCollector(dataset.path));
+    const images = imagesOf(dataset.path);
+    const texts = tokenizer(new ProblemCollector(dataset.path), images);
     const collecting: RowTokenizer = {
       problems: texts.problems,
       add: (row) => {
         const tokenized = texts.add(row as TextRow);
-        if (tokenized && exact) exchanges.push(...lastExchange(tokenized.row));
+        if (tokenized && exact) exchanges.push(...lastExchange(tokenized.row, images));
         if (tokenized && calls) called.push(...sampleAnswers(tokenized));
         return tokenized;
       },
@@ -172,10 +185,10 @@ async function tokenizeTexts(
   });
   const scratch = path.join(tmpdir(), `evaluate.${randomUUID()}.${process.pid}.tmp`);
   const settings = { scratch, image_length: 1 };
-  const { examples, problems, close } = await tokenizeRows(rows, settings);
+  const { examples, facts, problems, close } = await tokenizeRows(rows, settings);
   throwErrors(problems);
   warnOfProblems([...datasets.flatMap((own) => own.problems), ...problems], warn);
-  return { examples, exchanges, called, close };
+  return { examples, hasImages: facts.hasImages, exchanges, called, close };
 }
 
 /** Answers to the rows of all sources; null: not asked for. */
@@ -225,10 +238,11 @@ async function answerRows(
   },
 ): Promise<Answer[]> {
   const answers: Answer[] = [];
-  for (const { chat, expected } of exchanges) {
+  for (const { chat, expected, images } of exchanges) {
     const prompt = isChat ? chat : contentOf(chat.messages.at(-1)!);
     const { text } = await answerPrompt(model, tokenizer, prompt, {
       chat: isChat,
+      images,
       max_new_tokens: settings.max_new_tokens,
       temperature: 0,
       seed: 0,
@@ -256,16 +270,17 @@ export function canBecome(text: string, expected: string): boolean {
 interface Exchange {
   readonly chat: Chat;
   readonly expected: string;
+  readonly images: RowImages;
 }
 
 /** A row's last message, if it is the assistant's, and the messages before it. */
-function lastExchange(row: TextRow): Exchange[] {
+function lastExchange(row: TextRow, images: RowImages): Exchange[] {
   const messages = messagesIn(row);
   const last = messages.at(-1);
   if (last?.role !== 'assistant' || last.tool_calls || last.weight === 0) return [];
   const variables = row.kind === 'messages' ? row.variables : undefined;
   const chat = { messages: messages.slice(0, -1), ...(variables && { variables }) };
-  return [{ chat, expected: contentOf(last) }];
+  return [{ chat, expected: contentOf(last), images }];
 }
 
 function messagesIn(row: TextRow): readonly Message[] {

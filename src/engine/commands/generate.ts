@@ -1,4 +1,8 @@
 import type { Chat } from '../../data/chat/chat';
+import { rowImagesOf } from '../../data/dataset/prepare';
+import type { RowImages } from '../../data/examples/rowImages';
+import { openChatImages } from '../../data/images/chatImages';
+import type { BaseModel } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
 import { exactText } from '../../shared/exactText';
 import type { ParsedAnswer } from '../../data/chat/calls/parseAnswer';
@@ -70,6 +74,7 @@ export const generateCommand = defineCommand({
             const tokenizer = await loadTokenizer(base, { chat_template_kwargs });
             const answer = await answerPrompt(model, tokenizer, asked, {
               chat,
+              images: await imagesBeside(options.messages, base),
               temperature,
               seed,
               products: options.products,
@@ -100,6 +105,13 @@ export const generateCommand = defineCommand({
     }),
   ],
 });
+
+/** What reads the images of a conversation, whose paths are relative to its file. */
+const imagesBeside = async (file: string | null, base: BaseModel): Promise<RowImages> =>
+  rowImagesOf(file ?? '', {
+    chat_images: await openChatImages(base),
+    family: base.spec.family,
+  });
 
 interface Question {
   readonly prompt: string | null;

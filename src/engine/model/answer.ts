@@ -1,7 +1,14 @@
 import { answerEnds } from '../../data/chat/answerEnds';
 import { answerForm } from '../../data/chat/calls/learnForm';
 import { parseAnswer, parseText, type ParsedAnswer } from '../../data/chat/calls/parseAnswer';
-import type { Chat, ChatVariables } from '../../data/chat/chat';
+import { imagesOf, type Chat, type ChatVariables } from '../../data/chat/chat';
+import { promptImages, type PromptImages } from '../../data/examples/batch';
+import {
+  checkImagesRead,
+  NO_IMAGES,
+  withImages,
+  type RowImages,
+} from '../../data/examples/rowImages';
 import { encodeOnce } from '../../data/tokenizer/encodeOnce';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Model } from '../../models/model';
@@ -19,6 +26,8 @@ export interface AnswerOptions {
   readonly products?: Products;
   /** Whether a prompt goes through the chat template. Conversations always do. */
   readonly chat: boolean;
+  /** Reads the images of a conversation. Default: they are refused. */
+  readonly images?: RowImages;
   /** Asked while the prompt is read; true ends the answer. */
   readonly isStopped?: () => boolean;
   /** Called with the text so far after each token; false ends the answer. */
@@ -42,9 +51,29 @@ export async function answerPrompt(
   prompt: string | Chat,
   options: AnswerOptions,
 ): Promise<Answer> {
-  const input_ids = promptIds(tokenizer, prompt, options.chat);
   const stop_ids = stopIds(tokenizer, typeof prompt === 'string' ? {} : prompt.variables);
-  return answerTokens(model, tokenizer, { input_ids, stop_ids }, options);
+  const { images = NO_IMAGES } = options;
+  const tokens =
+    typeof prompt !== 'string' && hasImages(prompt)
+      ? imagePrompt(tokenizer, prompt, images)
+      : { input_ids: promptIds(tokenizer, prompt, options.chat) };
+  if (tokens.images) await model.loadImages();
+  return answerTokens(model, tokenizer, { ...tokens, stop_ids }, options);
+}
+
+const hasImages = ({ messages }: Chat): boolean => imagesOf(messages).length > 0;
+
+/** The tokens of a conversation with images. @throws LoraError */
+function imagePrompt(
+  tokenizer: Tokenizer,
+  chat: Chat,
+  images: RowImages,
+): Omit<PromptTokens, 'stop_ids'> {
+  checkImagesRead(chat, images);
+  const ids = encodedChat(tokenizer, chat);
+  const encoded = withImages({ ids, labelled: [], unlearnt: [], findings: [] }, chat, images);
+  const { ids: input_ids, images: placed = [], reader } = encoded;
+  return { input_ids, images: reader ? promptImages(input_ids.length, placed, reader) : null };
 }
 
 /** The reasoning, the text and the calls of an answer, without special tokens. */
@@ -81,14 +110,16 @@ function withoutSpecial<T extends Pick<ParsedAnswer, 'reasoning' | 'content'>>(
 export interface PromptTokens {
   readonly input_ids: readonly number[];
   readonly stop_ids: readonly number[];
+  /** Not given, or null: none. */
+  readonly images?: PromptImages | null;
 }
 
 /** The model's answer to tokens. */
 export async function answerTokens(
   model: Model,
   tokenizer: Tokenizer,
-  { input_ids, stop_ids }: PromptTokens,
-  options: Omit<AnswerOptions, 'chat'>,
+  { input_ids, stop_ids, images = null }: PromptTokens,
+  options: Omit<AnswerOptions, 'chat' | 'images'>,
 ): Promise<Answer> {
   const ids: number[] = [];
   const { max_new_tokens, temperature, seed } = options;
@@ -97,6 +128,7 @@ export async function answerTokens(
     temperature,
     seed,
     stop_ids,
+    ...(images && { images }),
     ...(options.products && { products: options.products }),
     ...(options.isStopped && { isStopped: options.isStopped }),
     onToken: (id) => {
@@ -112,21 +144,25 @@ export async function answerTokens(
 }
 
 /**
- * Token ids of a prompt or conversation.
+ * Token ids of a prompt or conversation without images.
  *
  * @throws LoraError when the chat template rejects it, or when it is no text
  */
-export function promptIds(tokenizer: Tokenizer, prompt: string | Chat, chat: boolean): number[] {
+export function promptIds(tokenizer: Tokenizer, prompt: string | Chat, isChat: boolean): number[] {
   if (loneSurrogate(prompt) !== undefined)
     throw new LoraError(
       'usage',
       'The prompt contains half of a surrogate pair (\\ud800 to \\udfff), which is no character.',
     );
-  if (typeof prompt === 'string' && !chat) return encodeOnce(tokenizer, prompt).ids;
-  const { messages, variables }: Chat =
+  if (typeof prompt === 'string' && !isChat) return encodeOnce(tokenizer, prompt).ids;
+  const chat: Chat =
     typeof prompt === 'string' ? { messages: [{ role: 'user', content: prompt }] } : prompt;
-  return tokenizer.encode(tokenizer.applyChatTemplate(messages, true, variables), false);
+  checkImagesRead(chat, NO_IMAGES);
+  return encodedChat(tokenizer, chat);
 }
+
+const encodedChat = (tokenizer: Tokenizer, { messages, variables }: Chat): number[] =>
+  tokenizer.encode(tokenizer.applyChatTemplate(messages, true, variables), false);
 
 /**
  * The tokens that end an answer: the end-of-sequence token, and those that the chat template puts

@@ -65,11 +65,11 @@ export async function answerCalls(
   { answer, expected }: CallQuestion,
   isGoing: () => boolean = () => true,
 ): Promise<AnsweredCalls> {
-  const { prompt_ids, answer_ids, variables, asked } = answer;
+  const { prompt_ids, answer_ids, variables, asked, images } = answer;
   const { text, raw } = await answerTokens(
     model,
     tokenizer,
-    { input_ids: prompt_ids, stop_ids: stopIds(tokenizer, variables) },
+    { input_ids: prompt_ids, stop_ids: stopIds(tokenizer, variables), images },
     {
       max_new_tokens: answer_ids.length * LONGER + MORE,
       temperature: 0,

@@ -36,11 +36,16 @@ export async function loadForTraining(
     below: [...frozen, ...(baseCorrection ? [baseCorrection] : [])],
     ...lossOptionsOf(data.labels),
   };
-  if (checkpoint === null) return loadModel(base, adapter, loading);
+  const load = (opened: BaseModel, start: Adapter) =>
+    loadModel(opened, start, loading).then(async (model) => {
+      if (data.has_images) await model.loadImages();
+      return model;
+    });
+  if (checkpoint === null) return load(base, adapter);
   const model =
     method === 'full'
-      ? await withCheckpointWeights(base, checkpoint, (saved) => loadModel(saved, adapter, loading))
-      : await loadModel(base, await readCheckpointAdapter(checkpoint, base, adapter), loading);
+      ? await withCheckpointWeights(base, checkpoint, (saved) => load(saved, adapter))
+      : await load(base, await readCheckpointAdapter(checkpoint, base, adapter));
   await restoreOptimizer(checkpoint, model);
   return model;
 }

@@ -87,6 +87,7 @@ export async function prepareTraining(
       onProgress: tokenizePart(hooks.onData),
     });
     closing.push(data.close);
+    refuseImages(recipe, data);
     await reportSkipped(data, runDir, hooks);
     reportData(data, recipe, tools.max_positions, hooks);
     const inputs = { recipe, base, plan, data, runDir };
@@ -132,6 +133,18 @@ function refuseCallMetric({ training, validation, dataset }: Recipe): void {
       fix: 'Give rows for validation whose answers call tools, or choose another metric_for_best_model.',
     },
   );
+}
+
+/** @throws LoraError('recipe') where texts have images, and are not learnt by an adapter alone */
+function refuseImages({ training, objective, dataset }: Recipe, data: PreparedData): void {
+  if (!data.has_images) return;
+  const file = firstPathOf(dataset);
+  const refused = (key: string, what: string, fix: string) =>
+    new LoraError('recipe', `Rows with images cannot be ${what}.`, { place: { file, key }, fix });
+  if (training.method === 'full')
+    throw refused('training.method', 'trained with all weights', 'Set training.method to "lora".');
+  if (objective.method === 'distill')
+    throw refused('objective.method', 'learnt from a teacher', 'Set objective.method to "sft".');
 }
 
 /** Warns of rows that are left out, and lists them in the run's folder. */

@@ -12,6 +12,7 @@ import {
 } from '../../lora/memory';
 import { planStep, stepMemory, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
 import { LoraError } from '../../shared/errors';
+import type { ImageCounts } from '../../shared/imageCounts';
 import { distillationOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/run';
@@ -44,7 +45,7 @@ export interface DataSizes {
   readonly statistics: Readonly<
     Record<
       'train' | 'validation',
-      Pick<DataStatistics, 'longest' | 'sequences' | 'labelled_tokens'>
+      Pick<DataStatistics, 'longest' | 'sequences' | 'labelled_tokens' | 'images'>
     >
   >;
 }
@@ -137,7 +138,20 @@ function largestBatch({ recipe, data, base }: ResourceInputs): BatchShape {
   const { head } = base.spec;
   if (head.kind === 'contrastive' && head.fills) return { rows, length: positionsOf(base.spec) };
   if (training.packing) return { rows, length: training.max_length };
-  return { rows, length: Math.min(training.max_length, longest) };
+  const images = joinedImages(train.images, validation.images);
+  return { rows, length: Math.min(training.max_length, longest), images };
+}
+
+/** Those of the training and of the validation set. */
+function joinedImages(
+  train: ImageCounts | undefined,
+  validation: ImageCounts | undefined,
+): ImageCounts | undefined {
+  if (!train || !validation) return train ?? validation;
+  return {
+    largest: Math.max(train.largest, validation.largest),
+    tokens: train.tokens + validation.tokens,
+  };
 }
 
 /** Disk space for the checkpoints that are kept, one more while it is written, and the results. */

@@ -55,7 +55,7 @@ export function samplePrompts(
 /** A row up to its answer, in the tokens that the model trains on. */
 export function rowPrompt(
   { text, line }: SampleRow,
-  { prompt_ids, answer_ids, before, variables }: SampleAnswer,
+  { prompt_ids, answer_ids, before, variables, images }: SampleAnswer,
   tokenizer: Tokenizer,
 ): SamplePrompt {
   const stop_ids = stopIds(tokenizer, variables);
@@ -65,6 +65,7 @@ export function rowPrompt(
   return {
     input_ids: prompt_ids,
     stop_ids,
+    images,
     facts: {
       prompt: text,
       line,

@@ -1,7 +1,8 @@
 import type { ModelTask } from '../../shared/task';
 import type { GgufFamily } from '../gguf/family';
-import type { ConfigReader } from './config';
+import type { Config, ConfigReader } from './config';
 import type { Spec } from './spec';
+import type { VisionSpec } from './spec';
 
 /** What a model is used for, when the config leaves it open. */
 export interface SpecOptions {
@@ -56,6 +57,11 @@ export interface Family {
    * adapters name them. Not given: target_modules means other layers.
    */
   readonly translatesTargets?: true;
+  /**
+   * The towers for images of models for text and images that have it as their language model, by
+   * their `model_type`, from the config of the whole model. Not given: images are not supported.
+   */
+  readonly vision?: Readonly<Record<string, (config: Config, file: string) => VisionSpec>>;
   /** The family in GGUF files; null when such files of it are not supported. */
   readonly gguf: GgufFamily | null;
 }

@@ -42,9 +42,13 @@ export function readSpec(config: Config, file: string, options: ReadSpecOptions 
     task: taskOf(inner, family, file, options.task),
     num_labels: options.num_labels ?? labelsOf(reader),
   });
-  return textConfig(config) === config
-    ? spec
-    : { ...spec, language_model: languageModelOf(config) };
+  if (textConfig(config) === config) return spec;
+  const vision = isObject(config['vision_config']) && family.vision?.[typeOf(config)];
+  return {
+    ...spec,
+    language_model: languageModelOf(config),
+    ...(vision && { vision: vision(config, file) }),
+  };
 }
 
 /** What quantized the weights that are read from safetensors files (src/formats/quantized). */

@@ -186,3 +186,20 @@ function longrope(
 }
 
 const record = (value: unknown): Settings => (isObject(value) ? value : {});
+
+/** mrope_section of a config that has none. */
+const SECTIONS: readonly number[] = [24, 20, 20];
+
+/**
+ * The axes of Qwen3-VL, by mrope_section. Of text alone, the three positions of a token are one.
+ *
+ * @throws LoraError('base') naming the key.
+ */
+export function interleavedAxes(reader: ConfigReader): NonNullable<RopeSpec['axes']> {
+  const own = [record(reader.config['rope_parameters']), record(reader.config['rope_scaling'])];
+  const given = own.map((settings) => settings['mrope_section']).find(Boolean) ?? SECTIONS;
+  const isCount = (n: unknown) => typeof n === 'number' && Number.isInteger(n) && n >= 0;
+  if (!Array.isArray(given) || given.length !== 3 || !given.every(isCount))
+    throw reader.bad('mrope_section', `must be three whole numbers, not ${JSON.stringify(given)}`);
+  return { kind: 'interleaved', sections: given as [number, number, number] };
+}

@@ -1,4 +1,4 @@
-import type { DeltaSize, ModelSize, QuantizedSize } from '../../lora/memory';
+import type { DeltaSize, ModelSize, QuantizedSize, VisionSize } from '../../lora/memory';
 import type { Quantize } from '../../shared/trainingSettings';
 import { canQuantize, formsWhileLoading } from '../quantized/whileLoading';
 import { elementsOf, type TensorInfo } from '../tensorInfo';
@@ -6,6 +6,8 @@ import type { StoredMatrix, WeightSource } from '../weightSource';
 import { innerSizeOf, tensorsOf, towersOf } from './modules';
 import { imageLengthOf } from './positions';
 import type { AttentionSpec, Spec } from './spec';
+import { visionParameters } from './visionTensors';
+import type { VisionSpec } from './spec';
 
 /** The shapes of weights, and which of them are in blocks. */
 export interface SizedWeights extends Pick<WeightSource, 'tensors'> {
@@ -47,6 +49,7 @@ export function modelSize(
     outputs: outputsOf(spec),
     ...(spec.head.kind === 'contrastive' && { images: imagesSize(spec.head.images) }),
     ...(spec.source && { encoder: modelSize({ spec: spec.source.encoder, parameters: 0 }) }),
+    ...(spec.vision && { vision: visionSize(spec.vision, spec.hidden_size) }),
   };
 }
 
@@ -74,6 +77,14 @@ function imagesSize(spec: Spec): ModelSize['images'] {
   if (spec.embedding.kind !== 'patches') return undefined;
   const size = modelSize({ spec, parameters: 0 });
   return { size, length: imageLengthOf(spec.embedding) };
+}
+
+function visionSize(vision: VisionSpec, hidden_size: number): VisionSize {
+  const { tower, deepstack } = vision;
+  return {
+    size: { ...modelSize({ spec: tower, parameters: visionParameters(vision) }), outputs: 0 },
+    kept: (1 + deepstack.length) * hidden_size,
+  };
 }
 
 /** As `seenKeys` of src/models/attention decides it where the processor computes. */

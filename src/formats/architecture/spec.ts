@@ -21,6 +21,8 @@ export interface Spec {
   readonly language_model?: string;
   /** Modules that checkpoints may have although no layer uses them. Not given: none. */
   readonly unused_modules?: readonly string[];
+  /** The tower for images in its texts. Not given: it has none, or one that is not supported. */
+  readonly vision?: VisionSpec;
   /** What its layers read beside their own tokens (T5). Not given: nothing. */
   readonly source?: SourceSpec;
 }
@@ -31,6 +33,44 @@ export interface SourceSpec {
   readonly encoder: Spec;
   /** The token that every text of the decoder starts with. */
   readonly start_id: number;
+}
+
+/**
+ * The tower for images of a model for text and images, whose vectors stand in the places of an
+ * image's tokens (Qwen3-VL, Bai et al. 2025). It never trains.
+ */
+export interface VisionSpec {
+  /** The token that stands for an image's vectors. */
+  readonly image_token: number;
+  /** The blocks. Its embedding and its head are described here. */
+  readonly tower: Spec;
+  /** Samples of a patch, [channels, frames, height, width], to a vector. */
+  readonly patches: LinearSpec;
+  readonly channels: number;
+  /** A still image is repeated so many times. */
+  readonly frames: number;
+  /** The side of a patch in pixels. */
+  readonly patch: number;
+  /** Of a square of patches: those of other images lie between them. */
+  readonly positions: TableSpec;
+  /** The side of a square of patches that becomes one token. */
+  readonly merge: number;
+  readonly merger: MergerSpec;
+  /** Blocks whose outputs are added behind the model's first, second, … layer (DeepStack). */
+  readonly deepstack: readonly DeepstackSpec[];
+}
+
+export interface DeepstackSpec {
+  readonly block: number;
+  readonly merger: MergerSpec;
+}
+
+/** merge² patches to one token: down(gelu(up(norm(patches)))). */
+export interface MergerSpec {
+  /** Over a patch, or over all patches of a token (its size tells). */
+  readonly norm: NormSpec;
+  readonly up: LinearSpec;
+  readonly down: LinearSpec;
 }
 
 /** y = W x + b with W [out, in]. */
@@ -305,6 +345,15 @@ export interface RopeSpec {
   readonly scaling: RopeScaling;
   /** Which dimensions are a pair: i and i + rotary_dim / 2 (not given), or 2 i and 2 i + 1. */
   readonly pairs?: 'neighbours';
+  /**
+   * Which of a token's positions a pair turns by: interleaved, the first 3 · n[1] pairs of the form
+   * 3 i + 1 by its height, the first 3 · n[2] of the form 3 i + 2 by its width, others by its time
+   * (Qwen3-VL); halves, the first half of the pairs by the height, the second, with the same
+   * frequencies, by the width. Not given: a token has one position.
+   */
+  readonly axes?:
+    | { readonly kind: 'interleaved'; readonly sections: readonly [number, number, number] }
+    | { readonly kind: 'halves' };
   /** Queries at position t are multiplied by 1 + beta · ln(1 + ⌊t / length⌋) (Ministral 3). */
   readonly query_growth?: { readonly beta: number; readonly length: number };
 }

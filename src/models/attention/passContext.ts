@@ -152,7 +152,7 @@ export function closePass(pass: PassContext): void {
 }
 
 /** The positions of a pass. */
-interface RotaryInput extends Pick<ModelInput, 'length' | 'position_ids'> {
+interface RotaryInput extends Pick<ModelInput, 'length' | 'position_ids' | 'spatial_ids'> {
   /** Each is the last of a sequence of its own, on whose length some frequencies depend. */
   readonly areApart?: boolean;
 }
@@ -197,7 +197,7 @@ function uploadedTables(
   const upload = (direction: 1 | -1) => {
     const sequences = input.areApart
       ? Array.from(positions, (own) => Int32Array.of(own))
-      : [positions];
+      : [{ times: positions, spatial: input.spatial_ids }];
     const tables = sequences.map((own) => buildRotaryTable(spec, own, direction));
     const table = tables.length === 1 ? tables[0]! : joined(tables);
     return ops.upload(table, [table.length]);

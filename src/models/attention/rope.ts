@@ -14,7 +14,11 @@ type LongRope = Extract<RopeScaling, { kind: 'longrope' }>;
  * which the frequencies of `dynamic` and `longrope` depend.
  */
 export function inverseFrequencies(rope: RopeSpec, length: number): Float32Array {
-  const { theta, scaling } = rope;
+  const { theta, scaling, axes } = rope;
+  if (axes?.kind === 'halves') {
+    const half = unscaledFrequencies({ ...rope, rotary_dim: rope.rotary_dim / 2 }, theta);
+    return Float32Array.of(...half, ...half);
+  }
   switch (scaling.kind) {
     case 'default':
       return unscaledFrequencies(rope, theta);
@@ -105,6 +109,31 @@ function longRopeFrequencies(
   });
 }
 
+/** The positions of tokens, and along the height and width of the images that some belong to. */
+export interface TokenPositions {
+  readonly times: Int32Array;
+  /** Not given: a token's are its time. */
+  readonly spatial?: SpatialPositions | undefined;
+}
+
+export interface SpatialPositions {
+  readonly heights: Int32Array;
+  readonly widths: Int32Array;
+}
+
+/** The positions that pair i turns by (see `RopeSpec.axes`). */
+function positionsOfPair(
+  { axes, rotary_dim }: RopeSpec,
+  { times, spatial }: TokenPositions,
+  i: number,
+): Int32Array {
+  if (!axes || !spatial) return times;
+  if (axes.kind === 'halves') return i < rotary_dim / 4 ? spatial.heights : spatial.widths;
+  const [, heights, widths] = axes.sections;
+  if (i % 3 === 1 && i < 3 * heights) return spatial.heights;
+  return i % 3 === 2 && i < 3 * widths ? spatial.widths : times;
+}
+
 /** What `buildRotaryTable` multiplies q and k by. */
 export interface RotaryTableSpec extends HeadLayout {
   readonly rope: RopeSpec;
@@ -121,19 +150,22 @@ export interface RotaryTableSpec extends HeadLayout {
  */
 export function buildRotaryTable(
   { rope, scale, num_heads, num_kv_heads, head_dim }: RotaryTableSpec,
-  positions: Int32Array,
+  positions: Int32Array | TokenPositions,
   direction: 1 | -1,
 ): Float32Array {
-  const length = positions.reduce((most, position) => Math.max(most, position + 1), 0);
+  const own = positions instanceof Int32Array ? { times: positions } : positions;
+  const { times } = own;
+  const length = times.reduce((most, position) => Math.max(most, position + 1), 0);
   const frequencies = inverseFrequencies(rope, length);
+  const byPair = Array.from(frequencies, (_, i) => positionsOfPair(rope, own, i));
   const factor = rotaryScale(rope);
   const heads = num_heads + 2 * num_kv_heads;
-  const table = new Float32Array(positions.length * heads * head_dim);
-  for (let t = 0; t < positions.length; t++) {
-    const queryScale = scale * queryGrowth(rope, positions[t]!);
+  const table = new Float32Array(times.length * heads * head_dim);
+  for (let t = 0; t < times.length; t++) {
+    const queryScale = scale * queryGrowth(rope, times[t]!);
     for (let i = 0; i < head_dim / 2; i++) {
       const isRotated = i < frequencies.length;
-      const angle = isRotated ? Math.fround(positions[t]! * frequencies[i]!) : 0;
+      const angle = isRotated ? Math.fround(byPair[i]![t]! * frequencies[i]!) : 0;
       const size = isRotated ? factor : 1;
       const cos = size * Math.cos(angle);
       const sin = direction * size * Math.sin(angle);

@@ -44,5 +44,10 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
 /** The `model_type`s of all families. */
 export const KNOWN_FAMILIES: readonly string[] = Object.keys(FAMILIES);
 
+/** The `model_type`s of models for text and images whose images are supported. */
+export const VISION_MODELS: readonly string[] = Object.values(FAMILIES).flatMap(({ vision }) =>
+  Object.keys(vision ?? {}),
+);
+
 /** The family of a model that `readSpec` has read, which knows it therefore. */
 export const familyOf = ({ family }: Pick<Spec, 'family'>): Family => FAMILIES[family]!;

@@ -2,6 +2,7 @@ import { LLAMA_PARTS, llamaLikeGguf, OUTPUT_NORM_PARTS, rotaryStorage } from '..
 import type { ConfigReader } from '../config';
 import type { Family } from '../family';
 import { GENERATION_TASKS } from '../heads';
+import { interleavedAxes } from '../rope';
 import type { RopeSpec } from '../spec';
 import {
   always,
@@ -16,6 +17,7 @@ import {
   windowSize,
   type LlamaModel,
 } from './llamaLike';
+import { qwen3Vision } from './qwen3Vision';
 
 /** By layer_types; older configs have use_sliding_window and max_window_layers instead. */
 function qwenWindow(reader: ConfigReader, layer: number, num_layers: number): number | null {
@@ -83,12 +85,14 @@ export const llamaFamilies: Readonly<Record<string, Family>> = {
       o_bias: attentionBias,
       window: unlimited,
       qk_norm: 'head',
-      theta: 500_000, // of text alone, the three rotary positions of a token are one
+      theta: 500_000,
+      rope: (model) => ({ ...ropeOf(model), axes: interleavedAxes(model.reader) }),
       head_dim: 128,
     }),
     tasks: ['causal_lm'],
     transformersClass: 'Qwen3VL',
     taskClasses: { causal_lm: 'Qwen3VLForConditionalGeneration' },
+    vision: { qwen3_vl: qwen3Vision },
     mlx: false,
     gguf: null,
   },

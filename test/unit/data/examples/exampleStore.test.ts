@@ -49,6 +49,17 @@ const EXAMPLES = [
   { kind: 'tokens', line: 8, input_ids: ints(5), labels: ints(3), weight: 1e-30 },
   { kind: 'text', line: 9, input_ids: ints(), token_type_ids: ints(), target: ints(4), weight: 2 },
   { kind: 'pair', line: 10, anchor: ints(1), positive: ints(2), weight: Math.fround(0.1) },
+  {
+    kind: 'tokens',
+    line: 15,
+    input_ids: ints(1, 9, 9, 4),
+    labels: ints(-100, -100, -100, 4),
+    images: [
+      { file: '/w/Bär 😀.png', at: 1, tokens: 2, grid: { height: 2, width: 4 } },
+      { file: '/w/a.png', at: 3, tokens: 1, grid: { height: 2, width: 2 } },
+    ],
+    weight: 2,
+  },
 ] as const satisfies readonly Example[];
 
 /** Weights are kept in f32. */

@@ -235,7 +235,36 @@ describe('what is wrong in a row', () => {
     [{ messages: [{ role: 'users', content: 'a' }] }, 'did you mean "user"? @ messages[0].role'],
     [
       { messages: [{ role: 'user', content: [{ type: 'image', text: 'x' }] }] },
-      '"content" must be text, not a list. @ messages[0].content',
+      '"image" must be the path of a PNG or JPEG file, not nothing. @ messages[0].content[0].image',
+    ],
+    [
+      { messages: [{ role: 'user', content: [{ type: 'image', image: 'https://a/b.png' }] }] },
+      '"image" must be the path of a file, not an address. @ messages[0].content[0].image',
+    ],
+    [
+      { messages: [{ role: 'user', content: [{ type: 'image', image: 'data:image/png,a' }] }] },
+      'not an address. @ messages[0].content[0].image',
+    ],
+    [
+      { messages: [{ role: 'user', content: [{ type: 'video', video: 'a.mp4' }] }] },
+      'Parts of the type "video" are not supported, only text and image. @ messages[0].content[0].type',
+    ],
+    [
+      { messages: [{ role: 'user', content: ['a'] }] },
+      'A part must be {"type": "text", "text": "…"} or {"type": "image", "image": "FILE"}, not text',
+    ],
+    [
+      { messages: [{ role: 'user', content: [{ type: 'text', text: 1 }] }] },
+      '"text" must be text, not a number. @ messages[0].content[0].text',
+    ],
+    [
+      {
+        messages: [
+          { role: 'user', content: 'a' },
+          { role: 'assistant', content: [{ type: 'image', image: 'a.png' }] },
+        ],
+      },
+      "An assistant's answer is text: it cannot have an image. @ messages[1].content",
     ],
     [{ messages: [{ value: 'a' }] }, '"from" is missing. @ messages[0]'],
     [

@@ -1,0 +1,48 @@
+/** Patches of an image, along its sides. */
+export interface ImageGrid {
+  readonly height: number;
+  readonly width: number;
+}
+
+/** An image whose vectors stand in the places of tokens of a batch. */
+export interface PlacedImage {
+  /** Where its first token is among batch · length. */
+  readonly at: number;
+  readonly grid: ImageGrid;
+  /** Names it among the images whose vectors are kept. */
+  readonly key: string;
+  /**
+   * The samples of its patches, those of a token one after the other: [height · width, channels ·
+   * frames · side²]. Rejects with LoraError('dataset') where the image cannot be read.
+   */
+  readonly patches: () => Promise<Float32Array>;
+}
+
+/** What the tower makes of an image, each [tokens, d]. */
+export interface ImageVectors {
+  readonly tokens: number;
+  /** In the places of the tokens. */
+  readonly vectors: Float32Array;
+  /** Added behind the first layer, the second, … */
+  readonly deepstack: readonly Float32Array[];
+}
+
+/** Patches in the order in which the tower reads them: those of a token one after the other. */
+export function patchOrder({ height, width }: ImageGrid, merge: number): ImagePlaces {
+  const rows = new Int32Array(height * width);
+  const columns = new Int32Array(height * width);
+  let at = 0;
+  for (let y = 0; y < height; y += merge)
+    for (let x = 0; x < width; x += merge)
+      for (let i = 0; i < merge * merge; i++, at++) {
+        rows[at] = y + Math.floor(i / merge);
+        columns[at] = x + (i % merge);
+      }
+  return { rows, columns };
+}
+
+/** The row and column of each patch. */
+export interface ImagePlaces {
+  readonly rows: Int32Array;
+  readonly columns: Int32Array;
+}

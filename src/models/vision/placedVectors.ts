@@ -1,0 +1,89 @@
+import type { ModelInput } from '../model';
+import { castAndFree, thenFree, type Ops, type Tensor } from '../ops/ops';
+import type { ImageVectors, PlacedImage } from './placedImage';
+import type { VisionTower } from './visionTower';
+
+/** The vectors of a batch's images, and the rows among batch · length that they are in. */
+export interface PlacedVectors extends ImageVectors {
+  readonly rows: Int32Array; // [tokens]
+}
+
+/** The vectors of an input's images; null: it has none. */
+export async function placedVectors(
+  tower: VisionTower | null,
+  { placed_images: images = [] }: Pick<ModelInput, 'placed_images'>,
+): Promise<PlacedVectors | null> {
+  if (images.length === 0) return null;
+  if (!tower) throw new Error('The model was loaded without its tower for images.');
+  const vectors = await tower.vectorsOf(images);
+  return { ...vectors, rows: rowsOf(images, tower.spec.merge) };
+}
+
+const rowsOf = (images: readonly PlacedImage[], merge: number): Int32Array =>
+  Int32Array.from(
+    images.flatMap(({ at, grid }) =>
+      Array.from({ length: (grid.height * grid.width) / merge ** 2 }, (_, i) => at + i),
+    ),
+  );
+
+/** Those in the rows from `from` on, before `to`, counted from there. */
+export function vectorsWithin(all: PlacedVectors, from: number, to: number): PlacedVectors {
+  const kept = [...all.rows.keys()].filter((i) => all.rows[i]! >= from && all.rows[i]! < to);
+  // the rows are in their order, so those kept follow each other
+  const [start, end] = [kept[0] ?? 0, (kept.at(-1) ?? -1) + 1];
+  const part = (numbers: Float32Array) => {
+    const d = numbers.length / all.tokens;
+    return numbers.subarray(start * d, end * d);
+  };
+  return {
+    tokens: kept.length,
+    rows: Int32Array.from(kept, (i) => all.rows[i]! - from),
+    vectors: part(all.vectors),
+    deepstack: all.deepstack.map(part),
+  };
+}
+
+/** x [n, d], which is freed, with the images' vectors in their rows; x itself without images. */
+export const withVectors = (ops: Ops, x: Tensor, images: PlacedVectors | null): Tensor =>
+  images && images.rows.length > 0
+    ? withRows(ops, castAndFree(ops, x, 'f32'), images.rows, images.vectors)
+    : x;
+
+/** The gradient dx [n, d], which is freed, of what the images' vectors are not in. */
+export const withoutVectors = (ops: Ops, dx: Tensor, { rows, vectors }: PlacedVectors): Tensor =>
+  withRows(ops, castAndFree(ops, dx, 'f32'), rows, new Float32Array(vectors.length));
+
+/**
+ * x, which is freed, with what is added behind a layer. `selected`: the rows among batch · length
+ * that x has; null: all.
+ */
+export function withDeepstack(
+  ops: Ops,
+  x: Tensor,
+  images: PlacedVectors | null,
+  { layer, selected }: { readonly layer: number; readonly selected: Int32Array | null },
+): Tensor {
+  const added = images?.deepstack[layer];
+  if (!added || images.rows.length === 0) return x;
+  const { rows } = images;
+  const d = added.length / rows.length;
+  const placeOf = selected && new Map(Array.from(selected, (row, i) => [row, i]));
+  const kept = [...rows.keys()].filter((i) => !placeOf || placeOf.has(rows[i]!));
+  if (kept.length === 0) return x;
+  const places = Int32Array.from(kept, (i) => (placeOf ? placeOf.get(rows[i]!)! : rows[i]!));
+  const values = new Float32Array(kept.length * d);
+  kept.forEach((from, i) => values.set(added.subarray(from * d, (from + 1) * d), i * d));
+  const exact = castAndFree(ops, x, 'f32');
+  const indices = ops.upload(places, [places.length]);
+  const own = thenFree(ops, ops.gather(exact, indices), indices);
+  const more = ops.upload(values, [places.length, d]);
+  const sum = thenFree(ops, ops.add(own, more), own, more);
+  const at = ops.upload(places, [places.length, 1]);
+  return thenFree(ops, ops.scatter(exact, at, sum), exact, at, sum);
+}
+
+function withRows(ops: Ops, x: Tensor, rows: Int32Array, values: Float32Array): Tensor {
+  const at = ops.upload(rows, [rows.length, 1]);
+  const own = ops.upload(values, [rows.length, values.length / rows.length]);
+  return thenFree(ops, ops.scatter(x, at, own), x, at, own);
+}
