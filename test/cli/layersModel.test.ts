@@ -5,11 +5,15 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { encode } from 'fast-png';
+import * as v from 'valibot';
+import { ShownCertificateSchema, type ShownCertificate } from '../../src/shared/mergeFacts';
 import { cli, tempFolder } from '../support/commandLine';
 import { fillWeights, saveModel, TEST_MODELS, testLayers } from '../support/layersModels';
 
@@ -77,7 +81,26 @@ describe('a layers model on the command line', () => {
     expect(weightsOf(path.join(resumed, 'adapter'))).toEqual(weightsOf(path.join(run, 'adapter')));
     const [base, adapter] = [path.join(folder, 'base', 'model.json'), path.join(run, 'adapter')];
     const output = path.join(folder, 'merged');
-    await cli('merge', '--base', base, '--adapter', adapter, '--output', output);
+    const pair = ['--base', base, '--adapter', adapter];
+    const sizes = await cli('merge', '--sizes', ...pair);
+    expect(sizes.stdout).toMatch(/^folder, --dtype keep: /);
+    const made = await cli('merge', ...pair, '--output', output);
+    expect(made.stdout).toMatch(/outputs differ from those of base \+ adapter by at most \d/);
+    const certificate = JSON.parse(
+      readFileSync(path.join(output, 'merge.json'), 'utf8'),
+    ) as ShownCertificate;
+    expect(v.is(ShownCertificateSchema, certificate)).toBe(true);
+    expect(certificate.parity).toMatchObject({ prompts: 8, top1_agreement: 1 });
+    expect(certificate.parity?.largest_gap).toBeLessThan(2e-5);
+    expect(certificate.parity?.largest_logit).toBeGreaterThan(0.01);
+    expect(certificate.tensors.every(({ delta_norm }) => delta_norm > 0)).toBe(true);
+    expect((await cli('merge', '--verify', output)).code).toBe(0);
+    writeFileSync(path.join(output, 'model.json'), '{}', { flag: 'a' });
+    expect((await cli('merge', '--verify', output)).code).toBe(1);
+    truncateSync(
+      path.join(output, 'model.json'),
+      statSync(path.join(output, 'model.json')).size - 2,
+    );
     const dataset = path.join(folder, 'rows.csv');
     const own = await cli('evaluate', '--base', base, '--adapter', adapter, '--dataset', dataset);
     const merged = await cli(

@@ -122,7 +122,10 @@ describe.each(Object.keys(TEST_MODELS))('a layers model: %s', (name) => {
     opened = [];
     const output = path.join(tempFolder(), 'merged');
     const before = await readLayersWeights(await openLayersModel(base));
-    await mergeLayers({ base, adapters: [folder], output, scale: 1, max_shard_size: 64 });
+    await mergeLayers(
+      { base, adapters: [folder], output, scale: 1, max_shard_size: 64 },
+      { runtime: null, signal: new AbortController().signal },
+    );
     const file = await openLayersModel(path.join(output, 'model.json'));
     const merged = await openLayers(tf, { file, weights: await readLayersWeights(file) });
     const restore =

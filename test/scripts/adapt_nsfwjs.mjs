@@ -92,13 +92,26 @@ const evaluations = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
   .map((line) => JSON.parse(line));
 const [before, after] = [evaluations[0], evaluations.at(-1)];
 const adapter = path.join(run, 'adapter');
-lora('merge', '--base', path.join(cache, 'model.json'), '--adapter', adapter, '--output', merged);
+const last = (text) => JSON.parse(text.trim().split('\n').at(-1));
+const base = path.join(cache, 'model.json');
+const { parity } = last(
+  lora('merge', '--base', base, '--adapter', adapter, '--output', merged, '--json'),
+);
+const evaluated = lora(
+  'evaluate',
+  '--base',
+  path.join(merged, 'model.json'),
+  '--dataset',
+  path.join(cache, 'fashion', 't10k'),
+);
 const { trainable_parameters } = JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8'));
 console.log(
   [
     `${trainable_parameters} trained parameters, ${minutes.toFixed(1)} minutes`,
     `before: accuracy ${before.scores.accuracy.toFixed(4)}, loss ${before.loss.toFixed(4)}`,
     `after: accuracy ${after.scores.accuracy.toFixed(4)}, loss ${after.loss.toFixed(4)}`,
+    `merged: ${evaluated.trim()}`,
+    `outputs differ by at most ${parity.largest_gap} (largest ${parity.largest_logit})`,
     `merged model: ${merged}`,
   ].join('\n'),
 );

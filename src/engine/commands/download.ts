@@ -1,8 +1,8 @@
 import { parametersOf } from '../../formats/architecture/size';
 import { readSpec } from '../../formats/architecture/readSpec';
-import { LoraError } from '../../shared/errors';
 import { groupDigits } from '../describe';
-import { hubConfig } from '../download/hub';
+import { hubConfig, listHubFiles } from '../download/hub';
+import { ggufOnHub } from '../download/hubGguf';
 import type { Hub } from '../download/hubFetch';
 import { machineOfProcessor } from '../model/machine';
 import { EXAMPLE_RANK, usualMemory } from '../model/usualMemory';
@@ -12,7 +12,7 @@ import { countOf } from '../../shared/values';
 import { downloadSplit, listSplits } from '../download/datasetHub';
 import { hubEndpoint, hubToken } from '../download/hubEnvironment';
 import { downloadBaseModel } from '../download/downloadBaseModel';
-import { parseHubName } from '../download/plan';
+import { ggufFiles, hasSafetensors, parseHubName, type HubFile } from '../download/plan';
 import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
 import { flag, optional, required, withDefault } from './options';
@@ -59,9 +59,14 @@ export const downloadCommand = defineCommand({
     }),
     form({
       selectedBy: 'memory',
-      positionals: { model: { valueName: 'OWNER/MODEL', help: 'model on the Hub' } },
+      positionals: {
+        model: {
+          valueName: 'OWNER/MODEL[/NAME.gguf]',
+          help: 'model on the Hub, or one .gguf file of it',
+        },
+      },
       options: {
-        memory: flag('read only its config.json, and say what a training step would need'),
+        memory: flag('read only its config.json or GGUF header, and say what a step would need'),
         revision,
       },
       run: ({ positionals: { model }, options }, context) =>
@@ -91,11 +96,14 @@ async function printMemory(
   context: CommandContext,
 ): Promise<number> {
   const { repository, file } = parseHubName(model);
-  if (file !== null)
-    throw new LoraError('usage', 'The memory of a .gguf file is known once it is downloaded.', {
-      fix: 'Write owner/model, or use lora inspect with the downloaded file.',
-    });
-  const config = await hubConfig(hubOf(repository, revision, context));
+  const hub = hubOf(repository, revision, context);
+  if (file !== null) return printGgufMemory(hub, await listHubFiles(hub), file, context);
+  const config = await hubConfig(hub).catch(async (error: unknown) => {
+    const files = await listHubFiles(hub).catch(() => []);
+    if (hasSafetensors(files) || ggufFiles(files).length === 0) throw error;
+    return files;
+  });
+  if (isFileList(config)) return printGgufMemory(hub, config, null, context);
   const spec = readSpec(config, `${repository}/config.json`);
   const parameters = parametersOf(spec);
   const memory = usualMemory({ spec, parameters }, machineOfProcessor());
@@ -103,6 +111,29 @@ async function printMemory(
     [
       `${repository}: ${spec.family}, ${groupDigits(parameters)} parameters`,
       ...describeStepMemory(memory, ` and r = ${EXAMPLE_RANK} in all linear layers`),
+    ].join('\n'),
+  );
+  return 0;
+}
+
+const isFileList = (value: object): value is readonly HubFile[] => Array.isArray(value);
+
+async function printGgufMemory(
+  hub: Hub,
+  all: readonly HubFile[],
+  named: string | null,
+  context: CommandContext,
+): Promise<number> {
+  const { family, parameters, files } = await ggufOnHub(hub, all, named, machineOfProcessor());
+  const { repository } = hub;
+  const memory = files[0]?.memory;
+  printResult(context, { model: repository, parameters, memory, files }, () =>
+    [
+      `${repository}: ${family}, ${groupDigits(parameters)} parameters`,
+      ...files.flatMap((own) => [
+        `${own.file} (${mebibytes(own.bytes)})`,
+        ...describeStepMemory(own.memory, ` and r = ${EXAMPLE_RANK} in all linear layers`),
+      ]),
     ].join('\n'),
   );
   return 0;

@@ -104,17 +104,28 @@ export async function evaluateLayers(
 }
 
 /** `lora merge` into a layers model. @throws LoraError */
-export async function mergeIntoLayers(merge: LayersMerge, context: CommandContext): Promise<void> {
-  const merged = await mergeLayers(merge);
+export async function mergeIntoLayers(
+  merge: LayersMerge,
+  context: CommandContext,
+  isCompared: boolean,
+): Promise<void> {
+  const { signal } = context;
+  const merged = await mergeLayers(merge, { runtime: isCompared ? context : null, signal });
   const { output } = merge;
+  const { parity, dequantized } = merged;
+  for (const warning of merged.warnings) context.note(`warning: ${warning}`);
   printResult(context, { output, ...merged }, () =>
     [
       `${output}/model.json: ${formatSize(merged.bytes)}, ${countOf(merged.merged.length, 'weight')} changed, the others as they were`,
-      ...(merged.dequantized.length > 0
+      ...(dequantized.length > 0
         ? [
-            `${countOf(merged.dequantized.length, 'changed weight')} quantized in the base ${merged.dequantized.length === 1 ? 'is' : 'are'} float32 now: rounding again would lose the update`,
+            `${countOf(dequantized.length, 'changed weight')} quantized in the base ${dequantized.length === 1 ? 'is' : 'are'} float32 now: rounding again would lose the update`,
           ]
         : []),
+      parity
+        ? `On ${countOf(parity.prompts, 'row')} of noise, outputs differ from those of base + adapter by at most ${parity.largest_gap.toExponential(1)} (largest ${parity.largest_logit.toFixed(1)}), and the largest is the same in ${(100 * parity.top1_agreement).toFixed(0)}%.`
+        : 'The outputs were not compared with those of base + adapter.',
+      'merge.json records how it was made; lora merge --verify checks it.',
     ].join('\n'),
   );
 }

@@ -3,6 +3,7 @@ import { isLayersModelPath } from '../../formats/layersModel/file';
 import { LoraError } from '../../shared/errors';
 import { CERTIFICATE, certificateName, isModelFile, type Certificate } from '../merge/certificate';
 import { MERGE_DTYPES } from '../merge/form';
+import { layersChoice } from '../layersModel/merge';
 import { mergeChoices, type MergeChoice } from '../merge/mergeChoices';
 import { mergeModel } from '../merge/mergeModel';
 import { verifyMerge, type VerifiedFile } from '../merge/verify';
@@ -59,7 +60,8 @@ export const mergeCommand = defineCommand({
           const max_shard_size = options['max-shard-size'];
           refuseForLayers(dtype, output);
           refuseQuantizedLayers(options.quantize);
-          await mergeIntoLayers({ base, adapters, output, scale, max_shard_size }, context);
+          const merge = { base, adapters, output, scale, max_shard_size };
+          await mergeIntoLayers(merge, context, !options['no-parity']);
           return 0;
         }
         const certificate = await withProgress(context, ({ show, warn }) =>
@@ -96,13 +98,16 @@ export const mergeCommand = defineCommand({
         partial: partialOption,
       },
       run: async ({ options }, context) => {
+        const { base, adapter: adapters } = options;
         const choices = await withProgress(context, ({ warn }) =>
-          mergeChoices({
-            base: options.base,
-            adapters: options.adapter,
-            partial: options.partial,
-            warn,
-          }),
+          isLayersModelPath(base)
+            ? layersChoice({ base, adapters }).then((choice) => [choice])
+            : mergeChoices({
+                base: options.base,
+                adapters: options.adapter,
+                partial: options.partial,
+                warn,
+              }),
         );
         printResult(context, { choices }, () => joinLines(choices.map(describeChoice)));
         return 0;

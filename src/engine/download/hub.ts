@@ -82,7 +82,7 @@ export async function hubConfig(hub: Hub): Promise<Readonly<Record<string, unkno
   if (response.status === 404)
     throw new LoraError('base', `The Hub has no ${CONFIG} of ${repository}.`, {
       place,
-      fix: 'Write owner/model as on its page. The memory of a .gguf file is known once it is downloaded.',
+      fix: 'Write owner/model as on its page.',
     });
   if (!response.ok) throw refusal(hub, response.status);
   const config: unknown = await response.json().catch(() => null);

@@ -124,10 +124,16 @@ export const isSafeFile = (path: string): boolean => path.split('/').every(isSaf
 
 const MAX_SUGGESTIONS = 12;
 
+/** The .gguf files of a repository that can be named; of one in parts, the first. */
+export const ggufFiles = (files: readonly HubFile[]): readonly HubFile[] =>
+  files.filter(({ path }) => path.endsWith('.gguf') && isSafeName(path) && !isLaterPart(path));
+
+/** Whether a repository has the weights of a model as safetensors. */
+export const hasSafetensors = (files: readonly HubFile[]): boolean =>
+  files.some(({ path }) => WEIGHTS.test(path));
+
 function suggestGguf(files: readonly HubFile[], repository: string): string {
-  const names = files
-    .map(({ path }) => path)
-    .filter((path) => path.endsWith('.gguf') && isSafeName(path) && !isLaterPart(path));
+  const names = ggufFiles(files).map(({ path }) => path);
   if (names.length === 0) {
     return 'Choose a model that is stored as safetensors.';
   }

@@ -1,3 +1,6 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { hashFile } from '../../common/hashFile';
 import { openLayersModel } from '../../formats/layersModel/file';
 import { manifestMatrices, type ManifestMatrix } from '../../formats/layersModel/modules';
 import { numbersOf, readLayersWeights, type WeightBytes } from '../../formats/layersModel/weights';
@@ -7,10 +10,17 @@ import { readAdapterLabels } from '../../formats/peft/task';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { mergedKernel } from '../../lora/kernelUpdate';
 import { LoraError } from '../../shared/errors';
+import { CERTIFICATE, mergeWarnings, placeIn, type Certificate } from '../merge/certificate';
+import { hashInputs } from '../merge/hashInputs';
+import type { MergeChoice } from '../merge/sizes';
+import type { TensorFacts } from '../merge/stream';
 import { checkOutput } from '../outputPath';
+import type { RuntimeContext } from '../useRuntime';
 import { headOfAdapter, lossOf } from './adapted';
 import { withHead } from './head';
 import type { LayersModelParts } from './load';
+import { layersSizes, layersTensorFacts, type WeightMap } from './mergeFacts';
+import { layersParity } from './mergeParity';
 import { readLayersAdapter } from './train';
 
 /** A merge of adapters into a layers model. */
@@ -27,7 +37,10 @@ export interface LayersMerge {
 }
 
 /** What a merge has done. */
-export interface LayersMerged {
+export interface LayersMerged extends Pick<
+  Certificate,
+  'sizes' | 'tensors' | 'parity' | 'warnings'
+> {
   /** Weights whose numbers changed. */
   readonly merged: readonly string[];
   /** Of these, the ones that were quantized in the base and are float32 now. */
@@ -35,37 +48,150 @@ export interface LayersMerged {
   readonly bytes: number;
 }
 
+/** What a merge needs to run the models; null: they are not compared. */
+export interface LayersMergeContext {
+  readonly runtime: RuntimeContext | null;
+  readonly signal: AbortSignal;
+}
+
+/** A model with the updates of its adapters. */
+interface MergedLayers {
+  readonly before: WeightMap;
+  readonly after: WeightMap;
+  readonly parts: LayersModelParts;
+  readonly updates: Updates;
+}
+
+/** What was added to weights, by their names. */
+type Updates = Map<string, Float32Array>;
+
+async function mergedLayers({
+  base,
+  adapters,
+  scale,
+}: Pick<LayersMerge, 'base' | 'adapters' | 'scale'>): Promise<MergedLayers> {
+  const file = await openLayersModel(base);
+  const before = await readLayersWeights(file);
+  const updates: Updates = new Map();
+  let parts: LayersModelParts = { file, weights: before };
+  for (const [i, folder] of adapters.entries()) {
+    const isLast = i === adapters.length - 1;
+    parts = await withAdapter(parts, folder, { scale, isLast, updates });
+  }
+  return { before, after: parts.weights, parts, updates };
+}
+
+/** The size of the merged model. @throws LoraError */
+export async function layersChoice(
+  merge: Pick<LayersMerge, 'base' | 'adapters'>,
+): Promise<MergeChoice> {
+  const { before, after } = await mergedLayers({ ...merge, scale: 1 });
+  return { form: 'folder', dtype: 'keep', ...layersSizes(before, after) };
+}
+
 /**
  * Merges adapters into their layers model. Weights without an update keep their bytes; those with
- * one are float32.
+ * one are float32. merge.json beside them says how they were made, and how far the outputs are from
+ * those of base + adapter where there is one adapter and its scale is 1.
  *
  * @throws LoraError; nothing is left half-written
  */
-export async function mergeLayers(merge: LayersMerge): Promise<LayersMerged> {
+export async function mergeLayers(
+  merge: LayersMerge,
+  { runtime, signal }: LayersMergeContext,
+): Promise<LayersMerged> {
   const { base, adapters, output, scale, max_shard_size } = merge;
   await checkOutput(output, [base, ...adapters]);
-  const file = await openLayersModel(base);
-  const before = await readLayersWeights(file);
-  let parts: LayersModelParts = { file, weights: before };
-  for (const [i, folder] of adapters.entries())
-    parts = await withAdapter(parts, folder, { scale, isLast: i === adapters.length - 1 });
-  const weights = [...parts.weights.values()];
-  const merged = weights.filter((own) => before.get(own.weight.name) !== own);
-  await writeLayersModel(output, parts.file, weights, max_shard_size ?? undefined);
+  const { before, after, parts, updates } = await mergedLayers(merge);
+  const changed = [...after.values()].filter((own) => before.get(own.weight.name) !== own);
+  const tensors = changed.flatMap((own) => factsOf(own, before, updates));
+  const facts = { sizes: layersSizes(before, after), tensors, warnings: mergeWarnings(tensors) };
+  const [adapter, ...others] = adapters;
+  const isPlain = runtime !== null && adapter !== undefined && others.length === 0 && scale === 1;
+  let parity: Certificate['parity'] = null;
+  await writeLayersModel(output, parts.file, [...after.values()], {
+    ...(max_shard_size !== null && { shardBytes: max_shard_size }),
+    finish: async (folder, files) => {
+      if (isPlain) parity = await layersParity({ base, adapter }, folder, runtime);
+      const certificate = await certificateOf(
+        merge,
+        { ...facts, parity },
+        { folder, files, signal },
+      );
+      const json = `${JSON.stringify(certificate, null, 2)}\n`;
+      await writeFile(path.join(folder, CERTIFICATE), json, { flush: true });
+    },
+  });
   return {
-    merged: merged.map(({ weight }) => weight.name),
-    dequantized: merged.flatMap(({ weight: { name } }) =>
+    ...facts,
+    parity,
+    merged: changed.map(({ weight }) => weight.name),
+    dequantized: changed.flatMap(({ weight: { name } }) =>
       before.get(name)?.weight.quantization ? [name] : [],
     ),
-    bytes: weights.reduce((sum, { bytes }) => sum + bytes.length, 0),
+    bytes: facts.sizes.bytes,
   };
 }
+
+/** None of an output layer, which replaces that of the base. */
+function factsOf(after: WeightBytes, before: WeightMap, updates: Updates): TensorFacts[] {
+  const { name } = after.weight;
+  const [own, update] = [before.get(name), updates.get(name)];
+  return own && update ? [layersTensorFacts(own, after, update)] : [];
+}
+
+interface WrittenFiles {
+  readonly folder: string;
+  readonly files: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+async function certificateOf(
+  { base, adapters, output, scale }: LayersMerge,
+  facts: Pick<Certificate, 'sizes' | 'tensors' | 'parity' | 'warnings'>,
+  { folder, files, signal }: WrittenFiles,
+): Promise<Certificate> {
+  const { path: file, groups } = await openLayersModel(base);
+  const weight_files = [file, ...groups.flatMap(({ shards }) => shards)];
+  const place = path.resolve(output);
+  const inputs = await hashInputs({ weight_files }, adapters, {
+    signal,
+    onProgress: () => undefined,
+  });
+  const outputs = [];
+  for (const name of files)
+    outputs.push({ file: name, sha256: await hashFile(path.join(folder, name)) });
+  return {
+    version: 1,
+    created: new Date().toISOString(),
+    formula: 'W + s·(BA)ᵀ',
+    scale,
+    partial: false,
+    dtype: 'keep',
+    base: placeIn(place, file),
+    adapters: adapters.map((own) => placeIn(place, own)),
+    inputs: inputs.map((own) => ({ ...own, file: placeIn(place, own.file) })),
+    outputs,
+    untied: false,
+    ...facts,
+  };
+}
+
+/** How an adapter is merged; adds what changes to the updates. */
+interface AdapterUse {
+  readonly scale: number;
+  readonly isLast: boolean;
+  readonly updates: Updates;
+}
+
+const sumOf = (earlier: Float32Array | undefined, added: Float32Array): Float32Array =>
+  earlier ? added.map((value, i) => value + earlier[i]!) : added;
 
 /** The model with an adapter's updates and output layer. @throws LoraError('adapter') */
 async function withAdapter(
   parts: LayersModelParts,
   folder: string,
-  { scale, isLast }: { readonly scale: number; readonly isLast: boolean },
+  { scale, isLast, updates }: AdapterUse,
 ): Promise<LayersModelParts> {
   const adapter = await readLayersAdapter(folder);
   const matrices = manifestMatrices(parts.file);
@@ -73,13 +199,16 @@ async function withAdapter(
   for (const module of adapter.modules) {
     const { weight } = matrixOf(module, matrices, folder);
     const kernel = numbersOf(weights.get(weight.name)!);
-    const data = mergedKernel(kernel, { ...module, scaling: module.scaling * scale });
+    const scaled = { ...module, scaling: module.scaling * scale };
+    const data = mergedKernel(kernel, scaled);
     if (!areFinite(data))
       throw new LoraError('adapter', `The merged weight ${weight.name} is not finite.`, {
         place: { file: folder, tensor: module.path },
         fix: 'Use a smaller scale (--scale), or an earlier checkpoint.',
       });
     weights.set(weight.name, float32(weight, data));
+    const added = mergedKernel(new Float32Array(kernel.length), scaled);
+    updates.set(weight.name, sumOf(updates.get(weight.name), added));
   }
   return withOwnHead({ ...parts, weights }, adapter, { folder, matrices, isLast });
 }

@@ -99,7 +99,7 @@ export async function loadLayersFor(
 }
 
 /** The model as it is. */
-const NO_ADAPTER: Adapter = {
+export const NO_ADAPTER: Adapter = {
   config: { ...PLAIN_LORA, target_modules: [], base_model_name_or_path: null, raw: {} },
   modules: [],
   trained: [],

@@ -17,9 +17,19 @@ export interface KnownBase {
   readonly weights?: SizedWeights;
 }
 
-/** The memory of a step in the batch that Train Adapter writes, with all linear layers adapted. */
-export function usualMemory(base: KnownBase, machine: StepMachine): StepMemory {
-  const size = modelSize(base);
+/**
+ * The memory of a step in the batch that Train Adapter writes, with all linear layers adapted.
+ *
+ * @param quantized_bytes Bytes of the weights where they are stored in other blocks than the base
+ *   has; null: not in blocks.
+ */
+export function usualMemory(
+  base: KnownBase,
+  machine: StepMachine,
+  quantized_bytes?: number | null,
+): StepMemory {
+  const own = modelSize(base);
+  const size = quantized_bytes === undefined ? own : { ...own, quantized_bytes };
   const { matched } = matchTargets(modulesOf(base.spec), { target_modules: 'all-linear' });
   const adapted = { modules: matched, ranks: EXAMPLE_RANK };
   const { rows, length } = BATCHES[base.spec.task];

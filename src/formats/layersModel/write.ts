@@ -8,6 +8,14 @@ import type { WeightBytes } from './weights';
 /** As tfjs' converter cuts them, so that browsers keep them. */
 const SHARD_BYTES = 4 * 2 ** 20;
 
+/** How a model is written. */
+export interface WriteOptions {
+  /** The most bytes of a shard. */
+  readonly shardBytes?: number;
+  /** Adds files to the folder before it gets its name, which has these already. */
+  readonly finish?: (folder: string, files: readonly string[]) => Promise<void>;
+}
+
 /**
  * Writes a model.json and its shards into a new folder, which any page with tfjs loads. Weights are
  * stored as they are given, in the order of the manifest.
@@ -18,7 +26,7 @@ export async function writeLayersModel(
   folder: string,
   { json, topology }: Pick<LayersModelFile, 'json' | 'topology'>,
   weights: readonly WeightBytes[],
-  shardBytes = SHARD_BYTES,
+  { shardBytes = SHARD_BYTES, finish }: WriteOptions = {},
 ): Promise<void> {
   const bytes = Buffer.concat(weights.map((own) => own.bytes));
   const count = Math.max(1, Math.ceil(bytes.length / shardBytes));
@@ -37,5 +45,6 @@ export async function writeLayersModel(
       await writeFile(path.join(temp, name), part, { flush: true });
     }
     await writeFile(path.join(temp, 'model.json'), text, { flush: true });
+    await finish?.(temp, [...paths, 'model.json']);
   });
 }

@@ -65,10 +65,11 @@ export async function browseModel(
   const image = file(t('Browse for a .safetensors file of an image model…'), {
     Safetensors: ['safetensors'],
   });
+  const layers = file(t('Browse for a model.json of TensorFlow.js…'), { JSON: ['json'] });
   const rows = [
     folder,
     file(t('Browse for a .gguf file…'), { GGUF: ['gguf'] }),
-    ...(kinds === 'all' ? [image] : []),
+    ...(kinds === 'all' ? [image, layers] : []),
   ];
   const chosen = await pickRow(rows, { placeHolder });
   return chosen && browse(chosen.what, title, chosen.filters);

@@ -2,6 +2,8 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import type { MergeSizes, RoundedTensor } from '../../shared/mergeFacts';
 import { mergeFinding } from '../../shared/mergeFacts';
+import type { Quantize } from '../../shared/trainingSettings';
+import { quantizeOfRun } from '../../formats/hub/baseOnDisk';
 import { isObject } from '../../shared/values';
 import { COMMANDS } from '../commands/commandTable';
 import { VIEWS } from '../manifest/ids';
@@ -70,6 +72,8 @@ export async function mergeAdapterCommand(
   if (!choice) return;
   const { form, dtype } = choice;
   const request = { ...asked, form, dtype };
+  const quantize = await askQuantize(request);
+  if (quantize === undefined) return;
   const output = await askOutput({
     title: t('Merge Adapter: Output'),
     stem: mergedStem(store, request, form === 'gguf' ? typeOf(choice) : null),
@@ -80,7 +84,10 @@ export async function mergeAdapterCommand(
   const { base, adapter } = request;
   const merged = await jobs.run<Merged>(
     t('Merging {0}', path.basename(output)),
-    ['merge', '--base', base, '--adapter', adapter, '--output', output, '--dtype', dtype],
+    [
+      ...['merge', '--base', base, '--adapter', adapter, '--output', output, '--dtype', dtype],
+      ...(quantize === null ? [] : ['--quantize', quantize]),
+    ],
     true,
   );
   if (!merged) return;
@@ -104,6 +111,9 @@ async function askInputs(
   const base = adapter === undefined ? undefined : await chooseBaseOf(adapter, 'all');
   return adapter === undefined || base === undefined ? undefined : { adapter, base };
 }
+
+/** Layers models of TensorFlow.js are run by pages and programs with tfjs. */
+const isLayersModel = (base: string): boolean => /\.json$/i.test(base);
 
 /** Opens the certificate of a merged model as a page. */
 const showCertificate = (output: string): Thenable<unknown> =>
@@ -180,6 +190,47 @@ function storedText({ stored, bytes, base_bytes }: MergeSizes): string {
   return t('Stored as {0} ({1} in the base model): {2} times its size.', to, from, times);
 }
 
+interface QuantizeRow extends PickRow {
+  readonly quantize: Quantize | null;
+}
+
+/**
+ * Which weights the update is added to, where the adapter was trained on a base that was quantized
+ * while it was loaded. Null: those of the base as it is stored. Undefined: cancelled.
+ */
+async function askQuantize({
+  adapter,
+  form,
+}: Pick<Request, 'adapter' | 'form'>): Promise<Quantize | null | undefined> {
+  const kind = form === 'folder' ? await quantizeOfRun(adapter) : null;
+  if (kind === null) return null;
+  const rows: readonly QuantizeRow[] = [
+    {
+      label: t('Into the base as it is stored'),
+      detail: t(
+        'The weights keep their precision, but the adapter was trained on rounded ones: answers differ a little from those of the training.',
+      ),
+      quantize: null,
+    },
+    {
+      label: t('Into the {0} values of the training', kind),
+      detail: t(
+        'Answers as in the training: all linear layers keep what rounding to {0} has left of them, and are written as numbers.',
+        kind,
+      ),
+      quantize: kind,
+    },
+  ];
+  const picked = await pickRow(rows, {
+    title: t('Merge Adapter'),
+    placeHolder: t(
+      'The base was quantized to {0} for the training. Select what to merge into',
+      kind,
+    ),
+  });
+  return picked?.quantize;
+}
+
 async function showMerged(merged: Merged, request: Request): Promise<void> {
   const { output, sizes, parity, tensors } = merged;
   const finding = mergeFinding(tensors);
@@ -199,7 +250,8 @@ async function showMerged(merged: Merged, request: Request): Promise<void> {
   const [attempt, show] = [t('Try Model'), t('Reveal in Explorer')];
   const exactly = t('Merge Again in float32');
   const isRounded = finding?.kind === 'rounded' && request.dtype !== 'float32';
-  const buttons = [...(isRounded ? [exactly] : []), ...(merged.weights ? [] : [attempt]), show];
+  const canTry = !merged.weights && !isLayersModel(request.base);
+  const buttons = [...(isRounded ? [exactly] : []), ...(canTry ? [attempt] : []), show];
   const chosen = await notify(finding ? 'warning' : 'information', lines.join(' '), buttons);
   if (chosen === show) await revealPlace(output);
   if (chosen === attempt)

@@ -11,7 +11,7 @@ import { hubEnvironment, withHubToken, type HubServices } from './hubToken';
 
 const DOWNLOADS = 'models';
 /** The download does not wait longer for what is only told. */
-const MEMORY_TIMEOUT_MS = 5_000;
+const MEMORY_TIMEOUT_MS = 15_000;
 
 /** Models that a laptop can train: their names on the hub and their sizes in MB. */
 const SUGGESTIONS = [
@@ -49,10 +49,14 @@ export async function downloadBaseCommand(
   wanted?: string,
 ): Promise<string | undefined> {
   const { jobs, secrets } = services;
-  const name = wanted ?? (await askName());
-  const output =
-    name === undefined ? undefined : await askFolder(name, await memoryText(name, services));
-  if (name === undefined || output === undefined) return undefined;
+  const given = wanted ?? (await askName());
+  if (given === undefined) return undefined;
+  const { types, files = [] } = await memoryOnHub(given, services);
+  const name = files.length > 1 ? await askGguf(given, files) : given;
+  if (name === undefined) return undefined;
+  const own = files.find(({ file }) => name.endsWith(`/${file}`))?.memory.types ?? types;
+  const output = await askFolder(name, memoryText(own));
+  if (output === undefined) return undefined;
   return withHubToken(secrets, async (env) => {
     const args = ['download', name, '--output', output];
     const title = t('Downloading {0}', name);
@@ -60,17 +64,59 @@ export async function downloadBaseCommand(
   });
 }
 
-/** What a training would need of memory; empty where it isn't known, or not soon. */
-async function memoryText(name: string, { jobs, secrets }: HubServices): Promise<string> {
-  if (name.endsWith('.gguf')) return '';
+/** A .gguf file on the hub. */
+interface GgufFile {
+  readonly file: string;
+  readonly bytes: number;
+  readonly memory: StepMemory;
+}
+
+interface MemoryOnHub {
+  /** None where they aren't known, or not soon. */
+  readonly types: StepMemory['types'];
+  /** Of a repository of .gguf files alone. */
+  readonly files?: readonly GgufFile[];
+}
+
+const memoryText = (types: StepMemory['types']): string =>
+  types.length === 0 ? '' : t('Training here: {0}.', fitsText(types));
+
+/** Asks which .gguf file of a repository to download, each with what a training here needs. */
+async function askGguf(
+  repository: string,
+  files: readonly GgufFile[],
+): Promise<string | undefined> {
+  const picked = await pick<string>({
+    title: t('Download Base Model: File'),
+    placeholder: t('Select one of the .gguf files of {0}', repository),
+    first: true,
+    isDefault: () => false,
+    fill: (show) =>
+      show(
+        files.map(({ file, bytes, memory }) => ({
+          label: file,
+          description: formatBytes(bytes),
+          detail: memoryText(memory.types),
+          value: `${repository}/${file}`,
+        })),
+      ),
+  });
+  return picked.kind === 'picked' ? picked.value : undefined;
+}
+
+/** What a training would need of memory, before anything is downloaded. */
+async function memoryOnHub(name: string, { jobs, secrets }: HubServices): Promise<MemoryOnHub> {
   try {
     const env = await hubEnvironment(secrets);
     const signal = AbortSignal.timeout(MEMORY_TIMEOUT_MS);
     const asked = ['download', name, '--memory'];
-    const { memory } = await jobs.ask<{ readonly memory: StepMemory }>(asked, signal, env);
-    return t('Training here: {0}.', fitsText(memory.types));
+    const { memory, files } = await jobs.ask<{
+      readonly memory: StepMemory;
+      readonly files?: readonly GgufFile[];
+    }>(asked, signal, env);
+    return { types: memory.types, ...(files && { files }) };
   } catch {
-    return '';
+    return { types: [] };
   }
 }
 

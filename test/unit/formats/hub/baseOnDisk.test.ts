@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MAX_BYTES } from '../../../../src/common/regularFile';
-import { baseOnDisk } from '../../../../src/formats/hub/baseOnDisk';
+import { baseOnDisk, quantizeOfRun } from '../../../../src/formats/hub/baseOnDisk';
 
 let folder: string;
 beforeEach(async () => {
@@ -26,6 +26,22 @@ it('does not look at a server that the run of an adapter names', async () => {
   expect(await baseOnDisk(adapter, null)).toBe(folder);
   await write(`/${folder}`);
   expect(await baseOnDisk(adapter, null)).toBeNull();
+});
+
+it('how the base was quantized is read from the run of an adapter or checkpoint', async () => {
+  const adapter = path.join(folder, 'run', 'adapter');
+  await mkdir(adapter, { recursive: true });
+  const write = (training: unknown) =>
+    writeFile(path.join(folder, 'run', 'run.json'), JSON.stringify({ recipe: { training } }));
+  expect(await quantizeOfRun(adapter)).toBeNull();
+  await write({ quantize: 'nf4' });
+  expect(await quantizeOfRun(adapter)).toBe('nf4');
+  await write({ quantize: null });
+  expect(await quantizeOfRun(adapter)).toBeNull();
+  await write({ quantize: 'int3' });
+  expect(await quantizeOfRun(adapter)).toBeNull();
+  await write('nf4');
+  expect(await quantizeOfRun(adapter)).toBeNull();
 });
 
 describe('a run that a stranger made', () => {
