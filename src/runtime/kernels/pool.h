@@ -62,8 +62,8 @@ class Pool {
   static constexpr int64_t kMinPartElements = 16384;
   static constexpr int kSpins = 1000;
 
-  // Many rows are divided by eights, which products take at a time.
-  static int64_t grain_of(int64_t rows) { return rows <= 8 ? rows : (rows + 7) / 8 * 8; }
+  // Many rows are divided by sixteens, which products take at a time.
+  static int64_t grain_of(int64_t rows) { return rows <= 8 ? rows : (rows + 15) / 16 * 16; }
 
   explicit Pool(int helpers) : helpers_(helpers) {
     for (int i = 0; i < helpers; i++) std::thread([this] { help(); }).detach();

@@ -48,6 +48,7 @@ inline const uint8_t MXFP4_LEVELS[16] = {128, 129, 130, 131, 132, 134, 136, 140,
 #endif
 namespace plain {
 #include "integer.h"
+#include "roundedRows.h"
 }
 
 #if defined(__x86_64__)
@@ -60,6 +61,7 @@ namespace plain {
 #define LORA_DOT LORA_DOT_AVX2
 namespace avx2 {
 #include "integer.h"
+#include "roundedRows.h"
 }
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target(LORA_AVX_VNNI))), apply_to = function)
@@ -70,6 +72,7 @@ namespace avx2 {
 namespace avx_vnni {
 using namespace avx2;
 #include "integer.h"
+#include "roundedRows.h"
 }
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target(LORA_VNNI))), apply_to = function)
@@ -80,6 +83,8 @@ using namespace avx2;
 namespace vnni {
 using namespace avx2;
 #include "integer.h"
+#include "tiles.h"
+#include "roundedRows.h"
 }
 #pragma clang attribute pop
 #elif defined(__aarch64__)
@@ -91,6 +96,7 @@ using namespace avx2;
 namespace neon_dot {
 using namespace plain;
 #include "integer.h"
+#include "roundedRows.h"
 }
 #pragma clang attribute pop
 #endif
