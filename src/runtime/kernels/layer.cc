@@ -90,6 +90,7 @@ struct Input {
 void Product::compute(int64_t from, int64_t to, const Input& input, const float* residual, float* y,
                       float* added) const {
   multiply(from, to, input.m, input.x, input.rounded_or_null(), y);
+  if (r == 0 && !residual && !bias) return;
   if (r > 0) LORA_BEST(few_rows(from, to, input.m, r, out, input.xa.data(), B, added));
   for (int64_t row = 0; row < input.m; row++)
     for (int64_t i = row * out + from; i < row * out + to; i++) {

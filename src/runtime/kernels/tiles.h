@@ -29,6 +29,7 @@ LORA_INLINE LaneInts behind_each_other(LaneBytes a, LaneBytes b, LaneBytes c, La
 // The bytes 4 j .. 4 j + 3 of sixteen rows of sixteen bytes into columns[j].
 LORA_INLINE void transpose(const LaneBytes* rows, LaneBits* columns) {
   LaneInts four[4];
+#pragma clang loop unroll(full)
   for (int k = 0; k < 4; k++)
     four[k] = behind_each_other(rows[k], rows[k + 4], rows[k + 8], rows[k + 12]);
   const LaneInts a = __builtin_shufflevector(four[0], four[1], LORA_PAIRS(0, 1)),
@@ -48,6 +49,7 @@ template <BlockType TYPE>
 LORA_INLINE void columns_at(const uint8_t* q, int64_t row_bytes, int unit, LaneBits* columns) {
   LaneBytes low[LANES], high[LANES];
   if constexpr (TYPE == BlockType::Q4_0 || TYPE == BlockType::Q4_1) {
+#pragma clang loop unroll(full)
     for (int k = 0; k < LANES; k++)
       low[k] = bytes_at(q + k * row_bytes + (TYPE == BlockType::Q4_0 ? 2 : 4));
     transpose(low, columns);
@@ -56,6 +58,7 @@ LORA_INLINE void columns_at(const uint8_t* q, int64_t row_bytes, int unit, LaneB
       columns[j] &= 0x0f0f0f0f;
     }
   } else if constexpr (TYPE == BlockType::Q8_0) {
+#pragma clang loop unroll(full)
     for (int k = 0; k < LANES; k++) {
       low[k] = bytes_at(q + k * row_bytes + 2);
       high[k] = bytes_at(q + k * row_bytes + 18);
@@ -64,6 +67,7 @@ LORA_INLINE void columns_at(const uint8_t* q, int64_t row_bytes, int unit, LaneB
     transpose(high, columns + 4);
     for (int j = 0; j < 8; j++) columns[j] ^= 0x80808080;
   } else {
+#pragma clang loop unroll(full)
     for (int k = 0; k < LANES; k++) {
       const Levels own = levels_at<TYPE>(q + k * row_bytes, unit);
       low[k] = __builtin_shufflevector(own, own, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
