@@ -132,6 +132,15 @@ export class Placements {
     this.pending = [];
   }
 
+  /** Registers `weight` in all places of another one. */
+  replace(replaced: WeightTensor, weight: WeightTensor): void {
+    for (const [name, places] of this.byName)
+      this.byName.set(
+        name,
+        places.map((own) => (own.weight === replaced ? { ...own, weight } : own)),
+      );
+  }
+
   /**
    * The present numbers of a tensor in the checkpoint's order, or those of another tensor of the
    * same weight that `select` chooses, such as its gradient (null: zeros).

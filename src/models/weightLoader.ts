@@ -54,6 +54,8 @@ export class WeightLoader {
   private readonly placements: Placements;
   private readonly owned: { dispose(): void }[] = [];
   private readonly storesBF16: boolean;
+  /** Whether frozen matrices are read in the blocks of the checkpoint, and whether they stay so. */
+  private readonly readsBlocks: boolean;
   private readonly keepsBlocks: boolean;
   private readonly shared = new Map<string, Promise<Tensor>>();
   /** Null if the base is frozen. */
@@ -68,7 +70,8 @@ export class WeightLoader {
     const trainedSize = (name: string) => adapters.trainedParameter(name)?.size ?? null;
     this.placements = new Placements(ops, base, trainedSize);
     this.storesBF16 = bf16 && !full;
-    this.keepsBlocks = quantized && !full && ops.fused !== null;
+    this.readsBlocks = !full && ops.fused !== null;
+    this.keepsBlocks = quantized && this.readsBlocks;
     this.fullOptimizer = full ? this.keep(this.makeFullOptimizer()) : null;
   }
 
@@ -398,9 +401,9 @@ export class WeightLoader {
     const [, width] = shape;
     const names = parts.map((part) => part.name);
     const isFrozen = !trained && !TrainedTokens.of(this.context, names[0]!);
-    if (this.keepsBlocks && isFrozen) {
+    if (this.readsBlocks && isFrozen) {
       const quantized = await this.quantizedMatrix(parts, width);
-      if (quantized) return quantized;
+      if (quantized) return this.keep(this.keepsBlocks ? quantized : this.asNumbers(quantized));
     }
     if (this.storesBF16 && !trained && elementCount(shape) % 2 === 0) {
       return this.hold(names, await this.placements.bf16Matrix(parts, width), shape, null);
@@ -422,11 +425,18 @@ export class WeightLoader {
       width,
     }));
     const weight = new QuantizedMatrix(ops, rows, this.storesBF16 ? 'bf16' : 'f32');
-    this.placements.register(
-      parts.map(({ name }) => name),
-      weight,
-    );
-    return this.keep(weight);
+    const names = parts.map(({ name }) => name);
+    this.placements.register(names, weight);
+    return weight;
+  }
+
+  /** Its numbers, computed by the kernels, in its place; it is disposed of. */
+  private asNumbers(quantized: QuantizedMatrix): DenseWeight {
+    const { ops } = this.context;
+    const weight = new DenseWeight(ops, quantized.numbers(quantized.dtype), null);
+    quantized.dispose();
+    this.placements.replace(quantized, weight);
+    return weight;
   }
 
   private async bias(
