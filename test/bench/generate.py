@@ -1,10 +1,18 @@
-"""The same as generate.ts with llama-cpp-python. Prints one line of JSON."""
+"""The same as generate.ts with llama-cpp-python. Prints one line of JSON.
+
+--type and --out: makes a file of another type instead. --limits: measures how fast as many threads
+read memory instead.
+"""
 
 import argparse
 import json
 import resource
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import llama_cpp
+import numpy as np
 from llama_cpp import Llama
 
 parser = argparse.ArgumentParser()
@@ -12,7 +20,41 @@ parser.add_argument("--base")
 parser.add_argument("--prompt", type=int, default=256)
 parser.add_argument("--tokens", type=int, default=128)
 parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--type")
+parser.add_argument("--out")
+parser.add_argument("--limits", action="store_true")
 args = parser.parse_args()
+
+
+def make_file():
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{args.type}")
+    params.allow_requantize = True
+    params.pure = True
+    failed = llama_cpp.llama_model_quantize(args.base.encode(), args.out.encode(), params)
+    if failed:
+        sys.exit(f"llama.cpp could not make {args.out}")
+
+
+def read_speed():
+    """Billions of bytes a second of dot products that are far larger than the caches."""
+    arrays = [np.ones(64 << 20, np.float32) for _ in range(args.threads)]
+    best = 0.0
+    with ThreadPoolExecutor(args.threads) as pool:
+        for _ in range(5):
+            start = time.perf_counter()
+            list(pool.map(lambda own: np.dot(own, own), arrays))
+            best = max(best, sum(own.nbytes for own in arrays) / (time.perf_counter() - start) / 1e9)
+    return best
+
+
+if args.out:
+    make_file()
+    print("{}")
+    sys.exit()
+if args.limits:
+    print(json.dumps({"read_gb_s": read_speed()}))
+    sys.exit()
 
 model = Llama(
     args.base,

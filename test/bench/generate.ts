@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
+import type { BaseModel } from '../../src/formats/baseModel';
 import { openBase } from '../../src/formats/openBase';
 import { CHUNK_TOKENS } from '../../src/models/decoder';
 import { loadModel } from '../../src/models/loadModel';
@@ -23,6 +24,7 @@ const { values: args } = parseArgs({
     prompt: { type: 'string', default: '256' },
     tokens: { type: 'string', default: '128' },
     streams: { type: 'string', default: '1' },
+    limits: { type: 'boolean', default: false },
   },
 });
 const [prompt, tokens, streams] = [args.prompt, args.tokens, args.streams].map(Number) as [
@@ -53,11 +55,38 @@ async function read(decoder: Decoder, ids: Int32Array): Promise<[Sequence, numbe
   }
 }
 
+/** Products of a token of a prompt: with the matrices of the layers. */
+const productsOf = ({ weights }: BaseModel): number =>
+  [...weights.tensors.values()]
+    .filter(({ name, shape }) => name.includes('layers.') && shape.length === 2)
+    .reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
+
+/** Billions of products of bf16 a second in a product of large matrices: the best of some. */
+async function multiplySpeed(ops: TensorFlowOps): Promise<number> {
+  const size = 1536;
+  const matrix = ops.upload(new Uint16Array(size * size).fill(0x3f80), [size, size]);
+  let best = 0;
+  for (let i = 0; i < 8; i++) {
+    const start = performance.now();
+    const y = ops.matMul(matrix, matrix, false, true);
+    await ops.download(y);
+    best = Math.max(best, size ** 3 / 1e6 / (performance.now() - start));
+    ops.free(y);
+  }
+  return best;
+}
+
 async function main(): Promise<void> {
   const tf = createRequire(__filename)(args.tfjs!) as { backend(): { binding: TfBinding } };
   const base = await openBase(args.base!);
+  const ops = new TensorFlowOps(tf.backend().binding);
+  if (args.limits) {
+    const limits = { multiply_g_s: await multiplySpeed(ops), products: productsOf(base) };
+    console.log(JSON.stringify(limits));
+    return;
+  }
   const model = await loadModel(base, EMPTY_ADAPTER, {
-    ops: new TensorFlowOps(tf.backend().binding),
+    ops,
     base_dtype: args.form === 'float32' ? 'float32' : 'bfloat16',
     quantized: args.form === 'quantized',
   });
