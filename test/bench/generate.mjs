@@ -1,7 +1,7 @@
 // npm run bench:generate -- --base FILE.gguf: a prompt and an answer, in turns with llama.cpp
 // (llama-cpp-python) on the same file with as many threads; medians of rounds, the processor's time
-// of a token, and the shares of what the machine can read and multiply, which is measured in each
-// round. --forms names what of the base is kept: quantized, bfloat16, float32. --types Q4_0,Q8_0,F16:
+// of a token, and the shares of what the machine can read and multiply, measured in each round.
+// --forms names what of the base is kept: quantized, bfloat16, float32. --types Q4_0,Q8_0,F16:
 // the same for files of these types, which llama.cpp makes of FILE.gguf; F16 is kept in bfloat16.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, statSync } from 'node:fs';

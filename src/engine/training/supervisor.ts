@@ -4,7 +4,7 @@ import type { RunForgetting } from '../../shared/evaluation/forgetting';
 import type { EvalLine, MetricLine, StepLine } from '../../shared/metrics/lines';
 import type { EngineStatus } from '../../shared/engineProtocol';
 import { ENDED_STATES, RUN_FILES, type RunRecord, UNRECORDED_STEP_PLAN } from '../../shared/run';
-import { setTensorflowEnvironment } from '../../runtime/loadTfjs';
+import { preloadLibrary, setTensorflowEnvironment } from '../../runtime/loadTfjs';
 import type { Runtime } from '../../runtime/runtime';
 import { fingerprintOf, isHashed, sizesOf } from '../run/fingerprint';
 import { clearLeftovers } from '../run/leftovers';
@@ -215,10 +215,13 @@ export class RunSupervisor {
   private async runWorker(): Promise<void> {
     setTensorflowEnvironment();
     try {
-      await this.worker.run(path.join(this.options.dist, 'worker.js'), this.job(), {
+      const ended = this.worker.run(path.join(this.options.dist, 'worker.js'), this.job(), {
         onEvent: (event) => this.handleEvent(event),
         onCrash: (error) => this.fail(error),
       });
+      // while the worker reads the data
+      setImmediate(preloadLibrary, this.options.runtime);
+      await ended;
       if (!ENDED_STATES.has(this.record.current.state))
         await this.fail(new LoraError('engine', 'The training ended unexpectedly.'));
     } catch (error) {
