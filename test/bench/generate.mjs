@@ -45,7 +45,8 @@ const threads = ['--threads', availableParallelism()];
 
 /** The base as a file of a type of llama.cpp, made once. */
 function fileOf(type) {
-  const folder = path.join(process.env.LORA_BENCH_FILES ?? path.join(cache, 'bench'));
+  if (args.base.endsWith(`.${type}.gguf`)) return args.base;
+  const folder = process.env.LORA_BENCH_FILES ?? path.join(cache, 'bench');
   mkdirSync(folder, { recursive: true });
   const file = path.join(folder, `${path.basename(args.base, '.gguf')}.${type}.gguf`);
   if (!existsSync(file))
