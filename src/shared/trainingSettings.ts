@@ -101,7 +101,7 @@ export const TrainingSchema = v.strictObject({
     described(
       v.picklist(BASE_DTYPES),
       'Data type of the frozen base. bfloat16 halves its memory. quantized: the weights of a ' +
-        'quantized GGUF file, or of a checkpoint of bitsandbytes or torchao, stay in their ' +
+        'quantized GGUF file, or of a checkpoint of bitsandbytes, torchao, GPTQ or AWQ, stay in their ' +
         'blocks. auto: bfloat16 if the processor multiplies ' +
         'it natively, or if float32 does not fit into memory; quantized if neither fits. ' +
         'Norms, loss, LoRA and optimizer always use float32.',

@@ -54,6 +54,31 @@ export function readSpec(config: Config, file: string, options: ReadSpecOptions 
 /** What quantized the weights that are read from safetensors files (src/formats/quantized). */
 const QUANTIZED_METHODS: readonly unknown[] = ['bitsandbytes', 'torchao'];
 
+/** Settings of GPTQ and AWQ whose storage is read: the values that are, undefined where missing. */
+const PACKED_SETTINGS: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>> = {
+  gptq: { bits: [4], checkpoint_format: ['gptq', undefined] },
+  awq: { bits: [4], version: ['gemm', undefined] },
+};
+
+/** @throws LoraError('base') for another storage of GPTQ or AWQ than the one that is read. */
+function refuseOtherPacking(method: unknown, settings: Config, file: string): boolean {
+  if (typeof method !== 'string' || !Object.hasOwn(PACKED_SETTINGS, method)) return false;
+  for (const [key, known] of Object.entries(PACKED_SETTINGS[method]!)) {
+    const value = settings[key];
+    const own = typeof value === 'string' ? value.toLowerCase() : (value ?? undefined);
+    if (known.includes(own)) continue;
+    throw new LoraError(
+      'base',
+      `The weights are quantised by ${method} with ${key} ${JSON.stringify(value ?? null)}, which is not supported; ${JSON.stringify(known[0])} is.`,
+      {
+        place: { file, key: `quantization_config.${key}` },
+        fix: 'Use the model in bf16, f16 or f32, or a .gguf file of it.',
+      },
+    );
+  }
+  return true;
+}
+
 /** Models for text and images whose class in transformers calls its language model `text_model`. */
 const WITH_TEXT_MODEL: readonly unknown[] = ['idefics2', 'idefics3', 'smolvlm', 'granite_docling'];
 
@@ -188,6 +213,7 @@ function checkSupported(config: Config, inner: Config, file: string): void {
   if (quantised === undefined || quantised === null) return;
   const method = (quantised as Config)['quant_method'];
   const { packed } = FAMILIES[model_type]!;
+  if (refuseOtherPacking(method, quantised as Config, file)) return;
   if (QUANTIZED_METHODS.includes(method) || (method !== undefined && method === packed)) return;
   throw new LoraError(
     'base',

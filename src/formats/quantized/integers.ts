@@ -58,6 +58,36 @@ export class IntegerMatrix implements QuantizedMatrix {
   }
 }
 
+/** Integers whose scales belong to groups of columns that do not follow each other. */
+export class GatheredMatrix implements QuantizedMatrix {
+  constructor(
+    private readonly storage: Pick<IntegerStorage, 'shape' | 'data' | 'scales' | 'rounding'> & {
+      /** The group of each column. */
+      readonly order: Int32Array; // [width]
+    },
+  ) {}
+
+  values(target?: Float32Array): Float32Array {
+    const { shape, data, scales, order, rounding } = this.storage;
+    const [rows, width] = shape;
+    const groups = scales.length / rows;
+    const values = target ?? new Float32Array(data.length);
+    for (let row = 0; row < rows; row++)
+      for (let i = 0; i < width; i++)
+        values[row * width + i] = data[row * width + i]! * scales[row * groups + order[i]!]!;
+    return roundTo(rounding, values);
+  }
+
+  scales(): Float32Array {
+    return this.storage.scales;
+  }
+
+  /** The kernels have no form of such rows. */
+  writeRow(): never {
+    throw new RangeError('The kernels do not read groups of columns that are not neighbours.');
+  }
+}
+
 /** Rounds numbers of up to 2²² to the nearest integer, halves to even. */
 const ROUNDER = 12_582_912;
 

@@ -53,7 +53,6 @@ describe('tensors of a checkpoint that the model does not use', () => {
     `${Q}.weight_scale_inv`,
     `${Q}.input_scale`,
     `${Q}.k_scale`,
-    `${Q}.qweight`,
     `${Q}.qzeros`,
     `${Q}.scales`,
     `${Q}.g_idx`,
