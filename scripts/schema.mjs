@@ -64,13 +64,13 @@ The supported models, by the \`model_type\` of config.json. A model can be train
 ${rows.join('\n')}
 
 - **tasks**: \`causal_lm\` (language model), \`seq2seq_lm\` (encoder-decoder that writes text), \`seq_cls\` (sequence classification), \`token_cls\` (token classification), \`image_cls\` (image classification), \`embedding\` (sentence embedding) and \`contrastive\` (images with texts).
-- **GGUF**: the \`general.architecture\` of .gguf files that are read as this family. Tensors may be F32, F16, BF16, Q2_K to Q8_0, IQ4_NL, IQ4_XS or MXFP4.
+- **GGUF**: the \`general.architecture\` of .gguf files that are read as this family. Tensors may be F32, F16, BF16, Q2_K to Q8_0, IQ4_NL, IQ4_XS or MXFP4. \`node test/scripts/check_gguf.mjs\` loads the fixtures of \`hunyuan-dense\` (without biases), \`olmo2\` with windows (OLMo 3, with YaRN's own factor), \`exaone4\` (without windows, which llama.cpp has for 64 layers only), \`mistral3\` and \`lfm2\` in llama.cpp: bases, merged models and adapters have the logits of transformers and PEFT within 0.008, as those of Qwen 3, with logits of up to 5 (2026-12-01, the libllama v0.5.0 of @node-llama-cpp/linux-x64 3.22.1).
 - **mlx-lm**: adapters of these families can be converted to mlx-lm's format.
 - **fixtures**: small models under \`test/fixtures\` whose logits, losses and gradients \`test/parity/cases.test.ts\` compares with transformers and PEFT. SmolLM2-135M-Instruct and all-MiniLM-L6-v2 are tested with their real weights, too.
 
 Supported features of adapters: LoRA, rsLoRA, DoRA, \`rank_pattern\`, \`alpha_pattern\`, \`layers_to_transform\`, \`exclude_modules\`, \`modules_to_save\`, \`trainable_token_indices\`, biases, embeddings and output layers, Conv1D, patch convolutions, fused projections, and experts and routers (target_parameters). They can be initialized by PEFT's default, \`gaussian\`, \`orthogonal\`, OLoRA or PiSSA.
 
-Not supported, with an error that says so: other kinds of PEFT's adapters (IA3, LoHa, prompt tuning …), other mixtures of experts, other encoder-decoders, recurrent models, and weights in safetensors files that others than bitsandbytes, torchao and gpt-oss (MXFP4) quantized.
+Not supported, with an error that says so: other kinds of PEFT's adapters (IA3, LoHa, prompt tuning …), other mixtures of experts, other encoder-decoders, recurrent models, and weights in safetensors files that others than bitsandbytes, torchao, GPTQ, AWQ (4 bits) and gpt-oss (MXFP4) quantized.
 `,
   );
 }

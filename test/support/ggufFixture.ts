@@ -2,7 +2,7 @@ import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openBase } from '../../src/formats/openBase';
-import type { LayerSpec, Spec } from '../../src/formats/architecture/spec';
+import type { LayerSpec, RopeScaling, Spec } from '../../src/formats/architecture/spec';
 import { innerSizeOf } from '../../src/formats/architecture/modules';
 import { inverseFrequencies } from '../../src/models/attention/rope';
 import type { TensorSpec, Value } from './ggufWriter';
@@ -19,13 +19,17 @@ const PARTS: readonly (readonly [RegExp, string])[] = [
   [/self_attn\.v_proj$/, 'attn_v'],
   [/self_attn\.o_proj$|attn\.c_proj$|attention\.dense$/, 'attn_output'],
   [/self_attn\.qkv_proj$|attn\.c_attn$|query_key_value$/, 'attn_qkv'],
-  [/q_norm$/, 'attn_q_norm'],
-  [/k_norm$/, 'attn_k_norm'],
-  [/gate_proj$/, 'ffn_gate'],
-  [/up_proj$|c_fc$|dense_h_to_4h$/, 'ffn_up'],
-  [/down_proj$|mlp\.c_proj$|dense_4h_to_h$/, 'ffn_down'],
-  [/input_layernorm$|ln_1$/, 'attn_norm'],
-  [/ln_2$|pre_feedforward_layernorm$|post_attention_layernorm$/, 'ffn_norm'],
+  [/conv\.in_proj$/, 'shortconv.in_proj'],
+  [/conv\.conv$/, 'shortconv.conv'],
+  [/conv\.out_proj$/, 'shortconv.out_proj'],
+  [/self_attn\.out_proj$/, 'attn_output'],
+  [/q_norm$|q_layernorm$|query_layernorm$/, 'attn_q_norm'],
+  [/k_norm$|k_layernorm$|key_layernorm$/, 'attn_k_norm'],
+  [/gate_proj$|feed_forward\.w1$/, 'ffn_gate'],
+  [/up_proj$|c_fc$|dense_h_to_4h$|feed_forward\.w3$/, 'ffn_up'],
+  [/down_proj$|mlp\.c_proj$|dense_4h_to_h$|feed_forward\.w2$/, 'ffn_down'],
+  [/input_layernorm$|ln_1$|operator_norm$/, 'attn_norm'],
+  [/ln_2$|ffn_norm$|pre_feedforward_layernorm$|post_attention_layernorm$/, 'ffn_norm'],
   [/post_feedforward_layernorm$|post_mlp_layernorm$/, 'post_ffw_norm'],
   [/post_self_attn_layernorm$/, 'post_attention_norm'],
 ];
@@ -35,6 +39,7 @@ const TOP: Readonly<Record<string, string>> = {
   'gpt_neox.embed_in': 'token_embd',
   'transformer.wpe': 'position_embd',
   'model.norm': 'output_norm',
+  'model.embedding_norm': 'token_embd_norm',
   'transformer.ln_f': 'output_norm',
   'gpt_neox.final_layer_norm': 'output_norm',
   lm_head: 'output',
@@ -62,6 +67,7 @@ export function originalOf(family: string, change: object): string {
 }
 
 type Metadata = [string, Value][];
+type YarnScaling = Extract<RopeScaling, { readonly kind: 'yarn' }>;
 
 /**
  * A base as llama.cpp's converter writes it (conversion/*.py): its names, its metadata, rows of q
@@ -84,6 +90,7 @@ export async function asGguf(folder: string, arch: string): Promise<GgufParts> {
     ...attentionOf(spec, arch),
     ...ropeOf(spec, arch),
     ...scalingOf(spec),
+    ...windowsOf(spec, arch),
   ];
   tensors.push(...factorsOf(spec));
   return {
@@ -105,6 +112,17 @@ function sizesOf(spec: Spec): Metadata {
   ];
 }
 
+/** Windows of some layers (conversion/olmo.py, exaone.py). */
+function windowsOf({ layers }: Spec, arch: string): Metadata {
+  const windows = layers.map(({ attention }) => attention.window);
+  const window = windows.find((own) => own !== null) ?? null;
+  if (window === null || !['olmo2', 'exaone4'].includes(arch)) return [];
+  return [
+    ['attention.sliding_window', { u32: window }],
+    ['attention.sliding_window_pattern', { bools: windows.map((own) => own !== null) }],
+  ];
+}
+
 const hasLayerNorm = (arch: string) => arch === 'gpt2' || arch === 'gptneox';
 
 function attentionOf(spec: Spec, arch: string): Metadata {
@@ -116,11 +134,14 @@ function attentionOf(spec: Spec, arch: string): Metadata {
   } else {
     metadata.push(
       ['attention.layer_norm_rms_epsilon', eps],
-      ['attention.head_count_kv', { u32: attention.num_kv_heads }],
+      ['attention.head_count_kv', keyHeadsOf(spec, arch)],
     );
   }
   if (!hasLayerNorm(arch) && arch !== 'phi3') {
-    metadata.push(['attention.key_length', { u32: attention.head_dim }]);
+    metadata.push(
+      ['attention.key_length', { u32: attention.head_dim }],
+      ['attention.value_length', { u32: attention.head_dim }],
+    );
   }
   if (arch === 'gptneox') {
     metadata.push(['use_parallel_residual', { bool: residual === 'parallel' }]);
@@ -133,11 +154,20 @@ function attentionOf(spec: Spec, arch: string): Metadata {
     );
   }
   if (arch === 'granite') metadata.push(...multipliersOf(spec));
+  if (arch === 'lfm2') metadata.push(['shortconv.l_cache', { u32: attention.convolution!.kernel }]);
   if (['gemma2', 'gemma3', 'phi3'].includes(arch)) {
     metadata.push(['attention.sliding_window', { u32: attention.window ?? 0 }]);
   }
   return metadata;
 }
+
+/** LFM2's layers without attention have none (conversion/lfm2.py). */
+const keyHeadsOf = ({ layers }: Spec, arch: string): Value =>
+  arch === 'lfm2'
+    ? {
+        ints: layers.map(({ attention }) => (attention.convolution ? 0 : attention.num_kv_heads)),
+      }
+    : { u32: layers[0]!.attention.num_kv_heads };
 
 function multipliersOf({ embedding, layers, head }: Spec): Metadata {
   const [{ attention, branch_scale = 1 }] = layers as [LayerSpec];
@@ -153,6 +183,11 @@ function ropeOf(spec: Spec, arch: string): Metadata {
   const rope = spec.layers[0]!.attention.rope ?? null;
   if (!rope) return [];
   const metadata: Metadata = [];
+  if (rope.query_growth)
+    metadata.push(
+      ['attention.temperature_scale', { f32: rope.query_growth.beta }],
+      ['rope.scaling.yarn_log_multiplier', { f32: 1 }],
+    );
   if (!arch.startsWith('gemma')) {
     metadata.push(['rope.dimension_count', { u32: rope.rotary_dim }]);
   }
@@ -164,12 +199,14 @@ function ropeOf(spec: Spec, arch: string): Metadata {
 }
 
 function scalingOf(spec: Spec): Metadata {
-  const scaling = spec.layers[0]!.attention.rope?.scaling;
+  // of OLMo 3, only the last of four layers is scaled
+  const scaling = spec.layers.at(-1)!.attention.rope?.scaling;
   if (scaling?.kind === 'yarn') {
     return [
       ['rope.scaling.type', { text: 'yarn' }],
       ['rope.scaling.factor', { f32: scaling.factor }],
       ['rope.scaling.original_context_length', { u32: scaling.original_max_position_embeddings }],
+      ...factorOf(scaling),
     ];
   }
   if (scaling?.kind === 'longrope')
@@ -178,6 +215,12 @@ function scalingOf(spec: Spec): Metadata {
       ['rope.scaling.attn_factor', { f32: scaling.attention_factor }],
     ];
   return [];
+}
+
+/** attention_factor, where the config has another than YaRN's own. */
+function factorOf({ factor, attention_factor }: YarnScaling): Metadata {
+  const isOwn = [1, 0.1 * Math.log(factor) + 1].some((own) => attention_factor === own);
+  return isOwn ? [] : [['rope.scaling.yarn_attn_factor', { f32: attention_factor }]];
 }
 
 function factorsOf(spec: Spec): TensorSpec[] {
@@ -214,7 +257,7 @@ function ggufName(name: string, arch: string): string {
 
 function partOf(module: string, arch: string): string {
   // In the families with norms after each part too, the name means what it says.
-  const normAfter = /^(?:gemma[23]|olmo2|seed_oss)$/.test(arch);
+  const normAfter = /^(?:gemma[23]|olmo2|exaone4|seed_oss)$/.test(arch);
   if (normAfter && module.endsWith('post_attention_layernorm')) return 'post_attention_norm';
   return PARTS.find(([end]) => end.test(module))![1];
 }
@@ -226,7 +269,7 @@ function stored(
 ): Pick<TensorSpec, 'shape' | 'data'> {
   const { num_heads, num_kv_heads } = spec.layers[0]!.attention;
   const rows = shape[0]!;
-  if (['llama', 'smollm3', 'granite'].includes(arch)) {
+  if (['llama', 'smollm3', 'granite', 'mistral3'].includes(arch)) {
     if (name.includes('self_attn.q_proj'))
       return { shape, data: interleave(data, num_heads, rows) };
     if (name.includes('self_attn.k_proj')) {
@@ -239,6 +282,7 @@ function stored(
   if (arch === 'gpt2' && /\.c_(?:attn|proj|fc)\.weight$/.test(name)) {
     return { shape: shape.toReversed(), data: transposed(data, rows) };
   }
+  if (name.endsWith('.conv.conv.weight')) return { shape: [shape[0]!, shape[2]!], data };
   if (arch === 'gptneox' && name.includes('query_key_value')) {
     return { shape, data: apart(data, num_heads, rows) };
   }

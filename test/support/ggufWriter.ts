@@ -9,7 +9,8 @@ export type Value =
   | { readonly text: string }
   | { readonly texts: readonly string[] }
   | { readonly floats: readonly number[] }
-  | { readonly ints: readonly number[] };
+  | { readonly ints: readonly number[] }
+  | { readonly bools: readonly boolean[] };
 
 export interface TensorSpec {
   readonly name: string;
@@ -49,7 +50,11 @@ function valueBytes(value: Value): Buffer {
   if ('text' in value) return Buffer.concat([u32(8), text(value.text)]);
   if ('texts' in value) return array(8, value.texts.map(text));
   if ('floats' in value) return array(6, value.floats.map(f32));
-  return array(5, value.ints.map(i32));
+  if ('ints' in value) return array(5, value.ints.map(i32));
+  return array(
+    7,
+    value.bools.map((one) => Buffer.from([one ? 1 : 0])),
+  );
 }
 
 const padded = (bytes: Buffer) =>

@@ -111,8 +111,11 @@ function weightsOf(
   family: GgufFamily,
 ): WeightSource {
   const tensors = tensorsByName(source, family);
-  const shapeOf = (name: string, shape: readonly number[]) =>
-    family.storage(name) === 'transposed' ? shape.toReversed() : shape;
+  const shapeOf = (name: string, shape: readonly number[]) => {
+    const storage = family.storage(name);
+    if (storage === 'squeezed') return [...shape.slice(0, 1), 1, ...shape.slice(1)];
+    return storage === 'transposed' ? shape.toReversed() : shape;
+  };
   const find = (name: string) => {
     const tensor = tensors.get(name);
     if (!tensor)

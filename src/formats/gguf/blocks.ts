@@ -44,7 +44,8 @@ export function blocksOfTensor(source: GgufSource, ordered: OrderedTensor): Stor
   const [rows, width] = layout.shape;
   if (!scales || !form || rows === undefined || width === undefined || layout.shape.length !== 2)
     return null;
-  if (storage === 'transposed' || storage === 'plus_one' || width % form.block !== 0) return null;
+  if (storage === 'transposed' || storage === 'plus_one' || storage === 'squeezed') return null;
+  if (width % form.block !== 0) return null;
   const row_bytes = (width / form.block) * form.bytes;
   const read = async (target: BlockTarget) => {
     const places = placesOf(rows, target.order, (row) => storedRow(row, storage, layout));

@@ -49,18 +49,19 @@ export function ggufConfig(
       `rotates only ${rotary} of the ${head_dim} dimensions of a head`,
       `${arch}.rope.dimension_count`,
     );
+  const rope = ropeParameters(metadata, { family, head_dim }, rope_factors);
   return {
     model_type: family.model_type,
     hidden_size,
     intermediate_size: at('feed_forward_length'),
     num_hidden_layers: at('block_count'),
     num_attention_heads,
-    num_key_value_heads: at('attention.head_count_kv', num_attention_heads),
+    num_key_value_heads: keyHeads(metadata, arch, num_attention_heads),
     head_dim,
     max_position_embeddings: at('context_length'),
     rms_norm_eps: metadata.decimal(`${arch}.attention.layer_norm_rms_epsilon`, 1e-6),
     rope_parameters: {
-      ...ropeParameters(metadata, arch, head_dim, rope_factors),
+      ...(family.rope?.(metadata, rope) ?? rope),
       partial_rotary_factor: rotary / head_dim,
     },
     tie_word_embeddings: !has('output.weight'),
@@ -69,12 +70,19 @@ export function ggufConfig(
   };
 }
 
+/** The number of the layers that have some; layers without attention have 0. */
+function keyHeads(metadata: Metadata, arch: string, missing: number): number {
+  const key = `${arch}.attention.head_count_kv`;
+  if (!metadata.isList(key)) return metadata.number(key, missing);
+  return metadata.numbers(key).reduce((most, heads) => Math.max(most, heads), 0);
+}
+
 function ropeParameters(
   metadata: Metadata,
-  arch: string,
-  head_dim: number,
+  { family, head_dim }: { readonly family: GgufFamily; readonly head_dim: number },
   { freqs, long, short }: RopeFactors,
 ): Record<string, unknown> {
+  const { arch } = family;
   const rope_theta = metadata.number(`${arch}.rope.freq_base`, 10_000);
   const scaling = (key: string, missing?: number) =>
     metadata.number(`${arch}.rope.scaling.${key}`, missing);
@@ -95,17 +103,22 @@ function ropeParameters(
   if (rope_type === 'none') return { rope_theta, rope_type: 'default' };
   const factor = scaling('factor', older);
   return rope_type === 'yarn'
-    ? { rope_theta, rope_type, factor, ...yarnScaling(metadata, `${arch}.rope.scaling`) }
+    ? { rope_theta, rope_type, factor, ...yarnScaling(metadata, family) }
     : { rope_theta, rope_type, factor };
 }
 
 /** transformers' YaRN lacks llama.cpp's additional factors. */
-function yarnScaling(metadata: Metadata, at: string): Record<string, unknown> {
+function yarnScaling(
+  metadata: Metadata,
+  { arch, yarn_keys = [] }: GgufFamily,
+): Record<string, unknown> {
+  const at = `${arch}.rope.scaling`;
   for (const [key, neutral] of [
     ['yarn_ext_factor', 1],
     ['yarn_attn_factor', 1],
     ['yarn_log_multiplier', 0],
   ] as const) {
+    if (yarn_keys.includes(key)) continue;
     if (Math.abs(metadata.number(`${at}.${key}`, neutral) - neutral) < 1e-6) continue;
     throw new LoraError('base', `The model's RoPE scaling sets ${key}, which is not supported.`, {
       place: { file: metadata.file, key: `${at}.${key}` },

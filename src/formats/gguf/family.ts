@@ -9,10 +9,11 @@ import type { Metadata } from './metadata';
  *   key and value of the first head, then those of the second, and so on.
  * - transposed: [out, in]; the checkpoint has [in, out].
  * - plus_one: 1 is added to each value.
+ * - squeezed: without the axis in the middle, whose length is 1.
  *
  * Source: llama.cpp, convert_hf_to_gguf.py.
  */
-export type GgufStorage = 'plain' | 'rotary' | 'by_part' | 'transposed' | 'plus_one';
+export type GgufStorage = 'plain' | 'rotary' | 'by_part' | 'transposed' | 'plus_one' | 'squeezed';
 
 type Config = Readonly<Record<string, unknown>>;
 
@@ -34,6 +35,10 @@ export interface GgufFamily {
   readonly storage: (name: string) => GgufStorage;
   /** Keys of config.json that only this family has, or has with other values. */
   readonly config: (metadata: Metadata, has: (tensor: string) => boolean) => Config;
+  /** The rope_parameters, where they differ from those of most families. */
+  readonly rope?: (metadata: Metadata, parameters: Config) => Config;
+  /** Keys of YaRN's scaling that `rope` reads; others are refused where they have an effect. */
+  readonly yarn_keys?: readonly string[];
 }
 
 /** Modules of a Llama's layer: names in GGUF files and paths in the checkpoint. */
@@ -67,6 +72,28 @@ export const gatedConfig: GgufFamily['config'] = (_, has) => ({
   attention_bias: has('blk.0.attn_q.bias'),
   mlp_bias: has('blk.0.ffn_gate.bias'),
 });
+
+/** A Llama's parts with norms of the branches' outputs alone (OLMo 2, EXAONE 4). */
+export const NORMS_AFTER_PARTS: ReadonlyMap<string, string> = new Map([
+  ...LLAMA_PARTS.filter(([, path]) => !path.endsWith('layernorm')),
+  ...OUTPUT_NORM_PARTS,
+]);
+
+/**
+ * Config keys of a model some of whose layers see a window: a list of them, or every one but each
+ * n-th, by default the fourth. Without a window: null, and no list.
+ */
+export function windowConfig(metadata: Metadata, arch: string): Config {
+  const sliding_window = metadata.number(`${arch}.attention.sliding_window`, 0);
+  if (sliding_window === 0) return { sliding_window: null };
+  const key = `${arch}.attention.sliding_window_pattern`;
+  if (!metadata.isList(key))
+    return { sliding_window, sliding_window_pattern: metadata.number(key, 4) };
+  const layer_types = metadata
+    .booleans(key)
+    .map((isSliding) => (isSliding ? 'sliding_attention' : 'full_attention'));
+  return { sliding_window, layer_types };
+}
 
 /** A family whose tensors are named like Llama's, with its differences. */
 export function llamaLikeGguf(

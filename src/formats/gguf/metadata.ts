@@ -50,6 +50,13 @@ export class Metadata {
     return this.list(key, (item): item is number => typeof item === 'number', 'numbers');
   }
 
+  booleans(key: string): readonly boolean[] {
+    return this.list(key, (item): item is boolean => typeof item === 'boolean', 'booleans');
+  }
+
+  /** Whether the value is a list. */
+  isList = (key: string): boolean => Array.isArray(this.values.get(key));
+
   private list<T extends GgufValue>(
     key: string,
     test: (item: GgufValue) => item is T,

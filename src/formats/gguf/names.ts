@@ -11,7 +11,7 @@ export function checkpointName(
   const own = top.get(gguf);
   if (own !== undefined) return own;
   if (ROTARY.test(gguf)) return null;
-  const [, layer, part = '', kind] = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(gguf) ?? [];
+  const [, layer, part = '', kind] = /^blk\.(\d+)\.([\w.]+)\.(weight|bias)$/.exec(gguf) ?? [];
   const name = parts.get(part);
   return name === undefined ? undefined : `${layers}.${layer}.${name}.${kind}`;
 }

@@ -16,6 +16,7 @@ export function toCheckpointOrder(
 ): Float32Array {
   switch (storage) {
     case 'plain':
+    case 'squeezed':
       target.set(data);
       break;
     case 'plus_one':
@@ -44,6 +45,7 @@ export function toGgufOrder(
 ): Float32Array {
   switch (storage) {
     case 'plain':
+    case 'squeezed':
       return data;
     case 'plus_one':
       return data.map((x) => x + 1);
@@ -85,7 +87,7 @@ function moveRows(
 /** The GGUF row of a checkpoint's row, where the file keeps rows whole. */
 export function storedRow(
   row: number,
-  storage: Exclude<GgufStorage, 'transposed' | 'plus_one'>,
+  storage: Exclude<GgufStorage, 'transposed' | 'plus_one' | 'squeezed'>,
   { shape, head_dim }: RowLayout,
 ): number {
   switch (storage) {

@@ -1,3 +1,4 @@
+import type { GgufFamily } from '../../gguf/family';
 import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
 import { decoderHead } from '../heads';
@@ -129,6 +130,45 @@ function convolutionOf(
   };
 }
 
+/** Layers without heads of keys are convolutions. */
+const LFM2_GGUF: GgufFamily = {
+  arch: 'lfm2',
+  model_type: 'lfm2',
+  top: new Map([
+    ['token_embd.weight', 'model.embed_tokens.weight'],
+    ['token_embd_norm.weight', 'model.embedding_norm.weight'],
+    ['output.weight', 'lm_head.weight'],
+  ]),
+  layers: 'model.layers',
+  parts: new Map([
+    ['attn_norm', 'operator_norm'],
+    ['attn_q', 'self_attn.q_proj'],
+    ['attn_k', 'self_attn.k_proj'],
+    ['attn_v', 'self_attn.v_proj'],
+    ['attn_output', 'self_attn.out_proj'],
+    ['attn_q_norm', 'self_attn.q_layernorm'],
+    ['attn_k_norm', 'self_attn.k_layernorm'],
+    ['shortconv.in_proj', 'conv.in_proj'],
+    ['shortconv.conv', 'conv.conv'],
+    ['shortconv.out_proj', 'conv.out_proj'],
+    ['ffn_norm', 'ffn_norm'],
+    ['ffn_gate', 'feed_forward.w1'],
+    ['ffn_up', 'feed_forward.w3'],
+    ['ffn_down', 'feed_forward.w2'],
+  ]),
+  partial_rotary: false,
+  storage: (name) => (name.endsWith('.conv.conv.weight') ? 'squeezed' : 'plain'),
+  config: (metadata, has) => ({
+    layer_types: metadata
+      .numbers('lfm2.attention.head_count_kv')
+      .map((heads) => (heads === 0 ? 'conv' : 'full_attention')),
+    conv_L_cache: metadata.number('lfm2.shortconv.l_cache'),
+    conv_bias: has('blk.0.shortconv.in_proj.bias'),
+    norm_eps: metadata.decimal('lfm2.attention.layer_norm_rms_epsilon', 1e-5),
+    block_auto_adjust_ff_dim: false,
+  }),
+};
+
 export const lfm2Families: Readonly<Record<string, Family>> = {
   lfm2: {
     tasks: ['causal_lm'],
@@ -136,6 +176,6 @@ export const lfm2Families: Readonly<Record<string, Family>> = {
     renames: [],
     transformersClass: 'Lfm2',
     mlx: true,
-    gguf: null,
+    gguf: LFM2_GGUF,
   },
 };

@@ -1,4 +1,11 @@
-import { LLAMA_PARTS, llamaLikeGguf, OUTPUT_NORM_PARTS, rotaryStorage } from '../../gguf/family';
+import {
+  gatedConfig,
+  llamaLikeGguf,
+  NORMS_AFTER_PARTS,
+  rotaryStorage,
+  windowConfig,
+} from '../../gguf/family';
+import { LoraError } from '../../../shared/errors';
 import type { ConfigReader } from '../config';
 import type { Family } from '../family';
 import { GENERATION_TASKS } from '../heads';
@@ -41,6 +48,33 @@ function smollm3Rope(model: LlamaModel, layer: number): RopeSpec | null {
     : (layer + 1) % reader.count('no_rope_layer_interval', 4) !== 0;
   return isRotated ? ropeOf(model) : null;
 }
+
+/** Without a list, every fourth layer of OLMo 3 has no window. */
+const OLMO3_PERIOD = 4;
+
+/** llama.cpp calls OLMo 3 an OLMo 2 with windows. Their layers have no scaling. */
+export const OLMO_GGUF = llamaLikeGguf('olmo2', {
+  parts: NORMS_AFTER_PARTS,
+  config: (metadata, has) => {
+    const windows = windowConfig(metadata, 'olmo2');
+    const isOlmo3 = windows['sliding_window'] !== null;
+    const period = windows['sliding_window_pattern'] ?? OLMO3_PERIOD;
+    if (period !== OLMO3_PERIOD)
+      throw new LoraError('base', 'Another layer than every fourth has no window.', {
+        place: { file: metadata.file, key: 'olmo2.attention.sliding_window_pattern' },
+        fix: "Use the model's safetensors folder.",
+      });
+    return { ...gatedConfig(metadata, has), ...(isOlmo3 && { model_type: 'olmo3', ...windows }) };
+  },
+  rope: (metadata, parameters) => {
+    const attention_factor = metadata.decimal('olmo2.rope.scaling.yarn_attn_factor', 0);
+    const scaled = { ...parameters, ...(attention_factor > 0 && { attention_factor }) };
+    if (windowConfig(metadata, 'olmo2')['sliding_window'] === null) return scaled;
+    const plain = { rope_theta: parameters['rope_theta'], rope_type: 'default' };
+    return { full_attention: scaled, sliding_attention: plain };
+  },
+  yarn_keys: ['yarn_attn_factor'],
+});
 
 const LLAMA_GGUF = llamaLikeGguf('llama', { storage: rotaryStorage });
 
@@ -107,12 +141,7 @@ export const llamaFamilies: Readonly<Record<string, Family>> = {
     tasks: GENERATION_TASKS,
     transformersClass: 'Olmo2',
     mlx: true,
-    gguf: llamaLikeGguf('olmo2', {
-      parts: new Map([
-        ...LLAMA_PARTS.filter(([, path]) => !path.endsWith('layernorm')),
-        ...OUTPUT_NORM_PARTS,
-      ]),
-    }),
+    gguf: OLMO_GGUF,
   },
   smollm3: {
     ...llamaLike({

@@ -2,13 +2,16 @@ import {
   gatedConfig,
   LLAMA_PARTS,
   llamaLikeGguf,
+  NORMS_AFTER_PARTS,
   rotaryStorage,
+  windowConfig,
   type GgufFamily,
 } from '../../gguf/family';
 import { isObject } from '../../../shared/values';
 import { positiveOf, type ConfigReader } from '../config';
 import type { Family } from '../family';
 import { GENERATION_TASKS } from '../heads';
+import { OLMO_GGUF } from './llama';
 import { readRope } from '../rope';
 import type { RopeSpec } from '../spec';
 import {
@@ -113,6 +116,37 @@ function hunyuanRope(model: LlamaModel): RopeSpec {
   return { ...rope, theta, scaling: { kind: 'default' } };
 }
 
+const HUNYUAN_GGUF = llamaLikeGguf('hunyuan-dense', {
+  model_type: 'hunyuan_v1_dense',
+  parts: new Map([
+    ...LLAMA_PARTS,
+    ['attn_q_norm', 'self_attn.query_layernorm'],
+    ['attn_k_norm', 'self_attn.key_layernorm'],
+  ]),
+});
+
+const EXAONE4_GGUF = llamaLikeGguf('exaone4', {
+  parts: NORMS_AFTER_PARTS,
+  config: (metadata, has) => ({
+    ...gatedConfig(metadata, has),
+    ...windowConfig(metadata, 'exaone4'),
+  }),
+});
+
+const MINISTRAL3_GGUF = llamaLikeGguf('mistral3', {
+  model_type: 'ministral3',
+  storage: rotaryStorage,
+  rope: (metadata, parameters) => {
+    const mscale = metadata.decimal('mistral3.rope.scaling.yarn_log_multiplier', 0);
+    return {
+      ...parameters,
+      llama_4_scaling_beta: metadata.decimal('mistral3.attention.temperature_scale', 0),
+      ...(mscale > 0 && { mscale, mscale_all_dim: mscale }),
+    };
+  },
+  yarn_keys: ['yarn_log_multiplier'],
+});
+
 const useBias = (reader: ConfigReader) => reader.flag('use_bias');
 
 /** Families with the parts of Llama's, in other places or with other factors. */
@@ -144,7 +178,7 @@ export const llamaRelatives: Readonly<Record<string, Family>> = {
     tasks: GENERATION_TASKS,
     transformersClass: 'Olmo3',
     mlx: true,
-    gguf: null,
+    gguf: OLMO_GGUF,
   },
   ministral3: {
     ...llamaLike({
@@ -158,7 +192,7 @@ export const llamaRelatives: Readonly<Record<string, Family>> = {
     }),
     transformersClass: 'Ministral3',
     mlx: true,
-    gguf: null,
+    gguf: MINISTRAL3_GGUF,
   },
   ernie4_5: {
     ...llamaLike({
@@ -220,7 +254,7 @@ export const llamaRelatives: Readonly<Record<string, Family>> = {
     }),
     transformersClass: 'Exaone4',
     mlx: true,
-    gguf: null,
+    gguf: EXAONE4_GGUF,
   },
   hunyuan_v1_dense: {
     ...llamaLike({
@@ -234,7 +268,7 @@ export const llamaRelatives: Readonly<Record<string, Family>> = {
     tasks: GENERATION_TASKS,
     transformersClass: 'HunYuanDenseV1',
     mlx: true,
-    gguf: null,
+    gguf: HUNYUAN_GGUF,
   },
   seed_oss: {
     ...llamaLike({

@@ -65,6 +65,12 @@ describe('a GGUF base', () => {
     ['ernie4_5', 'ernie4_5', {}],
     ['glm4', 'glm4', {}],
     ['seed_oss', 'seed_oss', {}],
+    ['hunyuan', 'hunyuan-dense', {}],
+    ['olmo3', 'olmo2', {}],
+    ['exaone4', 'exaone4', {}],
+    ['exaone4', 'exaone4', { sliding_window: null, layer_types: null }],
+    ['ministral3', 'mistral3', {}],
+    ['lfm2', 'lfm2', {}],
     ['gemma2', 'gemma2', { query_pre_attn_scalar: 12 }],
     ['gemma3_text', 'gemma3', { query_pre_attn_scalar: 12, layer_types: local }],
   ])('equals the Hugging Face folder of fixture %s (%s, %j)', async (family, arch, change) => {
