@@ -176,3 +176,17 @@ describe.each(['clip', 'siglip'])('%s in Train Adapter', (family) => {
     expect(await problemsOf(answers, folder)).toEqual([]);
   });
 });
+
+it('an encoder-decoder in Train Adapter learns prompts with answers, by a recipe that lora check accepts', async () => {
+  const folder = temp();
+  const file = path.join(folder, 'rows.jsonl');
+  const rows = ['red', 'blue'].map((colour) => ({ source: `the ${colour} hat`, target: colour }));
+  writeFileSync(file, rows.map((row) => JSON.stringify(row)).join('\n'));
+  const facts = factsOf(await readBaseHeaders(path.resolve('test/fixtures/t5/base')));
+  expect(facts.tasks).toEqual(['seq2seq_lm']);
+  const dataset = fitted(await datasetAt(file, []), facts);
+  expect(dataset.task).toBe('seq2seq_lm');
+  const target_modules = ['q', 'v'];
+  const answers = { ...NO_ANSWERS, task: dataset.task, base: facts.path, dataset, target_modules };
+  expect(await problemsOf(answers, folder)).toEqual([]);
+});

@@ -1,0 +1,105 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { cli, fixtures, makeRecipe, tempFolder } from '../support/commandLine';
+import { tensorsIn } from '../support/conversions';
+
+const base = path.join(fixtures, 't5/base');
+const adapter = path.join(fixtures, 't5/qv/adapter');
+
+interface Expected {
+  readonly inputs: Readonly<Record<string, readonly (readonly number[])[]>>;
+  readonly adapter_loss: number;
+}
+
+const textOf = (stdout: string): string =>
+  (JSON.parse(stdout.trim().split('\n').at(-1)!) as { text: string }).text;
+
+it('logits, loss and gradients of an encoder-decoder are those of PEFT', async () => {
+  const folder = path.join(fixtures, 't5/qv');
+  const expected = JSON.parse(readFileSync(path.join(folder, 'expected.json'), 'utf8')) as Expected;
+  const [input, output] = ['in.json', 'out.safetensors'].map((own) =>
+    path.join(tempFolder(), own),
+  ) as [string, string];
+  writeFileSync(input, JSON.stringify(expected.inputs));
+  const { code, stderr } = await cli(
+    ...['logits', '--base', base, '--adapter', adapter],
+    ...['--input', input, '--output', output, '--grads'],
+  );
+  expect(code, stderr).toBe(0);
+  const have = await tensorsIn(output);
+  const want = await tensorsIn(path.join(folder, 'expected.safetensors'));
+  const gradients = [...want.keys()].filter((name) => name.startsWith('grad.'));
+  expect([...have.keys()].sort()).toEqual([...gradients, 'logits', 'loss'].sort());
+  expect(Math.abs(have.get('loss')!.data[0]! - expected.adapter_loss)).toBeLessThan(7e-5);
+  const pairs = [['logits', 'adapter.logits'], ...gradients.map((name) => [name, name])];
+  for (const [own, name] of pairs as [string, string][]) {
+    const [a, b] = [have.get(own)!, want.get(name)!];
+    expect(a.shape).toEqual(b.shape);
+    const largest = b.data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const most = own === 'logits' ? 5e-5 * Math.max(1, largest) : 1e-4 * Math.max(1e-2, largest);
+    a.data.forEach((value, i) => expect(Math.abs(value - b.data[i]!), own).toBeLessThan(most));
+  }
+});
+
+it('a merged encoder-decoder writes what base and adapter write, and transformers too', async () => {
+  const output = path.join(tempFolder(), 'merged');
+  const merged = await cli('merge', '--base', base, '--adapter', adapter, '--output', output);
+  expect(merged.code, merged.stderr).toBe(0);
+  expect(merged.stdout).toMatch(/same most likely token at 100\.0% of the positions/);
+  const config = (folder: string): unknown =>
+    JSON.parse(readFileSync(path.join(folder, 'config.json'), 'utf8'));
+  expect(config(output)).toEqual(config(base));
+  const answer = ['--prompt', 'Hello there, what is this?', '--max-new-tokens', '20', '--json'];
+  const whole = await cli('generate', '--base', output, ...answer);
+  const apart = await cli('generate', '--base', base, '--adapter', adapter, ...answer);
+  // ids 276 276 276 276 121 223 239 264 264 144 … of transformers
+  expect(textOf(apart.stdout)).toBe(
+    'rererere\ufffd\u001e\ufffd w w\u03d7 w\ufffd\ufffdV sp\ufffdV\ufffdro',
+  );
+  expect(textOf(whole.stdout)).toBe(textOf(apart.stdout));
+});
+
+it('what encoder-decoders cannot do is refused by its name', async () => {
+  const rows = [{ prompt: 'the red hat', completion: 'red' }];
+  const recipe = (top: object, training: object = {}) =>
+    makeRecipe(
+      { top: { base, task: 'seq2seq_lm', ...top }, training: { max_steps: 1, ...training } },
+      rows,
+    );
+  const run = () => path.join(tempFolder(), 'run');
+  const cases: readonly (readonly [args: readonly string[], message: RegExp])[] = [
+    [['train', recipe({ task: 'causal_lm' }), '--run-dir', run()], /only: seq2seq_lm/],
+    [['train', recipe({}, { method: 'full' }), '--run-dir', run()], /cannot be trained/],
+    [
+      ['train', recipe({}, { packing: true }), '--run-dir', run()],
+      /packing is for the task causal_lm/,
+    ],
+    [
+      ['generate', '--base', base, '--prompt', 'a', '--chat'],
+      /An encoder-decoder|no chat template/,
+    ],
+    [
+      ['serve', '--http', '--base', base, '--port', '0'],
+      /An encoder-decoder \(t5\) cannot be served/,
+    ],
+    [
+      [
+        'convert',
+        adapter,
+        '--to',
+        'gguf',
+        '--base',
+        base,
+        '--output',
+        path.join(tempFolder(), 'a.gguf'),
+      ],
+      /t5/,
+    ],
+  ];
+  for (const [args, message] of cases) {
+    const { code, stdout, stderr } = await cli(...args);
+    expect(code, args.join(' ')).not.toBe(0);
+    expect(stderr + stdout).toMatch(message);
+  }
+});
