@@ -1,5 +1,6 @@
 import { tableWidth } from '../formats/architecture/modules';
 import type { PatchEmbeddingSpec, Spec } from '../formats/architecture/spec';
+import { LoraError } from '../shared/errors';
 import { loadScoreBiases } from './attention/loadDistances';
 import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import { PatchEmbedding } from './embeddings/patchEmbedding';
@@ -46,6 +47,7 @@ async function loadOn(
   const { recomputed_layers, onProgress } = options;
   const { ops } = loader.context;
   const { embedding, tokens } = loaded;
+  if (spec.source) refuseSharedTraining(loader, spec, embedding);
   const encoder = spec.source
     ? (await loadOn(loader, spec.source.encoder, loaded, { ...options, onProgress: undefined }))
         .transformer
@@ -62,6 +64,30 @@ async function loadOn(
   const scoreBiases = await loadScoreBiases(loader, spec);
   const body = { embedding, perLayer, layers, norm, scoreBiases, encoder };
   return { transformer: new Transformer(ops, spec, body, recomputed_layers), tokens };
+}
+
+/**
+ * Encoder and decoder share the embedding, and a tied output layer is that, too. In transformers 5
+ * neither is a module of its own that an adapter could replace.
+ *
+ * @throws LoraError('base') naming the table or the output layer.
+ */
+function refuseSharedTraining(
+  loader: WeightLoader,
+  { head, embedding, family }: Spec,
+  table: EmbeddingLayer<unknown>,
+): void {
+  if (embedding.kind !== 'tokens' || head.kind !== 'lm' || loader.fullOptimizer) return;
+  const { adapters } = loader.context;
+  const output = `${head.output.path}.weight`;
+  const isOutput = head.tied && adapters.trainedParameter(output) !== null;
+  if (!table.trains && !isOutput) return;
+  const name = table.trains ? embedding.tokens.path : head.output.path;
+  throw new LoraError(
+    'base',
+    `The module ${name} of ${family} cannot be trained: encoder and decoder share the embedding.`,
+    { fix: `Leave ${name} out of modules_to_save, and set trainable_token_indices to null.` },
+  );
 }
 
 interface LoadedEmbedding extends Pick<LoadedTransformer, 'tokens'> {

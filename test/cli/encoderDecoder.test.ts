@@ -62,39 +62,25 @@ it('a merged encoder-decoder writes what base and adapter write, and transformer
 
 it('what encoder-decoders cannot do is refused by its name', async () => {
   const rows = [{ prompt: 'the red hat', completion: 'red' }];
-  const recipe = (top: object, training: object = {}) =>
-    makeRecipe(
-      { top: { base, task: 'seq2seq_lm', ...top }, training: { max_steps: 1, ...training } },
+  const run = () => path.join(tempFolder(), 'run');
+  const gguf = path.join(tempFolder(), 'a.gguf');
+  const training = (change: { readonly lora?: object; readonly training?: object }) => {
+    const top = { base, task: 'seq2seq_lm' };
+    const recipe = makeRecipe(
+      { top, ...change, training: { max_steps: 1, ...change.training } },
       rows,
     );
-  const run = () => path.join(tempFolder(), 'run');
+    return ['train', recipe, '--run-dir', run()];
+  };
   const cases: readonly (readonly [args: readonly string[], message: RegExp])[] = [
-    [['train', recipe({ task: 'causal_lm' }), '--run-dir', run()], /only: seq2seq_lm/],
-    [['train', recipe({}, { method: 'full' }), '--run-dir', run()], /cannot be trained/],
+    [training({ training: { method: 'full' } }), /relative_attention_bias.* cannot be trained/],
+    [training({ lora: { target_modules: ['shared'] } }), /"shared" is not a module of this base/],
+    [training({ lora: { modules_to_save: ['shared'] } }), /The module shared of t5 cannot be/],
+    [training({ lora: { trainable_token_indices: [5] } }), /The module shared of t5 cannot be/],
+    [['serve', '--http', '--base', base, '--port', '0'], /An encoder-decoder .* cannot be served/],
     [
-      ['train', recipe({}, { packing: true }), '--run-dir', run()],
-      /packing is for the task causal_lm/,
-    ],
-    [
-      ['generate', '--base', base, '--prompt', 'a', '--chat'],
-      /An encoder-decoder|no chat template/,
-    ],
-    [
-      ['serve', '--http', '--base', base, '--port', '0'],
-      /An encoder-decoder \(t5\) cannot be served/,
-    ],
-    [
-      [
-        'convert',
-        adapter,
-        '--to',
-        'gguf',
-        '--base',
-        base,
-        '--output',
-        path.join(tempFolder(), 'a.gguf'),
-      ],
-      /t5/,
+      ['convert', '--adapter', adapter, '--to', 'gguf', '--base', base, '--output', gguf],
+      /does not support models of the family "t5"/,
     ],
   ];
   for (const [args, message] of cases) {
