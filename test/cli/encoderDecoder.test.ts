@@ -1,7 +1,19 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { cli, fixtures, makeRecipe, tempFolder } from '../support/commandLine';
+import { firstPathOf } from '../../src/shared/datasetSources';
+import type { EvalLine, SampleLine } from '../../src/shared/metrics/lines';
+import {
+  cli,
+  fixtures,
+  makeRecipe,
+  metricsOf,
+  recordOf,
+  resumedBefore,
+  tempFolder,
+  train,
+  weightsOf,
+} from '../support/commandLine';
 import { tensorsIn } from '../support/conversions';
 
 const base = path.join(fixtures, 't5/base');
@@ -40,6 +52,45 @@ it('logits, loss and gradients of an encoder-decoder are those of PEFT', async (
     const most = own === 'logits' ? 5e-5 * Math.max(1, largest) : 1e-4 * Math.max(1e-2, largest);
     a.data.forEach((value, i) => expect(Math.abs(value - b.data[i]!), own).toBeLessThan(most));
   }
+});
+
+it('an encoder-decoder trains, is evaluated, and resumes to the same bytes', async () => {
+  const colours = ['red', 'blue', 'green'];
+  const rows = Array.from({ length: 24 }, (_, i) => ({
+    input: `the ${colours[i % 3]!} hat ${i}`,
+    output: `it is ${colours[i % 3]!}`,
+  }));
+  const change = {
+    top: { base, task: 'seq2seq_lm', validation_split: 0.25, samples: { sample_steps: 10 } },
+    lora: { target_modules: ['q', 'v'], lora_dropout: 0.1 },
+    training: {
+      max_steps: 20,
+      per_device_train_batch_size: 6,
+      learning_rate: 1e-2,
+      eval_steps: 10,
+      save_steps: 10,
+    },
+  };
+  const runDir = await train(makeRecipe(change, rows));
+  const evals = metricsOf(runDir).filter((line): line is EvalLine => line.kind === 'eval');
+  expect(evals.map(({ step, scores }) => [step, Object.keys(scores!)])).toEqual(
+    [0, 10, 20].map((step) => [step, ['perplexity']]),
+  );
+  expect(evals[2]!.loss).toBeLessThan(0.9 * evals[0]!.loss);
+  const samples = metricsOf(runDir).filter((line): line is SampleLine => line.kind === 'sample');
+  expect(samples.map(({ expected }) => expected)).toContain('it is red');
+  const config = JSON.parse(
+    readFileSync(path.join(runDir, 'adapter/adapter_config.json'), 'utf8'),
+  ) as object;
+  expect(config).toMatchObject({ task_type: 'SEQ_2_SEQ_LM', target_modules: ['q', 'v'] });
+  expect(weightsOf(await resumedBefore(runDir, 20)).equals(weightsOf(runDir))).toBe(true);
+  const file = firstPathOf(recordOf(runDir).recipe.dataset);
+  const measured = await cli(
+    ...['evaluate', '--base', base, '--adapter', path.join(runDir, 'adapter')],
+    ...['--dataset', file, '--json'],
+  );
+  const { perplexity } = JSON.parse(measured.stdout) as { perplexity: number };
+  expect(perplexity).toBeLessThan(evals[0]!.scores!.perplexity!);
 });
 
 it('a merged encoder-decoder writes what base and adapter write, and transformers too', async () => {

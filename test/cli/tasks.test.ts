@@ -126,14 +126,6 @@ const CASES: Readonly<Record<string, Case>> = {
     head: { 'base_model.model.score.weight': [1, 48] },
     task_type: 'SEQ_CLS',
   },
-  'answers by t5': {
-    task: 'seq2seq_lm',
-    base: 't5',
-    rows: words(24, (c, i) => ({ input: text(c, i), output: `it is ${c}` })),
-    scores: ['perplexity'],
-    head: {},
-    task_type: 'SEQ_2_SEQ_LM',
-  },
   'classes of images by vit': {
     task: 'image_cls',
     base: 'vit',
