@@ -61,6 +61,7 @@ export const GPU = {
     'test/parity/smollm2-weights.test.ts',
     'test/parity/tokenizer-smollm2.test.ts',
     'test/parity/tokenizer.test.ts',
+    'test/parity/withoutKernels.test.ts',
     'test/cli/badInput.test.ts',
     'test/cli/checkpoints.test.ts',
     'test/cli/combine.test.ts',
