@@ -37,7 +37,7 @@ const MLX = { true: 'yes', false: '–', within: 'of models for text and images'
 
 /** Writes docs/models.md: the model families, and the fixtures that compare each with PEFT. */
 export async function writeModelDocs() {
-  const { FAMILIES } = await load('src/formats/architecture/families/index.ts');
+  const { FAMILIES, VISION_MODELS } = await load('src/formats/architecture/families/index.ts');
   const fixtures = path.join(root, 'test', 'fixtures');
   const checked = new Map();
   for (const name of readdirSync(fixtures).sort()) {
@@ -52,6 +52,7 @@ export async function writeModelDocs() {
     ([name, { tasks, gguf, mlx }]) =>
       `| \`${name}\` | ${tasks.map((task) => TASKS[task]).join(', ')} | ${gguf ? `\`${gguf.arch}\`` : '–'} | ${MLX[mlx]} | ${(checked.get(name) ?? []).join(', ')} |`,
   );
+  const visionModels = VISION_MODELS.map((name) => `\`${name}\``).join(', ');
   writeFileSync(
     path.join(root, 'docs', 'models.md'),
     `# Models
@@ -66,6 +67,7 @@ ${rows.join('\n')}
 - **tasks**: \`causal_lm\` (language model), \`seq2seq_lm\` (encoder-decoder that writes text), \`seq_cls\` (sequence classification), \`token_cls\` (token classification), \`image_cls\` (image classification), \`embedding\` (sentence embedding) and \`contrastive\` (images with texts).
 - **GGUF**: the \`general.architecture\` of .gguf files that are read as this family. Tensors may be F32, F16, BF16, Q2_K to Q8_0, IQ4_NL, IQ4_XS or MXFP4. \`node test/scripts/check_gguf.mjs\` loads the fixtures of \`hunyuan-dense\` (without biases), \`olmo2\` with windows (OLMo 3, with YaRN's own factor), \`exaone4\` (without windows, which llama.cpp has for 64 layers only), \`mistral3\` and \`lfm2\` in llama.cpp: bases, merged models and adapters have the logits of transformers and PEFT within 0.008, as those of Qwen 3, with logits of up to 5 (2026-12-01, the libllama v0.5.0 of @node-llama-cpp/linux-x64 3.22.1).
 - **mlx-lm**: adapters of these families can be converted to mlx-lm's format.
+- **images in chats**: of models for text and images, ${visionModels} read them (see [datasets](datasets.md#images-in-chats)); the language models of others are trained on text alone.
 - **fixtures**: small models under \`test/fixtures\` whose logits, losses and gradients \`test/parity/cases.test.ts\` compares with transformers and PEFT. SmolLM2-135M-Instruct and all-MiniLM-L6-v2 are tested with their real weights, too.
 
 Supported features of adapters: LoRA, rsLoRA, DoRA, \`rank_pattern\`, \`alpha_pattern\`, \`layers_to_transform\`, \`exclude_modules\`, \`modules_to_save\`, \`trainable_token_indices\`, biases, embeddings and output layers, Conv1D, patch convolutions, fused projections, and experts and routers (target_parameters). They can be initialized by PEFT's default, \`gaussian\`, \`orthogonal\`, OLoRA or PiSSA.

@@ -6,6 +6,8 @@ import { throwErrors } from '../../data/dataset/problems';
 import { ROW_SETTINGS } from '../../data/rows/settings';
 import { openBase, targetableModules } from '../../formats/openBase';
 import { hasExperts } from '../../formats/architecture/modules';
+import type { VisionSpec } from '../../formats/architecture/spec';
+import { visionParameters } from '../../formats/architecture/visionTensors';
 import { detectAdapter } from '../../formats/adapterFormat';
 import { isPipelineBase } from '../../formats/diffusion/base';
 import { CONFIG } from '../../formats/huggingface';
@@ -166,6 +168,7 @@ function baseReport(base: BaseModel): Report {
   const { trainable, full } = countTrainable(linear, EXAMPLE_RANK);
   const share = percentage(trainable / parameters);
   const memory = usualMemory(base, machineOfProcessor());
+  const { vision } = base.spec;
   return {
     facts: {
       type: 'base',
@@ -177,6 +180,7 @@ function baseReport(base: BaseModel): Report {
       modules,
       trainable_at_r8: trainable,
       full_at_r8: full,
+      ...(vision && { image_tower_parameters: visionParameters(vision) }),
       memory,
     },
     lines: [
@@ -184,10 +188,14 @@ function baseReport(base: BaseModel): Report {
       'Target modules (out x in) and the parameters of rank r in each, r·(in + out) instead of in·out:',
       ...moduleTable(modules),
       `${hasExperts(base.spec) ? 'All linear ones of these' : 'all-linear'} at r = ${EXAMPLE_RANK}: ${groupDigits(trainable)} trainable parameters instead of ${groupDigits(full)} (${share} of the model)`,
+      ...(vision ? [describeVision(vision)] : []),
       ...describeStepMemory(memory, ' and these trained'),
     ],
   };
 }
+
+const describeVision = (vision: VisionSpec): string =>
+  `Images in chats: read by a tower of ${groupDigits(visionParameters(vision))} parameters, which stays frozen`;
 
 /** A line for each kind of module: its name, how many there are, their shape and their cost. */
 function moduleTable(modules: readonly TargetableModule[]): string[] {

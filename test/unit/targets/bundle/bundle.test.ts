@@ -65,6 +65,17 @@ describe('rows that name images', () => {
     const sent = items.find(({ label }) => label === 'dataset')!.files.map((file) => file.path);
     expect(sent.sort()).toEqual(['cats/images/1.png', 'cats/rows.jsonl']);
   });
+
+  it('are chats, too, if they have images', async () => {
+    const { recipe, dist, write } = workspace();
+    const chat = (...content: object[]) =>
+      JSON.stringify({ messages: [{ role: 'user', content }] });
+    const dataset = write('chats/rows.jsonl');
+    writeFileSync(dataset, chat({ type: 'text', text: 'a' }));
+    await expect(bundleOf({ ...recipe, dataset }, dist)).resolves.toBeDefined();
+    writeFileSync(dataset, chat({ type: 'image', image: 'a.png' }));
+    await expect(bundleOf({ ...recipe, dataset }, dist)).rejects.toThrow('name the folder');
+  });
 });
 
 describe('the files of a recipe', () => {
