@@ -24,9 +24,10 @@ export async function readFolderTokenizer(folder: string): Promise<TokenizerFile
 }
 
 async function noTokenizer(folder: string): Promise<LoraError> {
-  const other = (await isNamed(path.join(folder, 'tokenizer.model')))
-    ? ', only a tokenizer.model, which is not read'
-    : '';
+  const names = ['tokenizer.model', 'spiece.model'];
+  const found = await Promise.all(names.map((name) => isNamed(path.join(folder, name))));
+  const own = names.find((_, i) => found[i]);
+  const other = own === undefined ? '' : `, only a ${own}, which is not read`;
   return new LoraError('tokenizer', `The model has no tokenizer.json${other}.`, {
     place: { file: folder },
     fix: 'Put the tokenizer.json of the original model into the folder.',

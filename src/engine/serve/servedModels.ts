@@ -206,7 +206,10 @@ async function openServedModel(
       throw new LoraError(
         'base',
         `An encoder-decoder (${base.spec.family}) cannot be served, nor answer suites.`,
-        { place: { file: paths.base }, fix: 'Use lora generate, or lora evaluate --dataset.' },
+        {
+          place: { file: paths.base },
+          fix: 'Generate text with it (lora generate), or evaluate it on rows (lora evaluate --dataset).',
+        },
       );
     const tokenizer = createTokenizer(await base.readTokenizer(), options);
     return { model, tokenizer, base, device, close };

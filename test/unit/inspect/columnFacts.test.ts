@@ -34,7 +34,9 @@ describe('the columns of a dataset', () => {
     const forms = async (...rows: object[]) =>
       (await columnsOf(await written('a.jsonl', rows.map((row) => JSON.stringify(row)).join('\n'))))
         .forms;
-    expect(await forms({ question: 'a', answer: 'b' })).toEqual(['causal_lm']);
+    const texts = ['causal_lm', 'seq2seq_lm'];
+    expect(await forms({ question: 'a', answer: 'b' })).toEqual(texts);
+    expect(await forms({ source: 'a', target: 'b' })).toEqual(['seq2seq_lm']);
     expect(await forms({ review: 'a', sentiment: 1 })).toEqual(['seq_cls']);
     expect(await forms({ text: 'a', label: 'b' })).toEqual(['causal_lm', 'seq_cls']);
     expect(await forms({ text: 'a', label: 'b' }, { messages: [] })).toEqual(['causal_lm']);

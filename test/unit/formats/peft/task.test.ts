@@ -25,7 +25,8 @@ describe('what an adapter was trained for', () => {
     ['SEQ_CLS', 'seq_cls'],
     ['TOKEN_CLS', 'token_cls'],
     ['FEATURE_EXTRACTION', 'embedding'],
-    ['SEQ_2_SEQ_LM', null],
+    ['SEQ_2_SEQ_LM', 'seq2seq_lm'],
+    ['QUESTION_ANS', null],
     [null, null],
   ])("with PEFT's task type %s is %s", async (task_type, task) => {
     expect((await readAdapterTask(await folderOf({ task_type }))).task).toBe(task);
