@@ -1,5 +1,5 @@
 import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
-import { exactPattern } from './patterns';
+import { exactPattern } from './exactPattern';
 import { isOutputPath, withoutTying } from './tying';
 import { sumUpdates, updateNorm, updateSvd } from './updateSvd';
 import { countOf } from '../shared/values';

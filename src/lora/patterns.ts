@@ -37,31 +37,6 @@ export function unmatchedKeys(
   return entriesOf(pattern, key).flatMap(([isMatch], i) => (paths.some(isMatch) ? [] : [keys[i]!]));
 }
 
-/** A module with its rank or lora_alpha. */
-export type PatternEntry = readonly [path: string, value: number];
-
-/**
- * The pattern with which PEFT gives each of these modules exactly its value: an entry for each one
- * whose value is not the usual one. A path that is also the end of another module's is anchored.
- */
-export function exactPattern(entries: readonly PatternEntry[], usual: number): Pattern {
-  const ends = new Set(entries.flatMap(([path]) => endsOf(path)));
-  return Object.fromEntries(
-    entries
-      .filter(([, value]) => value !== usual)
-      .map(([path, value]) => [`${ends.has(path) ? '^' : ''}${escaped(path)}`, value]),
-  );
-}
-
-/** "a.b.c" -> "b.c", "c" */
-const endsOf = (path: string): string[] => {
-  const parts = path.split('.');
-  return parts.slice(1).map((_, i) => parts.slice(i + 1).join('.'));
-};
-
-/** A regular expression of JavaScript, RE2 and Python that matches only this text. */
-const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
-
 function entriesOf(pattern: Pattern, key: PatternKey): readonly Entry[] {
   const known = compiled.get(pattern);
   if (known) return known;

@@ -1,5 +1,5 @@
 import type { AdapterConfig, LoraFactors } from './adapter';
-import { exactPattern } from './patterns';
+import { exactPattern } from './exactPattern';
 
 /** A module with its own rank and lora_alpha. */
 export interface WholePath {

@@ -2,7 +2,9 @@ import { adapterConfigText } from '../formats/peft/configText';
 import { tensorName } from '../formats/peft/names';
 import { headerLength, parseHeader, type StoredTensor } from '../formats/safetensors/header';
 import { scalingOf } from '../lora/adapter';
+import { exactPattern } from '../lora/exactPattern';
 import type { LoraFactors } from '../lora/adapter';
+import { isObject } from '../shared/values';
 
 /** The settings of an adapter that this library makes and reads. */
 export interface AdapterSettings {
@@ -17,10 +19,12 @@ export interface AdapterContent {
   readonly weights: Uint8Array;
 }
 
-type Factors = Pick<
+interface Factors extends Pick<
   LoraFactors,
   'path' | 'kind' | 'r' | 'A' | 'B' | 'in_features' | 'out_features'
->;
+> {
+  readonly lora_alpha: number;
+}
 
 /** An adapter as PEFT's files: adapter_config.json and adapter_model.safetensors. */
 export function writeAdapterFiles(
@@ -39,8 +43,14 @@ export function writeAdapterFiles(
       base_model_name_or_path: null,
       layers_to_transform: null,
       layers_pattern: null,
-      rank_pattern: {},
-      alpha_pattern: {},
+      rank_pattern: exactPattern(
+        modules.map((own) => [own.path, own.r]),
+        settings.r,
+      ),
+      alpha_pattern: exactPattern(
+        modules.map((own) => [own.path, own.lora_alpha]),
+        settings.lora_alpha,
+      ),
       exclude_modules: null,
       raw: { layers_model: { format: 'tensorflow.js', task: null, pixel_range: null } },
     },
@@ -89,6 +99,7 @@ export interface ReadFiles {
 /** The factors of a module, with their scale. */
 export interface ReadFactors {
   readonly r: number;
+  readonly lora_alpha: number;
   readonly scaling: number;
   readonly A: NamedTensor;
   readonly B: NamedTensor;
@@ -109,7 +120,7 @@ const FILE = 'adapter_model.safetensors';
  * @throws Error naming the key or the tensor that cannot be used.
  */
 export function readAdapterFiles({ config, weights }: AdapterContent): ReadFiles {
-  const values = JSON.parse(config) as Record<string, unknown>;
+  const values = parsed(config);
   const settings = settingsOf(values);
   const size = weights.byteLength;
   const source = { file: FILE, size, area: 'adapter' } as const;
@@ -119,13 +130,25 @@ export function readAdapterFiles({ config, weights }: AdapterContent): ReadFiles
   const modules = new Map<string, ReadFactors>();
   for (const [path, { A, B }] of pairs(tensors)) {
     const r = A?.shape[0] ?? 0;
-    if (!A || !B || B.shape[1] !== r || A.shape.length !== 2 || B.shape.length !== 2)
+    if (!A || !B || r === 0 || B.shape[1] !== r || A.shape.length !== 2 || B.shape.length !== 2)
       throw new Error(`${FILE}: the factors of ${path} do not belong together.`);
     const lora_alpha = patternValue(values['alpha_pattern'], path) ?? settings.lora_alpha;
     const scaling = scalingOf(r, lora_alpha, settings.use_rslora);
-    modules.set(path, { r, scaling, A: read(A, weights), B: read(B, weights) });
+    modules.set(path, { r, lora_alpha, scaling, A: read(A, weights), B: read(B, weights) });
   }
   return { settings, modules };
+}
+
+/** @throws Error where the text is no object of JSON */
+function parsed(config: string): Readonly<Record<string, unknown>> {
+  let values: unknown;
+  try {
+    values = JSON.parse(config);
+  } catch (error) {
+    throw new Error(`adapter_config.json is no JSON: ${String(error)}`, { cause: error });
+  }
+  if (!isObject(values)) throw new Error('adapter_config.json must be an object.');
+  return values;
 }
 
 function settingsOf(values: Readonly<Record<string, unknown>>): AdapterSettings {
@@ -140,9 +163,12 @@ function settingsOf(values: Readonly<Record<string, unknown>>): AdapterSettings 
     ['r', r],
     ['lora_alpha', lora_alpha],
   ] as const)
-    if (typeof value !== 'number' || !(value > 0)) throw refuse(key, 'must be a number above 0');
+    if (!isPositive(value)) throw refuse(key, 'must be a number above 0');
   return { r: r as number, lora_alpha: lora_alpha as number, use_rslora: use_rslora === true };
 }
+
+const isPositive = (value: unknown): value is number =>
+  typeof value === 'number' && value > 0 && value < Infinity;
 
 const FACTOR = /^base_model\.model\.(.+)\.lora_(?:embedding_)?([AB])(?:\.weight)?$/;
 
@@ -156,13 +182,17 @@ function pairs(
       throw new Error(`${FILE}: ${tensor.name} is no factor; merge such an adapter (lora merge).`);
     if (tensor.dtype !== 'F32')
       throw new Error(`${FILE}: ${tensor.name} is ${tensor.dtype}; only F32 is read here.`);
-    found.set(path, { ...found.get(path), [factor!]: tensor });
+    const own = found.get(path) ?? {};
+    if (own[factor as 'A' | 'B'])
+      throw new Error(`${FILE}: ${path} has two factors ${factor!}, the second is ${tensor.name}.`);
+    found.set(path, { ...own, [factor!]: tensor });
   }
   return found;
 }
 
 function read({ name, shape, start, end }: StoredTensor, weights: Uint8Array): NamedTensor {
-  const data = new Float32Array(weights.slice(start, end).buffer);
+  // a copy: slice() of Node's buffers would give the memory that they are part of
+  const data = new Float32Array(new Uint8Array(weights.subarray(start, end)).buffer);
   if (!data.every(Number.isFinite)) throw new Error(`${FILE}: ${name} has NaN or infinity.`);
   return { name, shape, data };
 }
@@ -171,7 +201,7 @@ function read({ name, shape, start, end }: StoredTensor, weights: Uint8Array): N
 function patternValue(pattern: unknown, path: string): number | undefined {
   for (const [key, value] of Object.entries((pattern ?? {}) as Record<string, unknown>)) {
     const plain = key.replace(/^\^/, '').replace(/\\(.)/g, '$1');
-    if (/[\\^$*+?()[\]{}|]/.test(key.replace(/^\^|\\./g, '')) || typeof value !== 'number')
+    if (/[\\^$*+?()[\]{}|]/.test(key.replace(/^\^|\\./g, '')) || !isPositive(value))
       throw new Error(`adapter_config.json: "${key}" of a pattern is not supported here.`);
     if (path === plain || (!key.startsWith('^') && path.endsWith(`.${plain}`))) return value;
   }

@@ -93,11 +93,11 @@ export function removeLora(model: tf.LayersModel): tf.LayersModel {
 export async function saveAdapter(model: tf.LayersModel): Promise<AdapterFiles> {
   const { adapted, settings } = appliedTo(model);
   const modules = [];
-  for (const { kernel, r, A, B } of adapted.adapted) {
+  for (const { kernel, r, lora_alpha, A, B } of adapted.adapted) {
     const [a, b] = await Promise.all([A.read().data(), B.read().data()]);
     const { path, kind, in_features, out_features } = kernel;
     const factors = { A: a as Float32Array, B: b as Float32Array };
-    modules.push({ path, kind, r, in_features, out_features, ...factors });
+    modules.push({ path, kind, r, lora_alpha, in_features, out_features, ...factors });
   }
   const { config, weights } = writeAdapterFiles(modules, settings);
   return { 'adapter_config.json': config, 'adapter_model.safetensors': weights };
@@ -115,14 +115,14 @@ export function loadAdapter(model: tf.LayersModel, files: AdapterFiles): Lora {
     weights: files['adapter_model.safetensors'],
   });
   const kernels = kernelsOf(model);
-  const factors = [...modules].map(([path, { r, scaling, A, B }]) => {
+  const factors = [...modules].map(([path, { r, lora_alpha, scaling, A, B }]) => {
     const kernel = kernels.find((own) => own.path === path);
     if (!kernel) throw new Error(`The model has no layer ${path} that could be adapted.`);
     if (A.shape[1] !== kernel.in_features || B.shape[0] !== kernel.out_features)
       throw new Error(
         `The factors of ${path} are for ${A.shape[1]!} x ${B.shape[0]!}, but its kernel is ${kernel.in_features} x ${kernel.out_features}.`,
       );
-    return { kernel, r, scaling, lora_alpha: settings.lora_alpha, A: A.data, B: B.data };
+    return { kernel, r, scaling, lora_alpha, A: A.data, B: B.data };
   });
   return keep(model, { adapted: new AdaptedModel(tf, model, factors), settings });
 }

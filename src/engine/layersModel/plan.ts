@@ -2,7 +2,7 @@ import { moduleOfKernel, type LayersKernel } from '../../formats/layersModel/ker
 import { newAdapter, PLAIN_LORA } from '../../lora/newAdapter';
 import { matchTargets } from '../../lora/targets';
 import type { Adapter } from '../../lora/adapter';
-import { exactPattern } from '../../lora/patterns';
+import { exactPattern } from '../../lora/exactPattern';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { countOf } from '../../shared/values';

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { exactPattern, patternValue, type PatternEntry } from '../../../src/lora/patterns';
+import { exactPattern, type PatternEntry } from '../../../src/lora/exactPattern';
+import { patternValue } from '../../../src/lora/patterns';
 
 /** PEFT's rule (get_pattern_key): the first key of which `(.*\.)?(key)$` matches the path. */
 function ofPeft(pattern: Readonly<Record<string, number>>, path: string, usual: number): number {
