@@ -1,5 +1,9 @@
 import { throwIfCancelled } from '../../common/cancellation';
-import { openPipelineBase, type PipelineBase } from '../../formats/diffusion/base';
+import {
+  openPipelineBase,
+  type PipelineBase,
+  type PipelineTensor,
+} from '../../formats/diffusion/base';
 import { PIPELINE_NAMES } from '../../formats/diffusion/kinds';
 import { slotsOf, type Slot } from '../../formats/diffusion/slots';
 import { writeDiffusersAdapter, writeKohyaScriptsAdapter } from '../../formats/diffusion/write';
@@ -12,6 +16,7 @@ import { LoraError } from '../../shared/errors';
 import { sourceTensor } from '../merge/source';
 import type { LeftOut } from './difference';
 import type { Extracted, ExtractOptions } from './extraction';
+import { otherPipelineTensors } from './otherPipelineTensors';
 
 /** A weight that both models have. */
 interface Pair {
@@ -69,7 +74,10 @@ async function extract(
     onProgress((n + 1) / pairs.length);
     await new Promise(setImmediate); // lets an abort signal arrive between two layers
   }
-  left_out.sort((a, b) => b.norm! - a.norm!);
+  const compared = new Set(pairs.flatMap((pair) => [pair.base.tensor, pair.tuned.tensor]));
+  const isCompared = (tensor: PipelineTensor) => compared.has(tensor);
+  left_out.push(...(await otherPipelineTensors(base, tuned, isCompared, signal)));
+  left_out.sort((a, b) => (b.norm ?? Infinity) - (a.norm ?? Infinity));
   if (layers.length === 0) throw nothingToExtract(tuned, left_out);
   const adapter = peftAdapter(
     layers.map((layer) => layer.factors),

@@ -158,15 +158,15 @@ const DEPTH = 2;
 async function copyOthers(base: PipelineBase, temp: string, hooks: StreamHooks): Promise<void> {
   const opened = new Set(base.folders);
   const copy = async (folder: string, depth: number): Promise<void> => {
-    for (const entry of await listFolder(path.join(base.path, folder))) {
-      const { name } = entry;
+    for (const { name } of await listFolder(path.join(base.path, folder))) {
       throwIfCancelled(hooks.signal);
       const isHidden = name.startsWith('.') || name === CERTIFICATE;
       const isOwnWeights = WEIGHTS.test(name) && (depth === 0 || opened.has(folder));
       if (isHidden || isOwnWeights) continue;
       const [from, own] = [path.join(base.path, folder, name), path.join(folder, name)];
-      if (entry.isDirectory() && depth < DEPTH - 1) await copy(own, depth + 1);
+      // what a link leads to, too: caches of the hub have links, and folders may be shared
       const found = await stat(from).catch(() => null);
+      if (found?.isDirectory() && depth < DEPTH - 1) await copy(own, depth + 1);
       if (found?.isFile()) {
         await mkdir(path.join(temp, folder), { recursive: true });
         await copyFile(from, path.join(temp, own));

@@ -5,6 +5,7 @@ import type { ExtractOptions } from '../../../../src/engine/extract/extraction';
 import { mergeModel } from '../../../../src/engine/merge/mergeModel';
 import { alignNames } from '../../../../src/formats/alignNames';
 import { readAnyAdapter } from '../../../../src/formats/adapterFormat';
+import { writeSafetensors } from '../../../../src/formats/safetensors/write';
 import { compareAdapters } from '../../../../src/lora/compare';
 import { combineUpdates } from '../../../../src/lora/combine';
 import { tensorsIn } from '../../../support/conversions';
@@ -74,6 +75,35 @@ describe('an extraction from image models', () => {
         [3, 4, 1, 1],
       ]) as unknown[],
     );
+  });
+
+  it('names the tensors that differ and are in no adapter', async () => {
+    const base = path.join(temp(), 'base.safetensors');
+    const tuned = path.join(temp(), 'tuned.safetensors');
+    const tensor = (name: string, data: readonly number[], shape = [data.length]) => ({
+      ...{ name, shape, dtype: 'F32' as const },
+      data: Float32Array.from(data),
+    });
+    const query = 'model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight';
+    const gone = query.replace('to_q', 'to_k');
+    await writeSafetensors(base, [
+      tensor(query, [1, 2, 3, 4], [2, 2]),
+      tensor(gone, [1, 2, 3, 4], [2, 2]),
+      tensor('norm.bias', [1, 2]),
+      tensor('same.bias', [1, 2]),
+    ]);
+    await writeSafetensors(tuned, [
+      tensor(query, [1, 2, 3, 6], [2, 2]),
+      tensor('norm.bias', [4, 6]),
+      tensor('same.bias', [1, 2]),
+      tensor('new.bias', [1]),
+    ]);
+    const { extracted } = await extract(base, tuned, { target: { kind: 'rank', rank: 1 } });
+    expect(extracted.left_out).toEqual([
+      { name: gone, norm: null },
+      { name: 'new.bias', norm: null },
+      { name: 'norm.bias', norm: 5 },
+    ]);
   });
 
   it.each<[string, string, Partial<ExtractOptions>, RegExp]>([

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { cpSync, lstatSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { mergeModel } from '../../../../../src/engine/merge/mergeModel';
@@ -116,6 +116,16 @@ describe('a merged image model', () => {
       'text_encoder/model.safetensors',
       'text_encoder_2/model.safetensors',
     ]);
+  });
+
+  it('has the folders that links of its base lead to', async () => {
+    const [base, shared] = [path.join(temp(), 'base'), temp()];
+    cpSync(folder('flux'), base, { recursive: true });
+    writeFileSync(path.join(shared, 'config.json'), '{}');
+    symlinkSync(shared, path.join(base, 'vae'), 'junction');
+    const { output } = await merge(base, adapterOf('flux', 'diffusers'));
+    expect(lstatSync(path.join(output, 'vae')).isDirectory()).toBe(true);
+    expect(readFileSync(path.join(output, 'vae', 'config.json'), 'utf8')).toBe('{}');
   });
 
   it('is of one model alone, where the folder is', async () => {
