@@ -14,7 +14,7 @@ import type { LabelSet } from '../../src/data/tasks/labelSet';
 import type { LabelledInput } from '../../src/models/model';
 import { createRandom } from '../../src/shared/random';
 import { kernelsOf } from '../../src/tfjs/kernels';
-import type { LayerVariable, Tf } from '../../src/tfjs/tf';
+import type { LayerVariable, SymbolicTensor, Tf } from '../../src/tfjs/tf';
 import {
   fillWeights,
   saveModel,
@@ -103,6 +103,12 @@ function labelled(name: string, shape: readonly number[], outputs: number): Labe
     labels,
   };
 }
+
+const NO_ADAPTER: Adapter = {
+  config: { ...PLAIN_LORA, target_modules: [], base_model_name_or_path: null, raw: {} },
+  modules: [],
+  trained: [],
+};
 
 const SETTINGS = { learning_rate: 0.01, weight_decay: 0.01, max_grad_norm: 1 };
 
@@ -203,3 +209,48 @@ async function slope(
   await lossAt(0);
   return difference;
 }
+
+describe('layers models of other shapes', () => {
+  it('have kernels of layers with a slash in their names', async () => {
+    const model = tf.sequential({
+      layers: [
+        tf.layers.conv1d({ name: 'conv1/conv', filters: 2, kernelSize: 1, inputShape: [3, 2] }),
+        tf.layers.dense({ name: 'top/head', units: 2 }),
+      ],
+    });
+    const file = await openLayersModel(await saveModel(model, tempFolder()));
+    const found = manifestKernels(file).map(({ path: at, layer, className }) => [
+      at,
+      layer,
+      className,
+    ]);
+    expect(found).toEqual([
+      ['conv1.conv', 'conv1/conv', 'Conv1D'],
+      ['top.head', 'top/head', 'Dense'],
+    ]);
+    expect(kernelsOf(model).map((own) => own.path)).toEqual(['conv1.conv', 'top.head']);
+    model.dispose();
+  });
+
+  it('are refused where taking the activation off would change other layers', async () => {
+    const input = tf.input({ shape: [3] });
+    const layer = tf.layers.dense({ name: 'twice', units: 3, activation: 'sigmoid' });
+    const once = layer.apply(input) as SymbolicTensor;
+    const model = tf.model({ inputs: input, outputs: layer.apply(once) as SymbolicTensor });
+    const base = await saveModel(model, tempFolder());
+    model.dispose();
+    const file = await openLayersModel(base);
+    const loaded = await openLayers(tf, { file, weights: await readLayersWeights(file) });
+    const start = (problem_type: LabelSet['problem_type']) =>
+      adaptLayers(tf, loaded, {
+        adapter: NO_ADAPTER,
+        hasHead: false,
+        labels: { problem_type, names: ['a', 'b', 'c'] },
+        input_shape: [3],
+        label_smoothing: 0,
+        adapter_file: base,
+      });
+    expect(() => start('multi_label_classification')).toThrow(/"twice" more than once/);
+    opened.push(start('regression'));
+  });
+});

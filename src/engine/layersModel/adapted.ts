@@ -106,13 +106,16 @@ export interface AdaptedParts {
 /**
  * Puts an adapter on a model. The result owns the model.
  *
- * @throws LoraError('adapter') for a module that the model does not have, or of other sizes
+ * @throws LoraError('adapter') for a module that the model does not have, or of other sizes;
+ *   LoraError('base') for an output layer that the model calls more than once
  */
 export function adaptLayers(
   tf: Tf,
-  { model, output }: Pick<OpenLayers, 'model' | 'output'>,
+  { parts, model, output }: Pick<OpenLayers, 'parts' | 'model' | 'output'>,
   { adapter, hasHead, labels, input_shape, label_smoothing, adapter_file }: AdaptedParts,
 ): LayersTraining {
+  const takesActivation = lossOf(labels) !== 'regression' && output.activation !== 'linear';
+  if (takesActivation || hasHead) refuseShared(output, parts);
   const kernels = kernelsOf(model);
   const factors = adapter.modules.map((module) => fitted(module, kernels, adapter_file));
   const trained = hasHead ? headWeights(output) : [];
@@ -133,6 +136,19 @@ export function adaptLayers(
     width: labels.names.length,
     label_smoothing,
   });
+}
+
+/** A change of the output layer would change the model elsewhere, too. */
+function refuseShared({ shared }: ModelOutput, { file }: LayersModelParts): void {
+  if (shared === null) return;
+  throw new LoraError(
+    'base',
+    `The model calls its output layer ${JSON.stringify(shared)} more than once.`,
+    {
+      place: { file: file.path, key: 'modelTopology' },
+      fix: 'Use a model with an output layer of its own.',
+    },
+  );
 }
 
 function headWeights({ dense }: ModelOutput): TrainedWeight[] {

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { hashFile } from '../../common/hashFile';
 import { openLayersModel } from '../../formats/layersModel/file';
+import { manifestKernels } from '../../formats/layersModel/kernels';
 import { manifestMatrices, type ManifestMatrix } from '../../formats/layersModel/modules';
 import { numbersOf, readLayersWeights, type WeightBytes } from '../../formats/layersModel/weights';
 import { writeLayersModel } from '../../formats/layersModel/write';
@@ -265,14 +266,12 @@ async function withOwnHead(
     );
   const head = headOfAdapter(adapter, lossOf(labels), folder)!;
   const kernel = matrices.find((own) => own.path === head.layer)?.weight.name;
-  if (kernel === undefined)
+  const layer = manifestKernels(parts.file).find((own) => own.path === head.layer)?.layer;
+  if (kernel === undefined || layer === undefined)
     throw refuse(
       `The model has no layer ${head.layer}, whose place the adapter's output layer takes.`,
       'Use the model that the adapter was trained on.',
     );
-  const names = { name: nameOfLayer(kernel), kernel, bias: kernel.replace(/kernel$/, 'bias') };
+  const names = { name: layer, kernel, bias: kernel.replace(/kernel$/, 'bias') };
   return withHead(parts, names, head);
 }
-
-/** "model/dense_3/kernel" -> dense_3 */
-const nameOfLayer = (weight: string): string => weight.split('/').at(-2) ?? weight;

@@ -18,6 +18,8 @@ export interface ModelOutput {
   readonly dense: DenseOutput | null;
   /** Whether a layer of its own makes the activation. */
   readonly isAlone: boolean;
+  /** A layer that makes the output and that the model calls more than once; null: there is none. */
+  readonly shared: string | null;
   /** Makes the model give what the activation gets; returns how to undo that. */
   readonly withoutActivation: () => () => void;
 }
@@ -49,6 +51,7 @@ export function outputOf(model: LayersModel): ModelOutput {
     activation: activationOf(activator),
     dense: inner && denseOf(inner),
     isAlone,
+    shared: [activator, inner].find((own) => own && own.inboundNodes.length > 1)?.name ?? null,
     withoutActivation: () => linear(activator),
   };
 }

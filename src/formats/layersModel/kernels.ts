@@ -28,8 +28,7 @@ const classOf = ({ class_name, config: { layer } }: TopologyLayer): string =>
 export function manifestKernels(file: LayersModelFile): LayersKernel[] {
   const classes = new Map(topologyLayers(file).map((own) => [own.name, classOf(own)]));
   return manifestMatrices(file).flatMap(({ path: own, weight, ...sizes }) => {
-    const names = weight.name.split('/').slice(0, -1);
-    const layer = names.findLast((name) => classes.has(name)) ?? names.at(-1) ?? '';
+    const layer = layerOf(weight.name, classes);
     const found = classes.get(layer) ?? '';
     const className = RECURRENT.test(found) ? `${found}Cell` : found;
     const kind = sizes.kind === 'embedding' ? 'embedding' : 'linear';
@@ -37,6 +36,17 @@ export function manifestKernels(file: LayersModelFile): LayersKernel[] {
       ? [{ ...sizes, kind, path: own, layer, className } as const]
       : [];
   });
+}
+
+/** The layer of a weight: "model/conv1/conv/kernel" is of conv1/conv where that is a layer. */
+function layerOf(weight: string, layers: ReadonlyMap<string, unknown>): string {
+  const parts = weight.split('/').slice(0, -1);
+  for (let end = parts.length; end > 0; end--)
+    for (let start = 0; start < end; start++) {
+      const name = parts.slice(start, end).join('/');
+      if (layers.has(name)) return name;
+    }
+  return parts.at(-1) ?? '';
 }
 
 /** A kernel as target_modules can name it: also by its layer, and by the layer's class. */
