@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import path from 'node:path';
+import { Worker } from 'node:worker_threads';
 import type * as tfjs from '@tensorflow/tfjs';
 import type * as tfjsNode from '@tensorflow/tfjs-node';
 import { LoraError } from '../shared/errors';
@@ -37,21 +38,28 @@ export function setTensorflowEnvironment(): void {
 /** glibc's RTLD_NODELETE, which Node does not name. */
 const STAYS_LOADED = 0x1000;
 
-/**
- * Loads the library of a runtime in this thread while a worker thread does something else before it
- * loads the binding, which finds it loaded then. Does nothing but on Linux. Blocks for about 0.2 s.
- * Returns whether it is loaded; the worker reports what is wrong.
- */
-export function preloadLibrary(runtime: Runtime): boolean {
-  if (runtime.kind !== 'tensorflow' || process.platform !== 'linux') return false;
-  const library = path.join(path.dirname(runtime.binding), 'libtensorflow_cc.so.2');
+/** Loads a library that is no addon: Node refuses it, but it stays loaded. */
+const LOAD = `
+  const { library, flags } = require('node:worker_threads').workerData;
   try {
-    // no addon: Node refuses it, but it stays loaded
-    process.dlopen({ exports: {} }, library, constants.dlopen.RTLD_LAZY | STAYS_LOADED);
-    return true;
-  } catch (error) {
-    return error instanceof Error && error.message.includes('did not self-register');
-  }
+    process.dlopen({ exports: {} }, library, flags);
+  } catch {}`;
+
+/**
+ * Loads the library of a runtime in a thread of its own while a worker does something else before
+ * it loads the binding, which finds it loaded then. Only on Linux. Resolves once that is done, also
+ * if it failed: whoever loads the binding reports what is wrong.
+ */
+export function preloadLibrary(runtime: Runtime): Promise<void> {
+  if (runtime.kind !== 'tensorflow' || process.platform !== 'linux') return Promise.resolve();
+  const library = path.join(path.dirname(runtime.binding), 'libtensorflow_cc.so.2');
+  const flags = constants.dlopen.RTLD_LAZY | STAYS_LOADED;
+  return new Promise((resolve) => {
+    const worker = new Worker(LOAD, { eval: true, workerData: { library, flags } });
+    worker.unref();
+    worker.on('error', () => resolve());
+    worker.on('exit', () => resolve());
+  });
 }
 
 /**

@@ -220,7 +220,7 @@ export class RunSupervisor {
         onCrash: (error) => this.fail(error),
       });
       // while the worker reads the data
-      setImmediate(preloadLibrary, this.options.runtime);
+      void preloadLibrary(this.options.runtime);
       await ended;
       if (!ENDED_STATES.has(this.record.current.state))
         await this.fail(new LoraError('engine', 'The training ended unexpectedly.'));
