@@ -148,7 +148,7 @@ function endOfScan(bytes: Buffer, from: number): number {
   return bytes.length;
 }
 
-const RGB_IDS = [...'RGB'].map((letter) => letter.charCodeAt(0));
+const RGB_IDS = Buffer.from('RGB');
 
 /**
  * As libjpeg guesses the colours (default_decompress_parms in jdapimin.c): from the JFIF and Adobe

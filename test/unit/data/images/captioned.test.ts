@@ -73,7 +73,9 @@ it('files that are no images, or too large, are errors of their lines before the
   await expect(prepared(...rows)).rejects.toMatchObject({
     problems: [
       {
-        message: expect.stringMatching(/rows\.jsonl of row 1 cannot be used: .*neither a PNG nor/),
+        message: expect.stringMatching(
+          /rows\.jsonl of row 1 cannot be used: .*neither a PNG nor/,
+        ) as unknown,
         place: { line: 1 },
       },
     ] as unknown,
