@@ -1,7 +1,7 @@
 // npm run bench: training and generation compared to PyTorch + PEFT with the same geometry, in
 // turns, as ratios of medians; a profile; larger geometries.
 // --rounds N, --steps N; --only training|compiled|full|quantized|start|metrics|generation|profile|
-// recurrent|larger.
+// recurrent|mixture|larger.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -308,6 +308,50 @@ const PARTS = {
         name,
         ...[speed, memory].flatMap(([a, b]) => [a.toFixed(0), b.toFixed(0), (a / b).toFixed(2)]),
         estimate.toFixed(0),
+      );
+    }
+  },
+  mixture() {
+    table(
+      'a mixture of 32 experts, 4 for each token, 4 x 256',
+      'tokens per second',
+      'PyTorch + PEFT',
+      'ratio',
+      'processor time of a step, s',
+      'PyTorch + PEFT',
+      'ratio',
+      'peak memory, MB',
+      'PyTorch + PEFT',
+      'ratio',
+    );
+    const model = 'mixture-32x4';
+    const experts = 'mlp.experts.gate_up_proj,mlp.experts.down_proj';
+    for (const [name, our, their] of [
+      ['attention, f32', ['--dtype', 'float32'], ['--dtype', 'f32']],
+      ['attention, bf16', ['--dtype', 'bfloat16'], ['--dtype', 'bf16']],
+      [
+        'experts, f32',
+        ['--dtype', 'float32', '--targets', 'gate_up_proj,down_proj'],
+        ['--dtype', 'f32', '--parameters', experts],
+      ],
+      [
+        'experts, bf16',
+        ['--dtype', 'bfloat16', '--targets', 'gate_up_proj,down_proj'],
+        ['--dtype', 'bf16', '--parameters', experts],
+      ],
+    ]) {
+      const numbers = alternate(
+        () => ours(['--geometry', model, ...our, ...steps]),
+        () => theirs(['--model', model, ...their, ...steps]),
+        ['tokens_per_s', 'step_cpu_s', 'peak_rss_mb'],
+      );
+      row(
+        name,
+        ...numbers.flatMap(([a, b], i) => [
+          a.toFixed(i === 1 ? 2 : 0),
+          b.toFixed(i === 1 ? 2 : 0),
+          (a / b).toFixed(2),
+        ]),
       );
     }
   },

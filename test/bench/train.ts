@@ -13,7 +13,7 @@ import { modelSize } from '../../src/formats/architecture/size';
 import { estimateFullFineTuning, estimateMemory, PROCESS } from '../../src/lora/memory';
 import { loadModel } from '../../src/models/loadModel';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
-import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
+import { adaptedModulesOf, tensorsOf } from '../../src/formats/architecture/modules';
 import { readSpec } from '../../src/formats/architecture/readSpec';
 import { withQuantized } from '../../src/formats/quantized/source';
 import { quantizedWhileLoading } from '../../src/formats/quantized/whileLoading';
@@ -100,6 +100,23 @@ const CONFIGS: Readonly<
     linear_num_value_heads: 16,
     tie_word_embeddings: true,
     rope_theta: 10000000,
+  },
+  // a small mixture with the layers of Qwen 3 MoE
+  'mixture-32x4': {
+    model_type: 'qwen3_moe',
+    vocab_size: 32768,
+    hidden_size: 512,
+    intermediate_size: 1536,
+    moe_intermediate_size: 256,
+    num_experts: 32,
+    num_experts_per_tok: 4,
+    norm_topk_prob: true,
+    num_hidden_layers: 8,
+    num_attention_heads: 8,
+    num_key_value_heads: 2,
+    head_dim: 64,
+    tie_word_embeddings: true,
+    rope_theta: 1000000,
   },
   'llama-1.5b': {
     model_type: 'llama',
@@ -188,7 +205,7 @@ function numbersOfGeometry(): BaseModel {
 
 function adapter(): Adapter {
   const names = args.targets.split(',');
-  const modules = modulesOf(readSpec(CONFIG, 'geometry'))
+  const modules = adaptedModulesOf(readSpec(CONFIG, 'geometry'))
     .filter((m) => names.includes(m.path.split('.').at(-1)!))
     .map((m): LoraFactors => ({
       path: m.path,
@@ -328,7 +345,7 @@ async function main(): Promise<void> {
   const size = modelSize(geometry());
   const shape = { rows: batch, length };
   const full = estimateFullFineTuning(size, shape, plan).total;
-  const adapted = modulesOf(geometry().spec).filter((m) =>
+  const adapted = adaptedModulesOf(geometry().spec).filter((m) =>
     start.modules.some((own) => own.path === m.path),
   );
   const result = {

@@ -132,6 +132,9 @@ const CHECKPOINTS = [
   'bnb-int8',
   'torchao-int8',
   'torchao-int4',
+  'gptq',
+  'gptq-order',
+  'awq',
 ];
 
 async function numbersIn(file: string): Promise<Map<string, Float32Array>> {

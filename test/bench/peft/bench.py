@@ -43,10 +43,16 @@ def geometry(name):
             rope_parameters=dict(rope_type="default", rope_theta=10000000.0, partial_rotary_factor=0.25,
                                  mrope_section=[11, 11, 10]))
         return tf.Qwen3_5ForCausalLM, config, dict(target_modules=DELTA)
+    if name == "mixture-32x4":  # a small mixture with the layers of Qwen 3 MoE
+        config = tf.Qwen3MoeConfig(
+            vocab_size=32768, hidden_size=512, intermediate_size=1536, moe_intermediate_size=256, num_experts=32,
+            num_experts_per_tok=4, norm_topk_prob=True, num_hidden_layers=8, num_attention_heads=8, num_key_value_heads=2,
+            head_dim=64, tie_word_embeddings=True, rope_parameters=dict(rope_type="default", rope_theta=1000000.0))
+        return tf.Qwen3MoeForCausalLM, config, ATTN
     if name == "gpt2":
         config = tf.GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
         return tf.GPT2LMHeadModel, config, dict(target_modules=["c_attn", "c_proj"], fan_in_fan_out=True)
-    raise SystemExit(f"unknown model {name}: smollm2-135m, qwen3.5-8-layers, gpt2 or a folder with config.json")
+    raise SystemExit(f"unknown model {name}: smollm2-135m, qwen3.5-8-layers, mixture-32x4, gpt2 or a folder with config.json")
 
 
 def load(args):
@@ -73,6 +79,8 @@ def load(args):
         model = quantized(model, args)
     if args.targets:
         lora = {**lora, "target_modules": args.targets.split(",")}
+    if args.parameters:
+        lora = {"target_modules": [], "target_parameters": args.parameters.split(",")}
     return model, lora, name, time.perf_counter() - start
 
 
@@ -304,6 +312,7 @@ def main():
     p.add_argument("--model", default="smollm2-135m", help="smollm2-135m, gpt2 (random weights), or a checkpoint folder")
     p.add_argument("--gguf", help="a GGUF file that transformers can read")
     p.add_argument("--targets", help="comma-separated target modules instead of the attention's")
+    p.add_argument("--parameters", help="comma-separated target modules instead of the attention's")
     p.add_argument("--mode", default="lora", choices=["lora", "full"])
     p.add_argument("--dtype", default="f32", choices=list(DTYPES))
     p.add_argument("--supervised", type=float, default=1.0, help="fraction of the tokens that have a label")
