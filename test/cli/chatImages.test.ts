@@ -1,6 +1,7 @@
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
+import { RunRows } from '../../src/engine/serve/runRows';
 import {
   cli,
   fixtures,
@@ -81,6 +82,15 @@ it('evaluates the adapter and the merged model alike, and answers a question abo
   );
   expect(plain.code).not.toBe(0);
   expect(plain.stderr + plain.stdout).toContain('only for qwen3_vl');
+});
+
+it('refuses to ask about a row without its images', async () => {
+  const trained = new RunRows(runDir);
+  const question = { system: '', prompt: 'Why?' };
+  await expect(trained.chat(0, question, {})).rejects.toThrow('Row 1 has images');
+  const plain = await trained.chat(2, question, {});
+  expect(plain.messages).toEqual([{ role: 'user', content: 'Why?' }]);
+  await trained.close();
 });
 
 it('names the row of an image that cannot be read, in a check and in a training', async () => {

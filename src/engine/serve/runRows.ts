@@ -1,5 +1,5 @@
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
-import { contentOf } from '../../data/chat/chat';
+import { contentOf, imagesOf } from '../../data/chat/chat';
 import type { Chat, ChatVariables, Message } from '../../data/chat/chat';
 import type { SampleAnswer, SampleRow } from '../../data/examples/sampleRows';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
@@ -56,6 +56,8 @@ export class RunRows {
   /**
    * The conversation of a row with another system message ('': none) and question. `given`: further
    * variables, and other tools.
+   *
+   * @throws LoraError('usage') for a row with images
    */
   async chat(
     index: number,
@@ -63,7 +65,8 @@ export class RunRows {
     given: ChatVariables,
   ): Promise<Chat> {
     const { data } = await this.open();
-    const { answer } = await rowAt(data, index);
+    const { row, answer } = await rowAt(data, index);
+    refuseImages(row.line, [...answer.before, ...(answer.asked ? [answer.asked] : [])]);
     const turns = answer.before.filter(({ role }, i) => i > 0 || role !== 'system');
     const head: readonly Message[] =
       system.trim() === '' ? [] : [{ role: 'system', content: system }];
@@ -86,6 +89,14 @@ export class RunRows {
     this.opened ??= openRows(this.runDir);
     return this.opened;
   }
+}
+
+/** A question that is changed would be asked without them. */
+function refuseImages(line: number, messages: readonly Message[]): void {
+  if (imagesOf(messages).length === 0) return;
+  throw new LoraError('usage', `Row ${line} has images, which cannot be asked about here.`, {
+    fix: 'Use lora generate --messages, or look at the samples of the run.',
+  });
 }
 
 /** The tools of a row as JSON; '' for none. */
