@@ -43,6 +43,13 @@ FAMILIES = {
         linear_key_head_dim=5, linear_value_head_dim=7, linear_conv_kernel_dim=3, layer_types=["full_attention", "linear_attention", "linear_attention"],
         rope_parameters=dict(rope_theta=500.0, rope_type="default", partial_rotary_factor=0.5, mrope_section=[1, 1, 1])),
         LINEAR + ["in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj"], 9),
+    # per-layer embeddings, layers with keys of another, heads of two sizes; the images' model is as small as it gets
+    "gemma4-vlm": (tf.Gemma4ForConditionalGeneration, tf.Gemma4Config(
+        text_config=dict(DECODER, num_hidden_layers=4, head_dim=8, global_head_dim=12, hidden_size_per_layer_input=6, vocab_size_per_layer_input=VOCAB, sliding_window=4, num_kv_shared_layers=1,
+                         layer_types=["sliding_attention", "full_attention", "sliding_attention", "full_attention"], final_logit_softcapping=20.0, tie_word_embeddings=True),
+        vision_config=dict(hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, head_dim=8, patch_size=4, position_embedding_size=16),
+        audio_config=None, image_token_id=60, boi_token_id=61, eoi_token_id=62, audio_token_id=59, boa_token_id=58, eoa_token_index=57, video_token_id=63, pad_token_id=0),
+        r".*language_model.*\.(q|k|v|o|gate|up|down)_proj", 9),
     "roberta": (tf.RobertaForSequenceClassification, tf.RobertaConfig(**dict(COMMON, pad_token_id=1, bos_token_id=0), type_vocab_size=1, num_labels=3, hidden_dropout_prob=0.0,
                                                                      attention_probs_dropout_prob=0.0), ["query", "value"], 10),
     "distilbert": (tf.DistilBertForSequenceClassification, tf.DistilBertConfig(vocab_size=VOCAB, dim=32, hidden_dim=48, n_layers=2, n_heads=4, max_position_embeddings=32, num_labels=3,

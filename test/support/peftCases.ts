@@ -54,6 +54,7 @@ export const PEFT_CASES = [
   'gpt_oss/attn',
   'gpt_oss/experts',
   'dora-qwen3_5/lora',
+  'gemma4-vlm/lora',
   'gemma4-moe/attn',
   'gemma4-moe/experts',
   'qwen3_moe/attn',
