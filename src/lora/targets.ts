@@ -94,7 +94,9 @@ export function kindsOf(modules: readonly TargetableModule[]): string[] {
   return [...new Set(modules.map((m) => m.path.slice(m.path.lastIndexOf('.') + 1)))];
 }
 
-const isNamed = (path: string, name: string): boolean => path === name || path.endsWith(`.${name}`);
+/** Whether a name of target_modules means a module: its path, or the end of that. */
+export const isNamed = (path: string, name: string): boolean =>
+  path === name || path.endsWith(`.${name}`);
 
 function exclusionTest(excluded: string | readonly string[]): PathTest {
   if (typeof excluded !== 'string') return (path) => excluded.some((name) => isNamed(path, name));

@@ -124,6 +124,7 @@ export function modelInputs(input: InputFile, spec: Spec): ModelInputFromFile {
   checkShape(input, 'attention_mask', content);
   checkShape(input, 'token_type_ids', content);
   checkLabels(input, spec, content);
+  refuseMeaninglessRows(input, spec);
   return {
     batch,
     length,
@@ -134,6 +135,23 @@ export function modelInputs(input: InputFile, spec: Spec): ModelInputFromFile {
     ...(pixel_values && { pixel_values }),
     ...comparedImages(input, spec),
   };
+}
+
+/**
+ * @throws LoraError('usage') for rows that begin with padding, where a head reads the first token
+ * of a model with vectors of distances (DeBERTa): its padded tokens are no queries.
+ */
+function refuseMeaninglessRows({ attention_mask, file }: InputFile, { head, layers }: Spec): void {
+  const readsFirst = head.kind === 'labels' && head.pool === 'first';
+  if (!attention_mask || !readsFirst || !layers[0]?.attention.distances) return;
+  const { batch, length, data } = attention_mask;
+  const row = Array.from({ length: batch }, (_, i) => data[i * length]).indexOf(0);
+  if (row === -1) return;
+  throw inputError(
+    file,
+    'attention_mask',
+    `Row ${row} of attention_mask begins with padding, but the classifier of this model reads the first token: pad rows on the right.`,
+  );
 }
 
 /**

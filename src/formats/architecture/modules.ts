@@ -142,7 +142,8 @@ export function adaptedModulesOf(spec: Spec): TargetableModule[] {
   ];
 }
 
-function layerWithoutEffect({ head }: Spec): LinearSpec | null {
+/** A layer that PEFT adapts, too, though nothing that is trained depends on it. */
+export function layerWithoutEffect({ head }: Spec): LinearSpec | null {
   if (head.kind === 'pooled') return head.pooler ?? null;
   if (head.kind !== 'contrastive' || head.images.head.kind !== 'vector') return null;
   const { pool } = head.images.head;

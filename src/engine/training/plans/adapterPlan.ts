@@ -21,6 +21,7 @@ import { patternValue } from '../../../lora/patterns';
 import { describeUnmatched, unmatchedEntries } from '../../../lora/unmatched';
 import { isModuleToSave } from '../../../lora/modulesToSave';
 import {
+  isNamed,
   kindsOf,
   unusableLayerKey,
   matchTargets,
@@ -41,6 +42,7 @@ import {
 } from '../startAdapter';
 import { plannedTokens } from '../startTokens';
 import { warnOfProblems } from '../../report';
+import { targetsLeftOut } from './leftOut';
 import { countOf } from '../../../shared/values';
 
 /** Which modules are adapted. The factors are created later, once memory is known to suffice. */
@@ -185,7 +187,11 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { info, warn }: Hooks):
   const known = targetableModules(base).filter((m) => !isModuleToSave(m.path, saved));
   refuseLayersOfExpression(recipe.lora, base);
   const lora = targetsFor(recipe.lora, known, base);
-  const { matched: layers, unmatched } = matchedTargets(known, lora, base);
+  const { matched: layers, unmatched: unknown } = matchedTargets(known, lora, base);
+  const leftOut = targetsLeftOut(base, lora, saved);
+  for (const path of leftOut)
+    info(`${path}, which PEFT adapts too, gets no update: nothing that is trained depends on it.`);
+  const unmatched = unknown.filter(({ name }) => !leftOut.some((path) => isNamed(path, name)));
   const matched = [...layers, ...parametersFor(lora, base)];
   if (matched.length === 0) throw noMatchError(known, unmatched, lora, base);
   if (unmatched.length > 0)
