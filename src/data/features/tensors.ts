@@ -3,7 +3,7 @@ import { hashFile } from '../../common/hashFile';
 import { withSafetensors, type SafetensorsFile } from '../../formats/safetensors/read';
 import { LoraError } from '../../shared/errors';
 import { ProblemCollector } from '../dataset/problems';
-import type { FeatureFile, FeatureSettings } from './featureFile';
+import type { FeatureFile, FeatureRow, FeatureSettings } from './featureFile';
 
 const FEATURES = 'features';
 const LABELS = 'labels';
@@ -22,11 +22,19 @@ export async function readFeatureTensors(
 ): Promise<FeatureFile> {
   const problems = new ProblemCollector(file, { ...collector, unit: 'row' });
   const rows = await withSafetensors(file, (source) => rowsOf(source, file, width), 'dataset');
-  for (const { line, values } of rows)
-    if (!values.every(Number.isFinite)) problems.error('A feature is NaN or infinite.', line);
+  const faults = rows.map(({ values, label }) => faultIn(values, label));
+  faults.forEach((fault, i) => {
+    if (fault !== null) problems.error(fault, rows[i]!.line);
+  });
   const { size } = await stat(file);
   const fingerprint = { file, size, sha256: await hashFile(file) };
-  return { path: file, rows, columns: null, problems, fingerprint };
+  const sound = rows.filter((_, i) => faults[i] === null);
+  return { path: file, rows: sound, columns: null, problems, fingerprint };
+}
+
+function faultIn(values: Float32Array, label: FeatureRow['label']): string | null {
+  if (!values.every(Number.isFinite)) return 'A feature is NaN or infinite.';
+  return [label].flat().every(Number.isFinite) ? null : 'A label is NaN or infinite.';
 }
 
 async function rowsOf(
@@ -58,10 +66,17 @@ async function rowsOf(
     );
   if (count * width > MOST_NUMBERS)
     throw fault(FEATURES, `The features are ${count * width} numbers, more than ${MOST_NUMBERS}.`);
-  const [x, y] = [await numbersIn(source, FEATURES), await numbersIn(source, LABELS)];
+  const x = await numbersIn(source, FEATURES);
+  const y = await labelsIn(source);
+  const large = y.find((label) => Math.abs(label) > Number.MAX_SAFE_INTEGER && isInteger(labels));
+  if (large !== undefined)
+    throw fault(
+      LABELS,
+      `The label ${large} has more than 53 bits: such labels cannot be told apart.`,
+    );
   const outputs = labels.shape[1] ?? 1;
   return Array.from({ length: count }, (_, i) => {
-    const label = [...y.subarray(i * outputs, (i + 1) * outputs)];
+    const label = y.slice(i * outputs, (i + 1) * outputs);
     return {
       line: i + 1,
       values: x.slice(i * width, (i + 1) * width),
@@ -71,6 +86,7 @@ async function rowsOf(
 }
 
 interface StoredShape {
+  readonly dtype: string;
   readonly shape: readonly number[];
 }
 
@@ -86,9 +102,18 @@ const INTEGERS: Readonly<Record<string, (bytes: ArrayBuffer) => Iterable<number 
   I64: (bytes) => new BigInt64Array(bytes),
 };
 
+const isInteger = ({ dtype }: StoredShape): boolean => Object.hasOwn(INTEGERS, dtype);
+
 /** A tensor's numbers as float32, also those of integers. */
 async function numbersIn(source: SafetensorsFile, name: string): Promise<Float32Array> {
   const integers = INTEGERS[source.header.tensors.get(name)!.dtype];
   if (!integers) return source.readF32(name);
   return Float32Array.from(integers((await source.readBytes(name)).buffer), Number);
+}
+
+/** The labels; those of 53 bits are exact, which float32 would round to other classes. */
+async function labelsIn(source: SafetensorsFile): Promise<readonly number[]> {
+  const integers = INTEGERS[source.header.tensors.get(LABELS)!.dtype];
+  if (!integers) return [...(await source.readF32(LABELS))];
+  return Array.from(integers((await source.readBytes(LABELS)).buffer), Number);
 }

@@ -12,7 +12,12 @@ const LayersConfigSchema = v.object({
   /** Null: the library for tfjs made it, which does not know. */
   task: v.nullable(v.picklist(['image_cls', 'features'])),
   /** Null: preprocessor_config.json beside the model says it, or there are no images. */
-  pixel_range: v.nullable(v.tuple([v.number(), v.number()])),
+  pixel_range: v.nullable(
+    v.pipe(
+      v.tuple([v.pipe(v.number(), v.finite()), v.pipe(v.number(), v.finite())]),
+      v.check(([black, white]) => black !== white),
+    ),
+  ),
 });
 export type LayersConfig = v.InferOutput<typeof LayersConfigSchema>;
 
