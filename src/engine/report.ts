@@ -10,14 +10,17 @@ import { countOf } from '../shared/values';
 export const joinLines = (lines: readonly string[]): string =>
   lines.map((line) => indentedLines(line)).join('\n');
 
-/** A problem in one line, with the name of its file but not its folder. */
+/** A problem in one line, with its tensor and the name of its file but not its folder. */
 export function describeProblem({ place, message }: Problem): string {
   if (!place) {
     return oneLine(message);
   }
   const line = place.line === undefined ? '' : `:${place.line}`;
   const row = place.row === undefined ? '' : `, row ${place.row}`;
-  return oneLine(`${path.basename(place.file)}${line}${row}: ${message}`);
+  const { tensor } = place;
+  const isNamed = tensor === undefined || message.includes(tensor);
+  const named = isNamed ? '' : `, tensor ${tensor}`;
+  return oneLine(`${path.basename(place.file)}${line}${row}${named}: ${message}`);
 }
 
 /** Calls `warn` once for each problem. */
