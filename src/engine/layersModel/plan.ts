@@ -18,7 +18,7 @@ interface PlanHooks {
  * their layers or by classes of layers. "all-linear" is all but embeddings.
  *
  * @param config What the adapter's config says of the model: `raw` of its configuration.
- * @throws LoraError('recipe') when none matches
+ * @throws LoraError('recipe') when none matches; LoraError('base') when there is no kernel
  */
 export function planLayersAdapter(
   recipe: Recipe,
@@ -27,6 +27,11 @@ export function planLayersAdapter(
   { info, warn }: PlanHooks,
 ): Adapter {
   const { lora, training } = recipe;
+  if (kernels.length === 0)
+    throw new LoraError('base', 'The model has no layer but a new output layer that could train.', {
+      place: { file: recipe.base, key: 'modelTopology' },
+      fix: 'Use a model with a dense, convolutional, recurrent or embedding layer before its output.',
+    });
   const place = { file: recipe.base, key: 'lora.target_modules' };
   const { matched, unmatched } = matchTargets(kernels.map(moduleOfKernel), lora);
   const hints = unmatched.map(({ name, nearest }) => {
