@@ -32,6 +32,8 @@ it.each([
   ['bnb-nf4', 'keep', 'F32'],
   ['bnb-int8', 'float32', 'F32'],
   ['torchao-int4', 'float32', 'F32'],
+  ['gptq-order', 'float32', 'F32'],
+  ['awq', 'keep', 'F16'],
   ['bnb-fp4', 'keep', 'F16'],
 ])('a merge into %s (%s) writes its numbers in %s', async (name, asked, dtype) => {
   const folder = inFixtures('quantized', name);

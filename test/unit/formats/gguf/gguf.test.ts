@@ -144,6 +144,15 @@ describe('an unsupported GGUF file', () => {
     );
   });
 
+  it('is rejected for windows of OLMo 3 in another rhythm', async () => {
+    const { metadata, tensors } = await asGguf(path.join(fixtures, 'olmo3/base'), 'olmo2');
+    const key = 'olmo2.attention.sliding_window_pattern';
+    const others = metadata.filter(([name]) => name !== key);
+    const error = await refusal(ggufBytes([...others, [key, { u32: 3 }]], tensors));
+    expect(error.place?.key).toBe(key);
+    await (await openBase(write(ggufBytes([...others, [key, { u32: 4 }]], tensors)))).close();
+  });
+
   it('is rejected for missing metadata or a wrong type, naming the key', async () => {
     expect(
       (
