@@ -56,6 +56,16 @@ export class AdaptedModel implements Model {
     this.trainable_parameters = this.optimizer.size;
   }
 
+  get joinsRows(): boolean {
+    const { ops, spec } = this.parts.transformer;
+    // the noise of NEFTune depends on the length of a row
+    if (!ops.fused || !spec.causal || this.noise.neftune_noise_alpha !== null) return false;
+    return spec.layers.every(
+      ({ attention: { score_bias, distances, delta, convolution } }) =>
+        !score_bias && !distances && !delta && !convolution,
+    );
+  }
+
   readonly liveTensors = (): number => this.parts.transformer.ops.live();
 
   logits(input: ModelInput): Promise<Float32Array> {

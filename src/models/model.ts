@@ -262,7 +262,8 @@ export interface Evaluation extends LossSum {
 export type TrainedModel = Pick<
   Model,
   'accumulate' | 'evaluate' | 'step' | 'optimizerState' | 'trainable_parameters'
->;
+> &
+  Partial<Pick<Model, 'joinsRows'>>;
 
 /**
  * A model that trains: its adapter on frozen weights, or all of its weights. libtensorflow blocks
@@ -273,6 +274,11 @@ export interface Model {
   readonly architecture: string;
   readonly modules: readonly TargetableModule[];
   readonly trainable_parameters: number;
+  /**
+   * Whether rows side by side in one, as segments, train as they do below each other, and attention
+   * skips what segments do not see of each other.
+   */
+  readonly joinsRows: boolean;
   /**
    * Number of live tensors. It is the same before and after each call of a method, except that in
    * full fine-tuning gradients live from `accumulate` to `step`.

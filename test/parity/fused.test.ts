@@ -232,7 +232,7 @@ describe.skipIf(process.env[LEVEL] !== undefined)('on a processor with', () => {
       const vitest = path.resolve(import.meta.dirname, '../../node_modules/vitest/vitest.mjs');
       const { status, stdout, stderr } = spawnSync(
         process.execPath,
-        [vitest, 'run', '--project', 'parity', 'test/parity/fused.test.ts'],
+        [vitest, 'run', '--project', 'parity', 'parity/fused.test.ts', 'parity/product.test.ts'],
         { encoding: 'utf8', env: { ...process.env, [LEVEL]: level } },
       );
       expect(status, stdout + stderr).toBe(0);

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { tokensOf, type Example } from '../../data/examples/example';
 import { labelsIn } from '../../data/examples/tokenizeRows';
 import { addCounts, expertScores } from '../../models/layers/expertCounts';
+import { sideBySide } from '../../data/examples/sideBySide';
 import type { LabelledInput, TrainedModel } from '../../models/model';
 import { describeDataset } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
@@ -314,9 +315,11 @@ export class TrainingLoop {
     indices: readonly number[],
     examples: readonly Example[],
   ): Promise<LabelledInput> {
-    const { data, compared, distilled } = this.parts;
+    const { data, compared, distilled, model } = this.parts;
     if (compared) return compared.comparisons.batch(compared.train, indices);
-    return distilled ? distilled.batch('train', indices) : data.collate(examples);
+    if (distilled) return distilled.batch('train', indices);
+    const row = model.joinsRows ? sideBySide(examples) : null;
+    return data.collate(row ? [row] : examples);
   }
 
   /** The batches of a step (from 1), with the seeds of their dropout. */

@@ -419,12 +419,14 @@ async function outputBackward(
   const dBranch = await branchOutputGradient(ops, w, branch, dy);
   const o = gate && needsInput(w.o) ? gated(ops, attended, gate) : attended;
   const oRows = rows && needsInput(w.o) ? ops.gather(o, rows.indices) : o;
-  const terms = await linearBackward(pass, w.o, { dy: dBranch, x: oRows, saved: out }, wantsInput);
+  const dtype = heads.v.dtype as Precision;
+  const dOut = { dy: dBranch, x: oRows, saved: out, dtype };
+  const terms = await linearBackward(pass, w.o, dOut, wantsInput);
   if (oRows !== o) ops.free(oRows);
   if (o !== attended) ops.free(o);
   if (dBranch !== dy) ops.free(dBranch);
   if (!wantsInput) return null;
-  const dRows = sumAndFree(ops, terms, null, heads.v.dtype as Precision);
+  const dRows = sumAndFree(ops, terms, null, dtype);
   const dO = scatterRows(ops, dRows, rows);
   if (dO !== dRows) ops.free(dRows);
   return dO;

@@ -10,6 +10,7 @@ import {
   type Precision,
   type Tensor,
 } from '../ops/ops';
+import type { FusedOps } from '../ops/fusedOps';
 import type { DenseWeight, WeightTensor } from '../weightTensor';
 import type { ExpertCounter } from './expertCounts';
 import { dropoutSeed, type Dropout } from './dropout';
@@ -61,6 +62,10 @@ export const savedTensors = ({ xa, z }: LinearSaved): Tensor[] => [xa, z].filter
 /** Up to this many rows, the time of a product is about that of reading its weight from memory. */
 const FEW_ROWS = 8;
 
+/** The kernel of products, where it takes less time than libtensorflow's with this weight. */
+const kernelFor = (ops: Ops, { dtype }: Pick<Tensor, 'dtype'>): FusedOps | null =>
+  ops.fused?.prefersProduct && dtype === 'bf16' ? ops.fused : null;
+
 /**
  * x Wᵀ (`transposed`) or x W, in the precision of W, to which x is converted; in f32 for few rows.
  * Frees neither.
@@ -70,6 +75,8 @@ export function matMulWeight(ops: Ops, x: Tensor, weight: Tensor, transposed: bo
   if (fused && transposed && x.shape[0]! <= FEW_ROWS) {
     return withF32(ops, x, (wide) => fused.fewRows(wide, weight));
   }
+  const kernel = kernelFor(ops, weight);
+  if (kernel) return kernel.product(x, weight, { transposeB: transposed, dtype: 'bf16' });
   if (x.dtype === weight.dtype) return ops.matMul(x, weight, false, transposed);
   const converted = ops.cast(x, weight.dtype as Precision);
   return thenFree(ops, ops.matMul(converted, weight, false, transposed), converted);
@@ -96,6 +103,12 @@ export const weightPrecision = ({ weight }: Linear): Precision => weight.dtype;
 export const inputPrecision = (ops: Ops, layer: Linear, x: Tensor): Precision =>
   ops.fused && x.shape[0]! <= FEW_ROWS ? 'f32' : weightPrecision(layer);
 
+/** What is added to a product, and the precision of a sum. */
+interface ForwardOptions {
+  readonly residual?: Tensor | null;
+  readonly dtype?: Precision;
+}
+
 /**
  * y = c ⊙ (x Wᵀ + x Aᵀ (sB)ᵀ) + b + residual, with DoRA's factor c or 1 (Hu et al. 2021; Liu et al.
  * 2024). y is in f32, in the weight's precision or, if it is a sum, in `dtype`. The caller frees y,
@@ -105,25 +118,41 @@ export function linearForward(
   computation: Computation,
   layer: Linear,
   x: Tensor,
-  {
-    residual = null,
-    dtype = 'f32',
-  }: { readonly residual?: Tensor | null; readonly dtype?: Precision } = {},
+  { residual = null, dtype = 'f32' }: ForwardOptions = {},
 ): LinearOutput {
   const { ops, dropout } = computation;
-  const terms = [matMulBase(computation, x, layer.weight, true)]; // [n, out]
   const { lora } = layer;
-  const xa = lora && withF32(ops, x, (wide) => loraDown(ops, lora, wide, dropout)); // [n, r]
+  const xa = lora && loraDown(ops, lora, x, dropout); // [n, r]
+  const options = { residual, dtype: layer.bias ? 'f32' : dtype } as const;
+  const kernel = x.shape[0]! > FEW_ROWS && !lora?.factor && kernelFor(ops, layer.weight);
+  if (kernel) {
+    const y = kernelForward(kernel, layer, { x, xa }, options);
+    return { y: addBias(ops, layer, y), saved: { xa, z: null } };
+  }
+  const terms = [matMulBase(computation, x, layer.weight, true)]; // [n, out]
   if (lora && xa) terms.push(matMulWeight(ops, xa, lora.B, true));
   const factor = lora?.factor;
   if (!factor) {
-    const sum = sumAndFree(ops, terms, residual, layer.bias ? 'f32' : dtype);
+    const sum = sumAndFree(ops, terms, residual, options.dtype);
     return { y: addBias(ops, layer, sum), saved: { xa, z: null } };
   }
   const z = sumAndFree(ops, terms);
   const scaled = ops.mul(z, factor);
   const sum = residual ? thenFree(ops, ops.add(scaled, residual), scaled) : scaled;
   return { y: addBias(ops, layer, sum), saved: { xa, z } };
+}
+
+/** The product, LoRA's and the residual in one operation. [n, out] */
+function kernelForward(
+  kernel: FusedOps,
+  { weight, lora }: Linear,
+  { x, xa }: { readonly x: Tensor; readonly xa: Tensor | null },
+  { residual, dtype }: Required<ForwardOptions>,
+): Tensor {
+  const low = lora && xa && { p: xa, q: lora.B };
+  const isSum = low !== null || residual !== null;
+  const form = { transposeB: true, dtype: isSum ? dtype : 'bf16', low, residual } as const;
+  return weight.use((numbers) => kernel.product(x, numbers, form));
 }
 
 /** Frees y if there is a bias. */
@@ -137,6 +166,8 @@ export interface LinearGradient {
   /** The layer's input; null if its gradients do not need it. */
   readonly x: Tensor | null; // [n, in]
   readonly saved: LinearSaved;
+  /** Of dx, where it is one sum. Default: f32. */
+  readonly dtype?: Precision;
 }
 
 /**
@@ -151,21 +182,57 @@ export async function linearBackward(
   wantsInput: boolean,
 ): Promise<Tensor[]> {
   const { ops } = computation;
-  const { lora, weight, bias } = layer;
+  const { lora, bias } = layer;
   const { dy, saved } = gradient;
   if (bias?.gradientSink) await bias.gradientSink.accumulate(columnSums(ops, dy));
   if (lora?.factor && saved.z) await lora.accumulateMagnitudes(dy, saved.z);
   const dz = lora?.factor ? ops.mul(dy, lora.factor) : dy;
-  const terms = wantsInput ? [matMulBase(computation, dz, weight, false)] : []; // [n, in]
+  const terms =
+    (await kernelBackward(computation, layer, { ...gradient, dy: dz }, wantsInput)) ??
+    (await plainBackward(computation, layer, { ...gradient, dy: dz }, wantsInput));
+  if (dz !== dy) ops.free(dz);
+  return terms;
+}
+
+async function plainBackward(
+  computation: Computation,
+  layer: Linear,
+  gradient: LinearGradient,
+  wantsInput: boolean,
+): Promise<Tensor[]> {
+  const { ops } = computation;
+  const { dy } = gradient;
+  const terms = wantsInput ? [matMulBase(computation, dy, layer.weight, false)] : []; // [n, in]
   if (gradient.x && needsInput(layer)) {
-    const wide = dz.dtype === 'f32' ? dz : ops.cast(dz, 'f32');
+    const wide = dy.dtype === 'f32' ? dy : ops.cast(dy, 'f32');
     terms.push(
       ...(await weightBackward(computation, layer, { ...gradient, dy: wide }, wantsInput)),
     );
-    if (wide !== dz) ops.free(wide);
+    if (wide !== dy) ops.free(wide);
   }
-  if (dz !== dy) ops.free(dz);
   return terms;
+}
+
+/** By the kernel of products: dx is one sum, and no tensor is widened. Null: not for this layer. */
+async function kernelBackward(
+  { ops, dropout }: Computation,
+  { lora, weight }: Linear,
+  { dy, x, saved: { xa }, dtype = 'f32' }: LinearGradient,
+  wantsInput: boolean,
+): Promise<Tensor[] | null> {
+  const kernel = kernelFor(ops, weight);
+  if (!kernel || !lora || !x || !xa || dropout || weight.gradientSink) return null;
+  const exact = { dtype: 'f32', exact: true } as const;
+  const dxa = kernel.product(dy, lora.B, exact); // [n, r]
+  const form = { dtype, low: { p: dxa, q: lora.A } };
+  const dx = wantsInput ? [weight.use((own) => kernel.product(dy, own, form))] : [];
+  if (lora.trains) {
+    const dA = kernel.product(dxa, x, { ...exact, transposeA: true }); // [r, in]
+    const dB = kernel.product(xa, dy, { ...exact, transposeA: true }); // [r, out]
+    lora.accumulate(await downloadAndFree(ops, dA), await downloadAndFree(ops, dB));
+  }
+  ops.free(dxa);
+  return dx;
 }
 
 /** The gradients of the weight and of the LoRA modules, and the modules' terms of dx. */
@@ -206,7 +273,7 @@ async function loraBackward(
   wantsInput: boolean,
 ): Promise<Tensor[]> {
   const dxa = ops.matMul(dy, lora.B); // [n, r]
-  const dB = lora.trains ? ops.matMul(dy, xa, true) : null; // [out, r]
+  const dB = lora.trains ? ops.matMul(xa, dy, true) : null; // [r, out]
   const { dA, dx } = withF32(ops, x, (wide) =>
     dropout
       ? loraDownDropoutBackward({ ops, dropout }, lora, { x: wide, dxa }, wantsInput)
@@ -222,10 +289,20 @@ async function loraBackward(
 
 /** x Aᵀ [n, r]; with dropout each module has a mask of its own. */
 function loraDown(ops: Ops, lora: LoraBlock, x: Tensor, dropout: Dropout | null): Tensor {
-  if (!dropout) return matMulWeight(ops, x, lora.A, true);
+  if (!dropout && x.dtype === 'bf16' && x.shape[0]! > FEW_ROWS) {
+    const kernel = kernelFor(ops, x);
+    if (kernel) return kernel.product(x, lora.A, { transposeB: true, dtype: 'f32' });
+  }
+  return withF32(ops, x, (wide) =>
+    dropout ? loraDownDropout({ ops, dropout }, lora, wide) : matMulWeight(ops, wide, lora.A, true),
+  );
+}
+
+function loraDownDropout(computation: DropoutComputation, lora: LoraBlock, x: Tensor): Tensor {
+  const { ops } = computation;
   const parts = lora.parts.map((part) => {
     const A = factorA(ops, lora, part);
-    const mask = dropoutMask({ ops, dropout }, part, x);
+    const mask = dropoutMask(computation, part, x);
     if (!mask) return thenFree(ops, ops.matMul(x, A, false, true), A);
     const dropped = thenFree(ops, ops.mul(x, mask), mask);
     return thenFree(ops, ops.matMul(dropped, A, false, true), dropped, A);

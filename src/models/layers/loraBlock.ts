@@ -88,9 +88,10 @@ export class LoraBlock {
     return block;
   }
 
-  /** Adds to the gradients: dA [r, in], and dB [out, r] of the scaled B. */
+  /** Adds to the gradients: dA [r, in], and the transpose of dB [r, out] of the scaled B. */
   accumulate(dA: Float32Array, dB: Float32Array): void {
     const { adapters } = this.context;
+    const { out_features } = this.size;
     for (const { module, row, rows, rank, order } of this.parts) {
       const { A, B, r, in_features } = module;
       if (A.kind === 'frozen' || B.kind === 'frozen') continue;
@@ -100,8 +101,8 @@ export class LoraBlock {
       const scaling = adapters.scalingOf(module);
       for (let i = 0; i < rows; i++) {
         const to = (order ? order[i]! : i) * r;
-        const from = (row + i) * this.size.r + rank;
-        for (let j = 0; j < r; j++) gradientB[to + j]! += scaling * dB[from + j]!;
+        for (let j = 0; j < r; j++)
+          gradientB[to + j]! += scaling * dB[(rank + j) * out_features + row + i]!;
       }
     }
   }

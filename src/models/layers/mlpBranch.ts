@@ -283,7 +283,7 @@ async function downBackward(
     readonly dtype?: Precision;
   },
 ): Promise<Tensor | null> {
-  const gradient = { dy, x: m, saved: saved.linears.down };
+  const gradient = { dy, x: m, saved: saved.linears.down, dtype };
   const terms = await linearBackward(computation, w.down, gradient, wantsInner);
   return wantsInner ? sumAndFree(computation.ops, terms, null, dtype) : null;
 }

@@ -46,6 +46,25 @@ export interface AttentionForm {
   readonly ids: Tensor | null;
 }
 
+/** What is added to a product [m, n], in f32. */
+export interface ProductTerms {
+  /** A second product: p [m, r], and q in the form of b. */
+  readonly low?: { readonly p: Tensor; readonly q: Tensor } | null;
+  readonly residual?: Tensor | null; // [m, n]
+}
+
+/** How the operands of a product are read, and in which precision it is. */
+export interface ProductForm extends ProductTerms {
+  /** Whether a is there as [k, m]. Default: false. */
+  readonly transposeA?: boolean;
+  /** Whether b is there as [n, k], and q as [n, r]. Default: false. */
+  readonly transposeB?: boolean;
+  /** Of the result. */
+  readonly dtype: Precision;
+  /** Multiply numbers of f32, also where b is in bf16. Default: false. */
+  readonly exact?: boolean;
+}
+
 /** What the gradient of attention needs of its forward pass. */
 export interface Attended {
   readonly o: Tensor; // [batch · queries, heads · d]
@@ -58,6 +77,16 @@ export interface Attended {
  * without these, several `Ops` compute the same. The caller frees every result.
  */
 export interface FusedOps {
+  /**
+   * Whether `product` takes less time than libtensorflow's products where b is in bf16, as measured
+   * on processors that multiply pairs of bf16.
+   */
+  readonly prefersProduct: boolean;
+  /**
+   * a b + p q + residual: a [m, k], b [k, n]. With b in bf16 and unless `exact`, a is rounded to
+   * bf16, and so is a b, which is summed in f32: the numbers are those of separate operations.
+   */
+  product(a: Tensor, b: Tensor, form: ProductForm): Tensor;
   /** RMSNorm: h = x · r · weight, r = 1 / √(mean(x²) + eps); x [n, d] in f32, h in `dtype`. */
   rms(
     x: Tensor,

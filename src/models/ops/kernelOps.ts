@@ -8,6 +8,7 @@ import type {
   FusedOps,
   Heads,
   KeysAndValues,
+  ProductForm,
   WeightMoments,
 } from './fusedOps';
 import type { StepForm } from './stepForm';
@@ -41,6 +42,9 @@ const attentionAttrs = ({ causal, window, softcap }: AttentionForm): TfAttr[] =>
 /** The value of the attribute `wants` of LoraCrossEntropy. */
 const CROSS_ENTROPY_OUTPUT: Readonly<Record<CrossEntropyOutput, number>> = { loss: 0, p: 1, dz: 2 };
 
+/** The place of this answer among those of LoraProcessor. */
+const PREFERS_PRODUCT = 1;
+
 /** The CPU kernels of src/runtime/kernels, which the binding registers with libtensorflow. */
 export class KernelOps implements FusedOps {
   /** `empty`, `emptyIds`: empty tensors of f32 and i32, in place of inputs that are left out. */
@@ -48,20 +52,37 @@ export class KernelOps implements FusedOps {
     private readonly tf: TfHandles,
     private readonly empty: Tensor,
     private readonly emptyIds: Tensor,
+    readonly prefersProduct: boolean,
   ) {}
 
   /** Null if the binding was compiled without the kernels. */
   static load(tf: TfHandles): KernelOps | null {
     const [empty, emptyIds] = [tf.uncountedEmpty('f32'), tf.uncountedEmpty('i32')];
-    const kernels = new KernelOps(tf, empty, emptyIds);
     try {
-      tf.free(kernels.sum([empty, empty], 'f32'));
-      return kernels;
+      const answers = tf.run('LoraProcessor', [], 'f32');
+      const prefersProduct = tf.read(answers)[PREFERS_PRODUCT] === 1;
+      tf.free(answers);
+      return new KernelOps(tf, empty, emptyIds, prefersProduct);
     } catch {
       tf.freeUncounted(empty);
       tf.freeUncounted(emptyIds);
       return null;
     }
+  }
+
+  product(
+    a: Tensor,
+    b: Tensor,
+    { transposeA, transposeB, dtype, exact, low, residual }: ProductForm,
+  ): Tensor {
+    const attrs = [
+      ...[typeOf('T', a), typeOf('U', b), typed('V', dtype)],
+      intAttr('transpose_a', transposeA ? 1 : 0),
+      intAttr('transpose_b', transposeB ? 1 : 0),
+      intAttr('exact', exact ? 1 : 0),
+    ];
+    const terms = [low?.p ?? this.empty, low?.q ?? this.empty, residual ?? this.empty];
+    return this.tf.run('LoraProduct', attrs, dtype, a, b, ...terms);
   }
 
   rms(

@@ -171,7 +171,6 @@ namespace avx512 {
 }
 #pragma clang attribute pop
 
-#define LORA_AVX512_BF16 LORA_AVX512 ",avx512bf16"
 #pragma clang attribute push(__attribute__((target(LORA_AVX512_BF16), min_vector_width(512))), \
                              apply_to = function)
 #define LORA_PAIRS
@@ -188,19 +187,6 @@ using avx512::wide;
 #endif
 
 namespace {
-
-// Whether products of bf16 are made of pairs, which the processor multiplies.
-bool multiplies_pairs() {
-#ifdef LORA_LEVELS
-  static const bool has = [] {
-    unsigned a, b, c, d;
-    return level() == 2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));
-  }();
-  return has;
-#else
-  return false;
-#endif
-}
 
 #ifdef LORA_LEVELS
 #define LORA_BEST_OF_PAIRS(T, call)                                   \

@@ -93,7 +93,7 @@ using of = std::remove_pointer_t<P>;
 struct Settings {
   float eps = 0, softcap = 0;
   int64_t batch = 1, heads = 1, kv_heads = 1, wants = 1, type = 0, width = 0, causal = 0, window = 0,
-          rounded = 0;
+          rounded = 0, transpose_a = 0, transpose_b = 0, exact = 0;
   // Lengths of lists.
   int64_t F = 0, H = 0, Q = 0, N = 0;
   TF_DataType T = TF_FLOAT;
@@ -120,6 +120,9 @@ inline void* read_settings(TF_OpKernelConstruction* construction) {
   read_int("causal", &settings->causal);
   read_int("window", &settings->window);
   read_int("rounded", &settings->rounded);
+  read_int("transpose_a", &settings->transpose_a);
+  read_int("transpose_b", &settings->transpose_b);
+  read_int("exact", &settings->exact);
   read_int("F", &settings->F);
   read_int("H", &settings->H);
   read_int("Q", &settings->Q);

@@ -397,8 +397,10 @@ void attend_one(void*, TF_OpKernelContext* context) {
 
 void processor(void*, TF_OpKernelContext* context) {
   Call call(context);
-  TF_Tensor* answer = call.out(0, {1});
-  if (call.ok()) *data<float>(answer) = multiplies_bf16();
+  TF_Tensor* answers = call.out(0, {2});
+  if (!call.ok()) return;
+  data<float>(answers)[0] = multiplies_bf16();
+  data<float>(answers)[1] = prefers_product() && cores() <= MAX_THREADS ? 1 : 0;
 }
 
 const bool all_registered = [] {
@@ -414,7 +416,7 @@ const bool all_registered = [] {
             {"T" FLOATS},
             {"x: float", "r: float", "weight: float", "dh: T", "residual: float"},
             {"dx: float"}},
-           {"LoraProcessor", processor, {}, {}, {"multiplies_bf16: float"}},
+           {"LoraProcessor", processor, {}, {}, {"answers: float"}},
            {"LoraGlu", glu, {"T" FLOATS}, {"gate: T", "up: T"}, {"m: T"}},
            {"LoraGluGrad",
             glu_grad,

@@ -23,13 +23,16 @@ inline int cores() {
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
+// More cores are left to libtensorflow.
+constexpr int MAX_THREADS = 32;
+
 class Pool {
  public:
   using Body = std::function<void(int64_t from, int64_t to)>;
 
   // It is never destroyed: its threads sleep until the process ends.
   static Pool& shared() {
-    static Pool* pool = new Pool(std::min(cores(), 32) - 1);
+    static Pool* pool = new Pool(std::min(cores(), MAX_THREADS) - 1);
     return *pool;
   }
 

@@ -1,0 +1,268 @@
+// Products of matrices of f32 and bf16. src/models/ops/fusedOps.ts documents what they compute.
+
+#include <memory>
+
+#include "call.h"
+
+namespace lora {
+
+namespace {
+
+// C [m, n] = A B + P Q + residual: A [m, k], B [k, n], P [m, r], Q [r, n]. A product of bf16 is rounded
+// before the others are added: the numbers are those of separate operations.
+struct Matrices {
+  int64_t m, n, k, r;
+  // Rows of words, `a_row` apart.
+  const void* a;
+  int64_t a_row;
+  // Whether rows of A are so far apart that they compete for the same lines of the processor's
+  // caches: then blocks of them are copied.
+  bool a_competes;
+  const void* b;
+  bool b_half;
+  // Whether A B is rounded to bf16.
+  bool rounds;
+  // Whether B is there as [n, k], and Q as [n, r].
+  bool b_columns;
+  const float *p, *q;
+  const float* residual;  // null: none
+  void* c;
+  bool c_half;
+};
+
+template <class T>
+struct Rows {
+  const T* numbers;
+  int64_t k, row, step, words_row;
+};
+
+// A block of a panel of B, which has the columns of C from `column` on.
+struct Panel {
+  const void* words;
+  int64_t depth, column;
+  const float* q;
+  bool is_first, is_last;
+};
+
+// The rows from .. to of some panels of C.
+struct Task {
+  int64_t from, to, column, panels;
+};
+
+struct Buffers {
+  float *panel, *q, *a, *sums;
+};
+
+// Words of A and B that are multiplied before the sums are put away: a panel of so many stays in the
+// processor's caches.
+constexpr int64_t BLOCK_WORDS = 288;
+
+inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+}  // namespace
+
+#undef LORA_LAMBDA
+#define LORA_LAMBDA __attribute__((always_inline))
+#undef LORA_LEVEL
+#define LORA_LEVEL 0
+// x86 without AVX2 is rare: smaller code counts for more.
+#ifdef LORA_LEVELS
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
+#endif
+namespace plain {
+#include "matrix.h"
+}
+
+#ifdef LORA_LEVELS
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target(LORA_AVX2))), apply_to = function)
+#undef LORA_LAMBDA
+#define LORA_LAMBDA __attribute__((always_inline, target(LORA_AVX2)))
+#undef LORA_LEVEL
+#define LORA_LEVEL 1
+namespace avx2 {
+#include "matrix.h"
+}
+#pragma clang attribute pop
+
+#pragma clang attribute push(__attribute__((target(LORA_AVX512), min_vector_width(512))), \
+                             apply_to = function)
+#undef LORA_LAMBDA
+#define LORA_LAMBDA __attribute__((always_inline, target(LORA_AVX512)))
+#undef LORA_LEVEL
+#define LORA_LEVEL 2
+namespace avx512 {
+#include "matrix.h"
+}
+#pragma clang attribute pop
+
+#pragma clang attribute push(__attribute__((target(LORA_AVX512_BF16), min_vector_width(512))), \
+                             apply_to = function)
+#define LORA_PAIRS
+namespace avx512_bf16 {
+using avx512::narrow;
+using avx512::wide;
+#include "matrix.h"
+}
+#undef LORA_PAIRS
+#pragma clang attribute pop
+#endif
+
+namespace {
+
+// What computes a product.
+enum class Way { PLAIN, AVX2, AVX512, PAIRS };
+
+Way way_of(bool is_half) {
+#ifdef LORA_LEVELS
+  if (is_half && multiplies_pairs()) return Way::PAIRS;
+  if (level() == 2) return Way::AVX512;
+  if (level() == 1) return Way::AVX2;
+#endif
+  return Way::PLAIN;
+}
+
+#ifdef LORA_LEVELS
+#define LORA_BY(way, call)   \
+  do {                       \
+    switch (way) {           \
+      case Way::PAIRS:       \
+        avx512_bf16::call;   \
+        break;               \
+      case Way::AVX512:      \
+        avx512::call;        \
+        break;               \
+      case Way::AVX2:        \
+        avx2::call;          \
+        break;               \
+      case Way::PLAIN:       \
+        plain::call;         \
+        break;               \
+    }                        \
+  } while (0)
+#else
+#define LORA_BY(way, call) plain::call
+#endif
+
+// Memory of one thread, which it keeps.
+float* buffer_of(int64_t numbers) {
+  thread_local std::vector<float> memory;
+  if ((int64_t)memory.size() < numbers + LANES) memory.resize(numbers + LANES);
+  void* aligned = memory.data();
+  size_t space = memory.size() * sizeof(float);
+  std::align(4 * LANES, numbers * sizeof(float), aligned, space);
+  return static_cast<float*>(aligned);
+}
+
+constexpr int64_t MAX_PANEL = 3 * LANES;
+
+// How C is divided: so that all threads have something to do, and that the sums of a task stay in
+// the second cache.
+struct Division {
+  int64_t panel, panels, rows, blocks, group;
+
+  Division(const Matrices& p, Way way) {
+    const int64_t threads = cores();
+    panel = way == Way::PAIRS || way == Way::AVX512 ? MAX_PANEL : LANES;
+    panels = (p.n + panel - 1) / panel;
+    const bool is_long = p.k > 4 * BLOCK_WORDS;
+    const int64_t wanted = (4 * threads + panels - 1) / panels,
+                  most = is_long ? 384 : 1024;
+    rows = round_up(std::min(most, std::max<int64_t>(64, (p.m + wanted - 1) / wanted)), 24);
+    blocks = (p.m + rows - 1) / rows;
+    // The rows of A are read once for a group of panels.
+    group = is_long ? std::max<int64_t>(1, std::min<int64_t>(4, panels * blocks / (2 * threads))) : 1;
+  }
+
+  int64_t groups() const { return (panels + group - 1) / group; }
+  int64_t tasks() const { return groups() * blocks; }
+  Task task(int64_t number, const Matrices& p) const {
+    const int64_t from = number % blocks * rows, first = number / blocks * group;
+    return {from, std::min(p.m, from + rows), first * panel, std::min(group, panels - first)};
+  }
+};
+
+void multiply(const Matrices& p, Way way) {
+  const Division division(p, way);
+  const int64_t of_panel = BLOCK_WORDS * MAX_PANEL, of_q = p.r * MAX_PANEL,
+                of_a = p.a_competes ? BLOCK_WORDS * division.rows : 0,
+                numbers = of_panel + of_q + of_a + division.group * division.rows * MAX_PANEL;
+  rows(division.tasks(), division.rows * division.group * division.panel * p.k,
+       [&](int64_t first, int64_t last) {
+         float* buffer = buffer_of(numbers);
+         float* after = buffer + of_panel + of_q;
+         const Buffers buffers{buffer, buffer + of_panel, after, after + of_a};
+         for (int64_t i = first; i < last; i++)
+           LORA_BY(way, multiply_task(p, division.task(i, p), buffers));
+       });
+}
+
+// The words of A, which are made if its numbers are not such words.
+template <class T>
+std::unique_ptr<uint32_t[]> words_of(Matrices* p, const T* a, bool a_columns, bool is_half, Way way) {
+  const bool is_paired = way == Way::PAIRS,
+             is_ready = !a_columns && (is_paired ? std::is_same_v<T, bf16> && p->k % 2 == 0
+                                                 : std::is_same_v<T, float> && !is_half);
+  const int64_t words = is_paired ? (p->k + 1) / 2 : p->k;
+  p->a = a;
+  p->a_row = words;
+  p->a_competes = words % 512 == 0 && words > BLOCK_WORDS;
+  if (is_ready) return nullptr;
+  std::unique_ptr<uint32_t[]> packed(new uint32_t[p->m * p->a_row]);
+  const Rows<T> from_rows{a, p->k, a_columns ? 1 : p->k, a_columns ? p->m : 1, p->a_row};
+  rows(p->m, p->k, [&](int64_t from, int64_t to) {
+    LORA_BY(way, pack_rows(from, to, from_rows, is_half, packed.get()));
+  });
+  p->a = packed.get();
+  return packed;
+}
+
+// a [m, k] (or [k, m]), b [k, n] (or [n, k]), p [m, r] and q [r, n] (or [n, r], as b), or empty,
+// residual [m, n] or empty -> [m, n]
+void product(void* settings, TF_OpKernelContext* context) {
+  Call call(context);
+  const Settings& s = *static_cast<Settings*>(settings);
+  TF_Tensor *a = call.in(0), *b = call.in(1), *p = call.in(2), *q = call.in(3),
+            *residual = call.in(4);
+  if (!call.ok() ||
+      !call.expect(TF_NumDims(a) == 2 && TF_NumDims(b) == 2, "LoraProduct: no matrices."))
+    return;
+  Matrices own{};
+  own.b_columns = s.transpose_b != 0;
+  own.m = TF_Dim(a, s.transpose_a ? 1 : 0);
+  own.k = TF_Dim(a, s.transpose_a ? 0 : 1);
+  own.n = TF_Dim(b, own.b_columns ? 0 : 1);
+  own.r = size_of(p) / std::max<int64_t>(1, own.m);
+  if (!call.expect(TF_Dim(b, own.b_columns ? 1 : 0) == own.k && size_of(p) == own.m * own.r &&
+                       size_of(q) == own.r * own.n &&
+                       (size_of(residual) == 0 || size_of(residual) == own.m * own.n),
+                   "LoraProduct: shapes do not fit."))
+    return;
+  TF_Tensor* c = call.out(0, {own.m, own.n});
+  if (!call.ok() || size_of(c) == 0) return;
+  own.b = TF_TensorData(b);
+  own.b_half = TF_TensorType(b) == TF_BFLOAT16;
+  own.p = data_or_null<const float>(p);
+  own.q = data_or_null<const float>(q);
+  own.residual = data_or_null<const float>(residual);
+  own.c = TF_TensorData(c);
+  own.c_half = TF_TensorType(c) == TF_BFLOAT16;
+  const bool is_half = own.b_half && !s.exact;
+  own.rounds = is_half;
+  const Way way = way_of(is_half);
+  typed(a, [&](auto t) {
+    using T = of<decltype(t)>;
+    const auto words = words_of(&own, data<const T>(a), s.transpose_a != 0, is_half, way);
+    multiply(own, way);
+  });
+}
+
+const bool registered = register_op({"LoraProduct",
+                                     product,
+                                     {"T" FLOATS, "U" FLOATS, "V" FLOATS, "transpose_a: int",
+                                      "transpose_b: int", "exact: int"},
+                                     {"a: T", "b: U", "p: float", "q: float", "residual: float"},
+                                     {"c: V"}});
+
+}  // namespace
+}  // namespace lora

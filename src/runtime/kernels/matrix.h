@@ -1,0 +1,334 @@
+// Products of matrices by blocks: a panel of B is brought into the order in which it is read, and is
+// multiplied by all rows of A while the processor's cache holds it (Goto & van de Geijn 2008).
+// Included by matrix.cc once per instruction set, after levels.h. Every product multiplies words:
+// numbers of f32, or, where the processor multiplies bf16 (LORA_PAIRS), pairs of bf16 that are
+// neighbours in the dimension that is summed over. Each number of C is a sum in an order that depends
+// on this dimension alone, not on the other rows and columns, or on threads.
+
+#define LORA_INLINE inline __attribute__((always_inline))
+
+#ifdef LORA_PAIRS
+typedef uint32_t Word;
+constexpr int DEPTH = 2;  // numbers of a word
+typedef __bf16 LanePairs __attribute__((vector_size(4 * LANES)));
+typedef __bf16 LaneRounded __attribute__((vector_size(2 * LANES)));
+
+LORA_INLINE Lanes multiply(Lanes sum, Word a, Lanes b) {
+  return __builtin_ia32_dpbf16ps_512(sum, (LanePairs)((LaneBits){} + a), (LanePairs)b);
+}
+LORA_INLINE LaneHalves rounded(Lanes v) {
+  return (LaneHalves)__builtin_convertvector(v, LaneRounded);
+}
+#else
+typedef float Word;
+constexpr int DEPTH = 1;
+
+LORA_INLINE Lanes multiply(Lanes sum, Word a, Lanes b) { return sum + a * b; }
+
+LORA_INLINE LaneHalves rounded(Lanes v) {
+  const LaneBits u = (LaneBits)v, up = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+  const LaneBits is_none = (LaneBits)(v != v);
+  return __builtin_convertvector((up & ~is_none) | (0x7fc0 & is_none), LaneHalves);
+}
+#endif
+
+// Rows of words, `row` apart.
+struct Left {
+  const Word* words;
+  int64_t row;
+};
+
+// What a tile keeps in registers: rows of A, and vectors of a panel of B.
+#if LORA_LEVEL == 2
+constexpr int TILE_ROWS = 8, TILE_LANES = 3;
+#elif LORA_LEVEL == 1 || defined(__aarch64__)
+constexpr int TILE_ROWS = 6, TILE_LANES = 1;
+#else
+constexpr int TILE_ROWS = 2, TILE_LANES = 1;
+#endif
+constexpr int64_t PANEL = TILE_LANES * LANES;
+
+LORA_INLINE Lanes load(const void* p) {
+  Lanes v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+LORA_INLINE void store(float* p, Lanes v) { std::memcpy(p, &v, sizeof(v)); }
+
+#ifdef LORA_PAIRS
+LORA_INLINE LaneHalves halves_at(const bf16* p) {
+  LaneHalves v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+LORA_INLINE LaneHalves halves_at(const float* p) { return rounded(load(p)); }
+#endif
+
+// Fewer vectors, for products of few columns.
+#ifdef LORA_PAIRS
+constexpr int NARROW_LANES = TILE_LANES;
+#else
+constexpr int NARROW_LANES = std::min(2, TILE_LANES);
+#endif
+
+// 16 words of each of 16 rows become those of 16 columns.
+LORA_INLINE void transpose(Lanes v[LANES]) {
+#pragma clang loop unroll(full)
+  for (int round = 0; round < 4; round++) {
+    Lanes w[LANES];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < LANES / 2; i++) {
+      w[2 * i] = __builtin_shufflevector(v[i], v[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
+                                         22, 7, 23);
+      w[2 * i + 1] = __builtin_shufflevector(v[i], v[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
+                                             29, 14, 30, 15, 31);
+    }
+    std::memcpy(v, w, sizeof(w));
+  }
+}
+
+// The word of the numbers k .. k + DEPTH - 1 of a row, of which those from `end` on are 0; `step`:
+// the distance of neighbours.
+template <class T>
+LORA_INLINE Word word_of(const T* row, int64_t k, int64_t end, int64_t step) {
+#ifdef LORA_PAIRS
+  const uint32_t low = narrow<bf16>(wide(row[k * step])).bits,
+                 high = k + 1 < end ? narrow<bf16>(wide(row[(k + 1) * step])).bits : 0;
+  return low | high << 16;
+#else
+  return wide(row[k * step]);
+#endif
+}
+
+// LANES words of a row, from the number k on, of which none is beyond its end.
+LORA_INLINE Lanes words_at(const bf16* row) {
+#ifdef LORA_PAIRS
+  return load(row);
+#else
+  LaneHalves halves;
+  std::memcpy(&halves, row, sizeof(halves));
+  return (Lanes)(__builtin_convertvector(halves, LaneBits) << 16);
+#endif
+}
+LORA_INLINE Lanes words_at(const float* row) {
+#ifdef LORA_PAIRS
+  const LaneHalves both[2] = {rounded(load(row)), rounded(load(row + LANES))};
+  return load(both);
+#else
+  return load(row);
+#endif
+}
+
+// Rounds to bf16, for products with bf16, and widens again.
+LORA_INLINE Lanes as_rounded(Lanes v) {
+  return (Lanes)(__builtin_convertvector(rounded(v), LaneBits) << 16);
+}
+
+// The rows from .. to of A as words, `words_row` apart. The rows of `a` are `row` apart, and
+// neighbours in a row `step`. `rounds`: to bf16.
+template <class T>
+void pack_rows(int64_t from, int64_t to, const Rows<T>& a, bool rounds, void* words) {
+  const int64_t count = (a.k + DEPTH - 1) / DEPTH;
+  for (int64_t r = from; r < to; r++) {
+    const T* own = a.numbers + r * a.row;
+    Word* into = static_cast<Word*>(words) + r * a.words_row;
+    int64_t i = 0;
+    for (; a.step == 1 && (i + LANES) * DEPTH <= a.k; i += LANES) {
+      Lanes v = words_at(own + i * DEPTH);
+      if (DEPTH == 1 && rounds) v = as_rounded(v);
+      std::memcpy(into + i, &v, sizeof(v));
+    }
+    for (; i < count; i++) {
+      into[i] = word_of(own, i * DEPTH, a.k, a.step);
+#ifndef LORA_PAIRS
+      if (rounds) into[i] = wide(narrow<bf16>(into[i]));
+#endif
+    }
+  }
+}
+
+// The words from .. to of a panel of B: [to - from, width]. B [k, n] has the columns of the panel from
+// `b` on; those from `columns` on are 0.
+template <class T>
+__attribute__((noinline)) void pack_depth(int64_t from, int64_t to, int64_t k, const T* b,
+                                          int64_t row, int64_t columns, int64_t width,
+                                          Word* words) {
+  for (int64_t i = from; i < to; i++, words += width) {
+    const T* own = b + i * DEPTH * row;
+    int64_t c = 0;
+    for (; c + LANES <= columns; c += LANES) {
+#ifdef LORA_PAIRS
+      const LaneHalves low = halves_at(own + c),
+                       high = i * 2 + 1 < k ? halves_at(own + row + c) : LaneHalves{};
+      const LaneBits pairs = __builtin_convertvector(low, LaneBits) |
+                             __builtin_convertvector(high, LaneBits) << 16;
+      std::memcpy(words + c, &pairs, sizeof(pairs));
+#else
+      store(words + c, words_at(own + c));
+#endif
+    }
+    for (; c < columns; c++) words[c] = word_of(own + c, 0, k - i * DEPTH, row);
+    for (; c < width; c++) words[c] = 0;
+  }
+}
+
+// The same of the transpose of B [n, k], whose rows of the panel begin at `b`.
+template <class T>
+__attribute__((noinline)) void pack_columns(int64_t from, int64_t to, int64_t k, const T* b,
+                                            int64_t columns, int64_t width, Word* words) {
+  for (int64_t c = 0; c < width; c += LANES) {
+    const T* own = b + c * k;
+    int64_t i = from;
+    // by many instructions elsewhere
+    if (LORA_LEVEL == 2 && c + LANES <= columns)
+      for (; i + LANES <= to && (i + LANES) * DEPTH <= k; i += LANES) {
+        Lanes v[LANES];
+        for (int l = 0; l < LANES; l++) v[l] = words_at(own + l * k + i * DEPTH);
+        transpose(v);
+        for (int l = 0; l < LANES; l++)
+          std::memcpy(words + (i - from + l) * width + c, &v[l], sizeof(v[l]));
+      }
+    for (; i < to; i++)
+      for (int64_t l = 0; l < LANES; l++)
+        words[(i - from) * width + c + l] =
+            c + l < columns ? word_of(own + l * k, i * DEPTH, k, 1) : Word{};
+  }
+}
+
+// `depth` words of TILE_ROWS rows with a panel.
+template <int N>
+LORA_INLINE void multiply_tile(const Word* const* rows, const Word* panel, int64_t depth,
+                               Lanes sums[TILE_ROWS][N]) {
+  for (int64_t i = 0; i < depth; i++) {
+    Lanes right[N];
+    for (int n = 0; n < N; n++) right[n] = load(panel + i * N * LANES + n * LANES);
+    for (int r = 0; r < TILE_ROWS; r++)
+      for (int n = 0; n < N; n++) sums[r][n] = multiply(sums[r][n], rows[r][i], right[n]);
+  }
+}
+
+LORA_INLINE void store(bf16* p, Lanes v) {
+  const LaneHalves halves = rounded(v);
+  std::memcpy(p, &halves, sizeof(halves));
+}
+
+// Sums of the rows `row` .. `row` + `rows` - 1 become numbers of C, from
+// `column` on.
+template <int N, class V>
+LORA_INLINE void finish_rows(const Matrices& p, int64_t row, int64_t rows, int64_t column,
+                             const Lanes* sums, V* c) {
+  const int64_t columns = std::min<int64_t>(N * LANES, p.n - column), whole = columns / LANES;
+  for (int64_t i = 0; i < rows; i++, sums += N) {
+    const int64_t at = (row + i) * p.n + column;
+    for (int64_t n = 0; n < whole; n++)
+      store(c + at + n * LANES, p.residual ? sums[n] + load(p.residual + at + n * LANES) : sums[n]);
+    for (int64_t k = whole * LANES; k < columns; k++)
+      c[at + k] = narrow<V>(sums[whole][k % LANES] + (p.residual ? p.residual[at + k] : 0));
+  }
+}
+
+// Unrolled, as the sums are in registers.
+template <int N>
+LORA_INLINE void round_tile(Lanes sums[TILE_ROWS][N]) {
+#pragma clang loop unroll(full)
+  for (int i = 0; i < TILE_ROWS; i++)
+#pragma clang loop unroll(full)
+    for (int n = 0; n < N; n++) sums[i][n] = as_rounded(sums[i][n]);
+}
+
+// Adds P Q of the rows of a tile, whose sums stay in registers.
+template <int N>
+LORA_INLINE void add_low(const Matrices& p, int64_t row, const float* q,
+                            Lanes sums[TILE_ROWS][N]) {
+  const float* rows[TILE_ROWS];
+  for (int i = 0; i < TILE_ROWS; i++) rows[i] = p.p + std::min(p.m - 1, row + i) * p.r;
+  for (int64_t j = 0; j < p.r; j++) {
+    Lanes right[N];
+    for (int n = 0; n < N; n++) right[n] = load(q + (j * N + n) * LANES);
+    for (int i = 0; i < TILE_ROWS; i++)
+      for (int n = 0; n < N; n++) sums[i][n] += rows[i][j] * right[n];
+  }
+}
+
+// The rows from .. to of A with a panel. `sums_so_far`: of these rows, unless this
+// is the first block; if it is the last one, the sums become numbers of C.
+template <int N>
+__attribute__((noinline)) void multiply_rows(int64_t from, int64_t to, const Matrices& p,
+                                             const Panel& own, const Left& a, float* sums_so_far) {
+  const Word* panel = static_cast<const Word*>(own.words);
+  for (int64_t r = from; r < to; r += TILE_ROWS) {
+    const Word* rows[TILE_ROWS];
+    for (int i = 0; i < TILE_ROWS; i++)
+      rows[i] = a.words + (std::min(to - 1, r + i) - from) * a.row;
+    Lanes sums[TILE_ROWS][N] = {}, done[TILE_ROWS][N];
+    float* before = sums_so_far + (r - from) * N * LANES;
+    if (!own.is_first) std::memcpy(sums, before, sizeof(sums));
+    multiply_tile<N>(rows, panel, own.depth, sums);
+    if (own.is_last && p.rounds) round_tile<N>(sums);
+    if (own.is_last && p.r > 0) add_low<N>(p, r, own.q, sums);
+    std::memcpy(own.is_last ? (void*)done : before, sums, sizeof(sums));
+    const int64_t valid = std::min<int64_t>(TILE_ROWS, to - r);
+    if (own.is_last && p.c_half)
+      finish_rows<N>(p, r, valid, own.column, &done[0][0], static_cast<bf16*>(p.c));
+    else if (own.is_last)
+      finish_rows<N>(p, r, valid, own.column, &done[0][0], static_cast<float*>(p.c));
+  }
+}
+
+// The words `start` .. `start` + `depth` - 1 of the rows of a task.
+LORA_INLINE Left rows_of_a(const Matrices& p, const Task& task, int64_t start, int64_t depth,
+                           float* buffer) {
+  const Word* a = static_cast<const Word*>(p.a) + task.from * p.a_row + start;
+  if (!p.a_competes) return {a, p.a_row};
+  Word* copied = reinterpret_cast<Word*>(buffer);
+  for (int64_t r = task.from; r < task.to; r++, a += p.a_row)
+    std::memcpy(copied + (r - task.from) * BLOCK_WORDS, a, depth * sizeof(Word));
+  return {copied, BLOCK_WORDS};
+}
+
+template <class T>
+LORA_INLINE void pack_panel(const Matrices& p, const T* b, int64_t k, int64_t from, int64_t to,
+                            int64_t column, int64_t width, Word* words) {
+  const int64_t columns = std::min(p.n - column, width);
+  if (p.b_columns)
+    pack_columns(from, to, k, b + column * k, columns, width, words);
+  else
+    pack_depth(from, to, k, b + column, p.n, columns, width, words);
+}
+
+// q as the rows of a panel, in f32.
+LORA_INLINE void pack_q(const Matrices& p, int64_t column, int64_t width, float* into) {
+  for (int64_t j = 0; j < p.r; j++)
+    for (int64_t c = 0; c < width; c++) {
+      const int64_t own = column + c;
+      into[j * width + c] = own >= p.n ? 0 : p.q[p.b_columns ? own * p.r + j : j * p.n + own];
+    }
+}
+
+// The rows of a task of C, and its panels from `column` on.
+inline void multiply_task(const Matrices& p, const Task& task, const Buffers& buffers) {
+  const int64_t words = (p.k + DEPTH - 1) / DEPTH,
+                sums_of_panel = round_up(task.to - task.from, 24) * PANEL;
+  for (int64_t start = 0; start < words; start += BLOCK_WORDS) {
+    const int64_t end = std::min(words, start + BLOCK_WORDS);
+    const Left a = rows_of_a(p, task, start, end - start, buffers.a);
+    for (int64_t i = 0; i < task.panels; i++) {
+      const int64_t column = task.column + i * PANEL,
+                    narrow = NARROW_LANES * LANES, width = p.n - column > narrow ? PANEL : narrow;
+      Word* packed = reinterpret_cast<Word*>(buffers.panel);
+      if (p.b_half)
+        pack_panel(p, static_cast<const bf16*>(p.b), p.k, start, end, column, width, packed);
+      else
+        pack_panel(p, static_cast<const float*>(p.b), p.k, start, end, column, width, packed);
+      if (end == words) pack_q(p, column, width, buffers.q);
+      const Panel own{packed, end - start, column, buffers.q, start == 0, end == words};
+      float* sums = buffers.sums + i * sums_of_panel;
+      if (width == PANEL)
+        multiply_rows<TILE_LANES>(task.from, task.to, p, own, a, sums);
+      else
+        multiply_rows<NARROW_LANES>(task.from, task.to, p, own, a, sums);
+    }
+  }
+}
+
+#undef LORA_INLINE
