@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { collate } from '../../src/data/examples/batch';
-import type { TokensExample } from '../../src/data/examples/example';
+import type { PackedExample, TokensExample } from '../../src/data/examples/example';
 import { sideBySide } from '../../src/data/examples/sideBySide';
 import type { LabelledInput, NamedTensor } from '../../src/models/model';
 import { createRandom } from '../../src/shared/random';
@@ -24,9 +24,10 @@ it('rows side by side have the loss and the gradients of the padded batch', asyn
   const ops = await tensorFlowOps();
   const rows = rowsOf([40, 5, 3, 17]);
   const results: { loss: number; gradients: ReadonlyMap<string, NamedTensor> }[] = [];
-  for (const examples of [rows, [sideBySide(rows)!]]) {
+  for (const examples of [rows, sideBySide(rows) as readonly PackedExample[]]) {
     const model = await loadFixture(ops, BASE, ADAPTER);
     expect(model.joinsRows).toBe(true);
+    expect(sideBySide(rows)).toHaveLength(1);
     const input = collate(examples, 0, 64) as LabelledInput;
     const { loss_sum, labelled } = await model.accumulate(input, 1);
     results.push({ loss: loss_sum / labelled, gradients: await model.gradients(labelled) });

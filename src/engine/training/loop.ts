@@ -311,15 +311,11 @@ export class TrainingLoop {
   }
 
   /** A batch of the training set with all that its loss depends on. */
-  private async inputOf(
-    indices: readonly number[],
-    examples: readonly Example[],
-  ): Promise<LabelledInput> {
+  private inputOf(indices: readonly number[], own: readonly Example[]): Promise<LabelledInput> {
     const { data, compared, distilled, model } = this.parts;
     if (compared) return compared.comparisons.batch(compared.train, indices);
     if (distilled) return distilled.batch('train', indices);
-    const row = model.joinsRows ? sideBySide(examples) : null;
-    return data.collate(row ? [row] : examples);
+    return data.collate(model.joinsRows ? sideBySide(own) : own);
   }
 
   /** The batches of a step (from 1), with the seeds of their dropout. */
