@@ -1,6 +1,8 @@
 import { throwIfCancelled } from '../../common/cancellation';
 import type { PipelineBase, PipelineTensor } from '../../formats/diffusion/base';
+import { areFinite } from '../../formats/checkFinite';
 import { isFloat } from '../../formats/safetensors/read';
+import { LoraError } from '../../shared/errors';
 import type { LeftOut } from './difference';
 
 /**
@@ -9,6 +11,7 @@ import type { LeftOut } from './difference';
  * different layouts have unlike names and are not compared.
  *
  * @param compared Whether a tensor's rows are compared as those of modules.
+ * @throws LoraError('base') when an element is not finite
  */
 export async function otherPipelineTensors(
   base: PipelineBase,
@@ -40,7 +43,11 @@ const nameOf = ({ folder, name }: PipelineTensor): string =>
 const haveSameLayout = ({ folder }: PipelineTensor, own: PipelineBase, other: PipelineBase) =>
   own.is_folder === other.is_folder && other.folders.includes(folder);
 
-/** Norm of the difference; null: there is none, since shapes or types differ, or it is infinite. */
+/**
+ * Norm of the difference; null: there is none, since shapes or types differ.
+ *
+ * @throws LoraError('base') when it is not finite
+ */
 async function normOf(a: PipelineTensor, b: PipelineTensor): Promise<number | null> {
   if (a.info.shape.join() !== b.info.shape.join()) return null;
   if (!isFloat(a.info.dtype) || !isFloat(b.info.dtype)) {
@@ -50,5 +57,10 @@ async function normOf(a: PipelineTensor, b: PipelineTensor): Promise<number | nu
   }
   const [before, after] = [await a.source.readF32(a.name), await b.source.readF32(b.name)];
   const norm = Math.sqrt(after.reduce((sum, x, i) => sum + (x - before[i]!) ** 2, 0));
-  return Number.isFinite(norm) ? norm : null;
+  if (Number.isFinite(norm)) return norm;
+  const { name, source } = areFinite(before) ? b : a;
+  throw new LoraError('base', 'Its numbers are not finite, or the models differ by too much.', {
+    place: { file: source.file, tensor: name },
+    fix: 'Download the model again.',
+  });
 }

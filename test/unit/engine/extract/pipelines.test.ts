@@ -104,6 +104,14 @@ describe('an extraction from image models', () => {
       { name: 'new.bias', norm: null },
       { name: 'norm.bias', norm: 5 },
     ]);
+    const broken = path.join(temp(), 'broken.safetensors');
+    await writeSafetensors(broken, [
+      tensor(query, [1, 2, 3, 6], [2, 2]),
+      tensor('norm.bias', [4, NaN]),
+    ]);
+    await expect(
+      extract(base, broken, { target: { kind: 'rank', rank: 1 } }),
+    ).rejects.toMatchObject({ place: { file: broken, tensor: 'norm.bias' } });
   });
 
   it.each<[string, string, Partial<ExtractOptions>, RegExp]>([
