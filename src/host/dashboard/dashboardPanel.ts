@@ -25,7 +25,7 @@ import { labelsOf, type RunLabels } from './runLabels';
 import { RunSource } from './runSource';
 import { openSetting } from './openSetting';
 import type { RunStore } from '../runs/runStore';
-import { openPage, sender } from '../webview/page';
+import { confirmedSender, openPage } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
 import type { PanelPage } from '../webview/panelSet';
 import { copyText, savePicture } from '../webview/copyAndSave';
@@ -79,7 +79,7 @@ export class DashboardPanel implements PanelPage {
     private runDir: string,
     private readonly options: DashboardOptions,
   ) {
-    this.post = sender(panel);
+    this.post = confirmedSender(panel);
     this.source = this.newSource();
     const { webview } = panel;
     if (panel.title === '') setTitle(panel, this.labels?.title ?? titleOf(runDir));

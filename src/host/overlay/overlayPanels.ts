@@ -21,7 +21,7 @@ import { isTune, sweepName, varyRankAlone } from '../../shared/sweep/places';
 import type { SweepRecord } from '../../shared/sweep/record';
 import { distinctNames, runDetails } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
-import { openPage, sender } from '../webview/page';
+import { confirmedSender, openPage } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText, savePicture } from '../webview/copyAndSave';
@@ -64,7 +64,7 @@ class OverlayPanel implements PanelPage {
   ) {
     const { webview } = panel;
     const { store, queue, extensionUri } = options;
-    this.send = sender(panel);
+    this.send = confirmedSender(panel);
     setTitle(panel, this.title());
     this.disposables = [
       webview.onDidReceiveMessage((message: unknown) => {

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
+import type { Disposable } from '../../common/signal';
 import { LoraError } from '../../shared/errors';
 import { exactText } from '../../shared/exactText';
 import {
@@ -16,7 +17,7 @@ import { refuseUntrusted } from '../jobs/jobs';
 import { t } from '../text/l10n';
 import { setTitle } from '../ui/panels';
 import type { RuntimeService } from '../runtime/runtimeService';
-import { openPage, sender } from '../webview/page';
+import { confirmedSender, openPage } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText } from '../webview/copyAndSave';
@@ -72,7 +73,7 @@ export class PlaygroundPanels implements vscode.Disposable {
  * when the page is closed.
  */
 class PlaygroundPanel implements PanelPage {
-  private readonly disposables: readonly vscode.Disposable[];
+  private readonly disposables: readonly Disposable[];
   private readonly send: (message: PlaygroundHostMessage) => Promise<unknown>;
   private readonly texts = new AnswerTexts((text) => this.send(text));
   private server: Server | undefined;
@@ -90,7 +91,7 @@ class PlaygroundPanel implements PanelPage {
     private readonly options: PlaygroundOptions,
   ) {
     const { webview } = panel;
-    this.send = sender(panel);
+    this.send = confirmedSender(panel);
     this.files = new PlaygroundFiles(
       (message) => void this.send(message),
       () => this.folder,
@@ -220,7 +221,10 @@ class PlaygroundPanel implements PanelPage {
   }
 
   private handleEvent(event: ServeEvent): void {
-    if (event.kind === 'text') return this.texts.add(event);
+    if (event.kind === 'text') {
+      this.texts.add(event);
+      return;
+    }
     this.texts.flush();
     switch (event.kind) {
       case 'progress':

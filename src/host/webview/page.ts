@@ -29,11 +29,18 @@ export function openPage(
   });
 }
 
-/**
- * Sends messages to a panel's page until the panel is closed; later ones are dropped. What it
- * returns resolves when the window has the message.
- */
-export function sender(panel: vscode.WebviewPanel): (message: unknown) => Promise<unknown> {
+/** Sends messages to a panel's page until the panel is closed; later ones are dropped. */
+export function sender(panel: vscode.WebviewPanel): (message: unknown) => void {
+  const send = confirmedSender(panel);
+  return (message) => {
+    void send(message);
+  };
+}
+
+/** As `sender`; what it returns resolves when the window has the message. */
+export function confirmedSender(
+  panel: vscode.WebviewPanel,
+): (message: unknown) => Promise<unknown> {
   let open = true;
   panel.onDidDispose(() => {
     open = false;

@@ -86,8 +86,11 @@ describe('dataset rows', () => {
 
 describe('chats with unexpected role order', () => {
   const system = (content: unknown) => ({ role: 'system', content });
+  const textOf = (content: unknown) => (typeof content === 'string' ? content : 'no text');
   const roles = (row: Row | undefined) =>
-    row?.kind === 'messages' ? row.messages.map((m) => `${m.role}: ${m.content}`) : null;
+    row?.kind === 'messages'
+      ? row.messages.map(({ role, content }) => `${role}: ${textOf(content)}`)
+      : null;
   const shareGpt = {
     conversations: [
       { from: 'gpt', value: 'hi' },

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ProblemCollector } from '../../../../src/data/dataset/problems';
 import { answerTokenizer } from '../../../../src/data/examples/answerTokenizer';
 import { collate } from '../../../../src/data/examples/batch';
-import type { AnswerExample, TokenExample } from '../../../../src/data/examples/example';
+import type { AnswerExample } from '../../../../src/data/examples/example';
 import { sampleAnswer } from '../../../../src/data/examples/sampleRows';
 import type { TextRow } from '../../../../src/data/rows/row';
 import { smallTokenizer, smallTokenizerFiles } from '../../../support/datasets';
@@ -97,7 +97,7 @@ describe('a prompt and a completion', () => {
   it('make a batch whose sources are padded apart', () => {
     const rows = [rowOf('the old mill by the river', 'hi'), rowOf('the', 'the old mill')];
     const examples = rows.map((row) => tokenized(row).example!);
-    const batch = collate(examples as TokenExample[], 0);
+    const batch = collate(examples, 0);
     expect(batch.batch).toBe(2);
     expect(batch.source!.batch).toBe(2);
     const [first, second] = examples as [AnswerExample, AnswerExample];

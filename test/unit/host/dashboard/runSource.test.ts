@@ -45,7 +45,7 @@ const append = (...lines: readonly MetricLine[]) =>
     path.join(runDir, 'metrics.jsonl'),
     lines.map((line) => `${JSON.stringify(line)}\n`).join(''),
   );
-const record = async (message: HostMessage) => void sent.push(message);
+const record = (message: HostMessage) => Promise.resolve(sent.push(message));
 const of = <K extends HostMessage['kind']>(kind: K) =>
   sent.filter((message): message is Extract<HostMessage, { kind: K }> => message.kind === kind);
 
