@@ -107,7 +107,9 @@ const family: Rule = (_, base, format) => {
   const { mlx, gguf } = familyOf(base.spec);
   const inMlx = mlx === 'within' ? base.spec.language_model !== undefined : mlx;
   const isKnown = format === 'mlx' ? inMlx : gguf !== null;
-  return !isKnown && `${NAMES[format]} does not support models of the family "${base.spec.family}"`;
+  return (
+    !isKnown && `the names of the family "${base.spec.family}" in ${NAMES[format]} are not known`
+  );
 };
 
 const RULES = [trained, replaced, dora, embeddings, experts, convolutions, tied, pipeline, family];
