@@ -45,7 +45,7 @@ export function record(page, file, interval) {
       );
       const delay = frames.map((_, i) => (i === frames.length - 1 ? LAST_FRAME_MS : FRAME_MS));
       await sharp(resized, { join: { animated: true } })
-        .webp({ loop: 0, delay, quality: 70, effort: 5 })
+        .webp({ loop: 0, delay, quality: 40, effort: 6 })
         .toFile(file);
     },
   };
