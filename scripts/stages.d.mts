@@ -5,7 +5,7 @@ interface Stage {
 export declare const STAGES: Readonly<Record<string, Stage>>;
 export declare const GPU: {
   readonly stages: readonly string[];
-  readonly except: readonly string[];
+  readonly files: () => readonly string[];
 };
 export declare function testFiles(): string[];
 export declare function stageOf(file: string): string | undefined;

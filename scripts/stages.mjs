@@ -47,39 +47,34 @@ export const STAGES = {
 };
 
 /**
- * The tests of `npm run test:gpu`: these stages, except for the files about the CPU's own kernels,
- * about installing, and about code that uses no tensors.
+ * The tests of `npm run test:gpu`, which should take minutes: those of the numbers, except for
+ * files about the processor's own kernels or without tensors, and some runs of the command line.
  */
 export const GPU = {
   stages: ['parity', 'cli'],
-  except: [
-    'test/parity/autodiff.test.ts',
-    'test/parity/fused.test.ts',
-    'test/parity/largeShard.test.ts',
-    'test/parity/merge.test.ts',
-    'test/parity/properties.test.ts',
-    'test/parity/smollm2-weights.test.ts',
-    'test/parity/tokenizer-smollm2.test.ts',
-    'test/parity/tokenizer.test.ts',
-    'test/parity/withoutKernels.test.ts',
-    'test/cli/badInput.test.ts',
-    'test/cli/checkpoints.test.ts',
-    'test/cli/combine.test.ts',
-    'test/cli/compare.test.ts',
-    'test/cli/convert.test.ts',
-    'test/cli/data.test.ts',
-    'test/cli/debugger.test.ts',
-    'test/cli/download.test.ts',
-    'test/cli/extract.test.ts',
-    'test/cli/hostJobs.test.ts',
-    'test/cli/merge.test.ts',
-    'test/cli/runtime.test.ts',
-    'test/cli/runtimeWasm.test.ts',
-    'test/cli/serve.test.ts',
-    'test/cli/tasks.test.ts',
-    'test/cli/unmerge.test.ts',
+  files: () => [
+    ...filesOf('parity').filter((file) => !WITHOUT_GPU.has(file)),
+    'test/cli/chatImages.test.ts',
+    'test/cli/encoderDecoder.test.ts',
+    'test/cli/full.test.ts',
+    'test/cli/preferences.test.ts',
+    'test/cli/quantizedBase.test.ts',
+    'test/cli/training.test.ts',
   ],
 };
+
+const WITHOUT_GPU = new Set([
+  'test/parity/autodiff.test.ts',
+  'test/parity/fused.test.ts',
+  'test/parity/largeShard.test.ts',
+  'test/parity/merge.test.ts',
+  'test/parity/product.test.ts',
+  'test/parity/properties.test.ts',
+  'test/parity/smollm2-weights.test.ts',
+  'test/parity/tokenizer-smollm2.test.ts',
+  'test/parity/tokenizer.test.ts',
+  'test/parity/withoutKernels.test.ts',
+]);
 
 /** The tests of `npm run test:targets`, which start clusters and servers. */
 const BY_HAND = 'test/targets/';

@@ -1,7 +1,7 @@
 // npm run bench: training and generation compared to PyTorch + PEFT with the same geometry, in
 // turns, as ratios of medians; a profile; larger geometries.
 // --rounds N, --steps N; --only training|compiled|full|quantized|start|metrics|generation|profile|
-// recurrent|mixture|larger.
+// recurrent|mixture|larger|gpu.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { smollm2Path } from '../../scripts/models.mjs';
 import { measure, median, ourTraining, root } from './ours.mjs';
 import { peftPython } from './peft/python.mjs';
+import { realStart } from './realStart.mjs';
 
 const { values: args } = parseArgs({
   options: {
@@ -37,44 +38,20 @@ const table = (...columns) =>
   console.log(`| ${columns.join(' | ')} |\n|${columns.map(() => '---').join('|')}|`);
 const row = (...cells) => console.log(`| ${cells.join(' | ')} |`);
 
-/**
- * The start of a run on real weights in a quantized file: from the start of the process to the
- * first step.
- */
-function ourRealStart(base) {
-  const dir = mkdtempSync(path.join(tmpdir(), 'lora-bench-'));
-  try {
-    writeFileSync(
-      path.join(dir, 'lora.json'),
-      JSON.stringify({
-        base,
-        dataset: path.join(root, 'examples', 'git-commands', 'train.jsonl'),
-        validation_split: 0,
-        lora: { r: 8, target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj'] },
-        training: { max_steps: 1 },
-        samples: { sample_steps: 0 },
-      }),
-    );
-    const run = path.join(dir, 'run');
-    const start = Date.now();
-    execFileSync(
-      process.execPath,
-      [path.join(root, 'dist', 'cli.js'), 'train', path.join(dir, 'lora.json'), '--run-dir', run],
-      { stdio: ['ignore', 'ignore', 'inherit'] },
-    );
-    return {
-      start_s:
-        (Date.parse(JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8')).started) - start) /
-        1000,
-    };
-  } finally {
-    rmSync(dir, { recursive: true });
-  }
-}
-
 const LINEAR = 'q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj';
 /** The layers of Qwen 3.5 that mix tokens. */
 const MIXERS = 'in_proj_qkv,in_proj_z,in_proj_b,in_proj_a,out_proj,q_proj,k_proj,v_proj,o_proj';
+const LARGE_BATCH = ['--batch', 16, '--seq', 512];
+
+/** @throws Error where TensorFlow has used the processor */
+function onGpu(run) {
+  if (!/GPU/.test(run.device))
+    throw new Error(
+      `${run.device}: there is no GPU, or TensorFlow with CUDA is missing, which npm run test:gpu installs.`,
+    );
+  return run;
+}
+
 const PARTS = {
   training() {
     table(
@@ -199,7 +176,7 @@ const PARTS = {
       ],
       [
         'the real .gguf file and a dataset',
-        () => ourRealStart(gguf),
+        () => realStart(gguf),
         () => theirs(['--steps', 1, '--warmup', 0, '--gguf', gguf]),
       ],
     ];
@@ -311,6 +288,22 @@ const PARTS = {
       );
     }
   },
+  /** On an NVIDIA GPU, with TensorFlow with CUDA; about two minutes a round. */
+  gpu() {
+    table('on the GPU', 'tokens per second', 'PyTorch + PEFT', 'ratio');
+    for (const [name, dtype, half, rest] of [
+      ['f32, 4 x 256', 'float32', 'f32', []],
+      ['bf16, 4 x 256', 'bfloat16', 'bf16', []],
+      ['bf16, 16 x 512, all linear', 'bfloat16', 'bf16', ['--targets', LINEAR, ...LARGE_BATCH]],
+    ]) {
+      const [[a, b]] = alternate(
+        () => onGpu(ours([...steps, ...rest, '--dtype', dtype])),
+        () => theirs([...steps, ...rest, '--dtype', half, '--device', 'cuda']),
+        ['tokens_per_s'],
+      );
+      row(name, a.toFixed(0), b.toFixed(0), (a / b).toFixed(2));
+    }
+  },
   mixture() {
     table(
       'a mixture of 32 experts, 4 for each token, 4 x 256',
@@ -398,7 +391,8 @@ const PARTS = {
 console.log(
   `${cpus()[0].model}, ${cpus().length} cores; SmolLM2-135M's geometry, batch 4 x 256, r = 8 on q, k, v, o unless stated otherwise; median of ${rounds} rounds`,
 );
-for (const [name, part] of Object.entries(PARTS)) {
+const { gpu, ...onProcessor } = PARTS;
+for (const [name, part] of Object.entries(args.only === 'gpu' ? { gpu } : onProcessor)) {
   if (args.only !== undefined && args.only !== name) continue;
   console.log();
   await part();

@@ -328,8 +328,9 @@ async function main(): Promise<void> {
     recomputed_layers: Number(args.recompute),
     ...(quantize && { quantized: true, quantize }),
   } as const satisfies StepPlan;
+  const ops = new TensorFlowOps(args.profile ? timed(tf.backend().binding) : tf.backend().binding);
   const model = await loadModel(geometry(), start, {
-    ops: new TensorFlowOps(args.profile ? timed(tf.backend().binding) : tf.backend().binding),
+    ops,
     ...plan,
     method: isFull ? 'full' : 'lora',
   });
@@ -349,6 +350,7 @@ async function main(): Promise<void> {
     start.modules.some((own) => own.path === m.path),
   );
   const result = {
+    device: ops.name,
     parameters: geometry().parameters,
     trainable: model.trainable_parameters,
     step_s: median(times),

@@ -77,6 +77,7 @@ def load(args):
         model, name = cls(config).to(DTYPES[args.dtype]), args.model
     if args.quantize:
         model = quantized(model, args)
+    model = model.to(args.device)
     if args.targets:
         lora = {**lora, "target_modules": args.targets.split(",")}
     if args.parameters:
@@ -161,7 +162,7 @@ def train(args):
     out["rss_model_mb"] = round(rss_now_mb())
     out["peak_rss_load_mb"] = round(rss_peak_mb())  # loading a GGUF may peak higher than training
     optimizer = torch.optim.AdamW(params, lr=1e-4)
-    ids = torch.randint(0, vocab, (args.batch, args.seq))
+    ids = torch.randint(0, vocab, (args.batch, args.seq)).to(args.device)
     labels = ids.clone()
     if args.supervised < 1.0:
         labels[:, : int(round(args.seq * (1 - args.supervised)))] = -100
@@ -178,6 +179,8 @@ def train(args):
         t2 = time.perf_counter()
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step()
+        if args.device == "cuda":
+            torch.cuda.synchronize()
         t3 = time.perf_counter()
         if step >= args.warmup:
             times.append(t3 - t0)
@@ -322,6 +325,7 @@ def main():
     p.add_argument("--steps", type=int, default=5)
     p.add_argument("--warmup", type=int, default=2)
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     p.add_argument("--checkpointing", action="store_true")
     p.add_argument("--quantize", choices=["nf4", "int8"], help="bitsandbytes, with double quantization")
     p.add_argument("--compile", action="store_true", help="torch.compile; its time is that of the first steps, which do not count")

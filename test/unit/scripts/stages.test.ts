@@ -20,7 +20,9 @@ describe('the stages of npm test', () => {
     expect(stages.flatMap(filesOf).sort()).toEqual(testFiles());
   });
 
-  it('leave out on a GPU only files that exist', () => {
-    expect(GPU.except.filter((file) => !existsSync(file))).toEqual([]);
+  it('of a GPU are files of its stages', () => {
+    const files = GPU.files();
+    expect(files.filter((file) => !existsSync(file))).toEqual([]);
+    expect(new Set(files.map(stageOf))).toEqual(new Set(GPU.stages));
   });
 });
