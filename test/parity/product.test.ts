@@ -122,6 +122,15 @@ describe.each(PRECISIONS)('a product by blocks with b in %s', (b) => {
       await check({ a: 'f32', b, form: { dtype: 'f32' }, size });
   });
 
+  it('is what is added where there is nothing to sum', async () => {
+    for (const transposeB of [false, true])
+      await check({
+        ...{ a: 'f32', b, form: { transposeB, dtype: 'f32' }, size: [21, 70, 0] },
+        ...{ rank: 5, hasResidual: true },
+      });
+    await check({ a: 'f32', b, form: { transposeA: true, dtype: 'bf16' }, size: [9, 33, 0] });
+  });
+
   it('computes each row the same whatever the others are', async () => {
     const [n, k] = [100, 640];
     const B = await matrix(k, n, { dtype: b, seed: 2 });

@@ -142,7 +142,7 @@ export function withBatchImages(
   examples: readonly TokenExample[],
   reader: ChatImages | null,
 ): Batch {
-  const rows = examples.map((example) => (example.kind === 'tokens' ? (example.images ?? []) : []));
+  const rows = examples.map(imagesIn);
   if (rows.every((images) => images.length === 0)) return batch;
   if (!reader) throw new Error('There is no reader for the images of the examples.');
   const { length } = batch;
@@ -164,6 +164,12 @@ export function withBatchImages(
       })),
     ),
   };
+}
+
+function imagesIn(example: TokenExample): readonly TokensImage[] {
+  if (example.kind === 'packed' && example.parts.some(({ images }) => images))
+    throw new Error('Rows with images cannot be packed.');
+  return example.kind === 'tokens' ? (example.images ?? []) : [];
 }
 
 /** The images of a prompt, and the positions of its tokens. */

@@ -309,7 +309,8 @@ LORA_INLINE void pack_q(const Matrices& p, int64_t column, int64_t width, float*
 inline void multiply_task(const Matrices& p, const Task& task, const Buffers& buffers) {
   const int64_t words = (p.k + DEPTH - 1) / DEPTH,
                 sums_of_panel = round_up(task.to - task.from, 24) * PANEL;
-  for (int64_t start = 0; start < words; start += BLOCK_WORDS) {
+  // Once also without words: then C is what is added.
+  for (int64_t start = 0; start == 0 || start < words; start += BLOCK_WORDS) {
     const int64_t end = std::min(words, start + BLOCK_WORDS);
     const Left a = rows_of_a(p, task, start, end - start, buffers.a);
     for (int64_t i = 0; i < task.panels; i++) {

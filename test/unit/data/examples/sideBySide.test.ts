@@ -35,4 +35,11 @@ describe('rows of a batch side by side', () => {
     const packed: Example = { kind: 'packed', parts: [row(5), row(6)] };
     expect(sideBySide([packed, row(200)])).not.toHaveLength(1);
   });
+
+  it('are not for rows with images, whose vectors have places and positions of their own', () => {
+    const grid = { height: 2, width: 2 };
+    const images = [{ file: '/photo.png', at: 1, tokens: 1, grid }];
+    const rows = [row(90, 1), { ...row(10, 2), images }, row(20, 3)];
+    expect(sideBySide(rows)).toEqual(rows);
+  });
 });
