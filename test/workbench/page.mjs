@@ -1,30 +1,15 @@
 // Helpers for the workbench tests: waiting, menus and commands, and the packaged extension.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import * as d from './drive.mjs';
+import { packageVsix } from './packageVsix.mjs';
 import { until } from './until.mjs';
 import { installWorkbench, root, runtimeFolder } from './workspace.mjs';
 
+export { packageVsix } from './packageVsix.mjs';
 export { LIMIT, until } from './until.mjs';
-
-/** The extension's own packages; its companion's are left alone. */
-const packages = () =>
-  readdirSync(root).filter((file) => /^lora-workbench-(?!runtime-).*\.vsix$/.test(file));
-
-/** Builds the extension's package, and returns its path. */
-export function packageVsix() {
-  for (const name of packages()) rmSync(path.join(root, name));
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    [path.join(root, 'scripts', 'package.mjs')],
-    { cwd: root, encoding: 'utf8' },
-  );
-  assert.equal(status, 0, stderr);
-  return path.join(root, packages()[0]);
-}
 
 /** A loss as the dashboard formats it. */
 export const formatLoss = (loss) =>

@@ -95,7 +95,7 @@ export class RunRows {
 function refuseImages(line: number, messages: readonly Message[]): void {
   if (imagesOf(messages).length === 0) return;
   throw new LoraError('usage', `Row ${line} has images, which cannot be asked about here.`, {
-    fix: 'Use lora generate --messages, or look at the samples of the run.',
+    fix: 'Use lora generate with a file of messages (--messages), or look at the samples of the run.',
   });
 }
 
