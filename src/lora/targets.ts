@@ -31,7 +31,7 @@ export function matchTargets(
     ...given,
     target_modules: withoutOtherNames(modules, given.target_modules),
   };
-  const isExcluded = exclusionTest(settings.exclude_modules ?? []);
+  const isExcluded = exclusionTest(withoutOtherNames(modules, settings.exclude_modules ?? []));
   const isTarget = targetTest(settings);
   const names = typeof settings.target_modules === 'string' ? [] : settings.target_modules;
   const unmatched = names.filter((name) => !modules.some((m) => isNamed(m.path, name)));
@@ -55,7 +55,8 @@ function withoutOtherNames(
   });
 }
 
-const knownNames = (modules: readonly TargetableModule[]): string[] => [
+/** What target_modules can call modules: by their kinds, and by other names that they have. */
+export const knownNames = (modules: readonly TargetableModule[]): string[] => [
   ...new Set([...kindsOf(modules), ...modules.flatMap(({ names = [] }) => names)]),
 ];
 

@@ -3,7 +3,7 @@ import type { AdapterConfig, TargetableModule } from './adapter';
 import { isModuleToSave } from './modulesToSave';
 import { unmatchedKeys } from './patterns';
 import { layerOf } from './selection';
-import { kindsOf, matchTargets } from './targets';
+import { knownNames, matchTargets } from './targets';
 
 /** A part of the settings that matches no module. */
 export interface UnmatchedEntry {
@@ -51,7 +51,7 @@ export function unmatchedEntries(
   ): UnmatchedEntry[] =>
     names
       .filter((name) => !isMatched(name))
-      .map((entry) => ({ key, entry, nearest: nearestName(entry, kindsOf(modules)) }));
+      .map((entry) => ({ key, entry, nearest: nearestName(entry, knownNames(modules)) }));
   const select = (target_modules: string | readonly string[]) =>
     matchTargets(modules, { target_modules }).matched.length > 0;
   const layers = new Set(modules.map((m) => layerOf(m.path)).map(String));

@@ -1,6 +1,7 @@
 import { moduleOfKernel, type LayersKernel } from '../../formats/layersModel/kernels';
 import { newAdapter, PLAIN_LORA } from '../../lora/newAdapter';
 import { matchTargets } from '../../lora/targets';
+import { describeUnmatched, unmatchedEntries } from '../../lora/unmatched';
 import type { Adapter } from '../../lora/adapter';
 import { exactPattern } from '../../lora/exactPattern';
 import { LoraError } from '../../shared/errors';
@@ -33,7 +34,8 @@ export function planLayersAdapter(
       fix: 'Use a model with a dense, convolutional, recurrent or embedding layer before its output.',
     });
   const place = { file: recipe.base, key: 'lora.target_modules' };
-  const { matched, unmatched } = matchTargets(kernels.map(moduleOfKernel), lora);
+  const modules = kernels.map(moduleOfKernel);
+  const { matched, unmatched } = matchTargets(modules, lora);
   const hints = unmatched.map(({ name, nearest }) => {
     return `"${name}" is no layer of this model${nearest === undefined ? '.' : `; did you mean "${nearest}"?`}`;
   });
@@ -46,6 +48,9 @@ export function planLayersAdapter(
         .join(', ')}.`,
     });
   if (hints.length > 0) warn(`target_modules: ${hints.join(' ')}`, 'lora.target_modules');
+  const known = { modules, adapted: matched, paths: kernels.map(({ path }) => path) };
+  for (const own of unmatchedEntries(lora, known))
+    if (own.key !== 'target_modules') warn(describeUnmatched(own), `lora.${own.key}`);
   const init = lora.init_lora_weights;
   const adapter = newAdapter(
     matched,
