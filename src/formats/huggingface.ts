@@ -16,6 +16,7 @@ import { countParameters, type TensorInfo } from './tensorInfo';
 import { unstacked } from './unstacked';
 import { unpacked, unpackedNames } from './mxfp4';
 import { QUANTIZED_DTYPES, quantizedTensorsOf } from './quantized/checkpoint';
+import { refuseUndescribed } from './quantized/packed';
 import { withQuantized } from './quantized/source';
 import { quantizedWhileLoading } from './quantized/whileLoading';
 import { type PartSource, type WeightSource, withReplaced } from './weightSource';
@@ -53,6 +54,7 @@ export async function openFolderBase(
   const missing = await checked(async () => {
     const stored_names = stored.tensors.keys();
     const names = isPacked ? unpackedNames(stored_names) : [...stored_names];
+    refuseUndescribed(stored.placed.keys(), config, configFile);
     refuseQuantisedTensors(names, folder);
     const found = checkTensors(weights.tensors, spec, folder, options.new_head);
     refuseUnusedTensors(names, spec, folder);

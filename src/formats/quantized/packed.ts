@@ -1,3 +1,5 @@
+import { LoraError } from '../../shared/errors';
+import { isObject } from '../../shared/values';
 import { GatheredMatrix, IntegerMatrix, integerForm } from './integers';
 import type { QuantizedTensor, Rounding } from './matrix';
 import { damagedStorage, type QuantizedFiles } from './storedTensors';
@@ -35,10 +37,31 @@ interface PackedForm {
 export async function packedTensors(files: QuantizedFiles): Promise<Map<string, QuantizedTensor>> {
   const found = new Map<string, QuantizedTensor>();
   for (const name of files.names) {
-    const path = WEIGHT.exec(name)?.[1];
-    if (path !== undefined) found.set(`${path}.weight`, await packedTensor(files, path));
+    const module = WEIGHT.exec(name)?.[1];
+    if (module !== undefined) found.set(`${module}.weight`, await packedTensor(files, module));
   }
   return found;
+}
+
+/**
+ * Refuses matrices of GPTQ or AWQ beside a config.json that says nothing of them: versions store
+ * zero points in different ways under the same names.
+ *
+ * @throws LoraError('base')
+ */
+export function refuseUndescribed(
+  names: Iterable<string>,
+  config: Readonly<Record<string, unknown>>,
+  config_file: string,
+): void {
+  const inner = config['text_config'];
+  const settings =
+    config['quantization_config'] ?? (isObject(inner) && inner['quantization_config']);
+  if (isObject(settings) || ![...names].some((name) => WEIGHT.test(name))) return;
+  throw new LoraError('base', 'The config does not say how the weights are quantized.', {
+    place: { file: config_file, key: 'quantization_config' },
+    fix: 'Download the model again, all of its files.',
+  });
 }
 
 async function packedTensor(files: QuantizedFiles, path: string): Promise<QuantizedTensor> {

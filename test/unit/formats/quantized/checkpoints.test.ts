@@ -90,6 +90,7 @@ describe('another storage of 4 bits', () => {
     ['gptq', '"bits": 4', '"bits": 3', /gptq with bits 3, which is not supported; 4 is/],
     ['gptq', '"checkpoint_format": "gptq"', '"checkpoint_format": "gptq_v2"', /"gptq_v2"/],
     ['awq', '"version": "gemm"', '"version": "gemv"', /awq with version "gemv"/],
+    ['gptq', '"quantization_config"', '"quantization"', /does not say how .* are quantized/],
   ])('of %s, %s as %s, is refused by name', async (name, from, to, message) => {
     const folder = path.join(temp(), name);
     cpSync(path.join(fixtures, name), folder, { recursive: true });
