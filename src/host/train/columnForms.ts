@@ -15,26 +15,20 @@ export interface ColumnForm {
 
 export const columnForms = (): readonly ColumnForm[] => [...writtenForms(), ...comparedForms()];
 
+const promptsFor = (task: 'causal_lm' | 'seq2seq_lm'): ColumnForm => ({
+  label: t('Prompts with answers'),
+  form: task,
+  task,
+  targets: [
+    { target: 'prompt', question: t('Which column is the prompt, which is not learnt?') },
+    { target: 'completion', question: t('Which column is the answer, which is learnt?') },
+  ],
+});
+
 /** What language models and classifiers learn. */
 const writtenForms = (): readonly ColumnForm[] => [
-  {
-    label: t('Prompts with answers'),
-    form: 'causal_lm',
-    task: 'causal_lm',
-    targets: [
-      { target: 'prompt', question: t('Which column is the prompt, which is not learnt?') },
-      { target: 'completion', question: t('Which column is the answer, which is learnt?') },
-    ],
-  },
-  {
-    label: t('Prompts with answers'),
-    form: 'seq2seq_lm',
-    task: 'seq2seq_lm',
-    targets: [
-      { target: 'prompt', question: t('Which column is the prompt, which is not learnt?') },
-      { target: 'completion', question: t('Which column is the answer, which is learnt?') },
-    ],
-  },
+  promptsFor('causal_lm'),
+  promptsFor('seq2seq_lm'),
   {
     label: t('Chats'),
     form: 'causal_lm',

@@ -106,7 +106,7 @@ const keptItems = (types: readonly TypeMemory[], chosen: KeptType): PickItem<Sta
     : [
         {
           icon: 'circle-slash',
-          label: t('Keep the Base in Full'),
+          label: t('Do Not Quantize the Base'),
           detail: t('The training uses the type of numbers that fits best.'),
           value: { kept: 'auto' },
         } satisfies PickItem<StartChoice>,
@@ -115,12 +115,12 @@ const keptItems = (types: readonly TypeMemory[], chosen: KeptType): PickItem<Sta
 
 const keptText = (kept: Exclude<KeptType, 'auto'>): string =>
   kept === 'quantized'
-    ? t('base kept in its blocks')
+    ? t('base kept quantized')
     : t('base quantized to {0} while it is loaded', kept);
 
 const keptLabel = (kept: Exclude<KeptType, 'auto'>): string =>
   kept === 'quantized'
-    ? t('Keep the Base in Its Blocks')
+    ? t('Keep the Base Quantized')
     : t('Quantize the Base to {0} While It Is Loaded', kept);
 
 const keptDetail = (kept: Exclude<KeptType, 'auto'>): string =>
