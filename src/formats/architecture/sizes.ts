@@ -1,5 +1,5 @@
 import type { ConfigReader } from './config';
-import type { Activation, LinearSpec, NormSpec } from './spec';
+import type { Activation, AttentionSpec, LinearSpec, NormSpec } from './spec';
 
 /** Keeps a forged config from causing an endless list of names. */
 export const MAX_LAYERS = 4096;
@@ -102,6 +102,26 @@ export const layerNorm = (path: string, size: number, eps: number): NormSpec => 
   size,
   eps,
   unit_offset: false,
+});
+
+/**
+ * Attention of an encoder: each head has its own keys and values, without RoPE and without a
+ * window.
+ */
+export const plainAttention = (
+  { num_heads, head_dim }: Pick<Sizes, 'num_heads' | 'head_dim'>,
+  layers: Pick<AttentionSpec, 'qkv' | 'o'>,
+): AttentionSpec => ({
+  num_heads,
+  num_kv_heads: num_heads,
+  head_dim,
+  layout: 'separate',
+  ...layers,
+  qk_norm: null,
+  rope: null,
+  scale: 1 / Math.sqrt(head_dim),
+  window: null,
+  softcap: null,
 });
 
 /** A learned factor of each channel of a branch's output. */

@@ -1,7 +1,15 @@
 import type { ConfigReader } from '../config';
 import type { Family, Rename, SpecOptions } from '../family';
 import { ENCODER_TASKS, tokenHead } from '../heads';
-import { layerNorm, linear, NO_NORMS, readActivation, readSizes, type Sizes } from '../sizes';
+import {
+  layerNorm,
+  linear,
+  NO_NORMS,
+  plainAttention,
+  readActivation,
+  readSizes,
+  type Sizes,
+} from '../sizes';
 import type { HeadSpec, LayerSpec, Spec, TokenEmbeddingSpec } from '../spec';
 
 interface EncoderVariant {
@@ -129,19 +137,13 @@ export function bertLayer(
     linear(`${at}.attention.self.${name}`, hidden_size, hidden_size, true);
   return {
     residual: 'sequential',
-    attention: {
-      num_heads,
-      num_kv_heads: num_heads,
-      head_dim,
-      layout: 'separate',
-      qkv: [part('query'), part('key'), part('value')],
-      o: linear(`${at}.attention.output.dense`, hidden_size, hidden_size, true),
-      qk_norm: null,
-      rope: null,
-      scale: 1 / Math.sqrt(head_dim),
-      window: null,
-      softcap: null,
-    },
+    attention: plainAttention(
+      { num_heads, head_dim },
+      {
+        qkv: [part('query'), part('key'), part('value')],
+        o: linear(`${at}.attention.output.dense`, hidden_size, hidden_size, true),
+      },
+    ),
     mlp: {
       kind: 'plain',
       activation: readActivation(reader, 'gelu'),
@@ -210,19 +212,10 @@ function distilLayer(
   const part = (name: string) => linear(`${at}.attention.${name}`, hidden_size, hidden_size, true);
   return {
     residual: 'sequential',
-    attention: {
-      num_heads,
-      num_kv_heads: num_heads,
-      head_dim,
-      layout: 'separate',
-      qkv: [part('q_lin'), part('k_lin'), part('v_lin')],
-      o: part('out_lin'),
-      qk_norm: null,
-      rope: null,
-      scale: 1 / Math.sqrt(head_dim),
-      window: null,
-      softcap: null,
-    },
+    attention: plainAttention(
+      { num_heads, head_dim },
+      { qkv: [part('q_lin'), part('k_lin'), part('v_lin')], o: part('out_lin') },
+    ),
     mlp: {
       kind: 'plain',
       activation: readActivation(reader, 'gelu'),

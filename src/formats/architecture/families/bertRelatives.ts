@@ -1,7 +1,7 @@
 import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
 import { tokenHead } from '../heads';
-import { layerNorm, linear, NO_NORMS, readActivation, type Sizes } from '../sizes';
+import { layerNorm, linear, NO_NORMS, plainAttention, readActivation, type Sizes } from '../sizes';
 import type { HeadSpec, LayerSpec, TokenEmbeddingSpec } from '../spec';
 import {
   bertEmbedding,
@@ -65,19 +65,10 @@ function albertLayer(reader: ConfigReader, at: string, sizes: Sizes): LayerSpec 
   const part = (name: string) => linear(`${at}.attention.${name}`, hidden_size, hidden_size, true);
   return {
     residual: 'sequential',
-    attention: {
-      num_heads,
-      num_kv_heads: num_heads,
-      head_dim,
-      layout: 'separate',
-      qkv: [part('query'), part('key'), part('value')],
-      o: part('dense'),
-      qk_norm: null,
-      rope: null,
-      scale: 1 / Math.sqrt(head_dim),
-      window: null,
-      softcap: null,
-    },
+    attention: plainAttention(
+      { num_heads, head_dim },
+      { qkv: [part('query'), part('key'), part('value')], o: part('dense') },
+    ),
     mlp: {
       kind: 'plain',
       activation: readActivation(reader, 'gelu_new'),

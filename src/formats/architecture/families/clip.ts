@@ -2,7 +2,7 @@ import { LoraError } from '../../../shared/errors';
 import { isObject } from '../../../shared/values';
 import { ConfigReader } from '../config';
 import type { Family } from '../family';
-import { layerNorm, linear, NO_NORMS, readActivation, readSizes } from '../sizes';
+import { layerNorm, linear, NO_NORMS, plainAttention, readActivation, readSizes } from '../sizes';
 import type {
   AttentionPoolSpec,
   EmbeddingSpec,
@@ -94,19 +94,10 @@ function layersOf(reader: ConfigReader, kind: Kind, tower: string): LayerSpec[] 
       linear(`${at}.self_attn.${name}`, hidden_size, hidden_size, true);
     return {
       residual: 'sequential',
-      attention: {
-        num_heads,
-        num_kv_heads: num_heads,
-        head_dim,
-        layout: 'separate',
-        qkv: [part('q_proj'), part('k_proj'), part('v_proj')],
-        o: part('out_proj'),
-        qk_norm: null,
-        rope: null,
-        scale: 1 / Math.sqrt(head_dim),
-        window: null,
-        softcap: null,
-      },
+      attention: plainAttention(
+        { num_heads, head_dim },
+        { qkv: [part('q_proj'), part('k_proj'), part('v_proj')], o: part('out_proj') },
+      ),
       mlp: {
         kind: 'plain',
         activation: readActivation(reader, kind.activation),

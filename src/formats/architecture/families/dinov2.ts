@@ -5,6 +5,7 @@ import {
   layerScale,
   linear,
   NO_NORMS,
+  plainAttention,
   readActivation,
   readSizes,
   type Sizes,
@@ -68,19 +69,13 @@ function layerOf(
   const part = (name: string) => linear(`${at}.attention.${name}`, hidden_size, inner, bias);
   return {
     residual: 'sequential',
-    attention: {
-      num_heads,
-      num_kv_heads: num_heads,
-      head_dim,
-      layout: 'separate',
-      qkv: [part('q_proj'), part('k_proj'), part('v_proj')],
-      o: linear(`${at}.attention.o_proj`, inner, hidden_size, true),
-      qk_norm: null,
-      rope: null,
-      scale: 1 / Math.sqrt(head_dim),
-      window: null,
-      softcap: null,
-    },
+    attention: plainAttention(
+      { num_heads, head_dim },
+      {
+        qkv: [part('q_proj'), part('k_proj'), part('v_proj')],
+        o: linear(`${at}.attention.o_proj`, inner, hidden_size, true),
+      },
+    ),
     mlp: mlpOf(reader, hidden_size, `${at}.mlp`),
     norms: {
       ...NO_NORMS,

@@ -1,6 +1,14 @@
 import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
-import { layerNorm, linear, NO_NORMS, readActivation, readSizes, type Sizes } from '../sizes';
+import {
+  layerNorm,
+  linear,
+  NO_NORMS,
+  plainAttention,
+  readActivation,
+  readSizes,
+  type Sizes,
+} from '../sizes';
 import type { LayerSpec, Spec } from '../spec';
 
 function specOf(reader: ConfigReader, { task, num_labels }: SpecOptions): Spec {
@@ -67,19 +75,13 @@ function layerOf(
     linear(`${prefix}.attention.${name}`, hidden_size, hidden_size, reader.flag('qkv_bias', true));
   return {
     residual: 'sequential',
-    attention: {
-      num_heads,
-      num_kv_heads: num_heads,
-      head_dim,
-      layout: 'separate',
-      qkv: [part('q_proj'), part('k_proj'), part('v_proj')],
-      o: linear(`${prefix}.attention.o_proj`, hidden_size, hidden_size, true),
-      qk_norm: null,
-      rope: null,
-      scale: 1 / Math.sqrt(head_dim),
-      window: null,
-      softcap: null,
-    },
+    attention: plainAttention(
+      { num_heads, head_dim },
+      {
+        qkv: [part('q_proj'), part('k_proj'), part('v_proj')],
+        o: linear(`${prefix}.attention.o_proj`, hidden_size, hidden_size, true),
+      },
+    ),
     mlp: {
       kind: 'plain',
       activation: readActivation(reader, 'gelu'),
