@@ -7,10 +7,11 @@ import type {
   OpenedRow,
 } from '../../../src/shared/pages/evaluation/protocol';
 import { html } from '../../shared/html';
+import { moveTo } from '../../shared/rowGrid';
 import { icon, iconButton, secondaryButton } from '../../shared/templates';
 import { scoreText } from '../model/words';
 import { openPlace, type EvaluationPage } from '../state';
-import { moveTo } from './grid';
+import { gridOf } from './grid';
 import { markView, outcomeView } from './marks';
 
 /** A row in full: its question, what is expected, and the answers side by side. */
@@ -50,7 +51,7 @@ export function openedView(
 function step(page: EvaluationPage, by: number): void {
   const { place, listed } = page.state;
   const next = Math.max(0, Math.min(listed.length - 1, place + by));
-  moveTo(page, next);
+  moveTo(gridOf(page), next);
   openPlace(page, next);
 }
 
