@@ -5,19 +5,10 @@ import { adamWStep, stepRange, stepTensors } from '../../src/models/training/ada
 import type { FusedOps } from '../../src/models/ops/fusedOps';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Precision, Tensor } from '../../src/models/ops/ops';
-import type { NamedTensor } from '../../src/models/model';
 import { createRandom } from '../../src/shared/random';
 import { PEFT_CASES } from '../support/peftCases';
-import {
-  gap,
-  caseInput,
-  largest,
-  loadFixture,
-  readFloats,
-  readJson,
-  tfBinding,
-  type SingleCase,
-} from '../support/models';
+import { tfBinding } from '../support/models';
+import { expectSameResults } from '../support/sameResults';
 
 let fusing: TensorFlowOps;
 let plain: TensorFlowOps;
@@ -36,23 +27,7 @@ it("the fused kernels are part of this build's binding", () => {
 
 describe.each(PEFT_CASES)('%s', (name) => {
   it('has the same loss and gradients with fused kernels as with separate operations', async () => {
-    const expected = readJson(name, 'expected.json') as SingleCase;
-    const input = caseInput(name, expected, await readFloats(name, 'expected.safetensors'));
-    const results: { loss: number; gradients: ReadonlyMap<string, NamedTensor> }[] = [];
-    for (const ops of [fusing, plain]) {
-      const before = ops.live();
-      const model = await loadFixture(ops, `${name.split('/')[0]!}/base`, `${name}/adapter`);
-      const { loss_sum, labelled } = await model.accumulate(input, 3);
-      results.push({ loss: loss_sum / labelled, gradients: await model.gradients(labelled) });
-      model.dispose();
-      expect(ops.live()).toBe(before);
-    }
-    const [have, want] = results as [(typeof results)[0], (typeof results)[0]];
-    expect(Math.abs(have.loss - want.loss)).toBeLessThanOrEqual(2e-6 * Math.max(1, want.loss));
-    for (const [key, { data }] of want.gradients)
-      expect(gap(have.gradients.get(key)!.data, data), key).toBeLessThanOrEqual(
-        1e-4 * Math.max(1e-2, largest(data)),
-      );
+    await expectSameResults(name, fusing, plain);
   });
 });
 

@@ -6,16 +6,8 @@ import type { Precision, Tensor } from '../../src/models/ops/ops';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import { createRandom } from '../../src/shared/random';
 import { PEFT_CASES } from '../support/peftCases';
-import {
-  caseInput,
-  gap,
-  largest,
-  loadFixture,
-  readFloats,
-  readJson,
-  tfBinding,
-  type SingleCase,
-} from '../support/models';
+import { gap, largest, tfBinding } from '../support/models';
+import { expectSameResults } from '../support/sameResults';
 import { attentionIn64, type AttentionCase } from '../support/attention64';
 
 let fusing: TensorFlowOps;
@@ -32,23 +24,7 @@ beforeAll(async () => {
 
 describe('by operations in blocks of queries and keys', () => {
   it.each(PEFT_CASES)('%s has the loss and gradients of whole rows', async (name) => {
-    const expected = readJson(name, 'expected.json') as SingleCase;
-    const input = caseInput(name, expected, await readFloats(name, 'expected.safetensors'));
-    const results = [];
-    for (const ops of [blocks, plain]) {
-      const before = ops.live();
-      const model = await loadFixture(ops, `${name.split('/')[0]!}/base`, `${name}/adapter`);
-      const { loss_sum, labelled } = await model.accumulate(input, 3);
-      results.push({ loss: loss_sum / labelled, gradients: await model.gradients(labelled) });
-      model.dispose();
-      expect(ops.live()).toBe(before);
-    }
-    const [have, want] = results as [(typeof results)[0], (typeof results)[0]];
-    expect(Math.abs(have.loss - want.loss)).toBeLessThanOrEqual(2e-6 * Math.max(1, want.loss));
-    for (const [key, { data }] of want.gradients)
-      expect(gap(have.gradients.get(key)!.data, data), key).toBeLessThanOrEqual(
-        1e-4 * Math.max(1e-2, largest(data)),
-      );
+    await expectSameResults(name, blocks, plain);
   });
 });
 
