@@ -2,36 +2,60 @@ import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import { isObject } from '../shared/values';
 import { isNamed, fileErrorReason } from '../common/fileStatus';
-import { MAX_BYTES, readTextFile } from '../common/regularFile';
+import { MAX_BYTES, readRegularFile, readTextFile } from '../common/regularFile';
 import { readJsonObject } from './json';
+import { readSentencePiece } from './sentencePiece/model';
+import { tokenizerOfSentencePiece } from './sentencePiece/tokenizer';
 import type { TokenizerFiles } from './baseModel';
 
 type Config = Readonly<Record<string, unknown>>;
 
+/** The names of SentencePiece files: Llama's and Gemma's, T5's and ALBERT's, XLM-R's, DeBERTa's. */
+export const SENTENCE_PIECE_FILES: readonly string[] = [
+  'tokenizer.model',
+  'spiece.model',
+  'sentencepiece.bpe.model',
+  'spm.model',
+];
+/** The largest have 5 MB. */
+const MOST_SENTENCE_PIECE_BYTES = 2 ** 26;
+
 /**
- * Reads tokenizer.json, tokenizer_config.json and the chat template: from chat_template.jinja, or
- * else chat_template.json, or else the config.
+ * Reads tokenizer.json, or else a SentencePiece file, then tokenizer_config.json and the chat
+ * template: from chat_template.jinja, or else chat_template.json, or else the config.
  *
- * @throws LoraError('tokenizer') when there is no tokenizer.json or a file cannot be read.
+ * @throws LoraError('tokenizer') when there is neither, or a file cannot be read.
  */
 export async function readFolderTokenizer(folder: string): Promise<TokenizerFiles> {
-  const source = path.join(folder, 'tokenizer.json');
-  if (!(await isNamed(source))) throw await noTokenizer(folder);
-  const tokenizer = await readJsonObject(source, 'tokenizer');
   const own = await optionalJson(path.join(folder, 'tokenizer_config.json'));
   const config = { ...(await optionalJson(path.join(folder, 'special_tokens_map.json'))), ...own };
-  return { tokenizer, config, source, ...(await readTemplate(folder, config)) };
+  const files = await readVocabulary(folder, config);
+  return { ...files, ...(await readTemplate(folder, config)) };
 }
 
-async function noTokenizer(folder: string): Promise<LoraError> {
-  const names = ['tokenizer.model', 'spiece.model'];
-  const found = await Promise.all(names.map((name) => isNamed(path.join(folder, name))));
-  const own = names.find((_, i) => found[i]);
-  const other = own === undefined ? '' : `, only a ${own}, which is not read`;
-  return new LoraError('tokenizer', `The model has no tokenizer.json${other}.`, {
+type Vocabulary = Pick<TokenizerFiles, 'tokenizer' | 'config' | 'source'>;
+
+async function readVocabulary(folder: string, config: Config): Promise<Vocabulary> {
+  const source = path.join(folder, 'tokenizer.json');
+  if (await isNamed(source))
+    return { tokenizer: await readJsonObject(source, 'tokenizer'), config, source };
+  for (const name of SENTENCE_PIECE_FILES) {
+    const file = path.join(folder, name);
+    if (await isNamed(file)) return readPieces(file, config);
+  }
+  throw new LoraError('tokenizer', 'The model has no tokenizer.json.', {
     place: { file: folder },
-    fix: 'Put the tokenizer.json of the original model into the folder.',
+    fix: `Put the tokenizer.json of the original model into the folder, or its SentencePiece file (${SENTENCE_PIECE_FILES.join(', ')}).`,
   });
+}
+
+async function readPieces(source: string, config: Config): Promise<Vocabulary> {
+  const folder = path.dirname(source);
+  const bytes = await readBytes(source);
+  const { model_type } = await optionalJson(path.join(folder, 'config.json'));
+  const added = await optionalJson(path.join(folder, 'added_tokens.json'));
+  const model = readSentencePiece(bytes, source);
+  return { source, ...tokenizerOfSentencePiece({ model, config, added, model_type, source }) };
 }
 
 const optionalJson = async (file: string): Promise<Config> =>
@@ -66,9 +90,15 @@ function namedTemplate(templates: readonly unknown[]): string | null {
   return isObject(found) && typeof found['template'] === 'string' ? found['template'] : null;
 }
 
-async function readText(file: string): Promise<string> {
+const readBytes = (file: string): Promise<Buffer> =>
+  readWith(file, () => readRegularFile(file, { maxBytes: MOST_SENTENCE_PIECE_BYTES }));
+
+const readText = (file: string): Promise<string> =>
+  readWith(file, () => readTextFile(file, { maxBytes: MAX_BYTES.writtenByPeople }));
+
+async function readWith<T>(file: string, read: () => Promise<T>): Promise<T> {
   try {
-    return await readTextFile(file, { maxBytes: MAX_BYTES.writtenByPeople });
+    return await read();
   } catch (error) {
     throw new LoraError('tokenizer', `The file cannot be read: ${fileErrorReason(error)}.`, {
       place: { file },

@@ -80,9 +80,26 @@ export function sideFileCases(): ReaderCase[] {
         createTokenizer(await readFolderTokenizer(folder)).encode('two words, 12');
       },
     })),
+    ...PIECE_FILES.map(([name, target]) => ({
+      name: `SentencePiece ${name}`,
+      files: fixture('sentencepiece', name),
+      target,
+      damage: anyBytes,
+      read: async (folder: string) => {
+        const tokenizer = createTokenizer(await readFolderTokenizer(folder));
+        tokenizer.decode(tokenizer.encode('two words, 12 \ufb01\u0301 <|user|>'));
+      },
+    })),
     generationCase(files),
   ];
 }
+
+/** Unigram with rules for characters, unigram with bytes, and BPE. */
+const PIECE_FILES = [
+  ['t5', 'spiece.model'],
+  ['llama-unigram', 'tokenizer.model'],
+  ['llama', 'tokenizer.model'],
+] as const;
 
 /** Half of the tensors; the first part has the metadata. */
 function partOf({ metadata, tensors }: GgufContent, own: number): GgufContent {

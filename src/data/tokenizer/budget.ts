@@ -2,10 +2,12 @@ import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { createDeadline, DeadlinePassed } from '../../common/deadline';
 import type { TokenizerFiles } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
-import { bpeConfig, type BpeConfig } from './bpe/bpeModel';
-import { bpeEncoder, type Encode } from './bpe/bpeTokenizer';
+import { bpeConfig } from './bpe/bpeModel';
+import { applyCharsmaps } from './charsmap';
 import { Growth, limitGrowth, TextTooLong } from './growth';
 import type { Limits } from './limits';
+import { modelEncoder, type Encode, type ModelConfig } from './modelEncoder';
+import { unigramConfig } from './unigram/unigramModel';
 
 /** For 65,536 characters, which usually take 0.1 s, twice as long. */
 const LEAST_MS = 2_000;
@@ -54,22 +56,23 @@ export function loadBounded(
     }
   };
   const timeFor = (characters: number) => LEAST_MS + MS_PER_CHARACTER * characters;
-  checkAddedTokens(json, config, growth, (work) => guarded(LOAD_MS, 0, work));
-  const bpe = bpeConfig(json['model']);
-  const inner = guarded(
-    LOAD_MS,
-    0,
-    () => new HuggingFaceTokenizer(bpe ? withoutMerges(json) : json, config),
-  );
-  limitGrowth(inner, growth);
+  const load = (tokenizer: Json) => {
+    const made = new HuggingFaceTokenizer(tokenizer, config);
+    applyCharsmaps(made, source);
+    limitGrowth(made, growth);
+    return made;
+  };
+  const model = modelOf(json['model']);
+  checkAddedTokens(json, load, (work) => guarded(LOAD_MS, 0, work));
+  const inner = guarded(LOAD_MS, 0, () => load(model ? withVocabularyOnly(json, model) : json));
   let encoder: Encode | undefined;
   // the table of merges is made at the first text: many only read the vocabulary or the template
-  const bpeOf = (config: BpeConfig) =>
-    (encoder ??= guarded(LOAD_MS, 0, () => bpeEncoder(inner, config)));
+  const encoderOf = (config: ModelConfig) =>
+    (encoder ??= guarded(LOAD_MS, 0, () => modelEncoder(inner, config)));
   return {
     inner,
     encode: (text, add_special_tokens) => {
-      const encode = bpe && bpeOf(bpe);
+      const encode = model && encoderOf(model);
       return guarded(timeFor(text.length), text.length, () =>
         encode ? encode(text, add_special_tokens) : inner.encode(text, { add_special_tokens }).ids,
       );
@@ -83,25 +86,33 @@ export function loadBounded(
   };
 }
 
-/** The library would only keep them in memory. */
-const withoutMerges = (json: Json): Json => ({
-  ...json,
-  model: { ...(json['model'] as Json), merges: [] },
-});
+/** Null for a model that only the library knows, such as WordPiece. */
+function modelOf(model: unknown): ModelConfig | null {
+  const bpe = bpeConfig(model);
+  if (bpe) return { type: 'BPE', bpe };
+  const unigram = unigramConfig(model);
+  return unigram && { type: 'Unigram', unigram };
+}
+
+/** The library would only keep the merges in memory, and make a trie of the pieces. */
+function withVocabularyOnly(json: Json, model: ModelConfig): Json {
+  if (model.type === 'BPE') return { ...json, model: { ...(json['model'] as Json), merges: [] } };
+  const { pieces, unk_id } = model.unigram;
+  const vocab = Object.fromEntries(pieces.map((text, id) => [text, id]));
+  return { ...json, model: { type: 'BPE', vocab, merges: [], unk_token: pieces[unk_id] } };
+}
 
 /** The library normalizes added tokens while it loads: it is tried with a limit first. */
 function checkAddedTokens(
   json: Json,
-  config: Json,
-  growth: Growth,
+  load: (tokenizer: Json) => HuggingFaceTokenizer,
   guarded: (work: () => void) => void,
 ): void {
   const added = Array.isArray(json['added_tokens']) ? (json['added_tokens'] as Json[]) : [];
   if (json['normalizer'] === null || added.length === 0) return;
   guarded(() => {
     const model = { type: 'BPE', vocab: {}, merges: [] };
-    const trial = new HuggingFaceTokenizer({ ...json, model, added_tokens: [] }, config);
-    limitGrowth(trial, growth);
+    const trial = load({ ...json, model, added_tokens: [] });
     for (const { content } of added) trial.normalizer?.(String(content));
   });
 }

@@ -44,6 +44,8 @@ const OTHER_FILES = [
   'vocab\\.txt',
   'tokenizer\\.model',
   'spiece\\.model',
+  'sentencepiece\\.bpe\\.model',
+  'spm\\.model',
   'chat_template\\.jinja',
   'README\\.md',
   'LICENSE(?:\\.\\w+)?',

@@ -7,8 +7,8 @@ import {
   messageField,
   readFields,
   type Field,
-  type ReadField,
 } from './protobuf';
+import type { ReadField } from '../protobuf';
 import { readRecords, recordOf } from './records';
 
 // Fields of tensorflow/core/util/event.proto and framework/summary.proto, tensor.proto.

@@ -1,10 +1,5 @@
 import { tooLong } from '../logs/tooLong';
-
-/** The wire types of Protocol Buffers that are in use. */
-const VARINT = 0;
-const FIXED64 = 1;
-const BYTES = 2;
-const FIXED32 = 5;
+import { BYTES, FIXED32, FIXED64, forEachField, VARINT, type ReadField } from '../protobuf';
 
 /** A field of a message as it is written. */
 export type Field = Buffer;
@@ -42,52 +37,15 @@ function varint(value: number): Buffer {
   return Buffer.from(bytes);
 }
 
-/** A field as it is read: a whole number, or its bytes. */
-export interface ReadField {
-  readonly number: number;
-  readonly value: number;
-  readonly bytes: Buffer;
-}
-
-const NOTHING = Buffer.alloc(0);
 /** A message of a stranger may hold millions of fields of one byte. */
 const MAX_FIELDS = 100_000;
 
 /** The fields of a message; null when it is not one. @throws LoraError for too many */
 export function readFields(message: Buffer): readonly ReadField[] | null {
   const fields: ReadField[] = [];
-  let at = 0;
-  const number = (): number | null => {
-    let [value, scale] = [0, 1];
-    for (let i = 0; i < 10 && at < message.length; i++) {
-      const byte = message[at++]!;
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
-      scale *= 0x80;
-    }
-    return null;
-  };
-  while (at < message.length) {
+  const isMessage = forEachField(message, (field) => {
     if (fields.length >= MAX_FIELDS) throw tooLong(MAX_FIELDS, 'values in a record');
-    const key = number();
-    if (key === null) return null;
-    const field = Math.floor(key / 8);
-    const type = key % 8;
-    const length = lengthOf(type, number);
-    if (length === null) return null;
-    if (type === VARINT) fields.push({ number: field, value: length, bytes: NOTHING });
-    else {
-      if (at + length > message.length) return null;
-      fields.push({ number: field, value: NaN, bytes: message.subarray(at, at + length) });
-      at += length;
-    }
-  }
-  return fields;
-}
-
-/** How many bytes follow; of a varint its value. */
-function lengthOf(type: number, number: () => number | null): number | null {
-  if (type === FIXED64) return 8;
-  if (type === FIXED32) return 4;
-  return type === VARINT || type === BYTES ? number() : null;
+    fields.push(field);
+  });
+  return isMessage ? fields : null;
 }

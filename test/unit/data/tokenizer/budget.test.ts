@@ -112,11 +112,11 @@ describe('the budget of a tokenizer', () => {
     expect(error.place).toEqual({ file: source, key });
   });
 
-  it('ends the search for tokens of Unigram that are long and many', () => {
-    const vocab = Array.from({ length: 255 }, (_, i) => ['a'.repeat(i + 1), -i]);
+  it('finds the tokens of Unigram that are long and many in time', () => {
+    const pieces = Array.from({ length: 255 }, (_, i) => ['a'.repeat(i + 1), -i]);
+    const vocab = [['<unk>', 0], ...pieces];
     const tokenizer = tokenizerOf({ model: { type: 'Unigram', vocab, unk_id: 0 } });
-    expect(refusalOf(() => tokenizer.encode('a'.repeat(60_000))).area).toBe('tokenizer');
-    expect(tokenizer.encode('a')).toEqual([0]);
+    expect(tokenizer.encode('a'.repeat(6_000))).toEqual(Array(6_000).fill(1));
   });
 
   it('gives published tokenizers no deadline', () => {
