@@ -83,7 +83,7 @@ async function detectInFolder(folder: string): Promise<FoundAdapter> {
   throw new LoraError(
     'adapter',
     files.length === 0
-      ? 'The folder does not hold an adapter.'
+      ? 'The folder does not contain an adapter.'
       : `The folder holds ${files.length} files that could be adapters.`,
     { place: { file: folder }, fix: files.length === 0 ? FIX : 'Name one of them.' },
   );

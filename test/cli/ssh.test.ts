@@ -166,7 +166,7 @@ describe.skipIf(process.platform === 'win32')('over SSH', () => {
     const run = trainThere(makeRecipe({ training: { max_steps: MANY, save_steps: 500 } }), dir);
     await until(() => stepCount(dir) > 20, 'steps');
     await server.down();
-    await until(() => run.said.text.includes('The run goes on there'), 'the word of the cut');
+    await until(() => run.said.text.includes('The run continues there'), 'the word of the cut');
     const cut = stepCount(dir);
     const size = there(dir, METRICS).length;
     await until(() => there(dir, METRICS).length > size, 'steps without a connection');

@@ -130,7 +130,7 @@ describe('lora check', () => {
     const slow = { training: { max_steps: 2, learning_rate: 1e-5 } };
     const recipe = makeRecipe({ ...slow, lora: { r: 2, target_modules: ['q_proj'] } });
     const before = await cli('check', recipe);
-    expect(before.stdout).toContain('advice: learning_rate 1e-5 is one for full fine-tuning');
+    expect(before.stdout).toContain('advice: learning_rate 1e-5 suits full fine-tuning');
     expect(before.stdout).toContain('advice: Only attention is adapted');
     await cli('sweep', recipe, '--vary', 'training.learning_rate=1e-3,1e-2');
     const after = await cli('check', recipe);

@@ -153,7 +153,7 @@ test('goes on without the network and without this process, to the same bytes', 
   const second = await lora('attach', dir);
   assert.match(second.text, /being trained by another process/);
   await server.down();
-  await until(() => run.said.text.includes('The run goes on there'));
+  await until(() => run.said.text.includes('The run continues there'));
   await wait(3000);
   await server.up();
   await until(() => run.said.text.includes('can be reached again'));

@@ -7,9 +7,9 @@ import { countOf } from '../../shared/values';
 export function describeAdvice(advice: RecipeAdvice): string {
   switch (advice.kind) {
     case 'low rate':
-      return `learning_rate ${valueText(advice.rate)} is one for full fine-tuning: LoRA's best rates are about ten times as high. Try ${valueText(advice.suggested)}.`;
+      return `learning_rate ${valueText(advice.rate)} suits full fine-tuning: the best rates for LoRA are about ten times as high. Try ${valueText(advice.suggested)}.`;
     case 'high rate':
-      return `learning_rate ${valueText(advice.rate)} is one for LoRA: full fine-tuning takes about a tenth. Try ${valueText(advice.suggested)}.`;
+      return `learning_rate ${valueText(advice.rate)} suits LoRA: full fine-tuning needs about a tenth. Try ${valueText(advice.suggested)}.`;
     case 'attention only':
       return 'Only attention is adapted: "all-linear" learns more, also with the same number of parameters.';
     case 'rank':

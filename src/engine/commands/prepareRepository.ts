@@ -100,8 +100,8 @@ function describePrepared(prepared: PreparedRepository): string {
   return joinLines([
     `${recipe}: ${countOf(rows, 'row')} and ${validation_rows} for validation, of ${countOf(files, 'file')}`,
     fim
-      ? 'Each row asks for the middle of a text, which is learnt.'
-      : 'The base has no tokens for filling in a middle: whole texts are learnt.',
+      ? 'Fill-in-the-middle rows: only the middle of each text is learned.'
+      : 'The base has no fill-in-the-middle tokens: whole texts are learned.',
     ...(counts.length > 0
       ? [`Left out: ${counts.map(([why, count]) => `${count} ${LEFT_OUT[why]}`).join(', ')}.`]
       : []),

@@ -43,7 +43,7 @@ export interface RemoteRunOptions extends RunHooks {
 /** How the following of a run has ended. */
 export type RemoteEnd =
   | { readonly kind: 'ended'; readonly record: RunRecord }
-  /** The run goes on there, or nothing was started. */
+  /** The run continues there, or nothing was started. */
   | { readonly kind: 'detached'; readonly isStarted: boolean };
 
 const POLL_MS = 1_000;
@@ -374,7 +374,7 @@ export class RemoteSupervisor {
     void this.remote.connected('lost', error.message).catch(() => undefined);
     this.report.log(
       'warn',
-      `${error.message} The run goes on there; it is followed again when ${this.options.target.name} can be reached.`,
+      `${error.message} The run continues there; it is followed again when ${this.options.target.name} can be reached.`,
     );
   }
 

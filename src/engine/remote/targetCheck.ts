@@ -13,7 +13,7 @@ export function memoryOf({ machines }: TargetReport): number | null {
 export function describeReport({ machines, node, runtime, missing }: TargetReport): string[] {
   return [
     ...machines.map(describeMachine),
-    `Node: ${node ?? 'is brought with the first run'}`,
+    `Node: ${node ?? 'is installed with the first run'}`,
     `Runtime: ${runtime ?? 'is installed with the first run'}`,
     ...missing.map((text) => `Missing: ${text}`),
   ];

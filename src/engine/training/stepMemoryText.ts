@@ -4,7 +4,7 @@ import { countOf } from '../../shared/values';
 
 const FITS: Readonly<Record<MemoryFit, string>> = {
   fits: 'fits',
-  recomputed: 'fits with recomputation',
+  recomputed: 'fits with gradient checkpointing',
   exceeds: 'does not fit',
 };
 
@@ -18,7 +18,7 @@ export function describeStepMemory(
     `memory of a step with ${batch}${adapted}, of ${formatSize(available)} free:`,
     ...types.map(({ base_dtype, bytes, recomputed_bytes, fit }) => {
       const name = base_dtype.padEnd('bfloat16 '.length);
-      const sizes = `${formatSize(bytes)}, ${formatSize(recomputed_bytes)} with recomputation`;
+      const sizes = `${formatSize(bytes)}, ${formatSize(recomputed_bytes)} with gradient checkpointing`;
       return `  ${name} ${sizes}: ${FITS[fit]}`;
     }),
   ];

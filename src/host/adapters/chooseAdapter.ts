@@ -107,7 +107,7 @@ async function pick(
     chosen.browse === 'file' ? { [t('Adapters')]: ['gguf', 'safetensors'] } : undefined,
   );
   if (folder === undefined || (await isAdapter(folder))) return folder;
-  throw new LoraError('adapter', t('The folder does not hold an adapter.'), {
+  throw new LoraError('adapter', t('The folder does not contain an adapter.'), {
     place: { file: folder },
   });
 }

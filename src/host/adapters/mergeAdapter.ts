@@ -174,7 +174,7 @@ function labelOf(choice: Choice): string {
 function detailOf(choice: Choice): string {
   const purposes: Readonly<Record<Form, string>> = {
     gguf: t('For llama.cpp, Ollama and LM Studio.'),
-    safetensors: t('For programs that make images.'),
+    safetensors: t('For image generation programs.'),
     folder: t('For transformers, vLLM and mlx-lm.'),
   };
   return `${purposes[choice.form]} ${storedText(choice)}`;
@@ -208,14 +208,14 @@ async function askQuantize({
     {
       label: t('Into the base as it is stored'),
       detail: t(
-        'The weights keep their precision, but the adapter was trained on rounded ones: answers differ a little from those of the training.',
+        'The weights keep their precision, but the adapter was trained on rounded ones: answers differ slightly from those in training.',
       ),
       quantize: null,
     },
     {
-      label: t('Into the {0} values of the training', kind),
+      label: t('Into the {0} values used in training', kind),
       detail: t(
-        'Answers as in the training: all linear layers keep what rounding to {0} has left of them, and are written as numbers.',
+        'Answers as in training: all linear layers keep their values rounded to {0} and are written dequantized.',
         kind,
       ),
       quantize: kind,
@@ -223,10 +223,7 @@ async function askQuantize({
   ];
   const picked = await pickRow(rows, {
     title: t('Merge Adapter'),
-    placeHolder: t(
-      'The base was quantized to {0} for the training. Select what to merge into',
-      kind,
-    ),
+    placeHolder: t('The base was quantized to {0} for training. Select what to merge into', kind),
   });
   return picked?.quantize;
 }
@@ -270,7 +267,7 @@ function findingText(finding: ReturnType<typeof mergeFinding>): string[] {
     case 'rounded':
       return [
         t(
-          '{0} of the changed numbers are the same after rounding: their updates are too small for this type.',
+          '{0} of the updated values are the same after rounding: their updates are too small for this data type.',
           formatPercent(finding.share),
         ),
       ];

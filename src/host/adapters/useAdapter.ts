@@ -30,7 +30,7 @@ type Place = UseTool | 'hub';
 /** What is written for each program. */
 const DETAILS: Readonly<Record<UseTool, () => string>> = {
   ollama: () => t('A Modelfile beside the adapter or the merged model, for “ollama create”'),
-  'lm-studio': () => t('A merged model in its folder of models'),
+  'lm-studio': () => t('A merged model in its models folder'),
   'llama.cpp': () => t('An adapter as a .gguf file, for llama-server and llama-cli'),
   vllm: () => t('An adapter in PEFT’s format, for “vllm serve”'),
   mlx: () => t('An adapter in the format of mlx-lm'),

@@ -25,5 +25,5 @@ function callOf(given: unknown): AnswerPart {
   const input: unknown = typeof text === 'string' ? JSON.parse(text) : undefined;
   if (typeof id === 'string' && typeof name === 'string' && isObject(input))
     return { kind: 'call', id, name, input };
-  throw new LoraError('engine', t('The model has ended unexpectedly.'));
+  throw new LoraError('engine', t('The model process ended unexpectedly.'));
 }

@@ -87,7 +87,7 @@ export class ChatModels implements ChatModelProvider {
   private find({ id }: ChatModelInformation): Writer {
     const writer = this.known.find((own) => own.id === id);
     if (writer && vscode.workspace.isTrusted) return writer;
-    throw new Error(t('The model is not there any more.'));
+    throw new Error(t('The model no longer exists.'));
   }
 
   /** Null for a base that cannot be read, which the log says. */

@@ -60,7 +60,7 @@ export function chatBody(
   { tools, mustCall, options, variables, most }: ChatSettings,
 ): Readonly<Record<string, unknown>> {
   if (mustCall && tools.length === 0)
-    throw new LoraError('usage', t('A call is demanded, but there is no tool.'));
+    throw new LoraError('usage', t('A tool call is required, but there are no tools.'));
   const given = OPTIONS.filter((name) => options[name] !== undefined);
   return {
     max_tokens: most,

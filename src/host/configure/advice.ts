@@ -181,19 +181,19 @@ function textOfRate(advice: RecipeAdvice): string | null {
   switch (advice.kind) {
     case 'low rate':
       return t(
-        'learning_rate {0} is one for full fine-tuning. The best rates of LoRA are about ten times as high: try {1}.',
+        'learning_rate {0} suits full fine-tuning. The best rates for LoRA are about ten times as high: try {1}.',
         valueText(advice.rate),
         valueText(advice.suggested),
       );
     case 'high rate':
       return t(
-        'learning_rate {0} is one for LoRA. Full fine-tuning takes about a tenth: try {1}.',
+        'learning_rate {0} suits LoRA. Full fine-tuning needs about a tenth: try {1}.',
         valueText(advice.rate),
         valueText(advice.suggested),
       );
     case 'own runs':
       return t(
-        'Your best run on this base had learning_rate {0} at r = {1}, of {2} rates that you tried ({3}).',
+        'Your best run on this base had learning_rate {0} at r = {1}, out of {2} rates tried ({3}).',
         valueText(advice.rate),
         advice.r,
         advice.rates,

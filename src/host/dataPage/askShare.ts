@@ -9,7 +9,7 @@ export async function askShare(): Promise<number | undefined> {
   const isShare = (text: string) => Number(text) > 0 && Number(text) < 100;
   const text = await askText({
     title: t('Split Dataset'),
-    prompt: t('Percent of the rows that are held back for validation'),
+    prompt: t('Percentage of the rows to hold out for validation'),
     value: USUAL_SHARE,
     validate: (own) => (isShare(own) ? undefined : t('Enter a number between 0 and 100.')),
   });

@@ -120,7 +120,12 @@ interface DatasetRow extends PickRow {
 
 const OTHERS = (): readonly DatasetRow[] => [
   { label: t('Browse…'), icon: 'file', dataset: 'file', alwaysShow: true },
-  { label: t('Browse for a folder of them…'), icon: 'folder', dataset: 'folder', alwaysShow: true },
+  {
+    label: t('Browse for a folder of such files…'),
+    icon: 'folder',
+    dataset: 'folder',
+    alwaysShow: true,
+  },
   {
     label: t('Download from the Hugging Face Hub…'),
     icon: 'cloud-download',

@@ -231,7 +231,10 @@ export class DataPanel implements PanelPage {
     switch (result.kind) {
       case 'near':
         this.say(
-          t('{0} {0|row is|rows are} nearly like an earlier one.', formatNumber(result.rows)),
+          t(
+            '{0} {0|row is|rows are} nearly the same as an earlier one.',
+            formatNumber(result.rows),
+          ),
         );
         break;
       case 'leaks': {
@@ -327,7 +330,7 @@ export class DataPanel implements PanelPage {
 
   private requireTrust(): void {
     if (!vscode.workspace.isTrusted)
-      throw new LoraError('usage', t('Files are written in trusted workspaces only.'));
+      throw new LoraError('usage', t('Files are written only in trusted workspaces.'));
   }
 
   private async edit({ row, hash, fields, raw }: Message<'edit'>): Promise<void> {

@@ -39,7 +39,7 @@ export class Drafts {
     if (!model) return;
     const examples = await this.client.ask('dataSamples', { count: EXAMPLES });
     if (examples.length === 0)
-      throw new LoraError('dataset', t('The dataset has no row that could be an example.'));
+      throw new LoraError('dataset', t('The dataset has no row that can be used as an example.'));
     const isAllowed = await confirm(
       t('Send {0} {0|row|rows} of the dataset to {1}?', examples.length, model.name),
       t('The model sees them as examples. What it writes is shown; you keep or discard each row.'),

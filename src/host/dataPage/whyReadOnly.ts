@@ -7,6 +7,9 @@ export function whyReadOnly({ readOnly, format }: DataFacts): string | null {
   if (!vscode.workspace.isTrusted) return t('the workspace is not trusted.');
   if (readOnly === null) return null;
   return readOnly === 'packed'
-    ? t('the file is packed. Rows can be excluded and split into new files.')
-    : t('rows of {0} are not written. They can be excluded and split into new files.', format);
+    ? t('the file is compressed. Rows can be excluded and split into new files.')
+    : t(
+        'rows of {0} files cannot be edited. They can be excluded and split into new files.',
+        format,
+      );
 }

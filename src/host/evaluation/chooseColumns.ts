@@ -38,7 +38,7 @@ export async function chooseColumns(
     column === 'base' || (adapter !== null && given.includes(adapter));
   const options = {
     title: t('Evaluate'),
-    placeHolder: t('Select what to evaluate; the first one is what the others are compared with'),
+    placeHolder: t('Select what to evaluate; the others are compared with the first'),
     matchOnDescription: true,
   };
   const chosen = await pickRows(rows, isPicked, options);
@@ -64,7 +64,7 @@ const baseRow = (): ColumnRow => ({
 
 const endpointRow = (): ColumnRow => ({
   label: t('Endpoint…'),
-  description: t('a server of OpenAI’s API, such as “lora serve --http”, Ollama or vLLM'),
+  description: t('an OpenAI-compatible server, such as “lora serve --http”, Ollama or vLLM'),
   icon: 'globe',
   column: null,
   adapter: null,
@@ -111,7 +111,7 @@ export async function askEndpoint(title: string): Promise<string | undefined> {
   const isAddress = (text: string) => /^https?:\/\/[^\s#]+$/.test(text);
   const url = await askText({
     title,
-    prompt: t('Address of the server, which ends with /v1'),
+    prompt: t('URL of the server, ending with /v1'),
     value: 'http://127.0.0.1:8000/v1',
     validate: (text) =>
       isAddress(text.trim()) ? undefined : t('Enter an address with http or https.'),
@@ -119,7 +119,7 @@ export async function askEndpoint(title: string): Promise<string | undefined> {
   if (url === undefined) return undefined;
   const model = await askText({
     title,
-    prompt: t('Name of the model there'),
+    prompt: t('Name of the model on the server'),
     placeHolder: 'base+git-commands',
     validate: (text) => (text.trim() === '' ? t('Enter a name.') : undefined),
   });

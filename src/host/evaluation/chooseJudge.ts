@@ -35,7 +35,7 @@ export async function chooseJudge(): Promise<ChosenJudge | undefined> {
     })),
     {
       label: t('Endpoint…'),
-      description: t('a server of OpenAI’s API'),
+      description: t('an OpenAI-compatible server'),
       icon: 'globe',
       model: null,
     },
@@ -50,10 +50,10 @@ export async function chooseJudge(): Promise<ChosenJudge | undefined> {
 /** --judge-prompt, or nothing for the usual one. Undefined: cancelled. */
 async function choosePrompt(): Promise<readonly string[] | undefined> {
   const rows = [
-    { label: t('The usual prompt'), icon: 'note', isOwn: false },
-    { label: t('A prompt of your own…'), icon: 'file', isOwn: true },
+    { label: t('Default prompt'), icon: 'note', isOwn: false },
+    { label: t('Custom prompt…'), icon: 'file', isOwn: true },
   ];
-  const placeHolder = t('Select what the judge is asked');
+  const placeHolder = t('Select the judge’s prompt');
   const chosen = await pickRow(rows, { title: t('Evaluate: Judge'), placeHolder });
   if (!chosen) return undefined;
   if (!chosen.isOwn) return [];

@@ -79,6 +79,6 @@ async function createExample(): Promise<void> {
   await vscode.window.showTextDocument(vscode.Uri.file(file), { preview: false });
   void notify(
     'information',
-    t('Replace the example’s rows by questions of your own, then evaluate again.'),
+    t('Replace the example’s rows with your own questions, then evaluate again.'),
   );
 }

@@ -101,7 +101,7 @@ async function askKey(
   const key = await askText({
     title: t('Evaluate: Endpoint'),
     prompt: t(
-      'The questions are sent to {0}. Its key; empty for none',
+      'The questions are sent to {0}. Enter its API key; leave empty for none',
       [...new Set(places)].join(', '),
     ),
     password: true,

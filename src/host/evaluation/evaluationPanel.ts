@@ -177,7 +177,11 @@ class EvaluationPanel implements PanelPage {
     if (!ballot) this.sendRatings();
     this.send({ kind: 'ballot', ballot });
     if (message.kind === 'startVoting' && !ballot)
-      this.send({ kind: 'said', message: t('There is no pair left to vote on.'), isError: false });
+      this.send({
+        kind: 'said',
+        message: t('There are no pairs left to vote on.'),
+        isError: false,
+      });
     if (message.kind === 'vote' || message.kind === 'undoVote') await this.keep(voting);
   }
 

@@ -58,7 +58,7 @@ function askRepository(adapter: string): Thenable<string | undefined> {
     value: `/${fileName(path.basename(adapterName(adapter)))}`,
     valueSelection: [0, 0],
     prompt: t('The repository, as owner/name. It is created.'),
-    validate: (text) => (isHubName(text) ? undefined : t('Write owner/name, as on the Hub.')),
+    validate: (text) => (isHubName(text) ? undefined : t('Enter owner/name, as on the Hub.')),
   });
 }
 
@@ -83,7 +83,7 @@ async function withBaseName(
     const base = await askText({
       title: t('Upload Adapter: Base Model'),
       prompt: t('The base model, as owner/model: others do not have your folder.'),
-      validate: (text) => (isHubName(text) ? undefined : t('Write owner/name, as on the Hub.')),
+      validate: (text) => (isHubName(text) ? undefined : t('Enter owner/name, as on the Hub.')),
     });
     return base === undefined ? undefined : planned(['--base-name', base]);
   }
@@ -108,7 +108,7 @@ async function confirmPush(plan: PushPlan): Promise<'private' | 'public' | undef
 async function showPushed({ url, private: isPrivate }: PushPlan): Promise<void> {
   const [open, copy] = [t('Open in Browser'), t('Copy Address')];
   const message = isPrivate
-    ? t('Uploaded: {0}. Only you and whom you invite can see it.', url)
+    ? t('Uploaded: {0}. Only you and people you invite can see it.', url)
     : t('Uploaded: {0}. Anyone can see it.', url);
   const chosen = await notify('information', message, [open, copy]);
   if (chosen === open) await vscode.env.openExternal(vscode.Uri.parse(url, true));

@@ -41,7 +41,7 @@ export async function chooseTools(): Promise<string | undefined> {
   if (tools) return exactText(tools, 2);
   throw new LoraError(
     'usage',
-    t('{0} holds no JSON list of tools with names.', path.basename(file)),
+    t('{0} does not contain a JSON list of named tools.', path.basename(file)),
     { place: { file } },
   );
 }

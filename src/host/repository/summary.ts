@@ -33,8 +33,8 @@ export function summaryOf(prepared: PreparedRepository): string {
   return [
     t('Files: {0}, rows: {1}, rows for validation: {2}.', files, rows, validation_rows),
     fim
-      ? t('Each row asks for the middle of a text, which is learnt.')
-      : t('The base has no tokens for filling in a middle: whole texts are learnt.'),
+      ? t('Fill-in-the-middle rows: only the middle of each text is learned.')
+      : t('The base has no fill-in-the-middle tokens: whole texts are learned.'),
     ...(leftOut === '' ? [] : [t('Files that are left out: {0}.', leftOut)]),
     ...places,
     ...(secrets.length > places.length ? ['  …'] : []),

@@ -81,7 +81,7 @@ function thereText(run: RunSummary): string {
   const { name } = run.remote!.record.target;
   return isActive(run)
     ? t(
-        '{0} goes on, on {1}. “Delete There, Too” ends it, and what it has trained is lost.',
+        '{0} is still running on {1}. “Delete There, Too” ends it, and its progress is lost.',
         run.name,
         name,
       )

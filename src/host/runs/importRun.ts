@@ -30,7 +30,7 @@ export async function importRun({
   ] as const;
   const kind = await pickRow(rows, {
     title: t('Import Run'),
-    placeHolder: t('What the other program has written'),
+    placeHolder: t('What the other program wrote'),
   });
   const log = kind && (await browse(kind.what, t('Import Run')));
   if (log === undefined) return;
@@ -52,7 +52,7 @@ async function askForAdapter(folder: string): Promise<boolean | undefined> {
   ];
   const picked = await pickRow(rows, {
     title: t('Import Run'),
-    placeHolder: t('There is an adapter beside the log'),
+    placeHolder: t('The log has an adapter beside it'),
   });
   return picked?.isCopied;
 }

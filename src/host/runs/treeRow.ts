@@ -209,7 +209,7 @@ export function stepText(run: RunSummary): string {
     case 'loading model':
       return t('loading the model');
     case 'reference':
-      return t('measuring the reference');
+      return t('computing the reference log-probabilities');
     case 'evaluating':
       return t('evaluating');
     case 'sampling':

@@ -91,7 +91,7 @@ class ServerOfWindow {
   private async offer({ url, models }: ServerAddress): Promise<void> {
     const [copy, stop] = [t('Copy Address'), t('Stop Server')];
     const message = t(
-      '{0} can be used at {1}, as a server of OpenAI’s API.',
+      '{0} is available at {1} through an OpenAI-compatible API.',
       models.join(', '),
       url,
     );

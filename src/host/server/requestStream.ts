@@ -34,7 +34,7 @@ export async function streamRequest(request: StreamRequest): Promise<void> {
     if (signal.aborted) throw new LoraError('cancelled', t('The request was cancelled.'));
     throw error instanceof LoraError
       ? error
-      : new LoraError('engine', t('The model has ended unexpectedly.'), { cause: error });
+      : new LoraError('engine', t('The model process ended unexpectedly.'), { cause: error });
   }
 }
 
@@ -72,7 +72,7 @@ async function readEvents(
     else if (data !== undefined) onEvent(eventIn(data));
   }, MAX_EVENT_BYTES);
   for await (const chunk of response) lines.push(chunk as Buffer);
-  if (!state.isWhole) throw new LoraError('engine', t('The model has ended unexpectedly.'));
+  if (!state.isWhole) throw new LoraError('engine', t('The model process ended unexpectedly.'));
 }
 
 /** @throws LoraError for an event that is an error. */
@@ -89,7 +89,7 @@ function serverError(text: string): LoraError {
     'engine',
     typeof message === 'string' && message !== ''
       ? message
-      : t('The model has ended unexpectedly.'),
+      : t('The model process ended unexpectedly.'),
   );
 }
 

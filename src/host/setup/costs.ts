@@ -137,7 +137,7 @@ export function fitText(fit: MemoryFit): string {
     case 'fits':
       return t('fits');
     case 'recomputed':
-      return t('fits with recomputation');
+      return t('fits with gradient checkpointing');
     case 'exceeds':
       return t('does not fit');
   }

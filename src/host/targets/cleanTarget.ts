@@ -17,14 +17,14 @@ export async function cleanTarget(
   const { targetJobs } = services;
   const where = await pickWhere(services, {
     title: t('Clean Target'),
-    placeholder: t('Select a target to remove what no run there uses'),
+    placeholder: t('Select a target to remove unused files from'),
     withHere: false,
   });
   if (where?.kind !== 'target') return;
   const { name } = where.target.entry;
   const unused = await withStatus(t('Connecting to {0}…', name), () => targetJobs.unused(name));
   if (unused.length === 0) {
-    await notify('information', t('Everything on {0} is used by a run there, or is new.', name));
+    await notify('information', t('All files on {0} are new or used by a run there.', name));
     return;
   }
   const question = t('Remove {0} {0|item|items} from {1}?', formatNumber(unused.length), name);
@@ -48,10 +48,10 @@ export async function cleanTarget(
 export const cleanDetail = (unused: readonly Unused[]): string =>
   [
     t(
-      '{0} of engines, base models and data that no run there uses, and that were last used more than a day ago.',
+      '{0} of engines, base models and data that no run on the target uses and that were last used more than a day ago.',
       formatBytes(sizeOf(unused)),
     ),
-    t('Runs stay: they are deleted one by one. What is needed again is sent again.'),
+    t('Runs are kept: delete them one by one. Files that are needed again are sent again.'),
   ].join('\n');
 
 const sizeOf = (items: readonly Unused[]): number =>

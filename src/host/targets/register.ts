@@ -56,7 +56,7 @@ export function registerTargets(services: Services): vscode.Disposable {
 async function checkTarget(services: Services, documents: TargetDocuments): Promise<void> {
   const where = await pickWhere(services, {
     title: t('Check Target'),
-    placeholder: t('Select a target to see what it has'),
+    placeholder: t('Select a target to see its resources'),
     withHere: false,
   });
   if (where?.kind !== 'target') return;

@@ -47,14 +47,14 @@ export function linkSentence(link: RemoteLink, target: string, now: number): str
       return null;
     case 'unreachable':
       return t(
-        '{0} has not answered since {1}. {2} The run goes on there, and the connection is tried again.',
+        '{0} has not responded since {1}. {2} The run continues there, and the connection is retried.',
         target,
         formatMoment(link.since, now),
         link.reason === null ? '' : asSentence(link.reason),
       );
     case 'unattended':
       return t(
-        'Not connected to {0} since {1}. The run goes on there; what is shown is from then.',
+        'Not connected to {0} since {1}. The run continues there; the last known state is shown.',
         target,
         formatMoment(link.since, now),
       );

@@ -30,7 +30,7 @@ export class TargetDocuments implements vscode.TextDocumentContentProvider, vsco
 
   /** For VS Code: the text of a report. */
   provideTextDocumentContent({ path }: vscode.Uri): string {
-    return this.texts.get(path.slice(1, -3)) ?? t('Check the target again to see what it has.');
+    return this.texts.get(path.slice(1, -3)) ?? t('Check the target again to see its resources.');
   }
 
   dispose(): void {

@@ -64,7 +64,7 @@ export class TargetJobs {
    */
   async plan(name: string, recipe: string): Promise<SendPlan | undefined> {
     return this.jobs.run<SendPlan>(
-      t('Preparing what is sent to {0}', name),
+      t('Preparing the files to send to {0}', name),
       ['targets', 'plan', name, recipe],
       false,
       await this.targets.environment(),

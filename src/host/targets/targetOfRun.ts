@@ -16,9 +16,9 @@ export async function targetOfRun(
   const { name } = remote!.record.target;
   const target = await targets.find(name);
   if (target) return (await mayUse(targets, target)) ? name : undefined;
-  throw new LoraError('target', t('There is no target {0} any more.', name), {
+  throw new LoraError('target', t('The target {0} no longer exists.', name), {
     place: { file: targets.userFile },
-    fix: t('Describe it again with “LoRA: Edit Targets…”. The run goes on there.'),
+    fix: t('Add it again with “LoRA: Edit Targets…”. The run continues there.'),
   });
 }
 

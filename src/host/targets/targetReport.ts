@@ -42,12 +42,12 @@ export function reportDocument(entry: TargetEntry, report: TargetReport): string
   const lines = [
     `# ${entry.name}`,
     '',
-    t('{0} at {1}. It was reached and can be asked.', kindName(entry.kind), placeOf(entry)),
+    t('{0} at {1}. The connection works.', kindName(entry.kind), placeOf(entry)),
     '',
     ...verdict(missing),
     '',
-    `- Node: ${node ?? t('brought with the first run')}`,
-    `- libtensorflow: ${runtime ?? t('brought with the first run')}`,
+    `- Node: ${node ?? t('installed with the first run')}`,
+    `- libtensorflow: ${runtime ?? t('installed with the first run')}`,
     ...machines.flatMap((machine) => ['', `## ${machine.name}`, '', ...machineLines(machine)]),
   ];
   return `${lines.join('\n')}\n`;

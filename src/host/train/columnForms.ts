@@ -20,8 +20,8 @@ const promptsFor = (task: 'causal_lm' | 'seq2seq_lm'): ColumnForm => ({
   form: task,
   task,
   targets: [
-    { target: 'prompt', question: t('Which column is the prompt, which is not learnt?') },
-    { target: 'completion', question: t('Which column is the answer, which is learnt?') },
+    { target: 'prompt', question: t('Which column is the prompt, which is not learned?') },
+    { target: 'completion', question: t('Which column is the answer, which is learned?') },
   ],
 });
 
@@ -46,7 +46,7 @@ const writtenForms = (): readonly ColumnForm[] => [
     form: 'preference',
     task: 'causal_lm',
     targets: [
-      { target: 'prompt', question: t('Which column is the prompt, which is not learnt?') },
+      { target: 'prompt', question: t('Which column is the prompt, which is not learned?') },
       { target: 'chosen', question: t('Which column is the better answer?') },
       { target: 'rejected', question: t('Which column is the worse answer?') },
     ],
@@ -78,8 +78,8 @@ const comparedForms = (): readonly ColumnForm[] => [
     form: 'embedding',
     task: 'embedding',
     targets: [
-      { target: 'anchor', question: t('Which column is the text that is searched for?') },
-      { target: 'positive', question: t('Which column is the text that belongs to it?') },
+      { target: 'anchor', question: t('Which column is the query (anchor)?') },
+      { target: 'positive', question: t('Which column is the matching text (positive)?') },
     ],
   },
   {

@@ -107,7 +107,7 @@ const pickForm = (
     title: t('Train Adapter: Columns'),
     first,
     placeholder: t(
-      'The names of the columns do not say what they are: {0}. Select what the rows hold',
+      'The column names are ambiguous: {0}. Select what the rows contain',
       columns.map(({ name }) => name).join(', '),
     ),
     isDefault: (form) => form === forms[0],

@@ -168,7 +168,12 @@ function countText({ rows, images = false }: DatasetCandidate): string {
 
 const BROWSE = (): PickItem<'file' | 'folder' | 'hub'>[] => [
   { icon: 'file', label: t('Browse for a file with rows…'), value: 'file', alwaysShow: true },
-  { icon: 'folder', label: t('Browse for a folder of them…'), value: 'folder', alwaysShow: true },
+  {
+    icon: 'folder',
+    label: t('Browse for a folder of such files…'),
+    value: 'folder',
+    alwaysShow: true,
+  },
   {
     icon: 'cloud-download',
     label: t('Download from the Hugging Face Hub…'),

@@ -13,7 +13,7 @@ export const takesReplay = ({ dataset }: TrainState): boolean =>
 
 /** Why other examples are offered. */
 export const replayReason = (): string =>
-  t('What a model learns anew displaces what it knew: some general examples beside yours keep it.');
+  t('Training on new examples can make a model forget: mixing in general examples reduces this.');
 
 /** Asks for general examples to mix in. Undefined: as before. */
 export async function askReplay(
@@ -42,7 +42,10 @@ async function sourceOf(
 ): Promise<ReplaySource | undefined> {
   const amount = replayAmount(own.rows, other.rows);
   if (other.path === own.path || other.task !== 'causal_lm' || methodOfKeys(other.keys) !== 'sft') {
-    void notify('warning', t('{0} has no other rows that are learnt in the same way.', other.name));
+    void notify(
+      'warning',
+      t('{0} has no other rows that are learned in the same way.', other.name),
+    );
     return undefined;
   }
   const facts = await unknownColumns(other, inspections);

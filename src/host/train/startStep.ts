@@ -107,7 +107,7 @@ const keptItems = (types: readonly TypeMemory[], chosen: KeptType): PickItem<Sta
         {
           icon: 'circle-slash',
           label: t('Do Not Quantize the Base'),
-          detail: t('The training uses the type of numbers that fits best.'),
+          detail: t('The run uses the data type that fits best.'),
           value: { kept: 'auto' },
         } satisfies PickItem<StartChoice>,
       ]),

@@ -37,7 +37,7 @@ export const SCORE_STRINGS = {
   'series.rmse': 'root mean squared error',
   'series.pearson': 'correlation',
   'series.cosine': 'cosine of pairs',
-  'series.retrieval': 'nearest neighbour is the partner',
+  'series.retrieval': 'nearest neighbour is the positive',
   'series.spearman': 'rank correlation',
   'series.ndcg_at_10': 'NDCG@10',
   'series.mrr_at_10': 'MRR@10',

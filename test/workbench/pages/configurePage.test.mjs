@@ -157,7 +157,7 @@ test('says of each type whether a step fits', async () => {
   );
   assert.deepEqual(new Set(await verdicts()), new Set(['fits']));
   for (const [there, verdict] of [
-    [bytes, 'fits with recomputation'],
+    [bytes, 'fits with gradient checkpointing'],
     [recomputed_bytes - 1, 'does not fit'],
   ]) {
     const { figures } = await message({}, undefined, there);

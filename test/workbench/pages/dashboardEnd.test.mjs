@@ -84,7 +84,7 @@ test('names the target of a run, and says that it goes on there while it is not 
     assert.equal(await target.getAttribute('title'), REMOTE.place);
     await eventually(async () => assert.equal(await pause.isDisabled(), false));
 
-    const away = 'Not connected to gpu-box since 14:02. The run goes on there.';
+    const away = 'Not connected to gpu-box since 14:02. The run continues there.';
     await labels(page, { remote: { ...REMOTE, away, can_reconnect: true } });
     await page.locator('.wait').getByText(away).waitFor();
     await eventually(async () => {

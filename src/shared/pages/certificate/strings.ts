@@ -21,14 +21,14 @@ export const CERTIFICATE_STRINGS = {
   'agreement.sub': 'as base + adapter, on {0} test {0|prompt|prompts}',
   'agreement.none': 'not measured',
   weights: 'Largest weight difference',
-  'weights.sub': 'from W + dW, {0} in the root mean square',
+  'weights.sub': 'from W + dW; root mean square: {0}',
   gap: 'Largest logit difference',
   'gap.sub': 'the largest logit is {0}',
   tensors: 'Changed tensors',
-  'tensors.sub': '{0} of their numbers',
+  'tensors.sub': '{0} of their values',
   tiles: 'The merged model in numbers',
 
-  exact: 'How exact it is',
+  exact: 'Accuracy',
   'exact.same':
     'On the test prompts, the merged model picks the same top token as base + adapter at every position.',
   'exact.differs':
@@ -37,10 +37,10 @@ export const CERTIFICATE_STRINGS = {
     'The merged model was not compared with base + adapter: there was not enough memory, or the comparison was turned off.',
   'exact.weights':
     'Image models are not run. {0} of the changed weights were read again and compared with W + dW.',
-  'exact.rounding': 'Storing the weights changed no number by more than {0}.',
+  'exact.rounding': 'Storing the weights changed no value by more than {0}.',
   'exact.noUpdate': 'The adapter changes nothing: its update is zero.',
   'exact.rounded':
-    '{0} of the changed numbers are the same after rounding: their updates are too small for this type. Stored as float32, none is lost.',
+    '{0} of the updated values are the same after rounding: their updates are too small for this data type. Stored as float32, none is lost.',
   'exact.again': 'Merge Again in float32',
   'exact.untied':
     'Output layer and embedding are now separate tensors, because the adapter changes only one of them.',
@@ -48,10 +48,10 @@ export const CERTIFICATE_STRINGS = {
 
   stored: 'How the weights are stored',
   'stored.from': 'In the base model',
-  'stored.to': 'Here',
+  'stored.to': 'In the merged model',
   'stored.count': 'Tensors',
   'stored.bytes': 'Size',
-  'stored.new': 'not there',
+  'stored.new': 'absent',
 
   next: 'What to do next',
   'next.gguf':
@@ -59,10 +59,10 @@ export const CERTIFICATE_STRINGS = {
   'next.folder':
     'Load the folder with transformers, vLLM or mlx-lm as you would the base model. convert_hf_to_gguf.py of llama.cpp makes a .gguf file of it.',
   'next.image':
-    'Use it where the base model works: with Diffusers, ComfyUI and other programs that make images.',
+    'Use it wherever the base model works: in Diffusers, ComfyUI and other image generation programs.',
   'next.keep': 'Keep the adapter: it is small, and with it a merge can be repeated or undone.',
 
-  made: 'What it was made from',
+  made: 'Inputs',
   'made.base': 'Base model',
   'made.adapter': 'Adapter',
   'made.formula': 'Formula',
@@ -74,7 +74,7 @@ export const CERTIFICATE_STRINGS = {
   'state.same': 'unchanged',
   'state.changed': 'changed',
   'state.gone': 'missing',
-  input: 'made from',
+  input: 'input',
   output: 'merged model',
   role: 'Part',
 

@@ -69,10 +69,10 @@ export const CONFIGURE_STRINGS = {
   'types.title': 'Memory by base_dtype',
   'types.type': 'Type',
   'types.bytes': 'Memory',
-  'types.recomputed': 'With recomputation',
+  'types.recomputed': 'With gradient checkpointing',
   'types.fit': 'On this machine',
   'types.fits.fits': 'fits',
-  'types.fits.recomputed': 'fits with recomputation',
+  'types.fits.recomputed': 'fits with gradient checkpointing',
   'types.fits.exceeds': 'does not fit',
 
   'kinds.title': 'Trainable parameters per module',

@@ -22,8 +22,8 @@ export const EVALUATION_STRINGS = {
 
   scores: 'Scores',
   'scores.words':
-    'Each model is compared with “{0}” over the same rows. Intervals hold the true value with {1} certainty.',
-  'scores.only': 'Intervals hold the true value with {0} certainty.',
+    'Each model is compared with “{0}” over the same rows. Intervals contain the true value with {1} confidence.',
+  'scores.only': 'Intervals contain the true value with {0} confidence.',
   'scores.suite': 'Suite',
   'scores.total': 'All suites together',
   'scores.rows': '{0} {0|row|rows}',
@@ -60,7 +60,7 @@ export const EVALUATION_STRINGS = {
   judge: 'Judge: {0}.',
   'judge.pairs':
     '{0} {0|pair|pairs} in both orders; {1} changed with the order and {1|counts|count} as {1|a tie|ties}.',
-  'judge.nonsense': '{0} {0|answer|answers} of the judge named no winner.',
+  'judge.nonsense': '{0} {0|judge answer|judge answers} named no winner.',
 
   rows: 'Rows',
   'rows.grid': 'Rows of {0}',
@@ -103,7 +103,7 @@ export const EVALUATION_STRINGS = {
 
   'vote.title': 'Which answer is better?',
   'vote.words':
-    'The names are hidden, and the sides are drawn by lot. Press 1 for left, 2 for right, 0 for a tie, U to undo.',
+    'The names are hidden, and the sides are random. Press 1 for left, 2 for right, 0 for a tie, U to undo.',
   'vote.progress': 'Pair {0} of {1}',
   'vote.left': 'Left Is Better',
   'vote.right': 'Right Is Better',
@@ -113,10 +113,10 @@ export const EVALUATION_STRINGS = {
   'vote.end': 'End Voting',
   'vote.leftAnswer': 'Left answer',
   'vote.rightAnswer': 'Right answer',
-  'vote.expected': 'Show what is expected',
+  'vote.expected': 'Show expected answer',
   ratings: 'Your votes',
   'ratings.words':
-    '{0} {0|vote|votes} on {1} {1|pair|pairs}. Ratings by Bradley and Terry: 400 points more are odds of 10 to 1.',
+    '{0} {0|vote|votes} on {1} {1|pair|pairs}. Bradley-Terry ratings: a lead of 400 points means odds of 10 to 1.',
   'ratings.equal': '{0} {0|pair has|pairs have} equal answers and {0|is|are} left out.',
   'ratings.model': 'Model',
   'ratings.rating': 'Rating',
@@ -125,7 +125,7 @@ export const EVALUATION_STRINGS = {
   'ratings.ties': 'Tied',
   'ratings.losses': 'Lost',
   'ratings.agreement':
-    'The judge agrees with {0} of {1} {1|vote|votes} on pairs that it compared, too.',
+    'The judge agrees with {0} of {1} {1|vote|votes} on pairs that it also compared.',
 } as const satisfies Readonly<Record<`metric.${EvaluationMetricId}`, string>> &
   Readonly<Record<`kind.${EvaluationColumn['kind']}`, string>> &
   Readonly<Record<`verdict.${Verdict}`, string>> &

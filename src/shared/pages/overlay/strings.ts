@@ -43,10 +43,10 @@ export const OVERLAY_STRINGS = {
   'sweep.best': '{0} has the best {2}, {1}.',
   'sweep.near': 'Within {0} of it: {1}.',
   'sweep.missing': '{0} {0|run|runs} of the sweep {0|has|have} not been started.',
-  'tune.question': 'Which values do best within the budget?',
+  'tune.question': 'Which values are best within the budget?',
   'tune.best': 'So far {0}: {1} at rung {2}.',
   'tune.rungs':
-    'A run pauses at each rung, and of three that reach one the best goes on to the next.',
+    'A run pauses at each rung; of every three that reach it, the best continues to the next.',
   'tune.range': 'Loss over learning rates',
   'tune.range.label': 'The smoothed loss of the range test, from {0} to {1}.',
   'tune.range.suggested': 'Dashed line: the suggested rate, {0}.',

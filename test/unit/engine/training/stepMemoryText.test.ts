@@ -14,8 +14,8 @@ it('says of each type what a step needs and whether it fits', () => {
   });
   expect(lines).toEqual([
     'memory of a step with 4 rows of 512 tokens, of 4.0 GB free:',
-    '  float32   9.0 GB, 5.0 GB with recomputation: does not fit',
-    '  bfloat16  5.0 GB, 3.0 GB with recomputation: fits with recomputation',
-    '  quantized 3.0 GB, 1.0 GB with recomputation: fits',
+    '  float32   9.0 GB, 5.0 GB with gradient checkpointing: does not fit',
+    '  bfloat16  5.0 GB, 3.0 GB with gradient checkpointing: fits with gradient checkpointing',
+    '  quantized 3.0 GB, 1.0 GB with gradient checkpointing: fits',
   ]);
 });

@@ -79,7 +79,7 @@ describe('a request of the chat', () => {
     const image: ChatMessage = { role: 'user', parts: [{ kind: 'image' }] };
     expect(() => chatBody([image], settings)).toThrow('The model reads text only, no images.');
     expect(() => chatBody([user], { ...settings, mustCall: true })).toThrow(
-      'A call is demanded, but there is no tool.',
+      'A tool call is required, but there are no tools.',
     );
   });
 });
@@ -101,7 +101,7 @@ describe('an event of an answer', () => {
 
   it('is refused with a call that is none', () => {
     expect(() => partsOfEvent(event({ tool_calls: [{ id: 1 }] }))).toThrow(
-      'The model has ended unexpectedly.',
+      'The model process ended unexpectedly.',
     );
   });
 });

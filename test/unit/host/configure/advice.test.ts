@@ -145,12 +145,12 @@ describe('the figures of a choice', () => {
         }),
       ),
     ).toBe(
-      'learning_rate 1e-5 is one for full fine-tuning. The best rates of LoRA are about ten times as high: try 1e-4.\n' +
-        'Your best run on this base had learning_rate 1e-3 at r = 16, of 3 rates that you tried (on other data).',
+      'learning_rate 1e-5 suits full fine-tuning. The best rates for LoRA are about ten times as high: try 1e-4.\n' +
+        'Your best run on this base had learning_rate 1e-3 at r = 16, out of 3 rates tried (on other data).',
     );
     const rates = [{ kind: 'high rate', rate: 2e-4, suggested: 2e-5 }] as const;
     expect(texts(facts({ method: 'full', rates }))).toContain(
-      'Full fine-tuning takes about a tenth',
+      'Full fine-tuning needs about a tenth',
     );
   });
 });

@@ -60,7 +60,7 @@ test('names the target of a run, and says that it goes on there while it is not 
     can_reconnect: false,
   });
   const told = labelsOf([away], away.dir, 5)?.message.remote;
-  expect(told?.away).toContain('The run goes on there');
+  expect(told?.away).toContain('The run continues there');
   expect(told?.can_reconnect).toBe(true);
   expect(labelsOf([run('/a', 1)], '/a', 5)?.message.remote).toBeNull();
 });

@@ -47,7 +47,7 @@ describe('what a target has', () => {
   it('is a document that says what is missing and what is not known', () => {
     const text = reportDocument(entry!, report({ missing: ['Install tar.'] }));
     expect(text).toContain('Runs cannot be sent to it yet:\n\n- Install tar.');
-    expect(text).toContain('- libtensorflow: brought with the first run');
+    expect(text).toContain('- libtensorflow: installed with the first run');
     expect(text).toContain('- Free disk space: unknown');
     expect(reportDocument(entry!, report())).toContain('Runs can be sent to it.');
   });
@@ -113,7 +113,7 @@ describe('a run that is not connected', () => {
       at,
     );
     for (const text of [away, lost]) {
-      expect(text).toContain('The run goes on there');
+      expect(text).toContain('The run continues there');
       expect(text).not.toMatch(/fail|error|interrupt|unexpected/i);
     }
     expect(lost).toContain('No route. The run');
