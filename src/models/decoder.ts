@@ -4,6 +4,7 @@ import { LoraError } from '../shared/errors';
 import type { Products } from '../shared/products';
 import { countOf } from '../shared/values';
 import type { RotaryTable, SeenKeys } from './attention/attention';
+import { cachedNumbers } from './attention/cachedNumbers';
 import { freeChunks, uploadChunks } from './attention/chunks';
 import {
   biasOf,
@@ -19,6 +20,8 @@ import { BLOCK_ROWS } from './attention/rowBlocks';
 import type { ScoreBias } from './attention/scoreBias';
 import { freeSeenKeys } from './attention/seenKeys';
 import { openSource } from './attention/sourcePass';
+import { draftChecks } from './drafts/draftChecks';
+import { stepTokens, type StepTokens } from './drafts/stepTokens';
 import { freePerLayerPass, type PerLayerPass } from './embeddings/perLayerInputs';
 import type { LmHead } from './heads/lmHead';
 import { lmLogits } from './heads/lmOutputs';
@@ -29,6 +32,7 @@ import type { LayerWeights } from './layers/layerWeights';
 import { normForward, statsTensors } from './layers/norm';
 import type {
   Decoder,
+  DraftChecks,
   ModelInput,
   PromptImages,
   ReadOptions,
@@ -68,17 +72,6 @@ const lastQuery = (length: number, window: number | null, bias: ScoreBias | null
   return { kind: 'rows', blocks: [{ ...range, mask: null, ...own }] };
 };
 
-/** What is kept of so many tokens in a layer. */
-function cachedNumbers(attention: AttentionSpec, length: number): number {
-  const { convolution, delta, num_kv_heads, head_dim, keys_of } = attention;
-  if (keys_of !== undefined) return 0;
-  if (delta) {
-    const { value_heads, key_dim, value_dim, convolution: own } = delta;
-    return value_heads * key_dim * value_dim + (own.kernel - 1) * own.channels;
-  }
-  return length * (convolution ? convolution.channels : 2 * num_kv_heads * head_dim);
-}
-
 /** The images of some tokens of a prompt. */
 interface ChunkImages {
   readonly vectors: PlacedVectors;
@@ -101,6 +94,7 @@ interface DecoderSettings {
 export class CachingDecoder implements Decoder {
   /** Null if the fused kernel does not compute the model. */
   private readonly plain: ReturnType<typeof plainModel>;
+  private readonly checks = draftChecks();
 
   constructor(
     private readonly transformer: Transformer,
@@ -153,6 +147,7 @@ export class CachingDecoder implements Decoder {
       this.settings.checkIds(ids);
       const { ops, spec } = this.transformer;
       trimCaches(ops, sequence);
+      sequence.drafted = 0;
       if (spec.source) sequence.prompt = [...(sequence.prompt ?? []), ...ids];
       if (spec.source && !isLast) return null;
       const own = images ? await this.imagesWithin(images, sequence.length, ids.length) : null;
@@ -167,20 +162,34 @@ export class CachingDecoder implements Decoder {
     });
   }
 
-  step(sequences: readonly Sequence[], ids: readonly number[]): Promise<Float32Array[]> {
+  get drafts(): DraftChecks | null {
+    return this.plain && this.transformer.ops.fused ? this.checks : null;
+  }
+
+  step(
+    sequences: readonly Sequence[],
+    ids: readonly number[],
+    drafts?: readonly (readonly number[])[],
+  ): Promise<Float32Array[]> {
     return this.emptyingOnError(sequences, async () => {
-      this.settings.checkIds(ids);
+      const start = performance.now();
+      const tokens = stepTokens(sequences, ids, drafts);
+      this.settings.checkIds(tokens.ids);
       const { ops, spec, body } = this.transformer;
-      const positions = Int32Array.from(sequences, ({ length, shift = 0 }) => length + shift);
-      const input = inputAt(Int32Array.from(ids), positions);
+      const input = inputAt(tokens.ids, tokens.positions);
       const tables = uploadRotaryTables(ops, spec, { ...input, areApart: true });
       const { x } = body.embedding.forward(input, false);
-      const logits = this.plain && (await this.fusedLogits(x, tables, sequences));
+      const logits = this.plain && (await this.fusedLogits(x, tables, tokens));
+      if (!logits && drafts) throw new RangeError('The model checks no drafts.');
       const numbers = logits ?? (await this.steppedLogits(x, input, { tables, sequences }));
       freeRotaryTables(ops, tables);
-      for (const sequence of sequences) sequence.length++;
-      const vocab = numbers.length / sequences.length;
-      return sequences.map((_, i) => numbers.subarray(i * vocab, (i + 1) * vocab));
+      sequences.forEach((sequence, i) => {
+        sequence.length++;
+        sequence.drafted = drafts?.[i]!.length ?? 0;
+      });
+      this.checks.times.add(tokens.ids.length, performance.now() - start);
+      const vocab = numbers.length / tokens.ids.length;
+      return Array.from(tokens.ids, (_, i) => numbers.subarray(i * vocab, (i + 1) * vocab));
     });
   }
 
@@ -188,12 +197,12 @@ export class CachingDecoder implements Decoder {
   private async fusedLogits(
     x: Tensor,
     tables: ReadonlyMap<string, RotaryTable>,
-    sequences: readonly Sequence[],
+    tokens: StepTokens,
   ): Promise<Float32Array | null> {
     const { ops } = this.transformer;
     const { softcap } = this.head;
     const { products } = this.settings;
-    const z = this.plain && fusedStep(this.plain, { ops, products, tables, sequences }, x);
+    const z = this.plain && fusedStep(this.plain, { ops, products, tables, ...tokens }, x);
     if (!z) return null;
     return downloadAndFree(ops, softcap === null ? z : applySoftcap(ops, z, softcap));
   }
@@ -225,7 +234,7 @@ export class CachingDecoder implements Decoder {
       const seen = seenBy.get(key) ?? this.seenByLast(attention, sequences);
       seenBy.set(key, seen);
       const v = layerVectors(ops, perLayer, layer);
-      const sources = sourcesIn(sequences, i);
+      const sources = sequences.flatMap((own) => own.sources?.[i] ?? []);
       const own = { ops, products, shape, rope, chunks, seen, v, sources };
       x = await this.stepOfLayer(own, { i, x, sequences });
     }
@@ -267,6 +276,7 @@ export class CachingDecoder implements Decoder {
     sequence.caches = [];
     sequence.length = 0;
     sequence.capacity = 0;
+    sequence.drafted = 0;
     sequence.sources = [];
     sequence.prompt = [];
     sequence.shift = 0;
@@ -438,10 +448,6 @@ export class CachingDecoder implements Decoder {
     return lmLogits(ops, this.head, h, products).finally(() => ops.free(h));
   }
 }
-
-/** What an encoder has read for layer i of each sequence; none without one. */
-const sourcesIn = (sequences: readonly Sequence[], i: number) =>
-  sequences.flatMap(({ sources }) => sources?.[i] ?? []);
 
 /** A second handle of a layer's vectors of the tokens; null: it has none. */
 function layerVectors(

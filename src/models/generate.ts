@@ -1,10 +1,12 @@
 import { CHUNK_TOKENS } from './decoder';
+import { drafterOf, stepWithDrafts, type Writer } from './drafts/stepWithDrafts';
 import type { Decoder, GenerateOptions, Sequence } from './model';
 import { sampleToken } from './sampling';
 
 /**
  * New token ids after `input_ids`, without the stop id: the prompt in chunks, then token by token
- * over cached keys and values.
+ * over cached keys and values. Drafts make steps fewer where the decoder takes them, and change no
+ * token: each is chosen of the same logits, and a draft is kept as far as it has the tokens chosen.
  *
  * @throws LoraError('usage') if the prompt has more tokens than the model has positions.
  */
@@ -19,14 +21,22 @@ export async function generateTokens(
   const read = startIds.length > 0 ? startIds : input_ids; // what the decoder itself has read
   try {
     const most = Math.min(options.max_new_tokens, decoder.remainingPositions(input_ids.length));
-    let logits = await readPrompt(decoder, sequence, input_ids, options);
-    while (logits && generated.length < most) {
+    const choose: Writer['choose'] = (logits) => {
+      if (generated.length >= most) return null;
       const id = sampleToken(logits, options, { prompt: read, written: generated });
-      if (options.stop_ids.includes(id)) break;
+      if (options.stop_ids.includes(id)) return null;
       generated.push(id);
-      if (options.onToken?.(id) === false || generated.length === most) break;
+      return options.onToken?.(id) === false || generated.length === most ? null : id;
+    };
+    const logits = await readPrompt(decoder, sequence, input_ids, options);
+    const first = logits && choose(logits);
+    if (first === null) return generated;
+    const drafter = drafterOf(decoder, [...read, first]);
+    for (let last: number | null = first; last !== null;) {
       await options.yieldPoint();
-      [logits] = (await decoder.step([sequence], [id])) as [Float32Array];
+      const left = most - generated.length;
+      const writer = { sequence, last, left, drafter };
+      await stepWithDrafts(decoder, [{ ...writer, choose: (logits) => (last = choose(logits)) }]);
     }
     return generated;
   } finally {

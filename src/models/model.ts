@@ -3,6 +3,7 @@ import type { Products } from '../shared/products';
 import type { Objective } from '../shared/objective';
 import type { TeacherSettings, TeacherTargets, TopTokens } from './heads/teacher';
 import type { SpatialPositions } from './attention/rope';
+import type { StepTimes } from './drafts/stepTimes';
 import type { Tensor } from './ops/tensor';
 import type { PlacedImage } from './vision/placedImage';
 import type { SamplingSettings } from './sampling';
@@ -183,6 +184,18 @@ export interface Sequence {
   prompt?: readonly number[];
   /** What the positions of further tokens are beyond their number. Not given: 0. */
   shift?: number;
+  /** Tokens of a draft that the caches have behind `length`. Not given: 0. */
+  drafted?: number;
+}
+
+/** What checks drafts of a sequence. */
+export interface DraftChecks {
+  /** A step of more rows takes much longer. */
+  readonly rows: number;
+  /** How long steps take. */
+  readonly times: StepTimes;
+  /** The next token of the draft that was in the last step belongs to the sequence. */
+  keep(sequence: Sequence): void;
 }
 
 /** How the next tokens of a prompt are read. */
@@ -221,8 +234,18 @@ export interface Decoder {
     ids: Int32Array,
     options: ReadOptions,
   ): Promise<Float32Array | null | 'stopped'>;
-  /** The next token of each sequence, none of which is empty. Logits [vocab] after each. */
-  step(sequences: readonly Sequence[], ids: readonly number[]): Promise<Float32Array[]>;
+  /**
+   * The next token of each sequence, none of which is empty. Logits [vocab] after each; with drafts
+   * of the tokens after these, one for each sequence, after each of them and of its draft. The
+   * sequences do not have their drafts: see `keep`.
+   */
+  step(
+    sequences: readonly Sequence[],
+    ids: readonly number[],
+    drafts?: readonly (readonly number[])[],
+  ): Promise<Float32Array[]>;
+  /** Null: it takes no drafts. */
+  readonly drafts: DraftChecks | null;
   /** What a text starts with in the place of the prompt, which an encoder reads. */
   readonly startIds?: readonly number[];
   /** Whether `copy` can leave out the last tokens. */

@@ -17,6 +17,7 @@ async function bundled(file) {
     bundle: true,
     platform: 'node',
     format: 'cjs',
+    mainFields: ['module', 'main'],
     logLevel: 'warning',
   });
   return outfile;

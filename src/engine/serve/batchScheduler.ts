@@ -1,5 +1,7 @@
 import { BLOCK_ROWS } from '../../models/attention/rowBlocks';
 import { CHUNK_TOKENS } from '../../models/decoder';
+import type { Drafter } from '../../models/drafts/drafter';
+import { drafterOf, stepWithDrafts, type Writer } from '../../models/drafts/stepWithDrafts';
 import type { Decoder, Model, Sequence } from '../../models/model';
 import { yieldToEventLoop } from '../../models/ops/ops';
 import {
@@ -92,6 +94,8 @@ interface ActiveSequence {
   readonly most: number;
   readonly cached_tokens: number;
   readonly ids: number[];
+  /** Null before the first token, and where there are no drafts. */
+  drafter: Drafter | null;
 }
 
 /** A request for which there is no room. */
@@ -231,7 +235,7 @@ export class BatchScheduler {
       ? null
       : this.prefixes.take(decoder, mixKey, input_ids, this.runningPrefixes(mixKey));
     const sequence = kept?.sequence ?? decoder.open();
-    return { decoder, sequence, most, cached_tokens: kept?.length ?? 0, ids: [] };
+    return { decoder, sequence, most, cached_tokens: kept?.length ?? 0, ids: [], drafter: null };
   }
 
   /** The sequences that are written with the same adapters. */
@@ -247,18 +251,30 @@ export class BatchScheduler {
     const writing = jobs.filter(({ active }) => active && active.ids.length > 0);
     if (writing.length === 0) return;
     try {
-      const logits = await decoder.step(
-        writing.map(({ active }) => active!.sequence),
-        writing.map(({ active }) => active!.ids.at(-1)!),
+      await stepWithDrafts(
+        decoder,
+        writing.map((job) => this.writerOf(job)),
       );
-      writing.forEach((job, i) => this.deliver(job, logits[i]!));
     } catch (error) {
       for (const job of writing) this.fail(job, error);
     }
   }
 
-  /** Chooses the next token of a request. */
-  private deliver(job: Job, logits: Float32Array): void {
+  private writerOf(job: Job): Writer {
+    const active = job.active!;
+    const { decoder, sequence, ids, most } = active;
+    active.drafter ??= drafterOf(decoder, [...job.request.input_ids, ...ids]);
+    return {
+      sequence,
+      last: ids.at(-1)!,
+      left: most - ids.length,
+      drafter: active.drafter,
+      choose: (logits) => this.deliver(job, logits),
+    };
+  }
+
+  /** Chooses the next token of a request; null once it has ended. */
+  private deliver(job: Job, logits: Float32Array): number | null {
     const { request } = job;
     const { ids, most } = job.active!;
     try {
@@ -267,15 +283,17 @@ export class BatchScheduler {
       const id = open ? sampleToken(open, sampling, { prompt: input_ids, written: ids }) : null;
       if (id === null || stop_ids.includes(id)) {
         this.end(job, 'stop');
-        return;
+        return null;
       }
       ids.push(id);
       constraint?.push(id);
       const chances = top_logprobs === null ? null : tokenChances(logits, id, top_logprobs);
       if (!request.onToken(id, chances)) this.end(job, 'ended');
       else if (ids.length >= most) this.end(job, 'length');
+      return job.active && id;
     } catch (error) {
       this.fail(job, error);
+      return null;
     }
   }
 

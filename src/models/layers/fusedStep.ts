@@ -13,7 +13,7 @@ import type { Linear } from './linear';
 import type { MlpWeights } from './mlpBranch';
 import type { Norm } from './norm';
 
-/** Most sequences that the fused kernel continues at once. */
+/** Most tokens that the fused kernel computes at once. */
 const MOST_ROWS = 32;
 
 /** In place of a tensor that a layer lacks. */
@@ -30,13 +30,15 @@ interface PlainModel {
   readonly head: LmHead;
 }
 
-/** The next token of each of several sequences. */
+/** The next tokens of several sequences. */
 interface FusedStep {
   readonly ops: Ops;
   readonly products: Products;
   /** Of each layer. */
   readonly tables: ReadonlyMap<string, RotaryTable>;
   readonly sequences: readonly Sequence[];
+  /** How many tokens of each sequence. */
+  readonly counts: readonly number[];
 }
 
 /** The model if the fused kernel computes all of it, else null. */
@@ -53,24 +55,25 @@ export function plainModel(
 
 /**
  * Logits [m, vocab] before the softcap of x [m, d], which is freed, by one kernel; null for what it
- * does not compute. The caches of the sequences get the token.
+ * does not compute. The caches of the sequences get the tokens.
  */
 export function fusedStep(model: PlainModel, step: FusedStep, x: Tensor): Tensor | null {
-  const { ops, sequences } = step;
+  const { ops, sequences, counts } = step;
   const { fused } = ops;
   const types = new Set(sequences.flatMap(({ caches }) => caches.map(({ k }) => k.dtype)));
-  if (!fused || sequences.length > MOST_ROWS || types.size !== 1) return null;
-  for (const sequence of sequences) reserve(ops, sequence);
+  if (!fused || x.shape[0]! > MOST_ROWS || types.size !== 1) return null;
+  sequences.forEach((sequence, i) => reserve(ops, sequence, counts[i]!));
   const caches = model.layers.flatMap((_, i) => sequences.map((own) => own.caches[i]!));
   return thenFree(ops, fused.step(x, formOf(model, step), caches), x);
 }
 
-/** Makes room for one more token; by a half of what is there, so that few tokens make room. */
-function reserve(ops: Ops, sequence: Sequence): void {
+/** Makes room for more tokens; by a half of what is there, so that few tokens make room. */
+function reserve(ops: Ops, sequence: Sequence, count: number): void {
   const { length, capacity, caches } = sequence;
-  if (length < capacity) return;
-  sequence.capacity = length + Math.max(LEAST_ROOM, length >> 1);
-  const longer = (x: Tensor) => thenFree(ops, ops.pad(x, 1, 0, sequence.capacity - length), x);
+  if (length + count <= capacity) return;
+  sequence.capacity = length + Math.max(LEAST_ROOM, count, length >> 1);
+  const has = Math.max(length, capacity);
+  const longer = (x: Tensor) => thenFree(ops, ops.pad(x, 1, 0, sequence.capacity - has), x);
   caches.forEach(({ k, v }, i) => (caches[i] = { k: longer(k), v: longer(v) }));
 }
 
@@ -138,10 +141,13 @@ const hasNoFactor = ({ lora }: Linear): boolean => !lora?.factor;
 /** The model as `Form` of src/runtime/kernels/layer.cc reads it. */
 function formOf(
   { spec, layers, norm, head }: PlainModel,
-  { products, tables, sequences }: FusedStep,
+  { products, tables, sequences, counts }: FusedStep,
 ): StepForm {
   const form = new StepForm();
-  form.add(products === 'rounded' ? 1 : 0, ...sequences.map(({ length }) => length));
+  form.add(products === 'rounded' ? 1 : 0, sequences.length);
+  sequences.forEach(({ length }, at) => {
+    for (let i = 0; i < counts[at]!; i++) form.add(at, length + i);
+  });
   layers.forEach(({ attention, mlp }, i) => {
     const { num_heads, num_kv_heads, window } = spec.layers[i]!.attention;
     const norms = [attention.norm_in!, mlp.norm_in!];

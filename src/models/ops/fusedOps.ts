@@ -134,10 +134,9 @@ export interface FusedOps {
   /** `fewRows` for a weight in blocks [out, words], with its values in f32. */
   fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm, products?: Products): Tensor;
   /**
-   * The next token of each of m sequences through all layers and the output layer, x [m, d] ->
-   * logits [m, vocab]; with the numbers of the other operations. Writes the keys and values of the
-   * token into the caches, of each layer those of all sequences: nothing else may read them
-   * meanwhile.
+   * The next tokens of some sequences through all layers and the output layer, x [m, d] -> logits
+   * [m, vocab]; with the numbers of the other operations. Writes the keys and values of the tokens
+   * into the caches, of each layer those of all sequences: nothing else may read them meanwhile.
    */
   step(x: Tensor, form: StepForm, caches: readonly KeysAndValues[]): Tensor;
   /**

@@ -1,4 +1,4 @@
-// One more token of each of several sequences through all layers of a Llama and its output layer:
+// One or more tokens of each of several sequences through all layers of a Llama and its output layer:
 // what LoraRms, LoraFewRows, LoraToHeads, LoraAttendOne, LoraGlu and LoraSum compute one after the
 // other, with the same numbers. src/models/layers/fusedStep.ts calls it.
 
@@ -192,12 +192,18 @@ struct Head {
   Product output;
 };
 
-// A step of m sequences.
+// The token of a row: its sequence, and how many tokens this has before it.
+struct Place {
+  int64_t sequence, length;
+};
+
+// A step of m tokens of some sequences.
 struct Step {
   int64_t m, d;
   // Whether rows are rounded for products with weights in blocks.
   bool rounds;
-  std::vector<int64_t> lengths;
+  int64_t sequences;
+  std::vector<Place> places;
   std::vector<Layer> layers;
   Head head;
 };
@@ -223,12 +229,15 @@ Layer read_layer(Form& form, int64_t m, int64_t d, int64_t head_dim) {
 
 // For `caches` caches of keys, all sequences of a layer behind each other.
 Step read_step(Form& form, int64_t m, int64_t d, int64_t caches, int64_t head_dim) {
-  Step step{m, d, form.number() != 0, {}, {}, {}};
+  const bool rounds = form.number() != 0;
+  Step step{m, d, rounds, form.number(), {}, {}, {}};
+  form.expect(step.sequences > 0 && caches % step.sequences == 0);
   for (int64_t k = 0; k < m; k++) {
-    step.lengths.push_back(form.number());
-    form.expect(step.lengths.back() >= 0);
+    const int64_t sequence = form.number(), length = form.number();
+    form.expect(sequence >= 0 && sequence < step.sequences && length >= 0);
+    step.places.push_back({sequence, length});
   }
-  for (int64_t k = 0; k < caches && form.good(); k += m)
+  for (int64_t k = 0; form.good() && k < caches; k += step.sequences)
     step.layers.push_back(read_layer(form, m, d, head_dim));
   step.head.eps = form.real();
   step.head.norm = form.vector(d);
@@ -236,7 +245,7 @@ Step read_step(Form& form, int64_t m, int64_t d, int64_t caches, int64_t head_di
   return step;
 }
 
-// Keys and values of m sequences in one layer [kv_heads, capacity, head_dim].
+// Keys and values of all sequences in one layer [kv_heads, capacity, head_dim].
 template <class T>
 struct Caches {
   std::vector<int64_t> capacities;
@@ -250,21 +259,25 @@ void append(int64_t kv_heads, int64_t length, int64_t capacity, int64_t d, const
     std::memcpy(cache + (head * capacity + length) * d, rows + head * d, d * sizeof(T));
 }
 
-// o [m, heads · head_dim] of the heads of m sequences, whose caches get one more row.
+// o [m, heads · head_dim] of the heads of m tokens, which the caches of their sequences get first: a
+// token sees those before it in this step, too.
 template <class T>
 void attend(const Step& step, const Layer& l, const T* q, const T* k, const T* v,
             const Caches<T>& caches, T* o) {
   const int64_t kv = l.heads.kv_heads, d = l.heads.head_dim, heads = l.heads.heads,
                 group = heads / kv;
-  for (int64_t s = 0; s < step.m; s++) {
-    append(kv, step.lengths[s], caches.capacities[s], d, k + s * kv * d, caches.keys[s]);
-    append(kv, step.lengths[s], caches.capacities[s], d, v + s * kv * d, caches.values[s]);
+  int64_t most = 0;
+  for (int64_t r = 0; r < step.m; r++) {
+    const auto [s, length] = step.places[r];
+    append(kv, length, caches.capacities[s], d, k + r * kv * d, caches.keys[s]);
+    append(kv, length, caches.capacities[s], d, v + r * kv * d, caches.values[s]);
+    most = std::max(most, length + 1);
   }
-  const int64_t most = *std::max_element(step.lengths.begin(), step.lengths.end()) + 1;
   rows(step.m * heads, 4 * most * d, [&](int64_t from, int64_t to) {
     std::vector<float> buffer(most + d);
     for (int64_t i = from; i < to; i++) {
-      const int64_t s = i / heads, length = step.lengths[s] + 1,
+      const int64_t s = step.places[i / heads].sequence,
+                    length = step.places[i / heads].length + 1,
                     skipped = l.window > 0 ? std::max<int64_t>(0, length - l.window) : 0,
                     first = (i % heads / group * caches.capacities[s] + skipped) * d;
       LORA_BEST(attend_one(0, 1, 1, length - skipped, d, q + i * d, caches.keys[s] + first,
@@ -333,17 +346,20 @@ std::vector<TF_Tensor*> next(Call& call, int* i, int64_t count) {
   return tensors;
 }
 
-// Checks the caches of all layers, which have room for one more row.
+// Checks the caches of all layers, which have room for all tokens.
 void expect_room(Form& form, const Step& step, const std::vector<TF_Tensor*>& keys,
                  const std::vector<TF_Tensor*>& values, int64_t head_dim) {
+  std::vector<int64_t> lengths(step.sequences);
+  for (const auto [sequence, length] : step.places)
+    lengths[sequence] = std::max(lengths[sequence], length + 1);
   for (size_t k = 0; k < keys.size() && form.good(); k++)
     form.expect(TF_NumDims(keys[k]) == 3 &&
-                TF_Dim(keys[k], 0) == step.layers[k / step.m].heads.kv_heads &&
-                TF_Dim(keys[k], 1) > step.lengths[k % step.m] &&
+                TF_Dim(keys[k], 0) == step.layers[k / step.sequences].heads.kv_heads &&
+                TF_Dim(keys[k], 1) >= lengths[k % step.sequences] &&
                 TF_Dim(keys[k], 2) == head_dim && shape_of(values[k]) == shape_of(keys[k]));
 }
 
-// x [m, d], the form, weights and rotary tables, and the keys and values of m sequences in each
+// x [m, d], the form, weights and rotary tables, and the keys and values of its sequences in each
 // layer [kv_heads, capacity, head_dim], which are changed in place: nothing else may read them
 // meanwhile -> logits [m, vocab]
 void step_of_model(void* settings, TF_OpKernelContext* context) {
@@ -357,7 +373,7 @@ void step_of_model(void* settings, TF_OpKernelContext* context) {
   const int64_t m = TF_NumDims(x) == 2 ? TF_Dim(x, 0) : 0, d = last_of(x),
                 head_dim = last_of(keys[0]);
   Form form(form_tensor, f32, bf16s, blocks);
-  form.expect(m > 0 && s.N % m == 0);
+  form.expect(m > 0);
   if (!call.expect(form.good(), "LoraStep: shapes do not fit.")) return;
   const Step step = read_step(form, m, d, s.N, head_dim);
   if (form.good()) expect_room(form, step, keys, values, head_dim);
@@ -369,7 +385,7 @@ void step_of_model(void* settings, TF_OpKernelContext* context) {
     using T = of<decltype(t)>;
     for (size_t l = 0; l < step.layers.size(); l++) {
       Caches<T> caches;
-      for (size_t k = l * m; k < (l + 1) * m; k++) {
+      for (size_t k = l * step.sequences; k < (l + 1) * step.sequences; k++) {
         caches.capacities.push_back(TF_Dim(keys[k], 1));
         caches.keys.push_back(data<T>(keys[k]));
         caches.values.push_back(data<T>(values[k]));

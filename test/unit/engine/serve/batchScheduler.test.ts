@@ -14,6 +14,7 @@ const VOCAB = 50;
 /** Counts up from the last token; notes what was done in one pass. */
 class CountingDecoder implements Decoder {
   readonly copiesParts = true;
+  readonly drafts = null;
   readonly bytesOf = (length: number) => 10 * length;
   readonly passes: string[] = [];
   open_sequences = 0;

@@ -8,6 +8,7 @@ function decoder(copiesParts: boolean): { readonly own: Decoder; readonly copies
   const unused = () => Promise.reject(new Error('The test reads no tokens.'));
   const own: Decoder = {
     copiesParts,
+    drafts: null,
     bytesOf: (length) => length,
     remainingPositions: () => Infinity,
     open: () => ({ caches: [], length: 0, capacity: 0 }),
