@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
-import { isLora, notLora, readGgufAdapter } from './gguf/adapter';
+import { adaptedBase, isLora, notLora, readGgufAdapter } from './gguf/adapter';
 import { Metadata } from './gguf/metadata';
 import { GgufFile } from './gguf/read';
 import { modulePathIn } from './architecture/modulePath';
@@ -231,10 +231,7 @@ function readImported(
     case 'mlx':
       return readMlxAdapter(own, rename);
     case 'gguf':
-      return readGgufAdapter(
-        own,
-        base ? { head_dim: base.spec.layers[0]!.attention.head_dim } : 'unknown',
-      );
+      return readGgufAdapter(own, base ? adaptedBase(base.spec) : 'unknown');
     case 'kohya':
     case 'diffusers':
       return readLoraFile(own, rename);

@@ -54,6 +54,7 @@ const embeddings: Rule = ({ modules }, _, format) => {
 
 const experts: Rule = ({ modules }, _, format) => {
   const own = modules.find(isOnExpert);
+  if (format === 'gguf') return null;
   return own && `adapters of experts cannot be stored for ${NAMES[format]}: ${own.path}`;
 };
 
@@ -112,7 +113,24 @@ const family: Rule = (_, base, format) => {
   );
 };
 
-const RULES = [trained, replaced, dora, embeddings, experts, convolutions, tied, pipeline, family];
+const unapplied: Rule = ({ modules }, base, format) => {
+  const paths = base && format === 'gguf' ? familyOf(base.spec).gguf?.unapplied : undefined;
+  const own = paths && modules.find(({ path }) => paths.test(path));
+  return own && `${NAMES[format]} does not apply factors of ${own.path} as PEFT does`;
+};
+
+const RULES = [
+  trained,
+  replaced,
+  dora,
+  embeddings,
+  experts,
+  convolutions,
+  tied,
+  pipeline,
+  family,
+  unapplied,
+];
 
 /** What would be lost when an adapter is converted to a format, one text each; empty: nothing. */
 export function conversionLosses(adapter: Adapter, base: Base, format: AdapterFormat): string[] {

@@ -11,7 +11,7 @@ import { readFolderTokenizer } from './folderTokenizer';
 import { hubNameOfPath } from './hub/hubName';
 import { withoutFolders } from './hub/publishedBase';
 import { readJsonObject } from './json';
-import { refuseUntiedOutput } from './tiedOutput';
+import { refuseUntiedOutput, withStoredOutput } from './tiedOutput';
 import { countParameters, type TensorInfo } from './tensorInfo';
 import { unstacked } from './unstacked';
 import { unpacked, unpackedNames } from './mxfp4';
@@ -86,13 +86,6 @@ export async function openFolderBase(
 async function readTokenizerFor(spec: Spec, folder: string): Promise<TokenizerFiles> {
   const files = await readFolderTokenizer(folder);
   return spec.source ? { ...files, chat_template: null } : files;
-}
-
-/** An output layer that the checkpoint has counts in some families, also if the config ties it. */
-function withStoredOutput(spec: Spec, tensors: WeightSource['tensors']): Spec {
-  const { head } = spec;
-  if (head.kind !== 'lm' || !head.prefers_stored) return spec;
-  return { ...spec, head: { ...head, tied: !tensors.has(`${head.output.path}.weight`) } };
 }
 
 /** @throws LoraError('base') when it is quantized already */

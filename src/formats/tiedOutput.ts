@@ -3,9 +3,17 @@ import { tiedWeight } from './architecture/modules';
 import { canonicalNames } from './architecture/names';
 import type { Spec } from './architecture/spec';
 import type { Shards } from './safetensors/shards';
+import type { WeightSource } from './weightSource';
 
 /** The bytes of each tensor that are compared at once. */
 const PART_BYTES = 16 * 2 ** 20;
+
+/** An output layer that the checkpoint has counts in some families, also if the config ties it. */
+export function withStoredOutput(spec: Spec, tensors: WeightSource['tensors']): Spec {
+  const { head } = spec;
+  if (head.kind !== 'lm' || !head.prefers_stored) return spec;
+  return { ...spec, head: { ...head, tied: !tensors.has(`${head.output.path}.weight`) } };
+}
 
 /**
  * Refuses a checkpoint whose config ties the output layer to the embedding, but which stores

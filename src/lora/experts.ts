@@ -119,16 +119,76 @@ function stackedOf(modules: readonly LoraFactors[]): StackedFactors {
   };
 }
 
+/** How the rows of gate and up are one matrix: first gate, or the two in turn. */
+export type GateOrder = 'halves' | 'in_turn';
+
 /** The modules on the layers that a checkpoint stores: of gate and up, one on each, with one A. */
-export const storedModules = (modules: readonly LoraFactors[]): LoraFactors[] =>
+export const storedModules = (
+  modules: readonly LoraFactors[],
+  order: GateOrder = 'halves',
+): LoraFactors[] =>
   modules.flatMap((m) => {
     if (OF_EXPERT.exec(m.path)?.[3] !== 'gate_up_proj') return [m];
-    const inner = m.out_features / 2;
-    const half = (name: string, start: number): LoraFactors => ({
-      ...m,
-      path: m.path.replace(/gate_up_proj$/, name),
-      out_features: inner,
-      B: m.B.slice(start * m.r, (start + inner) * m.r),
-    });
-    return [half('gate_proj', 0), half('up_proj', inner)];
+    return (['gate_proj', 'up_proj'] as const).map((name, part) =>
+      partOfGateUp(m, name, part, order),
+    );
   });
+
+function partOfGateUp(
+  m: LoraFactors,
+  name: 'gate_proj' | 'up_proj',
+  part: number,
+  order: GateOrder,
+): LoraFactors {
+  const { r, out_features } = m;
+  const inner = out_features / 2;
+  const B = new Float32Array(inner * r);
+  for (let row = 0; row < inner; row++) {
+    const from = (order === 'halves' ? part * inner + row : 2 * row + part) * r;
+    B.set(m.B.subarray(from, from + r), row * r);
+  }
+  return { ...m, path: m.path.replace(/gate_up_proj$/, name), out_features: inner, B };
+}
+
+function joined(a: Float32Array, b: Float32Array): Float32Array {
+  const all = new Float32Array(a.length + b.length);
+  all.set(a);
+  all.set(b, a.length);
+  return all;
+}
+
+const sameNumbers = (a: Float32Array, b: Float32Array): boolean =>
+  a.length === b.length && a.every((x, i) => x === b[i]);
+
+/**
+ * One module of an expert's gate and up: with one A where theirs are equal, else with the rows of
+ * both.
+ */
+export function joinedGateUp(gate: LoraFactors, up: LoraFactors, order: GateOrder): LoraFactors {
+  const isOne = shareInput(gate, up);
+  const r = isOne ? gate.r : gate.r + up.r;
+  const inner = gate.out_features;
+  const B = new Float32Array(2 * inner * r);
+  const put = ({ B: own, r: rank, scaling }: LoraFactors, part: number, column: number) => {
+    const factor = isOne ? 1 : scaling;
+    for (let row = 0; row < inner; row++) {
+      const to = (order === 'halves' ? part * inner + row : 2 * row + part) * r + column;
+      for (let i = 0; i < rank; i++) B[to + i] = own[row * rank + i]! * factor;
+    }
+  };
+  put(gate, 0, 0);
+  put(up, 1, isOne ? 0 : gate.r);
+  return {
+    ...gate,
+    path: gate.path.replace(/gate_proj$/, 'gate_up_proj'),
+    r,
+    out_features: 2 * inner,
+    scaling: isOne ? gate.scaling : 1,
+    A: isOne ? gate.A : joined(gate.A, up.A),
+    B,
+  };
+}
+
+/** Whether gate and up of an expert have factors with one A. */
+export const shareInput = (gate: LoraFactors, up: LoraFactors): boolean =>
+  gate.scaling === up.scaling && sameNumbers(gate.A, up.A);

@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 libraries, case, original, base, merged, adapter = sys.argv[1:]
 
@@ -48,6 +48,7 @@ for name, result, arguments in [
         ("llama_adapter_lora_init", C.c_void_p, [C.c_void_p, C.c_char_p]),
         ("llama_batch_init", Batch, [C.c_int32] * 3),
         ("llama_decode", C.c_int32, [C.c_void_p, Batch]),
+        ("llama_encode", C.c_int32, [C.c_void_p, Batch]),
         ("llama_get_logits_ith", C.POINTER(C.c_float), [C.c_void_p, C.c_int32])]:
     getattr(llama, name).restype, getattr(llama, name).argtypes = result, arguments
 
@@ -72,24 +73,44 @@ def logits(path, ids, vocab, lora=None):
             raise SystemExit("llama.cpp does not load the adapter")
         llama.llama_set_adapters_lora.argtypes = [C.c_void_p, C.POINTER(C.c_void_p), C.c_size_t, C.POINTER(C.c_float)]
         llama.llama_set_adapters_lora(context, (C.c_void_p * 1)(loaded), 1, (C.c_float * 1)(1.0))
+    if encoder_decoder and llama.llama_encode(context, batch_of(ids)) != 0:
+        raise SystemExit("llama.cpp does not encode")
+    read = decoder_ids if encoder_decoder else ids
+    if llama.llama_decode(context, batch_of(read)) != 0:
+        raise SystemExit("llama.cpp does not decode")
+    return np.array([np.ctypeslib.as_array(llama.llama_get_logits_ith(context, i), (vocab,)).copy() for i in range(len(read))])
+
+
+def batch_of(ids):
     batch = llama.llama_batch_init(64, 0, 1)
     batch.n_tokens = len(ids)
     for i, token in enumerate(ids):
         batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = token, i, 1, 0, 1
-    if llama.llama_decode(context, batch) != 0:
-        raise SystemExit("llama.cpp does not decode")
-    return np.array([np.ctypeslib.as_array(llama.llama_get_logits_ith(context, i), (vocab,)).copy() for i in range(len(ids))])
+    return batch
+
+
+def theirs(model):
+    given = {"input_ids": torch.tensor([ids])}
+    if encoder_decoder:
+        given["decoder_input_ids"] = torch.tensor([decoder_ids])
+    return model(**given).logits[0].numpy() * scale
 
 
 inputs = json.load(open(os.path.join(case, "expected.json")))["inputs"]
 row = next(i for i, mask in enumerate(inputs["attention_mask"]) if all(mask))
 ids = inputs["input_ids"][row]
-model = AutoModelForCausalLM.from_pretrained(original, dtype=torch.float32, attn_implementation="eager").eval()
+config = AutoConfig.from_pretrained(original)
+encoder_decoder = config.is_encoder_decoder
+decoder_ids = [0] + ids[:10]
+# llama.cpp does not scale the output of the first T5's decoder
+scale = config.d_model ** 0.5 if encoder_decoder and getattr(config, "scale_decoder_outputs", False) else 1
+auto = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
+model = auto.from_pretrained(original, dtype=torch.float32, attn_implementation="eager").eval()
 vocab = model.config.vocab_size
 with torch.no_grad():
-    expected = {"base": model(torch.tensor([ids])).logits[0].numpy()}
+    expected = {"base": theirs(model)}
     model = PeftModel.from_pretrained(model, os.path.join(case, "adapter")).eval()
-    expected["adapter"] = model(torch.tensor([ids])).logits[0].numpy()
+    expected["adapter"] = theirs(model)
 worst = lambda have, want: np.abs(have - want).max()
 files = {"base": (base, None, "base"), "merged": (merged, None, "adapter")}
 if adapter != "-":

@@ -5,6 +5,7 @@ import { openBase } from '../../src/formats/openBase';
 import type { LayerSpec, RopeScaling, Spec } from '../../src/formats/architecture/spec';
 import { innerSizeOf } from '../../src/formats/architecture/modules';
 import { inverseFrequencies } from '../../src/models/attention/rope';
+import { asOtherGguf, isOther } from './ggufOthers';
 import type { TensorSpec, Value } from './ggufWriter';
 
 const fixtures = path.resolve(import.meta.dirname, '../fixtures');
@@ -75,6 +76,7 @@ type YarnScaling = Extract<RopeScaling, { readonly kind: 'yarn' }>;
  * round, GPT-NeoX's queries, keys and values apart.
  */
 export async function asGguf(folder: string, arch: string): Promise<GgufParts> {
+  if (isOther(arch)) return asOtherGguf(folder, arch);
   const base = await openBase(folder);
   const { spec } = base;
   const tensors: TensorSpec[] = [];

@@ -12,8 +12,9 @@ import { isPipelineBase } from '../../formats/diffusion/base';
 import { baseOnDisk } from '../../formats/hub/baseOnDisk';
 import { openBase } from '../../formats/openBase';
 import { conversionLosses } from '../../formats/conversionLosses';
-import { writeGgufAdapter } from '../../formats/gguf/adapter';
+import { adaptedBase, writeGgufAdapter } from '../../formats/gguf/adapter';
 import { familyOf } from '../../formats/architecture/families';
+import { expertCount } from '../../formats/architecture/modules';
 import {
   writeAiToolkitAdapter,
   writeDiffusersAdapter,
@@ -179,7 +180,8 @@ async function writeAsGguf(output: string, { adapter, base, found }: ReadAdapter
   const { name } = path.parse(found.path);
   await writeGgufAdapter(output, adapter, {
     family: familyOf(base.spec).gguf!, // conversionLosses refuses families without it
-    head_dim: base.spec.layers[0]!.attention.head_dim,
+    base: adaptedBase(base.spec),
+    experts: expertCount(base.spec),
     name: name === 'adapter' ? path.basename(path.dirname(found.path)) : name,
   });
 }

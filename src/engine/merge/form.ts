@@ -1,15 +1,16 @@
 import { linearsOf } from '../../formats/architecture/modules';
-import { rowOrderOf } from '../../formats/gguf/adapter';
-import type { GgufFamily } from '../../formats/gguf/family';
+import { factorOrder } from '../../formats/gguf/adapter';
+import type { GgufFamily, GgufStorage } from '../../formats/gguf/family';
 import { GGUF_TYPES } from '../../formats/gguf/header';
 import { ggufName } from '../../formats/gguf/names';
-import { toGgufOrder } from '../../formats/gguf/order';
+import { toGgufOrder, type HeadLayout } from '../../formats/gguf/order';
 import { QUANTIZED_DTYPES } from '../../formats/quantized/checkpoint';
 import { isFloat } from '../../formats/safetensors/read';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 import { layoutOf, type Layout } from '../../lora/merge';
 import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/adapter';
+import { storedModules } from '../../lora/experts';
 import { LoraError } from '../../shared/errors';
 import { FLOATS, type SourceTensor } from './source';
 
@@ -93,7 +94,7 @@ function dtypeOfNumbers({ weights }: BaseModel): DType {
 
 /**
  * A .gguf file: weights keep their dtype or get the requested one; quantized weights that change
- * become float16, except for q8_0. Norms, biases and position embeddings keep their dtype.
+ * become float16, except for q8_0. Norms, biases and what llama.cpp has in float32 keep theirs.
  */
 export function ggufForm(family: GgufFamily, dtype: MergeDtype): OutputForm {
   const requested = requestedType(dtype);
@@ -111,24 +112,28 @@ export function ggufForm(family: GgufFamily, dtype: MergeDtype): OutputForm {
   };
 }
 
+/** Matrices that llama.cpp only has in float32: tables of biases, short convolutions, routers. */
+const NO_WEIGHTS =
+  /^position_embd|\.bias$|\.(?:attn_rel_b|ssm_conv1d|shortconv\.conv|ffn_gate_inp)\.weight$/;
+
 const isWeight = ({ stored: name, shape }: SourceTensor): boolean =>
-  shape.length === 2 && !name.startsWith('position_embd');
+  shape.length >= 2 && !NO_WEIGHTS.test(name);
 
 /** Whether the rows consist of whole blocks of the type. */
 const fitsBlocks = ({ shape }: SourceTensor, dtype: DType): boolean =>
   (shape.at(-1) ?? 1) % GGUF_TYPES.get(dtype)!.block === 0;
 
 /** The adapter with its rows in the order in which a .gguf file stores those of its base. */
-export function inGgufOrder(adapter: Adapter, family: GgufFamily, head_dim: number): Adapter {
+export function inGgufOrder(adapter: Adapter, family: GgufFamily, heads: HeadLayout): Adapter {
   return {
     ...adapter,
-    modules: adapter.modules.map((m): LoraFactors => {
-      const order = rowOrderOf(`${m.path}.weight`, family);
-      if (order === 'plain') {
-        return m;
-      }
+    modules: storedModulesOf(adapter.modules, family).map((m): LoraFactors => {
+      const { rows, columns } = factorOrder(`${m.path}.weight`, family);
+      if (columns !== 'plain')
+        return { ...m, A: toGgufOrder(m.A, columns, { ...heads, shape: [m.r, m.in_features] }) };
+      if (rows === 'plain') return m;
       const reorder = (data: Float32Array, width: number) =>
-        toGgufOrder(data, order, { shape: [m.out_features, width], head_dim });
+        toGgufOrder(data, rows, { ...heads, shape: [m.out_features, width] });
       return { ...m, B: reorder(m.B, m.r), magnitude: m.magnitude && reorder(m.magnitude, 1) };
     }),
     trained: adapter.trained.map((tensor): TrainedTensor => {
@@ -136,9 +141,21 @@ export function inGgufOrder(adapter: Adapter, family: GgufFamily, head_dim: numb
       const storage = family.storage(name);
       return {
         ...tensor,
-        shape: storage === 'transposed' ? shape.toReversed() : shape,
-        data: toGgufOrder(data, storage, { shape, head_dim }),
+        shape: storedShape(shape, storage),
+        data: toGgufOrder(data, storage, { ...heads, shape }),
       };
     }),
   };
+}
+
+/** Gate and up of experts are tensors of their own also where the checkpoint has them in turn. */
+const storedModulesOf = (
+  modules: readonly LoraFactors[],
+  { experts }: GgufFamily,
+): readonly LoraFactors[] => (experts === 'in_turn' ? storedModules(modules, experts) : modules);
+
+function storedShape(shape: readonly number[], storage: GgufStorage): readonly number[] {
+  if (storage === 'transposed') return shape.toReversed();
+  const isSqueezed = storage === 'squeezed' || storage === 'value_channels';
+  return isSqueezed ? shape.filter((_, axis) => axis !== 1) : shape;
 }

@@ -1,10 +1,12 @@
 import path from 'node:path';
 import { createFileWithCompanions } from '../../common/atomicWrite';
 import { ggufFamilyOf } from '../../formats/gguf/families';
-import type { GgufFamily } from '../../formats/gguf/family';
+import { haveGates, variantOf, type GgufFamily } from '../../formats/gguf/family';
 import { GGUF_TYPES, type GgufTensor } from '../../formats/gguf/header';
 import { checkpointName } from '../../formats/gguf/names';
+import { headLayoutOf } from '../../formats/gguf/order';
 import { openGgufModel } from '../../formats/gguf/parts';
+import { expertNames, isOfAllExperts } from '../../formats/gguf/places';
 import type { GgufSource } from '../../formats/gguf/read';
 import { ggufBytesOf, writeGguf, type GgufEntry } from '../../formats/gguf/write';
 import type { BaseModel } from '../../formats/baseModel';
@@ -32,9 +34,12 @@ export async function openGgufTarget(
   const source = await openGgufModel(base.path);
   try {
     const arch = source.header.metadata.get('general.architecture') as string;
-    const family = ggufFamilyOf(arch, base.path);
-    const head_dim = base.spec.layers[0]!.attention.head_dim;
-    const reordered = adapters.map((adapter) => inGgufOrder(adapter, family, head_dim));
+    const family = variantOf(
+      ggufFamilyOf(arch, base.path),
+      haveGates(source.header.tensors.keys()),
+    );
+    const heads = headLayoutOf(base.spec);
+    const reordered = adapters.map((adapter) => inGgufOrder(adapter, family, heads));
     const form = ggufForm(family, dtype);
     const tensors = sourceTensors(source, family);
     const mergeSource = { tensors, files: [], close: () => source.close() };
@@ -85,15 +90,19 @@ function checkGgufBase(base: BaseModel, output: string): void {
 }
 
 const sourceTensors = (source: GgufSource, family: GgufFamily): SourceTensor[] =>
-  [...source.header.tensors.values()].map((tensor) => ({
-    stored: tensor.name,
-    name: checkpointName(tensor.name, family) ?? tensor.name,
-    dtype: tensor.dtype,
-    shape: tensor.shape,
-    file: null,
-    bytes: () => tensorParts(source, tensor),
-    read: (from, count) => source.readRange(tensor, from, count),
-  }));
+  [...source.header.tensors.values()].map((tensor) => {
+    const name = checkpointName(tensor.name, family) ?? tensor.name;
+    return {
+      stored: tensor.name,
+      name,
+      dtype: tensor.dtype,
+      shape: tensor.shape,
+      ...(isOfAllExperts(name) && { parts: expertNames(name, tensor.shape[0] ?? 0) }),
+      file: null,
+      bytes: () => tensorParts(source, tensor),
+      read: (from, count) => source.readRange(tensor, from, count),
+    };
+  });
 
 async function* tensorParts(source: GgufSource, tensor: GgufTensor): AsyncGenerator<Uint8Array> {
   const size = tensor.end - tensor.start;

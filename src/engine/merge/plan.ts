@@ -137,8 +137,10 @@ class MergePlanner {
 
   /** What adapters change of a tensor with all experts; null: nothing, or it is another tensor. */
   private expertsChange(source: SourceTensor): Change | null {
-    if (!isOfExperts(source.name, this.base.spec)) return null;
-    const names = partsOf(source.name, this.base.spec)!;
+    const names =
+      source.parts ??
+      (isOfExperts(source.name, this.base.spec) ? partsOf(source.name, this.base.spec) : null);
+    if (!names) return null;
     const parts = names.map((name): (() => TensorMerger) | null => {
       const factors = this.factors.get(name);
       if (!factors) return null;
@@ -204,7 +206,7 @@ class MergePlanner {
     }
     const { bytes } = source;
     const parts = partsOf(source.name, this.base.spec) ?? [source.name];
-    const ignored = !parts.every((part) => this.known.has(part));
+    const ignored = !source.parts && !parts.every((part) => this.known.has(part));
     const isSameType = this.form.dtypeOf(source, false) === source.dtype;
     return bytes && isSameType
       ? { kind: 'copied', bytes, ignored }

@@ -1,7 +1,9 @@
 import path from 'node:path';
+import { familyOf } from '../../formats/architecture/families';
+import { expertCount } from '../../formats/architecture/modules';
 import { canonicalNames } from '../../formats/architecture/names';
 import { isPackedIn } from '../../formats/architecture/readSpec';
-import { partsOf } from '../../formats/architecture/stackedNames';
+import { partsOf, stackedNames } from '../../formats/architecture/stackedNames';
 import { openShards } from '../../formats/huggingface';
 import {
   QUANTIZED_DTYPES,
@@ -22,6 +24,11 @@ export interface SourceTensor {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
+  /**
+   * The names of the parameters of several modules that it has one after the other, in a GGUF file.
+   * Not given: one, or what the spec says of its name.
+   */
+  readonly parts?: readonly string[];
   /** Whether it has the transposes of what the spec says of its modules. */
   readonly isTransposed?: true;
   /** The name of its file; null for a GGUF base. */
@@ -180,9 +187,47 @@ function transposed(x: Float32Array, rows: number): Float32Array {
   return result;
 }
 
+/** Experts are one tensor where transformers has them so, and else apart, as its oldest files. */
 function ggufTensors(base: BaseModel): SourceTensor[] {
-  const tensors = [...base.weights.tensors.values()];
-  return tensors.map(({ name, dtype }) => ({ ...wholeTensor(base, name), dtype }));
+  const { spec, weights } = base;
+  const names = familyOf(spec).translatesTargets ? [] : [...stackedNames(spec)];
+  const stacked = names.flatMap((name) => {
+    const parts = partsOf(name, spec) ?? [];
+    const known = parts.length > 0 && parts.every((part) => weights.tensors.has(part));
+    return known ? [{ name, parts }] : [];
+  });
+  const inStacks = new Set(stacked.flatMap(({ parts }) => parts));
+  const others = [...weights.tensors.values()].filter(({ name }) => !inStacks.has(name));
+  return [
+    ...others.map(({ name, dtype }) => ({ ...wholeTensor(base, name), dtype })),
+    ...stacked.map((own) => stackedTensor(base, own)),
+  ];
+}
+
+/** The parameters of all experts as transformers has them, of packed ones each as its transpose. */
+function stackedTensor(
+  base: BaseModel,
+  { name, parts }: { readonly name: string; readonly parts: readonly string[] },
+): SourceTensor {
+  const { dtype, shape } = base.weights.tensors.get(parts[0]!)!;
+  const experts = expertCount(base.spec);
+  const [rows = 0, ...rest] = shape;
+  const ofExpert = [(rows * parts.length) / experts, ...rest];
+  const isTransposed = rest.length > 0 && isPackedIn(base.config, base.spec);
+  const load = async (part: string) => {
+    const values = await base.weights.readF32(part);
+    return isTransposed ? transposed(values, rows) : values;
+  };
+  return {
+    stored: name,
+    name,
+    dtype,
+    shape: [experts, ...(isTransposed ? ofExpert.toReversed() : ofExpert)],
+    ...(isTransposed && { isTransposed: true as const }),
+    file: null,
+    bytes: null,
+    read: joinedParts(parts, elementsOf(shape), load),
+  };
 }
 
 /** A tensor that can only be read as a whole: it is in memory until its last element was read. */

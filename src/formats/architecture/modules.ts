@@ -81,6 +81,10 @@ export function targetableLinears(layer: LayerSpec): LinearSpec[] {
 export const hasExperts = ({ layers }: Spec): boolean =>
   layers.some(({ mlp }) => mlp.kind === 'mixture');
 
+/** The experts of each mixture; 0: the model has none. */
+export const expertCount = ({ layers }: Pick<Spec, 'layers'>): number =>
+  layers.reduce((most, { mlp }) => (mlp.kind === 'mixture' ? mlp.experts.length : most), 0);
+
 /** Values of an MLP per token between its products; of experts, with their inputs and outputs. */
 export function innerSizeOf(mlp: MlpSpec): number {
   if (mlp.kind !== 'mixture') return mlp.down.in_features;

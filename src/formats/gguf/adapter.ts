@@ -1,5 +1,6 @@
 import { mostFrequent } from '../../lora/combine';
 import type { Adapter, AdapterDtype, LoraFactors } from '../../lora/adapter';
+import { isOnExpert, parameterKey } from '../../lora/experts';
 import { LoraError, type Problem } from '../../shared/errors';
 import {
   factorsOf,
@@ -8,19 +9,23 @@ import {
   rescaled,
   transposed,
   type ImportedAdapter,
+  type Matrix,
 } from '../importedAdapter';
+import type { Spec } from '../architecture/spec';
 import { adapterTensor } from '../adapterDtype';
 import { storedAlpha } from '../checkFinite';
 import { isHubName, parentNameOfGguf } from '../hub/hubName';
 import { withoutFolders } from '../hub/publishedBase';
 import type { TensorToWrite } from '../tensorWriter';
+import { expertModulesOf, expertTensors, withGateUp } from './expertFactors';
 import { ggufFamilyOf } from './families';
-import type { GgufFamily } from './family';
+import { haveGates, variantOf, type GgufFamily, type GgufStorage } from './family';
 import type { GgufTensor } from './header';
 import { GGUF_KINDS, kindOfGguf } from './kind';
 import { Metadata } from './metadata';
 import { checkpointName, ggufName } from './names';
-import { toCheckpointOrder, toGgufOrder } from './order';
+import { headLayoutOf, keepsRows, toCheckpointOrder, toGgufOrder, type HeadLayout } from './order';
+import { isOfAllExperts } from './places';
 import { GgufFile } from './read';
 import { writeGguf, type GgufEntry } from './write';
 
@@ -28,11 +33,23 @@ const FACTOR_NAME = /^(.+\.weight)\.lora_([ab])$/;
 const EMBEDDING = 'token_embd.weight';
 
 /**
- * What to do with B's rows when the file has them in another order than the checkpoint, which
- * depends on the base's head_dim: restore them, keep them as they are, or refuse them since the
+ * What to do with rows and columns when the file has them in another order than the checkpoint,
+ * which depends on the base's heads: restore them, keep them as they are, or refuse them since the
  * base is not known.
  */
-export type RowOrder = { readonly head_dim: number } | 'as stored' | 'unknown';
+export type RowOrder = AdaptedBase | 'as stored' | 'unknown';
+
+/** What the names and the order of an adapter's tensors depend on. */
+export interface AdaptedBase extends HeadLayout {
+  /** Whether its MLPs have gates. */
+  readonly hasGates: boolean;
+}
+
+/** A base, as an adapter's tensors depend on it. */
+export const adaptedBase = (spec: Pick<Spec, 'layers'>): AdaptedBase => ({
+  ...headLayoutOf(spec),
+  hasGates: spec.layers.some(({ mlp }) => mlp.kind !== 'plain'),
+});
 
 /**
  * Reads an adapter for llama.cpp. Format: convert_lora_to_gguf.py of llama.cpp.
@@ -45,22 +62,53 @@ export async function readGgufAdapter(file: string, order: RowOrder): Promise<Im
     const metadata = new Metadata(source.header.metadata, file);
     if (!isLora(metadata)) throw notLora(metadata, source.header.tensors);
     refuseActivated(source);
-    const family = ggufFamilyOf(metadata.string('general.architecture'), file);
+    const family = familyOf(metadata, source, order);
     const alpha = metadata.number('adapter.lora.alpha', 0);
     const { pairs, warnings } = pairsIn(source);
     const modules: LoraFactors[] = [];
     for (const [name, pair] of pairs)
-      modules.push(await readModule(source, name, pair, { family, alpha, order }));
+      modules.push(...(await readModule(source, name, pair, { family, alpha, order })));
     if (modules.length === 0)
       throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file } });
     return {
-      adapter: peftAdapter(modules, parentNameOfGguf(metadata)),
+      adapter: withParameters(
+        peftAdapter(withGateUp(modules, family.experts, file), parentNameOfGguf(metadata)),
+      ),
       warnings: [...unknownKeys(source), ...warnings],
     };
   } finally {
     await source.close();
   }
 }
+
+/** @throws LoraError('adapter') where names mean other modules with gates than without. */
+function familyOf(metadata: Metadata, { file, header }: GgufFile, order: RowOrder): GgufFamily {
+  const family = ggufFamilyOf(metadata.string('general.architecture'), file);
+  if (typeof order !== 'string') return variantOf(family, order.hasGates);
+  const names = [...header.tensors.keys()];
+  const inner = names.find((name) => name.includes('.ffn_up.'));
+  if (!family.without_gates || inner === undefined || haveGates(names)) return family;
+  if (order === 'as stored') return family.without_gates;
+  throw new LoraError(
+    'adapter',
+    'Which layer the tensor is for depends on whether the base has gates, and the base is not given.',
+    { place: { file, tensor: inner }, fix: 'Choose the base (--base).' },
+  );
+}
+
+/** The modules of a mixture are parameters in PEFT, where it can name all of them. */
+function withParameters(adapter: Adapter): Adapter {
+  const { modules, config } = adapter;
+  const onExperts = modules.filter(isOnExpert);
+  if (onExperts.length === 0 || !onExperts.every(isParameter)) return adapter;
+  const names = modules
+    .filter((m) => isOnExpert(m) || /\.mlp\.(?:gate|router)$/.test(m.path))
+    .map((m) => parameterKey(m).replace(/^.*\.layers\.\d+\./, ''));
+  const raw = { ...config.raw, target_parameters: [...new Set(names)] };
+  return { ...adapter, config: { ...config, raw } };
+}
+
+const isParameter = ({ path }: LoraFactors): boolean => /\.(?:gate_up|down)_proj$/.test(path);
 
 /** Whether the file is a LoRA adapter, not a model. */
 export const isLora = (metadata: Metadata): boolean =>
@@ -152,10 +200,10 @@ async function readModule(
   source: GgufFile,
   name: string,
   { a, b }: Pair,
-  { family, alpha, order }: ReadContext,
-): Promise<LoraFactors> {
+  context: ReadContext,
+): Promise<LoraFactors[]> {
   const { file } = source;
-  const own = checkpointName(name, family);
+  const own = checkpointName(name, context.family);
   if (own === null || own === undefined)
     throw new LoraError(
       'adapter',
@@ -168,46 +216,79 @@ async function readModule(
       `Its partner is missing: ${name} needs both lora_a and lora_b.`,
       { place: { file, tensor: (a ?? b)!.name } },
     );
+  const [A, B] = [await source.readF32(a), await source.readF32(b)];
+  if (isOfAllExperts(own)) {
+    const factors = {
+      a: { shape: a.shape, data: A, tensor: a.name },
+      b: { shape: b.shape, data: B, tensor: b.name },
+    };
+    return expertModulesOf(own, factors, { alpha: context.alpha, file });
+  }
+  const pair = {
+    A: matrixOf(A, a.shape, { file, tensor: a.name }),
+    B: matrixOf(B, b.shape, { file, tensor: b.name }),
+  };
+  const { alpha } = context;
   const isEmbedding = name === EMBEDDING;
-  const [first, second] = [
-    matrixOf(await source.readF32(a), a.shape, { file, tensor: a.name }),
-    matrixOf(await source.readF32(b), b.shape, { file, tensor: b.name }),
+  const ordered = inOrder(pair, own, context);
+  const first = isEmbedding ? transposed(ordered.A) : ordered.A;
+  return [
+    factorsOf({
+      path: own.replace(/\.weight$/, ''),
+      kind: isEmbedding ? 'embedding' : 'linear',
+      A: first,
+      B: ordered.B,
+      scaling: alpha === 0 ? 1 : alpha / first.rows,
+    }),
   ];
-  const storage = rowOrderOf(own, family);
-  if (storage !== 'plain' && order === 'unknown') {
+}
+
+/** The factors of a module. */
+interface Factors {
+  readonly A: Matrix;
+  readonly B: Matrix;
+}
+
+/** The factors with the rows of B, or the columns of A, in the checkpoint's order. */
+function inOrder({ A, B }: Factors, name: string, { family, order }: ReadContext): Factors {
+  const { rows, columns } = factorOrder(name, family);
+  if (order === 'as stored' || (rows === 'plain' && columns === 'plain')) return { A, B };
+  if (order === 'unknown') {
+    const isOfA = rows === 'plain';
     throw new LoraError(
       'adapter',
-      "The order of this tensor's rows depends on the head size of the base, which is not given.",
-      { place: { file, tensor: b.name }, fix: 'Choose the base (--base).' },
+      `The order of this tensor's ${isOfA ? 'columns' : 'rows'} depends on the heads of the base, which is not given.`,
+      { place: isOfA ? A.place : B.place, fix: 'Choose the base (--base).' },
     );
   }
-  const B =
-    typeof order === 'string'
-      ? second
-      : { ...second, data: toCheckpointOrder(second.data, storage, { shape: b.shape, ...order }) };
-  const A = isEmbedding ? transposed(first) : first;
-  return factorsOf({
-    path: own.replace(/\.weight$/, ''),
-    kind: isEmbedding ? 'embedding' : 'linear',
-    A,
-    B,
-    scaling: alpha === 0 ? 1 : alpha / A.rows,
+  const ordered = (m: Matrix, storage: GgufStorage): Matrix => ({
+    ...m,
+    data: toCheckpointOrder(m.data, storage, { ...order, shape: [m.rows, m.columns] }),
   });
+  return { A: ordered(A, columns), B: ordered(B, rows) };
 }
 
 /**
- * The order of a weight's rows, which are B's too. That it is stored transposed doesn't affect A or
- * B.
+ * The orders of a weight's rows, which are B's too, and of its columns, which are A's. That it is
+ * stored transposed affects neither A nor B.
  */
-export function rowOrderOf(name: string, family: GgufFamily): 'plain' | 'rotary' | 'by_part' {
+export function factorOrder(
+  name: string,
+  family: GgufFamily,
+): { readonly rows: GgufStorage; readonly columns: GgufStorage } {
   const storage = family.storage(name);
-  return storage === 'rotary' || storage === 'by_part' ? storage : 'plain';
+  return {
+    rows: keepsRows(storage) ? storage : 'plain',
+    columns: storage === 'value_columns' ? storage : 'plain',
+  };
 }
 
 /** The model that an adapter is written for. */
 export interface GgufTarget {
   readonly family: GgufFamily;
-  readonly head_dim: number;
+  readonly base: AdaptedBase;
+  /** The experts of each mixture; 0: it has none. */
+  readonly experts: number;
   /** The adapter's name. */
   readonly name: string;
 }
@@ -221,9 +302,11 @@ export interface GgufTarget {
 export async function writeGgufAdapter(
   file: string,
   { config, modules, dtype = 'F32' }: Adapter,
-  target: GgufTarget,
+  given: GgufTarget,
 ): Promise<void> {
   const alpha = mostFrequent(modules.map(storedAlpha));
+  const target = { ...given, family: variantOf(given.family, given.base.hasGates) };
+  const scale = Math.fround(alpha);
   await writeGguf(
     file,
     [
@@ -236,7 +319,12 @@ export async function writeGgufAdapter(
       { key: 'general.file_type', type: 'u32', value: FILE_TYPES[dtype] },
       { key: 'general.quantization_version', type: 'u32', value: 2 },
     ],
-    modules.flatMap((m) => tensorsOf(m, Math.fround(alpha), { ...target, dtype }, file)),
+    [
+      ...modules
+        .filter((m) => !isOnExpert(m))
+        .flatMap((m) => tensorsOf(m, scale, { ...target, dtype }, file)),
+      ...expertTensors(modules, { ...target, dtype, alpha: scale }, file),
+    ],
   );
 }
 
@@ -262,7 +350,7 @@ function baseEntries(base: string | null): readonly GgufEntry[] {
 function tensorsOf(
   m: LoraFactors,
   alpha: number,
-  { family, head_dim, dtype }: GgufTarget & { readonly dtype: AdapterDtype },
+  { family, base, dtype }: GgufTarget & { readonly dtype: AdapterDtype },
   file: string,
 ): TensorToWrite[] {
   const own = `${m.path}.weight`;
@@ -273,20 +361,25 @@ function tensorsOf(
       `${m.path} has no name in GGUF files of the architecture "${family.arch}".`,
       { place: { file } },
     );
-  const storage = rowOrderOf(own, family);
+  const order = factorOrder(own, family);
   const B = rescaled(m, alpha / m.r);
   const A =
     m.kind === 'embedding'
       ? transposed({ rows: m.r, columns: m.in_features, data: m.A, place: { file } })
       : { rows: m.r, columns: m.in_features, data: m.A };
+  const [aShape, bShape] = [
+    [A.rows, A.columns],
+    [m.out_features, m.r],
+  ];
+  const stored = (data: Float32Array, storage: GgufStorage, shape: readonly number[]) =>
+    toGgufOrder(data, storage, { ...base, shape });
   return [
-    adapterTensor({ name: `${name}.lora_a`, shape: [A.rows, A.columns], data: A.data }, dtype),
     adapterTensor(
-      {
-        name: `${name}.lora_b`,
-        shape: [m.out_features, m.r],
-        data: toGgufOrder(B, storage, { shape: [m.out_features, m.r], head_dim }),
-      },
+      { name: `${name}.lora_a`, shape: aShape, data: stored(A.data, order.columns, aShape) },
+      dtype,
+    ),
+    adapterTensor(
+      { name: `${name}.lora_b`, shape: bShape, data: stored(B, order.rows, bShape) },
       dtype,
     ),
   ];

@@ -3,20 +3,19 @@ import { LoraError } from '../../shared/errors';
 import { checkTensors } from '../architecture/checkTensors';
 import { tensorsOf } from '../architecture/modules';
 import { readSpec, type ReadSpecOptions } from '../architecture/readSpec';
-import { toBF16 } from '../floats';
 import { hubNameOfGguf, hubNameOfPath } from '../hub/hubName';
-import { countParameters, type TensorInfo } from '../tensorInfo';
-import { type WeightSource, withReplaced } from '../weightSource';
+import { withStoredOutput } from '../tiedOutput';
+import { countParameters } from '../tensorInfo';
+import { withReplaced } from '../weightSource';
 import type { Spec } from '../architecture/spec';
 import type { BaseModel } from '../baseModel';
-import { blocksOfTensor } from './blocks';
 import { ggufConfig } from './config';
 import { ggufFamilyOf } from './families';
-import type { GgufFamily } from './family';
-import type { GgufTensor } from './header';
+import { haveGates, variantOf, type GgufFamily } from './family';
 import { Metadata } from './metadata';
-import { checkpointName } from './names';
-import { toCheckpointOrder } from './order';
+import { blockOf } from './names';
+import { headLayoutOf } from './order';
+import { namesOf, placesIn, unknownTensor, weightsAt, type PlaceOptions } from './places';
 import { GGUF_KINDS, kindOfGguf } from './kind';
 import { openGgufModel } from './parts';
 import type { GgufSource } from './read';
@@ -40,12 +39,19 @@ export async function openGgufBase(
   try {
     const metadata = new Metadata(source.header.metadata, file);
     refuseOtherKinds(metadata, source);
-    const family = ggufFamilyOf(metadata.string('general.architecture'), file);
+    const family = familyIn(source, metadata);
     const config = await readConfig(source, metadata, family);
-    const weights = withReplaced(weightsOf(source, config, family), options.replaced);
-    const spec = readSpec(config, file, options);
+    const names = placeOptions(metadata, config, family);
+    const places = placesIn(source, names);
+    const described = readSpec(config, file, options);
+    const weights = withReplaced(
+      weightsAt(source, places, { family, heads: headLayoutOf(described) }),
+      options.replaced,
+    );
+    const spec = withStoredOutput(described, weights.tensors);
+    requireExperts(source, spec, family);
     const missing = checkTensors(weights.tensors, spec, file, options.new_head);
-    refuseUnknownTensors(source, spec, family);
+    refuseUnknownTensors(source, spec, names);
     return {
       spec,
       missing,
@@ -66,6 +72,12 @@ export async function openGgufBase(
     throw error;
   }
 }
+
+const familyIn = ({ header, file }: GgufSource, metadata: Metadata): GgufFamily =>
+  variantOf(
+    ggufFamilyOf(metadata.string('general.architecture'), file),
+    haveGates(header.tensors.keys()),
+  );
 
 function refuseOtherKinds(metadata: Metadata, { header, file }: GgufSource): void {
   const kind = kindOfGguf(metadata, header.tensors);
@@ -105,89 +117,55 @@ async function readConfig(
   });
 }
 
-function weightsOf(
-  source: GgufSource,
+/** What the tensors are named by in this file. */
+function placeOptions(
+  metadata: Metadata,
   config: Readonly<Record<string, unknown>>,
   family: GgufFamily,
-): WeightSource {
-  const tensors = tensorsByName(source, family);
-  const shapeOf = (name: string, shape: readonly number[]) => {
-    const storage = family.storage(name);
-    if (storage === 'squeezed') return [...shape.slice(0, 1), 1, ...shape.slice(1)];
-    return storage === 'transposed' ? shape.toReversed() : shape;
-  };
-  const find = (name: string) => {
-    const tensor = tensors.get(name);
-    if (!tensor)
-      throw new LoraError('base', 'The tensor is not in the file.', {
-        place: { file: source.file, tensor: name },
-      });
-    return tensor;
-  };
-  const readF32 = async (name: string, target?: Float32Array) => {
-    const [tensor, storage] = [find(name), family.storage(name)];
-    if (storage === 'plain') return source.readF32(tensor, target);
-    return toCheckpointOrder(
-      await source.readF32(tensor),
-      storage,
-      { shape: shapeOf(name, tensor.shape), head_dim: Number(config['head_dim']) },
-      target,
-    );
-  };
+): PlaceOptions {
+  const key = `${family.arch}.expert_count`;
+  const extra = family.extra_layers?.(metadata) ?? 0;
+  const layers = Number(config['num_hidden_layers']);
   return {
-    tensors: new Map(
-      [...tensors].map(([name, { dtype, shape }]): [string, TensorInfo] => [
-        name,
-        { name, dtype, shape: shapeOf(name, shape) },
-      ]),
-    ),
-    readF32,
-    blocksOf: (name) => {
-      const tensor = find(name);
-      const layout = {
-        shape: shapeOf(name, tensor.shape),
-        head_dim: Number(config['head_dim']),
-      };
-      return blocksOfTensor(source, { tensor, storage: family.storage(name), layout });
-    },
-    readBF16: async (name, target) =>
-      family.storage(name) === 'plain'
-        ? source.readBF16(find(name), target)
-        : toBF16(await readF32(name), target),
-    close: () => source.close(),
+    family,
+    experts: { key, count: metadata.number(key, 0) },
+    isExtra: (name) => extra > 0 && (blockOf(name) ?? 0) >= layers,
   };
 }
 
-/**
- * The tensors by their names in the checkpoint. Unknown tensors are refused, since they would
- * change the model's output.
- */
-function tensorsByName({ file, header }: GgufSource, family: GgufFamily): Map<string, GgufTensor> {
-  const stored = new Map<string, GgufTensor>();
-  for (const tensor of header.tensors.values()) {
-    const name = checkpointName(tensor.name, family);
-    if (name === undefined) throw unknownTensor(file, tensor.name);
-    if (name !== null) stored.set(name, tensor);
+/** @throws LoraError('base') naming the first tensor of experts that a mixture lacks. */
+function requireExperts({ file, header }: GgufSource, spec: Spec, family: GgufFamily): void {
+  const mixtures = spec.layers.flatMap(({ mlp }, i) => (mlp.kind === 'mixture' ? [i] : []));
+  const names = [...family.parts].filter(([, path]) => /\.?experts\.[a-z_]+$/.test(path));
+  for (const i of mixtures) {
+    const has = (part: string) => header.tensors.has(`blk.${i}.${part}.weight`);
+    const isJoined = names.some(([part, path]) => path.endsWith('gate_up_proj') && has(part));
+    const missing = names.find(
+      ([part, path]) =>
+        !has(part) && (path.endsWith('down_proj') || (!isJoined && !path.endsWith('gate_up_proj'))),
+    );
+    if (!missing) continue;
+    throw new LoraError('base', 'The tensor of all experts is missing.', {
+      place: { file, tensor: `blk.${i}.${missing[0]}.weight` },
+      fix: 'Download the model again, or use another file of it.',
+    });
   }
-  return stored;
 }
-
-const unknownTensor = (file: string, tensor: string) =>
-  new LoraError('base', 'The model has a tensor that its architecture does not have.', {
-    place: { file, tensor },
-    fix: 'Use a model of a supported architecture.',
-  });
 
 /**
  * Refuses tensors with known names that this model does not have, such as a norm of queries in a
- * Llama. An output layer is accepted even when the head is a classifier.
+ * Llama. An output layer is accepted even when the head is a classifier, and so is what layers have
+ * although they use the keys and values of others.
  */
-function refuseUnknownTensors({ file, header }: GgufSource, spec: Spec, family: GgufFamily): void {
+function refuseUnknownTensors(source: GgufSource, spec: Spec, options: PlaceOptions): void {
   const { body, head } = tensorsOf(spec);
   const wanted = new Set([...body, ...head].map((tensor) => tensor.name));
-  for (const { name } of header.tensors.values()) {
-    const own = checkpointName(name, family);
-    if (own !== null && own !== undefined && name !== 'output.weight' && !wanted.has(own))
-      throw unknownTensor(file, name);
+  const unused = new Set(spec.unused_modules ?? []);
+  const isKnown = (name: string) =>
+    wanted.has(name) || unused.has(name.slice(0, name.lastIndexOf('.')));
+  for (const tensor of source.header.tensors.values()) {
+    if (tensor.name === 'output.weight') continue;
+    if (!namesOf(tensor, source, options).every(isKnown))
+      throw unknownTensor(source.file, tensor.name);
   }
 }

@@ -2,7 +2,7 @@ import { LoraError } from '../../shared/errors';
 import type { BlockTarget, StoredMatrix } from '../weightSource';
 import type { GgufStorage } from './family';
 import { GGUF_TYPES, type GgufTensor } from './header';
-import { storedRow, type RowLayout } from './order';
+import { keepsRows, storedRowOf, type RowLayout } from './order';
 import type { GgufSource } from './read';
 
 /**
@@ -28,9 +28,11 @@ const SCALES: Readonly<Record<string, readonly number[]>> = {
 /** Bytes that are read at once. */
 const READ_BYTES = 1 << 24;
 
-/** A tensor, and how its rows are ordered in the file. */
+/** A matrix that is a tensor or some rows of one, and how its rows are ordered in the file. */
 interface OrderedTensor {
   readonly tensor: GgufTensor;
+  /** The first of its rows. */
+  readonly first: number;
   readonly storage: GgufStorage;
   /** Of the checkpoint. */
   readonly layout: RowLayout;
@@ -38,30 +40,98 @@ interface OrderedTensor {
 
 /** The blocks of a matrix of a GGUF file; null for types without kernels, and for other orders. */
 export function blocksOfTensor(source: GgufSource, ordered: OrderedTensor): StoredMatrix | null {
-  const { tensor, storage, layout } = ordered;
+  const { tensor, first: start, storage, layout } = ordered;
   const scales = SCALES[tensor.dtype];
   const form = GGUF_TYPES.get(tensor.dtype);
   const [rows, width] = layout.shape;
   if (!scales || !form || rows === undefined || width === undefined || layout.shape.length !== 2)
     return null;
-  if (storage === 'transposed' || storage === 'plus_one' || storage === 'squeezed') return null;
   if (width % form.block !== 0) return null;
+  const move = blockMove(storage, layout, form);
+  if (!move) return null;
   const row_bytes = (width / form.block) * form.bytes;
   const read = async (target: BlockTarget) => {
-    const places = placesOf(rows, target.order, (row) => storedRow(row, storage, layout));
+    const places = placesOf(rows, target.order, move.rowOf);
     const rowsAtOnce = Math.max(1, Math.floor(READ_BYTES / row_bytes));
     for (let first = 0; first < rows; first += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, rows - first);
-      const bytes = await source.readTensorBytes(tensor, first * row_bytes, count * row_bytes);
+      const from = (start + first) * row_bytes;
+      const bytes = await source.readTensorBytes(tensor, from, count * row_bytes);
       requireFinite(
         bytes,
         { scales, bytes: form.bytes, isFinite: tensor.dtype === 'MXFP4' ? isSmallPower : isHalf },
         { file: source.file, tensor: tensor.name },
       );
+      move.arrange(bytes, row_bytes);
       copyRows(bytes, target, { row_bytes, places: places.subarray(first, first + count) });
     }
   };
   return { type: form.type, width, row_bytes, read };
+}
+
+/** How whole blocks get their places in the checkpoint's matrix. */
+interface BlockMove {
+  /** The file's row of a row of the matrix. */
+  readonly rowOf: (row: number) => number;
+  /** Puts the blocks of each row in the checkpoint's order. */
+  readonly arrange: (bytes: Uint8Array, row_bytes: number) => void;
+}
+
+/** Null where the file's order divides rows or blocks. */
+function blockMove(
+  storage: GgufStorage,
+  layout: RowLayout,
+  { block, bytes }: { readonly block: number; readonly bytes: number },
+): BlockMove | null {
+  if (keepsRows(storage) && storage !== 'value_channels')
+    return { rowOf: storedRowOf(storage, layout), arrange: () => undefined };
+  if (storage !== 'value_columns' || !layout.values) return null;
+  if (layout.values.value_dim % block !== 0) return null;
+  const columnOf = storedRowOf('value_heads', { ...layout, shape: [layout.shape[1]!] });
+  const places = Array.from(
+    { length: layout.shape[1]! / block },
+    (_, i) => columnOf(i * block) / block,
+  );
+  return { rowOf: (row) => row, arrange: (all, size) => arrangeBlocks(all, size, bytes, places) };
+}
+
+/** Block i of each row becomes the one that is at `places[i]`. */
+function arrangeBlocks(
+  all: Uint8Array,
+  row_bytes: number,
+  bytes: number,
+  places: readonly number[],
+): void {
+  for (let row = 0; row < all.length; row += row_bytes) {
+    const own = all.slice(row, row + row_bytes);
+    for (const [i, place] of places.entries())
+      all.set(own.subarray(place * bytes, (place + 1) * bytes), row + i * bytes);
+  }
+}
+
+/**
+ * A matrix whose rows are those of several matrices in turn; null where these are not of one type.
+ */
+export function rowsInTurn(parts: readonly (StoredMatrix | null)[]): StoredMatrix | null {
+  const [first, ...others] = parts;
+  if (!first || others.some((own) => own?.type !== first.type || own.width !== first.width))
+    return null;
+  const count = parts.length;
+  const read = async ({ data, words, order }: BlockTarget, rows: number) => {
+    const wanted = order ?? Int32Array.from({ length: rows }, (_, row) => row);
+    for (const [turn, part] of parts.entries()) {
+      const places = [...wanted.keys()].filter((i) => wanted[i]! % count === turn);
+      const own = new Int32Array(places.length * words);
+      await part!.read({
+        data: own,
+        words,
+        order: Int32Array.from(places, (i) => Math.floor(wanted[i]! / count)),
+      });
+      for (const [i, place] of places.entries())
+        data.set(own.subarray(i * words, (i + 1) * words), place * words);
+    }
+  };
+  return { ...first, read: (target) => read(target, target.data.length / target.words) };
 }
 
 /** For each row of the file its row in the target, or -1. */

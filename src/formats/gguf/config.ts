@@ -34,7 +34,8 @@ export function ggufConfig(
     new LoraError('base', `The model ${what}, which is not supported.`, {
       place: { file: metadata.file, key },
     });
-  if (at('expert_count', 0) > 0) throw refuse('is a mixture of experts', `${arch}.expert_count`);
+  if (!family.experts && at('expert_count', 0) > 0)
+    throw refuse('is a mixture of experts', `${arch}.expert_count`);
   const hidden_size = at('embedding_length');
   const num_attention_heads = at('attention.head_count');
   const hasPartialRotary = family.partial_rotary;
@@ -49,32 +50,45 @@ export function ggufConfig(
       `rotates only ${rotary} of the ${head_dim} dimensions of a head`,
       `${arch}.rope.dimension_count`,
     );
-  const rope = ropeParameters(metadata, { family, head_dim }, rope_factors);
+  const rope_parameters = family.whole_rope?.(metadata, rope_factors.freqs) ?? {
+    ...commonRope(metadata, { family, head_dim }, rope_factors),
+    partial_rotary_factor: rotary / head_dim,
+  };
   return {
     model_type: family.model_type,
     hidden_size,
-    intermediate_size: at('feed_forward_length'),
-    num_hidden_layers: at('block_count'),
+    intermediate_size: firstNumber(metadata, `${arch}.feed_forward_length`),
+    num_hidden_layers: at('block_count') - (family.extra_layers?.(metadata) ?? 0),
     num_attention_heads,
     num_key_value_heads: keyHeads(metadata, arch, num_attention_heads),
     head_dim,
     max_position_embeddings: at('context_length'),
     rms_norm_eps: metadata.decimal(`${arch}.attention.layer_norm_rms_epsilon`, 1e-6),
-    rope_parameters: {
-      ...(family.rope?.(metadata, rope) ?? rope),
-      partial_rotary_factor: rotary / head_dim,
-    },
+    rope_parameters,
     tie_word_embeddings: !has('output.weight'),
     vocab_size,
     ...family.config(metadata, has),
   };
 }
 
+/** A number, or the first of a list with one for each layer: the tensors' shapes are checked. */
+const firstNumber = (metadata: Metadata, key: string): number =>
+  metadata.isList(key) ? (metadata.numbers(key)[0] ?? 0) : metadata.number(key);
+
 /** The number of the layers that have some; layers without attention have 0. */
 function keyHeads(metadata: Metadata, arch: string, missing: number): number {
   const key = `${arch}.attention.head_count_kv`;
   if (!metadata.isList(key)) return metadata.number(key, missing);
   return metadata.numbers(key).reduce((most, heads) => Math.max(most, heads), 0);
+}
+
+function commonRope(
+  metadata: Metadata,
+  model: { readonly family: GgufFamily; readonly head_dim: number },
+  factors: RopeFactors,
+): Record<string, unknown> {
+  const rope = ropeParameters(metadata, model, factors);
+  return { ...(model.family.rope?.(metadata, rope) ?? rope) };
 }
 
 function ropeParameters(

@@ -10,33 +10,77 @@ import type { Metadata } from './metadata';
  * - transposed: [out, in]; the checkpoint has [in, out].
  * - plus_one: 1 is added to each value.
  * - squeezed: without the axis in the middle, whose length is 1.
+ * - value_heads: the rows of the value heads, which are the last ones, go from the first value head
+ *   of each key head to the last ones; the checkpoint has the value heads of a key head together.
+ * - value_numbers: the same with one row for each value head.
+ * - value_columns: the same for columns.
+ * - value_channels: as value_heads, and squeezed.
+ * - decays: as value_numbers, and -exp(x) instead of x.
  *
  * Source: llama.cpp, convert_hf_to_gguf.py.
  */
-export type GgufStorage = 'plain' | 'rotary' | 'by_part' | 'transposed' | 'plus_one' | 'squeezed';
+export type GgufStorage =
+  | 'plain'
+  | 'rotary'
+  | 'by_part'
+  | 'transposed'
+  | 'plus_one'
+  | 'squeezed'
+  | 'value_heads'
+  | 'value_numbers'
+  | 'value_columns'
+  | 'value_channels'
+  | 'decays';
 
 type Config = Readonly<Record<string, unknown>>;
 
+/** How GGUF files name the tensors of layers. */
+export interface GgufLayers {
+  /** What their names start with in the GGUF file. Not given: `blk`. */
+  readonly prefix?: string;
+  /** Path of the layers in the checkpoint. */
+  readonly layers: string;
+  /** Modules of a layer: name in the GGUF file to path in the checkpoint. */
+  readonly parts: ReadonlyMap<string, string>;
+  /** Other tensors of a layer, which are no weights or biases of modules, by their whole names. */
+  readonly tensors?: ReadonlyMap<string, string>;
+}
+
 /** How GGUF files name and store the models of a family. */
-export interface GgufFamily {
+export interface GgufFamily extends GgufLayers {
   /** `general.architecture` */
   readonly arch: string;
   /** The `model_type` of config.json that a file of this architecture is read as. */
   readonly model_type: string;
   /** Tensors outside of the layers: name in the GGUF file to name in the checkpoint. */
   readonly top: ReadonlyMap<string, string>;
-  /** Path of the layers in the checkpoint; `blk` in the GGUF file. */
-  readonly layers: string;
-  /** Modules of a layer: name in the GGUF file to path in the checkpoint. */
-  readonly parts: ReadonlyMap<string, string>;
+  /** Layers beside these: those of a decoder. */
+  readonly more_layers?: readonly GgufLayers[];
+  /** The family where MLPs have no gates. Not given: they have, or the names are the same. */
+  readonly without_gates?: GgufFamily;
+  /**
+   * How the checkpoint has gate and up of experts, whose matrices are one tensor for all experts in
+   * GGUF files: as modules of their own (halves), or as one whose rows are theirs in turn. Not
+   * given: mixtures are refused.
+   */
+  readonly experts?: 'halves' | 'in_turn';
+  /**
+   * Paths of modules whose factors llama.cpp ignores, or applies otherwise than PEFT: adapters of
+   * them cannot be stored for it. Not given: none.
+   */
+  readonly unapplied?: RegExp;
   /** Whether only a part of each head may be rotated by position. */
   readonly partial_rotary: boolean;
   /** By the tensor's name in the checkpoint. */
   readonly storage: (name: string) => GgufStorage;
   /** Keys of config.json that only this family has, or has with other values. */
   readonly config: (metadata: Metadata, has: (tensor: string) => boolean) => Config;
+  /** The number of blocks behind the layers that only predict further tokens. Not given: none. */
+  readonly extra_layers?: (metadata: Metadata) => number;
   /** The rope_parameters, where they differ from those of most families. */
   readonly rope?: (metadata: Metadata, parameters: Config) => Config;
+  /** All of the rope_parameters, given the divisors of frequencies that the file has. */
+  readonly whole_rope?: (metadata: Metadata, freqs: Float32Array | null) => Config;
   /** Keys of YaRN's scaling that `rope` reads; others are refused where they have an effect. */
   readonly yarn_keys?: readonly string[];
 }
@@ -94,6 +138,14 @@ export function windowConfig(metadata: Metadata, arch: string): Config {
     .map((isSliding) => (isSliding ? 'sliding_attention' : 'full_attention'));
   return { sliding_window, layer_types };
 }
+
+/** Of a family, that of models with gates in their MLPs, or without. */
+export const variantOf = (family: GgufFamily, hasGates: boolean): GgufFamily =>
+  hasGates ? family : (family.without_gates ?? family);
+
+/** Whether tensors of a GGUF file are gates of MLPs. */
+export const haveGates = (tensors: Iterable<string>): boolean =>
+  [...tensors].some((name) => name.includes('.ffn_gate.'));
 
 /** A family whose tensors are named like Llama's, with its differences. */
 export function llamaLikeGguf(

@@ -3,6 +3,7 @@ import { ConfigReader, type Config } from '../config';
 import type { Family, SpecOptions } from '../family';
 import { decoderHead } from '../heads';
 import { readRope } from '../rope';
+import { GEMMA4_GGUF } from './gemma4Gguf';
 import { countExperts, plainExperts } from './mixtures';
 import { linear, NO_NORMS, readActivation, readSizes, rmsNorm, type Sizes } from '../sizes';
 import type {
@@ -301,6 +302,6 @@ export const gemma4Families: Readonly<Record<string, Family>> = {
     transformersClass: 'Gemma4',
     hasExperts: true,
     mlx: false,
-    gguf: null,
+    gguf: GEMMA4_GGUF,
   },
 };

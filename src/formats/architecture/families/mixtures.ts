@@ -1,3 +1,5 @@
+import { LLAMA_PARTS, llamaLikeGguf, type GgufFamily } from '../../gguf/family';
+import type { Metadata } from '../../gguf/metadata';
 import type { ConfigReader } from '../config';
 import type { Family } from '../family';
 import { readRope } from '../rope';
@@ -109,6 +111,81 @@ const GPT_OSS_ROPE = {
   original_max_position_embeddings: 4096,
 };
 
+/** The sizes of a mixture, by the keys of config.json. */
+export const expertConfig = (metadata: Metadata): Readonly<Record<string, number>> => {
+  const at = (key: string) => metadata.number(`${metadata.string('general.architecture')}.${key}`);
+  return {
+    num_experts: at('expert_count'),
+    num_experts_per_tok: at('expert_used_count'),
+    moe_intermediate_size: at('expert_feed_forward_length'),
+  };
+};
+
+/** Names of experts' tensors within the layers of GGUF files. */
+const EXPERT_PARTS: typeof LLAMA_PARTS = [
+  ['ffn_gate_exps', 'mlp.experts.gate_proj'],
+  ['ffn_up_exps', 'mlp.experts.up_proj'],
+  ['ffn_down_exps', 'mlp.experts.down_proj'],
+];
+
+const ATTENTION_PARTS = LLAMA_PARTS.filter(([, path]) => !path.startsWith('mlp.'));
+
+/** llama.cpp always divides the probabilities of the chosen experts by their sum. */
+const QWEN3_MOE_GGUF: GgufFamily = llamaLikeGguf('qwen3moe', {
+  model_type: 'qwen3_moe',
+  parts: new Map([...ATTENTION_PARTS, ['ffn_gate_inp', 'mlp.gate'], ...EXPERT_PARTS]),
+  experts: 'halves',
+  config: (metadata, has) => ({
+    ...expertConfig(metadata),
+    hidden_act: 'silu',
+    attention_bias: has('blk.0.attn_q.bias'),
+    norm_topk_prob: true,
+    decoder_sparse_step: 1,
+  }),
+});
+
+/** Every n-th layer sees all tokens, by default the second. */
+function gptOssTypes(metadata: Metadata): readonly string[] {
+  const key = 'gpt-oss.attention.sliding_window_pattern';
+  const layers = metadata.number('gpt-oss.block_count');
+  const given = metadata.isList(key) ? metadata.booleans(key) : null;
+  const every = given ? 1 : metadata.number(key, 2);
+  const isSliding = (i: number) => (given ? given[i] === true : (i + 1) % every !== 0);
+  return Array.from({ length: Math.min(layers, MAX_EXPERTS) }, (_, i) =>
+    isSliding(i) ? 'sliding_attention' : 'full_attention',
+  );
+}
+
+/**
+ * Experts' rows are read as those of packed weights, [out, in]. No published model rounds the
+ * limits of YaRN's ramp, which llama.cpp always does.
+ */
+const GPT_OSS_GGUF: GgufFamily = llamaLikeGguf('gpt-oss', {
+  model_type: 'gpt_oss',
+  parts: new Map([
+    ...ATTENTION_PARTS.filter(([part]) => part !== 'ffn_norm'),
+    ['post_attention_norm', 'post_attention_layernorm'],
+    ['ffn_gate_inp', 'mlp.router'],
+    ...EXPERT_PARTS,
+  ]),
+  tensors: new Map([['attn_sinks.weight', 'self_attn.sinks']]),
+  experts: 'in_turn',
+  rope: (_, rope) => (rope['rope_type'] === 'yarn' ? { ...rope, truncate: false } : rope),
+  config: (metadata, has) => {
+    const { num_experts, num_experts_per_tok, moe_intermediate_size } = expertConfig(metadata);
+    return {
+      num_local_experts: num_experts,
+      num_experts_per_tok,
+      intermediate_size: moe_intermediate_size,
+      hidden_act: 'silu',
+      attention_bias: has('blk.0.attn_q.bias'),
+      layer_types: gptOssTypes(metadata),
+      sliding_window: metadata.number('gpt-oss.attention.sliding_window'),
+      quantization_config: { quant_method: PACKED },
+    };
+  },
+});
+
 const gptOssBias = (reader: ConfigReader) => reader.flag('attention_bias', true);
 
 export const mixtureFamilies: Readonly<Record<string, Family>> = {
@@ -125,7 +202,7 @@ export const mixtureFamilies: Readonly<Record<string, Family>> = {
     hasExperts: true,
     translatesTargets: true,
     mlx: false,
-    gguf: null,
+    gguf: QWEN3_MOE_GGUF,
   },
   gpt_oss: {
     ...llamaLike({
@@ -144,7 +221,7 @@ export const mixtureFamilies: Readonly<Record<string, Family>> = {
     transformersClass: 'GptOss',
     hasExperts: true,
     mlx: false,
-    gguf: null,
+    gguf: GPT_OSS_GGUF,
     packed: PACKED,
   },
 };

@@ -1,8 +1,17 @@
+import { LLAMA_PARTS, llamaLikeGguf, type GgufFamily, type GgufStorage } from '../../gguf/family';
 import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
 import { decoderHead, GENERATION_TASKS } from '../heads';
 import { readRope } from '../rope';
-import { linear, NO_NORMS, readActivation, readSizes, rmsNorm, type Sizes } from '../sizes';
+import {
+  linear,
+  MAX_LAYERS,
+  NO_NORMS,
+  readActivation,
+  readSizes,
+  rmsNorm,
+  type Sizes,
+} from '../sizes';
 import type { AttentionSpec, DeltaSpec, LayerSpec, Spec } from '../spec';
 
 // Qwen 3.5: layers with the gated delta rule, and every few layers one with gated attention.
@@ -167,6 +176,64 @@ function deltaSizes(
   };
 }
 
+/** How GGUF files store what layers with linear attention have. */
+const LINEAR_STORAGE: readonly (readonly [name: RegExp, storage: GgufStorage])[] = [
+  [/in_proj_(?:qkv|z)\.weight$/, 'value_heads'],
+  [/in_proj_[ab]\.weight$|dt_bias$/, 'value_numbers'],
+  [/out_proj\.weight$/, 'value_columns'],
+  [/conv1d\.weight$/, 'value_channels'],
+  [/A_log$/, 'decays'],
+];
+
+function qwen35Storage(name: string): GgufStorage {
+  if (name.includes('.linear_attn.'))
+    return LINEAR_STORAGE.find(([own]) => own.test(name))?.[1] ?? 'plain';
+  return name.endsWith('norm.weight') ? 'plus_one' : 'plain';
+}
+
+const NEXT_LAYERS = 'qwen35.nextn_predict_layers';
+
+/** Which layers have linear attention is seen by their tensors. */
+const QWEN35_GGUF: GgufFamily = llamaLikeGguf('qwen35', {
+  model_type: 'qwen3_5_text',
+  parts: new Map([
+    ...LLAMA_PARTS.filter(([part]) => part !== 'ffn_norm'),
+    ['post_attention_norm', 'post_attention_layernorm'],
+    ['attn_qkv', 'linear_attn.in_proj_qkv'],
+    ['attn_gate', 'linear_attn.in_proj_z'],
+    ['ssm_beta', 'linear_attn.in_proj_b'],
+    ['ssm_alpha', 'linear_attn.in_proj_a'],
+    ['ssm_conv1d', 'linear_attn.conv1d'],
+    ['ssm_norm', 'linear_attn.norm'],
+    ['ssm_out', 'linear_attn.out_proj'],
+  ]),
+  tensors: new Map([
+    ['ssm_a', 'linear_attn.A_log'],
+    ['ssm_dt.bias', 'linear_attn.dt_bias'],
+  ]),
+  partial_rotary: true,
+  storage: qwen35Storage,
+  extra_layers: (metadata) => metadata.number(NEXT_LAYERS, 0),
+  config: (metadata, has) => {
+    const at = (key: string) => metadata.number(`qwen35.${key}`);
+    const value_heads = at('ssm.time_step_rank');
+    const count = Math.min(at('block_count') - metadata.number(NEXT_LAYERS, 0), MAX_LAYERS);
+    const layers = [...Array(Math.max(0, count)).keys()];
+    return {
+      hidden_act: 'silu',
+      attention_bias: layers.some((i) => has(`blk.${i}.attn_q.bias`)),
+      layer_types: layers.map((i) =>
+        has(`blk.${i}.ssm_a`) ? 'linear_attention' : 'full_attention',
+      ),
+      linear_conv_kernel_dim: at('ssm.conv_kernel'),
+      linear_num_key_heads: at('ssm.group_count'),
+      linear_key_head_dim: at('ssm.state_size'),
+      linear_num_value_heads: value_heads,
+      linear_value_head_dim: at('ssm.inner_size') / value_heads,
+    };
+  },
+});
+
 export const qwen35Families: Readonly<Record<string, Family>> = {
   qwen3_5_text: {
     tasks: GENERATION_TASKS,
@@ -175,6 +242,6 @@ export const qwen35Families: Readonly<Record<string, Family>> = {
     transformersClass: 'Qwen3_5',
     taskClasses: { seq_cls: 'Qwen3_5TextForSequenceClassification' },
     mlx: 'within',
-    gguf: null,
+    gguf: QWEN35_GGUF,
   },
 };

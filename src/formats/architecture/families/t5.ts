@@ -1,3 +1,4 @@
+import type { GgufFamily } from '../../gguf/family';
 import type { ConfigReader } from '../config';
 import type { Family } from '../family';
 import { linear, MAX_LAYERS, NO_NORMS, rmsNorm } from '../sizes';
@@ -181,11 +182,82 @@ const specOf =
 const scalesTied = (reader: ConfigReader): boolean =>
   reader.flag('scale_decoder_outputs', reader.flag('tie_word_embeddings', true));
 
+type Parts = readonly (readonly [gguf: string, checkpoint: string])[];
+
+const partsOf = (mlp: string, isGated: boolean): Parts => [
+  ['attn_norm', 'layer.0.layer_norm'],
+  ['attn_q', 'layer.0.SelfAttention.q'],
+  ['attn_k', 'layer.0.SelfAttention.k'],
+  ['attn_v', 'layer.0.SelfAttention.v'],
+  ['attn_o', 'layer.0.SelfAttention.o'],
+  ['attn_rel_b', 'layer.0.SelfAttention.relative_attention_bias'],
+  ['ffn_norm', `${mlp}.layer_norm`],
+  ...(isGated ? [['ffn_gate', `${mlp}.DenseReluDense.wi_0`] as const] : []),
+  ['ffn_up', `${mlp}.DenseReluDense.${isGated ? 'wi_1' : 'wi'}`],
+  ['ffn_down', `${mlp}.DenseReluDense.wo`],
+];
+
+const CROSS_PARTS: Parts = [
+  ['cross_attn_norm', 'layer.1.layer_norm'],
+  ['cross_attn_q', 'layer.1.EncDecAttention.q'],
+  ['cross_attn_k', 'layer.1.EncDecAttention.k'],
+  ['cross_attn_v', 'layer.1.EncDecAttention.v'],
+  ['cross_attn_o', 'layer.1.EncDecAttention.o'],
+  ['cross_attn_rel_b', 'layer.1.EncDecAttention.relative_attention_bias'],
+];
+
+/** llama.cpp has no other one. */
+const GGUF_MAX_DISTANCE = 128;
+
+/** Models with gates are T5 1.1 or mT5, which do not scale; those without are the first T5. */
+const ggufOf = (isGated: boolean): GgufFamily => ({
+  arch: 't5',
+  model_type: 't5',
+  top: new Map([
+    ['token_embd.weight', 'shared.weight'],
+    ['enc.output_norm.weight', 'encoder.final_layer_norm.weight'],
+    ['dec.output_norm.weight', 'decoder.final_layer_norm.weight'],
+    ['output.weight', 'lm_head.weight'],
+  ]),
+  prefix: 'enc.blk',
+  layers: 'encoder.block',
+  parts: new Map(partsOf('layer.1', isGated)),
+  more_layers: [
+    {
+      prefix: 'dec.blk',
+      layers: 'decoder.block',
+      parts: new Map([...partsOf('layer.2', isGated), ...CROSS_PARTS]),
+    },
+  ],
+  ...(isGated && { without_gates: ggufOf(false) }),
+  partial_rotary: false,
+  storage: () => 'plain',
+  config: (metadata) => {
+    const at = (key: string, missing?: number) => metadata.number(`t5.${key}`, missing);
+    const num_layers = at('block_count');
+    return {
+      d_model: at('embedding_length'),
+      d_kv: at('attention.key_length'),
+      d_ff: at('feed_forward_length'),
+      num_heads: at('attention.head_count'),
+      num_layers,
+      num_decoder_layers: at('decoder_block_count', num_layers),
+      layer_norm_epsilon: metadata.decimal('t5.attention.layer_norm_rms_epsilon', 1e-6),
+      relative_attention_num_buckets: at('attention.relative_buckets_count'),
+      relative_attention_max_distance: GGUF_MAX_DISTANCE,
+      decoder_start_token_id: at('decoder_start_token_id', 0),
+      feed_forward_proj: isGated ? 'gated-gelu' : 'relu',
+      scale_decoder_outputs: !isGated,
+      is_encoder_decoder: true,
+    };
+  },
+});
+
 const COMMON = {
   tasks: ['seq2seq_lm'],
   renames: [[/^(?:encoder|decoder)\.embed_tokens\.weight$/, null]],
   mlx: false,
-  gguf: null,
+  gguf: ggufOf(true),
 } as const satisfies Partial<Family>;
 
 export const t5Families: Readonly<Record<string, Family>> = {
