@@ -1,4 +1,4 @@
-import type { Adapter } from '../lora/adapter';
+import { isConvolution, type Adapter } from '../lora/adapter';
 import { isOnExpert } from '../lora/experts';
 import type { AdapterFormat } from './adapterFormat';
 import { tiedWeight } from './architecture/modules';
@@ -59,12 +59,18 @@ const experts: Rule = ({ modules }, _, format) => {
 };
 
 const convolutions: Rule = ({ modules }, _, format) => {
-  const own = modules.find((m) => m.kind === 'conv2d');
+  const own = modules.find(isConvolution);
   return (
     own &&
-    !OF_PIPELINES.has(format) &&
+    (own.kind === 'conv3d' || !OF_PIPELINES.has(format)) &&
     `${NAMES[format]} does not support adapters of convolutions: ${own.path}`
   );
+};
+
+/** Files for language models have the language model alone. */
+const towers: Rule = ({ modules }, _, format) => {
+  const own = modules.find((m) => /^model\.visual\./.test(m.path));
+  return own && `${NAMES[format]} has no place for ${own.path}, which is of the tower for images`;
 };
 
 /** llama.cpp and mlx-lm use the embedding's weight, with its update, for a tied output layer. */
@@ -126,6 +132,7 @@ const RULES = [
   embeddings,
   experts,
   convolutions,
+  towers,
   tied,
   pipeline,
   family,

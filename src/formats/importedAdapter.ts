@@ -19,7 +19,7 @@ export interface ImportedFactors {
   readonly A: Matrix;
   readonly B: Matrix;
   readonly magnitude?: Float32Array | null;
-  readonly kernel?: readonly [number, number];
+  readonly kernel?: readonly number[];
 }
 
 /** A row-major matrix and where it is from. */

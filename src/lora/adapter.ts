@@ -6,18 +6,24 @@ export interface TargetableModule {
   /** Module path as PEFT names it, without `base_model.model.`: model.layers.0.self_attn.q_proj */
   readonly path: string;
   readonly kind: ModuleKind;
-  /** conv2d: channels · height · width of the kernel. */
+  /** Its path in the model for text and images that its language model is a part of. */
+  readonly path_in_model?: string;
+  /** Of a convolution: channels times the sizes of the kernel. */
   readonly in_features: number;
   readonly out_features: number;
   /** The output layer: all-linear leaves it out, as PEFT does. */
   readonly is_output: boolean;
-  /** conv2d only: height and width. */
-  readonly kernel?: readonly [number, number];
+  /** Of a convolution: height and width; conv3d: frames, height and width. */
+  readonly kernel?: readonly number[];
   /** Other names that target_modules has for it: of a layers model, the layer and its class. */
   readonly names?: readonly string[];
 }
 
-export type ModuleKind = 'linear' | 'embedding' | 'conv2d';
+export type ModuleKind = 'linear' | 'embedding' | 'conv2d' | 'conv3d';
+
+/** Whether a module is a convolution whose windows do not overlap. */
+export const isConvolution = ({ kind }: { readonly kind: ModuleKind }): boolean =>
+  kind === 'conv2d' || kind === 'conv3d';
 
 /**
  * PEFT's trainable_token_indices: tokens of the input embedding, or of the modules whose paths end
@@ -49,8 +55,9 @@ export interface AdapterConfig {
 
 /**
  * The factors of one adapted module: dW = scaling · B A. Linear: A [r, in], B [out, r]. Conv2d, as
- * PEFT stores it: A [r, channels, height, width], B [out, r, 1, 1], the same numbers. Embedding: A
- * (lora_embedding_A) [r, vocab], B (lora_embedding_B) [dim, r]. All row-major f32.
+ * PEFT stores it: A [r, channels, height, width], B [out, r, 1, 1], the same numbers; conv3d has the
+ * frames before the height. Embedding: A (lora_embedding_A) [r, vocab], B (lora_embedding_B)
+ * [dim, r]. All row-major f32.
  */
 export interface LoraFactors {
   readonly path: string;
@@ -63,7 +70,7 @@ export interface LoraFactors {
   readonly B: Float32Array;
   /** DoRA (Liu et al. 2024): length of each row of W + dW. [out] */
   readonly magnitude: Float32Array | null;
-  readonly kernel?: readonly [number, number];
+  readonly kernel?: readonly number[];
 }
 
 /**

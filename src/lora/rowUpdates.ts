@@ -7,8 +7,8 @@ import type { LoraFactors } from './adapter';
 export interface RowUpdate {
   readonly out_features: number;
   readonly in_features: number;
-  /** Height and width of a convolution's kernel, linear: [1, 1]; null: it is not known. */
-  readonly kernel: readonly [number, number] | null;
+  /** The sizes of a convolution's kernel, linear: [1, 1]; null: it is not known. */
+  readonly kernel: readonly number[] | null;
   /** DoRA: the length of each row of W + dW. [out] */
   readonly magnitude: Float32Array | null;
   /** Adds a row of the update, times its scale, to `sum` [in]. */

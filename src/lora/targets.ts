@@ -19,7 +19,7 @@ export type PathTest = (path: string) => boolean;
  * The modules that target_modules selects, by PEFT's rules (check_target_module_exists): a list
  * names paths or their ends, a string is a regular expression for the whole path, "all-linear" is
  * every linear layer but the output. layers_to_transform applies only to modules named by their
- * ends.
+ * ends. A language model's layers also have the paths that they have in a larger model.
  *
  * @throws LoraError('recipe') for an invalid regular expression.
  */
@@ -34,12 +34,18 @@ export function matchTargets(
   const isExcluded = exclusionTest(withoutOtherNames(modules, settings.exclude_modules ?? []));
   const isTarget = targetTest(settings);
   const names = typeof settings.target_modules === 'string' ? [] : settings.target_modules;
-  const unmatched = names.filter((name) => !modules.some((m) => isNamed(m.path, name)));
+  const isKnown = (name: string) =>
+    modules.some((m) => pathsOf(m).some((path) => isNamed(path, name)));
+  const unmatched = names.filter((name) => !isKnown(name));
   return {
-    matched: modules.filter((m) => isTarget(m) && !isExcluded(m.path)),
+    matched: modules.filter((m) => isTarget(m) && !pathsOf(m).some(isExcluded)),
     unmatched: unmatched.map((name) => ({ name, nearest: nearestName(name, knownNames(modules)) })),
   };
 }
+
+/** Its own path, and that in a larger model. */
+const pathsOf = ({ path, path_in_model: other }: TargetableModule): readonly string[] =>
+  other === undefined ? [path] : [path, other];
 
 /** The names of a list, those of layers and of their classes as the paths of their modules. */
 function withoutOtherNames(
@@ -75,12 +81,12 @@ function targetTest(settings: TargetSettings): (module: TargetableModule) => boo
   const { target_modules } = settings;
   if (typeof target_modules !== 'string') {
     const isListed = listTest(target_modules, settings);
-    return (m) => isListed(m.path);
+    return (m) => pathsOf(m).some(isListed);
   }
   if (target_modules.toLowerCase() === 'all-linear')
     return (m) => m.kind === 'linear' && !m.is_output;
   const matches = fullMatch(target_modules, 'target_modules');
-  return (m) => matches(m.path);
+  return (m) => pathsOf(m).some(matches);
 }
 
 function listTest(names: readonly string[], settings: TargetSettings): PathTest {

@@ -179,7 +179,7 @@ export class AdaptedModel implements Model {
     const { transformer, loader } = this.parts;
     const { vision, family } = transformer.spec;
     if (!vision) throw new LoraError('base', `A ${family} model reads no images in texts.`);
-    transformer.vision ??= await loadVision(loader, vision);
+    transformer.vision ??= await loadVision(loader, vision, transformer.recomputed > 0);
   }
 
   dispose(): void {

@@ -7,6 +7,7 @@ import {
   type Parameter,
   type ParameterRole,
   type ParameterStart,
+  type Reach,
 } from './training/parameters';
 
 /** What the parts of a loaded model compute with, and the adapters that they apply. */
@@ -61,14 +62,18 @@ export class Adapters {
   private readonly listeners: ChangeListener[] = [];
   private scales: readonly number[] = [];
 
-  /** @throws LoraError('adapter') for a frozen adapter with DoRA or trained tensors. */
+  /**
+   * @param reachOf Which steps have a gradient of a module, by its path, or of a tensor.
+   * @throws LoraError('adapter') for a frozen adapter with DoRA or trained tensors.
+   */
   constructor(
     private readonly active: Adapter,
     frozen: readonly Adapter[] = [],
+    reachOf: (name: string) => Reach = () => 'always',
   ) {
     this.parameters = new Parameters([
-      ...active.modules.flatMap(moduleStarts),
-      ...active.trained.map((t) => trainedStart(t, active)),
+      ...active.modules.flatMap((m) => moduleStarts(m, reachOf(m.path))),
+      ...active.trained.map((t) => ({ ...trainedStart(t, active), reach: reachOf(t.name) })),
     ]);
     this.trainedByName = new Map(
       active.trained.map((t) => [
@@ -86,6 +91,12 @@ export class Adapters {
   /** The modules on a layer of the base, those of the lowest adapter first. */
   modulesAt(path: string): readonly LoraModule[] {
     return this.byPath.get(path) ?? [];
+  }
+
+  /** Whether some of the adapters change what is below a module. */
+  areWithin(path: string): boolean {
+    const isWithin = (name: string) => name.startsWith(`${path}.`);
+    return [...this.byPath.keys()].some(isWithin) || [...this.trainedByName.keys()].some(isWithin);
   }
 
   /** The parameter of a whole tensor of the base that trains beside LoRA; null if none does. */
@@ -160,11 +171,12 @@ export class Adapters {
   }
 }
 
-function moduleStarts(m: LoraFactors): ParameterStart[] {
+function moduleStarts(m: LoraFactors, reach: Reach): ParameterStart[] {
   const factors = m.magnitude ? (['A', 'B', 'magnitude'] as const) : (['A', 'B'] as const);
   return factors.map((factor) => {
     const role: ParameterRole = m.kind === 'embedding' ? 'embedding' : ROLES[factor];
-    return { name: tensorName(m, factor), shape: tensorShape(m, factor), role, data: m[factor]! };
+    const named = { name: tensorName(m, factor), shape: tensorShape(m, factor) };
+    return { ...named, role, reach, data: m[factor]! };
   });
 }
 

@@ -1,4 +1,4 @@
-import { adaptedModulesOf, modulesOf } from '../formats/architecture/modules';
+import { adaptedModulesOf, layerWithoutEffect, modulesOf } from '../formats/architecture/modules';
 import type { HeadSpec, Spec } from '../formats/architecture/spec';
 import type { BaseModel } from '../formats/baseModel';
 import type { Adapter, TargetableModule } from '../lora/adapter';
@@ -14,6 +14,7 @@ import type { LossKind, Model } from './model';
 import type { Ops } from './ops/ops';
 import { loadTransformer } from './loadTransformer';
 import type { Transformer } from './transformer';
+import type { Reach } from './training/parameters';
 import { WeightLoader } from './weightLoader';
 import type { WeightTensor } from './weightTensor';
 
@@ -64,7 +65,7 @@ export async function loadModel(
   const modules = modulesOf(base.spec);
   const adapted = adaptedModulesOf(base.spec);
   for (const each of [...below, adapter]) checkAdapter(each, adapted, base.name);
-  const adapters = new Adapters(adapter, below);
+  const adapters = new Adapters(adapter, below, (name) => reachOf(base.spec, name));
   const bf16 = options.base_dtype === 'bfloat16' && ops.supportsBF16;
   const full = options.method === 'full';
   const { quantized = false } = options;
@@ -77,6 +78,12 @@ export async function loadModel(
     loader.dispose();
     throw error;
   }
+}
+
+/** Which steps have a gradient of a module or a tensor. */
+function reachOf(spec: Spec, name: string): Reach {
+  if (name === layerWithoutEffect(spec)?.path) return 'never';
+  return spec.vision && name.startsWith(`${spec.vision.path}.`) ? 'images' : 'always';
 }
 
 interface LoadedParts {

@@ -26,6 +26,7 @@ import {
 import type { ModelInput } from './model';
 import { sumAndFree, type Ops, type Tensor } from './ops/ops';
 import {
+  gradientOfVectors,
   placedVectors,
   withDeepstack,
   withoutVectors,
@@ -53,6 +54,8 @@ export interface ForwardPass {
   readonly input: ModelInput;
   readonly context: PassContext;
   readonly rows: SelectedRows | null;
+  /** The same as numbers. */
+  readonly selected: Int32Array | null;
   /** See `Transformer.lowestTrained`. */
   readonly lowest: number;
   readonly embedded: unknown;
@@ -85,12 +88,12 @@ export class Transformer {
     readonly ops: Ops,
     readonly spec: Spec,
     readonly body: Body,
-    private readonly recomputed = 0,
+    readonly recomputed = 0,
   ) {}
 
   /** Whether anything below the head trains. */
   get trains(): boolean {
-    return this.lowestTrained() < Infinity;
+    return this.lowestTrained() < Infinity || (this.vision?.trains ?? false);
   }
 
   /**
@@ -104,10 +107,10 @@ export class Transformer {
     dropout: Dropout | null,
   ): Promise<ForwardPass> {
     const { ops, body } = this;
-    const lowest = train ? this.lowestTrained() : Infinity;
+    const images = await placedVectors(this.vision, input, { train, dropout });
+    const lowest = train ? this.lowestTrained(images) : Infinity;
     const encoded = await this.encode(input, train, dropout);
     const { scoreBiases = new Map<string, ScoreBias>() } = body;
-    const images = await placedVectors(this.vision, input);
     const embedded = body.embedding.forward(input, lowest < 0, dropout);
     const perLayer = body.perLayer?.forward(input, embedded.x, lowest < 0, dropout) ?? null;
     const source = encoded && this.sourceOf(encoded, input.length, train);
@@ -132,7 +135,7 @@ export class Transformer {
     this.expertCounts = addCounts(this.expertCounts, counts);
     const normed = body.norm ? normForward(ops, body.norm, x) : { h: x, stats: null };
     const below = { embedded: embedded.saved, perLayer: perLayer && perLayer.saved, encoded };
-    return { input, context, rows, lowest, ...below, images, kept, x, ...normed };
+    return { input, context, rows, selected, lowest, ...below, images, kept, x, ...normed };
   }
 
   /** How often each mixture chose each expert in the passes that trained since the last call. */
@@ -162,20 +165,24 @@ export class Transformer {
   /** Accumulates the gradients for dh [m, d], which it frees, and ends the pass. */
   async backward(pass: ForwardPass, dh: Tensor): Promise<void> {
     const { ops, body } = this;
-    const { context, kept, lowest, x, stats } = pass;
+    const { context, kept, lowest, x, stats, images } = pass;
+    const levels: (Tensor | null)[] = (images?.deepstack ?? []).map(() => null);
     let dx: Tensor | null =
       body.norm && stats ? await normBackwardAndFree(ops, body.norm, { x, stats }, dh) : dh;
     for (let i = kept.length - 1; dx && i >= Math.max(0, lowest); i--) {
       const rows = this.rowsInLayer(i, pass.rows);
+      if (images?.passes.length && i < levels.length)
+        levels[i] = gradientOfVectors(ops, dx, images, this.rowsInLayer(i, pass.selected));
       const gradient = { dy: dx, rows, wantsInput: i > lowest };
       dx = await layerBackward(context, body.layers[i]!, kept[i]!, gradient);
       kept[i] = { keep: 'nothing' };
       await ops.yieldPoint();
     }
-    if (dx && lowest < 0) await this.embeddingBackward(pass, dx);
+    if (dx && lowest < 0) await this.embeddingBackward(pass, dx, levels);
     else if (dx) ops.free(dx);
     const encoded = await this.encoderBackward(pass);
-    this.release({ ...pass, encoded, perLayer: lowest < 0 ? null : pass.perLayer });
+    const ended = lowest < 0 ? { perLayer: null, images: null } : {};
+    this.release({ ...pass, encoded, ...ended });
   }
 
   /** Ends the encoder's pass if there is a gradient of its output; else returns it. */
@@ -188,8 +195,12 @@ export class Transformer {
     return null;
   }
 
-  /** What is below the layers. Frees dx, and what was saved of it. */
-  private async embeddingBackward(pass: ForwardPass, dx: Tensor): Promise<void> {
+  /** What is below the layers. Frees dx and those of DeepStack, and what was saved of them. */
+  private async embeddingBackward(
+    pass: ForwardPass,
+    dx: Tensor,
+    levels: readonly (Tensor | null)[],
+  ): Promise<void> {
     const { ops } = this;
     const { embedding, perLayer } = this.body;
     const { input, context } = pass;
@@ -202,6 +213,11 @@ export class Transformer {
           })
         : null;
     const sum = more ? sumAndFree(ops, [dx, more]) : dx;
+    const passes = pass.images?.passes ?? [];
+    if (this.vision && pass.images && passes.length > 0) {
+      const vectors = gradientOfVectors(ops, sum, pass.images, null);
+      await this.vision.backward(passes, { vectors, deepstack: levels });
+    }
     if (embedding.trains) {
       const own = pass.images ? withoutVectors(ops, sum, pass.images) : sum;
       await embedding.backward(input, own, pass.embedded, dropout);
@@ -212,8 +228,9 @@ export class Transformer {
   }
 
   /** Ends a pass without a backward pass: frees what it holds. */
-  release({ context, rows, x, stats, h, kept, perLayer, encoded }: ForwardPass): void {
+  release({ context, rows, x, stats, h, kept, perLayer, encoded, images }: ForwardPass): void {
     const { ops } = this;
+    if (images) this.vision?.release(images.passes);
     if (encoded) this.body.encoder?.release(encoded);
     if (perLayer) this.body.perLayer?.release(perLayer);
     for (const layer of kept) freeSavedLayer(ops, layer);
@@ -238,10 +255,11 @@ export class Transformer {
 
   /**
    * The lowest layer in which something trains: -1 for the embedding, the number of layers for the
-   * last norm, Infinity for none.
+   * last norm, Infinity for none. `images`: those of the input, whose tower is below all.
    */
-  private lowestTrained(): number {
+  private lowestTrained(images: PlacedVectors | null = null): number {
     const { embedding, layers, norm, perLayer, encoder } = this.body;
+    if (images?.passes.length) return -1;
     if (embedding.trains || perLayer?.trains) return -1;
     if (encoder?.trains) return 0; // all layers read what it makes
     const first = layers.findIndex(isLayerTrained);

@@ -21,8 +21,11 @@ const rows = readFileSync(path.join(folder, 'chats', 'rows.jsonl'), 'utf8')
   .map((line) => JSON.parse(line) as { messages: { content: unknown }[] });
 
 /** A recipe whose rows have their images beside them. */
-function recipeOf(training: object = {}, top: object = {}): string {
-  const lora = { target_modules: ['q_proj', 'v_proj'] };
+function recipeOf(
+  training: object = {},
+  top: object = {},
+  lora: object = { target_modules: ['q_proj', 'v_proj'] },
+): string {
   const file = makeRecipe(
     {
       top: { base, ...top },
@@ -41,17 +44,23 @@ beforeAll(async () => {
   recipe = recipeOf(
     {},
     { validation: 'rows.jsonl', samples: { sample_steps: 6, max_new_tokens: 4 } },
+    { target_modules: 'all-linear', lora_dropout: 0.05 },
   );
   runDir = await train(recipe);
 });
 
-it('trains chats with images, answers them, and resumes to the same bytes', async () => {
+it('trains chats with images, their tower too, answers them, and resumes to the same bytes', async () => {
   const lines = metricsOf(runDir);
   const losses = lines.flatMap((line) => (line.kind === 'eval' ? [line.loss] : []));
   expect(losses.at(-1)).toBeLessThan(losses[0]! - 0.01);
   const samples = lines.filter((line) => line.kind === 'sample');
   expect(samples.length).toBeGreaterThan(2);
   expect(weightsOf(await resumedBefore(runDir, 12)).equals(weightsOf(runDir))).toBe(true);
+  const config = readFileSync(path.join(runDir, 'adapter', 'adapter_config.json'), 'utf8');
+  const { target_modules: paths } = JSON.parse(config) as { target_modules: string[] };
+  const known = readFileSync(path.join(fixtures, 'qwen3-vl-tower', 'expected.json'), 'utf8');
+  const { selected } = JSON.parse(known) as { selected: { linear: string[] } };
+  expect(paths.toSorted()).toEqual(selected.linear.toSorted());
 });
 
 it('evaluates the adapter and the merged model alike, and answers a question about an image', async () => {

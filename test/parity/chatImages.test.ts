@@ -1,25 +1,19 @@
 import { readFileSync } from 'node:fs';
-import path from 'node:path';
-import * as v from 'valibot';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { dataToolsOf } from '../../src/data/dataset/dataTools';
-import { prepareData, readData, type PreparedData } from '../../src/data/dataset/prepare';
 import { openChatImages, type ChatImages } from '../../src/data/images/chatImages';
 import type { Message } from '../../src/data/chat/chat';
 import { promptImages, type PromptImages } from '../../src/data/examples/batch';
 import { withImages } from '../../src/data/examples/rowImages';
 import { answerPrompt } from '../../src/engine/model/answer';
-import { adapterBaseOf } from '../../src/formats/peft/againstBase';
-import { readPeftAdapter } from '../../src/formats/peft/read';
 import { loadModel, type LoadOptions } from '../../src/models/loadModel';
 import type { Evaluation, LabelledInput, Model } from '../../src/models/model';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import { loadVision } from '../../src/models/vision/loadVision';
 import { WeightLoader } from '../../src/models/weightLoader';
 import { Adapters } from '../../src/models/adapters';
-import { RecipeSchema } from '../../src/shared/recipe';
+import { atImages as at, chatBatch, withImageModel } from '../support/chatImages';
 import {
-  fixtures,
   gap,
   largest,
   NO_ADAPTER,
@@ -32,7 +26,6 @@ import {
 } from '../support/models';
 
 const FOLDER = 'qwen3-vl-images';
-const at = (...names: string[]) => path.join(fixtures, FOLDER, ...names);
 
 type Rows = readonly (readonly number[])[];
 
@@ -60,30 +53,6 @@ beforeAll(async () => {
   images = (await withBase(at('base'), openChatImages))!;
 });
 
-/** The dataset of the fixture, as a training reads it. */
-async function prepared(use: (data: PreparedData) => Promise<void>): Promise<void> {
-  const recipe = v.parse(RecipeSchema, { base: at('base'), dataset: at('chats', 'rows.jsonl') });
-  await withBase(at('base'), async (base) => {
-    const read = await readData(recipe, null);
-    const tools = await dataToolsOf(base);
-    const data = await prepareData(read, { ...recipe, validation_split: 0 }, tools);
-    try {
-      await use(data);
-    } finally {
-      data.close();
-    }
-  });
-}
-
-/** The three rows as one batch, padded as in the fixture. */
-async function batch(): Promise<LabelledInput> {
-  let input: LabelledInput | undefined;
-  await prepared(async ({ train, collate }) => {
-    input = await collate(Array.from({ length: train.length }, (_, i) => train.at(i)));
-  });
-  return input!;
-}
-
 const close = (have: Float32Array, values: Float32Array, tolerance: number, name?: string) => {
   expect(have.length, name).toBe(values.length);
   expect(gap(have, values), name).toBeLessThanOrEqual(tolerance * Math.max(1e-2, largest(values)));
@@ -103,7 +72,7 @@ const unpadded = (rows: Rows) =>
 
 describe('chats with images as a training reads them', () => {
   it('have the ids, labels and positions of transformers', async () => {
-    const input = await batch();
+    const input = await chatBatch();
     expect(rowsOf(input.input_ids, input)).toEqual(unpadded(expected.inputs.input_ids));
     expect(rowsOf(input.labels as Int32Array, input)).toEqual(unpadded(expected.inputs.labels));
     const positions = Int32Array.from(want.get('position_ids')!);
@@ -136,7 +105,7 @@ describe('chats with images as a training reads them', () => {
 describe('the tower for images', () => {
   it('has the vectors of transformers, of each level', async () => {
     const before = ops.live();
-    const input = await batch();
+    const input = await chatBatch();
     await withBase(at('base'), async (base) => {
       const context = { ops, adapters: new Adapters(NO_ADAPTER, []) };
       const loader = new WeightLoader(context, base, {
@@ -156,20 +125,11 @@ describe('the tower for images', () => {
 });
 
 /** Loads the model with one of the fixture's adapters and its tower for images. */
-async function withModel(
+const withModel = (
   name: string | null,
   use: (model: Model) => Promise<void>,
   options: Partial<LoadOptions> = {},
-): Promise<void> {
-  await withBase(at('base'), async (base) => {
-    const adapter =
-      name === null ? NO_ADAPTER : (await readPeftAdapter(at(name), adapterBaseOf(base))).adapter;
-    const model = await loadModel(base, adapter, { ops, ...options });
-    await model.loadImages();
-    await use(model);
-    model.dispose();
-  });
-}
+) => withImageModel(name === null ? null : at(name), use, { ops, ...options });
 
 const expectLoss = ({ loss_sum, labelled }: Evaluation, loss: number) =>
   expect(Math.abs(loss_sum / labelled - loss)).toBeLessThanOrEqual(1e-5 * loss);
@@ -177,7 +137,7 @@ const expectLoss = ({ loss_sum, labelled }: Evaluation, loss: number) =>
 /** Loss and gradients of an adapter; all tensors are freed. */
 async function expectTrained(name: string, loss: number, prefix: string): Promise<void> {
   const before = ops.live();
-  const input = await batch();
+  const input = await chatBatch();
   await withModel(name, async (model) => {
     const loaded = ops.live();
     expectLoss(await model.evaluate(input), loss);
@@ -201,12 +161,12 @@ const STEP = { learning_rate: 1e-3, weight_decay: 0.01, max_grad_norm: 1 };
 describe('a model with images', () => {
   it("has the base's loss", () =>
     withModel(null, async (model) =>
-      expectLoss(await model.evaluate(await batch()), expected.base_loss),
+      expectLoss(await model.evaluate(await chatBatch()), expected.base_loss),
     ));
 
   it("has PEFT's logits", () =>
     withModel('adapter', async (model) => {
-      const input = await batch();
+      const input = await chatBatch();
       const logits = visible(await model.logits(input), input);
       const { input_ids, attention_mask } = expected.inputs;
       const mask = Int32Array.from(attention_mask.flat());
@@ -223,7 +183,7 @@ describe('a model with images', () => {
     expectTrained('embedding', expected.embedding_loss, 'embedding.grad.'));
 
   it('has the same gradients with layers that are recomputed', async () => {
-    const input = await batch();
+    const input = await chatBatch();
     const flat: number[][] = [];
     for (const recomputed_layers of [0, 3])
       await withModel(
@@ -240,7 +200,7 @@ describe('a model with images', () => {
   });
 
   it('refuses images before its tower is loaded, and leaves no tensor behind', async () => {
-    const input = await batch();
+    const input = await chatBatch();
     await withBase(at('base'), async (base) => {
       const model = await loadModel(base, NO_ADAPTER, { ops });
       const loaded = ops.live();

@@ -1,4 +1,4 @@
-import { nameInModel } from '../../formats/peft/modelNames';
+import { nameInModel } from '../../formats/architecture/modelName';
 import { writeSafetensors } from '../../formats/safetensors/write';
 import type { TensorToWrite } from '../../formats/tensorWriter';
 import type { Spec } from '../../formats/architecture/spec';

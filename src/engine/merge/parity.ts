@@ -1,5 +1,6 @@
 import { formatSize } from '../../common/formatSize';
 import { availableMemory } from '../../common/system';
+import { rowPositions } from '../../data/examples/rowImages';
 import { createTokenizer } from '../../data/tokenizer/createTokenizer';
 import { areFinite } from '../../formats/checkFinite';
 import { openBase } from '../../formats/openBase';
@@ -53,7 +54,7 @@ export async function measureParity(
   }
   onProgress(0);
   const ops = await createOps();
-  const inputs = await parityInputs(base);
+  const inputs = [...(await parityInputs(base)), ...noiseInChat(base.spec, adapters)];
   const expected = await logitsOf(base, adapters, inputs, ops);
   const merged = await openBase(mergedPath, { task: base.spec.task });
   try {
@@ -92,6 +93,41 @@ function asAnswer(input: ModelInput, { source }: Spec): ModelInput {
   const input_ids = Int32Array.of(source.start_id, ...input.input_ids.subarray(1));
   return { ...input, input_ids, source: input };
 }
+
+/** Noise among tokens, where an adapter changes the tower for images in texts. */
+function noiseInChat({ vision, vocab_size }: Spec, adapters: readonly Adapter[]): ModelInput[] {
+  const isWithin = (name: string) => vision && name.startsWith(`${vision.path}.`);
+  const isChanged = adapters.some(
+    ({ modules, trained }) =>
+      modules.some((m) => isWithin(m.path)) || trained.some(({ name }) => isWithin(name)),
+  );
+  if (!vision || !isChanged) return [];
+  const random = createRandom(1, 'probe');
+  const side = NOISE_TOKENS * vision.merge;
+  const placed = { at: 1, tokens: NOISE_TOKENS ** 2, grid: { height: side, width: side } };
+  const length = placed.tokens + 2;
+  const { times, heights, widths } = rowPositions(length, [placed]);
+  const samples = new Float32Array(side ** 2 * vision.patches.in_features).map(
+    () => 2 * random() - 1,
+  );
+  const word = () => Math.floor(random() * Math.min(vocab_size, vision.image_token));
+  return [
+    {
+      batch: 1,
+      length,
+      input_ids: new Int32Array(length).fill(vision.image_token, 1, -1).map((id) => id || word()),
+      attention_mask: new Int32Array(length).fill(1),
+      position_ids: times,
+      spatial_ids: { heights, widths },
+      placed_images: [
+        { at: 1, grid: placed.grid, key: 'noise', patches: () => Promise.resolve(samples) },
+      ],
+    },
+  ];
+}
+
+/** The side of the noise among tokens. */
+const NOISE_TOKENS = 4;
 
 /** An image that a model for images and texts compares each text with. */
 function comparedImage({ head }: Spec, random: () => number): ImagesInput | null {
@@ -136,6 +172,7 @@ async function logitsOf(
   try {
     const logits: Float32Array[] = [];
     for (const input of inputs) {
+      if (input.placed_images) await model.loadImages();
       logits.push(await model.logits(input));
     }
     return logits;

@@ -7,7 +7,12 @@ import type { EmbeddingSpec, Spec } from './spec';
  * and what attention knows of distances. Their sizes are not given, only their paths are.
  */
 export const frozenTables = (spec: Spec): TargetableModule[] =>
-  [...new Set(towersOf(spec).flatMap(tablesOfTower))].map((path) => named(path, 'embedding'));
+  [
+    ...new Set([
+      ...towersOf(spec).flatMap(tablesOfTower),
+      ...(spec.vision ? [spec.vision.positions.path] : []),
+    ]),
+  ].map((path) => named(path, 'embedding'));
 
 /** The layer that PEFT adapts, too, but on which nothing that is trained depends; none: []. */
 export const layersWithoutEffect = (spec: Spec): TargetableModule[] => {

@@ -14,7 +14,9 @@ import type {
   TableSpec,
   TokenEmbeddingSpec,
   VectorSpec,
+  VisionSpec,
 } from './spec';
+import { nameInModel } from './modelName';
 import { imageLengthOf } from './positions';
 
 /** A tensor that a model has. */
@@ -160,10 +162,18 @@ export function layerWithoutEffect({ head }: Spec): LinearSpec | null {
  * it.
  */
 export function modulesOf(spec: Spec): TargetableModule[] {
-  const all = towersOf(spec).flatMap(modulesOfTower);
-  if (!spec.source) return all;
+  const all = [
+    ...towersOf(spec).flatMap(modulesOfTower),
+    ...(spec.vision ? visionModules(spec.vision) : []),
+  ];
+  if (!spec.source) return all.map((own) => withPathInModel(own, spec));
   const tied = tiedWeight(spec) !== null;
   return all.filter(({ kind, is_output }) => kind !== 'embedding' && !(tied && is_output));
+}
+
+function withPathInModel(module: TargetableModule, spec: Spec): TargetableModule {
+  const path_in_model = nameInModel(module.path, spec);
+  return path_in_model === module.path ? module : { ...module, path_in_model };
 }
 
 function modulesOfTower(spec: Spec): TargetableModule[] {
@@ -177,6 +187,45 @@ function modulesOfTower(spec: Spec): TargetableModule[] {
       .map((own) => linearModule(own)),
     ...perLayerModules(embedding),
     ...outputs.map((own, i) => linearModule(own, hasOutput && i === outputs.length - 1)),
+  ];
+}
+
+/** The linear layers of a tower for images in texts, without its convolution of patches. */
+export const visionLinears = ({ tower, merger, deepstack }: VisionSpec): LinearSpec[] => [
+  ...tower.layers.flatMap(linearsOf),
+  ...mergersOf({ merger, deepstack }).flatMap(({ up, down }) => [up, down]),
+];
+
+const mergersOf = ({ merger, deepstack }: Pick<VisionSpec, 'merger' | 'deepstack'>) => [
+  merger,
+  ...deepstack.map((own) => own.merger),
+];
+
+function visionModules(vision: VisionSpec): TargetableModule[] {
+  const { frames, patch, patches } = vision;
+  const convolution = linearModule(patches);
+  return [
+    { ...convolution, kind: 'conv3d', kernel: [frames, patch, patch] },
+    ...visionLinears(vision).map((own) => linearModule(own)),
+  ];
+}
+
+/** The tensors of a tower for images in texts, which a checkpoint of its language model lacks. */
+export function visionTensors(vision: VisionSpec): Wanted[] {
+  const { tower, patches, positions, channels, frames, patch } = vision;
+  return [
+    {
+      name: `${patches.path}.weight`,
+      shape: [patches.out_features, channels, frames, patch, patch],
+    },
+    { name: `${patches.path}.bias`, shape: [patches.out_features] },
+    { name: `${positions.path}.weight`, shape: [positions.rows, tower.hidden_size] },
+    ...tower.layers.flatMap(layerTensors),
+    ...mergersOf(vision).flatMap(({ norm, up, down }) => [
+      ...normTensors(norm),
+      ...linearTensors(up),
+      ...linearTensors(down),
+    ]),
   ];
 }
 
@@ -324,6 +373,7 @@ export function namedTensors(spec: Spec): Wanted[] {
     ...body,
     ...head,
     ...(spec.head.kind === 'lm' && spec.head.tied ? linearTensors(spec.head.output) : []),
+    ...(spec.vision ? visionTensors(spec.vision) : []),
   ];
 }
 

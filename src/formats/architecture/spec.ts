@@ -37,14 +37,16 @@ export interface SourceSpec {
 
 /**
  * The tower for images of a model for text and images, whose vectors stand in the places of an
- * image's tokens (Qwen3-VL, Bai et al. 2025). It never trains.
+ * image's tokens (Qwen3-VL, Bai et al. 2025).
  */
 export interface VisionSpec {
+  /** The module that it is, whose name all of its parts begin with. */
+  readonly path: string;
   /** The token that stands for an image's vectors. */
   readonly image_token: number;
   /** The blocks. Its embedding and its head are described here. */
   readonly tower: Spec;
-  /** Samples of a patch, [channels, frames, height, width], to a vector. */
+  /** A convolution: samples of a patch, [channels, frames, height, width], to a vector. */
   readonly patches: LinearSpec;
   readonly channels: number;
   /** A still image is repeated so many times. */

@@ -45,7 +45,7 @@ export async function readFactors(
   source: AdapterWeights,
 ): Promise<ReadFactors> {
   const pair = pairOf(modulePath, names, source);
-  const isConv = isConvolution(pair, source);
+  const isConv = areConvolution(pair, source);
   const [r, ...inner] = source.tensors.get(pair.A)!.shape as [number, ...number[]];
   const [out_features, rankOfB] = source.tensors.get(pair.B)!.shape as [number, number];
   if (r !== rankOfB)
@@ -76,7 +76,7 @@ export async function readFactors(
   return {
     lora_alpha,
     factors: isConv
-      ? { ...factors, kind: 'conv2d', kernel: [inner[1]!, inner[2]!] }
+      ? { ...factors, kind: inner.length === 4 ? 'conv3d' : 'conv2d', kernel: inner.slice(1) }
       : { ...factors, kind: names.embedding ? 'embedding' : 'linear' },
   };
 }
@@ -104,16 +104,19 @@ export function pairOf(modulePath: string, names: FactorNames, source: AdapterWe
 }
 
 /**
- * Whether the factors are those of a convolution: A [r, channels, height, width], B [out, r, 1, 1].
+ * Whether the factors are those of a convolution: A [r, channels, height, width], B [out, r, 1, 1];
+ * in three dimensions A has the frames before the height, and B a 1 more.
  *
  * @throws LoraError('adapter') when they are neither that nor matrices.
  */
-function isConvolution({ A, B, embedding }: Pair, source: AdapterWeights): boolean {
+function areConvolution({ A, B, embedding }: Pair, source: AdapterWeights): boolean {
   const [a, b] = [source.tensors.get(A)!, source.tensors.get(B)!];
-  if (a.shape.length === 4 && b.shape.length === 4 && embedding === false) {
-    if (b.shape[2] === 1 && b.shape[3] === 1) return true;
+  const isKernel = a.shape.length === 4 || a.shape.length === 5;
+  if (isKernel && b.shape.length === a.shape.length && embedding === false) {
+    const ones = b.shape.slice(2);
+    if (ones.every((n) => n === 1)) return true;
     throw misfit(
-      `lora_B of a convolution must have a kernel of 1 x 1, but its shape is [${b.shape.join(', ')}].`,
+      `lora_B of a convolution must have a kernel of ${ones.map(() => 1).join(' x ')}, but its shape is [${b.shape.join(', ')}].`,
       source,
       B,
     );

@@ -1,17 +1,7 @@
 import { targetOf, withWholePaths } from '../../lora/wholePaths';
 import type { Adapter } from '../../lora/adapter';
+import { nameInModel } from '../architecture/modelName';
 import type { Spec } from '../architecture/spec';
-
-const BODY = 'model.';
-
-/** The name of a module of the language model in the whole model. */
-export const nameInModel = (
-  name: string,
-  { language_model }: Pick<Spec, 'language_model'>,
-): string =>
-  language_model !== undefined && name.startsWith(BODY) && !name.startsWith(`${language_model}.`)
-    ? `${language_model}.${name.slice(BODY.length)}`
-    : name;
 
 /**
  * The adapter with the names that its modules have in the whole model, when its base is the
@@ -19,7 +9,10 @@ export const nameInModel = (
  * for `model.layers`. The modules are then named by whole paths, since the other towers have layers
  * of the same names.
  */
-export function withModelNames(adapter: Adapter, spec: Pick<Spec, 'language_model'>): Adapter {
+export function withModelNames(
+  adapter: Adapter,
+  spec: Pick<Spec, 'language_model' | 'vision'>,
+): Adapter {
   if (spec.language_model === undefined) return adapter;
   const rename = (name: string) => nameInModel(name, spec);
   const modules = adapter.modules.map((m) => ({ ...m, path: rename(m.path) }));

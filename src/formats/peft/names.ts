@@ -1,4 +1,9 @@
-import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/adapter';
+import {
+  isConvolution,
+  type Adapter,
+  type LoraFactors,
+  type TrainedTensor,
+} from '../../lora/adapter';
 import type { StackedFactors } from '../../lora/experts';
 
 /** The trained tensors of an adapted module. */
@@ -131,12 +136,13 @@ export function tensorShape(
   { kind, r, in_features, out_features, kernel }: LoraFactors,
   factor: Factor,
 ): readonly number[] {
-  if (kind === 'conv2d') {
-    const [height, width] = kernel ?? [1, 1];
+  if (isConvolution({ kind })) {
+    const sizes = kernel ?? [1, 1];
+    const ones = sizes.map(() => 1);
     return {
-      A: [r, in_features / (height * width), height, width],
-      B: [out_features, r, 1, 1],
-      magnitude: [1, out_features, 1, 1],
+      A: [r, in_features / sizes.reduce((product, n) => product * n, 1), ...sizes],
+      B: [out_features, r, ...ones],
+      magnitude: [1, out_features, ...ones],
     }[factor];
   }
   return { A: [r, in_features], B: [out_features, r], magnitude: [out_features] }[factor];

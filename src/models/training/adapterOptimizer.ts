@@ -2,12 +2,16 @@ import type { Adapters } from '../adapters';
 import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../model';
 import { adamWStep, clipFactor, stepRange } from './adamw';
 import type { Optimizer } from './optimizer';
+import type { Reach } from './parameters';
 
 const MOMENTS = ['exp_avg', 'exp_avg_sq'] as const;
+/** The name of the number of steps with images, where some tensors have a gradient only in those. */
+const IMAGE_STEPS = 'image_steps';
 
 /** Trains the adapter's tensors, which are one flat vector. */
 export class AdapterOptimizer implements Optimizer {
   private steps = 0;
+  private imageSteps = 0;
   private readonly exp_avg: Float32Array;
   private readonly exp_avg_sq: Float32Array;
 
@@ -21,19 +25,40 @@ export class AdapterOptimizer implements Optimizer {
   }
 
   async step(labelled: number, settings: OptimizerSettings): Promise<number> {
-    const { theta, gradients, all } = this.adapters.parameters;
+    const { parameters } = this.adapters;
+    const { theta, gradients, all } = parameters;
     const { exp_avg, exp_avg_sq } = this;
     const norm = normalizeGradients(gradients, labelled, settings.max_grad_norm);
     this.steps++;
-    for (const { offset, size, role } of all) {
+    if (parameters.imagesReached) this.imageSteps++;
+    for (const { offset, size, role, reach } of all) {
+      const steps = this.stepsOf(reach);
+      if (steps === null) continue;
       const ratio = role === 'B' ? (settings.loraplus_lr_ratio ?? 1) : 1;
       const learning_rate = settings.learning_rate * ratio;
-      const step = adamWStep(this.steps, { ...settings, learning_rate });
+      const step = adamWStep(steps, { ...settings, learning_rate });
       stepRange({ theta, gradients, exp_avg, exp_avg_sq }, offset, offset + size, step);
     }
     gradients.fill(0);
+    parameters.imagesReached = false;
     await this.adapters.notifyChanged();
     return norm;
+  }
+
+  /** The number of a tensor's step; null: it has no gradient in this one. */
+  private stepsOf(reach: Reach): number | null {
+    switch (reach) {
+      case 'always':
+        return this.steps;
+      case 'images':
+        return this.adapters.parameters.imagesReached ? this.imageSteps : null;
+      case 'never':
+        return null;
+    }
+  }
+
+  private get countsImages(): boolean {
+    return this.adapters.parameters.all.some(({ reach }) => reach === 'images');
   }
 
   gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>> {
@@ -43,13 +68,22 @@ export class AdapterOptimizer implements Optimizer {
   optimizerState(): OptimizerState {
     return {
       step: this.steps,
-      tensors: MOMENTS.map((name) => ({
-        name,
-        shape: [this.size],
-        read: () => Promise.resolve(this[name].slice()),
-      })),
+      tensors: [
+        ...MOMENTS.map((name) => ({
+          name,
+          shape: [this.size],
+          read: () => Promise.resolve(this[name].slice()),
+        })),
+        ...(this.countsImages ? [this.imageStepsTensor()] : []),
+      ],
     };
   }
+
+  private readonly imageStepsTensor = () => ({
+    name: IMAGE_STEPS,
+    shape: [1],
+    read: () => Promise.resolve(Float32Array.of(this.imageSteps)),
+  });
 
   async restore(step: number, read: ReadTensor): Promise<void> {
     for (const name of MOMENTS) {
@@ -62,10 +96,13 @@ export class AdapterOptimizer implements Optimizer {
       this[name].set(data);
     }
     this.steps = step;
+    this.imageSteps = this.countsImages ? (await read(IMAGE_STEPS))[0]! : 0;
   }
 
   discardGradients(): void {
-    this.adapters.parameters.gradients.fill(0);
+    const { parameters } = this.adapters;
+    parameters.gradients.fill(0);
+    parameters.imagesReached = false;
   }
 }
 

@@ -3,17 +3,27 @@ import type { NamedTensor } from '../model';
 /** The kind of a trained tensor, which may decide its learning rate. */
 export type ParameterRole = 'A' | 'B' | 'magnitude' | 'embedding' | 'trained';
 
+/**
+ * Which steps have a gradient of a tensor: all; those with images in their batches, of a tower for
+ * images; or none, of a layer that nothing depends on. PyTorch's AdamW passes over a tensor whose
+ * gradient is none: it is not decayed, and its step does not count.
+ */
+export type Reach = 'always' | 'images' | 'never';
+
 /** A trained tensor and its numbers before training. */
 export interface ParameterStart {
   /** Its name in the adapter's file. */
   readonly name: string;
   readonly shape: readonly number[];
   readonly role: ParameterRole;
+  /** Default: always. */
+  readonly reach?: Reach;
   readonly data: Float32Array;
 }
 
 /** A trained tensor's place in the flat vector. */
-export interface Parameter extends Omit<ParameterStart, 'data'> {
+export interface Parameter extends Omit<ParameterStart, 'data' | 'reach'> {
+  readonly reach: Reach;
   readonly offset: number;
   readonly size: number;
 }
@@ -23,14 +33,16 @@ export class Parameters {
   readonly theta: Float32Array;
   readonly gradients: Float32Array;
   readonly all: readonly Parameter[];
+  /** Whether gradients of a tower for images were added since the last step. */
+  imagesReached = false;
   private readonly byName: ReadonlyMap<string, Parameter>;
 
   constructor(starts: readonly ParameterStart[]) {
     let size = 0;
-    this.all = starts.map(({ name, shape, role, data }) => {
+    this.all = starts.map(({ name, shape, role, reach = 'always', data }) => {
       const offset = size;
       size += data.length;
-      return { name, shape, role, offset, size: data.length };
+      return { name, shape, role, reach, offset, size: data.length };
     });
     this.theta = new Float32Array(size);
     this.gradients = new Float32Array(size);

@@ -2,29 +2,37 @@ import type { MergerSpec, VisionSpec } from '../../formats/architecture/spec';
 import type { LayerWeights } from '../layers/layerWeights';
 import { allRows } from '../productRows';
 import type { WeightLoader } from '../weightLoader';
-import { VisionTower, type MergerWeights } from './visionTower';
+import type { MergerWeights } from './merger';
+import { VisionTower } from './visionTower';
 
 /**
- * Loads the tower for images. The loader owns its weights.
+ * Loads the tower for images, with the modules of adapters on it. The loader owns its weights.
  *
+ * @param recomputes Whether its passes are computed again for the backward pass (gradient
+ *   checkpointing).
  * @throws LoraError('base') for a missing tensor or a wrong shape.
  */
-export async function loadVision(loader: WeightLoader, spec: VisionSpec): Promise<VisionTower> {
-  const { ops } = loader.context;
+export async function loadVision(
+  loader: WeightLoader,
+  spec: VisionSpec,
+  recomputes = false,
+): Promise<VisionTower> {
+  const { context } = loader;
   const layers: LayerWeights[] = [];
   for (const i of spec.tower.layers.keys()) {
     layers.push(await loader.layer(spec.tower.layers, i));
-    await ops.yieldPoint();
+    await context.ops.yieldPoint();
   }
   const deepstack: MergerWeights[] = [];
   for (const { merger } of spec.deepstack) deepstack.push(await loadMerger(loader, merger));
-  return new VisionTower(ops, spec, {
+  const weights = {
     patches: await loader.linear([allRows(spec.patches)]),
     positions: await loader.constants(`${spec.positions.path}.weight`),
     layers,
     merger: await loadMerger(loader, spec.merger),
     deepstack,
-  });
+  };
+  return new VisionTower(context, spec, weights, recomputes);
 }
 
 const loadMerger = async (
@@ -32,6 +40,15 @@ const loadMerger = async (
   { norm, up, down }: MergerSpec,
 ): Promise<MergerWeights> => ({
   norm: await loader.norm(norm),
-  up: await loader.linear([allRows(up)]),
-  down: await loader.linear([allRows(down)]),
+  mlp: {
+    kind: 'mlp',
+    norm_in: null,
+    activation: 'gelu',
+    clamped: null,
+    gate: null,
+    up: await loader.linear([allRows(up)]),
+    down: await loader.linear([allRows(down)]),
+    norm_out: null,
+    scale_out: 1,
+  },
 });

@@ -46,3 +46,26 @@ export interface ImagePlaces {
   readonly rows: Int32Array;
   readonly columns: Int32Array;
 }
+
+/** The vectors of several images, one after the other. */
+export function joinedVectors(all: readonly ImageVectors[]): ImageVectors {
+  const [first] = all;
+  if (first && all.length === 1) return first;
+  return {
+    tokens: all.reduce((sum, { tokens }) => sum + tokens, 0),
+    vectors: joined(all.map(({ vectors }) => vectors)),
+    deepstack: (first?.deepstack ?? []).map((_, i) =>
+      joined(all.map(({ deepstack }) => deepstack[i]!)),
+    ),
+  };
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

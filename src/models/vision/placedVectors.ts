@@ -1,22 +1,34 @@
+import type { Dropout } from '../layers/dropout';
 import type { ModelInput } from '../model';
 import { castAndFree, thenFree, type Ops, type Tensor } from '../ops/ops';
 import type { ImageVectors, PlacedImage } from './placedImage';
-import type { VisionTower } from './visionTower';
+import type { ImagePass, VisionTower } from './visionTower';
 
 /** The vectors of a batch's images, and the rows among batch · length that they are in. */
 export interface PlacedVectors extends ImageVectors {
   readonly rows: Int32Array; // [tokens]
+  /** Those of the tower that have not ended; none unless it trains. */
+  readonly passes: readonly ImagePass[];
+}
+
+/** What a pass is for. */
+interface Purpose {
+  readonly train: boolean;
+  readonly dropout: Dropout | null;
 }
 
 /** The vectors of an input's images; null: it has none. */
 export async function placedVectors(
   tower: VisionTower | null,
   { placed_images: images = [] }: Pick<ModelInput, 'placed_images'>,
+  { train, dropout }: Purpose = { train: false, dropout: null },
 ): Promise<PlacedVectors | null> {
   if (images.length === 0) return null;
   if (!tower) throw new Error('The model was loaded without its tower for images.');
-  const vectors = await tower.vectorsOf(images);
-  return { ...vectors, rows: rowsOf(images, tower.spec.merge) };
+  const rows = rowsOf(images, tower.spec.merge);
+  return train && tower.trains
+    ? { ...(await tower.forward(images, dropout)), rows }
+    : { ...(await tower.vectorsOf(images)), rows, passes: [] };
 }
 
 const rowsOf = (images: readonly PlacedImage[], merge: number): Int32Array =>
@@ -37,6 +49,7 @@ export function vectorsWithin(all: PlacedVectors, from: number, to: number): Pla
   };
   return {
     tokens: kept.length,
+    passes: [],
     rows: Int32Array.from(kept, (i) => all.rows[i]! - from),
     vectors: part(all.vectors),
     deepstack: all.deepstack.map(part),
@@ -65,12 +78,9 @@ export function withDeepstack(
 ): Tensor {
   const added = images?.deepstack[layer];
   if (!added || images.rows.length === 0) return x;
-  const { rows } = images;
-  const d = added.length / rows.length;
-  const placeOf = selected && new Map(Array.from(selected, (row, i) => [row, i]));
-  const kept = [...rows.keys()].filter((i) => !placeOf || placeOf.has(rows[i]!));
+  const { kept, places } = rowsWithin(images.rows, selected);
   if (kept.length === 0) return x;
-  const places = Int32Array.from(kept, (i) => (placeOf ? placeOf.get(rows[i]!)! : rows[i]!));
+  const d = added.length / images.rows.length;
   const values = new Float32Array(kept.length * d);
   kept.forEach((from, i) => values.set(added.subarray(from * d, (from + 1) * d), i * d));
   const exact = castAndFree(ops, x, 'f32');
@@ -80,6 +90,38 @@ export function withDeepstack(
   const sum = thenFree(ops, ops.add(own, more), own, more);
   const at = ops.upload(places, [places.length, 1]);
   return thenFree(ops, ops.scatter(exact, at, sum), exact, at, sum);
+}
+
+/**
+ * The gradient of the images' vectors [tokens, d], from dx, which is not freed, of what they were
+ * put into or added to. `selected`: the rows among batch · length that dx has; null: all.
+ */
+export function gradientOfVectors(
+  ops: Ops,
+  dx: Tensor,
+  { tokens, rows }: PlacedVectors,
+  selected: Int32Array | null,
+): Tensor {
+  const { kept, places } = rowsWithin(rows, selected);
+  const d = dx.shape[1]!;
+  if (kept.length === 0) return ops.upload(new Float32Array(tokens * d), [tokens, d]);
+  const indices = ops.upload(places, [places.length]);
+  const own = castAndFree(ops, thenFree(ops, ops.gather(dx, indices), indices), 'f32');
+  if (kept.length === tokens) return own;
+  const zeros = ops.upload(new Float32Array(tokens * d), [tokens, d]);
+  const at = ops.upload(Int32Array.from(kept), [kept.length, 1]);
+  return thenFree(ops, ops.scatter(zeros, at, own), zeros, at, own);
+}
+
+/** Which of the images' rows are among the selected ones (null: all), and their places there. */
+function rowsWithin(
+  rows: Int32Array,
+  selected: Int32Array | null,
+): { readonly kept: readonly number[]; readonly places: Int32Array } {
+  const placeOf = selected && new Map(Array.from(selected, (row, i) => [row, i]));
+  const kept = [...rows.keys()].filter((i) => !placeOf || placeOf.has(rows[i]!));
+  const places = Int32Array.from(kept, (i) => (placeOf ? placeOf.get(rows[i]!)! : rows[i]!));
+  return { kept, places };
 }
 
 function withRows(ops: Ops, x: Tensor, rows: Int32Array, values: Float32Array): Tensor {

@@ -1,12 +1,18 @@
 import { KEPT_VECTORS } from '../../lora/memory';
 import type { ImageVectors } from './placedImage';
 
-/** The vectors of the images that were used last: the tower never trains. */
+/** The vectors of the images that were used last, as long as nothing changes the tower. */
 export class VectorCache {
   private readonly kept = new Map<string, ImageVectors>();
   private bytes = 0;
 
   constructor(private readonly most = KEPT_VECTORS) {}
+
+  /** Forgets all, because the tower has changed. */
+  clear(): void {
+    this.kept.clear();
+    this.bytes = 0;
+  }
 
   /** Those of an image, which are computed where they are not kept. */
   async of(key: string, compute: () => Promise<ImageVectors>): Promise<ImageVectors> {

@@ -3,7 +3,6 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileErrorReason } from '../../common/fileStatus';
 import { cachedHash } from '../../common/hashCache';
-import { readHead } from '../../common/regularFile';
 import { isHubSource } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
@@ -38,17 +37,6 @@ const ID_LENGTH = 40;
 /** From the folder of a job to the items. */
 const ITEMS_FROM_JOB = '../../items';
 
-/** Holds the first rows of a file. */
-const HEAD_BYTES = 2 ** 16;
-const IMAGE_PART = /"type"\s*:\s*"image"/;
-
-/** Whether the rows of a file name images: all of contrastive do, and chats that begin so. */
-async function namesImages(file: string, { task }: Recipe): Promise<boolean> {
-  if (task !== 'causal_lm') return task === 'contrastive';
-  const head = await readHead(file, HEAD_BYTES).catch(() => Buffer.alloc(0));
-  return IMAGE_PART.test(head.toString('utf8'));
-}
-
 /**
  * Collects what a recipe needs: the engine, the base, the datasets, the adapters.
  *
@@ -68,8 +56,7 @@ export async function makeBundle(recipe: Recipe, options: BundleOptions): Promis
         paths.push(file);
         continue;
       }
-      const hasImages = kind === 'dataset' && (await namesImages(file, recipe));
-      const named = { key, kind, file, hasImages };
+      const named = { key, kind, file, recipe };
       const known =
         kind === 'base' ? await baseThere(namesOfBase(file), options, options.signal) : null;
       if (known !== null) {

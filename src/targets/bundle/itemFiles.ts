@@ -7,8 +7,10 @@ import { ggufParts } from '../../formats/gguf/partNames';
 import { hubNameOfPath } from '../../formats/hub/hubName';
 import { isLayersModelPath } from '../../formats/layersModel/file';
 import { LoraError } from '../../shared/errors';
+import type { Recipe } from '../../shared/recipe';
 import { MAX_FILES } from '../target';
 import type { PathKind } from './recipePaths';
+import { imagesOfRows } from './rowImages';
 
 /** A file to send: its place in the item, and here. */
 export interface SentSource {
@@ -28,8 +30,8 @@ export interface Named {
   readonly key: string;
   readonly kind: PathKind;
   readonly file: string;
-  /** Whether rows name images by paths (contrastive). */
-  readonly hasImages?: boolean;
+  /** Says whether rows of a dataset can name images. */
+  readonly recipe: Pick<Recipe, 'task' | 'base'>;
 }
 
 /** Of the base: its weights, and the small files that describe it and its tokenizer. */
@@ -53,6 +55,7 @@ export async function sourcesOf(named: Named): Promise<Sources> {
   const files = await collect(named, { folder: file, prefix: `${entry}/`, depth });
   const sent = files.filter((each) => isSent.test(each.path));
   if (sent.length === 0) throw refused(named, 'the folder is empty');
+  await refuseOtherImages(named, sent);
   return { entry, files: sent };
 }
 
@@ -72,11 +75,7 @@ async function fileSources(named: Named): Promise<Sources> {
   refuseName(named, name);
   if (named.kind === 'base' && isLayersModelPath(name))
     throw refused(named, 'layers models of TensorFlow.js are trained on this machine only');
-  if (named.hasImages)
-    throw refused(
-      named,
-      'its images would stay here; name the folder that has the rows and images',
-    );
+  if (named.kind === 'dataset') await refuseImages(named);
   const folder = path.dirname(named.file);
   const names = named.kind === 'base' ? (ggufParts(name) ?? [name]) : [name];
   const files = names.map((part) => ({ path: part, source: path.join(folder, part) }));
@@ -86,6 +85,31 @@ async function fileSources(named: Named): Promise<Sources> {
   if (named.kind === 'dataset' && (await pathExists(list)))
     files.push({ path: path.basename(list), source: list });
   return { entry: name, files };
+}
+
+/** @throws LoraError('target') for a file whose rows name images, which is sent alone */
+async function refuseImages(named: Named): Promise<void> {
+  const { file, recipe } = named;
+  const { value } = await imagesOfRows(file, recipe).next();
+  if (recipe.task === 'contrastive' || value)
+    throw refused(
+      named,
+      'its images would stay here; name the folder that has the rows and images',
+    );
+}
+
+/** @throws LoraError('target') for an image that is not among the files that are sent */
+async function refuseOtherImages(named: Named, sent: readonly SentSource[]): Promise<void> {
+  if (named.kind !== 'dataset') return;
+  const known = new Set(sent.map(({ source }) => path.resolve(source)));
+  for await (const { file, row, image } of imagesOfRows(named.file, named.recipe)) {
+    const isSent = !path.isAbsolute(image) && known.has(path.resolve(path.dirname(file), image));
+    if (isSent) continue;
+    throw refused(
+      named,
+      `the image ${image} of row ${row} of ${path.basename(file)} is not sent with it; put it into the folder and name it relative to its rows, not by a hidden name`,
+    );
+  }
 }
 
 interface Place {

@@ -49,6 +49,7 @@ export function qwen3Vision(config: Config, file: string): VisionSpec {
     throw reader.bad('num_position_embeddings', `must be a square, not ${rows}`);
   const blocks = deepstackBlocks(reader, depth);
   return {
+    path: PATH,
     image_token: whole.count('image_token_id', 151_655, undefined, 0),
     tower: towerOf(reader, sizes, depth),
     patches: linear(`${PATH}.patch_embed.proj`, channels * frames * patch ** 2, d, true),

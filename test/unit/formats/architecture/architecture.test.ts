@@ -3,7 +3,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KNOWN_FAMILIES } from '../../../../src/formats/architecture/families/index';
-import { modulesOf, tensorsOf } from '../../../../src/formats/architecture/modules';
+import { modulesOf, tensorsOf, visionTensors } from '../../../../src/formats/architecture/modules';
 import { canonicalNames, canonicalPath } from '../../../../src/formats/architecture/names';
 import { readSpec, textConfig } from '../../../../src/formats/architecture/readSpec';
 import { LoraError } from '../../../../src/shared/errors';
@@ -52,10 +52,13 @@ describe('the architecture table', () => {
       const { body, head } = tensorsOf(spec);
       const names = [...body, ...head].map((t) => t.name);
       expect(new Set(names).size).toBe(names.length);
+      const ofTower = spec.vision ? visionTensors(spec.vision).map((t) => t.name) : [];
+      expect(ofTower.filter((name) => names.includes(name))).toEqual([]);
       const tied = spec.head.kind === 'lm' && spec.head.tied ? [spec.head.output.path] : [];
       for (const at of paths.filter((own) => !tied.includes(own)))
-        expect(names).toContain(`${at}.weight`);
-      expect([...canonicalNames(names, spec)]).toEqual(names.map((name) => [name, name]));
+        expect([...names, ...ofTower]).toContain(`${at}.weight`);
+      for (const known of [names, [...names, ...ofTower]])
+        expect([...canonicalNames(known, spec)]).toEqual(known.map((name) => [name, name]));
       for (const at of paths) expect(canonicalPath(at, spec)).toBe(at);
     }
   });

@@ -51,6 +51,7 @@ describe('vectors that are kept', () => {
 it('the vectors of a part of a prompt are those of its tokens', () => {
   const all = {
     tokens: 3,
+    passes: [],
     rows: Int32Array.of(1, 2, 6),
     vectors: Float32Array.of(1, 1, 2, 2, 6, 6),
     deepstack: [Float32Array.of(10, 10, 20, 20, 60, 60)],
@@ -58,6 +59,7 @@ it('the vectors of a part of a prompt are those of its tokens', () => {
   const part = vectorsWithin(all, 2, 8);
   expect(part).toEqual({
     tokens: 2,
+    passes: [],
     rows: Int32Array.of(0, 4),
     vectors: Float32Array.of(2, 2, 6, 6),
     deepstack: [Float32Array.of(20, 20, 60, 60)],

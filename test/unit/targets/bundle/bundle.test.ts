@@ -76,6 +76,53 @@ describe('rows that name images', () => {
     writeFileSync(dataset, chat({ type: 'image', image: 'a.png' }));
     await expect(bundleOf({ ...recipe, dataset }, dist)).rejects.toThrow('name the folder');
   });
+
+  it('are found however far behind they stand, in every spelling and format', async () => {
+    const { recipe, dist, write } = workspace();
+    const far = `{"text": "${'x'.repeat(1000)}"}\n`.repeat(200);
+    const part = { type: 'image', image: 'a.png' };
+    const message = { role: 'user', content: [part] };
+    const rows: [string, string][] = [
+      ['rows.jsonl', `${far}${JSON.stringify({ messages: [message] })}\n`],
+      ['long.jsonl', JSON.stringify({ text: 'x'.repeat(70_000), messages: [message] })],
+      ['escaped.jsonl', '{"messages": [{"content": [{"type": "\\u0069mage", "image": "a.png"}]}]}'],
+      ['rows.json', JSON.stringify([{ text: 'a' }, { prompt: [message] }])],
+      ['trl.jsonl', `${far}${JSON.stringify({ messages: [], images: ['a.png'] })}`],
+      ['one.jsonl', JSON.stringify({ messages: [], image: 'a.png' })],
+      ['url.jsonl', '{"m": [{"content": [{"type": "image_url", "image_url": {"url": "a.png"}}]}]}'],
+      ['rows.csv', `text,messages\na,"${JSON.stringify([message]).replaceAll('"', '""')}"\n`],
+    ];
+    for (const [name, text] of rows)
+      await expect(
+        bundleOf({ ...recipe, dataset: write(`far/${name}`, text) }, dist),
+        name,
+      ).rejects.toThrow('name the folder');
+  });
+
+  it('are not looked for where the base reads texts alone', async () => {
+    const { recipe, dist, write } = workspace();
+    write('base/config.json', '{"model_type": "llama"}');
+    const dataset = write('rows.jsonl', '{"text": "a", "image": "a.png"}');
+    await expect(bundleOf({ ...recipe, dataset }, dist)).resolves.toBeDefined();
+    write('base/config.json', '{"model_type": "qwen3_vl", "vision_config": {}}');
+    await expect(bundleOf({ ...recipe, dataset }, dist)).rejects.toThrow('name the folder');
+  });
+
+  it.each(['../a.png', '.hidden/a.png', 'missing.png'])(
+    'are refused where the folder is sent without %s',
+    async (image) => {
+      const { recipe, dist, write } = workspace();
+      for (const name of ['a.png', 'chats/.hidden/a.png', 'chats/deep/b.png']) write(name);
+      const row = (name: string) => JSON.stringify({ images: [name], messages: [] });
+      const file = write('chats/rows.jsonl', `${row('deep/b.png')}\n`);
+      const dataset = path.dirname(file);
+      await expect(bundleOf({ ...recipe, dataset }, dist)).resolves.toBeDefined();
+      writeFileSync(file, `${row('deep/b.png')}\n${row(image)}\n`);
+      await expect(bundleOf({ ...recipe, dataset }, dist)).rejects.toThrow(
+        `the image ${image} of row 2 of rows.jsonl is not sent with it`,
+      );
+    },
+  );
 });
 
 describe('the files of a recipe', () => {

@@ -1,0 +1,118 @@
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import { listFolder } from '../../common/regularFile';
+import { readJsonObject } from '../../formats/json';
+import { openTable } from '../../formats/tables/openTable';
+import type { RawRow } from '../../formats/tables/table';
+import { kindByName } from '../../formats/tables/tableKind';
+import type { Recipe } from '../../shared/recipe';
+import { isObject } from '../../shared/values';
+
+/** An image that a row names. */
+export interface NamedImage {
+  /** The file of the row. */
+  readonly file: string;
+  /** The number of the row, or of its line. */
+  readonly row: number;
+  /** Relative to the folder of the row's file, or absolute. */
+  readonly image: string;
+}
+
+/** Messages within messages are not read. */
+const MOST_DEPTH = 16;
+/** What a row with images has in its text, whose letters may be escaped. */
+const MAYBE = /image|\\u/i;
+
+/**
+ * The images that the rows of a dataset name, all of them: of chats for a base with a tower for
+ * images, and of pairs of images and texts. What cannot be read has none: the training says why.
+ *
+ * @param dataset A file of rows, or a folder with such files.
+ */
+export async function* imagesOfRows(
+  dataset: string,
+  { task, base }: Pick<Recipe, 'task' | 'base'>,
+): AsyncGenerator<NamedImage> {
+  if (task !== 'contrastive' && !(task === 'causal_lm' && (await mayReadImages(base)))) return;
+  for (const file of await filesOf(dataset)) {
+    const found: NamedImage[] = [];
+    const add = (row: RawRow) => {
+      for (const image of imagesOf(row)) found.push({ file, row: row.number, image });
+    };
+    await readRows(file, add).catch(() => undefined);
+    yield* found;
+  }
+}
+
+async function readRows(file: string, onRow: (row: RawRow) => void): Promise<void> {
+  const table = await openTable(file);
+  try {
+    await table.readAll(onRow);
+  } finally {
+    await table.close();
+  }
+}
+
+/** False: the base is a folder of a model that reads texts alone. */
+async function mayReadImages(base: string): Promise<boolean> {
+  const config = await readJsonObject(path.join(base, 'config.json'), 'base').catch(() => null);
+  return config === null || 'vision_config' in config;
+}
+
+async function filesOf(dataset: string): Promise<readonly string[]> {
+  if (!(await stat(dataset)).isDirectory()) return [dataset];
+  const entries = await listFolder(dataset);
+  return entries
+    .filter(({ name }) => !name.startsWith('.') && kindByName(name) !== null)
+    .map(({ name }) => path.join(dataset, name));
+}
+
+function imagesOf(row: RawRow): readonly string[] {
+  if (row.kind === 'fault') return [];
+  if (row.kind === 'json') return row.bytes ? imagesOfText(row.bytes.toString('utf8')) : [];
+  return imagesOfColumns(row.values);
+}
+
+function imagesOfText(text: string): readonly string[] {
+  if (!MAYBE.test(text)) return [];
+  try {
+    return imagesOfColumns(JSON.parse(text));
+  } catch {
+    return [];
+  }
+}
+
+/** Those of the columns `image` and `images`, and those of the parts of messages. */
+function imagesOfColumns(row: unknown): readonly string[] {
+  if (!isObject(row)) return [];
+  const { image, images } = row;
+  const listed = [image, ...(Array.isArray(images) ? (images as unknown[]) : [images])];
+  return [
+    ...listed.flatMap((own) => (typeof own === 'string' ? [own] : [])),
+    ...Object.values(row).flatMap((value) => imagesOfParts(value, 0)),
+  ].filter((own) => !/^\s*$|^(?:data|https?):/i.test(own));
+}
+
+function imagesOfParts(value: unknown, depth: number): readonly string[] {
+  if (depth > MOST_DEPTH) return [];
+  // the cells of a CSV file are text
+  if (typeof value === 'string')
+    return depth === 0 && /^\s*\[/.test(value) && MAYBE.test(value) ? imagesOfCell(value) : [];
+  if (Array.isArray(value)) return value.flatMap((own: unknown) => imagesOfParts(own, depth + 1));
+  if (!isObject(value)) return [];
+  const { type, image, image_url: link } = value;
+  if (type === 'image' && typeof image === 'string') return [image];
+  if (type === 'image_url') {
+    const url = isObject(link) ? link['url'] : link;
+    return typeof url === 'string' ? [url] : [];
+  }
+  return Object.values(value).flatMap((own) => imagesOfParts(own, depth + 1));
+}
+
+function imagesOfCell(text: string): readonly string[] {
+  try {
+    return imagesOfParts(JSON.parse(text), 1);
+  } catch {
+    return [];
+  }
+}
