@@ -40,13 +40,17 @@ export interface ModelSize extends QuantizedSize {
   readonly images?: { readonly size: ModelSize; readonly length: number } | undefined;
   /** What the layers read with attention of their own; its pass exists at the same time. */
   readonly encoder?: ModelSize;
-  /** The tower for images in texts, which never trains. */
+  /** The tower for images in texts. */
   readonly vision?: VisionSize;
 }
 
 /** Of a tower for images in texts, beside the model's other weights. */
 export interface VisionSize {
+  /** The module that it is, whose name those of its adapted modules begin with. */
+  readonly path: string;
   readonly size: ModelSize;
+  /** Patches of a token. */
+  readonly patches: number;
   /** Numbers that are kept of each of an image's tokens. */
   readonly kept: number;
 }
@@ -132,29 +136,64 @@ export function estimateMemory(
   plan: StepPlan = UNRECORDED_STEP_PLAN,
 ): MemoryEstimate {
   const trainable = countTrainable(modules, ranks).trainable + besides;
-  const adaptation = {
-    ranksPerLayer: modules.reduce((sum, m) => sum + rankIn(ranks, m), 0) / size.num_layers,
-    inMlp: modules.some(
-      (m) => m.in_features === size.inner_size || m.out_features === size.inner_size,
-    ),
-  };
+  const { vision } = size;
+  const isInTower = (m: TargetableModule) => vision?.path && m.path.startsWith(`${vision.path}.`);
+  const own = modules.filter((m) => !isInTower(m));
+  const adaptation = adaptationOf(size, own, ranks);
+  const inTower = modules.filter(isInTower);
+  const ofTower = vision ? adaptationOf(vision.size, inTower, ranks) : adaptation;
   return withTotal({
     weights: storedBytes(size, plan),
     adapter: 2 * trainable * F32,
     ...trainingState(trainable),
-    activations: activationBytes(size, adaptation, batch, plan),
+    activations:
+      activationBytes(size, adaptation, batch, plan) +
+      (inTower.length > 0 ? visionActivationBytes(size, ofTower, batch, plan) : 0),
     // a gradient of the base's own numbers is computed whole before it is added
     working:
-      Math.max(workingBytes(size, adaptation, batch, plan), visionWorkingBytes(size, batch, plan)) +
+      Math.max(
+        workingBytes(size, adaptation, batch, plan),
+        visionWorkingBytes(size, ofTower, batch, plan),
+      ) +
       2 * besides * F32 +
       visionBytes(size, batch, plan),
   });
 }
 
-/** A pass of the tower over the largest image. */
-function visionWorkingBytes({ vision }: ModelSize, { images }: BatchShape, plan: StepPlan): number {
+const adaptationOf = (
+  { num_layers, inner_size }: ModelSize,
+  modules: readonly TargetableModule[],
+  ranks: ModuleRanks,
+): Adaptation => ({
+  ranksPerLayer: modules.reduce((sum, m) => sum + rankIn(ranks, m), 0) / num_layers,
+  inMlp: modules.some((m) => m.in_features === inner_size || m.out_features === inner_size),
+});
+
+/**
+ * What the backward pass of a tower that trains needs: of as many of the largest images as a batch
+ * can have, or of one where passes are computed again.
+ */
+function visionActivationBytes(
+  { vision }: ModelSize,
+  adaptation: Adaptation,
+  { rows, length, images }: BatchShape,
+  plan: StepPlan,
+): number {
   if (!vision || !images) return 0;
-  const adaptation = { ranksPerLayer: 0, inMlp: false };
+  const patches = Math.min(images.tokens, rows * length) * vision.patches;
+  const count = plan.recomputed_layers > 0 ? 1 : Math.ceil(patches / images.largest);
+  const batch = { rows: count, length: images.largest };
+  return activationBytes(vision.size, adaptation, batch, { ...plan, recomputed_layers: 0 });
+}
+
+/** A pass of the tower over the largest image. */
+function visionWorkingBytes(
+  { vision }: ModelSize,
+  adaptation: Adaptation,
+  { images }: BatchShape,
+  plan: StepPlan,
+): number {
+  if (!vision || !images) return 0;
   const batch = { rows: 1, length: images.largest };
   return towerWorkingBytes(vision.size, adaptation, batch, { ...plan, quantized: false });
 }

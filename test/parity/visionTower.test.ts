@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { mergeModel } from '../../src/engine/merge/mergeModel';
 import { modulesOf } from '../../src/formats/architecture/modules';
 import { matchTargets } from '../../src/lora/targets';
 import type { Adapter } from '../../src/lora/adapter';
@@ -7,10 +8,13 @@ import { loadModel, type LoadOptions } from '../../src/models/loadModel';
 import type { LabelledInput, Model } from '../../src/models/model';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import { atImages, chatBatch, withImageModel } from '../support/chatImages';
+import { tensorsIn } from '../support/conversions';
+import { PLAIN_MERGE } from '../support/mergeOptions';
 import {
   fixtures,
   gap,
   largest,
+  NO_ADAPTER,
   readFloats,
   readJson,
   tensorFlowOps,
@@ -18,6 +22,7 @@ import {
   withBase,
   type Floats,
 } from '../support/models';
+import { temp } from '../support/temp';
 
 const FOLDER = 'qwen3-vl-tower';
 
@@ -124,6 +129,32 @@ describe.each(ADAPTERS)('the adapter %s on the tower for images', (name) => {
       losses.push(kept);
     });
     expect(losses[1]).toBeLessThan(losses[0]!);
+  });
+});
+
+describe.each(ADAPTERS)('the model with the adapter %s merged into it', (name) => {
+  it('has the logits of the adapted one, and changes no other tensor', async () => {
+    const output = path.join(temp(), name);
+    const adapter = path.join(fixtures, FOLDER, name);
+    const options = { ...PLAIN_MERGE, adapters: [adapter], output };
+    await mergeModel({ base: atImages('base'), ...options });
+    let adapted: Float32Array | undefined;
+    await withModel(name, async (model) => {
+      adapted = visible(await model.logits(input), input);
+    });
+    await withBase(output, async (base) => {
+      const model = await loadModel(base, NO_ADAPTER, { ops });
+      await model.loadImages();
+      const merged = visible(await model.logits(input), input);
+      expect(gap(merged, adapted!)).toBeLessThanOrEqual(2e-6 * Math.max(1, largest(adapted!)));
+      model.dispose();
+    });
+    const tensors = (place: string) => tensorsIn(path.join(place, 'model.safetensors'));
+    const [before, after] = [await tensors(atImages('base')), await tensors(output)];
+    expect([...after.keys()].sort()).toEqual([...before.keys()].sort());
+    const changed = [...after].filter(([own, { data }]) => gap(data, before.get(own)!.data) > 0);
+    // the merger's own tensors, which the adapter saves too, are those of the base
+    expect(changed.length).toBe(expected.selected[name]!.length);
   });
 });
 

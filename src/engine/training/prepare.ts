@@ -88,6 +88,7 @@ export async function prepareTraining(
     });
     closing.push(data.close);
     refuseImages(recipe, data);
+    tellUnusedTower(plan, base, data, hooks);
     await reportSkipped(data, runDir, hooks);
     reportData(data, recipe, tools.max_positions, hooks);
     const inputs = { recipe, base, plan, data, runDir };
@@ -133,6 +134,21 @@ function refuseCallMetric({ training, validation, dataset }: Recipe): void {
       fix: 'Give rows for validation whose answers call tools, or choose another metric_for_best_model.',
     },
   );
+}
+
+/** Says which modules stay as they are, as in PEFT, because no row has an image. */
+function tellUnusedTower(
+  { modules }: Pick<AdapterPlan, 'modules'>,
+  { spec: { vision } }: BaseModel,
+  { has_images }: PreparedData,
+  { info }: PrepareHooks,
+): void {
+  if (!vision || has_images) return;
+  const { length } = modules.filter(({ path }) => path.startsWith(`${vision.path}.`));
+  if (length > 0)
+    info(
+      `No row has an image: ${countOf(length, 'module')} of ${vision.path} ${length === 1 ? 'stays' : 'stay'} as at the start.`,
+    );
 }
 
 /** @throws LoraError('recipe') where texts have images, and are not learnt by an adapter alone */

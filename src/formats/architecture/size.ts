@@ -80,8 +80,10 @@ function imagesSize(spec: Spec): ModelSize['images'] {
 }
 
 function visionSize(vision: VisionSpec, hidden_size: number): VisionSize {
-  const { tower, deepstack } = vision;
+  const { path, merge, tower, deepstack } = vision;
   return {
+    path,
+    patches: merge ** 2,
     size: { ...modelSize({ spec: tower, parameters: visionParameters(vision) }), outputs: 0 },
     kept: (1 + deepstack.length) * hidden_size,
   };

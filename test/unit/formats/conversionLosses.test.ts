@@ -59,6 +59,20 @@ describe('what is lost', () => {
     expect(await lossesOn('test/fixtures/vision-language/qwen3_5/base', own, 'mlx')).toEqual([]);
   });
 
+  it.each(['mlx', 'gguf', 'kohya', 'diffusers'] as const)(
+    'in %s, of the tower for images',
+    async (format) => {
+      const path = 'model.visual.merger.linear_fc1';
+      const base = await openBase('test/fixtures/qwen3-vl-images/base');
+      const lost = conversionLosses(adapter(factors(path)), base, format);
+      expect(lost.some((own) => own.includes(`has no place for ${path}`))).toBe(true);
+      const convolution = { ...factors('model.visual.patch_embed.proj'), kind: 'conv3d' as const };
+      const all = conversionLosses(adapter(convolution), base, format);
+      expect(all.some((own) => own.includes('adapters of convolutions: model.visual'))).toBe(true);
+      await base.close();
+    },
+  );
+
   it("in mlx-lm, of an embedding's magnitudes, which it has by token", async () => {
     const dora = { magnitude: Float32Array.of(1, 1) };
     const untied = 'test/fixtures/llama3/base';

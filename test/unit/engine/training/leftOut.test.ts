@@ -61,6 +61,7 @@ it.each([
   ['deberta-v2', ['query_proj', 'rel_embeddings'], 'deberta.encoder.rel_embeddings'],
   ['siglip', ['q_proj', 'position_embedding'], 'text_model.embeddings.position_embedding'],
   ['gpt2', ['c_attn', 'wpe'], 'transformer.wpe'],
+  ['qwen3-vl-images', ['qkv', 'pos_embed'], 'model.visual.pos_embed'],
   ['bert', ['query', 'token_type_embeddings'], 'bert.embeddings.token_type_embeddings'],
 ] as const)(
   'an embedding layer without LoRA is refused by name: %s %j',

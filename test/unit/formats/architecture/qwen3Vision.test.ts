@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { modulesOf } from '../../../../src/formats/architecture/modules';
 import { readSpec } from '../../../../src/formats/architecture/readSpec';
 import { modelSize } from '../../../../src/formats/architecture/size';
+import { UNRECORDED_STEP_PLAN } from '../../../../src/shared/run';
 import { estimateMemory } from '../../../../src/lora/memory';
 
 const config = JSON.parse(
@@ -62,5 +64,26 @@ describe("Qwen3-VL's tower for images", () => {
     expect(few.total - without.total).toBe(4 * 100 * 3 * 32);
     expect(many.total - without.total).toBe(256 * 2 ** 20);
     expect(large.working).toBeGreaterThan(few.working + 16_384 * 16 * 4);
+  });
+
+  it('takes memory for what its backward pass needs where it is adapted', () => {
+    const spec = readSpec(config, 'config.json');
+    const size = modelSize({ spec, parameters: 71_832 });
+    const all = modulesOf(spec).filter((m) => m.kind === 'linear' && !m.is_output);
+    const estimate = (modules: typeof all, recomputed_layers: number, tokens = 60) =>
+      estimateMemory(
+        size,
+        { modules, ranks: () => 2 },
+        { rows: 2, length: 64, images: { largest: 16, tokens } },
+        { ...UNRECORDED_STEP_PLAN, recomputed_layers },
+      );
+    const text = all.filter((m) => !m.path.startsWith('model.visual.'));
+    const [plain, adapted, one] = [estimate(text, 0), estimate(all, 0), estimate(all, 2)];
+    const ofImages = adapted.activations - plain.activations;
+    // 60 tokens are 240 patches, 15 of the largest images
+    expect(ofImages).toBe(15 * (one.activations - estimate(text, 2).activations));
+    expect(ofImages).toBeGreaterThan(240 * 3 * 4 * (2 * 16 + 4 * 16 + 24));
+    expect(estimate(all, 0, 1e9).activations - plain.activations).toBe((128 / 60) * ofImages);
+    expect(adapted.adapter).toBeGreaterThan(plain.adapter);
   });
 });

@@ -98,6 +98,11 @@ describe('a tensor of an adapter', () => {
       [5, 2, 1, 1],
       [1, 5, 1, 1],
     ]);
+    expect(shapes({ ...module, kind: 'conv3d', kernel: [2, 2, 3] })).toEqual([
+      [2, 2, 2, 2, 3],
+      [5, 2, 1, 1, 1],
+      [1, 5, 1, 1, 1],
+    ]);
   });
 
   it('that is trained in full is below the layer that is adapted too', () => {
