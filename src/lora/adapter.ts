@@ -55,8 +55,8 @@ export interface AdapterConfig {
 
 /**
  * The factors of one adapted module: dW = scaling · B A. Linear: A [r, in], B [out, r]. Conv2d, as
- * PEFT stores it: A [r, channels, height, width], B [out, r, 1, 1], the same numbers; conv3d has the
- * frames before the height. Embedding: A (lora_embedding_A) [r, vocab], B (lora_embedding_B)
+ * PEFT stores it: A [r, channels, height, width], B [out, r, 1, 1], the same numbers; conv3d has
+ * the frames before the height. Embedding: A (lora_embedding_A) [r, vocab], B (lora_embedding_B)
  * [dim, r]. All row-major f32.
  */
 export interface LoraFactors {

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { linearsOf } from '../../src/formats/architecture/modules';
+import { linearsOf } from '../../src/formats/architecture/layerLinears';
 import { canonicalNames } from '../../src/formats/architecture/names';
 import { fromBF16, toBF16 } from '../../src/formats/floats';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';

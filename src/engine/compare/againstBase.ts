@@ -1,5 +1,5 @@
 import { throwIfCancelled } from '../../common/cancellation';
-import { linearsOf } from '../../formats/architecture/modules';
+import { linearsOf } from '../../formats/architecture/layerLinears';
 import type { BaseModel } from '../../formats/baseModel';
 import { openBase, readWeight } from '../../formats/openBase';
 import { readAdapterTask } from '../../formats/peft/task';

@@ -1,5 +1,6 @@
 import { throwIfCancelled } from '../../common/cancellation';
-import { linearsOf, modulesOf } from '../../formats/architecture/modules';
+import { linearsOf } from '../../formats/architecture/layerLinears';
+import { modulesOf } from '../../formats/architecture/modules';
 import { isPipelineBase } from '../../formats/diffusion/base';
 import { openBase } from '../../formats/openBase';
 import { publishedBase } from '../../formats/hub/publishedBase';

@@ -1,4 +1,4 @@
-import { linearsOf } from '../../formats/architecture/modules';
+import { linearsOf } from '../../formats/architecture/layerLinears';
 import { factorOrder } from '../../formats/gguf/adapter';
 import type { GgufFamily, GgufStorage } from '../../formats/gguf/family';
 import { GGUF_TYPES } from '../../formats/gguf/header';

@@ -1,4 +1,5 @@
-import { linearsOf, moduleNames, namedTensors } from '../../formats/architecture/modules';
+import { linearsOf } from '../../formats/architecture/layerLinears';
+import { moduleNames, namedTensors } from '../../formats/architecture/modules';
 import { publishedBase } from '../../formats/hub/publishedBase';
 import { readWeight } from '../../formats/openBase';
 import type { BaseModel } from '../../formats/baseModel';

@@ -1,7 +1,8 @@
 import { LoraError, type Problem } from '../../shared/errors';
 import { countOf } from '../../shared/values';
 import type { TensorInfo } from '../tensorInfo';
-import { tensorsOf, type WantedTensor } from './modules';
+import type { WantedTensor } from './layerTensors';
+import { tensorsOf } from './modules';
 import type { Spec } from './spec';
 
 const MAX_PROBLEMS = 20;

@@ -1,14 +1,10 @@
 import type { TargetableModule } from '../../lora/adapter';
-import type { TensorInfo } from '../tensorInfo';
 import type {
-  AttentionSpec,
-  ConvolutionSpec,
   EmbeddingSpec,
   HeadSpec,
   LayerSpec,
   LinearSpec,
   MlpSpec,
-  NormSpec,
   ScoreBiasSpec,
   Spec,
   TableSpec,
@@ -16,46 +12,12 @@ import type {
   VectorSpec,
   VisionSpec,
 } from './spec';
+import { expertLinears, linearsOf } from './layerLinears';
+import { layerTensors, linearTensors, normTensors, type WantedTensor } from './layerTensors';
 import { nameInModel } from './modelName';
 import { imageLengthOf } from './positions';
 
-/** A tensor that a model has. */
-export type WantedTensor = Pick<TensorInfo, 'name' | 'shape'>;
 type Wanted = WantedTensor;
-
-/** The linear layers of a layer, in the model's order. */
-export function linearsOf({ attention, cross, mlp, per_layer }: LayerSpec): LinearSpec[] {
-  const { key = null, query = null } = attention.distances ?? {};
-  const ofDistances = [key, query].filter((own) => own !== null);
-  const ofBranch = per_layer ? [per_layer.gate, per_layer.projection] : [];
-  const ofCross = cross ? [cross.q, cross.k, cross.v, cross.o] : [];
-  const ofAttention = [...attention.qkv, ...ofDistances, attention.o, ...ofCross];
-  return [...ofAttention, ...mlpLinears(mlp), ...ofBranch];
-}
-
-/** The linear layers of an MLP. */
-export function mlpLinears(mlp: MlpSpec): LinearSpec[] {
-  switch (mlp.kind) {
-    case 'gated':
-      return [mlp.gate, mlp.up, mlp.down];
-    case 'gated_fused':
-      return [mlp.gate_up, mlp.down];
-    case 'plain':
-      return [mlp.up, mlp.down];
-    case 'mixture': {
-      const beside = mlp.beside ? mlpLinears(mlp.beside.mlp) : [];
-      return [...beside, mlp.router, ...expertLinears(mlp)];
-    }
-  }
-}
-
-/** The layers of the experts, as checkpoints have them. */
-export const expertLinears = (mlp: MlpSpec): LinearSpec[] =>
-  mlp.kind === 'mixture'
-    ? mlp.experts.flatMap(({ halves, gate_up, down }) =>
-        halves ? [halves.gate, halves.up, down] : [gate_up, down],
-      )
-    : [];
 
 /** The layers of a mixture that an adapter may have modules on. */
 const adaptedExperts = (mlp: MlpSpec): LinearSpec[] =>
@@ -387,92 +349,6 @@ export function moduleNames(spec: Spec): string[] {
   const containing = (path: string) =>
     path.split('.').map((_, i, parts) => parts.slice(0, i + 1).join('.'));
   return [...new Set(paths.flatMap(containing))];
-}
-
-function linearTensors({
-  path,
-  in_features,
-  out_features,
-  bias,
-  transposed,
-}: LinearSpec): Wanted[] {
-  const weight = {
-    name: `${path}.weight`,
-    shape: transposed ? [in_features, out_features] : [out_features, in_features],
-  };
-  return bias ? [weight, { name: `${path}.bias`, shape: [out_features] }] : [weight];
-}
-
-function normTensors({ path, kind, size, bias, parameter = 'weight' }: NormSpec): Wanted[] {
-  const weight = { name: `${path}.${parameter}`, shape: [size] };
-  return kind === 'layer' && bias !== false
-    ? [weight, { name: `${path}.bias`, shape: [size] }]
-    : [weight];
-}
-
-function deltaTensors({ delta }: AttentionSpec): Wanted[] {
-  if (!delta) return [];
-  const { convolution, value_heads, decay_log, decay_bias, norm } = delta;
-  return [
-    ...convolutionTensors(convolution),
-    { name: decay_log, shape: [value_heads] },
-    { name: decay_bias, shape: [value_heads] },
-    ...normTensors(norm),
-  ];
-}
-
-function convolutionTensors(convolution: ConvolutionSpec | undefined): Wanted[] {
-  if (!convolution) return [];
-  const { path, channels, kernel, bias } = convolution;
-  const weight = { name: `${path}.weight`, shape: [channels, 1, kernel] };
-  return bias ? [weight, { name: `${path}.bias`, shape: [channels] }] : [weight];
-}
-
-function mixtureNorms(mlp: MlpSpec): NormSpec[] {
-  if (mlp.kind !== 'mixture') return [];
-  const { router_norm, beside } = mlp;
-  return [
-    ...(router_norm ? [router_norm] : []),
-    ...(beside ? [beside.norm_out, beside.experts_in, beside.experts_out] : []),
-  ];
-}
-
-const expertScales = (mlp: MlpSpec): Wanted[] =>
-  mlp.kind === 'mixture' && mlp.expert_scale !== undefined
-    ? [{ name: mlp.expert_scale, shape: [mlp.experts.length] }]
-    : [];
-
-function layerTensors(layer: LayerSpec): Wanted[] {
-  const {
-    attention: { qk_norm, sinks, num_heads },
-    norms: n,
-    cross,
-    per_layer,
-    output_factor,
-  } = layer;
-  const all = [
-    n.attention_in,
-    cross?.norm_in ?? null,
-    n.mlp_in,
-    n.attention_out,
-    n.mlp_out,
-    n.after_attention,
-    n.after_mlp,
-    qk_norm && qk_norm.q,
-    qk_norm && qk_norm.k,
-    per_layer?.norm ?? null,
-    ...mixtureNorms(layer.mlp),
-  ];
-  const norms = all.filter((norm) => norm !== null);
-  return [
-    ...linearsOf(layer).flatMap(linearTensors),
-    ...norms.flatMap(normTensors),
-    ...convolutionTensors(layer.attention.convolution),
-    ...deltaTensors(layer.attention),
-    ...(sinks === undefined ? [] : [{ name: sinks, shape: [num_heads] }]),
-    ...expertScales(layer.mlp),
-    ...(output_factor === undefined ? [] : [{ name: output_factor, shape: [1] }]),
-  ];
 }
 
 function embeddingTensors(embedding: EmbeddingSpec, d: number): Wanted[] {

@@ -6,7 +6,7 @@ import type {
   MlpSpec,
   NormSpec,
 } from '../../formats/architecture/spec';
-import { expertLinears } from '../../formats/architecture/modules';
+import { expertLinears } from '../../formats/architecture/layerLinears';
 import {
   allRows,
   everySecondOf,

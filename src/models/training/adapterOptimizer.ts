@@ -5,7 +5,7 @@ import type { Optimizer } from './optimizer';
 import type { Reach } from './parameters';
 
 const MOMENTS = ['exp_avg', 'exp_avg_sq'] as const;
-/** The name of the number of steps with images, where some tensors have a gradient only in those. */
+/** Names the number of steps with images, where some tensors have a gradient in those alone. */
 const IMAGE_STEPS = 'image_steps';
 
 /** Trains the adapter's tensors, which are one flat vector. */
