@@ -1,4 +1,4 @@
-import { linearsOf } from '../../src/formats/architecture/modules';
+import { linearsOf } from '../../src/formats/architecture/layerLinears';
 import { openBase } from '../../src/formats/openBase';
 import type { DeltaSpec, MixtureSpec, Spec } from '../../src/formats/architecture/spec';
 import type { GgufParts } from './ggufFixture';
