@@ -1,9 +1,10 @@
+import type { VisionSpec } from '../../formats/architecture/spec';
 import { closePass, type PassContext } from '../attention/passContext';
 import { freeSavedLayer, layerBackward, type SavedLayer } from '../layers/layer';
 import { linearBackward, savedTensors, type LinearSaved } from '../layers/linear';
 import { sumAndFree, type Ops, type Tensor } from '../ops/ops';
 import { freeMerger, mergerBackward, type MergerSaved, type MergerWeights } from './merger';
-import type { VisionTower } from './visionTower';
+import type { VisionWeights } from './visionWeights';
 
 /** What the backward pass of an image needs, which owns it. n patches */
 export interface KeptImage {
@@ -42,7 +43,7 @@ function endPass(ops: Ops, { pass, samples, patches }: KeptImage): void {
  * @param lowest The lowest layer that trains: -1 for the convolution.
  */
 export async function imageBackward(
-  { spec, weights }: Pick<VisionTower, 'spec' | 'weights'>,
+  { spec, weights }: { readonly spec: VisionSpec; readonly weights: VisionWeights },
   kept: KeptImage,
   gradients: VectorGradients,
   lowest: number,

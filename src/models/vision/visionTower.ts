@@ -3,11 +3,10 @@ import type { ModelContext } from '../adapters';
 import { openPass } from '../attention/passContext';
 import type { Dropout } from '../layers/dropout';
 import { isLayerTrained, layerForward, type SavedLayer } from '../layers/layer';
-import type { LayerWeights } from '../layers/layerWeights';
-import { isLinearTrained, linearForward, type Linear } from '../layers/linear';
+import { isLinearTrained, linearForward } from '../layers/linear';
 import type { ModelInput } from '../model';
 import { castAndFree, downloadAndFree, thenFree, type Tensor } from '../ops/ops';
-import { isMergerTrained, mergerForward, type MergerSaved, type MergerWeights } from './merger';
+import { isMergerTrained, mergerForward, type MergerSaved } from './merger';
 import {
   joinedVectors,
   patchOrder,
@@ -18,15 +17,7 @@ import {
 import { interpolatedPositions } from './positions';
 import { freeKept, imageBackward, type KeptImage, type VectorGradients } from './towerBackward';
 import { VectorCache } from './vectorCache';
-
-export interface VisionWeights {
-  readonly patches: Linear;
-  readonly positions: Float32Array; // [side², d]
-  readonly layers: readonly LayerWeights[];
-  readonly merger: MergerWeights;
-  /** In the order of the spec's. */
-  readonly deepstack: readonly MergerWeights[];
-}
+import type { VisionWeights } from './visionWeights';
 
 /** An image's pass that has not ended. */
 export interface ImagePass {
