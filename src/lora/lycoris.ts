@@ -78,9 +78,10 @@ export function withCore(core: Dense, down: Dense): Dense {
 /** The update's rows, times `scale`; the product is never formed. */
 export function lycorisRows(update: LycorisUpdate, scale: number): RowUpdate {
   const { kernel, magnitude } = update;
+  const own = { ...shapeOf(update), kernel, magnitude, product: null };
   return update.method === 'LoHa'
-    ? { ...shapeOf(update), kernel, magnitude, addRow: hadamardRow(update, scale) }
-    : { ...shapeOf(update), kernel, magnitude, addRow: kroneckerRow(update, scale) };
+    ? { ...own, addRow: hadamardRow(update, scale) }
+    : { ...own, addRow: kroneckerRow(update, scale) };
 }
 
 export function shapeOf(update: LycorisUpdate): {

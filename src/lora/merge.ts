@@ -1,4 +1,5 @@
 import type { LoraFactors } from './adapter';
+import type { StackedProduct } from './stackedProduct';
 
 /**
  * How a weight is stored: `by_output` as [out, in] or a convolution's [out, in, height, width];
@@ -25,6 +26,8 @@ export interface TensorMerger {
   readonly columns: number;
   /** Accumulates what is needed of all rows. `start`: the index of the block's first row. */
   measure(block: Float32Array, start: number): void;
+  /** Its updates as one product of float64, for a kernel; null or missing: they are none. */
+  product?(): StackedProduct | null;
   /** Merges a block of rows in place. `start`: the index of its first row. */
   merge(block: Float32Array, start: number): MergeEffect;
 }

@@ -1,5 +1,6 @@
 import type { MergeEffect, TensorMerger } from './merge';
 import { addPlacedRow, type PlacedUpdate } from './rowUpdates';
+import { stackedProduct, type StackedProduct } from './stackedProduct';
 
 /**
  * Adds updates of some of its rows to a weight [out, in]. Each sum is of float64 and rounded to
@@ -16,6 +17,11 @@ export class RowMerger implements TensorMerger {
     readonly columns: number,
   ) {
     this.sum = new Float64Array(columns);
+  }
+
+  /** All updates as one product, for a kernel; null where they are none. */
+  product(): StackedProduct | null {
+    return stackedProduct(this.updates, this.columns);
   }
 
   measure(): void {

@@ -13,6 +13,16 @@ export interface RowUpdate {
   readonly magnitude: Float32Array | null;
   /** Adds a row of the update, times its scale, to `sum` [in]. */
   readonly addRow: (row: number, sum: Float64Array) => void;
+  /** The update as a product of two matrices; null: it is none. */
+  readonly product: UpdateProduct | null;
+}
+
+/** An update s·BA. */
+export interface UpdateProduct {
+  readonly r: number;
+  readonly A: Float32Array; // [r, in]
+  /** Writes a row of s·B [r] to `into`, from the element `at` on. */
+  readonly writeRow: (row: number, into: Float64Array, at: number) => void;
 }
 
 /** s·BA */
@@ -32,8 +42,22 @@ export function lowRankRows(m: LoraFactors): RowUpdate {
     for (let i = 0; i < in_features; i++)
       sum[i]! += b0 * A[a0 + i]! + b1 * A[a1 + i]! + b2 * A[a2 + i]! + b3 * A[a3 + i]!;
   };
-  return { in_features, out_features, kernel, magnitude, addRow };
+  const writeRow = (row: number, into: Float64Array, at: number): void => {
+    for (let k = 0; k < r; k++) into[at + k] = scaling * B[row * r + k]!;
+  };
+  const product = { r, A, writeRow };
+  return { in_features, out_features, kernel, magnitude, addRow, product };
 }
+
+/** The product whose row `row` is the row `moved(row)` of another. */
+const movedProduct = (
+  product: UpdateProduct | null,
+  moved: (row: number) => number,
+): UpdateProduct | null =>
+  product && {
+    ...product,
+    writeRow: (row, into, at) => product.writeRow(moved(row), into, at),
+  };
 
 /** `count` rows of an update, from the row `first` on. */
 export const someRows = (update: RowUpdate, first: number, count: number): RowUpdate => ({
@@ -41,6 +65,7 @@ export const someRows = (update: RowUpdate, first: number, count: number): RowUp
   out_features: count,
   magnitude: update.magnitude?.subarray(first, first + count) ?? null,
   addRow: (row, sum) => update.addRow(first + row, sum),
+  product: movedProduct(update.product, (row) => first + row),
 });
 
 /** The update with the halves of its rows exchanged. */
@@ -52,6 +77,7 @@ export function swappedHalves(update: RowUpdate): RowUpdate {
     ...update,
     magnitude: magnitude && magnitude.map((_, row) => magnitude[moved(row)]!),
     addRow: (row, sum) => update.addRow(moved(row), sum),
+    product: movedProduct(update.product, moved),
   };
 }
 

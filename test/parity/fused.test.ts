@@ -207,7 +207,15 @@ describe.skipIf(process.env[LEVEL] !== undefined)('on a processor with', () => {
       const vitest = path.resolve(import.meta.dirname, '../../node_modules/vitest/vitest.mjs');
       const { status, stdout, stderr } = spawnSync(
         process.execPath,
-        [vitest, 'run', '--project', 'parity', 'parity/fused.test.ts', 'parity/product.test.ts'],
+        [
+          vitest,
+          'run',
+          '--project',
+          'parity',
+          'parity/fused.test.ts',
+          'parity/product.test.ts',
+          'parity/mergeRows.test.ts',
+        ],
         { encoding: 'utf8', env: { ...process.env, [LEVEL]: level } },
       );
       expect(status, stdout + stderr).toBe(0);

@@ -7,7 +7,7 @@ import { layersChoice } from '../layersModel/merge';
 import { mergeChoices, type MergeChoice } from '../merge/mergeChoices';
 import { mergeModel } from '../merge/mergeModel';
 import { verifyMerge, type VerifiedFile } from '../merge/verify';
-import { createOps } from '../model/backend';
+import { createOps, findMergeKernel } from '../model/backend';
 import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
 import {
@@ -77,6 +77,7 @@ export const mergeCommand = defineCommand({
             ops: options['no-parity']
               ? null
               : async () => createOps(await useRuntime(context), context.dist),
+            kernel: () => findMergeKernel(context),
             signal: context.signal,
             warn,
             onProgress: show,

@@ -14,7 +14,7 @@ import { LoraError } from '../../shared/errors';
 import { CERTIFICATE, mergeWarnings, placeIn, type Certificate } from '../merge/certificate';
 import { hashInputs } from '../merge/hashInputs';
 import type { MergeChoice } from '../merge/sizes';
-import type { TensorFacts } from '../merge/stream';
+import type { TensorFacts } from '../merge/roundingFacts';
 import { checkOutput } from '../outputPath';
 import type { RuntimeContext } from '../useRuntime';
 import { headOfAdapter, lossOf } from './adapted';

@@ -2,7 +2,7 @@ import type { StoredWeight } from '../../formats/layersModel/file';
 import { numbersOf, type WeightBytes } from '../../formats/layersModel/weights';
 import type { DType } from '../../formats/tensorInfo';
 import type { MergeSizes, StoredWeights } from '../../shared/mergeFacts';
-import type { TensorFacts } from '../merge/stream';
+import type { TensorFacts } from '../merge/roundingFacts';
 
 /** The weights of a model by their names. */
 export type WeightMap = ReadonlyMap<string, WeightBytes>;

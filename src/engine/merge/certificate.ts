@@ -4,7 +4,7 @@ import { pathExists } from '../../common/fileStatus';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
 import { mergeFinding, type MergeSizes, type RoundedTensor } from '../../shared/mergeFacts';
-import type { TensorFacts } from './stream';
+import type { TensorFacts } from './roundingFacts';
 
 /** The file name of a merged folder's certificate. */
 export const CERTIFICATE = 'merge.json';

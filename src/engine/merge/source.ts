@@ -37,6 +37,8 @@ export interface SourceTensor {
   readonly bytes: (() => AsyncIterable<Uint8Array>) | null;
   /** `count` elements from the element `from` on, as f32. */
   readonly read: (from: number, count: number) => Promise<Float32Array>;
+  /** `length` stored bytes from the byte `from` on; missing if they cannot be read apart. */
+  readonly readStored?: (from: number, length: number) => Promise<Uint8Array>;
 }
 
 /** The tensors of a base that is being merged. */
@@ -117,6 +119,7 @@ export function sourceTensor(source: SafetensorsFile, stored: string, name = sto
     file: path.basename(source.file),
     bytes: () => tensorParts(source, stored),
     read: (from, count) => source.readPart(stored, from, count),
+    readStored: (from, length) => source.readSlice(stored, from, length),
   };
 }
 

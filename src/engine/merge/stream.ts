@@ -6,25 +6,13 @@ import { toQ8_0 } from '../../formats/gguf/quantise';
 import type { TensorToWrite } from '../../formats/tensorWriter';
 import type { DType } from '../../formats/tensorInfo';
 import type { TensorMerger } from '../../lora/merge';
+import type { MergeKernel } from '../../models/ops/mergeKernel';
 import { LoraError, type Place } from '../../shared/errors';
 import type { Change, OutputTensor } from './plan';
+import { kernelBlocks, kernelOf } from './kernelRows';
+import { RoundingFacts, type TensorFacts } from './roundingFacts';
 import { PART_BYTES, type SourceTensor } from './source';
 import { firstNotFinite } from './storedNumbers';
-
-/** What a merge did to a tensor. */
-export interface TensorFacts {
-  readonly name: string;
-  readonly dtype: DType;
-  /** ‖s·BA‖ */
-  readonly delta_norm: number;
-  /** Largest difference between W + s·BA and the stored numbers. */
-  readonly rounding_error: number;
-  /** Root of the mean square of these differences. */
-  readonly rms_rounding: number;
-  /** Elements with an update that are the same after rounding. */
-  readonly unmoved: number;
-  readonly elements: number;
-}
 
 /** What the caller learns while tensors are written. */
 export interface StreamHooks {
@@ -35,6 +23,8 @@ export interface StreamHooks {
   readonly signal: AbortSignal;
   /** The model that is read, for messages. */
   readonly file: string;
+  /** Adds products to rows; null or missing: JavaScript does. */
+  readonly kernel?: MergeKernel | null;
 }
 
 /** A tensor that is computed part by part while it is written. */
@@ -202,13 +192,17 @@ function expertsOf({ source, parts }: Extract<Change, { kind: 'experts' }>): Mer
 async function* mergedParts(
   tensor: OutputTensor,
   parts: readonly Merged[],
-  { onTensor, place }: Pick<StreamHooks, 'onTensor'> & { readonly place: Place },
+  {
+    onTensor,
+    place,
+    kernel = null,
+  }: Pick<StreamHooks, 'onTensor' | 'kernel'> & { readonly place: Place },
 ): AsyncGenerator<ArrayBufferView> {
   const { name, dtype } = tensor;
   const facts = new RoundingFacts();
   for (const { source, merger } of parts) {
-    if (merger) yield* mergedPart(source, merger(), { dtype, place, facts });
-    else yield* unchangedPart(source, { dtype, place, facts });
+    if (merger) yield* mergedPart(source, merger(), { dtype, place, facts, kernel });
+    else yield* unchangedPart(source, { dtype, place, facts, kernel });
   }
   onTensor({ name, dtype, ...facts.result() });
 }
@@ -217,30 +211,49 @@ interface PartHooks {
   readonly dtype: DType;
   readonly place: Place;
   readonly facts: RoundingFacts;
+  readonly kernel: MergeKernel | null;
 }
 
 async function* mergedPart(
   source: SourceTensor,
   merger: TensorMerger,
-  { dtype, place, facts }: PartHooks,
+  hooks: PartHooks,
 ): AsyncGenerator<ArrayBufferView> {
   const { columns } = merger;
+  const byKernel = kernelOf(source, merger, hooks);
+  if (byKernel) {
+    yield* kernelBlocks(byKernel, hooks.facts, async (row, count) => {
+      const block = await source.read(row * columns, count * columns);
+      return mergedBlock(block, row, merger, hooks);
+    });
+    return;
+  }
   if (merger.needsMeasure) {
     await measureRows(merger, source);
   }
   let row = 0;
   for await (const block of rowBlocks(source, columns)) {
-    checkBase(block, place);
-    const before = block.slice();
-    const { square, still } = merger.merge(block, row);
-    const stored = narrow(block, dtype);
-    const widened = widen(stored, dtype);
-    checkStored(block, { stored: widened, dtype, place });
-    facts.add({ before, exact: block, stored: widened });
-    facts.addUpdate(square, still);
+    yield mergedBlock(block, row, merger, hooks);
     row += block.length / columns;
-    yield stored;
   }
+}
+
+/** Rows of a weight from the row `row` on, merged and as they are stored. */
+function mergedBlock(
+  block: Float32Array,
+  row: number,
+  merger: TensorMerger,
+  { dtype, place, facts }: PartHooks,
+): ArrayBufferView {
+  checkBase(block, place);
+  const before = block.slice();
+  const { square, still } = merger.merge(block, row);
+  const stored = narrow(block, dtype);
+  const widened = widen(stored, dtype);
+  checkStored(block, { stored: widened, dtype, place });
+  facts.add({ before, exact: block, stored: widened });
+  facts.addUpdate(square, still);
+  return stored;
 }
 
 async function* unchangedPart(
@@ -261,51 +274,6 @@ async function measureRows(merger: TensorMerger, source: SourceTensor): Promise<
   for await (const block of rowBlocks(source, merger.columns)) {
     merger.measure(block, row);
     row += block.length / merger.columns;
-  }
-}
-
-/** Collects what rounding did to a merged tensor. */
-class RoundingFacts {
-  private squaredNorm = 0;
-  private roundingError = 0;
-  private squaredRounding = 0;
-  private unchanged = 0;
-  private withoutUpdate = 0;
-  private elements = 0;
-
-  add({
-    before,
-    exact,
-    stored,
-  }: {
-    readonly before: Float32Array;
-    readonly exact: Float32Array;
-    readonly stored: ArrayLike<number>;
-  }): void {
-    for (let i = 0; i < exact.length; i++) {
-      const rounding = Math.abs(stored[i]! - exact[i]!);
-      this.roundingError = Math.max(this.roundingError, rounding);
-      this.squaredRounding += rounding ** 2;
-      if (stored[i] === before[i]) {
-        this.unchanged++;
-      }
-    }
-    this.elements += exact.length;
-  }
-
-  addUpdate(squaredNorm: number, withoutUpdate: number): void {
-    this.squaredNorm += squaredNorm;
-    this.withoutUpdate += withoutUpdate;
-  }
-
-  result(): Omit<TensorFacts, 'name' | 'dtype'> {
-    return {
-      delta_norm: Math.sqrt(this.squaredNorm),
-      rounding_error: this.roundingError,
-      rms_rounding: Math.sqrt(this.squaredRounding / Math.max(1, this.elements)),
-      unmoved: Math.max(0, this.unchanged - this.withoutUpdate),
-      elements: this.elements,
-    };
   }
 }
 

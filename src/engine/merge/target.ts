@@ -3,7 +3,8 @@ import type { StoredWeights } from '../../shared/mergeFacts';
 import type { HashedFile } from './certificate';
 import type { MergeDtype } from './form';
 import type { MergePlan } from './plan';
-import type { StreamHooks, TensorFacts } from './stream';
+import type { TensorFacts } from './roundingFacts';
+import type { StreamHooks } from './stream';
 
 /** A merged model that is about to be written: a folder or a .gguf file. */
 export interface MergeTarget {
@@ -45,16 +46,16 @@ export async function writeWithProgress(
   target: MergeTarget,
   temp: string,
   {
-    signal,
-    file,
     onProgress,
-  }: Pick<StreamHooks, 'signal' | 'file'> & { readonly onProgress: (fraction: number) => void },
+    ...hooks
+  }: Pick<StreamHooks, 'signal' | 'file' | 'kernel'> & {
+    readonly onProgress: (fraction: number) => void;
+  },
 ): Promise<{ readonly outputs: readonly HashedFile[]; readonly tensors: readonly TensorFacts[] }> {
   const tensors: TensorFacts[] = [];
   let written = 0;
   const outputs = await target.write(temp, {
-    signal,
-    file,
+    ...hooks,
     onTensor: (facts) => tensors.push(facts),
     onBytes: (bytes) => {
       written += bytes;

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { BaseModel } from '../../formats/baseModel';
 import type { QuantizeOptions } from '../../formats/quantized/whileLoading';
+import type { MergeKernel } from '../../models/ops/mergeKernel';
 import type { Ops } from '../../models/ops/ops';
 import { checkDiskSpace } from '../outputPath';
 import { folderOfModel, mergeWarnings, placeIn, type Certificate } from './certificate';
@@ -27,6 +28,8 @@ export interface MergeOptions {
   readonly max_shard_size: number | null;
   /** Null: parity is not measured. */
   readonly ops: (() => Promise<Ops>) | null;
+  /** Finds the kernel that adds products to rows; null: there is none. Missing: none is used. */
+  readonly kernel?: () => Promise<MergeKernel | null>;
   readonly signal: AbortSignal;
   readonly warn: (message: string) => void;
   readonly onProgress: (
@@ -38,6 +41,7 @@ export interface MergeOptions {
 /** What a certificate says besides sizes, files and tensors. */
 export interface MergeFacts {
   readonly formula: string;
+  readonly kernel?: MergeKernel | null;
   /** Compares the written model with base and adapters. */
   readonly compare: (modelPath: string) => Promise<Pick<Certificate, 'parity' | 'weights'>>;
 }
@@ -47,7 +51,7 @@ export async function writeMerged(
   target: MergeTarget,
   base: Pick<BaseModel, 'path' | 'hub' | 'weight_files'>,
   options: MergeOptions,
-  { formula, compare }: MergeFacts,
+  { formula, compare, kernel = null }: MergeFacts,
 ): Promise<Certificate> {
   const { output, adapters: folders, scale, dtype, signal, warn, onProgress } = options;
   await checkDiskSpace(output, target.bytes + SMALL_FILES_BYTES);
@@ -56,6 +60,7 @@ export async function writeMerged(
   await target.place(async (temp) => {
     const { outputs, tensors } = await writeWithProgress(target, temp, {
       signal,
+      kernel,
       file: base.path,
       onProgress: (fraction) => onProgress('merging', fraction),
     });

@@ -14,7 +14,7 @@ import {
   type CertificateFile,
 } from '../merge/certificate';
 import { openTarget } from '../merge/openTarget';
-import type { TensorFacts } from '../merge/stream';
+import type { TensorFacts } from '../merge/roundingFacts';
 import { SMALL_FILES_BYTES, writeWithProgress, type MergeTarget } from '../merge/target';
 import { clearUnfinished } from '../../common/unfinished';
 import { checkDiskSpace, checkOutput } from '../outputPath';

@@ -2,7 +2,11 @@ import type { ElementType } from './tensor';
 
 /** The native addon of tfjs-node: `tf.backend().binding`. Tensors are ids, counted upwards. */
 export interface TfBinding {
-  createTensor(shape: readonly number[], dtype: number, data: Float32Array | Int32Array): number;
+  createTensor(
+    shape: readonly number[],
+    dtype: number,
+    data: Float32Array | Int32Array | Uint8Array,
+  ): number;
   deleteTensor(id: number): void;
   tensorDataSync(id: number): Float32Array | Int32Array | Uint8Array;
   /** Runs one operation eagerly and returns its outputs. */
@@ -27,6 +31,7 @@ export const TF_TYPE = {
   float: 1,
   double: 2,
   int32: 3,
+  uint8: 4,
   complex64: 8,
   bool: 10,
   bfloat16: 14,

@@ -30,6 +30,7 @@ export async function mergePipeline(options: MergeOptions): Promise<Certificate>
     const weight_files = base.files.map(({ file }) => file);
     return writeMerged(target, { path: base.path, hub: null, weight_files }, options, {
       formula: formulaOf(adapters),
+      kernel: isLarge(placed) ? ((await options.kernel?.()) ?? null) : null,
       compare: async (modelPath) => ({
         parity: null,
         weights: await compareWeights(base, placed, modelPath, {
@@ -39,6 +40,18 @@ export async function mergePipeline(options: MergeOptions): Promise<Certificate>
       }),
     });
   });
+}
+
+/** Terms of products that JavaScript adds in about a second: loading a kernel takes as long. */
+const LARGE = 1e9;
+
+/** Whether a merge is so large that a kernel is worth loading. */
+function isLarge(placed: PlacedUpdates): boolean {
+  let terms = 0;
+  for (const updates of placed.values())
+    for (const { update } of updates)
+      terms += update.in_features * update.out_features * (update.product?.r ?? 0);
+  return terms > LARGE;
 }
 
 /** Adapters and the rows of the base that they change. */
