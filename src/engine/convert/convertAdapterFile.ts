@@ -20,7 +20,9 @@ import {
   writeDiffusersAdapter,
   writeKohyaScriptsAdapter,
 } from '../../formats/diffusion/write';
+import type { PipelineKind } from '../../formats/diffusion/kinds';
 import { isInDiffusers, isOfFlux } from '../../formats/diffusion/spellings';
+import { hasUNetNames } from '../../formats/diffusion/unetSpelling';
 import { writeMlxAdapter } from '../../formats/mlx/write';
 import { readAdapterTask } from '../../formats/peft/task';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
@@ -74,17 +76,19 @@ export type Converted =
 export async function convertAdapterFile(options: ConvertOptions): Promise<Converted> {
   const { to, output, partial, warn } = options;
   const found = await detectAdapter(options.adapter);
-  // a file with Diffusers' factors may have the names of the original checkpoints
-  if (found.format === to && to !== 'diffusers' && !options.merge) throw hasFormat(found);
+  // the modules of an image model may have other names in a file of the same format
+  const isNamedTwice = to === 'diffusers' || to === 'kohya';
+  if (found.format === to && !isNamedTwice && !options.merge) throw hasFormat(found);
   if (!options.merge) {
     await checkOutput(output, [found.path]);
     await clearUnfinished(output);
   }
-  const base = await openChecked(found, options);
+  const { base, kind } = await openChecked(found, options);
   try {
     const { adapter, warnings } = await readAdapter(found, base, { partial });
     warnOfProblems(warnings, warn);
-    if (found.format === to && !options.merge && isInDiffusers(adapter)) throw hasFormat(found);
+    if (found.format === to && !options.merge && hasItsNames(adapter, found))
+      throw hasFormat(found);
     const lost = conversionLosses(adapter, base, to);
     const basePath = base?.path ?? options.base;
     if (lost.length > 0 || options.merge) {
@@ -92,7 +96,7 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
     }
     const dtype = dtypeToWrite([adapter], options.dtype);
     const named = withBaseName({ ...adapter, dtype }, base);
-    await writeAs(to, output, { adapter: named, base, found });
+    await writeAs(to, output, { adapter: named, base, found, kind });
     return {
       kind: 'written',
       from: found.format,
@@ -111,14 +115,23 @@ const hasFormat = ({ format, path: file }: FoundAdapter): LoraError =>
     fix: 'Choose another format (--to).',
   });
 
-/** The base that names the modules; null: none, or an image model, which is checked alone. */
+/** Whether the modules have the names that they get in the adapter's own format. */
+const hasItsNames = (adapter: Adapter, { format, path: file }: FoundAdapter): boolean =>
+  format === 'kohya' ? hasUNetNames(adapter, file, 'kohya') : isInDiffusers(adapter);
+
+/** The base that names the modules; of an image model its kind, which is checked alone. */
+interface CheckedBase {
+  readonly base: BaseModel | null;
+  readonly kind: PipelineKind | null;
+}
+
 async function openChecked(
   found: FoundAdapter,
   { base, partial }: ConvertOptions,
-): Promise<BaseModel | null> {
-  if (base === null || !(await isPipelineBase(base))) return openBaseFor(found, base);
-  await checkAgainstPipeline(found.path, base, partial);
-  return null;
+): Promise<CheckedBase> {
+  if (base === null || !(await isPipelineBase(base)))
+    return { base: await openBaseFor(found, base), kind: null };
+  return { base: null, kind: await checkAgainstPipeline(found.path, base, partial) };
 }
 
 /** The base that was named, else the one that a PEFT adapter names, if it is on this disk. */
@@ -139,14 +152,13 @@ export async function openBaseFor(
 }
 
 /** An adapter that was read, with its base and where it came from. */
-interface ReadAdapter {
+interface ReadAdapter extends CheckedBase {
   readonly adapter: Adapter;
-  readonly base: BaseModel | null;
   readonly found: FoundAdapter;
 }
 
 async function writeAs(to: AdapterFormat, output: string, source: ReadAdapter): Promise<void> {
-  const { adapter, base, found } = source;
+  const { adapter, base, found, kind } = source;
   switch (to) {
     case 'peft':
       return writeDerivedAdapter(output, adapter, {
@@ -159,11 +171,11 @@ async function writeAs(to: AdapterFormat, output: string, source: ReadAdapter): 
     case 'mlx':
       return writeMlxAdapter(output, adapter, base?.spec ?? null);
     case 'kohya':
-      return writeKohyaScriptsAdapter(output, adapter);
+      return writeKohyaScriptsAdapter(output, adapter, kind);
     case 'diffusers':
       return writeDiffusersAdapter(output, adapter);
     case 'ai-toolkit':
-      return writeAiToolkitAdapter(output, adapter);
+      return writeAiToolkitAdapter(output, adapter, kind);
     case 'gguf':
       return writeAsGguf(output, source);
   }

@@ -83,7 +83,9 @@ async function extract(
     layers.map((layer) => layer.factors),
     null,
   );
-  await (base.is_folder ? writeDiffusersAdapter : writeKohyaScriptsAdapter)(output, adapter);
+  await (base.is_folder
+    ? writeDiffusersAdapter(output, adapter)
+    : writeKohyaScriptsAdapter(output, adapter, base.kind));
   return factsOf(layers, left_out);
 }
 

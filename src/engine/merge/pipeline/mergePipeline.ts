@@ -1,5 +1,6 @@
 import { clearUnfinished } from '../../../common/unfinished';
 import { openPipelineBase, type PipelineBase } from '../../../formats/diffusion/base';
+import type { PipelineKind } from '../../../formats/diffusion/kinds';
 import { LoraError } from '../../../shared/errors';
 import { checkOutput } from '../../outputPath';
 import type { Certificate } from '../certificate';
@@ -113,7 +114,7 @@ function formulaOf(adapters: readonly AdapterUpdates[]): string {
 }
 
 /**
- * Checks that an adapter fits an image model.
+ * Checks that an adapter fits an image model; returns the kind of that.
  *
  * @throws LoraError('adapter') naming the first module that does not fit.
  */
@@ -121,7 +122,8 @@ export const checkAgainstPipeline = (
   adapter: string,
   base: string,
   partial = false,
-): Promise<void> =>
-  withPlacedUpdates({ base, adapters: [adapter], partial, scale: 1, warn: () => undefined }, () =>
-    Promise.resolve(),
+): Promise<PipelineKind> =>
+  withPlacedUpdates(
+    { base, adapters: [adapter], partial, scale: 1, warn: () => undefined },
+    ({ kind }) => Promise.resolve(kind),
   );

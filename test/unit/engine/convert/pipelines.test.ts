@@ -50,6 +50,60 @@ describe.each(['sd', 'sdxl', 'flux'])('an adapter of %s', (model) => {
   });
 });
 
+describe('the names of a UNet', () => {
+  it.each([
+    ['sd', 'kohya', 'lora_unet_down_blocks_0_', 'lora_te_'],
+    ['sd', 'ai-toolkit', 'lora_unet_down_blocks_0_', 'lora_te_'],
+    ['sdxl', 'kohya', 'lora_unet_input_blocks_4_', 'lora_te1_'],
+    ['sdxl', 'ai-toolkit', 'lora_unet_input_blocks_4_', 'lora_te1_'],
+  ] as const)('of %s are those that %s reads', async (model, to, unet, encoder) => {
+    const modules = await modulesIn(await convert(fixture(model, 'diffusers'), to));
+    const others = unet.includes('input') ? /_(?:down|up)_blocks_/ : /_(?:in|out)put_blocks_/;
+    expect(modules.filter((name) => others.test(name))).toEqual([]);
+    for (const start of [unet, encoder])
+      expect(modules.filter((name) => name.startsWith(start)).length).toBeGreaterThan(0);
+    expect(modules.some((name) => name.startsWith('lora_te2_'))).toBe(model === 'sdxl');
+  });
+
+  const pairs = (name: string): Shapes => ({
+    [`${name}.lora_down.weight`]: [2, 4],
+    [`${name}.lora_up.weight`]: [4, 2],
+  });
+
+  it("are changed in a file of kohya's with those of Diffusers", async () => {
+    const at = 'attentions_0_transformer_blocks_1_attn1_to_q';
+    const file = await fileOf({
+      ...pairs(`lora_unet_down_blocks_1_${at}`),
+      ...pairs('lora_unet_up_blocks_0_upsamplers_0_conv'),
+    });
+    const there = await convert(file, 'kohya');
+    expect((await modulesIn(there)).sort()).toEqual([
+      'lora_unet_input_blocks_4_1_transformer_blocks_1_attn1_to_q',
+      'lora_unet_output_blocks_2_2_conv',
+    ]);
+    await expect(convert(there, 'kohya')).rejects.toThrow(/has this format already \(kohya\)/);
+  });
+
+  it('stay where both UNets have the modules', async () => {
+    const name = 'lora_unet_down_blocks_1_attentions_0_proj_in';
+    const file = await fileOf(pairs(name));
+    expect(await modulesIn(await convert(await convert(file, 'peft'), 'kohya'))).toEqual([name]);
+  });
+
+  it('are those of the base that is named', async () => {
+    const name = 'lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q';
+    const output = path.join(temp(), 'adapter.safetensors');
+    await convertAdapterFile({
+      ...{ adapter: await fileOf(pairs(name)), to: 'ai-toolkit', output, partial: false },
+      ...{ dtype: 'keep', merge: false, base: path.join(PIPELINES, 'sdxl', 'model.safetensors') },
+      warn: () => undefined,
+    });
+    expect(await modulesIn(output)).toEqual([
+      'lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q',
+    ]);
+  });
+});
+
 describe("Flux' weights", () => {
   it("are those of the original checkpoint in kohya's files, and Diffusers' elsewhere", async () => {
     const kohya = await convert(fixture('flux', 'diffusers'), 'kohya');

@@ -3,7 +3,9 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { pipelineModule } from '../../../../src/formats/diffusion/names';
+import { unetKindOf, withUNetNames } from '../../../../src/formats/diffusion/unetSpelling';
 import { flat } from '../../../../src/formats/kohya/names';
+import { peftAdapter } from '../../../../src/formats/importedAdapter';
 
 const FILE = path.resolve(import.meta.dirname, '../../../fixtures/diffusion/names.json.gz');
 /** Diffusers' modules by those of the original checkpoints, in the order of their rows. */
@@ -11,6 +13,18 @@ type Names = Readonly<Record<string, readonly string[]>>;
 const NAMES = JSON.parse(gunzipSync(readFileSync(FILE)).toString()) as Readonly<
   Record<'sd' | 'sdxl' | 'flux' | 'open_clip', Names>
 >;
+
+/** An adapter of one module. */
+const adapterOf = (path: string) =>
+  peftAdapter(
+    [
+      {
+        ...{ path, kind: 'linear', r: 1, scaling: 1, in_features: 2, out_features: 2 },
+        ...{ A: new Float32Array(2), B: new Float32Array(2), magnitude: null },
+      },
+    ],
+    null,
+  );
 
 describe.each(Object.entries(NAMES))('the modules of %s', (_, names) => {
   it("are those of Diffusers' own conversion", () => {
@@ -35,6 +49,32 @@ describe.each(Object.entries(NAMES))('the modules of %s', (_, names) => {
       }
     }
   });
+});
+
+it("of SDXL's UNet, kohya's scripts write the original names", () => {
+  const unet = Object.entries(NAMES.sdxl).filter(([name]) => name.startsWith('model.'));
+  expect(unet.length).toBeGreaterThan(700);
+  for (const [name, [path]] of unet) {
+    const adapter = adapterOf(path!);
+    const { modules } = withUNetNames(adapter, 'file', { tool: 'kohya', kind: 'sdxl' });
+    const own = name.replace('model.diffusion_model.', '');
+    expect(modules.map((m) => m.path)).toEqual([`lora_unet_${flat(own)}`]);
+    const sd = withUNetNames(adapter, 'file', { tool: 'kohya', kind: 'sd' }).modules;
+    expect(sd.map((m) => m.path)).toEqual([`lora_unet_${flat(path!.replace('unet.', ''))}`]);
+  }
+});
+
+it.each([
+  ['unet.down_blocks.1.attentions.0.proj_in', 4, null],
+  ['unet.down_blocks.0.attentions.0.proj_in', 4, 'sd'],
+  ['unet.up_blocks.3.resnets.0.conv1', 4, 'sd'],
+  ['unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k', 768, 'sd'],
+  ['unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k', 2048, 'sdxl'],
+  ['unet.down_blocks.1.attentions.0.transformer_blocks.1.attn1.to_k', 4, 'sdxl'],
+  ['transformer.proj_out', 4, null],
+  ['of.no.pipeline', 4, null],
+])('%s with %d inputs is of %s', (path, in_features, kind) => {
+  expect(unetKindOf([{ path, in_features }])).toBe(kind);
 });
 
 describe('the name of a module', () => {
