@@ -6,9 +6,9 @@ const RANKS_AT_ONCE = 4;
 const COLUMNS_AT_ONCE = 8;
 
 /**
- * Several updates of rows of one weight as one product s·BA, whose terms have the order in which the
- * updates are added one by one. The ranks of each update are filled up with zeros to whole groups of
- * those that are added at once, the columns of A to whole groups of a kernel's.
+ * Several updates of rows of one weight as one product s·BA, whose terms have the order in which
+ * the updates are added one by one. The ranks of each update are filled up with zeros to whole
+ * groups of those that are added at once, the columns of A to whole groups of a kernel's.
  */
 export interface StackedProduct {
   readonly ranks: number;

@@ -31,8 +31,8 @@ const SDXL: UNetSpelling = {
 };
 
 /**
- * The names that each program gives the modules of each UNet. kohya's scripts run SD 1 in Diffusers'
- * modules and SDXL in those of its original checkpoint (library/original_unet.py,
+ * The names that each program gives the modules of each UNet. kohya's scripts run SD 1 in
+ * Diffusers' modules and SDXL in those of its original checkpoint (library/original_unet.py,
  * library/sdxl_original_unet.py); ai-toolkit runs both in Diffusers' and renames those of SDXL
  * (toolkit/keymaps/stable_diffusion_locon_sdxl.json).
  */
@@ -43,8 +43,7 @@ export const UNET_SPELLINGS: Readonly<Record<UNetTool, Readonly<Record<UNetKind,
   };
 
 /** Blocks and layers of attention that SDXL's UNet has not. */
-const OF_SD =
-  /^unet\.(?:(?:down|up)_blocks\.3|down_blocks\.0\.attentions|up_blocks\.2\.attentions)\./;
+const OF_SD = /^unet\.(?:(?:down|up)_blocks\.3|(?:down_blocks\.0|up_blocks\.2)\.attentions)\./;
 
 /** Width of the texts that attention sees, in SD 1. */
 const SD_CONTEXT = 768;
@@ -87,7 +86,7 @@ let byDiffusers: ReadonlyMap<string, string> | null = null;
 const originalNames = () =>
   (byDiffusers ??= new Map(unetNames().map(([original, diffusers]) => [diffusers, original])));
 
-/** Whether an adapter has the names that a program gives its modules; those of no known UNet too. */
+/** Whether an adapter has the names that a program gives its modules, or is of no known UNet. */
 export function hasUNetNames(adapter: Adapter, file: string, tool: UNetTool): boolean {
   const kind = isOfPipeline(adapter) ? unetKindOf(adapter.modules) : null;
   if (!kind) return true;

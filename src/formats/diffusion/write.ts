@@ -28,8 +28,8 @@ export async function writeDiffusersAdapter(file: string, adapter: Adapter): Pro
 }
 
 /**
- * Writes an adapter as ai-toolkit does: that of Flux as Diffusers, that of a UNet with kohya's factors
- * (`UNET_SPELLINGS`), with Diffusers' names where it is not known which UNet it is of.
+ * Writes an adapter as ai-toolkit does: that of Flux as Diffusers, that of a UNet with kohya's
+ * factors (`UNET_SPELLINGS`), with Diffusers' names where it is not known which UNet it is of.
  *
  * @param kind That of its base; null: what the modules say.
  * @throws LoraError as `writeDiffusersAdapter`.
