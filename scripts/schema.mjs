@@ -33,7 +33,7 @@ const TASKS = {
   contrastive: 'images with texts',
 };
 
-const MLX = { true: 'yes', false: '–', within: 'of models for text and images' };
+const MLX = { true: 'yes', false: '–', within: 'of vision-language models' };
 
 /** Writes docs/models.md: the model families, and the fixtures that compare each with PEFT. */
 export async function writeModelDocs() {
@@ -65,16 +65,16 @@ The supported models, by the \`model_type\` of config.json. A model can be train
 ${rows.join('\n')}
 
 - **tasks**: \`causal_lm\` (language model), \`seq2seq_lm\` (encoder-decoder that writes text), \`seq_cls\` (sequence classification), \`token_cls\` (token classification), \`image_cls\` (image classification), \`embedding\` (sentence embedding) and \`contrastive\` (images with texts).
-- **GGUF**: the \`general.architecture\` of .gguf files that are read as this family. Tensors may be F32, F16, BF16, Q2_K to Q8_0, IQ4_NL, IQ4_XS or MXFP4. \`node test/scripts/check_gguf.mjs\` loads the fixtures of \`hunyuan-dense\` (without biases), \`olmo2\` with windows (OLMo 3, with YaRN's own factor), \`exaone4\` (without windows, which llama.cpp has for 64 layers only), \`mistral3\` and \`lfm2\` in llama.cpp: bases, merged models and adapters have the logits of transformers and PEFT within 0.008, as those of Qwen 3, with logits of up to 5 (2026-12-01, the libllama v0.5.0 of @node-llama-cpp/linux-x64 3.22.1).
+- **GGUF**: the \`general.architecture\` of .gguf files that are read as this family. Tensors may be F32, F16, BF16, Q2_K to Q8_0, IQ4_NL, IQ4_XS or MXFP4. \`node test/scripts/check_gguf.mjs\` loads the fixtures of \`hunyuan-dense\` (without biases), \`olmo2\` with windows (OLMo 3, with YaRN's own factor), \`exaone4\` (without windows, which llama.cpp has for 64 layers only), \`mistral3\` and \`lfm2\` in llama.cpp: the logits of bases, merged models and adapters match those of transformers and PEFT within 0.008, as do those of Qwen 3, with logits of up to 5 (2026-12-01, the libllama v0.5.0 of @node-llama-cpp/linux-x64 3.22.1).
 - **mlx-lm**: adapters of these families can be converted to mlx-lm's format.
-- **images in chats**: of models for text and images, ${visionModels} read them (see [datasets](datasets.md#images-in-chats)); the language models of others are trained on text alone.
-- **fixtures**: small models under \`test/fixtures\` whose logits, losses and gradients \`test/parity/cases.test.ts\` compares with transformers and PEFT. SmolLM2-135M-Instruct and all-MiniLM-L6-v2 are tested with their real weights, too. By hand, \`python test/scripts/train_mpnet.py\` trains the real all-mpnet-base-v2 on examples/hard-negatives: nDCG@10 of its held-out rows rises from 0.528 to 0.660 in 20 steps, and the cosines of the untrained model are those of transformers (0.252378, 2026-12-01).
+- **images in chats**: of the vision-language models, ${visionModels} can be trained on images (see [datasets](datasets.md#images-in-chats)); of the others, only the language model is trained, on text.
+- **fixtures**: small models under \`test/fixtures\` whose logits, losses and gradients \`test/parity/cases.test.ts\` compares with transformers and PEFT. SmolLM2-135M-Instruct and all-MiniLM-L6-v2 are tested with their real weights, too. By hand, \`python test/scripts/train_mpnet.py\` trains the real all-mpnet-base-v2 on examples/hard-negatives: nDCG@10 on the held-out rows rises from 0.528 to 0.660 in 20 steps, and the cosines of the untrained model are those of transformers (0.252378, 2026-12-01).
 
-Tokenizers are read from tokenizer.json, or, in a folder without one, from a SentencePiece file of unigrams or BPE (tokenizer.model, spiece.model, sentencepiece.bpe.model or spm.model), with the special tokens of tokenizer_config.json, special_tokens_map.json and added_tokens.json. The classes of T5, mT5, XLM-RoBERTa, ALBERT, DeBERTa, Llama, ERNIE 4.5 and Gemma are known; others are refused by name.
+Tokenizers are read from tokenizer.json, or, in a folder without one, from a SentencePiece unigram or BPE model (tokenizer.model, spiece.model, sentencepiece.bpe.model or spm.model), with the special tokens of tokenizer_config.json, special_tokens_map.json and added_tokens.json. The tokenizer classes of T5, mT5, XLM-RoBERTa, ALBERT, DeBERTa, Llama, ERNIE 4.5 and Gemma are supported; others are refused by name.
 
-Supported features of adapters: LoRA, rsLoRA, DoRA, \`rank_pattern\`, \`alpha_pattern\`, \`layers_to_transform\`, \`exclude_modules\`, \`modules_to_save\`, \`trainable_token_indices\`, biases, embeddings and output layers, Conv1D, patch convolutions, fused projections, and experts and routers (target_parameters). They can be initialized by PEFT's default, \`gaussian\`, \`orthogonal\`, OLoRA or PiSSA.
+Supported adapter features: LoRA, rsLoRA, DoRA, \`rank_pattern\`, \`alpha_pattern\`, \`layers_to_transform\`, \`exclude_modules\`, \`modules_to_save\`, \`trainable_token_indices\`, biases, embeddings and output layers, Conv1D, patch convolutions, fused projections, and experts and routers (target_parameters). They can be initialized with PEFT's default, \`gaussian\`, \`orthogonal\`, OLoRA or PiSSA.
 
-Not supported, with an error that says so: other kinds of PEFT's adapters (IA3, LoHa, prompt tuning …), other mixtures of experts, other encoder-decoders, recurrent models, and weights in safetensors files that others than bitsandbytes, torchao, GPTQ, AWQ (4 bits) and gpt-oss (MXFP4) quantized.
+Not supported, with an error that says so: other PEFT methods (IA3, LoHa, prompt tuning …), other mixtures of experts, other encoder-decoders, recurrent models, and quantized safetensors weights other than those of bitsandbytes, torchao, GPTQ, AWQ (4 bits) and gpt-oss (MXFP4).
 `,
   );
 }

@@ -54,7 +54,7 @@ const columnEntries = v.entriesFromList(COLUMN_TARGETS, columnName());
 /** The key "columns". */
 export const ColumnsSchema = described(
   v.strictObject(columnEntries),
-  'The names that columns have in the data, by the names that they should have: ' +
+  'Maps column names of a row format to the names in the data: ' +
     '{"prompt": "question", "completion": "answer"}.',
 );
 

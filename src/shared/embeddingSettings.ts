@@ -41,38 +41,35 @@ export const EmbeddingSchema = v.strictObject({
   margin: v.optional(
     described(
       nonNegative(),
-      'OnlineContrastiveLoss: the distance (1 - cosine) from which unrelated texts are far enough.',
+      'OnlineContrastiveLoss: the distance (1 - cosine) beyond which unrelated texts cause no loss.',
     ),
     0.5,
   ),
   triplet_margin: v.optional(
     described(
       nonNegative(),
-      'TripletLoss: by how much the negative must be farther than the positive. With the cosine ' +
-        'distance, which is at most 2, choose less.',
+      'TripletLoss: by how much the negative must be farther than the positive. The cosine distance is at most 2, so choose less for it.',
     ),
     5,
   ),
   triplet_distance: v.optional(
     described(
       v.picklist(TRIPLET_DISTANCES),
-      'TripletLoss: euclidean, of the vectors before they are scaled to length 1 (shortened ones: ' +
-        'after it); cosine: 1 - cosine.',
+      'TripletLoss: euclidean, computed before vectors are scaled to length 1 (after it for shortened vectors); cosine: 1 - cosine.',
     ),
     'euclidean',
   ),
   matryoshka_dims: v.optional(
     described(
       v.nullable(v.pipe(v.array(int(1)), v.minLength(1, 'must name at least one size'))),
-      'MatryoshkaLoss: the loss is the sum of those of the first numbers of each vector, such as ' +
-        '[384, 128, 32], so that shortened vectors work, too. null: whole vectors only.',
+      'MatryoshkaLoss: the loss is the sum of the losses over the first 384, 128 and 32 values of each vector for [384, 128, 32], so that shortened vectors work, too. null: whole vectors only.',
     ),
     null,
   ),
   matryoshka_weights: v.optional(
     described(
       v.nullable(v.array(positive())),
-      'Factors of the losses of matryoshka_dims. null: 1 each.',
+      'Weights of the losses of matryoshka_dims. null: 1 each.',
     ),
     null,
   ),

@@ -25,7 +25,7 @@ export const LoraSchema = v.strictObject({
   lora_dropout: v.optional(
     described(
       v.pipe(v.number(), v.minValue(0, 'must be at least 0'), v.ltValue(1, 'must be below 1')),
-      'Share of the inputs of A that is set to zero at random during training.',
+      'Probability with which inputs of A are set to zero during training.',
     ),
     0,
   ),
@@ -43,8 +43,7 @@ export const LoraSchema = v.strictObject({
   target_parameters: v.optional(
     described(
       v.nullable(v.array(v.pipe(v.string(), v.minLength(1)))),
-      'Parameters of a mixture to adapt, beside target_modules: of its experts and its router, ' +
-        'such as ["experts.gate_up_proj", "experts.down_proj"]. [] in target_modules: these alone.',
+      'Parameters of a mixture of experts to adapt in addition to target_modules: its experts and its router, such as ["experts.gate_up_proj", "experts.down_proj"]. To adapt only these, set target_modules to [].',
     ),
     null,
   ),
@@ -58,7 +57,7 @@ export const LoraSchema = v.strictObject({
   use_dora: v.optional(
     described(
       v.boolean(),
-      'DoRA: train the length of each row of W + dW separately from its direction. Slower, ' +
+      'DoRA: train the magnitude of each row of W + dW separately from its direction. Slower, ' +
         'often better at low ranks.',
     ),
     false,
@@ -129,9 +128,7 @@ export const LoraSchema = v.strictObject({
           'must be a list of tokens, or lists by the names of modules',
         ),
       ),
-      'Tokens whose rows of the embedding are trained, while its other rows stay as they are, ' +
-        'for tokens that the base does not know yet. By module for an output layer with a ' +
-        'weight of its own: {"embed_tokens": [5, 6], "lm_head": [5, 6]}.',
+      'Tokens whose embedding rows are trained while all other rows stay frozen, for tokens that are new to the base. By module for an output layer that is not tied to the embedding: {"embed_tokens": [5, 6], "lm_head": [5, 6]}.',
     ),
     null,
   ),
@@ -145,8 +142,7 @@ export const LoraSchema = v.strictObject({
   frozen_adapters: v.optional(
     described(
       v.array(path()),
-      'Adapter folders (PEFT format) that are applied below the new adapter and do not ' +
-        'change. The new adapter needs them when it is used.',
+      'Adapter folders (PEFT format) that are applied under the new adapter and stay frozen. The new adapter needs them when it is used.',
     ),
     [],
   ),

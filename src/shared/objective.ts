@@ -16,8 +16,7 @@ export const ObjectiveSchema = v.strictObject({
       'What the model learns from. sft: the answers of the rows. dpo, orpo, cpo, simpo: to ' +
         'prefer the answer "chosen" of each row to its answer "rejected". kto: answers that are ' +
         'labelled true (good) or false. dpo and kto measure both against the model that training ' +
-        'starts from. Names and defaults are those of TRL. distill: the answers of the rows, and ' +
-        'the probabilities that a larger model (teacher) gives their tokens.',
+        'starts from. Names and defaults are those of TRL. distill: the answers of the rows, and the token probabilities of a larger model (teacher).',
     ),
     'sft',
   ),
@@ -25,7 +24,7 @@ export const ObjectiveSchema = v.strictObject({
     described(
       v.nullable(path()),
       'distill: the model to learn from, a Hugging Face model folder or a .gguf file with the ' +
-        'tokenizer of the base. It is used once, before training.',
+        'tokenizer of the base. It runs once, before training.',
     ),
     null,
   ),
@@ -47,15 +46,14 @@ export const ObjectiveSchema = v.strictObject({
   top_k: v.optional(
     described(
       v.nullable(int(1)),
-      'distill: most probable tokens of the teacher that are kept for each token, on disk; all ' +
-        'others count as one. null: 64.',
+      'distill: number of the most probable teacher tokens to store for each position; all others count as one token. null: 64.',
     ),
     null,
   ),
   beta: v.optional(
     described(
       v.nullable(positive()),
-      'dpo, kto: how close the model stays to the one that training starts from; more is closer. ' +
+      'dpo, kto: how close the model stays to the one that training starts from; higher is closer. ' +
         'orpo: weight of the odds ratio. cpo, simpo: factor of the log-probabilities. null: 0.1.',
     ),
     null,

@@ -53,8 +53,7 @@ const SamplesSchema = v.strictObject({
   prompts: v.optional(
     described(
       v.array(v.string()),
-      'Prompts that the model answers during training, under the system message that the rows ' +
-        'share. Empty: the first two rows of the validation set, up to their last answer.',
+      'Prompts that the model answers during training, with the system message that the rows share. Empty: the first two rows of the validation set, up to their last answer.',
     ),
     [],
   ),
@@ -79,37 +78,31 @@ export const RecipeSchema = v.strictObject({
   dataset: described(
     DatasetSchema,
     'Training examples: a file (.jsonl, .json, .csv, .tsv, .parquet, also as .gz or .zst), a ' +
-      'folder of such files, or a dataset of the hub (hf://owner/name), with messages, prompt and ' +
+      'folder of such files, or a dataset on the Hugging Face Hub (hf://owner/name), with messages, prompt and ' +
       'completion, text, Alpaca, ShareGPT or tokenized rows; with text and label (seq_cls), ' +
       'tokens and tags (token_cls), anchor and positive (embedding), or query, document and score ' +
       '(reranker); with prompt, chosen and rejected, or prompt, completion and label ' +
       '(objective); with image (a path) and text (contrastive); a folder with one folder of ' +
       'images per class (image_cls, contrastive); or rows of numbers (features), also as ' +
-      '.safetensors with the tensors features and labels. A list of sources is mixed by their ' +
-      'weights.',
+      '.safetensors with the tensors features and labels. A list of sources is mixed by weight.',
   ),
   columns: v.optional(ColumnsSchema, {}),
   task: v.optional(
     described(
       v.picklist(TASKS),
-      'The task to train for. causal_lm: write text; seq2seq_lm: write text for one that an ' +
-        'encoder reads (T5); seq_cls: classify texts; token_cls: classify words; image_cls: classify images; embedding: find texts that belong ' +
-        'together; contrastive: find the text that belongs to an image; reward: rate answers, ' +
-        'learnt from pairs of a better and a worse one; reranker: rate documents for a query, ' +
-        'learnt from scores; features: classes or numbers from rows of numbers, with a layers ' +
-        'model of TensorFlow.js.',
+      'The task to train for. causal_lm: write text; seq2seq_lm: write text from a prompt that an encoder reads (T5); seq_cls: classify texts; token_cls: classify words; image_cls: classify images; embedding: map related texts to nearby vectors; contrastive: match images with texts; reward: score answers, learned from pairs of a better and a worse one; reranker: score documents for a query, learned from scores; features: predict classes or numbers from rows of numbers, with a TensorFlow.js layers model.',
     ),
     'causal_lm',
   ),
   objective: v.optional(
-    described(ObjectiveSchema, 'What is learnt from the rows: their answers, or preferences.'),
+    described(ObjectiveSchema, 'What is learned from the rows: their answers, or preferences.'),
     {},
   ),
   problem_type: v.optional(
     described(
       v.nullable(v.picklist(PROBLEM_TYPES)),
       'The kind of labels of seq_cls and features: one class per row, several classes, or real ' +
-        'numbers. regression with image_cls: folders of images are named after numbers. ' +
+        'numbers. regression with image_cls: the image folders are named after numbers. ' +
         'null: detected from the rows (text or whole numbers; lists; numbers with a fraction).',
     ),
     null,
@@ -117,7 +110,7 @@ export const RecipeSchema = v.strictObject({
   pixel_range: v.optional(
     described(
       v.nullable(v.tuple([v.number(), v.number()], 'must be two numbers, such as [-1, 1]')),
-      'Of layers models of TensorFlow.js: the numbers that black and white pixels become. null: ' +
+      'TensorFlow.js layers models only: the values of black and white pixels. null: ' +
         'preprocessor_config.json beside the model, else [0, 1], or [0, 255] where the model has ' +
         'a Rescaling layer.',
     ),
@@ -133,8 +126,7 @@ export const RecipeSchema = v.strictObject({
   validation_split: v.optional(
     described(
       v.pipe(v.number(), v.minValue(0, 'must be at least 0'), v.ltValue(1, 'must be below 1')),
-      'Share of the dataset that is held out for validation when validation is null. The ' +
-        'seed selects the examples. 0: no validation.',
+      'Fraction of the dataset that is held out for validation if validation is null. The seed selects the examples. 0: no validation.',
     ),
     0.1,
   ),
@@ -148,8 +140,7 @@ export const RecipeSchema = v.strictObject({
   chats: v.optional(
     described(
       ChatsSchema,
-      'How to handle chats that do not alternate between user and assistant. The affected ' +
-        'rows are counted and reported before the start.',
+      'How to handle chats that do not alternate between user and assistant. Affected rows are counted and reported before the start.',
     ),
     {},
   ),
@@ -179,13 +170,13 @@ export const RecipeSchema = v.strictObject({
   report_to: v.optional(
     described(
       TrackersSchema,
-      'Programs that get the metrics while a run trains, as transformers names them. tensorboard: ' +
+      'Trackers that get the metrics while a run trains, with the names used by transformers. tensorboard: ' +
         "event files in the run's folder; mlflow, trackio: a server that environment variables name.",
     ),
     [],
   ),
   samples: v.optional(described(SamplesSchema, 'Sample answers during training.'), {}),
-  evaluate: v.optional(described(EvaluateSchema, 'Evaluations beside the validation loss.'), {}),
+  evaluate: v.optional(described(EvaluateSchema, 'Evaluations besides the validation loss.'), {}),
 });
 
 /** A recipe with every default filled in. */

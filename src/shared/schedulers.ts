@@ -31,13 +31,10 @@ const PARAMETERS = {
   ),
   timescale: orNull(
     int(1),
-    'inverse_sqrt: steps after which the decay has its unit. null: the warm-up steps, or 10,000 ' +
+    'inverse_sqrt: the timescale of the decay, in steps. null: the warm-up steps, or 10,000 ' +
       'without a warm-up.',
   ),
-  num_decay_steps: orNull(
-    int(0),
-    'warmup_stable_decay: steps of the decay at the end, which must be set.',
-  ),
+  num_decay_steps: orNull(int(0), 'warmup_stable_decay: steps of the decay at the end; required.'),
   num_stable_steps: orNull(
     int(0),
     'warmup_stable_decay: steps between warm-up and decay. null: all others.',

@@ -44,8 +44,7 @@ export const TOOLS_VALUE = v.custom<Tools>(
 export const ToolsSchema = described(
   v.nullable(TOOLS_VALUE),
   'The tools that the chats may use, as a list of {"type": "function", "function": {"name", ' +
-    '"description", "parameters"}}, parameters being a JSON schema. Rows with tools of their own ' +
-    'use those.',
+    '"description", "parameters"}}, parameters being a JSON schema. Rows with their own tools use those instead.',
 );
 
 /** The tools of a run's record; undefined if there are none. */

@@ -19,9 +19,7 @@ export const TrainingSchema = v.strictObject({
     described(
       v.picklist(TRAINING_METHODS),
       'What is trained. lora: an adapter for the frozen base. full: all weights of the base ' +
-        '(full fine-tuning) in float32, which produces a complete model. It needs two to three ' +
-        'times the memory and a learning_rate about a tenth as high, and ignores the settings ' +
-        'of lora.',
+        '(full fine-tuning) in float32, which produces a complete model. It needs two to three times the memory and about a tenth of the learning_rate, and ignores the settings of lora.',
     ),
     'lora',
   ),
@@ -54,15 +52,14 @@ export const TrainingSchema = v.strictObject({
   lr_scheduler_type: v.optional(
     described(
       v.picklist(SCHEDULER_NAMES),
-      'How the learning rate changes after the warm-up, by the names of transformers.',
+      'How the learning rate changes after the warm-up, with the names used by transformers.',
     ),
     'cosine',
   ),
   lr_scheduler_kwargs: v.optional(
     described(
       SchedulerParametersSchema,
-      'Parameters of the scheduler, by the names of transformers. Those that it does not have ' +
-        'are errors. null: its default.',
+      'Parameters of the scheduler, with the names used by transformers. A parameter that the scheduler does not have is an error. null: its default.',
     ),
     {},
   ),
@@ -73,7 +70,10 @@ export const TrainingSchema = v.strictObject({
     ),
     0,
   ),
-  warmup_ratio: v.optional(described(share(), 'Share of all steps that are warm-up steps.'), 0.03),
+  warmup_ratio: v.optional(
+    described(share(), 'Fraction of all steps that are warm-up steps.'),
+    0.03,
+  ),
   weight_decay: v.optional(
     described(
       nonNegative(),
@@ -92,17 +92,14 @@ export const TrainingSchema = v.strictObject({
   packing: v.optional(
     described(
       v.boolean(),
-      'Pack several short examples into one row of max_length tokens, hidden from each ' +
-        'other, so that no padding is computed. For causal_lm.',
+      'Pack several short examples into one row of max_length tokens, without attention between them, so that no padding is computed. causal_lm only.',
     ),
     false,
   ),
   base_dtype: v.optional(
     described(
       v.picklist(BASE_DTYPES),
-      'Data type of the frozen base. bfloat16 halves its memory. quantized: the weights of a ' +
-        'quantized GGUF file, or of a checkpoint of bitsandbytes, torchao, GPTQ or AWQ, stay in their ' +
-        'blocks. auto: bfloat16 if the processor multiplies ' +
+      'Data type of the frozen base. bfloat16 halves its memory. quantized: the weights of a quantized GGUF file, or of a bitsandbytes, torchao, GPTQ or AWQ checkpoint, stay quantized in memory. auto: bfloat16 if the processor multiplies ' +
         'it natively, or if float32 does not fit into memory; quantized if neither fits. ' +
         'Norms, loss, LoRA and optimizer always use float32.',
     ),
@@ -113,8 +110,7 @@ export const TrainingSchema = v.strictObject({
       v.nullable(v.picklist(QUANTIZE)),
       'Quantize the linear layers of the frozen base while it is loaded, as bitsandbytes does. ' +
         'nf4: 4 bits in blocks of 64 with double quantization (QLoRA). int8: 8 bits, with a ' +
-        'scale for each row of a weight. Heads, embeddings, norms and modules_to_save stay as ' +
-        'they are. base_dtype is then the type of products. For a base in safetensors. null: ' +
+        'scale for each row of a weight. Heads, embeddings, norms and modules_to_save are not quantized. base_dtype is then the data type of matrix products. Needs a safetensors base. null: ' +
         'as it is stored.',
     ),
     null,
@@ -122,8 +118,8 @@ export const TrainingSchema = v.strictObject({
   gradient_checkpointing: v.optional(
     described(
       v.union([v.literal('auto'), v.boolean()], 'must be "auto", true or false'),
-      'Recompute layers in the backward pass instead of storing their results: about half ' +
-        'the memory at three quarters of the speed. auto: as many layers as memory requires.',
+      'Recompute layers in the backward pass instead of storing their activations: about half ' +
+        'the memory at three quarters of the speed. auto: for as many layers as memory requires.',
     ),
     'auto',
   ),
@@ -145,8 +141,7 @@ export const TrainingSchema = v.strictObject({
   neftune_noise_alpha: v.optional(
     described(
       v.nullable(positive()),
-      'NEFTune: in training, uniform noise of up to alpha / √(length · width) is added to the ' +
-        'vectors of the tokens. 5 is usual. null: none.',
+      'NEFTune: in training, uniform noise of up to alpha / √(length · width) is added to the token embeddings. 5 is usual. null: none.',
     ),
     null,
   ),
@@ -185,7 +180,10 @@ export const TrainingSchema = v.strictObject({
     null,
   ),
   early_stopping_threshold: v.optional(
-    described(nonNegative(), 'What an evaluation must gain on the best one to be an improvement.'),
+    described(
+      nonNegative(),
+      'By how much an evaluation must beat the best one to count as an improvement.',
+    ),
     0,
   ),
   save_steps: v.optional(described(int(1), 'Number of steps between two checkpoints.'), 100),

@@ -23,7 +23,7 @@ export const EvaluateSchema = v.strictObject({
     false,
   ),
   max_new_tokens: v.optional(
-    described(int(1), 'The longest answer of rows that say nothing else, in tokens.'),
+    described(int(1), 'Maximum length of an answer in tokens, for rows that do not set their own.'),
     256,
   ),
 });
