@@ -18,7 +18,7 @@ export interface BaseModel {
   /** The folder or the .gguf file. */
   readonly path: string;
   readonly name: string;
-  /** Its name on the hub, owner/name, where its place or its metadata tells it. */
+  /** Its name on the Hub, owner/name, where its place or its metadata tells it. */
   readonly hub: string | null;
   readonly format: 'safetensors' | 'gguf';
   /** config.json; made from the metadata of a GGUF file. */

@@ -49,7 +49,7 @@ export interface ExcludedList {
 /**
  * The list of a dataset; null where it has none.
  *
- * @throws LoraError('dataset') when the list cannot be read: rows would be learnt that must not be
+ * @throws LoraError('dataset') when the list cannot be read: rows would be learned that must not be
  */
 export async function readExcluded(dataset: string): Promise<ExcludedList | null> {
   const file = excludedFileOf(dataset);

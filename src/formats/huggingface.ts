@@ -132,7 +132,7 @@ function underNames(source: PartSource, names: ReadonlyMap<string, string>): Par
   };
 }
 
-/** The name in the hub's cache, else that in its config, else that of its folder. */
+/** The name in the Hub cache, else that in its config, else that of its folder. */
 function nameOf(folder: string, { _name_or_path: own }: Readonly<Record<string, unknown>>): string {
   const cached = hubNameOfPath(folder);
   if (cached !== null) return cached;
@@ -154,7 +154,7 @@ async function noConfig(folder: string): Promise<LoraError> {
       fix: 'Name the base model that the adapter belongs to.',
     });
   if (names.includes('snapshots'))
-    return new LoraError('base', "The folder is an entry of the hub's cache, not a model.", {
+    return new LoraError('base', 'The folder is an entry of the Hub cache, not a model.', {
       place,
       fix: 'Name a folder below its snapshots folder.',
     });

@@ -74,11 +74,11 @@ export interface LabelledInput extends ModelInput {
    * one for each pair or list. If left out, all are 1.
    */
   readonly weights?: Float32Array;
-  /** What a teacher says of the labelled tokens, which are then learnt from it, too. */
+  /** What a teacher says of the labelled tokens, which are then learned from it, too. */
   readonly teacher?: TeacherTargets;
   /** Rated documents, one a sequence: how many each list has; null: each is a row of its own. */
   readonly ranking?: { readonly groups: Int32Array | null };
-  /** Answers that are compared instead of learnt: the labels say which tokens they have. */
+  /** Answers that are compared instead of learned: the labels say which tokens they have. */
   readonly comparison?: Comparison;
 }
 

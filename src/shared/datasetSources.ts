@@ -62,11 +62,11 @@ const SourceSchema = v.strictObject({
   path: described(
     path(),
     'A file with rows (.jsonl, .json, .csv, .tsv, .parquet, also packed as .gz or .zst), a ' +
-      'folder of such files, or a dataset of the hub: hf://owner/name, with @revision if need be.',
+      'folder of such files, or a dataset on the Hub: hf://owner/name, with @revision if need be.',
   ),
-  config: v.optional(described(v.string(), 'The configuration (subset) of a dataset of the hub.')),
+  config: v.optional(described(v.string(), 'The configuration (subset) of a dataset on the Hub.')),
   split: v.optional(
-    described(v.string(), 'The split of a dataset of the hub. Default: train, or the only one.'),
+    described(v.string(), 'The split of a dataset on the Hub. Default: train, or the only one.'),
   ),
   weight: v.optional(
     described(
@@ -116,7 +116,7 @@ export interface DatasetSource {
 
 const HUB = 'hf://';
 
-/** Whether a source is a dataset of the hub. */
+/** Whether a source is a dataset on the Hub. */
 export const isHubSource = (file: string): boolean => file.startsWith(HUB);
 
 type NamedSource = Exclude<DatasetSetting, readonly unknown[]>;

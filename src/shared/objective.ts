@@ -170,7 +170,7 @@ export function distillationOf({ task, objective }: ObjectiveSource): Distillati
   };
 }
 
-/** The part of a recipe that says what is learnt. `objective` is missing in older recipes. */
+/** The part of a recipe that says what is learned. `objective` is missing in older recipes. */
 export interface ObjectiveSource {
   readonly task: Task;
   readonly objective?: ObjectiveSettings;
@@ -355,7 +355,7 @@ function trainingFaults(recipe: ObjectiveRecipe): ObjectiveFault[] {
     faults.push({
       key: 'training.label_smoothing_factor',
       message:
-        '"training.label_smoothing_factor" is for answers that are learnt one by one. Use objective.label_smoothing, or set it to 0.',
+        '"training.label_smoothing_factor" is for answers that are learned one by one. Use objective.label_smoothing, or set it to 0.',
     });
   if (objective && training.metric_for_best_model === 'perplexity')
     faults.push({
@@ -366,7 +366,7 @@ function trainingFaults(recipe: ObjectiveRecipe): ObjectiveFault[] {
     faults.push({
       key: 'training.packing',
       message:
-        '"training.packing" is for answers that are learnt one by one: answers that are compared stay in rows of their own, over which their log-probabilities are added up. Set it to false.',
+        '"training.packing" is for answers that are learned one by one: answers that are compared stay in rows of their own, over which their log-probabilities are added up. Set it to false.',
     });
   if (objective?.method === 'kto' && per_device_train_batch_size < 2)
     faults.push({

@@ -27,7 +27,7 @@ export interface SecretPlace {
 /** What `lora prepare --repository` has written. */
 export interface PreparedRepository {
   readonly recipe: string;
-  /** Whether middles are learnt, or whole texts. */
+  /** Whether middles are learned, or whole texts. */
   readonly fim: boolean;
   readonly files: number;
   readonly rows: number;

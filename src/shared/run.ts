@@ -47,7 +47,7 @@ export interface StoppedEarly {
 /** A source of a training set. */
 export interface SourceRecord {
   readonly name: string;
-  /** The commit of a dataset of the hub. */
+  /** The commit of a dataset on the Hub. */
   readonly revision?: string;
   readonly weight: number;
   readonly examples: number;

@@ -20,7 +20,7 @@ export interface Target {
   check(signal: AbortSignal): Promise<TargetReport>;
   /** Which of these items are there in full. */
   present(items: readonly BundleItem[], signal: AbortSignal): Promise<ReadonlySet<string>>;
-  /** Where its cache of the hub has a model (owner/name), or null. Missing: it cannot tell. */
+  /** Where its cache of the Hub has a model (owner/name), or null. Missing: it cannot tell. */
   findModel?(name: string, signal: AbortSignal): Promise<string | null>;
   /** Sends items. Nothing of an item is left under its id when sending fails. */
   put(items: readonly BundleItem[], options: PutOptions): Promise<void>;

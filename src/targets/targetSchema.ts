@@ -22,8 +22,8 @@ const common = {
     described(
       v.record(v.string(), path()),
       'Base models that the target has, which are not sent. Here: the name of the file or folder, ' +
-        'its name on the hub (owner/name), or the SHA-256 of its weights. There: the absolute ' +
-        "path, or owner/name, which is in the hub's cache there (not on Ray).",
+        'its name on the Hub (owner/name), or the SHA-256 of its weights. There: the absolute ' +
+        'path, or owner/name, which is in the Hub cache there (not on Ray).',
     ),
     {},
   ),

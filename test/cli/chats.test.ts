@@ -52,7 +52,7 @@ describe('a chat with tools, reasoning and an answer of weight 0', () => {
     { messages: [ask, { role: 'assistant', content: 'a' }], system: 's' },
   ];
 
-  it('is shown as it is learnt, with what the template leaves out, and trains', async () => {
+  it('is shown as it is learned, with what the template leaves out, and trains', async () => {
     const recipe = makeRecipe(
       {
         top: { base: base(), validation_split: 0, chat_template_kwargs: { style: '' } },
@@ -67,7 +67,7 @@ describe('a chat with tools, reasoning and an answer of weight 0', () => {
     expect(learnt[0]).toEqual(['<call>look {"at": "x"}</call><|im_end|>']);
     expect(learnt[1]).toEqual(['a<|im_end|>']);
     expect(warnings.map(({ message }) => message)).toEqual([
-      'The chat template leaves out the reasoning of answers before the last: it is not learnt.',
+      'The chat template leaves out the reasoning of answers before the last: it is not learned.',
     ]);
     await train(recipe, /leaves out the reasoning/);
   });
@@ -238,7 +238,7 @@ it('no call is what best/ is chosen by where no row for validation has one', asy
   expect(stderr).toContain('no answer of the validation set calls a tool');
 });
 
-describe('a model that has learnt to call a tool', () => {
+describe('a model that has learned to call a tool', () => {
   const rows = [{ messages: [ask, { role: 'assistant', content: null, tool_calls: [call] }] }];
   const tools = [{ type: 'function', function: { name: 'look', parameters: { type: 'object' } } }];
 

@@ -173,7 +173,7 @@ describe('lora push', () => {
       (place) => (place.includes('/commit/') ? { status: 500 } : undefined),
       /status 500: nothing is published/,
     ],
-  ])('says so in a sentence when the hub %s', async (_, how, message) => {
+  ])('says so in a sentence when the Hub %s', async (_, how, message) => {
     hub.misbehave(how);
     const { code, stderr } = await push(adapterFolder(), ['--yes']);
     expect([code, stderr]).toEqual([1, expect.stringMatching(message)]);

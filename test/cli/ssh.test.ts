@@ -117,7 +117,7 @@ describe.skipIf(process.platform === 'win32')('over SSH', () => {
     expect(filesIn(folder).some((name) => path.basename(name) === 'injected')).toBe(false);
   });
 
-  it('finds a base in the cache of the hub there', async () => {
+  it('finds a base in the cache of the Hub there', async () => {
     const hub = path.join(folder, 'hub');
     const snapshot = path.join(hub, 'models--lab--tiny', 'snapshots', '0a1b');
     cpSync(path.join(fixtures, 'llama/base'), snapshot, { recursive: true });
@@ -126,7 +126,7 @@ describe.skipIf(process.platform === 'win32')('over SSH', () => {
     writeFileSync(file, JSON.stringify([{ ...box, bases: { 'lab/tiny': 'lab/tiny' } }]));
     const recipe = makeRecipe({ top: { base: snapshot }, training: { max_steps: 2 } });
     const plan = () => startCli(['targets', 'plan', 'box', recipe], { LORA_TARGETS: file }).end;
-    expect((await plan()).stderr).toContain('box has no lab/tiny in its cache of the hub.');
+    expect((await plan()).stderr).toContain('box has no lab/tiny in its cache of the Hub.');
     process.env['HF_HUB_CACHE'] = hub;
     const { stdout } = await plan().finally(() => delete process.env['HF_HUB_CACHE']);
     expect(stdout).toContain(`${snapshot} is there already`);

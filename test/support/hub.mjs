@@ -82,7 +82,7 @@ function sendFile(request, response, bytes, { tamper, breakAfter }) {
   return start;
 }
 
-/** A file in the hub's listing, with its checksum. */
+/** A file in the Hub's listing, with its checksum. */
 function entryOf(path, bytes) {
   const blob = createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
   return LARGE.test(path)

@@ -7,7 +7,7 @@ interface Answer {
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
-/** What the hub answers instead, by the last part of the path; undefined: as usual. */
+/** What the Hub answers instead, by the last part of the path; undefined: as usual. */
 export type Misbehaviour = (place: string, usual: Answer) => Answer | undefined;
 
 interface Repository {
@@ -36,7 +36,7 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** The hub's interface for writing: repositories, git-lfs, commits. */
+/** The Hub's interface for writing: repositories, git-lfs, commits. */
 class Hub {
   readonly repositories = new Map<string, Repository>();
   readonly requests: string[] = [];

@@ -1,4 +1,4 @@
-// The Data page in a real workbench: rows of a file from the Explorer, of a folder and of the hub,
+// The Data page in a real workbench: rows of a file from the Explorer, of a folder and of the Hub,
 // and what is written: edits, excluded rows, a split, and a recipe of Train Adapter.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ const row = (n) =>
 const PARQUET = Buffer.from(
   parquetWriteBuffer({
     columnData: [
-      { name: 'question', data: ['from the hub?', 'and again?'] },
+      { name: 'question', data: ['from the Hub?', 'and again?'] },
       { name: 'answer', data: ['yes', 'yes'] },
     ],
   }),
@@ -237,7 +237,7 @@ describe('the Data page', { timeout: LIMIT }, () => {
     );
   });
 
-  it('opens a file of a folder, and a dataset of the hub', async () => {
+  it('opens a file of a folder, and a dataset on the Hub', async () => {
     await palette(page, 'View: Close All Editors');
     writeFileSync(
       path.join(workspace, 'parts.lora.json'),
@@ -259,7 +259,7 @@ describe('the Data page', { timeout: LIMIT }, () => {
     await page.keyboard.type('owner/rows');
     await page.keyboard.press('Enter');
     await pickOf('Select what is read', 'default / train');
-    await frame().locator('.row').getByText('from the hub?').waitFor();
+    await frame().locator('.row').getByText('from the Hub?').waitFor();
     await d.screenshot(page, path.join(shots, 'dataset-hub.png'));
     assert.deepEqual(
       hub.starts.map(([name]) => name),

@@ -1,7 +1,7 @@
 import type { TemplateResult } from 'lit-html';
 import { html } from './html';
 
-/** Consecutive tokens that are learnt, only read, or cut off. */
+/** Consecutive tokens that are learned, only read, or cut off. */
 export interface ShownPiece {
   readonly text: string;
   readonly kind: 'learnt' | 'context' | 'cut';

@@ -12,11 +12,11 @@ import { thinkFinding } from './thinkBlocks';
 export interface MarkedChat {
   readonly text: string;
   /**
-   * What is learnt: the assistant's answer in each of its turns, with the end token that stands
+   * What is learned: the assistant's answer in each of its turns, with the end token that stands
    * behind it, but not the white space after that.
    */
   readonly answers: readonly Span[];
-  /** Answers that are marked as not to be learnt. */
+  /** Answers that are marked as not to be learned. */
   readonly unlearnt: readonly Span[];
   /** What a user should know about the text, for people. */
   readonly findings: readonly string[];

@@ -16,7 +16,7 @@ export interface Message {
   readonly reasoning_content?: string;
   readonly thinking?: string;
   readonly tool_calls?: readonly unknown[];
-  /** 0: an answer that stays in the text but is not learnt. */
+  /** 0: an answer that stays in the text but is not learned. */
   readonly weight?: 0;
   readonly [key: string]: unknown;
 }

@@ -6,8 +6,8 @@ const LEARNS = 'so a model does not learn there to stop';
 /**
  * Says which answers have no end token behind them.
  *
- * @param answers Those that are learnt, in order.
- * @param isMarked Whether {% generation %} blocks say what is learnt.
+ * @param answers Those that are learned, in order.
+ * @param isMarked Whether {% generation %} blocks say what is learned.
  */
 export function endFindings(
   answers: readonly Span[],

@@ -54,7 +54,7 @@ function leftOutReasoning(probed: ProbedChat, index: number, last: number): stri
       : { reasoning_content: PLACEHOLDER, thinking: PLACEHOLDER };
   if (reasoning === '' || isWritten(probed, index, reasoning, other)) return [];
   const which = index < last ? 'of answers before the last' : 'of the answer';
-  return [`The chat template leaves out the reasoning ${which}: it is not learnt.`];
+  return [`The chat template leaves out the reasoning ${which}: it is not learned.`];
 }
 
 /**

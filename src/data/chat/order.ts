@@ -77,7 +77,7 @@ function mergeSameRole(
       result[result.length - 1] = { ...message, content: joinedContent(last, message) };
     else
       return report.error(
-        `${fault}, but cannot be merged: the first has more than text, or only one of them is learnt.`,
+        `${fault}, but cannot be merged: the first has more than text, or only one of them is learned.`,
         `${key}[${i}]`,
       );
   }

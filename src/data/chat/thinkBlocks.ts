@@ -18,7 +18,7 @@ export const withoutThought = (message: Message): string =>
     .trim();
 
 /**
- * Says where the prompt that asks for an answer has a think block and the text that is learnt has
+ * Says where the prompt that asks for an answer has a think block and the text that is learned has
  * none, or the other way round. Null: they are alike.
  */
 export function thinkFinding(
@@ -43,7 +43,7 @@ export function thinkFinding(
   const from = asked.slice(tag.index).trimEnd();
   return text.slice(0, start).trimEnd().endsWith(from)
     ? null
-    : `The prompt that asks for an answer ends with ${JSON.stringify(from)}, but the text that is learnt has no such think block there${remedyFor(probed, turn)}.`;
+    : `The prompt that asks for an answer ends with ${JSON.stringify(from)}, but the text that is learned has no such think block there${remedyFor(probed, turn)}.`;
 }
 
 /** What makes the prompt and the text alike, as far as trying it out shows. */

@@ -4,7 +4,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer';
 import { headerOf, promptIds, separatorsOf } from './codeTokens';
 import { fimFormOf, type FimForm } from './fimForms';
 
-/** A row of a dataset: a text, or tokens whose middle is learnt. */
+/** A row of a dataset: a text, or tokens whose middle is learned. */
 export type CodeRow =
   | { readonly text: string }
   | { readonly input_ids: readonly number[]; readonly labels: readonly number[] };
@@ -33,7 +33,7 @@ const MOST_MIDDLE_LINES = 8;
 /**
  * The rows of a file: chunks of at most max_length tokens, cut between lines, under the path of the
  * file. Where the base has tokens for filling in, each row asks for a middle and only that is
- * learnt. A line with a special token written in it ends a chunk and is in none.
+ * learned. A line with a special token written in it ends a chunk and is in none.
  */
 export function codeRows(
   tokenizer: Tokenizer,

@@ -41,7 +41,7 @@ export type DataRecipe = Pick<
 export interface ReadSource {
   readonly source: DatasetSource;
   readonly set: SourceFiles['set'];
-  /** The commit of a dataset of the hub. */
+  /** The commit of a dataset on the Hub. */
   readonly revision?: string | null;
   /** The first of its datasets, and the one behind the last. */
   readonly from: number;
@@ -102,7 +102,7 @@ export interface ExcludedCount {
 /** What is known of a source. */
 export interface PreparedSource {
   readonly name: string;
-  /** The commit of a dataset of the hub; null: it is none. */
+  /** The commit of a dataset on the Hub; null: it is none. */
   readonly revision: string | null;
   readonly weight: number;
   /** Of its examples, without those that are held out. */

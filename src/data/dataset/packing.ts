@@ -20,7 +20,7 @@ export function checkPacking(recipe: DataRecipe): void {
   if (form === 'preference' || form === 'unpaired')
     throw new LoraError(
       'recipe',
-      'training.packing is for rows that are learnt one by one: answers that are compared stay in rows of their own, whose log-probabilities are added up.',
+      'training.packing is for rows that are learned one by one: answers that are compared stay in rows of their own, whose log-probabilities are added up.',
       { place, fix: 'Set it to false.' },
     );
   throw new LoraError(

@@ -49,7 +49,7 @@ export type {
 export interface ReadOptions {
   /** From 0 to 1; what it throws ends the reading. */
   readonly onProgress?: ((fraction: number) => void) | undefined;
-  /** Finds the files of datasets of the hub. */
+  /** Finds the files of datasets on the Hub. */
   readonly hub?: HubFiles | undefined;
 }
 

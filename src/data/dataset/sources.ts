@@ -17,11 +17,11 @@ export interface SourceFiles {
   readonly source: DatasetSource;
   readonly set: 'train' | 'validation';
   readonly files: readonly string[];
-  /** The commit of a dataset of the hub; null: it is none. */
+  /** The commit of a dataset on the Hub; null: it is none. */
   readonly revision: string | null;
 }
 
-/** The local files of a dataset of the hub, and the commit that they are from. */
+/** The local files of a dataset on the Hub, and the commit that they are from. */
 export type HubFiles = (
   source: DatasetSource,
 ) => Promise<{ readonly files: readonly string[]; readonly revision: string }>;
@@ -40,7 +40,7 @@ const MOST_FILES = 10_000;
 /**
  * Lists the files that a recipe names: those of the training set, then those for validation.
  *
- * @param hub Finds the files of datasets of the hub. Without it, they are refused.
+ * @param hub Finds the files of datasets on the Hub. Without it, they are refused.
  * @throws LoraError('dataset') for a folder without rows
  */
 export async function listSources(
@@ -64,7 +64,7 @@ async function filesOf(
   const { path: file } = source;
   if (isHubSource(file)) {
     if (hub) return hub(source);
-    throw tableFault(file, 'A dataset of the hub cannot be read here.', 'Name a file or a folder.');
+    throw tableFault(file, 'A dataset on the Hub cannot be read here.', 'Name a file or a folder.');
   }
   const info = await stat(file).catch(() => null);
   const isFolder = info?.isDirectory() === true && !(await isImageFolder(file, task));

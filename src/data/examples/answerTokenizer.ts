@@ -69,7 +69,7 @@ function answerIds(text: string, tokenizer: Tokenizer): readonly number[] {
   return end === null || ids.at(-1) === end ? ids : [...ids, end];
 }
 
-/** Why a row cannot be learnt; null: it can. */
+/** Why a row cannot be learned; null: it can. */
 function faultOf(
   { prompt, answer }: EncodedTexts,
   { tokenizer, max_length, vocab_size = tokenizer.vocab_size }: AnswerSettings,

@@ -23,7 +23,7 @@ export function checkImagesRead({ messages }: Chat, images: RowImages): void {
 
 /**
  * An encoded chat with each image's placeholder as many times as the image has tokens, none of
- * which is learnt.
+ * which is learned.
  *
  * @throws LoraError for an image that cannot be read, a chat template that does not write one
  *   placeholder for each image, or where images are refused

@@ -8,7 +8,7 @@ import type { RowContext } from './settings';
 
 /**
  * Two texts, or two lists of messages (TRL), which are joined to one chat whose prompt is not
- * learnt.
+ * learned.
  */
 export function readCompletion(columns: Columns, context: RowContext): TextRow | null {
   const { line, report } = context;

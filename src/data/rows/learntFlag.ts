@@ -4,7 +4,7 @@ import type { RowReport } from './rowReport';
 
 type Item = Readonly<Record<string, unknown>>;
 
-/** The keys by which formats say whether a message is learnt, and the value that says it is. */
+/** The keys by which formats say whether a message is learned, and the value that says it is. */
 const FLAGS: Readonly<Record<string, boolean>> = {
   weight: true,
   train: true,
@@ -18,18 +18,18 @@ const FLAGS: Readonly<Record<string, boolean>> = {
 /** Keys that mark parts of a message, or whose values differ in meaning between formats. */
 const REFUSED: readonly string[] = ['train_detail', 'training_detail', 'loss_mask', 'mask'];
 
-/** Keys of messages that say what is learnt. */
+/** Keys of messages that say what is learned. */
 export const FLAG_KEYS: ReadonlySet<string> = new Set([...Object.keys(FLAGS), ...REFUSED]);
 
 /**
- * Whether a message is learnt, as far as it says so itself: "weight": 0, "train": false and so on.
+ * Whether a message is learned, as far as it says so itself: "weight": 0, "train": false and so on.
  * Undefined: it does not say. Null: what it says is not supported, which is reported.
  */
 export function learntFlag(item: Item, key: string, report: RowReport): boolean | undefined | null {
   const refused = REFUSED.find((name) => item[name] !== undefined && item[name] !== null);
   if (refused !== undefined)
     return report.error(
-      `"${refused}" is not supported: mark whole messages, with "weight": 0 for those that are not learnt.`,
+      `"${refused}" is not supported: mark whole messages, with "weight": 0 for those that are not learned.`,
       `${key}.${refused}`,
     );
   const said = Object.entries(FLAGS).flatMap(([name, learnt]) => {

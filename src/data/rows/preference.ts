@@ -130,7 +130,7 @@ function readChats(columns: Columns, context: RowContext): Answers<TextRow> | nu
   });
 }
 
-/** A message of the prompt, which is not learnt. */
+/** A message of the prompt, which is not learned. */
 const notLearnt = (message: Message): Message =>
   message.role === 'assistant' ? { ...message, weight: 0 } : message;
 

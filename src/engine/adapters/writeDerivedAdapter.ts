@@ -94,7 +94,7 @@ function refuseExperts(adapter: Adapter, [source]: readonly string[]): void {
   });
 }
 
-/** The adapter with its base's name on the hub where that is known; else with a local path. */
+/** The adapter with its base's name on the Hub where that is known; else with a local path. */
 export function withBaseName(adapter: Adapter, base: BaseModel | null): Adapter {
   const { config } = adapter;
   const own = config.base_model_name_or_path;

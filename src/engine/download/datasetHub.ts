@@ -16,13 +16,13 @@ import type { Hub } from './hubFetch';
 import { hubFileSize, isSafeFile, type HubFile } from './plan';
 import { filesOfSplit, parseDatasetName, splitsOf, type NamedSplit } from './splits';
 
-/** The branch in which the hub keeps each dataset as Parquet. */
+/** The branch in which the Hub keeps each dataset as Parquet. */
 const CONVERTED = 'refs/convert/parquet';
 const COMMIT = /^[0-9a-f]{40}$/;
 /** Disk space that stays free. */
 const SPARE_BYTES = 1e9;
 
-/** Where datasets of the hub are kept, outside of any workspace. */
+/** Where datasets on the Hub are kept, outside of any workspace. */
 export const datasetCache = (): string =>
   process.env['LORA_DATASETS_HOME'] || path.join(homedir(), '.cache', 'lora-workbench', 'datasets');
 
@@ -40,7 +40,7 @@ export interface DownloadHooks {
 }
 
 /**
- * Downloads the Parquet files of a split of a dataset of the hub, unless they are here already: all
+ * Downloads the Parquet files of a split of a dataset on the Hub, unless they are here already: all
  * of them, or as many as its first rows need. Each is verified by its SHA-256. A download that was
  * interrupted is resumed. What is named by a commit and here is read without a connection.
  *
@@ -60,7 +60,7 @@ export async function downloadSplit(
 }
 
 /**
- * The configurations and splits that the hub has of a dataset.
+ * The configurations and splits that the Hub has of a dataset.
  *
  * @throws LoraError('dataset'), 'cancelled'
  */
@@ -129,7 +129,7 @@ async function fetched(
   for (const [i, file] of files.entries()) {
     if (rows !== null && found >= rows) break;
     if (!isSafeFile(file.path))
-      throw new LoraError('dataset', `The name of a file on the hub is refused: ${file.path}.`);
+      throw new LoraError('dataset', `The name of a file on the Hub is refused: ${file.path}.`);
     const target = path.join(folder, ...file.path.split('/'));
     const own = path.dirname(target);
     if (!(await isDownloaded(file, own))) {
@@ -157,7 +157,7 @@ async function rowsIn(file: string): Promise<number> {
   }
 }
 
-/** Errors of the hub name the dataset. */
+/** Errors of the Hub name the dataset. */
 function asDatasetError(error: unknown, source: DatasetSource): unknown {
   if (!(error instanceof LoraError) || error.area !== 'base') return error;
   const { message, place, fix, cause } = error;
@@ -176,7 +176,7 @@ export interface DownloadReport {
   readonly info?: ((text: string) => void) | undefined;
 }
 
-/** What finds the files of datasets of the hub while a recipe's rows are read. */
+/** What finds the files of datasets on the Hub while a recipe's rows are read. */
 export const hubFiles =
   ({ check, info }: DownloadReport = {}): HubFiles =>
   (source) => {

@@ -1,7 +1,7 @@
 import { LoraError } from '../../shared/errors';
 
 /**
- * The address of the hub: HF_ENDPOINT, without a slash at its end.
+ * The address of the Hub: HF_ENDPOINT, without a slash at its end.
  *
  * @throws LoraError('usage') where it is no address
  */

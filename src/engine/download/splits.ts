@@ -2,7 +2,7 @@ import type { DatasetSource } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
 import { hubFileSize, type HubFile } from './plan';
 
-/** A dataset of the hub. */
+/** A dataset on the Hub. */
 export interface DatasetName {
   /** owner/name */
   readonly name: string;
@@ -25,12 +25,12 @@ export function parseDatasetName(text: string): DatasetName {
 interface SplitFile {
   readonly config: string;
   readonly split: string;
-  /** Whether the hub has converted only the first part of the split. */
+  /** Whether the Hub has converted only the first part of the split. */
   readonly isPartial: boolean;
   readonly file: HubFile;
 }
 
-/** As the hub's own branch names them: CONFIG/SPLIT/0000.parquet. */
+/** As the Hub's own branch names them: CONFIG/SPLIT/0000.parquet. */
 const CONVERTED = /^([^/]+)\/(partial-)?([^/]+)\/\d+\.parquet$/;
 /** As people name them: data/train-00000-of-00002-HASH.parquet, CONFIG/test.parquet. */
 const NAMED = /^(?:(.*)\/)?([A-Za-z]\w*?)(?:-\d+(?:-of-\d+)?(?:-\w+)?)?\.parquet$/;
@@ -69,7 +69,7 @@ export function splitsOf(files: readonly HubFile[], name: string): readonly Name
 }
 
 const withoutFiles = (name: string): LoraError =>
-  new LoraError('dataset', 'The dataset has no Parquet files on the hub.', {
+  new LoraError('dataset', 'The dataset has no Parquet files on the Hub.', {
     place: { file: name },
     fix: 'Download its files, and name them or their folder.',
   });
@@ -106,7 +106,7 @@ export function filesOfSplit(
   const found = inConfig.filter((own) => own.split === ownSplit);
   if (found.some(({ isPartial }) => isPartial))
     throw refuse(
-      'The hub has only the first part of this split as Parquet.',
+      'The Hub has only the first part of this split as Parquet.',
       'Name the revision of its own Parquet files, such as @main, or download its files.',
     );
   return found.map(({ file }) => file).sort((a, b) => (a.path < b.path ? -1 : 1));

@@ -49,7 +49,7 @@ export interface Certificate {
   /** Modules that do not fit the base were left out. */
   readonly partial: boolean;
   readonly dtype: string;
-  /** Its name on the hub, or its place as `inputs`. */
+  /** Its name on the Hub, or its place as `inputs`. */
   readonly base: string;
   /** Places as in `inputs`. */
   readonly adapters: readonly string[];

@@ -15,7 +15,7 @@ export interface PushOptions {
   readonly hub: Hub;
   /** A folder of PEFT. */
   readonly adapter: string;
-  /** The base's name on the hub; null: as the adapter names it. */
+  /** The base's name on the Hub; null: as the adapter names it. */
   readonly base_name: string | null;
   /** Anyone can see it. */
   readonly public: boolean;
@@ -43,7 +43,7 @@ export async function planPush(options: PushOptions): Promise<PushPlan> {
 }
 
 /**
- * Uploads an adapter to a repository of the hub, which is created if it is missing.
+ * Uploads an adapter to a repository of the Hub, which is created if it is missing.
  *
  * @throws LoraError when the adapter or the repository cannot be used, the Hub refuses or cannot be
  *   reached, or the upload is cancelled

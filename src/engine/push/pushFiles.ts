@@ -19,12 +19,12 @@ export interface PushFile {
   readonly sha256: () => Promise<string>;
 }
 
-/** What an adapter's folder holds for the hub. */
+/** What an adapter's folder holds for the Hub. */
 export interface PushFiles {
   readonly files: readonly PushFile[];
   /** Names of what stays here, for people: the first of them, each in one line. */
   readonly left_out: readonly string[];
-  /** The name of the base on the hub. */
+  /** The name of the base on the Hub. */
   readonly base: string;
   readonly warnings: readonly string[];
 }
@@ -43,7 +43,7 @@ const MAX_NAMED = 20;
 
 /**
  * The files of a PEFT adapter. Its configuration and that of its tokenizer name the base as on the
- * hub, not by a path of this disk. Links are left out.
+ * Hub, not by a path of this disk. Links are left out.
  *
  * @throws LoraError('adapter') when it is no PEFT adapter, 'usage' when the base has no name there
  */

@@ -65,7 +65,7 @@ export async function checkFingerprints(
   }
 }
 
-/** Rows must not be left out that the run has learnt. */
+/** Rows must not be left out that the run has learned. */
 async function refuseNewLists(expected: readonly FileFingerprint[]): Promise<void> {
   const known = new Set(expected.map(({ file }) => file));
   for (const { file } of expected) {

@@ -41,7 +41,7 @@ export interface TrainingLoopParts extends Pick<PreparedTraining, 'tokenizer'> {
   /** Scores of an evaluation beside those of the validation set, from answers of the model. */
   readonly answerScores: (onAnswer: (fraction: number) => void) => Promise<Scores>;
   readonly product: Product;
-  /** Null: the answers are learnt, not compared. */
+  /** Null: the answers are learned, not compared. */
   readonly compared: ComparedTraining | null;
   /** Null: there is no teacher. */
   readonly distilled: DistilledTraining | null;

@@ -331,7 +331,7 @@ export async function writeGgufAdapter(
 /** llama.cpp's numbers for the type of a file's tensors (llama_ftype). */
 const FILE_TYPES: Readonly<Record<AdapterDtype, number>> = { F32: 0, F16: 1, BF16: 32 };
 
-/** The base's name, and where it is on the hub; a local path is left out. */
+/** The base's name, and where it is on the Hub; a local path is left out. */
 function baseEntries(base: string | null): readonly GgufEntry[] {
   if (base === null || base === '') return [];
   const key = 'general.base_model';

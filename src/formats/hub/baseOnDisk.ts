@@ -10,7 +10,7 @@ import { namedBasePath } from './hubCache';
 
 /**
  * Where the base of an adapter is on this disk: that of the run that it is part of, else the one
- * that it names, at a path or in the hub's cache. Null: it is not here. An adapter may come from a
+ * that it names, at a path or in the Hub cache. Null: it is not here. An adapter may come from a
  * stranger, so no server that it names is asked: the user names such a base.
  */
 export async function baseOnDisk(adapter: string, named: string | null): Promise<string | null> {

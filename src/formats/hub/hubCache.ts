@@ -4,7 +4,7 @@ import { pathExists } from '../../common/fileStatus';
 import { listFolder, MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { isHubName } from './hubName';
 
-/** What the location of the hub's cache depends on. */
+/** What the location of the Hub cache depends on. */
 export interface CacheEnvironment {
   readonly home: string;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -35,7 +35,7 @@ const HERE: CacheEnvironment = { home: homedir(), env: process.env };
 
 /**
  * Where the base that an adapter names is on this disk: an absolute path that exists, or a name on
- * the hub whose model is in the hub's cache. Null: it is not here.
+ * the Hub whose model is in the Hub cache. Null: it is not here.
  */
 export async function namedBasePath(
   name: string,

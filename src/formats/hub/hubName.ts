@@ -1,14 +1,14 @@
 import path from 'node:path';
 import type { Metadata } from '../gguf/metadata';
 
-/** owner/name, with the characters that the hub allows. */
+/** owner/name, with the characters that the Hub allows. */
 const HUB_NAME = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
 
-/** Whether a text has the form owner/name of the hub. */
+/** Whether a text has the form owner/name of the Hub. */
 export const isHubName = (text: string): boolean => HUB_NAME.test(text);
 
 /**
- * The model's name on the hub, from its place in the hub's cache
+ * The model's name on the Hub, from its place in the Hub cache
  * (models--owner--name/snapshots/revision, or a file in there); null: it is elsewhere.
  */
 export function hubNameOfPath(file: string): string | null {
@@ -20,7 +20,7 @@ export function hubNameOfPath(file: string): string | null {
 }
 
 /**
- * The hub's name of the model that a .gguf file was converted from; null: the metadata doesn't say.
+ * The Hub's name of the model that a .gguf file was converted from; null: the metadata doesn't say.
  * Keys: docs/gguf.md of ggml. general.base_model is what the converted model was made from, which
  * is the same model for a quantised file, but not for one that was fine-tuned (general.finetune).
  */
@@ -32,7 +32,7 @@ export function hubNameOfGguf(metadata: Metadata): string | null {
   return [...sources, ...parent, ...own].map(hubNameIn).find((name) => name !== null) ?? null;
 }
 
-/** The base that an adapter's .gguf file names: on the hub if that is known; null: none. */
+/** The base that an adapter's .gguf file names: on the Hub if that is known; null: none. */
 export function parentNameOfGguf(metadata: Metadata): string | null {
   const hub = parentNames(metadata)
     .map(hubNameIn)

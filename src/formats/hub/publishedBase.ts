@@ -6,9 +6,9 @@ import { isHubName } from './hubName';
 export interface PublishedBase {
   /** Its name without a local path. */
   readonly title: string;
-  /** Its name on the hub; null: not known. */
+  /** Its name on the Hub; null: not known. */
   readonly hub: string | null;
-  /** base_model_name_or_path: its name on the hub, or where it is on this disk. */
+  /** base_model_name_or_path: its name on the Hub, or where it is on this disk. */
   readonly name_or_path: string;
   /** The name of its .gguf file, where transformers needs it to load the base; else null. */
   readonly gguf_file: string | null;
@@ -42,10 +42,10 @@ export function publishedNamed(name: string | null): PublishedBase | null {
   };
 }
 
-/** Whether base_model_name_or_path is a path rather than a name on the hub. */
+/** Whether base_model_name_or_path is a path rather than a name on the Hub. */
 export const isLocalPath = (name: string): boolean =>
   !isHubName(name) && (/[\\/]/.test(name) || name.endsWith('.gguf') || name.startsWith('.'));
 
-/** The last part of a path; a name on the hub stays. */
+/** The last part of a path; a name on the Hub stays. */
 export const withoutFolders = (name: string): string =>
   isLocalPath(name) ? (name.split(/[\\/]/).filter(Boolean).at(-1) ?? name) : name;

@@ -31,7 +31,7 @@ export interface CardFacts extends Omit<LoadingFacts, 'base' | 'num_labels'> {
 }
 
 /**
- * By task: the hub's pipeline, transformers' class, and PEFT's class that also loads the base, if
+ * By task: the Hub's pipeline, transformers' class, and PEFT's class that also loads the base, if
  * it has one.
  */
 const KINDS: Readonly<
@@ -142,7 +142,7 @@ function loadingLines(facts: LoadingFacts): string[] {
       ];
 }
 
-/** The README.md of a trained adapter: front matter for the hub, then the facts. */
+/** The README.md of a trained adapter: front matter for the Hub, then the facts. */
 export function modelCard(facts: CardFacts): string {
   const { base, task, labels, frozen_adapters } = facts;
   const loss = (value: number | null) => (value === null ? '–' : value.toFixed(4));

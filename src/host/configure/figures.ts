@@ -29,7 +29,7 @@ export interface CostChoice {
   readonly chosen: readonly TargetableModule[];
   /** Null: the rows are not counted, or cannot be. */
   readonly facts?: DatasetFacts | null;
-  /** The model that is learnt from, which is freed before training. */
+  /** The model that is learned from, which is freed before training. */
   readonly teacher?: BaseFacts | null;
 }
 

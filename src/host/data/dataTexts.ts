@@ -82,7 +82,7 @@ export function rowMarksOf(
       ];
 }
 
-/** Files of a folder or a dataset of the hub that the tooltip has room for. */
+/** Files of a folder or a dataset on the Hub that the tooltip has room for. */
 const MOST_FILES_SHOWN = 6;
 /** Length of the longest bar, in characters. */
 const BAR = 24;

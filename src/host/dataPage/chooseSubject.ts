@@ -78,7 +78,7 @@ async function subjectAt(
   return subjectIn({ path: named, config: null, split: null }, paths, found);
 }
 
-/** Of one of the files of a folder or of a dataset of the hub. */
+/** Of one of the files of a folder or of a dataset on the Hub. */
 async function subjectIn(
   source: HubSplit,
   files: readonly string[],
@@ -97,7 +97,7 @@ async function subjectIn(
     rows.length === 1 ? rows[0] : await pickRow(rows, { title, placeHolder: t('Select a file') });
   if (!chosen) return undefined;
   const { file } = chosen;
-  // Train Adapter counts the rows of a dataset of the hub only where it has one file
+  // Train Adapter counts the rows of a dataset on the Hub only where it has one file
   const all = isHubSource(named) ? files : [file];
   const json = JSON.stringify({ path: named, config, split, files: all });
   return { file, source: json, recipe, base: null };

@@ -10,7 +10,7 @@ import { readRecipe } from '../recipe/recipeDatasets';
 /** What a Data page shows. */
 export interface DataSubject {
   readonly file: string;
-  /** The folder or dataset of the hub that it is of, as JSON of a `HubDataset`; null: none. */
+  /** The folder or dataset on the Hub that it is of, as JSON of a `HubDataset`; null: none. */
   readonly source: string | null;
   /** The recipe whose settings rows are read with; null: the usual ones. */
   readonly recipe: string | null;
@@ -18,7 +18,7 @@ export interface DataSubject {
   readonly base: string | null;
 }
 
-/** The folder or dataset of the hub that a file is of; undefined: none. */
+/** The folder or dataset on the Hub that a file is of; undefined: none. */
 const sourceOf = ({ source }: Pick<DataSubject, 'source'>): HubDataset | undefined =>
   source === null ? undefined : asHubDataset(parseJson(source));
 
@@ -85,7 +85,7 @@ export function nameOf(subject: DataSubject): string {
   return source && isHubSource(source.path) ? sourceName(source) : path.basename(subject.file);
 }
 
-/** The files of a split: beside the dataset, or of one of the hub in the workspace. */
+/** The files of a split: beside the dataset, or of one of the Hub in the workspace. */
 export function splitFiles(subject: DataSubject): {
   readonly train: string;
   readonly validation: string;

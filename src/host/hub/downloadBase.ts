@@ -13,7 +13,7 @@ const DOWNLOADS = 'models';
 /** The download does not wait longer for what is only told. */
 const MEMORY_TIMEOUT_MS = 15_000;
 
-/** Models that a laptop can train: their names on the hub and their sizes in MB. */
+/** Models that a laptop can train: their names on the Hub and their sizes in MB. */
 const SUGGESTIONS = [
   { name: 'HuggingFaceTB/SmolLM2-135M-Instruct', megabytes: 270, licence: 'Apache 2.0' },
   { name: 'HuggingFaceTB/SmolLM2-360M-Instruct', megabytes: 725, licence: 'Apache 2.0' },
@@ -38,8 +38,8 @@ export const firstDownloads = (): readonly {
 }[] => SUGGESTIONS.slice(0, FIRST).map((own) => ({ name: own.name, description: factsOf(own) }));
 
 /**
- * Downloads a base model from the hub into a folder of the workspace; returns its path. Asks for
- * the model unless one is wanted, the folder and, if the hub requires one, an access token.
+ * Downloads a base model from the Hub into a folder of the workspace; returns its path. Asks for
+ * the model unless one is wanted, the folder and, if the Hub requires one, an access token.
  * Undefined: cancelled.
  *
  * @throws LoraError as `Jobs.run` does.
@@ -64,7 +64,7 @@ export async function downloadBaseCommand(
   });
 }
 
-/** A .gguf file on the hub. */
+/** A .gguf file on the Hub. */
 interface GgufFile {
   readonly file: string;
   readonly bytes: number;

@@ -11,11 +11,11 @@ interface ListedSplit {
   readonly bytes: number;
 }
 
-/** How long the hub may take to list the files of a dataset. */
+/** How long the Hub may take to list the files of a dataset. */
 const LIST_MS = 60_000;
 
 /**
- * Asks for a dataset of the hub and downloads it, with progress. Undefined: cancelled.
+ * Asks for a dataset on the Hub and downloads it, with progress. Undefined: cancelled.
  *
  * @throws LoraError as `Jobs.run` does
  */

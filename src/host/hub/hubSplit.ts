@@ -12,10 +12,10 @@ const HubDatasetSchema = v.object({
   files: v.pipe(v.array(v.string()), v.minLength(1), v.readonly()),
 });
 
-/** A split of a dataset of the hub. Without a configuration or a split, the usual one. */
+/** A split of a dataset on the Hub. Without a configuration or a split, the usual one. */
 export type HubSplit = Readonly<v.InferOutput<typeof HubSplitSchema>>;
 
-/** A split of a dataset of the hub, and its files on this disk. */
+/** A split of a dataset on the Hub, and its files on this disk. */
 export type HubDataset = Readonly<v.InferOutput<typeof HubDatasetSchema>>;
 
 /** Undefined for a value that does not fit. */

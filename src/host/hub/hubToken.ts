@@ -22,7 +22,7 @@ export async function hubEnvironment(
 }
 
 /**
- * Runs jobs with the stored access token. Where the hub wants another one, it is asked for, and
+ * Runs jobs with the stored access token. Where the Hub wants another one, it is asked for, and
  * they are run again.
  */
 export async function withHubToken<T>(

@@ -24,7 +24,7 @@ interface PushPlan {
 const BASE_KEY = 'base_model_name_or_path';
 
 /**
- * Uploads an adapter to the hub: asks for the repository, and whether to upload what is shown.
+ * Uploads an adapter to the Hub: asks for the repository, and whether to upload what is shown.
  *
  * @throws LoraError as `Jobs.run` does.
  */
@@ -68,7 +68,7 @@ interface Planned {
   readonly args: readonly string[];
 }
 
-/** Asks for the name of the base if the adapter names none that is on the hub. */
+/** Asks for the name of the base if the adapter names none that is on the Hub. */
 async function withBaseName(
   plan: (args: readonly string[]) => Promise<PushPlan | undefined>,
 ): Promise<Planned | undefined> {

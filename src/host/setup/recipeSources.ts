@@ -2,7 +2,7 @@ import { isHubSource, type ColumnNames } from '../../shared/datasetSources';
 import type { RecipeInput } from '../../shared/recipe';
 import { relativeTo } from './relativeTo';
 
-/** The part of a dataset of the hub that is read. */
+/** The part of a dataset on the Hub that is read. */
 export interface HubPart {
   readonly config: string | null;
   readonly split: string | null;

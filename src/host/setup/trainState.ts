@@ -15,7 +15,7 @@ export interface Priced {
 
 /** A dataset that was chosen. */
 export interface ChosenDataset extends DatasetCandidate {
-  /** Of the hub: `path` is its name there, and `file` the first of its files here. */
+  /** Of the Hub: `path` is its name there, and `file` the first of its files here. */
   readonly hub?: HubPart & { readonly file: string };
 }
 

@@ -15,7 +15,7 @@ import { STEPS, type TrainState } from '../setup/trainState';
 type BaseChoice =
   | { readonly path: string }
   | { readonly browse: 'file' | 'folder' | 'hub' }
-  /** A model of the hub. */
+  /** A model of the Hub. */
   | { readonly download: string };
 
 /** What the question for a base model needs. */
@@ -24,7 +24,7 @@ export interface BaseQuestion {
   readonly inspections: AskInspections;
   /** Path of the base that was chosen the last time. */
   readonly lastUsed: string | undefined;
-  /** Downloads a model from the hub, by its name if one is given. Undefined: cancelled. */
+  /** Downloads a model from the Hub, by its name if one is given. Undefined: cancelled. */
   readonly download: (name?: string) => Promise<string | undefined>;
 }
 

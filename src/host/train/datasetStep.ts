@@ -21,17 +21,17 @@ import { fitted, ofDataset } from './ofDataset';
 export interface DatasetQuestion {
   readonly errors: ErrorReporter;
   readonly inspections: AskInspections;
-  /** Downloads a dataset of the hub. Undefined: cancelled. */
+  /** Downloads a dataset on the Hub. Undefined: cancelled. */
   readonly download: () => Promise<HubDataset | undefined>;
 }
 
-/** A dataset that the wizard was invoked on: its path, or one of the hub with its files. */
+/** A dataset that the wizard was invoked on: its path, or one of the Hub with its files. */
 export type GivenDataset = string | HubDataset;
 
 type DatasetChoice = ChosenDataset | 'file' | 'folder' | 'hub';
 
 /**
- * Asks for the dataset: one of the workspace, one that the user browses for, or one of the hub.
+ * Asks for the dataset: one of the workspace, one that the user browses for, or one of the Hub.
  * `given`: used without asking if it fits the base.
  */
 export async function askDataset(

@@ -12,7 +12,7 @@ export interface OpenedDataset {
   readonly reading: RowReading;
   /** Null without a model. */
   readonly counter: TokenCounter | null;
-  /** The most tokens that are learnt of a row; infinite without a model. */
+  /** The most tokens that are learned of a row; infinite without a model. */
   readonly limit: number;
   /** Rows that are known to exist. */
   readonly total: number;

@@ -26,7 +26,7 @@ export type RowTools = Omit<TokenizeSettings, 'rows'>;
 /**
  * A row in the grid.
  *
- * @param limit The most tokens that are learnt of a row.
+ * @param limit The most tokens that are learned of a row.
  */
 export function gridRow(read: ReadRow, row: number, facts: RowFacts, limit: number): DataRow {
   const texts = textsOf(read);

@@ -10,11 +10,11 @@ export class ComparedRows {
   readonly labels: Int32Array;
   /** The sequence of each. */
   private readonly sequences: Int32Array;
-  /** Whether the token belongs to an answer, and to what is learnt by cross-entropy. */
+  /** Whether the token belongs to an answer, and to what is learned by cross-entropy. */
   private readonly isAnswer: Uint8Array;
   private readonly isLearnt: Uint8Array;
 
-  /** @param learnt Of the first half of the rows: no tokens, those of the answers, or all. */
+  /** @param learned Of the first half of the rows: no tokens, those of the answers, or all. */
   constructor(
     private readonly input: LabelledInput,
     learnt: 'none' | 'answers' | 'all',

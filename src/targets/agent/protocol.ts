@@ -55,7 +55,7 @@ export const ANSWERS = {
     groups: v.pipe(v.array(NodeGroupSchema), v.maxLength(MAX_GROUPS)),
   }),
   present: v.object({ present: names() }),
-  /** Where the hub's cache has a model; null: it has not. */
+  /** Where the Hub cache has a model; null: it has not. */
   model: v.object({ path: v.nullable(text(4_096)) }),
   /** What is kept here. `changed`: by the clock of this machine. */
   usage: v.object({

@@ -60,7 +60,7 @@ export async function sourcesOf(named: Named): Promise<Sources> {
 }
 
 /**
- * A folder keeps its name, by which runs and adapters call it; in the hub's cache, the folders
+ * A folder keeps its name, by which runs and adapters call it; in the Hub cache, the folders
  * above it have the name of the model.
  */
 function folderName(folder: string): string {

@@ -6,8 +6,8 @@ import type { Target } from '../target';
 /** Bases that a target has already. */
 export interface KnownBases {
   /**
-   * As in the entry of the target. Here: path, name of the file or folder, name on the hub, or
-   * SHA-256 of the weights. There: path, or name on the hub, whose cache has it.
+   * As in the entry of the target. Here: path, name of the file or folder, name on the Hub, or
+   * SHA-256 of the weights. There: path, or name on the Hub, whose cache has it.
    */
   readonly bases: Readonly<Record<string, string>>;
   /** Missing where no target is asked. */
@@ -38,12 +38,12 @@ export async function baseThere(
   if (!target?.findModel)
     throw new LoraError(
       'target',
-      `The entry of the target names the base by ${place} on the hub, which this kind of target cannot look up.`,
+      `The entry of the target names the base by ${place} on the Hub, which this kind of target cannot look up.`,
       { fix: 'Name its path there in "bases".' },
     );
   const found = await target.findModel(place, signal);
   if (found !== null) return found;
-  throw new LoraError('target', `${target.name} has no ${place} in its cache of the hub.`, {
+  throw new LoraError('target', `${target.name} has no ${place} in its cache of the Hub.`, {
     fix: `Download it there (hf download ${place}), or remove it from "bases": then the base is sent.`,
   });
 }

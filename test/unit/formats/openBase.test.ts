@@ -194,7 +194,7 @@ describe('a base model folder', () => {
     });
   });
 
-  it('takes its name from the folder, the hub cache or the config', async () => {
+  it('takes its name from the folder, the Hub cache or the config', async () => {
     const nameOf = async (folder: string) => {
       const base = await openBase(folder);
       await base.close();

@@ -28,7 +28,7 @@ describe('objectiveOf', () => {
     expect(of('simpo')).toMatchObject({ beta: 0.1, cpo_alpha: 0, simpo_gamma: 0.5 });
   });
 
-  it('is null where answers are learnt, and for older recipes', () => {
+  it('is null where answers are learned, and for older recipes', () => {
     expect(objectiveOf({ task: 'causal_lm', objective: { method: 'sft' } })).toBeNull();
     expect(objectiveOf({ task: 'causal_lm' })).toBeNull();
     expect(rowFormOf({ task: 'reward' })).toBe('preference');

@@ -13,7 +13,7 @@ const sample = (step: number, line: number, exact?: boolean) =>
     ...(exact !== undefined && { exact }),
   }) as const;
 
-test('says what was learnt: validation loss, exact samples, and whether the last step is best', () => {
+test('says what was learned: validation loss, exact samples, and whether the last step is best', () => {
   const history = historyOf(
     evalLine(0, 3),
     sample(0, 1, false),

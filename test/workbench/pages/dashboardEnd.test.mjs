@@ -112,7 +112,7 @@ test('names the target of a run, and says that it goes on there while it is not 
   }
 });
 
-test('leads on from a completed run: what it has learnt, then the adapter', async () => {
+test('leads on from a completed run: what it has learned, then the adapter', async () => {
   const dashboard = await open({ steps: 300, state: 'completed' });
   const { page } = dashboard;
   await labels(page, { name: 'Git words', previous: 'r4 · 0.52' });
@@ -164,7 +164,7 @@ test('says what the suites say of the trained model, and opens their evaluation'
   await dashboard.close();
 });
 
-test('shows what is forgotten beside what is learnt, and the settings that may help', async () => {
+test('shows what is forgotten beside what is learned, and the settings that may help', async () => {
   for (const theme of THEMES) {
     const dashboard = await open({ steps: 0, state: 'preparing', evaluations: false }, { theme });
     const { page } = dashboard;

@@ -33,7 +33,7 @@ const chat = (question, answer, system) =>
   });
 
 const LONG =
-  'An adapter of low rank adds two thin matrices beside a frozen weight, so that only few numbers are learnt: ';
+  'An adapter of low rank adds two thin matrices beside a frozen weight, so that only few numbers are learned: ';
 const ROWS = [
   chat('What does a LoRA adapter change?', `${LONG}the sum is small.`, 'Answer in one sentence.'),
   chat('Was ändert ein LoRA-Adapter?', 'Nur zwei schmale Matrizen neben jedem Gewicht.'),

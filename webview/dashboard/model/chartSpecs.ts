@@ -54,7 +54,7 @@ export function scoreChart(history: RunHistory): ChartSpec | null {
   };
 }
 
-/** What is learnt and what is forgotten: both losses; null where the second is not measured. */
+/** What is learned and what is forgotten: both losses; null where the second is not measured. */
 export function generalChart(history: RunHistory): ChartSpec | null {
   const isMeasured = history.lines.some(
     (line) => line.kind === 'eval' && line.scores?.general_loss !== undefined,

@@ -3,7 +3,7 @@ import type { SampleLine } from '../../../src/shared/metrics/lines';
 import type { RunHistory } from '../../../src/shared/runHistory';
 import { bestEvaluation, samplesByPrompt, type BestEvaluation } from './summary';
 
-/** What a run has learnt, in numbers. */
+/** What a run has learned, in numbers. */
 export interface End {
   /** The validation loss before and after, or the mean training loss at the start and the end. */
   readonly loss: {

@@ -7,7 +7,7 @@ import type { KeyNumbers } from '../model/keyNumbers';
 import { lastValue } from '../model/summary';
 import { hasEnded, type DashboardPage, type DashboardState } from '../state';
 
-/** What a run that has ended has learnt, what that cost, and whether its last step is the best. */
+/** What a run that has ended has learned, what that cost, and whether its last step is the best. */
 export function endView(
   page: DashboardPage,
   numbers: KeyNumbers,

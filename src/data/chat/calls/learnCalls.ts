@@ -61,7 +61,7 @@ function regionIn(text: string | null, plain: string, ends: readonly string[]): 
   return found.length > 0 ? region.slice(0, Math.min(...found)) : region;
 }
 
-/** Whether what was learnt from an answer gives its call again. */
+/** Whether what was learned from an answer gives its call again. */
 function isRead(answer: string, form: CallForm): boolean {
   const calls = readCalls(answer, form, undefined)?.calls ?? [];
   const [call] = calls;

@@ -13,7 +13,7 @@ const known = new WeakMap<Tokenizer, Map<string, AnswerForm>>();
 const MOST_KNOWN = 100;
 
 /**
- * How a base's template writes calls and reasoning, learnt by rendering short chats.
+ * How a base's template writes calls and reasoning, learned by rendering short chats.
  *
  * @param variables Those of the chat, without which its template may fail or write otherwise.
  */

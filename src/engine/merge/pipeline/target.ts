@@ -164,7 +164,7 @@ async function copyOthers(base: PipelineBase, temp: string, hooks: StreamHooks):
       const isOwnWeights = WEIGHTS.test(name) && (depth === 0 || opened.has(folder));
       if (isHidden || isOwnWeights) continue;
       const [from, own] = [path.join(base.path, folder, name), path.join(folder, name)];
-      // what a link leads to, too: caches of the hub have links, and folders may be shared
+      // what a link leads to, too: caches of the Hub have links, and folders may be shared
       const found = await stat(from).catch(() => null);
       if (found?.isDirectory() && depth < DEPTH - 1) await copy(own, depth + 1);
       if (found?.isFile()) {

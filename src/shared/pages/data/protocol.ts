@@ -199,7 +199,7 @@ const PageMessageSchema = v.variant('kind', [
 export type DataPageMessage = v.InferOutput<typeof PageMessageSchema>;
 
 /**
- * What VS Code keeps of the page through reloads. `source`: the folder or dataset of the hub that
+ * What VS Code keeps of the page through reloads. `source`: the folder or dataset on the Hub that
  * the file is of, as JSON; null: none.
  */
 const PageStateSchema = v.object({

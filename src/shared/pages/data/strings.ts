@@ -79,7 +79,7 @@ export const DATA_STRINGS = {
   'detail.warning': 'Warning: {0}',
   'detail.shortened': 'The row is too long to be shown or edited here in full.',
   'detail.close': 'Close Row',
-  'piece.learnt': 'learnt',
+  'piece.learnt': 'learned',
   'piece.context': 'context',
   'piece.cut': 'cut off',
   edit: 'Edit',

@@ -40,7 +40,7 @@ interface Template {
   readonly eos?: string;
 }
 
-/** The text of a chat with « and » around what is learnt, and the warnings. */
+/** The text of a chat with « and » around what is learned, and the warnings. */
 function learn({ source, tokens = [], eos }: Template, chat: Chat, labels: 'assistant' | 'all') {
   const tokenizer = tokenizerOf(source, tokens, eos);
   const { examples, problems } = tokenizeRows('f', [{ kind: 'messages', line: 1, ...chat }], {
@@ -130,14 +130,14 @@ describe('an answer marked with weight 0', () => {
     messages: [user('q1'), assistant('BAD', { weight: 0 }), user('q2'), assistant('a2')],
   };
 
-  it('stays in the text but is not learnt', () => {
+  it('stays in the text but is not learned', () => {
     const { text, messages } = learn(chatml(), chat, 'assistant');
     expect(text.match(/«[^»]*»/g)).toEqual(['«a2<|im_end|>»']);
     expect(text).toContain('assistant\nBAD<|im_end|>');
     expect(messages).toEqual([]);
   });
 
-  it('is not learnt where all tokens are, or where the template marks what is learnt', () => {
+  it('is not learned where all tokens are, or where the template marks what is learned', () => {
     expect(
       learn(chatml(), chat, 'all')
         .text.match(/«[^»]*»/g)
@@ -160,7 +160,7 @@ describe('reasoning', () => {
     "<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and loop.last and m.reasoning_content %}<think>\n{{ m.reasoning_content }}\n</think>\n\n{% endif %}{{ m.content.split('</think>')[-1] | trim }}<|im_end|>\n",
   );
 
-  it.each(['reasoning_content', 'thinking', 'reasoning'])('is learnt from the key %s', (key) => {
+  it.each(['reasoning_content', 'thinking', 'reasoning'])('is learned from the key %s', (key) => {
     const { text } = learnt(dropping, [user('q'), assistant('a', { [key]: 'why' })]);
     expect(text).toContain('«<think>\nwhy\n</think>\n\na<|im_end|>»');
   });
@@ -178,7 +178,7 @@ describe('reasoning', () => {
       '«<think>\nwhy2\n</think>\n\na2<|im_end|>»',
     ]);
     expect(messages).toEqual([
-      'The chat template leaves out the reasoning of answers before the last: it is not learnt.',
+      'The chat template leaves out the reasoning of answers before the last: it is not learned.',
     ]);
     const inline = learnt(dropping, [user('q'), assistant('<think>why</think>a')]);
     expect(inline.messages).toEqual([
@@ -266,7 +266,7 @@ describe('tools and variables', () => {
     assistant('wet'),
   ];
 
-  it('are written, and the calls are learnt up to their end token', () => {
+  it('are written, and the calls are learned up to their end token', () => {
     const { text, messages } = learnt(withTools, chat({ at: 'x' }), { tools, deep: true });
     expect(messages).toEqual([]);
     expect(text).toBe(

@@ -29,7 +29,7 @@ const file = { path: 'src/a.ts', text: `${lines.join('\n')}\n` };
 const settings = { max_length: 300, seed: 1 };
 
 describe('the rows of a file', () => {
-  it('ask for middles, which alone are learnt, with what stands around them', () => {
+  it('ask for middles, which alone are learned, with what stands around them', () => {
     const rows = codeRows(tokenizerWith(FIM), file, settings);
     expect(rows.length).toBeGreaterThan(3);
     const middles = new Set<string>();

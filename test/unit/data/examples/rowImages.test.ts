@@ -53,7 +53,7 @@ describe('images in a row', () => {
     ]);
   });
 
-  it('are never learnt', () => {
+  it('are never learned', () => {
     expect(withImages(encoded([1, IMAGE, 2, IMAGE, 3, 4, 5]), CHAT, READING).unlearnt).toEqual([
       { start: 0, end: 1 },
       { start: 1, end: 3 },

@@ -108,7 +108,7 @@ describe('rated documents', () => {
     expect((await faults(rows, loss))[0]).toMatch(message);
   });
 
-  it('with any scores are learnt by the squared error', async () => {
+  it('with any scores are learned by the squared error', async () => {
     const { train } = await prepare([{ ...pair, score: -3.5 }], 'MSELoss');
     expect([...(train.at(0) as RankingExample).scores]).toEqual([-3.5]);
   });

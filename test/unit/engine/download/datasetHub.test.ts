@@ -46,7 +46,7 @@ const requested = () => hub.starts.map(([name]) => name);
 const read = (dataset: DatasetSetting) =>
   readData(v.parse(RecipeSchema, { base: 'none', dataset }), null, { hub: hubFiles() });
 
-describe('a dataset of the hub', () => {
+describe('a dataset on the Hub', () => {
   it('is read from its Parquet files, which are kept, with the commit that they are from', async () => {
     const { datasets, sources } = await read('hf://owner/rows');
     expect(datasets.map(({ rows, problems }) => [rows, problems])).toEqual([

@@ -35,7 +35,7 @@ const verdicts = async (files: Readonly<Record<string, Buffer>>, named: string |
   return ggufOnHub(hub, await listHubFiles(hub), named, MACHINE);
 };
 
-it('a GGUF file on the hub has the memory that it has once it is downloaded', async () => {
+it('a GGUF file on the Hub has the memory that it has once it is downloaded', async () => {
   const place = path.join(temp(), 'model.gguf');
   writeFileSync(place, MODEL);
   const base = await openBase(place);

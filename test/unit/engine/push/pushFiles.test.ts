@@ -27,7 +27,7 @@ function adapterFolder(): string {
 }
 
 describe('what is pushed', () => {
-  it('names the base as on the hub, also for the tokenizer, and warns of other paths', async () => {
+  it('names the base as on the Hub, also for the tokenizer, and warns of other paths', async () => {
     const { files, warnings } = await pushFiles(adapterFolder(), 'owner/base');
     const tokenizer = files.find((file) => file.path === 'tokenizer_config.json')!;
     expect(await (await tokenizer.content()).text()).toBe(tokenizerConfig('owner/base'));
@@ -38,7 +38,7 @@ describe('what is pushed', () => {
     ]);
   });
 
-  it('keeps names on the hub, and texts that are no paths', () => {
+  it('keeps names on the Hub, and texts that are no paths', () => {
     const config = '{"name_or_path": "owner/other", "eos_token": "</s>", "sep_token": "/"}';
     expect(withBaseName(config, 'owner/base')).toBe(config);
     expect(pathInJson(config)).toBeNull();

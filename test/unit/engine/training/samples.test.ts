@@ -63,7 +63,7 @@ it('asks a row as it is trained: with its system message and its earlier turns',
   });
 });
 
-it('asks for the last answer that is learnt and begins within max_length', async () => {
+it('asks for the last answer that is learned and begins within max_length', async () => {
   const unlearnt = { ...answer('later'), weight: 0 };
   const turns = [asked, answer('git reset'), { role: 'user', content: 'x'.repeat(90) }];
   const whole = await samplesOf([{ messages: [...turns, answer('y')] }]);

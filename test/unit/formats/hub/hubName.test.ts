@@ -10,7 +10,7 @@ import { publishedNamed } from '../../../../src/formats/hub/publishedBase';
 
 const tempFolder = () => mkdtempSync(path.join(tmpdir(), 'lora-hub-'));
 
-describe('the name on the hub', () => {
+describe('the name on the Hub', () => {
   it.each([
     ['/c/hub/models--owner--name/snapshots/abc', 'owner/name'],
     ['/c/hub/models--owner--name--x/snapshots/abc/', 'owner/name--x'],
@@ -55,7 +55,7 @@ describe('the name on the hub', () => {
 });
 
 describe('the base of an adapter', () => {
-  it("is found in the hub's cache, by the commit of its main branch", async () => {
+  it('is found in the Hub cache, by the commit of its main branch', async () => {
     const home = tempFolder();
     const model = path.join(home, '.cache/huggingface/hub/models--owner--name');
     for (const commit of ['aaa', 'bbb']) {

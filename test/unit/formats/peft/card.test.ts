@@ -106,7 +106,7 @@ model = PeftModel.from_pretrained(model, ".")
 `);
   });
 
-  it('of an adapter for a .gguf file on the hub names the file', () => {
+  it('of an adapter for a .gguf file on the Hub names the file', () => {
     const base = publishedBase({
       hub: 'owner/A-GGUF',
       path: '/home/me/a.Q8_0.gguf',

@@ -10,7 +10,7 @@ const run = {
 };
 const store = { runs: [run] } as unknown as RunStore;
 
-it('calls a model by its file or by its name on the hub, without the type of its weights', () => {
+it('calls a model by its file or by its name on the Hub, without the type of its weights', () => {
   expect(modelStem('/models/SmolLM2-135M-Instruct.Q4_1.gguf')).toBe('SmolLM2-135M-Instruct');
   expect(modelStem('/models/tiny-llama-IQ4_XS.gguf')).toBe('tiny-llama');
   expect(modelStem('/models/tiny')).toBe('tiny');

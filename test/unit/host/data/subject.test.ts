@@ -3,7 +3,7 @@ import { datasetOf } from '../../../../src/host/dataPage/subject';
 
 vi.mock('vscode', async () => (await import('../../../support/fakeVscode')).fakeVscode());
 
-it('Train Adapter gets all files of a dataset of the hub, the one that is shown first', () => {
+it('Train Adapter gets all files of a dataset on the Hub, the one that is shown first', () => {
   const split = { path: 'hf://owner/rows', config: null, split: 'train' };
   const files = ['/cache/0.parquet', '/cache/1.parquet'];
   const shown = { file: files[1]!, recipe: null, base: null };

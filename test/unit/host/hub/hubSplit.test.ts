@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { asHubDataset, hubName } from '../../../../src/host/hub/hubSplit';
 
-it('a dataset of the hub is known by its name or its address', () => {
+it('a dataset on the Hub is known by its name or its address', () => {
   for (const typed of [
     'owner/rows',
     ' hf://owner/rows ',
@@ -14,7 +14,7 @@ it('a dataset of the hub is known by its name or its address', () => {
     expect(hubName(typed)).toBeNull();
 });
 
-it('what a command was invoked on is a dataset of the hub only with its files', () => {
+it('what a command was invoked on is a dataset on the Hub only with its files', () => {
   const split = { path: 'hf://owner/rows', config: null, split: 'train' };
   expect(asHubDataset({ ...split, files: ['/a.parquet'] })).toEqual({
     ...split,

@@ -18,7 +18,7 @@ describe('the keys of a recipe that name its rows', () => {
     });
   });
 
-  it('name the part of a dataset of the hub', () => {
+  it('name the part of a dataset on the Hub', () => {
     const hub = { path: 'hf://owner/rows', hub: { config: 'default', split: 'train' } };
     expect(sourceKeys({ dataset: hub, columns: {}, replay: null }, folder).dataset).toEqual({
       path: 'hf://owner/rows',

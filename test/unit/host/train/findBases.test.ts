@@ -57,7 +57,7 @@ describe('findBases', () => {
     ]);
   });
 
-  it('finds the main snapshot of each model in the hub cache, through its links to blobs', async () => {
+  it('finds the main snapshot of each model in the Hub cache, through its links to blobs', async () => {
     const hub = '.cache/huggingface/hub/models--org--tiny-model';
     await put(`${hub}/refs/main`, 'bbb\n');
     for (const commit of ['aaa', 'bbb', 'ccc'])

@@ -186,7 +186,7 @@ describe('excluded rows', () => {
     expect(await data.found('excluded')).toEqual([1, 3, 5]);
   });
 
-  test('a damaged list is refused, because rows would be shown as learnt', async () => {
+  test('a damaged list is refused, because rows would be shown as learned', async () => {
     const file = path.join(folder, 'damaged.jsonl');
     await writeFile(excludedFileOf(file), '{}');
     await expect(open(ROWS, 'damaged.jsonl')).rejects.toThrow('not valid');

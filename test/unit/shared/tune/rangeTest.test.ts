@@ -46,7 +46,7 @@ describe('a range test', () => {
     expect(suggestion).toBeGreaterThan(1e-6);
   });
 
-  it('is not misled by the noise of batches before anything is learnt', () => {
+  it('is not misled by the noise of batches before anything is learned', () => {
     const random = createRandom(1, 'batches');
     const rates = risingRates(1e-6, 1, 100);
     const points = rates.map((rate) => ({

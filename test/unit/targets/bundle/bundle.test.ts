@@ -159,7 +159,7 @@ describe('the files of a recipe', () => {
     expect((JSON.parse(there.recipe) as Recipe).objective.teacher).toBe('/models/teacher');
   });
 
-  it('keep the name that a base has on the hub', async () => {
+  it('keep the name that a base has on the Hub', async () => {
     const { recipe, dist, write } = workspace();
     write('hub/models--lab--tiny/snapshots/0a1b/config.json');
     const base = path.dirname(write('hub/models--lab--tiny/snapshots/0a1b/model.safetensors'));
@@ -192,7 +192,7 @@ describe('the files of a recipe', () => {
     }
   });
 
-  it('may be on the hub, here and there', async () => {
+  it('may be on the Hub, here and there', async () => {
     const { recipe: usual, dist, write } = workspace();
     const cached = path.dirname(write('hub/models--lab--tiny/snapshots/0a1b/config.json'));
     write('hub/models--lab--tiny/snapshots/0a1b/model.safetensors');
@@ -213,7 +213,7 @@ describe('the files of a recipe', () => {
     const bundle = await on('/hub/snapshot');
     expect([bundle.there, asked]).toEqual([['/hub/snapshot'], ['lab/tiny-there']]);
     expect((JSON.parse(bundle.recipe) as Recipe).base).toBe('/hub/snapshot');
-    await expect(on(null)).rejects.toThrow('box has no lab/tiny-there in its cache of the hub.');
+    await expect(on(null)).rejects.toThrow('box has no lab/tiny-there in its cache of the Hub.');
     await expect(bundleOf(recipe, dist, { 'lab/tiny': 'lab/tiny' })).rejects.toThrow(
       'which this kind of target cannot look up',
     );
