@@ -151,7 +151,7 @@ function tellUnusedTower(
     );
 }
 
-/** @throws LoraError('recipe') where texts have images, and are not learnt by an adapter alone */
+/** @throws LoraError('recipe') where texts have images, and are not learned by an adapter alone */
 function refuseImages({ training, objective, dataset }: Recipe, data: PreparedData): void {
   if (!data.has_images) return;
   const file = firstPathOf(dataset);
@@ -160,7 +160,7 @@ function refuseImages({ training, objective, dataset }: Recipe, data: PreparedDa
   if (training.method === 'full')
     throw refused('training.method', 'trained with all weights', 'Set training.method to "lora".');
   if (objective.method === 'distill')
-    throw refused('objective.method', 'learnt from a teacher', 'Set objective.method to "sft".');
+    throw refused('objective.method', 'learned from a teacher', 'Set objective.method to "sft".');
 }
 
 /** Warns of rows that are left out, and lists them in the run's folder. */

@@ -6,7 +6,7 @@ export interface LikelyDraft extends Draft {
   readonly chances: readonly number[];
 }
 
-/** By how much what was learnt counts less with each draft. */
+/** By how much what was learned counts less with each draft. */
 const FORGETTING = 0.97;
 /** What is thought of a draft after so many matched tokens, and as how many drafts it counts. */
 const CLASSES = [
