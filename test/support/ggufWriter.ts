@@ -17,6 +17,8 @@ export interface TensorSpec {
   /** Outermost first, as in the checkpoint. */
   readonly shape: readonly number[];
   readonly data: Float32Array;
+  /** Its bytes in another type of ggml. Not given: the data as f32. */
+  readonly stored?: { readonly type: number; readonly bytes: Uint8Array };
 }
 
 const u32 = (value: number) => {
@@ -60,21 +62,21 @@ function valueBytes(value: Value): Buffer {
 const padded = (bytes: Buffer) =>
   Buffer.concat([bytes, Buffer.alloc((32 - (bytes.length % 32)) % 32)]);
 
-/** A version 3 file with f32 tensors. */
+/** A version 3 file. */
 export function ggufBytes(
   metadata: readonly (readonly [string, Value])[],
   tensors: readonly TensorSpec[],
 ): Buffer {
   let offset = 0;
-  const infos = tensors.map(({ name, shape, data }) => {
+  const infos = tensors.map(({ name, shape, data, stored }) => {
     const info = Buffer.concat([
       text(name),
       u32(shape.length),
       ...shape.toReversed().map(u64),
-      u32(0),
+      u32(stored?.type ?? 0),
       u64(offset),
     ]);
-    offset += Math.ceil(data.byteLength / 32) * 32;
+    offset += Math.ceil((stored?.bytes ?? data).byteLength / 32) * 32;
     return info;
   });
   const head = [
@@ -87,8 +89,9 @@ export function ggufBytes(
   ];
   return Buffer.concat([
     padded(Buffer.concat(head)),
-    ...tensors.map(({ data }) =>
-      padded(Buffer.from(data.buffer, data.byteOffset, data.byteLength)),
-    ),
+    ...tensors.map(({ data, stored }) => {
+      const { buffer, byteOffset, byteLength } = stored?.bytes ?? data;
+      return padded(Buffer.from(buffer, byteOffset, byteLength));
+    }),
   ]);
 }

@@ -34,6 +34,16 @@ const DIGITS_GPT2 = plain('\\p{N}', GPT2_WORDS);
 const LLAMA3_WORDS = plain([CONTRACTIONS, WORD, '\\p{N}{1,3}', SIGNS, SPACE].join('|'));
 const LLAMA3: PreTokenizer = { ...LLAMA3_WORDS, ignore_merges: true, add_bos: true };
 const QWEN2 = plain([CONTRACTIONS, WORD, '\\p{N}', SIGNS, SPACE].join('|'));
+/** As Qwen 2, with marks as parts of words. */
+const QWEN35 = plain(
+  [
+    CONTRACTIONS,
+    `[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+`,
+    '\\p{N}',
+    ' ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*',
+    SPACE,
+  ].join('|'),
+);
 const TEKKEN: PreTokenizer = {
   ...plain(
     [
@@ -79,6 +89,7 @@ export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['olmo', { ...GPT2, nfc: true }],
   ['gpt-4o', GPT4O],
   ['qwen2', { ...QWEN2, nfc: true }],
+  ['qwen35', { ...QWEN35, nfc: true }],
   ...(['deepseek-r1-qwen', 'megrez', 'kormo'] as const).map((name) => [name, QWEN2] as const),
   ['tekken', TEKKEN],
   [

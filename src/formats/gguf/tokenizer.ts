@@ -3,6 +3,7 @@ import type { TokenizerFiles } from '../baseModel';
 import type { Metadata } from './metadata';
 import { PRE_TOKENIZERS, type PreTokenizer } from './preTokenizers';
 import { mergesFromScores, sentencePieceParts, TOKEN_TYPE } from './sentencePiece';
+import { unigramParts } from './unigram';
 import { countOf } from '../../shared/values';
 
 const FOLDER = "Use the model's safetensors folder with its tokenizer.json.";
@@ -11,6 +12,8 @@ const FOLDER = "Use the model's safetensors folder with its tokenizer.json.";
 interface Kind {
   readonly parts: Readonly<Record<string, unknown>>;
   readonly add_bos: boolean;
+  /** Not given: no. */
+  readonly add_eos?: true;
 }
 
 /**
@@ -28,12 +31,12 @@ export function readGgufTokenizer(metadata: Metadata): TokenizerFiles {
   const types = metadata.has('tokenizer.ggml.token_type')
     ? metadata.numbers('tokenizer.ggml.token_type')
     : [];
-  const { parts, add_bos } = kindOf(metadata, tokens, types);
+  const { parts, add_bos, add_eos = false } = kindOf(metadata, tokens, types);
   const ends = {
     bos: metadata.boolean('tokenizer.ggml.add_bos_token', add_bos)
       ? tokenAt(metadata, tokens, 'bos')
       : null,
-    eos: metadata.boolean('tokenizer.ggml.add_eos_token', false)
+    eos: metadata.boolean('tokenizer.ggml.add_eos_token', add_eos)
       ? tokenAt(metadata, tokens, 'eos')
       : null,
   };
@@ -66,10 +69,14 @@ function kindOf(metadata: Metadata, tokens: readonly string[], types: readonly n
       return byteLevelBpe(metadata, tokens);
     case 'llama':
       return sentencePiece(metadata, tokens, types);
+    case 'gemma4':
+      return mergedPieces(metadata, tokens);
+    case 't5':
+      return { add_bos: false, add_eos: true, parts: unigramParts(metadata, tokens, types) };
     default:
       throw new LoraError(
         'tokenizer',
-        `Tokenizers of the kind "${kind}" are not supported in GGUF files, only gpt2 (BPE) and llama (SentencePiece).`,
+        `Tokenizers of the kind "${kind}" are not supported in GGUF files, only gpt2 (BPE), llama (SentencePiece), gemma4 (its merges) and t5 (Unigram).`,
         {
           place: { file: metadata.file, key: 'tokenizer.ggml.model' },
           fix: FOLDER,
@@ -92,9 +99,7 @@ function byteLevelBpe(metadata: Metadata, tokens: readonly string[]): Kind {
     behavior: 'Isolated',
     invert: false,
   }));
-  const merges = metadata
-    .strings('tokenizer.ggml.merges')
-    .map((merge) => splitMerge(merge, metadata));
+  const merges = mergesIn(metadata);
   return {
     add_bos,
     parts: {
@@ -125,6 +130,9 @@ function preTokenizer(metadata: Metadata): PreTokenizer {
   );
 }
 
+const mergesIn = (metadata: Metadata): [string, string][] =>
+  metadata.strings('tokenizer.ggml.merges').map((merge) => splitMerge(merge, metadata));
+
 /** "a b" -> [a, b]. Neither part contains a space, which byte-level BPE writes as Ġ. */
 function splitMerge(merge: string, { file }: Metadata): [string, string] {
   const at = merge.indexOf(' ', 1);
@@ -154,6 +162,19 @@ function sentencePiece(
         fuse_unk: true,
         unk_token,
       }),
+    },
+  };
+}
+
+/** Gemma 4's pieces, whose file has the merges themselves. */
+function mergedPieces(metadata: Metadata, tokens: readonly string[]): Kind {
+  const unk_token = tokenAt(metadata, tokens, 'unknown')?.content ?? null;
+  const flags = { ignore_merges: false, byte_fallback: true, fuse_unk: true, unk_token };
+  return {
+    add_bos: true,
+    parts: {
+      ...sentencePieceParts(metadata.boolean('tokenizer.ggml.add_space_prefix', false)),
+      model: bpe(tokens, mergesIn(metadata), flags),
     },
   };
 }

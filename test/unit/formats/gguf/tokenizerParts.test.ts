@@ -176,7 +176,7 @@ describe('the tokenizer.json of byte-level BPE', () => {
       { ...BPE, model: 'bert' },
       {
         message:
-          'Tokenizers of the kind "bert" are not supported in GGUF files, only gpt2 (BPE) and llama (SentencePiece).',
+          'Tokenizers of the kind "bert" are not supported in GGUF files, only gpt2 (BPE), llama (SentencePiece), gemma4 (its merges) and t5 (Unigram).',
         fix: FOLDER,
         key: 'model',
       },
