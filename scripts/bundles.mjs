@@ -10,7 +10,7 @@ import { loadedTfjs, tfjsNode, TFJS_LAYERS, TFJS_WASM } from './tfjsBundles.mjs'
 
 const root = path.resolve(import.meta.dirname, '..');
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
-/** General text and chat, by which a training measures what a model has forgotten. */
+/** General text and chat, by which a training run measures what a model has forgotten. */
 const generalRows = path.join(root, 'engine', 'general.jsonl');
 /** Programs in Python that run on the nodes of a Ray cluster. */
 const clusterPrograms = path.join(root, 'engine', 'ray');

@@ -55,7 +55,7 @@ export async function replaceFile(
 }
 
 /**
- * Writes a new file as `replaceFile` does, but never over another one, also if that appears while
+ * Writes a new file as `replaceFile` does, but never over another one, even if that appears while
  * this one is written.
  *
  * @throws LoraError('disk'), LoraError('usage') when the file exists at the end.
@@ -160,7 +160,7 @@ export async function replaceFolder(
 
 /**
  * Fills a new folder as `replaceFolder` does, but never in the place of another one that has files,
- * also if that appears while this one is filled.
+ * even if that appears while this one is filled.
  *
  * @throws LoraError('disk'), LoraError('usage') when the folder exists at the end; a LoraError of
  *   `fill` as it is.

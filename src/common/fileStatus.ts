@@ -44,7 +44,7 @@ function reasonOf(error: unknown, reasons: Readonly<Record<string, string>>): st
   return known ?? (error instanceof Error ? error.message : String(error));
 }
 
-/** Whether the path leads to a regular file, also through a link. False for any error. */
+/** Whether the path leads to a regular file, even through a link. False for any error. */
 export const isFile = (file: string): Promise<boolean> =>
   stat(file).then(
     (found) => found.isFile(),
@@ -59,8 +59,8 @@ export const pathExists = (file: string): Promise<boolean> =>
   );
 
 /**
- * Whether there is anything of this name, also a link to nothing: an optional file that is there
- * but cannot be read is to be refused, not left out.
+ * Whether there is anything of this name, including a link to nothing: an optional file that is
+ * there but cannot be read is to be refused, not left out.
  */
 export const isNamed = (file: string): Promise<boolean> =>
   lstat(file).then(

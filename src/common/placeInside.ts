@@ -8,7 +8,7 @@ export type PlaceInside =
 
 /**
  * The real path of a file or folder in `root`, which is a real path itself. A name that leads out
- * of it, also by a link, is outside; nothing is looked up there.
+ * of it, even by a link, is outside; nothing is looked up there.
  */
 export async function placeInside(root: string, name: string): Promise<PlaceInside> {
   const given = path.resolve(root, name);

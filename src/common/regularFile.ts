@@ -11,8 +11,8 @@ import {
 import { lstat, open, opendir, stat, type FileHandle } from 'node:fs/promises';
 import { formatSize } from './formatSize';
 
-// Folders, models and datasets come from strangers. A named pipe at the place of a file would keep
-// a thread of the process waiting for ever, and a device never ends.
+// Folders, models and datasets may be untrusted. A named pipe at the place of a file would keep
+// a thread of the process waiting forever, and a device never ends.
 
 /**
  * Whether a link at the path is followed. People link models and datasets, but the files of a run

@@ -4,7 +4,7 @@
 /** No shell acts on these, wherever they stand in a word. */
 const PLAIN = { unix: /^[\w+:,./-][\w+=:,./-]*$/, windows: /^[\w=:.\\/-]+$/ } as const;
 
-/** What terminals and shells of all systems may act on, also in quotes. */
+/** What terminals and shells of all systems may act on, including in quotes. */
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u;
 
 /** fish has backslashes in single quotes. */

@@ -54,7 +54,7 @@ export async function* steadyBody(
 }
 
 /**
- * Starts work that a signal ends, also when it takes too long.
+ * Starts work that a signal ends, including when it takes too long.
  *
  * @throws Stalled, or the error of the work.
  */

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { RUNS_FOLDER } from '../shared/run';
 import { FileRefused, refuseOtherKinds } from './regularFile';
 
-// The folders of runs and models may come from a stranger, with links that lead anywhere. What is
+// The folders of runs and models may be untrusted, with links that lead anywhere. What is
 // written, renamed or removed in them stays in them.
 
 const LORA_FOLDER = RUNS_FOLDER.split('/')[0]!;

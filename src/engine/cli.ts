@@ -78,7 +78,7 @@ const EXIT_CODES: Readonly<Partial<Record<ErrorArea, number>>> = {
   usage: EXIT_USAGE,
   cancelled: EXIT_STOPPED,
 };
-/** A training saves what it has first. */
+/** A training run saves what it has first. */
 const REQUESTS_TO_END_TRAINING = 3;
 const TRAININGS: readonly Command[] = [trainCommand, sweepCommand, tuneCommand];
 

@@ -57,7 +57,7 @@ async function isTaken(output: string): Promise<boolean> {
   return !found.isDirectory() || (await readdir(output)).length > 0;
 }
 
-/** The real path, also if its last parts do not exist yet. */
+/** The real path, even if its last parts do not exist yet. */
 async function resolveLinks(file: string): Promise<string> {
   const absolute = path.resolve(file);
   const parent = path.dirname(absolute);

@@ -8,7 +8,7 @@ import type { WeightSource } from './weightSource';
 /** The bytes of each tensor that are compared at once. */
 const PART_BYTES = 16 * 2 ** 20;
 
-/** An output layer that the checkpoint has counts in some families, also if the config ties it. */
+/** An output layer that the checkpoint has counts in some families, even if the config ties it. */
 export function withStoredOutput(spec: Spec, tensors: WeightSource['tensors']): Spec {
   const { head } = spec;
   if (head.kind !== 'lm' || !head.prefers_stored) return spec;

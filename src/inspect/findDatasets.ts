@@ -79,7 +79,7 @@ const imageFacts = (classes: readonly ClassOfImages[]) =>
     rows: classes.reduce((sum, { images }) => sum + images, 0),
   }) as const;
 
-/** The classes of a folder of images that has no rows; null where it is none. */
+/** The classes of a folder of images that has no rows; null where it is not one. */
 async function imageFolderAt(folder: string): Promise<readonly ClassOfImages[] | null> {
   const entries = await listFolder(folder).catch(() => []);
   if (entries.some((entry) => !entry.isDirectory() && isDatasetName(entry.name))) return null;

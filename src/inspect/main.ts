@@ -1,5 +1,5 @@
 /**
- * The process in which the extension reads files of models and datasets: they come from strangers,
+ * The process in which the extension reads files of models and datasets: they may be untrusted,
  * and one that takes all memory or never ends must not take the extension host along. Each line of
  * standard input is a question, each line of standard output a reply; it ends with standard input.
  */

@@ -116,7 +116,7 @@ export interface Questions extends DataQuestions {
   };
   /** Of a file, or of the first file in a folder. */
   readonly columns: { readonly asked: { readonly file: string }; readonly answer: ColumnFacts };
-  /** The files with rows in a folder; the file itself where it is none. */
+  /** The files with rows in a folder; the file itself where it is not one. */
   readonly rowFiles: {
     readonly asked: { readonly file: string };
     readonly answer: readonly { readonly path: string; readonly bytes: number }[];

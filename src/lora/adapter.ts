@@ -6,7 +6,7 @@ export interface TargetableModule {
   /** Module path as PEFT names it, without `base_model.model.`: model.layers.0.self_attn.q_proj */
   readonly path: string;
   readonly kind: ModuleKind;
-  /** Its path in the model for text and images that its language model is a part of. */
+  /** Its path in the vision-language model that its language model is a part of. */
   readonly path_in_model?: string;
   /** Of a convolution: channels times the sizes of the kernel. */
   readonly in_features: number;

@@ -36,15 +36,15 @@ export interface ModelSize extends QuantizedSize {
   readonly outputs: number;
   /** Layers with the gated delta rule in the place of attention; null: there are none. */
   readonly delta: DeltaSize | null;
-  /** The tower for images beside that for texts, whose pass exists at the same time. */
+  /** The vision encoder beside the text encoder, whose pass exists at the same time. */
   readonly images?: { readonly size: ModelSize; readonly length: number } | undefined;
   /** What the layers read with attention of their own; its pass exists at the same time. */
   readonly encoder?: ModelSize;
-  /** The tower for images in texts. */
+  /** The vision encoder. */
   readonly vision?: VisionSize;
 }
 
-/** Of a tower for images in texts, beside the model's other weights. */
+/** Of a vision encoder, beside the model's other weights. */
 export interface VisionSize {
   /** The module that it is, whose name those of its adapted modules begin with. */
   readonly path: string;
@@ -199,7 +199,7 @@ function visionWorkingBytes(
 }
 
 /**
- * The vectors of images that are kept, rotary tables of the batch's rows, which differ, and the
+ * The image embeddings that are kept, rotary tables of the batch's rows, which differ, and the
  * tower's weights where those of the model are counted without them.
  */
 function visionBytes(
@@ -424,7 +424,7 @@ const mlpInputs = ({ gated, inner_size }: ModelSize): number => (gated ? 2 : 1) 
 
 /**
  * Attention scores of one row of the batch, over all heads: causal attention leaves out the keys
- * behind each block of queries.
+ * after each block of queries.
  */
 function attentionScores({ num_heads, causal }: ModelSize, length: number): number {
   let scores = 0;

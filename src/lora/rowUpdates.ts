@@ -13,7 +13,7 @@ export interface RowUpdate {
   readonly magnitude: Float32Array | null;
   /** Adds a row of the update, times its scale, to `sum` [in]. */
   readonly addRow: (row: number, sum: Float64Array) => void;
-  /** The update as a product of two matrices; null: it is none. */
+  /** The update as a product of two matrices; null: it is not one. */
   readonly product: UpdateProduct | null;
 }
 

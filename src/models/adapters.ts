@@ -16,14 +16,14 @@ export interface ModelContext {
   readonly adapters: Adapters;
 }
 
-/** A LoRA module of the adapter that trains, or of a frozen one below it. */
+/** A LoRA module of the trainable adapter, or of a frozen one below it. */
 export interface LoraModule {
   readonly path: string;
   readonly r: number;
   readonly in_features: number;
   readonly out_features: number;
   readonly scaling: number;
-  /** Index of its adapter: the frozen ones from the lowest on, then the one that trains. */
+  /** Index of its adapter: the frozen ones from the lowest on, then the trainable one. */
   readonly adapter: number;
   /** Seeds its dropout; null for a frozen module, which has none. */
   readonly number: number | null;
@@ -32,7 +32,10 @@ export interface LoraModule {
   readonly magnitude: FactorSource | null; // [out]
 }
 
-/** Where a factor's numbers are: in the flat vector of what trains, or in a frozen array. */
+/**
+ * Where a factor's numbers are: in the flat vector of the trainable parameters, or in a frozen
+ * array.
+ */
 export type FactorSource =
   | { readonly kind: 'trained'; readonly parameter: Parameter }
   | { readonly kind: 'frozen'; readonly data: Float32Array };
@@ -54,7 +57,7 @@ const ROLES = { A: 'A', B: 'B', magnitude: 'magnitude' } as const;
 /** Called when the trained numbers have changed; `rescaled`: those of frozen adapters have too. */
 export type ChangeListener = (rescaled: boolean) => Promise<void>;
 
-/** The adapter that trains and the frozen ones below it, by module path and tensor name. */
+/** The trainable adapter and the frozen ones below it, by module path and tensor name. */
 export class Adapters {
   readonly parameters: Parameters;
   private readonly byPath = new Map<string, LoraModule[]>();
@@ -116,7 +119,7 @@ export class Adapters {
     return source.kind === 'frozen' ? source.data : this.parameters.value(source.parameter);
   }
 
-  /** The adapter that trains, with a copy of its present numbers. */
+  /** The trainable adapter, with a copy of its present numbers. */
   current(): Adapter {
     const value = (name: string) => this.parameters.value(this.parameters.get(name)).slice();
     return {

@@ -50,8 +50,8 @@ import {
 } from './vision/placedVectors';
 
 /**
- * Tokens of a prompt that are read at once: an operation on so many ends soon, also for a large
- * model, and the products are no slower than for more. A multiple of attention's row blocks.
+ * Tokens of a prompt that are read at once: an operation on so many ends soon, including for a
+ * large model, and the products are no slower than for more. A multiple of attention's row blocks.
  */
 export const CHUNK_TOKENS = 4 * BLOCK_ROWS;
 
@@ -449,7 +449,7 @@ export class CachingDecoder implements Decoder {
   }
 }
 
-/** A second handle of a layer's vectors of the tokens; null: it has none. */
+/** A second handle of a layer's token embeddings; null: it has none. */
 function layerVectors(
   ops: Ops,
   perLayer: PerLayerPass | null,

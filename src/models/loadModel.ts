@@ -33,7 +33,7 @@ export interface LoadOptions {
   readonly recomputed_layers?: number;
   /** full: all weights of the base train, in f32, and there is no adapter. Default: lora. */
   readonly method?: 'lora' | 'full';
-  /** Frozen adapters below the one that trains, from the lowest on. */
+  /** Frozen adapters below the trainable one, from the lowest on. */
   readonly below?: readonly Adapter[];
   /** The loss of a head for rows. Default: single_label. */
   readonly loss?: Exclude<LossKind, 'next_token' | 'token' | 'pairs'>;
@@ -43,7 +43,7 @@ export interface LoadOptions {
   readonly reranker?: RerankerSettings;
   /** Label smoothing of `accumulate`, from 0 to 1. Default: 0. */
   readonly label_smoothing?: number;
-  /** NEFTune: alpha of the noise that `accumulate` adds to the vectors of tokens. Default: none. */
+  /** NEFTune: alpha of the noise that `accumulate` adds to the token embeddings. Default: none. */
   readonly neftune_noise_alpha?: number | null;
   /** Called with the fraction that has been loaded, from 0 to 1. */
   readonly onProgress?: (fraction: number) => void;

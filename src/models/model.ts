@@ -48,7 +48,7 @@ export interface ModelInput {
   readonly segment_ids?: Int32Array;
   /** Images whose vectors stand in the places of tokens. */
   readonly placed_images?: readonly PlacedImage[];
-  /** NEFTune: noise on the vectors of the tokens, in training. */
+  /** NEFTune: noise on the token embeddings, in training. */
   readonly noise?: EmbeddingNoise;
   /** Images [batch, channels, height, width]; then length is that of an image. */
   readonly pixel_values?: Float32Array;
@@ -153,7 +153,7 @@ export interface OptimizerState {
 /** The images of a prompt, and the positions of its tokens. */
 export interface PromptImages extends SpatialPositions {
   readonly times: Int32Array;
-  /** The position of the token behind the prompt. */
+  /** The position of the token after the prompt. */
   readonly next: number;
   readonly placed: readonly PlacedImage[];
 }
@@ -184,7 +184,7 @@ export interface Sequence {
   prompt?: readonly number[];
   /** What the positions of further tokens are beyond their number. Not given: 0. */
   shift?: number;
-  /** Tokens of a draft that the caches have behind `length`. Not given: 0. */
+  /** Tokens of a draft that the caches have after `length`. Not given: 0. */
   drafted?: number;
 }
 
@@ -281,7 +281,7 @@ export interface Evaluation extends LossSum {
   readonly expert_counts?: readonly Float64Array[]; // [mixtures][experts]
 }
 
-/** What a training needs of a model. */
+/** What a training run needs of a model. */
 export type TrainedModel = Pick<
   Model,
   'accumulate' | 'evaluate' | 'step' | 'optimizerState' | 'trainable_parameters'
@@ -359,7 +359,7 @@ export interface Model {
   restoreOptimizer(step: number, read: ReadTensor): Promise<void>;
   /**
    * Multiplies what each adapter adds by a factor: the frozen adapters from the lowest on, then the
-   * one that trains. 1: unchanged; 0: off.
+   * trainable one. 1: unchanged; 0: off.
    */
   rescale(scales: readonly number[]): Promise<void>;
   /**
@@ -371,7 +371,7 @@ export interface Model {
   /** @throws LoraError('base') unless it is a causal language model. */
   generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]>;
   /**
-   * Loads the tower for images, before the first input that has some.
+   * Loads the vision encoder, before the first input with images.
    *
    * @throws LoraError('base') where there is none, or one of its tensors is missing or wrong
    */

@@ -23,13 +23,13 @@ export interface SamplingSettings {
 /** The text so far. */
 export interface TextSoFar {
   readonly prompt: readonly number[];
-  /** The tokens behind it. */
+  /** The tokens after it. */
   readonly written: readonly number[];
 }
 
 /**
  * The scores of all tokens as LogitsProcessors of transformers leave them, in its order: repetition
- * penalty, temperature (unless it is 0), top_k, top_p, min_p. Behind the first one come OpenAI's
+ * penalty, temperature (unless it is 0), top_k, top_p, min_p. After the first one come OpenAI's
  * penalties of what was written, which transformers lacks. A token that is left out has -Infinity.
  */
 export function processLogits(

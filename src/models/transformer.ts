@@ -43,7 +43,7 @@ export interface Body {
   readonly norm: Norm | null;
   /** By path. */
   readonly scoreBiases?: ReadonlyMap<string, ScoreBias>;
-  /** Vectors of the tokens for each layer; null: none. */
+  /** Token embeddings for each layer; null: none. */
   readonly perLayer: PerLayerInputs | null;
   /** What the layers read beside their own tokens; null: nothing. */
   readonly encoder: Transformer | null;
@@ -79,7 +79,7 @@ export interface ForwardPass {
  * their backward pass those above have freed what they kept.
  */
 export class Transformer {
-  /** Makes the vectors of images in texts; null: it is not loaded. */
+  /** Makes the image embeddings in texts; null: it is not loaded. */
   vision: VisionTower | null = null;
   /** Of the passes that train, since they were taken. */
   private expertCounts: readonly Float64Array[] = [];

@@ -76,7 +76,7 @@ export interface Installation {
 }
 
 /**
- * Fills a temporary folder from the source, checks in a process of its own that the libraries load,
+ * Fills a temporary folder from the source, checks in a separate process that the libraries load,
  * then gives the folder its name. Null when the source is not available on this machine.
  *
  * @throws LoraError('runtime' | 'disk' | 'cancelled'), or an error of the source.

@@ -47,8 +47,8 @@ const LOAD = `
 
 /**
  * Loads the library of a runtime in a thread of its own while a worker does something else before
- * it loads the binding, which finds it loaded then. Only on Linux. Resolves once that is done, also
- * if it failed: whoever loads the binding reports what is wrong.
+ * it loads the binding, which finds it loaded then. Only on Linux. Resolves once that is done,
+ * even if it failed: whoever loads the binding reports what is wrong.
  */
 export function preloadLibrary(runtime: Runtime): Promise<void> {
   if (runtime.kind !== 'tensorflow' || process.platform !== 'linux') return Promise.resolve();

@@ -26,7 +26,7 @@ export type Probe = (binding: string, dist: string, options?: ProbeOptions) => P
 const LOADING_MS = 15 * 60_000;
 
 /**
- * Loads a binding in a process of its own and multiplies two matrices with it.
+ * Loads a binding in a separate process and multiplies two matrices with it.
  *
  * @throws LoraError('runtime') with the loader's message.
  */

@@ -11,7 +11,7 @@ export interface CheckedRecipe {
   readonly max_length: number;
   /** The most tokens of a row: max_length, or fewer where the model supports fewer. */
   readonly limit: number;
-  /** What a training would refuse or warn of, apart from rows. */
+  /** What a training run would refuse or warn of, apart from rows. */
   readonly problems: readonly Problem[];
   /** The files of the training set, then those of the validation set if the recipe names one. */
   readonly datasets: readonly CheckedDataset[];

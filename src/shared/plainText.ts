@@ -1,5 +1,5 @@
 /**
- * Makes text of strangers (names, keys, metadata, rows of files) harmless where it is shown. What
+ * Makes untrusted text (names, keys, metadata, rows of files) harmless where it is shown. What
  * cannot be shown is written as its escape, so that nothing disappears.
  */
 

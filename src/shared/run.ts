@@ -36,7 +36,7 @@ export interface MetricValue {
   readonly value: number;
 }
 
-/** The end of a training that no longer improved. */
+/** The end of a training run that no longer improved. */
 export interface StoppedEarly {
   /** Evaluations in a row without an improvement. */
   readonly patience: number;

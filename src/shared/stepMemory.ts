@@ -21,7 +21,7 @@ export interface TypeMemory {
   readonly fit: MemoryFit;
 }
 
-/** The memory of a step in each type, for the largest batch of a training. */
+/** The memory of a step in each type, for the largest batch of a training run. */
 export interface StepMemory {
   readonly rows: number;
   /** Tokens of a row. */

@@ -76,7 +76,7 @@ export type ProblemType = (typeof PROBLEM_TYPES)[number];
 export const needsLabels = (task: Task): boolean =>
   !writesText(task) && task !== 'embedding' && task !== 'contrastive' && !isSingleOutput(task);
 
-/** Whether the models of a task write text, with a decoder alone or behind an encoder. */
+/** Whether the models of a task write text, with a decoder alone or with an encoder. */
 export const writesText = (task: Task): task is 'causal_lm' | 'seq2seq_lm' =>
   task === 'causal_lm' || task === 'seq2seq_lm';
 

@@ -1,6 +1,6 @@
 import type { Task } from './task';
 
-/** The largest batch of a training. */
+/** The largest batch of a training run. */
 export interface Batch {
   readonly size: number;
   /** Sequences in a batch: a pair of texts makes two. */

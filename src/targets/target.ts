@@ -29,7 +29,7 @@ export interface Target {
   /** Removes items that no job uses. Gives the ids of those that are gone. */
   clean?(items: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
   /**
-   * Starts a job, which goes on without this process. Starting the same job again is an error.
+   * Starts a job, which continues without this process. Starting the same job again is an error.
    * `onStep` is told what is brought first, in words: 'Downloading tensorflow-cpu 40%'.
    */
   start(job: Job, signal: AbortSignal, onStep?: (text: string) => void): Promise<JobHandle>;
@@ -155,7 +155,7 @@ export interface Job {
   readonly trainer?: TrainerJob;
 }
 
-/** A training that is prepared for Ray Train, by src/engine/rayTrain. */
+/** A training run that is prepared for Ray Train, by src/engine/rayTrain. */
 export interface TrainerJob {
   /** The id of the item that holds the plan. */
   readonly plan: string;

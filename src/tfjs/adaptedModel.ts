@@ -19,7 +19,7 @@ export interface AdaptedKernel extends Omit<KernelFactors, 'A' | 'B'> {
 
 /**
  * A model of tfjs whose kernels are W + s·(BA)ᵀ wherever its layers read them. W and all other
- * weights are frozen but those in `trained`; batch norms use their stored statistics, also in
+ * weights are frozen but those in `trained`; batch norms use their stored statistics, including in
  * training.
  */
 export class AdaptedModel {

@@ -115,7 +115,7 @@ const UNSUPPORTED = [
 const FILE = 'adapter_model.safetensors';
 
 /**
- * Reads what `writeAdapterFiles` or a training of a model.json wrote.
+ * Reads what `writeAdapterFiles` or a training run of a model.json wrote.
  *
  * @throws Error naming the key or the tensor that cannot be used.
  */

@@ -55,7 +55,7 @@ export interface Kernel {
   readonly property: MatrixProperty;
 }
 
-/** All layers of a model, also those within others. */
+/** All layers of a model, including those within others. */
 export function layersIn(model: LayersModel): OwnLayer[] {
   const found = new Set<OwnLayer>();
   const visit = (layer: OwnLayer | undefined) => {

@@ -1,6 +1,6 @@
 // npm run bench:serve -- --base MODEL: tokens per second of one and of eight streams of
 // `lora serve --http`, each the best of some rounds, on an idle machine only; and tokens per second
-// of the processor, medians, also on a busy one.
+// of the processor, medians, including on a busy one.
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';

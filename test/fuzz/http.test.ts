@@ -58,7 +58,7 @@ const SEEDS = [
 ].map((text) => Buffer.from(text));
 
 /**
- * Sends bytes; everything that comes back until the other side closes. `isAll`: half-closes behind
+ * Sends bytes; everything that comes back until the other side closes. `isAll`: half-closes after
  * them, as clients do that are gone.
  */
 function exchange(port: number, bytes: Uint8Array, isAll = false): Promise<string> {

@@ -101,7 +101,10 @@ describe.each(PEFT_CASES)('%s in bf16', (name) => {
   });
 });
 
-/** Loads the model twice, in bf16 and in f32, and compares the gradients of what trains. */
+/**
+ * Loads the model twice, in bf16 and in f32, and compares the gradients of the trainable
+ * parameters.
+ */
 async function expectCloseGradients(
   name: string,
   adapterOf: (adapter: Adapter, base: BaseModel) => Adapter | Promise<Adapter>,

@@ -40,7 +40,7 @@ const expectLoss = (have: { loss_sum: number; labelled: number }, want: number) 
     1e-5 * Math.max(1, want),
   );
 
-/** A gradient's name in the fixture: in a model for text and images, the module is within it. */
+/** A gradient's name in the fixture: in a vision-language model, the module is within it. */
 const nameOf = (key: string) =>
   key.slice('grad.'.length).replace('.model.language_model.', '.model.');
 

@@ -124,7 +124,7 @@ describe('the tower for images', () => {
   });
 });
 
-/** Loads the model with one of the fixture's adapters and its tower for images. */
+/** Loads the model with one of the fixture's adapters and its vision encoder. */
 const withModel = (
   name: string | null,
   use: (model: Model) => Promise<void>,

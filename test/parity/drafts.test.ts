@@ -237,7 +237,7 @@ describe('several requests of a server', () => {
     };
     const first = promptOf(40, 9);
     const all = [await answer(first, 30)];
-    // goes on where the first one ended: by the keys and values that it left
+    // continues where the first one ended: by the keys and values that it left
     all.push(await answer([...first, ...all[0]!.slice(1), 5, 6], 31));
     all.push(
       ...(await Promise.all([4, 7, 9, 13, 20].map((n, i) => answer(promptOf(30 + n, n), 20 + i)))),

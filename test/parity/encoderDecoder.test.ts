@@ -22,7 +22,7 @@ import {
 
 interface AnsweredCase extends SingleCase {
   readonly start_id: number;
-  /** What transformers writes to each row, behind the start token, and padding. */
+  /** What transformers writes to each row, after the start token, and padding. */
   readonly generated: readonly (readonly number[])[];
 }
 
@@ -160,7 +160,7 @@ async function writtenTogether(
   return written;
 }
 
-/** Modules that train; gradients must reach them, also through the encoder alone. */
+/** Modules that train; gradients must reach them, even through the encoder alone. */
 const PARTS: readonly (readonly [string, RegExp])[] = [
   ['all', /./],
   ['the encoder', /^encoder/],

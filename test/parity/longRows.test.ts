@@ -30,7 +30,7 @@ describe('by operations in blocks of queries and keys', () => {
 
 const GROUPED = { batch: 2, heads: 4, kv_heads: 2, queries: 200, keys: 200, d: 10 };
 const SEEN = { causal: true, window: null, softcap: null, segments: null, sinks: null };
-/** Three documents, the last of which has padding behind it. */
+/** Three documents, the last of which has padding after it. */
 const SEGMENTS = (at: number) => (at < 40 ? 0 : Math.min(2, 1 + Math.floor(at / 150)));
 const CASES: readonly (readonly [string, AttentionCase])[] = [
   ['causal', { ...GROUPED, ...SEEN }],

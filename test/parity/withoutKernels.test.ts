@@ -38,7 +38,7 @@ const INPUT = inputOf({
 });
 const QUANTIZED = path.join(fixtures, 'quantized');
 
-/** The logits of a prompt and of each token behind it. */
+/** The logits of a prompt and of each token after it. */
 async function decoded(model: Model): Promise<readonly Float32Array[]> {
   const decoder = model.decoder();
   const sequence = decoder.open();

@@ -1,6 +1,6 @@
 // npm run fuzz:server: broken requests to a real `lora serve --http`, on Linux: damaged bytes,
 // wrong fields, bodies that come slowly or never, connections that are half open or cut, answers
-// that nobody reads. Its memory and its handles must not grow, and it must go on answering.
+// that nobody reads. Its memory and its handles must not grow, and it must continue answering.
 //
 //   --requests N  100000   --seed N  1   --base MODEL  the small Llama of the fixtures
 import { spawn } from 'node:child_process';

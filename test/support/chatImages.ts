@@ -9,11 +9,11 @@ import type { LabelledInput, Model } from '../../src/models/model';
 import { RecipeSchema } from '../../src/shared/recipe';
 import { fixtures, NO_ADAPTER, withBase } from './models';
 
-/** A file of the tiny Qwen3-VL with a tower for images. */
+/** A file of the tiny Qwen3-VL with a vision encoder. */
 export const atImages = (...names: string[]): string =>
   path.join(fixtures, 'qwen3-vl-images', ...names);
 
-/** Its dataset, as a training reads it. */
+/** Its dataset, as a training run reads it. */
 export async function withChats(use: (data: PreparedData) => Promise<void>): Promise<void> {
   const recipe = v.parse(RecipeSchema, {
     base: atImages('base'),
@@ -41,7 +41,7 @@ export async function chatBatch(rows?: readonly number[]): Promise<LabelledInput
   return input!;
 }
 
-/** Loads the model with an adapter (null: none) and its tower for images. */
+/** Loads the model with an adapter (null: none) and its vision encoder. */
 export async function withImageModel(
   adapterFolder: string | null,
   use: (model: Model) => Promise<void>,

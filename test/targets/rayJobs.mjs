@@ -136,7 +136,7 @@ export const ADAPTER = 'adapter/adapter_model.safetensors';
 
 /**
  * The node of a run is killed when it has a checkpoint of `least` steps, or when `isKept` says that
- * one outlives the node; another job goes on with the run, to the same bytes as one here.
+ * one outlives the node; another job continues with the run, to the same bytes as one here.
  */
 export async function losesItsNode(t, values, { env, isKept, least = 40 } = {}) {
   const training = { max_steps: 1_000, save_steps: 20, eval_steps: 200 };

@@ -66,7 +66,7 @@ after(async () => {
 
 const lora = (...args) => execFileSync(process.execPath, [cli, ...args], { encoding: 'utf8' });
 
-/** A training that is prepared. */
+/** A training run that is prepared. */
 function planned(name, { base = tiny, lora: own = {}, training = {} }) {
   const recipe = path.join(folder, `${name}.json`);
   const text = {
@@ -92,7 +92,7 @@ function planned(name, { base = tiny, lora: own = {}, training = {} }) {
   return { plan, sha256, base, recipe, run: path.join(folder, `${name}-run`) };
 }
 
-/** A training that is prepared, and the run of the local engine. */
+/** A training run that is prepared, and the run of the local engine. */
 function prepared(name, changes) {
   const training = planned(name, changes);
   const local = path.join(folder, `${name}-local`);

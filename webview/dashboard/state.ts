@@ -96,7 +96,7 @@ function ofRun(state: DashboardState, runDir: string): DashboardState {
 
 export const hasEnded = ({ status }: DashboardState): boolean => ENDED_STATES.has(status.state);
 
-/** Whether the run goes on on a target that is not connected. */
+/** Whether the run continues on a target that is not connected. */
 export const isAway = (state: DashboardState): boolean =>
   typeof state.labels.remote?.away === 'string' && !hasEnded(state);
 

@@ -218,7 +218,7 @@ export function ask(
   change({ server: { ...server, prompts: [settings.prompt, ...others] } });
 }
 
-/** Sends the results of the calls of an answer, which then goes on. */
+/** Sends the results of the calls of an answer, which then continues. */
 export function goOn(page: PlaygroundPage, { id }: AnswerColumn): void {
   const column = page.state.columns.find((own) => own.id === id);
   const turns = column && turnsAfter(column);

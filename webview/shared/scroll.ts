@@ -27,7 +27,7 @@ function placeOf(bar: number, extent: Extent): number {
 }
 
 /**
- * After the scroll bar has moved: small steps move by as many pixels, also where the bar stands for
+ * After the scroll bar has moved: small steps move by as many pixels, even where the bar stands for
  * more; larger ones go to the place that the bar says, and so do both ends.
  */
 export function scrolledTo(bar: number, before: Scrolling, extent: Extent): Scrolling {

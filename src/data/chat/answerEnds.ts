@@ -5,7 +5,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer';
 import { contentOf, exchange, type ChatVariables, type Message } from './chat';
 import { commonPrefix } from './probedChat';
 
-/** What a chat template writes behind answers. */
+/** What a chat template writes after answers. */
 export interface AnswerEnds {
   /** The tokens that end an answer, the longest first. */
   readonly tokens: readonly string[];
@@ -20,7 +20,7 @@ const MOST_KNOWN = 1000;
 
 /**
  * Finds the tokens that end an answer by rendering a short chat: the end-of-sequence token, and the
- * token behind an answer if it also ends the chat or a question, and opens no message.
+ * token after an answer if it also ends the chat or a question, and opens no message.
  *
  * @param variables Those of the chat, without which its template may fail or write other tokens.
  */
@@ -86,10 +86,10 @@ function findEnds(tokenizer: Tokenizer, render: Renderer): AnswerEnds {
 }
 
 interface Places {
-  /** What stands behind the first answer, and behind the last. */
+  /** What stands after the first answer, and after the last. */
   readonly answer: Behind;
   readonly last: Behind;
-  /** The token right behind a question. */
+  /** The token right after a question. */
   readonly afterQuestion: string | undefined;
   /** Tokens that open the assistant's message. */
   readonly headers: ReadonlySet<string>;
@@ -165,7 +165,7 @@ const rendererOf =
   };
 
 interface Behind {
-  /** The first token behind a part, if no other part of the chat stands between. */
+  /** The first token after a part, if no other part of the chat stands between. */
   readonly token?: string;
   /** What stands before it, without white space around. */
   readonly between: string;

@@ -13,7 +13,7 @@ export interface MarkedChat {
   readonly text: string;
   /**
    * What is learned: the assistant's answer in each of its turns, with the end token that stands
-   * behind it, but not the white space after that.
+   * after it, but not the white space after that.
    */
   readonly answers: readonly Span[];
   /** Answers that are marked as not to be learned. */
@@ -151,21 +151,21 @@ function startOfNext(probed: ProbedChat, turn: number): number {
   return probed.text.length;
 }
 
-/** Behind what closes a tool call, up to the end token before a limit. */
+/** After what closes a tool call, up to the end token before a limit. */
 function endOfClosers(text: string, end: number, limit: number, ends: AnswerEnds): number {
   const found = ends.tokens.map((token) => text.indexOf(token, end)).filter((at) => at >= end);
   const first = Math.min(...found);
   return first < limit ? first : end;
 }
 
-/** Behind the last end token of a text. */
+/** After the last end token of a text. */
 function lastEnd(text: string, start: number, ends: AnswerEnds): number {
   const last = Math.max(-1, ...ends.tokens.map((token) => text.lastIndexOf(token)));
   if (last < start) throw answersNotFound();
   return last;
 }
 
-/** Behind the end token that follows, with nothing but white space between. Null: none follows. */
+/** After the end token that follows, with nothing but white space between. Null: none follows. */
 function endBehind(text: string, from: number, { tokens, closing }: AnswerEnds): number | null {
   const spaced = (at: number) => at + text.slice(at).search(/\S|$/);
   const first = spaced(from);

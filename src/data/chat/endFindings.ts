@@ -4,7 +4,7 @@ import type { AnswerEnds } from './answerEnds';
 const LEARNS = 'so a model does not learn there to stop';
 
 /**
- * Says which answers have no end token behind them.
+ * Says which answers have no end token after them.
  *
  * @param answers Those that are learned, in order.
  * @param isMarked Whether {% generation %} blocks say what is learned.

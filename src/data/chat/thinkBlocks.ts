@@ -10,7 +10,7 @@ const BLOCK = /<think(?:ing)?>([\s\S]*?)<\/think(?:ing)?>/i;
 export const inlineThought = (message: Message): string =>
   (BLOCK.exec(contentOf(message))?.[1] ?? '').trim();
 
-/** The text of an answer behind its think block. */
+/** The text of an answer after its think block. */
 export const withoutThought = (message: Message): string =>
   contentOf(message)
     .split(/<\/think(?:ing)?>/i)
@@ -64,7 +64,7 @@ function remedyFor(probed: ProbedChat, turn: number): string {
 const WITH_REASONING = { reasoning_content: PLACEHOLDER };
 const NO_THINKING = { enable_thinking: false };
 
-/** Whether the text goes on where the prompt that asks for an answer ends. */
+/** Whether the text continues where the prompt that asks for an answer ends. */
 function isAlike(probed: ProbedChat | null, turn: number): boolean {
   const prompt = probed?.before(turn, true) ?? null;
   return prompt !== null && probed!.text.startsWith(prompt);

@@ -10,7 +10,7 @@ export interface CodePlace {
   readonly after: string;
 }
 
-/** The most tokens before and behind the place. */
+/** The most tokens before and after the place. */
 export interface CodeLimits {
   readonly before: number;
   readonly after: number;
@@ -19,7 +19,7 @@ export interface CodeLimits {
 /** Token ids that ask a base for the text at a place. */
 export interface CodePrompt {
   readonly input_ids: readonly number[];
-  /** Whether what stands behind the place is in it: the vocabulary has tokens for that. */
+  /** Whether what stands after the place is in it: the vocabulary has tokens for that. */
   readonly fim: boolean;
 }
 

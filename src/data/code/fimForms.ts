@@ -2,7 +2,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer';
 
 /** How a base was trained to fill in the middle of a file. */
 export interface FimForm {
-  /** The tokens before what stands before the cursor, before what stands behind it, and last. */
+  /** The tokens before what stands before the cursor, before what stands after it, and last. */
   readonly prefix: string;
   readonly suffix: string;
   /** '': the middle follows at once. */

@@ -43,7 +43,7 @@ export interface ReadSource {
   readonly set: SourceFiles['set'];
   /** The commit of a dataset on the Hub. */
   readonly revision?: string | null;
-  /** The first of its datasets, and the one behind the last. */
+  /** The first of its datasets, and the one after the last. */
   readonly from: number;
   readonly to: number;
 }
@@ -102,7 +102,7 @@ export interface ExcludedCount {
 /** What is known of a source. */
 export interface PreparedSource {
   readonly name: string;
-  /** The commit of a dataset on the Hub; null: it is none. */
+  /** The commit of a dataset on the Hub; null: it is not one. */
   readonly revision: string | null;
   readonly weight: number;
   /** Of its examples, without those that are held out. */

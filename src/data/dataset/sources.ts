@@ -17,7 +17,7 @@ export interface SourceFiles {
   readonly source: DatasetSource;
   readonly set: 'train' | 'validation';
   readonly files: readonly string[];
-  /** The commit of a dataset on the Hub; null: it is none. */
+  /** The commit of a dataset on the Hub; null: it is not one. */
   readonly revision: string | null;
 }
 

@@ -132,7 +132,7 @@ export const lostTokens = (example: Example, length: number): number =>
 export interface TokenizedFile {
   readonly dataset: Dataset;
   readonly tokenizer: RowTokenizer;
-  /** Its first example, and the one behind its last. */
+  /** Its first example, and the one after its last. */
   readonly from: number;
   readonly to: number;
 }

@@ -20,8 +20,8 @@ export interface PreferenceSettings extends TokenizeSettings {
 
 /**
  * Turns rows of preferences into examples. Each answer is encoded with its prompt as a row of
- * causal_lm is. What is wrong in a row, also that truncation leaves nothing to compare, is reported
- * to `problems`.
+ * causal_lm is. What is wrong in a row, including that truncation leaves nothing to compare, is
+ * reported to `problems`.
  */
 export function preferenceTokenizer(
   problems: ProblemCollector,
@@ -95,7 +95,7 @@ class Encoder {
     if (!answer) return null;
     const encoded = answer.encoded!;
     const { max_length } = this.settings;
-    // behind a prompt of one token, this much of the answer is left
+    // after a prompt of one token, this much of the answer is left
     const start = encoded.labelled[0]?.start ?? 0;
     const whole = sequenceOf(encoded, 'assistant', max_length + Math.max(0, start - 1));
     const example = { ...answer.example, ...whole } as Example;

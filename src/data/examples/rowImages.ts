@@ -88,7 +88,7 @@ export interface RowPositions {
   readonly times: Int32Array;
   readonly heights: Int32Array;
   readonly widths: Int32Array;
-  /** The position of a token behind them. */
+  /** The position of a token after them. */
   readonly next: number;
 }
 

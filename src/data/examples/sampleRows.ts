@@ -85,7 +85,7 @@ function shownText(row: Row): Row | null {
 /** How answers are written by templates that write no calls: the data may hold them as text. */
 const PLAIN: AnswerForm = { calls: null, reasoning: null, contentOpen: '' };
 
-/** Whether an answer of a row calls a tool, also in its text. */
+/** Whether an answer of a row calls a tool, including in its text. */
 export function holdsCalls(row: Row): boolean {
   if (row.kind === 'completion') return parseAnswer(row.completion, PLAIN).calls.length > 0;
   if (row.kind !== 'messages') return false;

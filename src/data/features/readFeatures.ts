@@ -123,7 +123,7 @@ function featureRow(
   return { line, values, cell: given[label] };
 }
 
-/** A number, also one that a table of text holds; null: something else. */
+/** A number, including one that a table of text holds; null: something else. */
 export function numberOf(cell: unknown): number | null {
   const value = plainNumber(cell);
   if (typeof value === 'number') return value;
@@ -134,8 +134,8 @@ export function numberOf(cell: unknown): number | null {
 }
 
 /**
- * Labels of a file: numbers where all are numbers, also in a table of text; else names. A label
- * that is neither is reported.
+ * Labels of a file: numbers where all are numbers, including in a table of text; else names. A
+ * label that is neither is reported.
  */
 function withLabels(rows: readonly UnlabelledRow[], problems: ProblemCollector): FeatureRow[] {
   const areNumbers = rows.every(({ cell }) => [cell].flat().every((one) => numberOf(one) !== null));

@@ -104,7 +104,7 @@ const INTEGERS: Readonly<Record<string, (bytes: ArrayBuffer) => Iterable<number 
 
 const isInteger = ({ dtype }: StoredShape): boolean => Object.hasOwn(INTEGERS, dtype);
 
-/** A tensor's numbers as float32, also those of integers. */
+/** A tensor's numbers as float32, including those of integers. */
 async function numbersIn(source: SafetensorsFile, name: string): Promise<Float32Array> {
   const integers = INTEGERS[source.header.tensors.get(name)!.dtype];
   if (!integers) return source.readF32(name);

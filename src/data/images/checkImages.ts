@@ -5,12 +5,12 @@ import { fileOf, type TokenizedSet } from '../dataset/tokenizedDataset';
 import { headerFault } from './decode';
 
 const MOST_PROBLEMS = 20;
-/** Holds the header of most images, behind a preview and a colour profile. */
+/** Holds the header of most images, after a preview and a colour profile. */
 const HEADER_BYTES = 2 ** 16;
 
 /**
  * Checks that the images of a dataset's rows are there, are images and not too large, before a
- * training that reads them one batch at a time. Damage behind the header is found only then.
+ * training run that reads them one batch at a time. Damage after the header is found only then.
  *
  * @throws LoraError('dataset') with the first 20 that are not.
  */

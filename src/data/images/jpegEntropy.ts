@@ -41,7 +41,7 @@ export class BitReader {
   private at = 0;
   private bits = 0;
   private count = 0;
-  /** How many of the bits are not of the file, but zeros behind its end. */
+  /** How many of the bits are not of the file, but zeros after its end. */
   private padding = 0;
 
   constructor(private readonly bytes: Buffer) {}
@@ -77,7 +77,7 @@ export class BitReader {
     throw new Error('its coded pixels are damaged');
   }
 
-  /** Goes on behind the next restart marker. */
+  /** Continues after the next restart marker. */
   restart(): void {
     this.bits = 0;
     this.count = 0;
@@ -93,7 +93,7 @@ export class BitReader {
     if (this.count < this.padding) throw new Error('its coded pixels are cut short');
   }
 
-  /** Up to 32 bits; zeros behind the end, as a code may be shorter than what is looked up. */
+  /** Up to 32 bits; zeros after the end, as a code may be shorter than what is looked up. */
   private fill(): void {
     const { bytes } = this;
     while (this.count <= 24) {

@@ -4,7 +4,7 @@ import { exifOrientation, xmpOrientation, type Orientation } from './orientation
 export interface Segment {
   /** The second byte of the marker. */
   readonly marker: number;
-  /** Behind the marker and the length. */
+  /** After the marker and the length. */
   readonly data: Buffer;
   /** The coded pixels that follow a start of scan. */
   readonly coded: Buffer;

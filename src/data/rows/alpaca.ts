@@ -24,7 +24,7 @@ export function readAlpaca(columns: Columns, context: RowContext): Row | null {
   return toChatRow([...history, ...exchange(question, output)], 'history', columns, context);
 }
 
-/** A list of [question, answer] pairs. Null: it is none, which is reported. */
+/** A list of [question, answer] pairs. Null: it is not one, which is reported. */
 function readHistory(value: unknown, report: RowReport): Message[] | null {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value))

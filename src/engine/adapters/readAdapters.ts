@@ -6,7 +6,8 @@ import { warnOfProblems } from '../report';
 
 /**
  * Reads adapters of any format, in order, and passes their warnings on.
- * @throws LoraError('adapter') that names the file; with a base, also when an adapter does not fit.
+ * @throws LoraError('adapter') that names the file; with a base, including when an adapter does not
+ *   fit.
  */
 export async function readAdapters(
   folders: readonly string[],

@@ -17,7 +17,8 @@ export interface ReadSources {
  * Reads adapters of any format, and checks them against their base when that is named; passes both
  * to `use` and closes the base.
  *
- * @throws LoraError naming the file, also when an adapter cannot be read without its base, or only
+ * @throws LoraError naming the file, including when an adapter cannot be read without its base, or
+ *   only
  *   some of its modules would be used.
  */
 export async function withAdapters<T>(

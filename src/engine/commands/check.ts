@@ -39,7 +39,7 @@ const replacement = v.pipe(
   }),
 );
 
-/** lora check: exit code 1 if a training would be refused. */
+/** lora check: exit code 1 if a training run would be refused. */
 export const checkCommand = defineCommand({
   name: 'check',
   endedBySignals: true,

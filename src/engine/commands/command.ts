@@ -57,7 +57,7 @@ interface CommandDefinition {
   /** The output is JSON anyway, so that --json changes nothing. */
   readonly alwaysJson?: boolean;
   /**
-   * Signals such as SIGINT end it at any time, also within a native call: it changes no file, or
+   * Signals such as SIGINT end it at any time, even within a native call: it changes no file, or
    * listens to them itself while it does.
    */
   readonly endedBySignals?: boolean;

@@ -22,7 +22,7 @@ export const baseOption = required(
   'base model: a folder, a .gguf file or a model.json',
 );
 
-/** The base of a merge, also an image model. */
+/** The base of a merge, including an image model. */
 export const mergeBaseOption = required(
   anyText,
   'PATH',

@@ -139,7 +139,7 @@ export function modelInputs(input: InputFile, spec: Spec): ModelInputFromFile {
 
 /**
  * @throws LoraError('usage') for rows that begin with padding, where a head reads the first token
- * of a model with vectors of distances (DeBERTa): its padded tokens are no queries.
+ * of a model with distance embeddings (DeBERTa): its padded tokens are no queries.
  */
 function refuseMeaninglessRows({ attention_mask, file }: InputFile, { head, layers }: Spec): void {
   const readsFirst = head.kind === 'labels' && head.pool === 'first';
@@ -155,7 +155,7 @@ function refuseMeaninglessRows({ attention_mask, file }: InputFile, { head, laye
 }
 
 /**
- * The inputs of an encoder-decoder. The decoder reads the labels behind the token that it starts
+ * The inputs of an encoder-decoder. The decoder reads the labels after the token that it starts
  * with; where they are -100, the padding, as in transformers. What follows the last is not read.
  */
 function answerInputs(input: InputFile, spec: Spec, { start_id }: SourceSpec): ModelInputFromFile {

@@ -64,7 +64,7 @@ export async function trainOnTarget(
   });
 }
 
-/** lora train --resume of a run on a target: goes on there from its last checkpoint. */
+/** lora train --resume of a run on a target: continues there from its last checkpoint. */
 export async function resumeOnTarget(dir: string, context: CommandContext): Promise<number> {
   const remote = await requireRemote(dir);
   const entry = await entryOf(remote);

@@ -249,7 +249,7 @@ function describeForgetting(
   return lines;
 }
 
-/** Why a training ended before its last step. */
+/** Why a training run ended before its last step. */
 const describeEarlyEnd = ({ metric, patience }: StoppedEarly): string =>
   `ended early: ${countOf(patience, 'evaluation')} in a row did not improve the best ${metric}`;
 

@@ -90,7 +90,7 @@ export async function compareWithBase(comparison: BaseComparison): Promise<Compa
   }
 }
 
-/** The weight of a module, also where the base has those of gate and up of an expert apart. */
+/** The weight of a module, even where the base has those of gate and up of an expert apart. */
 async function weightOf(base: BaseModel, module: LoraFactors): Promise<Float32Array> {
   const name = `${module.path}.weight`;
   const parts = base.weights.tensors.has(name) ? [module] : storedModules([module]);

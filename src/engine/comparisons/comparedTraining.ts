@@ -13,14 +13,14 @@ import {
   type KeptReferences,
 } from './references';
 
-/** How a training with compared answers makes its batches. */
+/** How a training run with compared answers makes its batches. */
 export interface ComparedTraining {
   readonly comparisons: Comparisons;
   readonly train: ComparedPart;
   readonly validation: ComparedPart;
 }
 
-/** What is compared in a training, before its reference is known. */
+/** What is compared in a training run, before its reference is known. */
 export interface PlannedComparisons {
   readonly objective: Objective;
   readonly train: Omit<ComparedPart, 'references'>;
@@ -137,7 +137,7 @@ export async function measureReferences(
   return measured;
 }
 
-/** A training whose references are known. */
+/** A training run whose references are known. */
 export function comparedTraining(
   planned: PlannedComparisons,
   references: KeptReferences | null,

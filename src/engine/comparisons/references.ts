@@ -9,7 +9,7 @@ import { countOf } from '../../shared/values';
 import type { Examples } from '../../data/examples/examples';
 import type { References } from './comparisons';
 
-/** The references of a training: of its examples, and of those for validation. */
+/** The references of a training run: of its examples, and of those for validation. */
 export interface KeptReferences {
   readonly train: References;
   readonly validation: References;

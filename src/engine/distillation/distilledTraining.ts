@@ -13,7 +13,7 @@ import { TaughtExamples } from './taughtExamples';
 import { openTeacher, type TeacherPlan } from './teacher';
 import { TeacherFile, writeTeacherFile, type PartName, type TeacherFileFacts } from './teacherFile';
 
-/** A training that learns from a teacher, whose targets are on disk. Close it. */
+/** A training run that learns from a teacher, whose targets are on disk. Close it. */
 export class DistilledTraining {
   private constructor(
     private readonly plan: TeacherPlan,
@@ -129,7 +129,7 @@ function measure(
 
 /**
  * Of all that a teacher's targets depend on. What `auto` made of base_dtype is none of it: a run
- * that is resumed keeps the targets that it began with, also where another choice fits now.
+ * that is resumed keeps the targets that it began with, even where another choice fits now.
  */
 function fingerprintOf(
   { temperature, top_k }: TeacherPlan['settings'],

@@ -13,7 +13,7 @@ import { requestHubFile } from './hub';
 import { bodyOf, type Hub } from './hubFetch';
 import { ggufFiles, hubFileSize, type HubFile } from './plan';
 
-/** What a training on a .gguf file of the Hub would need. */
+/** What a training run on a .gguf file of the Hub would need. */
 export interface GgufOnHub {
   readonly file: string;
   readonly bytes: number;
@@ -31,7 +31,7 @@ export interface GgufRepository {
 const HALF_BYTES = 1.9;
 
 /**
- * The memory of a training on each .gguf file of a repository, before any is downloaded: the
+ * The memory of a training run on each .gguf file of a repository, before any is downloaded: the
  * header of the smallest is read, and the others have the same matrices in as many bytes as they
  * are large.
  *

@@ -126,7 +126,7 @@ const contains = (text: string, part: string, check: Casing): boolean =>
 
 const patterns = new Map<string, RE2JS>();
 
-/** Its time is linear in the text: a suite may come from a stranger. */
+/** Its time is linear in the text: a suite may be untrusted. */
 function patternOf(pattern: string): RE2JS {
   const compiled = patterns.get(pattern) ?? RE2JS.compile(pattern);
   patterns.set(pattern, compiled);

@@ -27,8 +27,8 @@ export interface FoundLog {
 }
 
 /**
- * Finds and reads the log of a training at a path: trainer_state.json, event files or the output of
- * mlx-lm; or a folder with one of the first two, of checkpoints in it that of the last.
+ * Finds and reads the log of a training run at a path: trainer_state.json, event files or the
+ * output of mlx-lm; or a folder with one of the first two, of checkpoints in it that of the last.
  *
  * @throws LoraError('usage' | 'run') when there is none, or several
  */

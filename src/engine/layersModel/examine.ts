@@ -14,7 +14,7 @@ type Examined = Pick<CheckedRecipe, 'base' | 'limit' | 'datasets' | 'sources' | 
 interface ExamineHooks {
   /** From 0 to 1. What it throws ends the check. */
   readonly report: (fraction: number) => void;
-  /** Gets what a training would refuse or warn of. */
+  /** Gets what a training run would refuse or warn of. */
   readonly problems: Problem[];
   readonly warn: (message: string, key?: string) => void;
   /** Adds an error to the problems. @throws one of the dataset */

@@ -84,7 +84,7 @@ const UNSUPPORTED: readonly Unsupported[] = [
 ];
 
 /**
- * Refuses what a training of a layers model does not have.
+ * Refuses what a training run of a layers model does not have.
  *
  * @throws LoraError('recipe') naming the key
  */

@@ -33,7 +33,7 @@ import { planLayersAdapter } from './plan';
 import { LayersProduct } from './product';
 import { refuseUnsupported } from './settings';
 
-/** What is told while a training is prepared. */
+/** What is told while a training run is prepared. */
 export interface LayersHooks {
   readonly info: (message: string) => void;
   /** `key`: that of the recipe which the warning is about. */
@@ -49,7 +49,7 @@ export interface LayersSources {
   readonly data: LayersData;
 }
 
-/** A training of a layers model that can begin. */
+/** A training run of a layers model that can begin. */
 export interface PreparedLayers {
   readonly data: LayersData;
   readonly model: LayersTraining;
@@ -144,7 +144,9 @@ interface Start {
   readonly hasHead: boolean;
 }
 
-/** The adapter that a training begins or continues with, and the model with its output layer. */
+/**
+ * The adapter that a training run begins or continues with, and the model with its output layer.
+ */
 async function startOf(tf: Tf, opened: OpenLayers, options: StartOptions): Promise<Start> {
   const { recipe, checkpoint } = options;
   const { init_adapter } = recipe.lora;

@@ -5,7 +5,7 @@ import { startProcess, type ChildProcess } from '../../common/startProcess';
 import { LoraError, type SerializedError } from '../../shared/errors';
 import { isObject } from '../../shared/values';
 
-/** A command of this command line, to be run in a process of its own. */
+/** A command of this command line, to be run in a separate process. */
 export interface ChildCommand {
   /** Absolute path of dist/cli.js. */
   readonly cli: string;

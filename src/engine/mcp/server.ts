@@ -34,7 +34,7 @@ interface LowLevelSdk {
 
 /** A client that sends a longer message is not served any further. */
 const MAX_MESSAGE_BYTES = 2 ** 20;
-/** Runs may come from a stranger: longer data is left out, longer texts are cut. */
+/** Runs may be untrusted: longer data is left out, longer texts are cut. */
 const MAX_ANSWER_CHARACTERS = 2 ** 18;
 /** The most faults of a client that are written to the log. */
 const MAX_NOTES = 20;

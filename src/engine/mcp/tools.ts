@@ -139,7 +139,7 @@ export class Tools {
     });
   }
 
-  /** Such a training would stop before its first step. @throws LoraError('recipe') */
+  /** Such a training run would stop before its first step. @throws LoraError('recipe') */
   private async check(recipe: string, call: ToolCall): Promise<void> {
     const checked = (await this.run(['check', recipe], call)) as unknown as CheckedRecipe;
     const problems = [checked, ...checked.datasets]
@@ -156,7 +156,7 @@ export class Tools {
     return this.adapterOf((await this.workspace.run(name)).run);
   }
 
-  /** A run may come from a stranger: its adapter may be a link that leads elsewhere. */
+  /** A run may be untrusted: its adapter may be a link that leads elsewhere. */
   private async adapterOf({ id, dir, adapter }: RunSummary): Promise<string> {
     if (adapter !== null) return this.workspace.inside(adapter);
     throw new LoraError(

@@ -62,7 +62,7 @@ export class Workspace {
     throw new LoraError('run', `There is no run ${name}. ${hint}`);
   }
 
-  /** The path of a recipe. @throws LoraError('recipe') when it is none, or as `file` does */
+  /** The path of a recipe. @throws LoraError('recipe') when it is not one, or as `file` does */
   async recipe(name: string): Promise<string> {
     const file = await this.file(name);
     if (isRecipeName(file)) return file;

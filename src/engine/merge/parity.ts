@@ -94,7 +94,7 @@ function asAnswer(input: ModelInput, { source }: Spec): ModelInput {
   return { ...input, input_ids, source: input };
 }
 
-/** Noise among tokens, where an adapter changes the tower for images in texts. */
+/** Noise among tokens, where an adapter changes the vision encoder. */
 function noiseInChat({ vision, vocab_size }: Spec, adapters: readonly Adapter[]): ModelInput[] {
   const isWithin = (name: string) => vision && name.startsWith(`${vision.path}.`);
   const isChanged = adapters.some(

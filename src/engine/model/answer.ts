@@ -166,7 +166,7 @@ const encodedChat = (tokenizer: Tokenizer, { messages, variables }: Chat): numbe
 
 /**
  * The tokens that end an answer: the end-of-sequence token, and those that the chat template puts
- * behind a message of the assistant, which are the ones that training learns.
+ * after a message of the assistant, which are the ones that training learns.
  */
 export function stopIds(tokenizer: Tokenizer, variables: ChatVariables = {}): number[] {
   const ends = tokenizer.eos_token_id === null ? [] : [tokenizer.eos_token_id];

@@ -48,7 +48,7 @@ export interface OpenOptions {
   readonly onProgress?: (fraction: number) => void;
   /** float32 by default. */
   readonly base_dtype?: StepSettings['base_dtype'];
-  /** Quantize the base as a training did. Default: it is as it is stored. */
+  /** Quantize the base as a training run did. Default: it is as it is stored. */
   readonly quantize?: QuantizeOptions | null;
   /** Of answers. rounded: a quantized file stays in its blocks where base_dtype is auto. */
   readonly products?: Products;

@@ -10,8 +10,8 @@ export const PLAN_FILES = {
 } as const;
 
 /**
- * plan.json: a training whose examples, steps and adapter are prepared, so that engine/ray/train.py
- * needs no tokenizer. Its SHA-256 identifies all of it.
+ * plan.json: a training run whose examples, steps and adapter are prepared, so that
+ * engine/ray/train.py needs no tokenizer. Its SHA-256 identifies all of it.
  */
 export interface TrainingPlanFile {
   readonly version: 1;

@@ -25,7 +25,7 @@ export interface PlannedRun extends Omit<BundleOptions, 'folder'> {
 }
 
 /**
- * Prepares a training in a temporary folder, which lasts until `use` has ended.
+ * Prepares a training run in a temporary folder, which lasts until `use` has ended.
  *
  * @throws LoraError; what `use` throws
  */

@@ -58,9 +58,9 @@ export interface PreparedPlan {
 }
 
 /**
- * Prepares a training for Ray Train: the examples of each step, with the token ids and labels that
- * the local engine trains on, and the adapter that it starts with. The folder appears only when it
- * is complete.
+ * Prepares a training run for Ray Train: the examples of each step, with the token ids and labels
+ * that the local engine trains on, and the adapter that it starts with. The folder appears only
+ * when it is complete.
  *
  * @throws LoraError
  */

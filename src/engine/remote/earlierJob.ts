@@ -11,7 +11,7 @@ const LINE_FEED = 10;
 
 /**
  * How many bytes at the end of a file here the job there does not have, since an earlier job of the
- * run wrote them after the checkpoint that this one goes on from. What it writes follows them, as
+ * run wrote them after the checkpoint that this one continues from. What it writes follows them, as
  * when an engine resumes a run here.
  *
  * @throws LoraError('target')

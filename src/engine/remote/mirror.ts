@@ -35,7 +35,7 @@ const LOG: Growing = {
   maxBytes: 2 ** 28,
   wholeLines: false,
 };
-/** What is to be compared when another job goes on with a run. */
+/** What is to be compared when another job continues with a run. */
 export const NOT_COMPARED = { [METRICS.as]: null, [LOG.as]: null };
 const MOST_INVALID = 3;
 const MAX_SKIPPED_BYTES = 2 ** 26;

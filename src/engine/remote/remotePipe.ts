@@ -127,7 +127,7 @@ export class RemotePipe {
     throw new NotReached(this.target.name);
   }
 
-  /** Connects once, also for those who ask meanwhile. Whether the target could be reached. */
+  /** Connects once, even for calls made meanwhile. Whether the target could be reached. */
   private attempted(): Promise<boolean> {
     this.attempt ??= this.tryToConnect().finally(() => {
       this.attempt = null;
@@ -228,7 +228,7 @@ class SilenceGuard extends Transform {
   }
 }
 
-/** An answer of the engine there. @throws LoraError('engine') when it is none */
+/** An answer of the engine there. @throws LoraError('engine') when it is not one */
 export function checkedAnswer<N extends keyof typeof ANSWERS>(
   name: N,
   value: unknown,

@@ -61,7 +61,7 @@ const END_SEEN_MS = 30_000;
 export class RemoteSupervisor {
   private readonly record: RecordFile;
   private readonly remote: RemoteFile;
-  /** Ends the sending, and the following, for which the run goes on. */
+  /** Ends the sending, and the following, for which the run continues. */
   private readonly leaving = new AbortController();
   private readonly retries: Retries;
   private readonly report: RunReport;
@@ -101,7 +101,8 @@ export class RemoteSupervisor {
   /**
    * Starts or follows a run until it has ended there and all of it is here, or until the signal.
    *
-   * @throws LoraError('disk') when the folder cannot be written; the run goes on there. What keeps
+   * @throws LoraError('disk') when the folder cannot be written; the run continues there. What
+   *   keeps
    *   it from being started is recorded, too.
    */
   static run(options: RemoteRunOptions, signal: AbortSignal): Promise<RemoteEnd> {
@@ -191,7 +192,7 @@ export class RemoteSupervisor {
   }
 
   /**
-   * Until the end of a job. True: its machine was lost, and another job goes on with the run.
+   * Until the end of a job. True: its machine was lost, and another job continues with the run.
    *
    * @throws LoraError('cancelled') when this process leaves
    */
@@ -300,7 +301,7 @@ export class RemoteSupervisor {
         checkedAnswer('checkpoint', await this.engineThere().request('checkpoint', undefined)),
       generate: async (params) =>
         checkedAnswer('generate', await this.engineThere().request('generate', params)),
-      // a run on a target goes on without anybody
+      // a run on a target continues without anybody
       stop_when_alone: () => this.status(),
     };
   }

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { refuseLinks } from '../../common/withoutLinks';
 
-// The repository may come from a stranger: HEAD and refs are names of files to read.
+// The repository may be untrusted: HEAD and refs are names of files to read.
 
 /**
  * The current commit of a folder's repository, read from its .git folder; null without a

@@ -42,7 +42,7 @@ export async function withRunFolder<T>(dir: string, work: () => Promise<T>): Pro
   }
 }
 
-/** Links would let the folder of a stranger choose which files the run changes. */
+/** Links would let an untrusted folder choose which files the run changes. */
 async function refuseLinkedFiles(dir: string): Promise<void> {
   const checkpoints = path.join(dir, RUN_FILES.checkpoints);
   try {
@@ -245,7 +245,7 @@ export class MetricsFile {
   /**
    * Appends a line after those before it.
    *
-   * @throws LoraError('disk'), also for each line after one that could not be written
+   * @throws LoraError('disk'), including for each line after one that could not be written
    */
   append(line: MetricLine): Promise<void> {
     this.pending = this.pending

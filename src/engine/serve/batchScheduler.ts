@@ -41,7 +41,7 @@ export interface TokenConstraint {
   readonly canEnd: boolean;
   /** Ids of the tokens that may come next. */
   allowed(): Int32Array;
-  /** Goes on by one of them. */
+  /** Continues by one of them. */
   push(id: number): void;
 }
 

@@ -71,7 +71,7 @@ export class ServedModels {
   /**
    * Loads the base and the adapters that share it. The caller closes them.
    *
-   * @throws LoraError, also when neither the base nor an adapter is for one of `purposes`
+   * @throws LoraError, including when neither the base nor an adapter is for one of `purposes`
    */
   static async open(
     paths: ModelPaths,

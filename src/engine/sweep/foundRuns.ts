@@ -13,7 +13,7 @@ export interface FoundRun {
   readonly dir: string;
   readonly record: RunRecord;
   readonly state: RunState;
-  /** It was started on a target, and nobody follows it: it may go on there. */
+  /** It was started on a target, and nobody follows it: it may continue there. */
   readonly isLeft: boolean;
 }
 

@@ -68,7 +68,7 @@ export async function runSweep(job: SweepJob): Promise<readonly SweptRun[]> {
 /** What trains one run of a sweep, and who hears of it. */
 export type RunJob = Omit<SweepJob, 'parallel' | 'onEnd'>;
 
-/** Starts a run, goes on with it, or waits for the process that trains it. */
+/** Starts a run, continues with it, or waits for the process that trains it. */
 export async function trainOne(
   run: SweepRun,
   known: FoundRun | null,
@@ -105,7 +105,7 @@ function startOf(begun: FoundRun | null): RunStart {
   return begun.isLeft ? 'awaited' : 'resumed';
 }
 
-/** What follows or goes on with a run that has begun, or starts it in a new folder. */
+/** What follows or continues with a run that has begun, or starts it in a new folder. */
 function argumentsOf(
   begun: FoundRun | null,
   dir: string,

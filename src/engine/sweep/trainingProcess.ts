@@ -22,7 +22,7 @@ export interface TrainingOptions {
 const KEPT_CHARACTERS = 2_000;
 
 /**
- * Runs a training in a process of its own, to its end. In a terminal it gets the signals of the
+ * Runs training in a separate process, to its end. In a terminal it gets the signals of the
  * keyboard itself; those that this process alone gets are passed on.
  *
  * @throws LoraError when the process ends without a result

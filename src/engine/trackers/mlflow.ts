@@ -27,7 +27,7 @@ const STATUS: Readonly<Partial<Record<RunState, string>>> = {
 
 /**
  * Sends a run to an MLflow tracking server by its REST API 2.0. Its id there is kept in the run's
- * folder, so that a resumed run goes on there.
+ * folder, so that a resumed run continues there.
  */
 export async function openMlflow(tracked: TrackedRun): Promise<Tracker> {
   const { record, run_dir, env } = tracked;
@@ -45,7 +45,7 @@ export async function openMlflow(tracked: TrackedRun): Promise<Tracker> {
     },
     close: async ({ state }: RunRecord) => {
       const status = STATUS[state];
-      // a run on a target goes on there
+      // a run on a target continues there
       if (status === undefined) return;
       await server.ask(`${API}/runs/update`, { run_id, status, end_time: Date.now() });
     },
@@ -95,7 +95,7 @@ async function experimentOf(server: TrackingServer, env: NodeJS.ProcessEnv): Pro
 
 /**
  * The id of a run that was begun there; null: none was, or it is not there any more, or it is
- * another one: the folder of a stranger may name any.
+ * another one: an untrusted folder may name any.
  */
 async function goOn(
   server: TrackingServer,

@@ -15,7 +15,7 @@ export interface Tracker {
 export interface TrackedRun {
   readonly record: RunRecord;
   readonly run_dir: string;
-  /** The step after which a resumed run goes on; null: it starts. */
+  /** The step after which a resumed run continues; null: it starts. */
   readonly resumed: number | null;
   readonly env: NodeJS.ProcessEnv;
 }

@@ -15,7 +15,7 @@ const OPEN: Readonly<Record<TrackerName, (run: TrackedRun) => Promise<Tracker>>>
 
 /** More lines than this are not kept for a server that is slower than the training. */
 const MAX_WAITING = 1_000;
-/** How long the end of a training waits for a tracker. */
+/** How long the end of a training run waits for a tracker. */
 const CLOSE_MS = 10_000;
 
 /** A run, and who hears of a tracker that fails. */

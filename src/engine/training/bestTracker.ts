@@ -2,7 +2,7 @@ import { isBetter, isGreaterBetter, metricOf, type BestMetric } from '../../shar
 import type { EvalLine } from '../../shared/metrics/lines';
 import type { TrainingSettings } from '../../shared/recipe';
 
-/** What the best evaluation and the end of a training are decided by. */
+/** What the best evaluation and the end of a training run are decided by. */
 export type BestSettings = Pick<
   TrainingSettings,
   'metric_for_best_model' | 'early_stopping_patience' | 'early_stopping_threshold'

@@ -33,7 +33,7 @@ const StateSchema = v.object({
   last_evaluation: v.optional(v.nullable(v.object({ step: v.number(), loss: v.number() })), null),
 });
 
-/** The state of a training after a step, as state.json stores it. */
+/** The state of a training run after a step, as state.json stores it. */
 export type TrainingState = v.InferOutput<typeof StateSchema>;
 
 /** What `writeCheckpoint` saves. */

@@ -1,7 +1,7 @@
 import type { PreparedData, PreparedSource } from '../../data/dataset/prepare';
 import type { RunRecord, SourceRecord } from '../../shared/run';
 
-/** What run.json says of a training's data. */
+/** What run.json says of a training run's data. */
 export function dataFactsOf({
   statistics: { train, validation },
   sources,

@@ -11,8 +11,8 @@ export interface DivergedTraining {
 }
 
 /**
- * The error of a training whose numbers are no longer finite. `what`: a clause without a full stop.
- * `file`: the rows.
+ * The error of a training run whose numbers are no longer finite. `what`: a clause without a full
+ * stop. `file`: the rows.
  */
 export function divergenceError(
   what: string,

@@ -45,7 +45,7 @@ export interface ExamineSettings {
 }
 
 /**
- * Prepares a training as `prepareTraining` does, and collects what it would refuse or warn of
+ * Prepares a training run as `prepareTraining` does, and collects what it would refuse or warn of
  * before its first step. Without a readable base the rows are checked, but no tokens are counted.
  *
  * @param file The recipe, for the lines of its keys.
@@ -151,7 +151,7 @@ interface PlanInputs {
   readonly info: (text: string) => void;
   /** This machine's memory by default. */
   readonly available: number | undefined;
-  /** Gets the memory, also where there is too little. */
+  /** Gets the memory, even where there is too little. */
   readonly planned: { memory?: StepMemory };
 }
 

@@ -12,8 +12,8 @@ import { withCheckpointWeights } from './products/modelProduct';
 import type { PreparedTraining } from './prepare';
 
 /**
- * Loads the model that a training starts with, or continues with from a checkpoint's folder. The
- * caller disposes of it.
+ * Loads the model that a training run starts with, or continues with from a checkpoint's folder.
+ * The caller disposes of it.
  *
  * @throws LoraError
  */

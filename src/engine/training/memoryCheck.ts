@@ -13,8 +13,8 @@ export const ESTIMATE_TOLERANCE = 0.1;
 const DISK_RESERVE = 10e6;
 
 /**
- * Refuses a training that clearly needs more memory than is available. The estimate may be a tenth
- * too high.
+ * Refuses a training run that clearly needs more memory than is available. The estimate may be a
+ * tenth too high.
  *
  * @throws LoraError('memory')
  */

@@ -11,7 +11,7 @@ import type { ProductKind } from './products/product';
 export interface TrainJob {
   readonly recipe: Recipe;
   readonly run_dir: string;
-  /** When the run was created (ISO 8601): "now" in chat templates, also after a resume. */
+  /** When the run was created (ISO 8601): "now" in chat templates, including after a resume. */
   readonly created: string;
   readonly runtime: Runtime;
   /** Folder of the bundles. */
@@ -20,7 +20,9 @@ export interface TrainJob {
   readonly resume_from: number | null;
   /** The step plan of a resumed run; null: to be chosen for this machine. */
   readonly step_plan: StepPlan | null;
-  /** A range test instead of a training: a step at each of these rates, and nothing is written. */
+  /**
+   * A range test instead of a training run: a step at each of these rates, and nothing is written.
+   */
   readonly rates?: readonly number[];
 }
 
@@ -89,7 +91,7 @@ export interface RunAnswers {
 
 export const NO_ANSWERS: RunAnswers = { evaluation: null, general: null };
 
-/** What a training has done that had no time to save anything. */
+/** What a training run has done that had no time to save anything. */
 export const STOPPED_AT_ONCE = {
   kind: 'done',
   state: 'stopped',

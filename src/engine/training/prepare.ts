@@ -28,7 +28,7 @@ import { callQuestions, type CallQuestion } from '../tasks/callRows';
 import { samplePrompts, type SamplePrompt } from './samples';
 import type { StartingAdapters } from './startAdapter';
 
-/** Everything that a training needs before its weights are loaded. */
+/** Everything that a training run needs before its weights are loaded. */
 export interface PreparedTraining extends StartingAdapters {
   /** To be closed by the caller of prepareTraining, as `data`. */
   readonly base: BaseModel;
@@ -181,7 +181,7 @@ const skippedLine = ({ place, message, rows }: Problem): string =>
   `${JSON.stringify({ ...place, message, ...(rows !== undefined && { rows }) })}\n`;
 
 /**
- * Checks the base and the adapters of a training, and plans what is trained.
+ * Checks the base and the adapters of a training run, and plans what is trained.
  *
  * @throws LoraError
  */

@@ -30,7 +30,7 @@ export interface ResourceHooks {
   readonly machine: StepMachine;
 }
 
-/** What the memory and disk space of a training depend on. */
+/** What the memory and disk space of a training run depend on. */
 export interface ResourceInputs {
   readonly recipe: Recipe;
   readonly base: BaseModel;

@@ -44,8 +44,8 @@ const NOT_MEASURED: RunForgetting = { base_loss: null, loss: null, answers: null
 const STOP_MS = 1_300;
 
 /**
- * The main thread of a training. Owns the run's files (run.json, engine.json, metrics.jsonl), its
- * pipe and the worker thread, and answers clients at any time, whatever the worker computes.
+ * The main thread of a training run. Owns the run's files (run.json, engine.json, metrics.jsonl),
+ * its pipe and the worker thread, and answers clients at any time, whatever the worker computes.
  */
 export class RunSupervisor {
   private readonly record: RecordFile;

@@ -6,7 +6,7 @@ import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { prepareTraining } from '../training/prepare';
 
-/** Whether a training of the recipe fits into the memory is for the machine that trains it. */
+/** Whether a training run of the recipe fits into the memory is for the machine that trains it. */
 const anyMachine = () => ({
   hasBf16: bf16OfProcessor() !== 'none',
   hasKernels: true,
@@ -17,7 +17,7 @@ const anyMachine = () => ({
 /**
  * How many examples an epoch of the recipe has.
  *
- * @throws LoraError as a training does, and where nothing is held out to compare by
+ * @throws LoraError as a training run does, and where nothing is held out to compare by
  */
 export async function countExamples(
   recipe: Recipe,

@@ -30,7 +30,7 @@ export interface RangeTestOptions {
  * Takes a step at each of the rising rates, on weights that are thrown away, and ends early when
  * the loss is far above its lowest.
  *
- * @throws LoraError as a training does, LoraError('cancelled')
+ * @throws LoraError as a training run does, LoraError('cancelled')
  */
 export async function runRangeTest(options: RangeTestOptions): Promise<RangeTest> {
   const { recipe, rates, runtime, dist, signal } = options;

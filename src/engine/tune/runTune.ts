@@ -43,7 +43,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Trains configurations by asynchronous successive halving until the budget is spent. A rung ends
- * with a stop of its run, which goes on from its checkpoint if it is promoted. The first
+ * with a stop of its run, which continues from its checkpoint if it is promoted. The first
  * configuration is trained to its first rung alone, and its speed says how many others fit.
  *
  * @throws LoraError when nothing can be tried within the budget

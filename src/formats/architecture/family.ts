@@ -58,7 +58,7 @@ export interface Family {
    */
   readonly translatesTargets?: true;
   /**
-   * The towers for images of models for text and images that have it as their language model, by
+   * The vision encoders of vision-language models that have it as their language model, by
    * their `model_type`, from the config of the whole model. Not given: images are not supported.
    */
   readonly vision?: Readonly<Record<string, (config: Config, file: string) => VisionSpec>>;

@@ -152,7 +152,7 @@ function modulesOfTower(spec: Spec): TargetableModule[] {
   ];
 }
 
-/** The linear layers of a tower for images in texts, without its convolution of patches. */
+/** The linear layers of a vision encoder, without its convolution of patches. */
 export const visionLinears = ({ tower, merger, deepstack }: VisionSpec): LinearSpec[] => [
   ...tower.layers.flatMap(linearsOf),
   ...mergersOf({ merger, deepstack }).flatMap(({ up, down }) => [up, down]),
@@ -172,7 +172,7 @@ function visionModules(vision: VisionSpec): TargetableModule[] {
   ];
 }
 
-/** The tensors of a tower for images in texts, which a checkpoint of its language model lacks. */
+/** The tensors of a vision encoder, which a checkpoint of its language model lacks. */
 export function visionTensors(vision: VisionSpec): Wanted[] {
   const { tower, patches, positions, channels, frames, patch } = vision;
   return [

@@ -4,10 +4,10 @@ import { tensorsOf } from './modules';
 import type { Spec } from './spec';
 import { stackedNames } from './stackedNames';
 
-/** The start of the language model's names within a model for text and images. */
+/** The start of the language model's names within a vision-language model. */
 export const WRAPPED = /^(?:model\.(?:language|text)_model|language_model|lm_head)\./;
 
-/** Names of the language model within a model for text and images. */
+/** Names of the language model within a vision-language model. */
 const WRAPPERS: readonly Rename[] = [
   [/^(?:model\.(?:language|text)_model\.|language_model\.model\.)/, 'model.'],
   [/^language_model\./, ''],

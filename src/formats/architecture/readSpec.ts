@@ -27,7 +27,7 @@ export interface ReadSpecOptions {
 }
 
 /**
- * Reads a config.json, also that of a model for text and images, whose language model is used.
+ * Reads a config.json, including that of a vision-language model, whose language model is used.
  *
  * @throws LoraError('base') naming the key, or the supported architectures.
  */
@@ -82,7 +82,7 @@ function refuseOtherPacking(method: unknown, settings: Config, file: string): bo
 /** Models for text and images whose class in transformers calls its language model `text_model`. */
 const WITH_TEXT_MODEL: readonly unknown[] = ['idefics2', 'idefics3', 'smolvlm', 'granite_docling'];
 
-/** The path of the language model within a model for text and images, in transformers 5. */
+/** The path of the language model within a vision-language model, in transformers 5. */
 const languageModelOf = ({ model_type }: Config): string =>
   WITH_TEXT_MODEL.includes(model_type) ? 'model.text_model' : 'model.language_model';
 
@@ -97,7 +97,7 @@ export const isPackedIn = (config: Config, spec: Pick<Spec, 'family'>): boolean 
 const packingOf = ({ quantization_config: own }: Config): unknown =>
   isObject(own) ? own['quant_method'] : undefined;
 
-/** The config of the language model within that of a model for text and images; else the config. */
+/** The config of the language model within that of a vision-language model; else the config. */
 export function textConfig(config: Config): Config {
   const inner = config['text_config'];
   if (!isObject(inner)) return config;

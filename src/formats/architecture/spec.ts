@@ -17,11 +17,11 @@ export interface Spec {
   readonly head: HeadSpec;
   /** Whether a position attends only to itself and those before it. */
   readonly causal: boolean;
-  /** Its path within a model for text and images, of which it is the language model. */
+  /** Its path within a vision-language model, of which it is the language model. */
   readonly language_model?: string;
   /** Modules that checkpoints may have although no layer uses them. Not given: none. */
   readonly unused_modules?: readonly string[];
-  /** The tower for images in its texts. Not given: it has none, or one that is not supported. */
+  /** The vision encoder in its texts. Not given: it has none, or one that is not supported. */
   readonly vision?: VisionSpec;
   /** What its layers read beside their own tokens (T5). Not given: nothing. */
   readonly source?: SourceSpec;
@@ -36,7 +36,7 @@ export interface SourceSpec {
 }
 
 /**
- * The tower for images of a model for text and images, whose vectors stand in the places of an
+ * The vision encoder of a vision-language model, whose vectors stand in the places of an
  * image's tokens (Qwen3-VL, Bai et al. 2025).
  */
 export interface VisionSpec {
@@ -58,7 +58,7 @@ export interface VisionSpec {
   /** The side of a square of patches that becomes one token. */
   readonly merge: number;
   readonly merger: MergerSpec;
-  /** Blocks whose outputs are added behind the model's first, second, … layer (DeepStack). */
+  /** Blocks whose outputs are added after the model's first, second, … layer (DeepStack). */
   readonly deepstack: readonly DeepstackSpec[];
 }
 
@@ -123,7 +123,7 @@ export interface TokenEmbeddingSpec {
   readonly norm: NormSpec | null;
   /** From the width of the tables to that of the layers, after the norm. Not given: one width. */
   readonly projection?: LinearSpec;
-  /** Vectors of the tokens for each layer (Gemma 3n, Gemma 4). Not given: none. */
+  /** Token embeddings for each layer (Gemma 3n, Gemma 4). Not given: none. */
   readonly per_layer?: PerLayerSpec;
 }
 
@@ -308,7 +308,7 @@ export interface ConvolutionSpec {
   readonly bias: boolean;
 }
 
-/** Vectors of distances that take part in attention as keys and as queries (He et al. 2021). */
+/** Distance embeddings that take part in attention as keys and as queries (He et al. 2021). */
 export interface DistanceSpec {
   /** A vector for each bucket of distances, of all layers. */
   readonly table: TableSpec;
@@ -514,7 +514,7 @@ export type HeadSpec =
       readonly kind: 'lm';
       readonly output: LinearSpec;
       readonly tied: boolean;
-      /** A checkpoint's own output layer counts, also where the config ties it (T5). */
+      /** A checkpoint's own output layer counts, even where the config ties it (T5). */
       readonly prefers_stored?: true;
       readonly softcap: number | null;
       /** Factor of the logits, before the softcap (Granite). Not given: 1. */
@@ -547,7 +547,7 @@ export type HeadSpec =
   | ({ readonly kind: 'vector' } & VectorSpec)
   /**
    * Pairs of an image and a text, by the cosines of their vectors times exp(scale), plus bias. The
-   * spec itself is the tower for texts.
+   * spec itself is the text encoder.
    */
   | {
       readonly kind: 'contrastive';

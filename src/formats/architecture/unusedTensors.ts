@@ -14,7 +14,7 @@ const OF_QUANTISED =
 
 /**
  * Tensors that have no part in what a model computes here: heads for other tasks, poolers, heads
- * that guess several tokens ahead, and masks of a training.
+ * that guess several tokens ahead, and masks of a training run.
  */
 const HARMLESS: readonly RegExp[] = [
   /^(?:lm_head|embed_out|score|classifier|pre_classifier|qa_outputs|multiple_choice_head)\./,

@@ -75,7 +75,7 @@ export interface GgufFamily extends GgufLayers {
   readonly storage: (name: string) => GgufStorage;
   /** Keys of config.json that only this family has, or has with other values. */
   readonly config: (metadata: Metadata, has: (tensor: string) => boolean) => Config;
-  /** The number of blocks behind the layers that only predict further tokens. Not given: none. */
+  /** The number of blocks after the layers that only predict further tokens. Not given: none. */
   readonly extra_layers?: (metadata: Metadata) => number;
   /** The rope_parameters, where they differ from those of most families. */
   readonly rope?: (metadata: Metadata, parameters: Config) => Config;

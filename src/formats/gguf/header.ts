@@ -191,7 +191,7 @@ class Cursor {
     return UTF8.decode(this.bytes.subarray(start, start + length));
   }
 
-  /** A value, or a part of it; the cursor is not behind it then. */
+  /** A value, or a part of it; the cursor is not after it then. */
   value(type: number, part: Part = WHOLE): GgufValue {
     const { view } = this;
     switch (type) {
@@ -243,7 +243,7 @@ class Cursor {
     return { type, count };
   }
 
-  /** Checks a value and moves behind it, without making anything of it. */
+  /** Checks a value and moves after it, without making anything of it. */
   skip(type: number, depth = 0): void {
     if (type === VALUE_TYPES.string) {
       this.take(this.size(MAX_STRING, 'the length of a string'));

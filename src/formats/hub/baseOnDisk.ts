@@ -10,8 +10,8 @@ import { namedBasePath } from './hubCache';
 
 /**
  * Where the base of an adapter is on this disk: that of the run that it is part of, else the one
- * that it names, at a path or in the Hub cache. Null: it is not here. An adapter may come from a
- * stranger, so no server that it names is asked: the user names such a base.
+ * that it names, at a path or in the Hub cache. Null: it is not here. An adapter may
+ * be untrusted, so no server that it names is asked: the user names such a base.
  */
 export async function baseOnDisk(adapter: string, named: string | null): Promise<string | null> {
   const inRun = await baseOfRun(adapter);
@@ -19,7 +19,7 @@ export async function baseOnDisk(adapter: string, named: string | null): Promise
   return named === null || isRemotePath(named) ? null : namedBasePath(named);
 }
 
-/** A run may come from a stranger as well. */
+/** A run may be untrusted as well. */
 const RECORD: ReadLimits = { maxBytes: MAX_BYTES.runRecord, links: 'refused' };
 
 /** The base of the run whose adapter, best adapter or checkpoint this is. */

@@ -1,6 +1,6 @@
 import { markdownText } from '../../shared/plainText';
 
-/** The facts of a training that the README.md of its adapter shows. */
+/** The facts of a training run that the README.md of its adapter shows. */
 export interface LayersCardFacts {
   readonly base: string;
   readonly labels: readonly string[];

@@ -58,7 +58,7 @@ export interface TopologyLayer {
 
 const nameOf = (name: unknown): string => (typeof name === 'string' ? name : '');
 
-/** The layers of a model, also those of models and wrappers in it. */
+/** The layers of a model, including those of models and wrappers in it. */
 export function topologyLayers({ topology }: Pick<LayersModelFile, 'topology'>): TopologyLayer[] {
   const found: TopologyLayer[] = [];
   const visit = (value: unknown, isModel: boolean): void => {

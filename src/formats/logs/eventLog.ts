@@ -23,7 +23,7 @@ const LOSS = /(?:^|[/_])loss(?:[/_]|$)/i;
 /** A loss that is no part of another one, such as eval/aux_loss. */
 const WHOLE_LOSS = new RegExp(`^(?:.*/)?(?:${SETS}[/_])?loss(?:[/_]${SETS})?$`, 'i');
 
-/** The scalars of event files as a training; null when none of them is a loss. */
+/** The scalars of event files as a training run; null when none of them is a loss. */
 export function readEventLog(scalars: readonly Scalar[]): ImportedLog | null {
   const steps = new Map<number, Partial<Record<StepField, number>>>();
   const lines = [];

@@ -4,7 +4,7 @@ import { STEP_FIELDS, type StepField } from '../../shared/metrics/table';
 /** Programs whose logs are read. */
 export type LogProgram = 'transformers' | 'TensorBoard' | 'mlx-lm';
 
-/** What a log of another program says of a training. */
+/** What a log of another program says of a training run. */
 export interface ImportedLog {
   readonly program: LogProgram;
   /** Steps and evaluations, steps rising. */
@@ -16,7 +16,7 @@ export interface ImportedLog {
   readonly training: Readonly<Record<string, number>>;
 }
 
-/** A log of a stranger may go on for ever. */
+/** An untrusted log may never end. */
 export const MAX_LOG_LINES = 1_000_000;
 
 type StepValues = Partial<Record<StepField, number>> & { readonly step: number };

@@ -14,7 +14,7 @@ import { tooLong } from './tooLong';
 export const TRAINER_STATE = 'trainer_state.json';
 
 /**
- * Reads trainer_state.json (transformers' TrainerState); null when it is none.
+ * Reads trainer_state.json (transformers' TrainerState); null when it is not one.
  *
  * @throws LoraError for too many lines
  */

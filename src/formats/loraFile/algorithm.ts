@@ -19,7 +19,7 @@ export function refuseOtherAlgorithms({ file, header: { metadata } }: Safetensor
   });
 }
 
-/** A JSON object in the metadata; empty when it is none. */
+/** A JSON object in the metadata; empty when it is not one. */
 function argumentsIn(text: string | undefined): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(text ?? '{}');

@@ -12,7 +12,7 @@ const FROM_MLX: readonly (readonly [RegExp, string])[] = [
   [/^model\.(?=h\.|wte$|wpe$)/, 'transformer.'],
 ];
 
-/** Where mlx-lm's models for text and images have their language model. */
+/** Where mlx-lm's vision-language models have their language model. */
 const WITHIN = 'language_model.';
 
 const renamed = (path: string, table: typeof TO_MLX) => {
@@ -21,8 +21,8 @@ const renamed = (path: string, table: typeof TO_MLX) => {
 };
 
 /**
- * A module's path in mlx-lm. `isWithin`: the base is the language model of a model for text and
- * images.
+ * A module's path in mlx-lm. `isWithin`: the base is the language model of a vision-language
+ * model.
  */
 export const toMlxPath = (path: string, isWithin = false): string => {
   const own = renamed(path, TO_MLX).replace(/^model\.(?:language|text)_model\./, `${WITHIN}model.`);

@@ -13,7 +13,7 @@ export interface LoadingFacts {
   readonly frozen_adapters: readonly string[];
 }
 
-/** The facts of a training that its model card shows. */
+/** The facts of a training run that its model card shows. */
 export interface CardFacts extends Omit<LoadingFacts, 'base' | 'num_labels'> {
   readonly base: PublishedBase;
   /** Names of the labels; empty without a classifier. */

@@ -5,7 +5,7 @@ import type { Spec } from '../architecture/spec';
 
 /**
  * The adapter with the names that its modules have in the whole model, when its base is the
- * language model of a model for text and images: PEFT looks for `model.language_model.layers`, not
+ * language model of a vision-language model: PEFT looks for `model.language_model.layers`, not
  * for `model.layers`. The modules are then named by whole paths, since the other towers have layers
  * of the same names.
  */

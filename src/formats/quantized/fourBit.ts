@@ -24,7 +24,7 @@ export interface FourBitStorage {
   readonly shape: readonly [rows: number, width: number];
   /** Two numbers of a code, the first in the upper half. */
   readonly packed: Uint8Array;
-  /** Consecutive values, also across the ends of rows, that share a scale. */
+  /** Consecutive values, even across the ends of rows, that share a scale. */
   readonly block: number;
   readonly scales: FourBitScales;
   readonly rounding: Rounding;
@@ -167,7 +167,7 @@ export function quantizeNf4(
   return new FourBitMatrix({ code: 'nf4', shape, packed, block: BLOCK, scales, rounding });
 }
 
-/** The first of two codes in the upper half of a byte; behind the last one is that of 0. */
+/** The first of two codes in the upper half of a byte; after the last one is that of 0. */
 function packedPairs(codes: Uint8Array): Uint8Array {
   const packed = new Uint8Array(Math.ceil(codes.length / 2));
   for (let i = 0; i < packed.length; i++)

@@ -23,7 +23,7 @@ const MOST_TEXT = 1 << 16;
  * The matrices that torchao quantized to integers, by the names of their weights, as transformers
  * saves them.
  *
- * @throws LoraError('base') naming file and tensor, also for other types of torchao.
+ * @throws LoraError('base') naming file and tensor, including for other types of torchao.
  */
 export function torchAoTensors(files: QuantizedFiles): Map<string, QuantizedTensor> {
   const found = new Map<string, QuantizedTensor>();

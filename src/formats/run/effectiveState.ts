@@ -13,7 +13,7 @@ export const START_GRACE_MS = 15_000;
 
 /**
  * The state to show at the time `now` (ms): a run whose engine ended without recording an end was
- * interrupted. A run on a target goes on when the process that mirrors it has ended: it keeps the
+ * interrupted. A run on a target continues when the process that mirrors it has ended: it keeps the
  * state that was known last.
  */
 export function effectiveState(

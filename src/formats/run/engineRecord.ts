@@ -52,7 +52,7 @@ const PIPE_OF_WINDOWS = /^\\\\\.\\pipe\\lora-[0-9a-f]{32}$/;
  */
 export const isPipeOfWindows = (pipe: string): boolean => PIPE_OF_WINDOWS.test(pipe);
 
-/** Whether the pipe of a run exists and is this user's: engine.json may come from a stranger. */
+/** Whether the pipe of a run exists and is this user's: engine.json may be untrusted. */
 export async function isPipeOfUser(pipe: string): Promise<boolean> {
   if (process.platform === 'win32') return isPipeOfWindows(pipe);
   const info = await stat(pipe).catch(() => null);
@@ -60,7 +60,7 @@ export async function isPipeOfUser(pipe: string): Promise<boolean> {
 }
 
 /**
- * Whether the pipe exists on this machine. engine.json may come from a stranger: no other path than
+ * Whether the pipe exists on this machine. engine.json may be untrusted: no other path than
  * those of engines is touched.
  */
 function isPipeHere(pipe: string): boolean {

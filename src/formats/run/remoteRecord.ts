@@ -50,7 +50,7 @@ export async function readRemoteRecord(runDir: string): Promise<RemoteRecord | n
   }
 }
 
-/** Whether the job goes on, or may go on, without the process that mirrors it. */
+/** Whether the job continues, or may continue, without the process that mirrors it. */
 export const goesOnWithoutMirror = (remote: RemoteRecord | null): boolean =>
   remote !== null && remote.handle !== null && remote.stage?.kind !== 'lost';
 

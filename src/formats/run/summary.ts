@@ -174,6 +174,6 @@ export const canResume = (run: RunSummary): boolean =>
   run.state === 'interrupted' ||
   run.state === 'failed';
 
-/** Whether it may go on on a target that is not connected now. */
+/** Whether it may continue on a target that is not connected now. */
 export const isAway = ({ remote }: RunSummary): boolean =>
   remote?.link.kind === 'unreachable' || remote?.link.kind === 'unattended';

@@ -155,7 +155,7 @@ const deberta: TokenizerClass = {
   frame: bertFrame,
 };
 
-/** As the file says; bos in front, and eos behind only if the config says so. */
+/** As the file says; bos at the start, and eos at the end only if the config says so. */
 const plain = (names: Names): TokenizerClass => ({
   names,
   splits_words: false,

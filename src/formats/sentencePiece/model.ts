@@ -86,7 +86,7 @@ const OTHER_KINDS: ReadonlyMap<number, string> = new Map([
  * Reads a SentencePiece file (tokenizer.model, spiece.model), a message of Protocol Buffers.
  *
  * @param file Named in errors.
- * @throws LoraError('tokenizer') when it is none, is damaged, or of a kind that is not supported
+ * @throws LoraError('tokenizer') when it is not one, is damaged, or of a kind that is not supported
  */
 export function readSentencePiece(bytes: Buffer, file: string): SentencePieceModel {
   const fail = failure(file);

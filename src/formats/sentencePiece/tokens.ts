@@ -46,7 +46,7 @@ export const namesIn = (config: Config): Names =>
 export interface Tokens {
   /** The model's own, by id. */
   readonly entries: readonly Entry[];
-  /** The ids of all of them, also of added ones. */
+  /** The ids of all of them, including added ones. */
   readonly ids: ReadonlyMap<string, number>;
   /** Those that are matched before a text is split; true: special. */
   readonly matched: ReadonlyMap<string, boolean>;

@@ -86,7 +86,7 @@ interface Feeding {
   error: unknown;
 }
 
-/** Passes all bytes on, or past, where there is something behind the packed text. */
+/** Passes all bytes on, or past, where there is something after the packed text. */
 async function feed(packed: AsyncIterable<Buffer>, gunzip: Gunzip, state: Feeding): Promise<void> {
   for await (const chunk of packed) {
     if (state.isOver) return;

@@ -29,7 +29,7 @@ export class RowIndex {
     if (mark.row >= this.last + LEAST_ROWS) this.push(mark);
   }
 
-  /** The file ends behind this many rows. */
+  /** The file ends after this many rows. */
   end(count: number): void {
     this.total = count;
   }

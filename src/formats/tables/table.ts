@@ -61,7 +61,7 @@ export const START: Mark = { row: 0, number: 1, offset: 0 };
 /** Some rows that follow each other. */
 export interface RowBatch {
   readonly rows: readonly RawRow[];
-  /** Behind the last of them. */
+  /** After the last of them. */
   readonly next: Mark;
 }
 

@@ -108,13 +108,13 @@ export interface ReadEvents {
   readonly isDamaged: boolean;
 }
 
-/** A tag of a stranger is a name in a chart, not a book. */
+/** An untrusted tag is a name in a chart, not a book. */
 const MAX_TAG = 200;
 const MAX_SCALARS = 2_000_000;
 
 /**
- * The scalars of the event files of a run in their order, also those that TensorFlow 2 and PyTorch
- * write as tensors. What a restart made void is left out; other summaries are.
+ * The scalars of the event files of a run in their order, including those that TensorFlow 2 and
+ * PyTorch write as tensors. What a restart made void is left out; other summaries are.
  *
  * @throws LoraError for too many
  */

@@ -37,7 +37,7 @@ function varint(value: number): Buffer {
   return Buffer.from(bytes);
 }
 
-/** A message of a stranger may hold millions of fields of one byte. */
+/** An untrusted message may hold millions of fields of one byte. */
 const MAX_FIELDS = 100_000;
 
 /** The fields of a message; null when it is not one. @throws LoraError for too many */

@@ -15,13 +15,13 @@ export function recordOf(data: Uint8Array): Buffer {
   return record;
 }
 
-/** A file of a stranger may hold millions of empty records. */
+/** An untrusted file may hold millions of empty records. */
 const MAX_RECORDS = 1_000_000;
 
-/** Records of a file, and whether it goes on with something that is none. */
+/** Records of a file, and whether it continues with something that is none. */
 export interface ReadRecords {
   readonly records: readonly Buffer[];
-  /** The file ends within a record, as that of a training that goes on or was killed. */
+  /** The file ends within a record, as that of a training run that continues or was killed. */
   readonly isCut: boolean;
   /** A checksum is wrong: what follows cannot be found. */
   readonly isDamaged: boolean;

@@ -46,7 +46,7 @@ export class AdapterFolders implements vscode.Disposable {
     );
   }
 
-  /** Files of strangers are not read before trust. */
+  /** Untrusted files are not read before trust. */
   private async addFiles(files: readonly vscode.Uri[]): Promise<void> {
     if (!vscode.workspace.isTrusted) return;
     const found: string[] = [];

@@ -27,7 +27,7 @@ interface Converted {
 /**
  * Converts an adapter to another format: asks for the format and the adapter's base model.
  *
- * @throws LoraError as `Jobs.run` does, also when the format cannot represent the adapter.
+ * @throws LoraError as `Jobs.run` does, including when the format cannot represent the adapter.
  */
 export async function convertAdapterCommand(
   jobs: Jobs,

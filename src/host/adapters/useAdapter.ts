@@ -43,7 +43,7 @@ type UseServices = HubServices & { readonly store: RunStore };
 /**
  * Prepares an adapter for a program that the user picks, and shows the command that starts it.
  *
- * @throws LoraError as `Jobs.run` does, also when the program cannot use the adapter.
+ * @throws LoraError as `Jobs.run` does, including when the program cannot use the adapter.
  */
 export async function useAdapterCommand(
   { jobs, store, secrets }: UseServices,

@@ -1,6 +1,6 @@
 import type { CodeLimits } from '../../inspect/questions';
 
-/** The most tokens that are written, and that are read before and behind the cursor. */
+/** The most tokens that are written, and that are read before and after the cursor. */
 export const MOST_NEW_TOKENS = 64;
 const MOST_PROMPT_TOKENS = 1024;
 /** What the file's path and the tokens for filling in take at most. */

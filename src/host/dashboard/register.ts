@@ -7,7 +7,7 @@ import { t } from '../text/l10n';
 
 /**
  * Open Dashboard; the preview of a clicked run, which a double click pins; opens the dashboard of
- * each run that the user starts, also while it waits for the runtime.
+ * each run that the user starts, even while it waits for the runtime.
  */
 export function registerDashboard(services: Services): vscode.Disposable {
   const { commands, dashboards, launcher, store } = services;

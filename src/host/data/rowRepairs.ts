@@ -6,7 +6,7 @@ const CLOSING: ReadonlySet<number> = new Set([2, 4]);
 const COMMA = 5;
 const END = 17;
 
-/** A row of JSON without the commas behind the last value; null where they are not its problem. */
+/** A row of JSON without the commas after the last value; null where they are not its problem. */
 export function withoutTrailingCommas(row: string): string | null {
   if (isJson(row)) return null;
   const scanner = createScanner(row, true);

@@ -64,7 +64,7 @@ const besideOf = (recipe: string): string =>
 /** Of the output of an engine that did not start. */
 const LOGGED_BYTES = 2 ** 20;
 
-/** Starts engines. Each is a process of its own that outlives this window. */
+/** Starts engines. Each is a separate process that outlives this window. */
 export class Launcher implements vscode.Disposable {
   private readonly started = new Signal<StartedRun>();
   private readonly waits = new Signal<StartedRun>();

@@ -22,7 +22,7 @@ export class WindowClose implements vscode.Disposable {
   ) {
     this.disposables = [
       launcher.onDidStart(({ dir, isRemote }) => {
-        // a run on a target goes on without windows
+        // a run on a target continues without windows
         if (!isRemote) void this.remember(dir);
       }),
       engines.onOpen((dir) => this.configure(dir)),

@@ -24,7 +24,7 @@ const WITHOUT_ANSWER: ReadonlySet<string> = new Set(['perplexity', 'choice', 'la
 
 /**
  * Votes on pairs of answers without names, in an order and on sides that are drawn by lot: the same
- * for the same evaluation, so that voting goes on where it was left.
+ * for the same evaluation, so that voting continues where it was left.
  */
 export class Voting {
   private readonly pairs: readonly Pair[];

@@ -4,7 +4,7 @@ import { MAX_BYTES, readTextFile, type ReadLimits } from '../../common/regularFi
 import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
 
-/** These files are in a run's folder or in .lora, which may come from a stranger. */
+/** These files are in a run's folder or in .lora, which may be untrusted. */
 const LIMITS: ReadLimits = { maxBytes: MAX_BYTES.writtenByPeople, links: 'refused' };
 
 /**

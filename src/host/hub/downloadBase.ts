@@ -81,7 +81,7 @@ interface MemoryOnHub {
 const memoryText = (types: StepMemory['types']): string =>
   types.length === 0 ? '' : t('Training here: {0}.', fitsText(types));
 
-/** Asks which .gguf file of a repository to download, each with what a training here needs. */
+/** Asks which .gguf file of a repository to download, each with what a training run here needs. */
 async function askGguf(
   repository: string,
   files: readonly GgufFile[],
@@ -104,7 +104,7 @@ async function askGguf(
   return picked.kind === 'picked' ? picked.value : undefined;
 }
 
-/** What a training would need of memory, before anything is downloaded. */
+/** What a training run would need of memory, before anything is downloaded. */
 async function memoryOnHub(name: string, { jobs, secrets }: HubServices): Promise<MemoryOnHub> {
   try {
     const env = await hubEnvironment(secrets);

@@ -37,7 +37,7 @@ const AREAS: Readonly<Partial<Record<QuestionKind, ErrorArea>>> = {
 };
 
 /**
- * Reads files of models and datasets for the extension host, in a process of its own: what one of
+ * Reads files of models and datasets for the extension host, in a separate process: what one of
  * them does to memory and time ends that process, not the extension host. Questions are answered
  * one after the other; the process is started with the first, and ended when there are none.
  */

@@ -13,8 +13,8 @@ const MAX_DATASET_BYTES = 32 * 2 ** 20;
 const TIMEOUT_MS = 20_000;
 
 /**
- * The errors that a training of a valid recipe would stop with before its first step: of its base,
- * its adapters and its rows. Empty when that would take too long to find out.
+ * The errors that a training run of a valid recipe would stop with before its first step: of its
+ * base, its adapters and its rows. Empty when that would take too long to find out.
  *
  * @throws LoraError as `lora check` reports it.
  */

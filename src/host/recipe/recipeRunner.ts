@@ -16,8 +16,8 @@ export class RecipeRunner {
   ) {}
 
   /**
-   * Saves the recipe if it has unsaved changes and checks it with its data, so that a training that
-   * would stop at once leaves no run; returns its path.
+   * Saves the recipe if it has unsaved changes and checks it with its data, so that a training run
+   * that would stop at once leaves no run; returns its path.
    *
    * @throws LoraError('recipe') with every problem found; LoraError('disk') if it cannot be saved.
    */

@@ -6,7 +6,7 @@ import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { browse, pickRow } from '../ui/inputs';
 
-/** Reads the log of a training by another program into the run history of the workspace. */
+/** Reads the log of a training run by another program into the run history of the workspace. */
 export async function importRun({
   jobs,
   store,

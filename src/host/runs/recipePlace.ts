@@ -10,7 +10,7 @@ export interface RecipePlace {
 }
 
 /**
- * Where a run is repeated. run.json may come from a stranger: the path of the recipe in it counts
+ * Where a run is repeated. run.json may be untrusted: the path of the recipe in it counts
  * only inside of the run's project or of a workspace folder, without a link on the way.
  */
 export async function recipePlace(

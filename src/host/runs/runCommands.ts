@@ -143,7 +143,7 @@ const runWithRecipe = (): RunChoice => ({
   none: t('This run was started without a recipe file.'),
 });
 
-/** A paused engine goes on; an ended run is started again, where it was. */
+/** A paused engine continues; an ended run is started again, where it was. */
 async function resume(services: Services, run: RunSummary): Promise<void> {
   if (run.state === 'paused') return requestEngine(services.store, run, 'resume');
   const isDeclined = run.remote && (await targetOfRun(services.targets, run)) === undefined;

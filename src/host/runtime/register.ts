@@ -9,7 +9,7 @@ export function registerRuntime({ commands, runtime }: Services): vscode.Disposa
     commands.add(COMMANDS.showRuntime, () => runtime.show()),
     commands.add(COMMANDS.askRuntime, () => runtime.question.remind()),
     commands.add(COMMANDS.installRuntime, async () => {
-      // something waits for it, and goes on once it is installed
+      // something waits for it, and continues once it is installed
       if (runtime.question.answer('cpu')) return;
       if (await runtime.install()) await runtime.show();
     }),

@@ -235,7 +235,9 @@ export class RuntimeService {
     return answer === 'companion' ? (await this.find())?.env : this.installOrOffer(answer);
   }
 
-  /** Goes on with what waits for a runtime when the user has installed the companion extension. */
+  /**
+   * Continues with what waits for a runtime when the user has installed the companion extension.
+   */
   extensionsChanged(): void {
     if (companionFolder() !== null) this.question.answer('companion');
   }

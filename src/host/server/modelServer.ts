@@ -84,7 +84,7 @@ export class ModelServer implements Disposable {
     this.end();
   }
 
-  /** Starts the work; it goes on while others are begun. */
+  /** Starts the work; it continues while others are begun. */
   private async begin<T>(
     subject: ServedSubject,
     signal: AbortSignal,
@@ -168,7 +168,7 @@ export class ModelServer implements Disposable {
 
 const cancelled = (): string => t('The request was cancelled.');
 
-/** The models of the server stand in the order of the adapters, behind the base. */
+/** The models of the server stand in the order of the adapters, after the base. */
 function endpointOf(
   { url, token, models, adapters }: Running,
   { adapter }: ServedSubject,

@@ -31,7 +31,7 @@ export interface RunFacts {
   readonly baseOf: (adapter: string) => Promise<string | null>;
 }
 
-/** The models of the finished runs that wrote text, newest first, each base once behind them. */
+/** The models of the finished runs that wrote text, newest first, each base once after them. */
 export async function writersOf({ runs, record, baseOf }: RunFacts): Promise<readonly Writer[]> {
   const finished: FinishedRun[] = [];
   for (const run of runs) {

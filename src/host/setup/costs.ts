@@ -13,12 +13,12 @@ import { formatNumber, t } from '../text/l10n';
 import { hostMachine } from './machineMemory';
 import type { TargetModules } from './targets';
 
-/** What the costs of a training depend on in a base model. */
+/** What the costs of a training run depend on in a base model. */
 export interface BaseFacts extends BaseHeaders {
   readonly batch: Batch;
 }
 
-/** The facts of a base model with these headers, for a training on its own task. */
+/** The facts of a base model with these headers, for a training run on its own task. */
 export const factsOf = (headers: BaseHeaders): BaseFacts => ({
   ...headers,
   batch: BATCHES[headers.task],

@@ -6,7 +6,7 @@ import { trainedOn, type CheckedRecipe } from '../../shared/checkedRecipe';
 import type { RecipeInput } from '../../shared/recipe';
 import type { Jobs } from '../jobs/jobs';
 
-/** What a training's cost and duration depend on in its dataset. Lengths are in tokens. */
+/** What a training run's cost and duration depend on in its dataset. Lengths are in tokens. */
 export interface DatasetFacts {
   readonly examples: number;
   readonly tokens: number;
@@ -18,7 +18,7 @@ export interface DatasetFacts {
 const TIMEOUT_MS = 60_000;
 
 /**
- * Counts the tokens of a recipe's rows in a process of its own. Null: they cannot be counted, such
+ * Counts the tokens of a recipe's rows in a separate process. Null: they cannot be counted, such
  * as rows with errors, or not in time.
  *
  * @param recipe With absolute paths.

@@ -14,7 +14,7 @@ type TimedRecipe = Pick<Recipe, 'task' | 'validation' | 'validation_split' | 'tr
   Partial<Pick<Recipe, 'objective'>>;
 
 /**
- * The largest batch of a training: its rows are as long as the longest of the dataset, or as
+ * The largest batch of a training run: its rows are as long as the longest of the dataset, or as
  * max_length where that is unknown. The length of images depends on the base model.
  */
 export function batchOf(
@@ -47,7 +47,7 @@ function lengthOf(
     : Math.min(max_length, roundedUp(facts.longest, max_length));
 }
 
-/** How long a training takes. */
+/** How long a training run takes. */
 export interface Forecast {
   readonly epochs: number;
   readonly steps: number;
@@ -77,7 +77,7 @@ interface TimedModels extends Pick<BaseFacts, 'parameters'> {
   readonly teacher?: Pick<BaseFacts, 'parameters'> | null;
 }
 
-/** Steps, epochs and an estimate of the seconds of a training. */
+/** Steps, epochs and an estimate of the seconds of a training run. */
 export function forecast(
   { parameters, teacher = null }: TimedModels,
   recipe: TimedRecipe,

@@ -15,8 +15,8 @@ export function availableHostMemory(): number {
 }
 
 /**
- * What a training can use of this machine, assuming libtensorflow: with WebAssembly a training is
- * slower and needs more memory.
+ * What a training run can use of this machine, assuming libtensorflow: with WebAssembly a training
+ * run is slower and needs more memory.
  */
 export const hostMachine = (available = availableHostMemory()): StepMachine => ({
   hasBf16: bf16OfProcessor() !== 'none',

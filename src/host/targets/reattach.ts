@@ -26,8 +26,8 @@ interface Attempts {
 }
 
 /**
- * Connects the runs of this workspace again whose mirror has ended while they go on, such as after
- * the machine was restarted. A few attempts for each run; then the user can try.
+ * Connects the runs of this workspace again whose mirror has ended while they continue, such as
+ * after the machine was restarted. A few attempts for each run; then the user can try.
  */
 export class Reattachment implements Disposable {
   private readonly attempts = new Map<string, Attempts>();
@@ -79,6 +79,6 @@ export class Reattachment implements Disposable {
   }
 }
 
-/** Whether the run goes on on its target while nothing mirrors it. */
+/** Whether the run continues on its target while nothing mirrors it. */
 export const isUnattended = ({ remote }: RunSummary): boolean =>
   remote?.link.kind === 'unattended' && remote.record.handle !== null;

@@ -3,7 +3,8 @@ import type { RemoteLink } from '../../formats/run/remoteRecord';
 import { formatBytes, formatMoment } from '../text/format';
 import { t } from '../text/l10n';
 
-// What is said of a run on a target. No text may suggest that a run has failed that goes on there.
+// What is said of a run on a target. No text may suggest that a run has failed that continues
+// there.
 
 const KINDS: ReadonlyMap<string, string> = new Map([
   ['ssh', 'SSH'],

@@ -29,7 +29,9 @@ export function reportSummary({ machines, missing }: TargetReport): string {
   return fault ?? text ?? t('reachable');
 }
 
-/** The memory that a training there can use: a GPU's, else the largest machine's; null: unknown. */
+/**
+ * The memory that a training run there can use: a GPU's, else the largest machine's; null: unknown.
+ */
 export function memoryOf({ machines }: TargetReport): number | null {
   const gpus = machines.flatMap((machine) => machine.gpus.flatMap(({ memory }) => memory ?? []));
   const sizes = gpus.length > 0 ? gpus : machines.flatMap(({ memory }) => memory ?? []);

@@ -14,7 +14,7 @@ export interface RecipeTerminalOptions {
   readonly recipe: string;
 }
 
-/** How long a training that was told to stop may take to save its adapter. */
+/** How long a training run that was told to stop may take to save its adapter. */
 const GRACE_MS = 20_000;
 
 /**

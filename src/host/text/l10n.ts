@@ -19,7 +19,7 @@ export function useTranslations(translator: (message: string) => string, locale:
 
 /**
  * A text in the user's language, with its placeholders filled: {0}, and {0|row|rows} for a noun.
- * Arguments, which often come from files of strangers, become one line without control characters.
+ * Arguments, which often come from untrusted files, become one line without control characters.
  * The message must be a literal, because a test looks for each one in l10n/bundle.l10n.de.json.
  */
 export const t = (message: string, ...args: readonly Argument[]): string =>

@@ -5,7 +5,7 @@ const MAX_CHARACTERS = 4_000;
 
 /**
  * Plain text for everything that VS Code shows. It renders [text](address) in notifications and
- * input boxes as a link, also of a command, and $(name) in lists and the status bar as an icon:
+ * input boxes as a link, even to a command, and $(name) in lists and the status bar as an icon:
  * a space breaks both.
  */
 export function plain(text: string): string {

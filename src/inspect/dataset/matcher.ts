@@ -36,7 +36,7 @@ export function matcherOf({ text, isPattern, matchCase }: Wanted): Matcher {
 
 function plainMatcher(text: string, matchCase: boolean): Matcher {
   if (matchCase) return (texts) => texts.map((each) => each.includes(text));
-  // capitals of all scripts, also where they have another length
+  // capitals of all scripts, even where they have another length
   const pattern = new RegExp(escapeRegExp(text), 'iu');
   return (texts) => texts.map((each) => pattern.test(each));
 }

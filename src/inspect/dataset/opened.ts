@@ -24,7 +24,7 @@ export interface OpenedDataset {
   /** @throws LoraError('dataset') where there is no such row */
   readRow(row: number): Promise<ReadRow>;
   /**
-   * After a row was written, or one behind the last: the rows behind it begin so many bytes later.
+   * After a row was written, or one after the last: the rows after it begin so many bytes later.
    */
   rewritten(row: number, bytes: number): Promise<void>;
   /** Where an error of the file is. */

@@ -144,7 +144,7 @@ export class RowFacts {
         this.setTokens(row, before.tokens.at(row));
   }
 
-  /** The rows behind one begin so many bytes later. */
+  /** The rows after one begin so many bytes later. */
   shiftBehind(row: number, bytes: number): void {
     const offsets = this.offsets.view();
     for (let behind = row + 1; behind < offsets.length; behind++) offsets[behind]! += bytes;

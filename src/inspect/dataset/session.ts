@@ -299,7 +299,7 @@ export class DatasetSession implements OpenedDataset {
   }
 
   /**
-   * After a row was written, or one behind the last: what is known of the others stays until the
+   * After a row was written, or one after the last: what is known of the others stays until the
    * file has been read again.
    */
   async rewritten(row: number, bytes: number): Promise<void> {

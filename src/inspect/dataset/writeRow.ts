@@ -67,7 +67,7 @@ export async function writeRow(session: OpenedDataset, write: DataWrite): Promis
   await session.rewritten(row, bytes.length - length);
 }
 
-/** Writes a row behind the last one. @throws LoraError('dataset') */
+/** Writes a row after the last one. @throws LoraError('dataset') */
 export async function appendRow(session: OpenedDataset, text: string): Promise<void> {
   const { file } = session.reading;
   const line = onOneLine(text);

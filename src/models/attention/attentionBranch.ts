@@ -359,8 +359,8 @@ export function freeAttention(ops: Ops, saved: AttentionSaved, includeKeys = tru
 }
 
 /**
- * Gradient of x [n, d] plus the residual; null unless `wantsInput`. Accumulates the gradients of
- * what trains. Frees none of its inputs.
+ * Gradient of x [n, d] plus the residual; null unless `wantsInput`. Accumulates the gradients
+ * of the trainable parameters. Frees none of its inputs.
  */
 export async function attentionBackward(
   pass: PassContext,

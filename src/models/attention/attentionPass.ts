@@ -57,7 +57,7 @@ export interface AttentionPass extends HeadsPass {
   readonly softcap: number | null;
   /** The score of a key without a value, of each head; null: there is none. */
   readonly sinks: Tensor | null; // [heads]
-  /** Vectors of distances that take part in the scores. Not given: none. */
+  /** Distance embeddings that take part in the scores. Not given: none. */
   readonly distances?: Distances | undefined;
 }
 

@@ -106,7 +106,10 @@ export function convolutionForward(pass: Pass, w: Convolution, gates: Heads): Te
   return thenFree(ops, ops.mul(c, y), b, c, x, y);
 }
 
-/** The gradient of the product [n, 3 d] for dO [n, d]. Accumulates what trains. Frees nothing. */
+/**
+ * The gradient of the product [n, 3 d] for dO [n, d]. Accumulates the gradients of the trainable
+ * parameters. Frees nothing.
+ */
 export async function convolutionBackward(
   pass: Pass,
   w: Convolution,
@@ -125,7 +128,10 @@ export async function convolutionBackward(
   return thenFree(ops, ops.concat(parts, 1), ...parts, dU, dY, u, b, c, x);
 }
 
-/** The gradient of u [n, d] for that of conv(u). Accumulates what trains. Frees nothing. */
+/**
+ * The gradient of u [n, d] for that of conv(u). Accumulates the gradients of the trainable
+ * parameters. Frees nothing.
+ */
 export async function convolveBackward(
   pass: Pass,
   w: Convolution,

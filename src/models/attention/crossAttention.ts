@@ -190,8 +190,8 @@ export function crossStep(
 }
 
 /**
- * Gradient of x [n, d] for dy [m, d]; null unless `wantsInput`. Accumulates the gradients of what
- * trains and of the source. Frees none of its inputs.
+ * Gradient of x [n, d] for dy [m, d]; null unless `wantsInput`. Accumulates the gradients
+ * of the trainable parameters and of the source. Frees none of its inputs.
  */
 export async function crossBackward(
   pass: PassContext,

@@ -170,8 +170,8 @@ function ruleInputs(
 }
 
 /**
- * The gradient of the product for dO. Accumulates what trains. Frees none of its inputs. The tokens
- * are the first of their sequences.
+ * The gradient of the product for dO. Accumulates the gradients of the trainable parameters. Frees
+ * none of its inputs. The tokens are the first of their sequences.
  */
 export async function deltaBackward(
   pass: DeltaPass,

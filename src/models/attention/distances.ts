@@ -25,7 +25,7 @@ import { skew, skewBackward } from './skew';
 // Disentangled attention (DeBERTa, He et al. 2021): a score is the sum of the products of a query
 // with a key, of the query with the vector of their distance, and of that vector with the key.
 
-/** What a layer makes the vectors of distances from. */
+/** What a layer makes the distance embeddings from. */
 export interface DistanceWeights {
   readonly spec: DistanceSpec;
   /** A vector for each bucket of distances. Frozen, and the same in all layers. */

@@ -4,7 +4,7 @@ import type { Norm } from '../layers/norm';
 import { allRows, type LinearRows } from '../productRows';
 import type { CrossWeights } from './crossAttention';
 
-/** What of the weight loader it needs. */
+/** The part of the weight loader that it needs. */
 interface Loader {
   readonly norm: (spec: NormSpec) => Promise<Norm>;
   readonly linear: (parts: readonly LinearRows[]) => Promise<Linear>;

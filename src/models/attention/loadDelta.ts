@@ -5,7 +5,7 @@ import type { DenseWeight } from '../weightTensor';
 import type { Convolution } from './convolution';
 import type { DeltaWeights } from './deltaBranch';
 
-/** What of the weight loader it needs. */
+/** The part of the weight loader that it needs. */
 interface Loader {
   readonly linear: (parts: readonly LinearRows[]) => Promise<Linear>;
   readonly convolution: (spec: ConvolutionSpec) => Promise<Convolution>;

@@ -14,7 +14,7 @@ import type { DenseWeight } from '../weightTensor';
 import type { DistanceWeights } from './distances';
 import { ScoreBias } from './scoreBias';
 
-/** What of the weight loader it needs. */
+/** The part of the weight loader that it needs. */
 interface Loader {
   readonly context: ModelContext;
   readonly refuseTraining: (name: string) => void;
@@ -49,7 +49,7 @@ export async function loadScoreBiases(
 }
 
 /**
- * What a layer makes the vectors of distances from; null: its scores do not depend on these.
+ * What a layer makes the distance embeddings from; null: its scores do not depend on these.
  *
  * @throws LoraError('base') where the table was to train.
  */

@@ -33,7 +33,7 @@ export interface PassContext extends Computation {
   readonly taps: Taps;
   /** Of layers with the delta rule; null if there are none. */
   readonly chunks: Chunks | null;
-  /** Whether later tokens go on from the states of such layers. */
+  /** Whether later tokens continue from the states of such layers. */
   readonly keepsStates: boolean;
   /** Keep attention's probabilities for the backward pass instead of recomputing them. */
   readonly keepProbabilities: boolean;

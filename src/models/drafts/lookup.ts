@@ -44,7 +44,7 @@ export class LookupText {
     return { ids, matched };
   }
 
-  /** Where the text goes on after the longest match with its end. */
+  /** Where the text continues after the longest match with its end. */
   private longestMatch(): { readonly at: number; readonly matched: number } {
     const { ids, length } = this;
     let best = { at: length, matched: 0 };

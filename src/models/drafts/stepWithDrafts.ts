@@ -20,7 +20,7 @@ export const drafterOf = (decoder: Decoder, ids: readonly number[]): Drafter | n
 
 /**
  * One step of some texts, which get at least one token each: further ones where drafts are kept.
- * These are the tokens that steps of one token choose, whatever the drafts, also where they are
+ * These are the tokens that steps of one token choose, whatever the drafts, even where they are
  * drawn: each is chosen of the same logits with the same random number. A drafted token is kept as
  * often as it would be drawn, which is the chance that it has in speculative sampling (Leviathan et
  * al. 2023).

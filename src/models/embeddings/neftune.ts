@@ -2,7 +2,7 @@ import { createRandom } from '../../shared/random';
 import type { EmbeddingNoise, ModelInput } from '../model';
 
 /**
- * NEFTune (Jain et al. 2023), as transformers adds it to the vectors of tokens [batch, length, d]:
+ * NEFTune (Jain et al. 2023), as transformers adds it to the token embeddings [batch, length, d]:
  * uniform between -m and m, m = alpha / √(L d). L is the length of the longest row: what a batch is
  * padded with beyond that gets noise, too, but no attention. The same numbers for the same seed.
  */

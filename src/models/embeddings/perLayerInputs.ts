@@ -28,7 +28,7 @@ interface PerLayerParts {
 
 /** What the backward pass needs of the forward pass. */
 export interface PerLayerInputsSaved {
-  /** The vectors of the tokens. */
+  /** The token embeddings. */
   readonly x: Tensor; // [n, d]
   readonly linear: LinearSaved;
   readonly norm: NormSaved; // [n · layers, width]
@@ -98,7 +98,7 @@ export class PerLayerInputs {
 
   /**
    * The gradient of x for those of the vectors of each layer; null unless `wantsX`. Accumulates the
-   * gradients of what trains. Frees what was saved.
+   * gradients of the trainable parameters. Frees what was saved.
    */
   async backward(
     input: ModelInput,
@@ -155,7 +155,7 @@ export class PerLayerInputs {
   }
 }
 
-/** NEFTune's noise is only on the vectors of the tokens. */
+/** NEFTune's noise is only on the token embeddings. */
 function withoutNoise(input: ModelInput): ModelInput {
   const plain: { noise?: unknown } & ModelInput = { ...input };
   delete plain.noise;

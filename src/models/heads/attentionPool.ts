@@ -124,7 +124,7 @@ function queries(ops: Ops, { spec, query }: AttentionPool, batch: number): Tenso
 
 /**
  * Gradient of h [batch · n, d] for dy [batch, d]; null unless `wantsInput`. Accumulates the
- * gradients of what trains. Frees dy and what was saved.
+ * gradients of the trainable parameters. Frees dy and what was saved.
  */
 export async function poolBackward(
   computation: Computation,

@@ -54,7 +54,7 @@ export class ContrastiveHead implements Head {
   }
 }
 
-/** The input of the tower for images. */
+/** The input of the vision encoder. */
 function imagesOf({ images }: ModelInput): ModelInput {
   const { batch, length, pixel_values } = images!;
   return {

@@ -79,8 +79,8 @@ export function freeLabelSaved(ops: Ops, { dense, inner, output }: LabelSaved): 
 }
 
 /**
- * Gradient of h for dy [m, labels], or null unless `wantsInput`. Accumulates the gradients of what
- * trains. Frees dy and what was saved.
+ * Gradient of h for dy [m, labels], or null unless `wantsInput`. Accumulates the gradients
+ * of the trainable parameters. Frees dy and what was saved.
  */
 export async function labelBackward(
   computation: Computation,

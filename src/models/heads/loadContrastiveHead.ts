@@ -16,9 +16,9 @@ import { VectorTower } from './vectorTower';
 type ContrastiveSpec = Extract<HeadSpec, { kind: 'contrastive' }>;
 
 /**
- * Loads the tower for images, and what both towers have above their transformers.
+ * Loads the vision encoder, and what both towers have above their transformers.
  *
- * @param texts The transformer of the tower for texts.
+ * @param texts The transformer of the text encoder.
  * @throws LoraError('base') for a missing tensor or a wrong shape, and if all weights are to train.
  */
 export async function loadContrastiveHead(

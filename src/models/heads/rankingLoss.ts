@@ -31,7 +31,7 @@ export function rankingLoss(batch: RatedBatch, name: RerankerLoss | null): Loss 
   }
 }
 
-/** The documents of each list: from, and behind the last. */
+/** The documents of each list: from, and after the last. */
 function rangesOf({ groups }: RatedBatch): (readonly [number, number])[] {
   let end = 0;
   return Array.from(groups ?? [], (size) => [end, (end += size)] as const);

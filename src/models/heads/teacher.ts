@@ -118,7 +118,7 @@ async function divergence(
     p_rest = top_k === vocab ? 0 : Math.max(0, p_rest);
     const q_rest = Math.max(rests[row]!, Number.MIN_VALUE);
     if (p_rest > 0) divergences[row]! += p_rest * (Math.log(p_rest) - Math.log(q_rest));
-    // finite in f32, also where all of these q are 0
+    // finite in f32, even where all of these q are 0
     ofOthers[row] = Math.max(-LARGEST_F32, 1 - p_rest / q_rest);
   }
   const dz = wantsGradient ? gradientOf(ops, others, { places, ofTop, ofOthers }) : null;

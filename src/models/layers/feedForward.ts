@@ -92,8 +92,8 @@ export function freeFeedForward(ops: Ops, own: FeedForwardSaved): void {
 }
 
 /**
- * Gradient of x [m, d] plus the residual; null unless `wantsInput`. Accumulates the gradients of
- * what trains. Frees none of its inputs.
+ * Gradient of x [m, d] plus the residual; null unless `wantsInput`. Accumulates the gradients
+ * of the trainable parameters. Frees none of its inputs.
  */
 export function feedForwardBackward(
   computation: Computation,

@@ -220,7 +220,7 @@ export async function layerPrefill(
 
 /** Of one layer. */
 export interface LayerDecodeStep extends DecodeStep {
-  /** Its vectors of the tokens; null: it has none. */
+  /** Its token embeddings; null: it has none. */
   readonly v: Tensor | null; // [m, width]
   /** Of each sequence what an encoder has read; empty without one. */
   readonly sources: readonly AttentionCache[];
@@ -263,8 +263,8 @@ export interface LayerGradient {
 }
 
 /**
- * dy [m, d] -> dx [n, d], or null unless `wantsInput`. Accumulates the gradients of what trains.
- * Frees dy and what was saved.
+ * dy [m, d] -> dx [n, d], or null unless `wantsInput`. Accumulates the gradients of the trainable
+ * parameters. Frees dy and what was saved.
  */
 export async function layerBackward(
   pass: PassContext,

@@ -171,9 +171,9 @@ export interface LinearGradient {
 }
 
 /**
- * Accumulates the gradients of what trains, and returns the terms whose sum is dx (none unless
- * `wantsInput`), which the caller frees: dB = dyᵀ (x Aᵀ), dA = (dy B)ᵀ x, dW = dyᵀ x, dx = dy W +
- * (dy B) A, with c ⊙ dy instead of dy for DoRA. Frees none of its inputs.
+ * Accumulates the gradients of the trainable parameters, and returns the terms whose sum is dx
+ * (none unless `wantsInput`), which the caller frees: dB = dyᵀ (x Aᵀ), dA = (dy B)ᵀ x, dW = dyᵀ x,
+ * dx = dy W + (dy B) A, with c ⊙ dy instead of dy for DoRA. Frees none of its inputs.
  */
 export async function linearBackward(
   computation: Computation,

@@ -22,7 +22,7 @@ import type { MixtureWeights } from './mixture';
 import type { MlpWeights } from './mlpBranch';
 import type { Norm } from './norm';
 
-/** What of the weight loader it needs. */
+/** The part of the weight loader that it needs. */
 interface Loader {
   readonly refuseTraining: (name: string) => void;
   readonly normOrNull: (spec: NormSpec | null) => Promise<Norm | null>;

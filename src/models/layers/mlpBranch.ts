@@ -160,8 +160,8 @@ export function freeMlp(ops: Ops, { stats_in, gate, up, linears, branch }: MlpSa
 }
 
 /**
- * Gradient of x [m, d] plus the residual; null unless `wantsInput`. Accumulates the gradients of
- * what trains. Frees none of its inputs.
+ * Gradient of x [m, d] plus the residual; null unless `wantsInput`. Accumulates the gradients
+ * of the trainable parameters. Frees none of its inputs.
  */
 export async function mlpBackward(
   computation: Computation,

@@ -68,7 +68,7 @@ export function freePerLayer(ops: Ops, { x, v, gate, linears, branch }: PerLayer
 
 /**
  * The gradients of x, null unless `wantsX`, and of v for dy [m, d], which is not freed. Accumulates
- * the gradients of what trains.
+ * the gradients of the trainable parameters.
  */
 export async function perLayerBackward(
   computation: Computation,

@@ -61,7 +61,7 @@ export interface ProductForm extends ProductTerms {
   readonly transposeB?: boolean;
   /** Of the result. */
   readonly dtype: Precision;
-  /** Multiply numbers of f32, also where b is in bf16. Default: false. */
+  /** Multiply numbers of f32, even where b is in bf16. Default: false. */
   readonly exact?: boolean;
 }
 

@@ -14,8 +14,8 @@ export interface AttentionBlocks {
 export const LONG_ROWS: AttentionBlocks = { from: 4096, queries: 256, keys: 1024 };
 
 /**
- * The operations that the models are written in. Every result, also that of a reshape, is a new
- * tensor that the caller frees. Elementwise operations and reductions compute and return f32,
+ * The operations that the models are written in. Every result, including that of a reshape, is a
+ * new tensor that the caller frees. Elementwise operations and reductions compute and return f32,
  * whatever their inputs, and broadcast as numpy does. Products and operations that only move
  * numbers keep the type of their inputs. All indices are i32.
  */

@@ -4,8 +4,8 @@ import type { NamedTensor } from '../model';
 export type ParameterRole = 'A' | 'B' | 'magnitude' | 'embedding' | 'trained';
 
 /**
- * Which steps have a gradient of a tensor: all; those with images in their batches, of a tower for
- * images; or none, of a layer that nothing depends on. PyTorch's AdamW passes over a tensor whose
+ * Which steps have a gradient of a tensor: all; those with images in their batches, of a vision
+ * encoder; or none, of a layer that nothing depends on. PyTorch's AdamW passes over a tensor whose
  * gradient is none: it is not decayed, and its step does not count.
  */
 export type Reach = 'always' | 'images' | 'never';
@@ -33,7 +33,7 @@ export class Parameters {
   readonly theta: Float32Array;
   readonly gradients: Float32Array;
   readonly all: readonly Parameter[];
-  /** Whether gradients of a tower for images were added since the last step. */
+  /** Whether gradients of a vision encoder were added since the last step. */
   imagesReached = false;
   private readonly byName: ReadonlyMap<string, Parameter>;
 

@@ -6,7 +6,7 @@ import type { MergerWeights } from './merger';
 import { VisionTower } from './visionTower';
 
 /**
- * Loads the tower for images, with the modules of adapters on it. The loader owns its weights.
+ * Loads the vision encoder, with the modules of adapters on it. The loader owns its weights.
  *
  * @param recomputes Whether its passes are computed again for the backward pass (gradient
  *   checkpointing).

@@ -57,8 +57,8 @@ export function mergerForward(
 }
 
 /**
- * dx [n, d] for dy [n / patches, width]; null unless `wantsInput`. Accumulates the gradients of
- * what trains. Frees what was saved, but not dy.
+ * dx [n, d] for dy [n / patches, width]; null unless `wantsInput`. Accumulates the gradients
+ * of the trainable parameters. Frees what was saved, but not dy.
  */
 export async function mergerBackward(
   computation: Computation,

@@ -23,7 +23,7 @@ export interface ImageVectors {
   readonly tokens: number;
   /** In the places of the tokens. */
   readonly vectors: Float32Array;
-  /** Added behind the first layer, the second, … */
+  /** Added after the first layer, the second, … */
   readonly deepstack: readonly Float32Array[];
 }
 

@@ -67,7 +67,7 @@ export const withoutVectors = (ops: Ops, dx: Tensor, { rows, vectors }: PlacedVe
   withRows(ops, castAndFree(ops, dx, 'f32'), rows, new Float32Array(vectors.length));
 
 /**
- * x, which is freed, with what is added behind a layer. `selected`: the rows among batch · length
+ * x, which is freed, with what is added after a layer. `selected`: the rows among batch · length
  * that x has; null: all.
  */
 export function withDeepstack(

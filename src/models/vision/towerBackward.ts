@@ -37,8 +37,8 @@ function endPass(ops: Ops, { pass, samples, patches }: KeptImage): void {
 }
 
 /**
- * Accumulates the gradients of what trains for those of an image's vectors, which are not freed.
- * Frees what was kept.
+ * Accumulates the gradients of the trainable parameters for those of an image's vectors, which are
+ * not freed. Frees what was kept.
  *
  * @param lowest The lowest layer that trains: -1 for the convolution.
  */

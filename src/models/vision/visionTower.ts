@@ -28,12 +28,12 @@ export interface ImagePass {
   readonly kept: KeptImage | null;
 }
 
-/** The vectors of images, and their passes: of none unless the tower trains. */
+/** The image embeddings, and their passes: of none unless the tower trains. */
 export interface TowerOutput extends ImageVectors {
   readonly passes: readonly ImagePass[];
 }
 
-/** The tower for images of Qwen3-VL. Each image is computed by itself. */
+/** The vision encoder of Qwen3-VL. Each image is computed by itself. */
 export class VisionTower {
   private readonly cache = new VectorCache();
   /** Whether something in it trains. */
@@ -60,7 +60,7 @@ export class VisionTower {
       });
   }
 
-  /** The vectors of images, one after the other. */
+  /** The image embeddings, one after the other. */
   async vectorsOf(images: readonly PlacedImage[]): Promise<ImageVectors> {
     const all: ImageVectors[] = [];
     for (const image of images)

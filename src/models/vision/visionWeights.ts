@@ -2,7 +2,7 @@ import type { LayerWeights } from '../layers/layerWeights';
 import type { Linear } from '../layers/linear';
 import type { MergerWeights } from './merger';
 
-/** The weights of a tower for images. */
+/** The weights of a vision encoder. */
 export interface VisionWeights {
   readonly patches: Linear;
   readonly positions: Float32Array; // [side², d]

@@ -22,7 +22,7 @@ export const EVALUATION_FILES = {
   votes: 'votes.jsonl',
 } as const;
 
-/** The folder of the evaluation at the end of a training, in that of the run. */
+/** The folder of the evaluation at the end of a training run, in that of the run. */
 export const RUN_EVALUATION = 'evaluation';
 
 const number = () => v.pipe(v.number(), v.finite());

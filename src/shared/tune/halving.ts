@@ -10,7 +10,7 @@ export interface Trial {
 
 /** What the next step of a tune depends on beside its configurations. */
 export interface Halving {
-  /** Of `eta` configurations that reach a rung, one goes on. */
+  /** Of `eta` configurations that reach a rung, one continues. */
   readonly eta: number;
   /** How many rungs there are. */
   readonly rungs: number;
@@ -31,8 +31,8 @@ export interface Promotion {
  * What is to be trained next: by asynchronous successive halving (Li et al. 2020, "A System for
  * Massively Parallel Hyperparameter Tuning", MLSys, algorithm 2) a configuration among the best
  * 1/eta of the highest possible rung, else a new one. When there is neither and nothing trains any
- * more, the best of the highest rung goes on alone, so that the rest of the budget is used for what
- * the tune will recommend. Null: nothing for now.
+ * more, the best of the highest rung continues alone, so that the rest of the budget is used for
+ * what the tune will recommend. Null: nothing for now.
  *
  * @param trials In the order in which they begin.
  */

@@ -22,8 +22,8 @@ export interface TunePlan {
 }
 
 /**
- * The steps at which the rungs of a training of `total` steps end; the last one is its end. All but
- * the last are multiples of the first, so that evaluations at every multiple of it meet each.
+ * The steps at which the rungs of a training run of `total` steps end; the last one is its end. All
+ * but the last are multiples of the first, so that evaluations at every multiple of it meet each.
  */
 export function rungSteps(total: number): readonly number[] {
   let rungs = 1;
@@ -71,7 +71,7 @@ function mostWith(rungs: number, budget: Budget): TunePlan {
   return { configurations, rungs, seconds: secondsOf(configurations, rungs, budget) };
 }
 
-/** How long a tune takes if a third of each rung's configurations go on, and at least one. */
+/** How long a tune takes if a third of each rung's configurations continue, and at least one. */
 export function secondsOf(
   configurations: number,
   rungs: number,

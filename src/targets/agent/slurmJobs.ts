@@ -31,7 +31,7 @@ const FRESH_MS = 5_000;
 
 /**
  * The script of all jobs. $1: Node; $2: the engine; $3: the folder of the job. A job that Slurm
- * starts again has a run, which goes on from its last checkpoint; the file `begun` tells that an
+ * starts again has a run, which continues from its last checkpoint; the file `begun` tells that an
  * end in its run.json is older. The engine takes the place of the shell, so that Slurm's signals
  * reach it.
  */

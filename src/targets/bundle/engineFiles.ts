@@ -4,7 +4,7 @@ import { listFolder } from '../../common/regularFile';
 import { LoraError } from '../../shared/errors';
 import type { SentSource } from './itemFiles';
 
-/** What of dist/ a training needs; the bindings are of the platforms that this build has. */
+/** What of dist/ a training run needs; the bindings are of the platforms that this build has. */
 const NEEDED =
   /^(?:cli|worker|probe|storage|tfjs-node|tfjs-wasm)\.js$|^tfjs-backend-wasm.*\.(?:wasm|js)$/;
 const NEEDED_FOLDERS = { lib: /\.js$/, binding: /\.node$/ } as const;

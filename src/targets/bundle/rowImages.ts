@@ -24,8 +24,8 @@ const MOST_DEPTH = 16;
 const MAYBE = /image|\\u/i;
 
 /**
- * The images that the rows of a dataset name, all of them: of chats for a base with a tower for
- * images, and of pairs of images and texts. What cannot be read has none: the training says why.
+ * The images that the rows of a dataset name, all of them: of chats for a base with a vision
+ * encoder, and of pairs of images and texts. What cannot be read has none: the training says why.
  *
  * @param dataset A file of rows, or a folder with such files.
  */

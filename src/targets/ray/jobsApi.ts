@@ -168,7 +168,7 @@ export async function stopJob(
     throw http.failed('The job could not be stopped', answer);
 }
 
-/** Whether a package is there. It stays for ten minutes then, also while no job names it. */
+/** Whether a package is there. It stays for ten minutes then, even while no job names it. */
 export async function hasPackage(
   http: RayHttp,
   name: string,

@@ -35,7 +35,7 @@ type Send = (item: BundleItem, plan: ItemPlan, name: string) => Promise<void>;
 /** What the folder keeps. */
 export type FolderUsage = v.InferOutput<typeof UsageSchema>;
 
-/** What is to be removed, and the jobs that go on, whose items stay. */
+/** What is to be removed, and the jobs that continue, whose items stay. */
 export interface Removal {
   readonly items: readonly string[];
   readonly jobs: readonly string[];

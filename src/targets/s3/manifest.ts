@@ -35,7 +35,7 @@ export type KeptFile = v.InferOutput<typeof FileSchema>;
 /** What a bucket has of a run at one moment. */
 export type Manifest = v.InferOutput<typeof ManifestSchema>;
 
-/** Reads a manifest, which may come from a stranger. @throws LoraError('target') */
+/** Reads a manifest, which may be untrusted. @throws LoraError('target') */
 export function checkedManifest(content: Buffer): Manifest {
   try {
     const manifest = v.parse(ManifestSchema, JSON.parse(content.toString('utf8')));

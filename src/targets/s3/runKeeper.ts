@@ -11,7 +11,7 @@ import { GROWING_PART_BYTES, PART_BYTES, type KeptFile, type Part } from './mani
 const MAX_DEPTH = 4;
 /** They grow while they are read. */
 const GROWING = /\.(?:jsonl|log)$/;
-/** How long files that only grow may be behind. */
+/** How long files that only grow may lag behind. */
 const GROWING_MS = 5_000;
 /** How often files that have changed meanwhile are looked at again, before the next time. */
 const MAX_TRIES = 4;

@@ -99,7 +99,7 @@ async function train(options: Options): Promise<void> {
   check('libtensorflow prints nothing of its own', !/oneDNN|cpu_feature_guard/.test(log), log);
 }
 
-/** Pauses, goes on, pauses, stops and resumes a training through its named pipe. */
+/** Pauses, continues, pauses, stops and resumes a training run through its named pipe. */
 async function stopAndResume(options: Options): Promise<void> {
   const { recipe, runDir } = options;
   const pid = await start(['train', recipe!, '--run-dir', runDir!], options);
@@ -120,7 +120,7 @@ async function stopAndResume(options: Options): Promise<void> {
   check('it resumes, to its end', end === 'completed', `${end}`);
 }
 
-/** Kills a training as the Task Manager does, and resumes it. Wine's taskkill knows no /T. */
+/** Kills a training run as the Task Manager does, and resumes it. Wine's taskkill knows no /T. */
 async function kill(options: Options): Promise<void> {
   const { recipe, runDir } = options;
   const pid = await start(['train', recipe!, '--run-dir', runDir!], options);

@@ -234,7 +234,9 @@ test('hides both runs after two clicks within one frame', async () => {
 const GRID = [2, 4].flatMap((r) => [1e-4, 1e-3].map((rate) => ({ r, rate })));
 const gridDir = ({ r, rate }) => `/runs/${r}-${rate}`;
 
-/** A sweep of two keys: r = 4 with the higher rate does best, the higher rate of r = 2 goes on. */
+/**
+ * A sweep of two keys: r = 4 with the higher rate does best, the higher rate of r = 2 continues.
+ */
 async function openGrid(options) {
   const shown = await pages.open(options);
   const { page } = shown;

@@ -35,7 +35,7 @@ const DRAW_INTERVAL = 100;
 /** The same for tables, which are read rather than watched. */
 const TABLE_INTERVAL = 1000;
 
-/** The last step of a run that goes on; 0 if it has ended or is not known. */
+/** The last step of a run that continues; 0 if it has ended or is not known. */
 const plannedSteps = (state: DashboardState): number =>
   hasEnded(state) ? 0 : (totalSteps(state) ?? 0);
 
@@ -199,7 +199,7 @@ export class ChartBoard {
     return { asTable: tables.includes(id), isPinned: pinned.includes(id) };
   }
 
-  /** The whole x axis: of a run that goes on, up to its last step. */
+  /** The whole x axis: of a run that continues, up to its last step. */
   private extent(): Range {
     const { from, to } = this.lines.extent();
     const { state } = this.page;

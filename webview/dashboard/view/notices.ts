@@ -60,7 +60,7 @@ function waitView({ t, post }: DashboardPage, wait: RuntimeWait): TemplateResult
   </section>`;
 }
 
-/** That the run goes on on a target that is not connected, and how to see more of it. */
+/** That the run continues on a target that is not connected, and how to see more of it. */
 function awayView({ t, post }: DashboardPage, state: DashboardState) {
   const { remote } = state.labels;
   if (!remote || !isAway(state)) return nothing;

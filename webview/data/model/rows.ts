@@ -3,7 +3,7 @@ import type { RowRange } from '../../shared/scroll';
 
 /** Rows that the host is asked for at once, and that it answers at most. */
 export const ROWS_AT_ONCE = 50;
-/** Rows before and behind what is visible that are asked for, too. */
+/** Rows before and after what is visible that are asked for, too. */
 const AHEAD = 15;
 /** Rows that are kept; those that are farthest away go first. */
 const MOST_KEPT = 1_000;

@@ -5,7 +5,7 @@ import type { OverlayPage } from '../state';
 import type { OverlayRow } from './rows';
 import { compareValues } from './sweep';
 
-/** A column of the table behind the names of the runs. */
+/** A column of the table after the names of the runs. */
 export interface OverlayColumn {
   readonly id: string;
   readonly label: string;

@@ -83,8 +83,8 @@ export const partsOf = ({ state }: AnswerColumn): AnswerParts | null =>
   state.kind === 'done' ? state.parts : null;
 
 /**
- * The conversation after an answer with calls and their results. Null: there is none to go on with,
- * or a result is missing.
+ * The conversation after an answer with calls and their results. Null: there is none to continue
+ * with, or a result is missing.
  */
 export function turnsAfter(column: AnswerColumn): readonly AskedTurn[] | null {
   const parts = partsOf(column);

@@ -1,6 +1,6 @@
 import { isObject } from '../../../src/shared/values';
 
-/** The names of the tools in a JSON list. Null: it is none; empty for an empty text. */
+/** The names of the tools in a JSON list. Null: it is not one; empty for an empty text. */
 export function toolNames(text: string): readonly string[] | null {
   if (text.trim() === '') return [];
   try {

@@ -42,7 +42,7 @@ export const callView = ({ t }: PlaygroundPage, { name, arguments: values }: Cal
     <pre>${values}</pre>
   </div>`;
 
-/** Fields for the results of the calls of an answer, and a button to go on. */
+/** Fields for the results of the calls of an answer, and a button to continue. */
 export function resultsView(page: PlaygroundPage, column: AnswerColumn, calls: readonly Call[]) {
   if (calls.length === 0) return nothing;
   const { t } = page;

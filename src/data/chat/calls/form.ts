@@ -16,7 +16,7 @@ interface Frame {
   readonly start: Pattern;
   /** What stands between two calls. Null: the template writes one only. */
   readonly between: Pattern | null;
-  /** What stands behind the last call. */
+  /** What stands after the last call. */
   readonly end: Pattern;
 }
 
@@ -62,7 +62,7 @@ export interface ParameterForm extends Frame {
   readonly keyValue: Pattern;
   /** Between a value and the next key. */
   readonly valueKey: Pattern;
-  /** Between a name without arguments and the next call, and behind the last. Null: not known. */
+  /** Between a name without arguments and the next call, and after the last. Null: not known. */
   readonly nameNext: Pattern | null;
   readonly nameEnd: Pattern | null;
 }
@@ -76,7 +76,7 @@ export interface PythonForm extends Frame {
 export interface ReasoningForm {
   /** What stands before it. Blank: the prompt has written it already. */
   readonly open: string;
-  /** What stands behind it. */
+  /** What stands after it. */
   readonly close: string;
 }
 

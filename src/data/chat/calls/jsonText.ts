@@ -3,11 +3,11 @@ import { parseExactly } from '../../../shared/exactJson';
 /** A JSON value in a text, and where it ends. */
 export interface FoundJson {
   readonly value: unknown;
-  /** The offset behind it. */
+  /** The offset after it. */
   readonly end: number;
 }
 
-/** The object, list or text that begins at an offset, behind white space. Null: none does. */
+/** The object, list or text that begins at an offset, after white space. Null: none does. */
 export function jsonAt(text: string, offset: number): FoundJson | null {
   const start = offset + text.slice(offset).search(/\S|$/);
   const end = closingBracket(text, start);
@@ -19,7 +19,7 @@ export function jsonAt(text: string, offset: number): FoundJson | null {
   }
 }
 
-/** Behind what closes the bracket or quote at an offset. Null: there is none, or it stays open. */
+/** After what closes the bracket or quote at an offset. Null: there is none, or it stays open. */
 function closingBracket(text: string, start: number): number | null {
   if (!'{["'.includes(text[start] ?? ' ')) return null;
   let depth = 0;

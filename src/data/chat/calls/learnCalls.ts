@@ -250,7 +250,7 @@ function learnParameters(one: string, two: string | null, bare: BareRegions): Pa
   };
 }
 
-/** The texts before, between and behind words that stand in this order. Null: they do not. */
+/** The texts before, between and after words that stand in this order. Null: they do not. */
 function gapsAround(text: string, words: readonly string[]): string[] | null {
   const gaps: string[] = [];
   let at = 0;

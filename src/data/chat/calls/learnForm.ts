@@ -70,7 +70,7 @@ function headerEnd(probe: Prober, text: string): number {
   );
 }
 
-/** What stands behind reasoning, whether text or a call follows. */
+/** What stands after reasoning, whether text or a call follows. */
 function closeOf(probe: Prober, behind: string): string {
   for (const style of STYLES) {
     const text = probe(thinking(callMessage([FIRST_CALL], style)));

@@ -6,13 +6,13 @@ import type { ToolCall } from './form';
 /** Calls in a text, and where they end. */
 export interface FoundCalls {
   readonly calls: readonly ToolCall[];
-  /** The offset behind them. */
+  /** The offset after them. */
   readonly end: number;
 }
 
 /**
  * The call in Python's syntax, name(key=value, …), or the list of calls, that begins at an offset,
- * behind white space. Null: none does.
+ * after white space. Null: none does.
  */
 export function pythonAt(text: string, offset: number): FoundCalls | null {
   const reader = new PythonReader(text, offset);
@@ -61,7 +61,7 @@ class PythonReader {
     public at: number,
   ) {}
 
-  /** Whether a character follows, behind white space; it is passed then. */
+  /** Whether a character follows, after white space; it is passed then. */
   takes(character: string): boolean {
     this.match(SPACE);
     if (this.text[this.at] !== character) return false;

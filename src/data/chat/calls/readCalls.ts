@@ -57,7 +57,7 @@ function beginsCall(text: string, offset: number, form: CallForm): boolean {
   return /^\s*\[?\s*\{/.test(text.slice(offset)) && (name ?? ['']).some(has) && keys.some(has);
 }
 
-/** Where the next call begins, behind what stands between two. Null: none follows. */
+/** Where the next call begins, after what stands between two. Null: none follows. */
 function nextCall(text: string, offset: number, form: CallForm): number | null {
   const { start, between, end } = form;
   const passed = between && patternAt(text, offset, between);

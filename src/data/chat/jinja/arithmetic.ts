@@ -77,7 +77,7 @@ function checked(rt: Runtime, text: string): string {
   return text;
 }
 
-/** The texts of these values, one behind the other. */
+/** The texts of these values, one after the other. */
 export function concatAll(rt: Runtime, values: readonly Value[]): string {
   return values.reduce<string>((text, value) => concat(rt, text, textOf(rt, value)), '');
 }

@@ -87,7 +87,7 @@ function compareText(s: string, t: string): number {
   return unitOrder(s.charCodeAt(i)) - unitOrder(t.charCodeAt(i));
 }
 
-/** Surrogates come behind all other units. */
+/** Surrogates come after all other units. */
 function unitOrder(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }

@@ -16,7 +16,7 @@ type Items = (rt: Runtime, frame: Frame, iterable: Value) => Value;
 type Pass = (rt: Runtime, frame: Frame, items: Value, depth: number) => Signal;
 
 /**
- * A for loop. Its variables start anew in every pass. The part behind else runs where no pass
+ * A for loop. Its variables start anew in every pass. The part after else runs where no pass
  * reached its end, as in Jinja: also where the first one is left with break.
  */
 export function compileFor(node: ForStatement, outer: Scope, compileBody: CompileBody): Execute {
@@ -40,7 +40,7 @@ export function compileFor(node: ForStatement, outer: Scope, compileBody: Compil
   };
 }
 
-/** The items that pass the test behind `if`, found one after the other. */
+/** The items that pass the test after `if`, found one after the other. */
 function compileFilteredItems(node: ForStatement, test: Expression, outer: Scope): Items {
   const symbols = outer.symbols.inner(new FunctionScope(outer.symbols.scope));
   symbols.declareTarget(node.target);

@@ -39,7 +39,7 @@ function finiteDigits(value: number, type: string, { precision, alternate }: Num
   }
 }
 
-/** As g, but never without a digit behind the point. */
+/** As g, but never without a digit after the point. */
 function withPoint(value: number, precision: number): string {
   const digits = Math.max(1, precision);
   const { exponent } = rounded(value, digits);

@@ -224,7 +224,7 @@ export class ExpressionParser {
     return { kind: 'dict', pairs, line };
   }
 
-  /** Items with commas between them and, where there is one, behind the last. */
+  /** Items with commas between them and, where there is one, after the last. */
   private separated(end: string, item: () => unknown): void {
     const { stream } = this;
     for (let first = true; !stream.is(end); first = false) {

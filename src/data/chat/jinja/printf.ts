@@ -49,7 +49,7 @@ function convert(rt: Runtime, queue: ValueQueue, parts: readonly (string | undef
   return formatField(rt, value, { flags: given, width: Math.abs(width), precision, type });
 }
 
-/** The values behind the operator: one after the other, or by name. */
+/** The values after the operator: one after the other, or by name. */
 class ValueQueue {
   private readonly items: readonly Value[];
   private used = 0;

@@ -124,7 +124,7 @@ function closingBrace(text: string, start: number): number {
   throw valueError("Single '{' encountered in format string");
 }
 
-/** The colon before the format, which may stand behind an index in brackets. */
+/** The colon before the format, which may stand after an index in brackets. */
 function colonOf(text: string): number {
   let inIndex = false;
   for (let i = 0; i < text.length; i++) {

@@ -41,7 +41,7 @@ export class SortedPieces {
     }
   }
 
-  /** Of pieces with a common beginning, those with a unit behind it. */
+  /** Of pieces with a common beginning, those with a unit after it. */
   private narrowed(
     from: number,
     to: number,

@@ -157,5 +157,5 @@ function rowPart(row: EvaluatedRow, names: readonly string[]): Html {
   </details>`;
 }
 
-/** A text of a stranger: what cannot be seen is written as an escape. */
+/** An untrusted text: what cannot be seen is written as an escape. */
 const shown = (text: string): string => visibleControls(text);

@@ -13,7 +13,7 @@ export function outcomeOf(row: EvaluatedRow): RowOutcome {
   return differences.some((own) => own > 0) ? 'better' : 'equal';
 }
 
-/** Higher is better, also of losses. */
+/** Higher is better, even for losses. */
 function pointsOf(row: EvaluatedRow, cell: EvaluatedCell): number {
   const { loss, scores } = cell;
   if (loss) return -loss.sum / loss.tokens;

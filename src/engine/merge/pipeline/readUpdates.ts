@@ -8,7 +8,7 @@ import type { AdapterUpdates, NamedUpdate } from './updates';
 /**
  * Reads the updates of an adapter of any format, times `scale`.
  *
- * @throws LoraError('adapter') naming the file, also for what an image model cannot take.
+ * @throws LoraError('adapter') naming the file, including for what an image model cannot take.
  */
 export async function readUpdates(
   file: string,

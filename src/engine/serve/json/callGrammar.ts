@@ -10,7 +10,7 @@ export interface CallableTool {
   readonly name: string;
   /** The JSON schema of its arguments; null: any. */
   readonly parameters: object | null;
-  /** Whether the arguments must follow the schema, also where it has what is not supported. */
+  /** Whether the arguments must follow the schema, even where it has what is not supported. */
   readonly strict: boolean;
 }
 

@@ -64,7 +64,7 @@ export class GrammarState {
     return this.stacks.length === 0;
   }
 
-  /** The state behind one more character. */
+  /** The state after one more character. */
   after(char: string): GrammarState {
     const next = new Set<Stack | null>();
     for (const stack of this.stacks)

@@ -55,7 +55,7 @@ export class TokenMask {
     return mask;
   }
 
-  /** Goes on by one of them. */
+  /** Continues by one of them. */
   push(id: number): void {
     const text = this.marks.find(([, own]) => own === id)?.[0] ?? this.tokens.textOf(id);
     for (const char of text) this.state = this.state.after(char);

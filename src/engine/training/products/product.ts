@@ -7,7 +7,7 @@ export interface ProductFacts {
   readonly validation_loss: number | null;
 }
 
-/** The result of a training: an adapter, or a complete model. */
+/** The result of a training run: an adapter, or a complete model. */
 export interface Product {
   readonly kind: ProductKind;
   /** What is no longer finite, to begin a sentence; null when all weights are finite. */

@@ -154,7 +154,7 @@ function imageEmbedding(reader: ConfigReader, kind: Kind): PatchEmbeddingSpec {
   };
 }
 
-/** The tower for images, with the vector that its head makes. */
+/** The vision encoder, with the vector that its head makes. */
 function imageTower(
   reader: ConfigReader,
   kind: Kind,
@@ -184,7 +184,7 @@ function imageTower(
   };
 }
 
-/** The tower for texts without its head. */
+/** The text encoder without its head. */
 function textTower(reader: ConfigReader, kind: Kind): Omit<Spec, 'head'> {
   const { hidden_size, num_layers, vocab_size } = readSizes(reader);
   return {

@@ -44,7 +44,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
 /** The `model_type`s of all families. */
 export const KNOWN_FAMILIES: readonly string[] = Object.keys(FAMILIES);
 
-/** The `model_type`s of models for text and images whose images are supported. */
+/** The `model_type`s of vision-language models whose images are supported. */
 export const VISION_MODELS: readonly string[] = Object.values(FAMILIES).flatMap(({ vision }) =>
   Object.keys(vision ?? {}),
 );

@@ -44,7 +44,9 @@ export interface Variant {
   readonly mlp_bias?: (reader: ConfigReader) => boolean;
   /** The attention window of a layer; null: unlimited. */
   readonly window: (reader: ConfigReader, layer: number, num_layers: number) => number | null;
-  /** Norms of queries and keys: over each head, also after RoPE, or over all heads together. */
+  /**
+   * Norms of queries and keys: over each head, including after RoPE, or over all heads together.
+   */
   readonly qk_norm?: 'head' | 'head_after_rope' | 'all';
   /** By default those of the branches' inputs. */
   readonly norms?: NormNames;

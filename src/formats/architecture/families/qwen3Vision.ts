@@ -18,7 +18,7 @@ interface VisionSizes {
 }
 
 /**
- * The tower for images of a Qwen3-VL, from the config of the whole model; what it leaves out is as
+ * The vision encoder of a Qwen3-VL, from the config of the whole model; what it leaves out is as
  * in transformers.
  *
  * @throws LoraError('base') naming the key.

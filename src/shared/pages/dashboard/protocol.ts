@@ -90,7 +90,7 @@ export interface RemoteLabels {
   readonly place: string;
   /** What it is doing besides training; null: nothing. */
   readonly stage: string | null;
-  /** Why it is not connected, and that it goes on; null while it is connected. */
+  /** Why it is not connected, and that it continues; null while it is connected. */
   readonly away: string | null;
   /** Whether nothing tries to connect again by itself. */
   readonly can_reconnect: boolean;

@@ -6,7 +6,7 @@ import { NO_LABEL } from '../../../../src/shared/task';
 const FIM = ['<fim_prefix>', '<fim_suffix>', '<fim_middle>', '<file_sep>'];
 const EOS = 2;
 
-/** A tokenizer of characters, with special tokens behind them. */
+/** A tokenizer of characters, with special tokens after them. */
 function tokenizerWith(tokens: readonly string[]): Tokenizer {
   const added = new Map(tokens.map((token, i) => [token, 0x1_0000 + i]));
   return {

@@ -3,7 +3,7 @@ import { codePrompt, promptIds } from '../../../../src/data/code/codeTokens';
 import { fimFormOf, middleEnds } from '../../../../src/data/code/fimForms';
 import type { Tokenizer } from '../../../../src/data/tokenizer/tokenizer';
 
-/** A tokenizer of characters, with special tokens behind them. */
+/** A tokenizer of characters, with special tokens after them. */
 function tokenizerWith(...tokens: readonly string[]): Tokenizer {
   const added = new Map(tokens.map((token, i) => [token, 0x1_0000 + i]));
   return {
