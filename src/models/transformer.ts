@@ -1,6 +1,14 @@
 import type { Spec } from '../formats/architecture/spec';
-import { closePass, openPass, type PassContext, type SelectedRows } from './attention/passContext';
+import {
+  biasOf,
+  closePass,
+  openPass,
+  windowKey,
+  type PassContext,
+  type SelectedRows,
+} from './attention/passContext';
 import type { ScoreBias } from './attention/scoreBias';
+import { accumulateBias } from './attention/seenKeys';
 import { openSource, type SourcePass } from './attention/sourcePass';
 import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import type { PerLayerInputs, PerLayerInputsSaved } from './embeddings/perLayerInputs';
@@ -180,9 +188,21 @@ export class Transformer {
     }
     if (dx && lowest < 0) await this.embeddingBackward(pass, dx, levels);
     else if (dx) ops.free(dx);
+    await this.biasBackward(context);
     const encoded = await this.encoderBackward(pass);
     const ended = lowest < 0 ? { perLayer: null, images: null } : {};
     this.release({ ...pass, encoded, ...ended });
+  }
+
+  /** The tables of biases by distance that layers share. */
+  private async biasBackward({ seen }: PassContext): Promise<void> {
+    const done = new Set<string>();
+    for (const { attention } of this.spec.layers) {
+      const [key, bias] = [windowKey(attention), biasOf(attention, this.body.scoreBiases)];
+      const own = seen.get(key);
+      if (own && bias && !done.has(key)) await accumulateBias(own, bias);
+      done.add(key);
+    }
   }
 
   /** Ends the encoder's pass if there is a gradient of its output; else returns it. */

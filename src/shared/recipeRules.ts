@@ -207,7 +207,7 @@ function rerankerContradictions({ task, reranker }: Recipe): Contradiction[] {
 function evaluateContradictions(recipe: Recipe): Contradiction[] {
   const { task, evaluate, training, validation, validation_split } = recipe;
   const { suites, forgetting } = evaluate;
-  const answersSuites = task === 'causal_lm' || task === 'seq_cls';
+  const answersSuites = task === 'causal_lm' || task === 'seq2seq_lm' || task === 'seq_cls';
   const rules: readonly (readonly [key: string, isBroken: boolean, message: string])[] = [
     ['suites', suites.length > 0 && !answersSuites, `Suites cannot be used with the task ${task}.`],
     [

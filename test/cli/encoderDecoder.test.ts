@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import OpenAI from 'openai';
 import { expect, it } from 'vitest';
 import { firstPathOf } from '../../src/shared/datasetSources';
 import type { EvalLine, SampleLine } from '../../src/shared/metrics/lines';
@@ -13,8 +14,10 @@ import {
   tempFolder,
   train,
   weightsOf,
+  type RecipeChange,
 } from '../support/commandLine';
 import { tensorsIn } from '../support/conversions';
+import { ServedHttp } from '../support/servedHttp';
 
 const base = path.join(fixtures, 't5/base');
 const adapter = path.join(fixtures, 't5/qv/adapter');
@@ -54,12 +57,130 @@ it('logits, loss and gradients of an encoder-decoder are those of PEFT', async (
   }
 });
 
-it('an encoder-decoder trains, is evaluated, and resumes to the same bytes', async () => {
+/** Rows of three colours, and a training on them. */
+function colourRows(): object[] {
   const colours = ['red', 'blue', 'green'];
-  const rows = Array.from({ length: 24 }, (_, i) => ({
+  return Array.from({ length: 24 }, (_, i) => ({
     input: `the ${colours[i % 3]!} hat ${i}`,
     output: `it is ${colours[i % 3]!}`,
   }));
+}
+
+const saved = { eval_steps: 10, save_steps: 10, per_device_train_batch_size: 6 };
+const top = { base, task: 'seq2seq_lm', validation_split: 0.25 };
+
+it('all weights of an encoder-decoder train, and go on from a checkpoint to the same bytes', async () => {
+  const training = { ...saved, method: 'full', max_steps: 20, learning_rate: 5e-3 };
+  const runDir = await train(makeRecipe({ top, training }, colourRows()));
+  const evals = metricsOf(runDir).filter((line): line is EvalLine => line.kind === 'eval');
+  expect(evals.at(-1)!.loss).toBeLessThan(0.9 * evals[0]!.loss);
+  const modelOf = (folder: string) => readFileSync(path.join(folder, 'model/model.safetensors'));
+  const trained = await tensorsIn(path.join(runDir, 'model/model.safetensors'));
+  const before = await tensorsIn(path.join(base, 'model.safetensors'));
+  expect([...trained.keys()].sort()).toEqual([...before.keys()].sort());
+  for (const [name, { data }] of trained)
+    expect(
+      data.some((value, i) => value !== before.get(name)!.data[i]),
+      name,
+    ).toBe(true);
+  expect(modelOf(await resumedBefore(runDir, 20, 'model')).equals(modelOf(runDir))).toBe(true);
+  const file = firstPathOf(recordOf(runDir).recipe.dataset);
+  const { stdout } = await cli(
+    ...['evaluate', '--base', path.join(runDir, 'model'), '--dataset', file, '--json'],
+  );
+  expect((JSON.parse(stdout) as { loss: number }).loss).toBeLessThan(evals[0]!.loss);
+});
+
+it('an adapter of a quantized encoder-decoder trains until its loss falls too little', async () => {
+  const training = {
+    ...saved,
+    ...{ max_steps: 60, eval_steps: 4, quantize: 'nf4' },
+    early_stopping_patience: 2,
+    early_stopping_threshold: 9,
+  };
+  const lora = { target_modules: ['q', 'v'] };
+  const runDir = await train(makeRecipe({ top, lora, training }, colourRows()));
+  expect(recordOf(runDir).state).toBe('completed');
+  const steps = metricsOf(runDir).filter(({ kind }) => kind === 'step');
+  expect(steps).toHaveLength(12);
+});
+
+it('an encoder-decoder is served: its completions are what it generates', async () => {
+  const served = new ServedHttp(['--base', base, '--adapter', adapter]);
+  try {
+    const client = await served.client();
+    const [, model] = (await served.ready).models as [string, string];
+    const prompt = 'Hello there, what is this?';
+    const asked = { model, prompt, max_tokens: 20, temperature: 0 };
+    const { choices } = await client.completions.create(asked);
+    const generated = await cli(
+      ...['generate', '--base', base, '--adapter', adapter, '--prompt', prompt, '--json'],
+      ...['--max-new-tokens', '20'],
+    );
+    expect(choices[0]!.text).toBe(textOf(generated.stdout));
+    const stream = await client.completions.create({ ...asked, stream: true });
+    let text = '';
+    for await (const part of stream) text += part.choices[0]!.text;
+    expect(text).toBe(choices[0]!.text);
+    const refused = async (ask: Promise<unknown>) =>
+      ask.then(
+        () => 'answered',
+        (error: unknown) => (error as InstanceType<typeof OpenAI.APIError>).message,
+      );
+    const messages = [{ role: 'user' as const, content: prompt }];
+    expect(await refused(client.chat.completions.create({ model, messages }))).toMatch(
+      'The base has no chat template: use /v1/completions.',
+    );
+    expect(await refused(client.completions.create({ ...asked, echo: true }))).toMatch(
+      /echo.* cannot be used: the answers of an encoder-decoder follow no text/,
+    );
+  } finally {
+    await served.end();
+  }
+});
+
+it('an encoder-decoder answers suites, and is measured on answers', async () => {
+  const prompt = 'Hello there, what is this?';
+  const answer = ['--prompt', prompt, '--max-new-tokens', '20', '--json'];
+  const written = await cli('generate', '--base', base, '--adapter', adapter, ...answer);
+  const expected = textOf(written.stdout);
+  const kinds = ['exact', 'rouge_l', 'bleu', 'chrf', 'perplexity'];
+  const choice = { kind: 'choice', choices: ['red', expected], expected: 1 };
+  const checks = [...kinds.map((kind) => ({ kind, expected })), choice];
+  const file = path.join(tempFolder(), 'suite.jsonl');
+  const rows = checks.map((check) => ({ prompt, max_new_tokens: 20, check }));
+  writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  const { stdout, stderr, code } = await cli(
+    ...['evaluate', '--suite', file, '--base', base, '--json'],
+    ...['--column', 'base', '--column', `adapter=${adapter}`],
+  );
+  expect(code, stderr).toBe(0);
+  const lines = stdout.trim().split('\n');
+  const { evaluation } = JSON.parse(lines.at(-1)!) as {
+    readonly evaluation: {
+      readonly scores: readonly {
+        readonly metric: string | null;
+        readonly columns: readonly { readonly value: number | null }[];
+      }[];
+    };
+  };
+  const valueOf = (metric: string, column: number) =>
+    evaluation.scores.find((own) => own.metric === metric)!.columns[column]!.value!;
+  for (const [metric, best] of Object.entries({ exact: 1, rouge_l: 1, bleu: 100, chrf: 100 }))
+    expect(valueOf(metric, 1), metric).toBeCloseTo(best, 6);
+  expect(valueOf('exact', 0)).toBe(0);
+  expect(valueOf('perplexity', 1)).toBeLessThan(valueOf('perplexity', 0));
+  const text = path.join(tempFolder(), 'text.jsonl');
+  writeFileSync(text, JSON.stringify({ text: 'the old mill', check: { kind: 'perplexity' } }));
+  const refused = await cli('evaluate', '--suite', text, '--base', base, '--column', 'base');
+  expect([refused.code, refused.stderr + refused.stdout]).toEqual([
+    1,
+    expect.stringContaining('it gives a text alone no perplexity.') as string,
+  ]);
+});
+
+it('an encoder-decoder trains, is evaluated, and resumes to the same bytes', async () => {
+  const rows = colourRows();
   const change = {
     top: { base, task: 'seq2seq_lm', validation_split: 0.25, samples: { sample_steps: 10 } },
     lora: { target_modules: ['q', 'v'], lora_dropout: 0.1 },
@@ -115,20 +236,27 @@ it('what encoder-decoders cannot do is refused by its name', async () => {
   const rows = [{ prompt: 'the red hat', completion: 'red' }];
   const run = () => path.join(tempFolder(), 'run');
   const gguf = path.join(tempFolder(), 'a.gguf');
-  const training = (change: { readonly lora?: object; readonly training?: object }) => {
-    const top = { base, task: 'seq2seq_lm' };
+  const training = (change: Pick<RecipeChange, 'lora' | 'training' | 'top'>) => {
+    const top = { base, task: 'seq2seq_lm', ...change.top };
     const recipe = makeRecipe(
-      { top, ...change, training: { max_steps: 1, ...change.training } },
+      { ...change, top, training: { max_steps: 1, ...change.training } },
       rows,
     );
     return ['train', recipe, '--run-dir', run()];
   };
   const cases: readonly (readonly [args: readonly string[], message: RegExp])[] = [
-    [training({ training: { method: 'full' } }), /relative_attention_bias.* cannot be trained/],
+    [
+      training({ lora: { modules_to_save: ['relative_attention_bias'] } }),
+      /relative_attention_bias/,
+    ],
+    [training({ top: { objective: { method: 'dpo' } } }), /dpo, which is for the task causal_lm/],
+    [
+      training({ top: { objective: { method: 'distill', teacher: base } } }),
+      /distill, which is for the task causal_lm/,
+    ],
     [training({ lora: { target_modules: ['shared'] } }), /"shared" is not a module of this base/],
     [training({ lora: { modules_to_save: ['shared'] } }), /The module shared of t5 cannot be/],
     [training({ lora: { trainable_token_indices: [5] } }), /The module shared of t5 cannot be/],
-    [['serve', '--http', '--base', base, '--port', '0'], /An encoder-decoder .* cannot be served/],
     [
       ['convert', '--adapter', adapter, '--to', 'gguf', '--base', base, '--output', gguf],
       /the names of the family "t5" in llama\.cpp are not known/,

@@ -1,5 +1,8 @@
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { logProbabilitiesOf } from '../../src/engine/evaluation/likelihood';
+import { BatchScheduler } from '../../src/engine/serve/batchScheduler';
+import { CHUNK_TOKENS } from '../../src/models/decoder';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import type { Adapter } from '../../src/lora/adapter';
@@ -203,5 +206,65 @@ describe('gradients of the part of an adapter that trains', () => {
       const most = 1e-4 * Math.max(1e-2, largest(expected));
       expect(gap(data, expected), key).toBeLessThanOrEqual(most);
     }
+  });
+});
+
+describe('a server', () => {
+  const request = (input_ids: readonly number[], repetition_penalty: number) => ({
+    mix: [],
+    input_ids,
+    stop_ids: [],
+    max_new_tokens: 9,
+    sampling: { temperature: 0, seed: 0, repetition_penalty },
+    constraint: null,
+    top_logprobs: null,
+    onToken: () => true,
+    signal: new AbortController().signal,
+  });
+
+  it('writes for several requests what each prompt gets alone, in chunks and again', async () => {
+    const model = await loadFixture(tensorFlow, 't5/base', 't5/qv/adapter');
+    const tensors = model.liveTensors();
+    const long = Array.from({ length: CHUNK_TOKENS + 30 }, (_, i) => (i * 17 + 3) % 380);
+    const prompts = [[16, 23, 162, 33, 68], long, [5], long, [...long, 7]];
+    const limits = { sequences: 3, waiting: 9, kept_bytes: 1e9 };
+    const scheduler = new BatchScheduler({ mixed: () => Promise.resolve({ model }) }, limits);
+    const written = prompts.map(async (prompt, i) => {
+      const ids: number[] = [];
+      const onToken = (id: number) => ids.push(id) > 0;
+      const end = await scheduler.generate({ ...request(prompt, 1 + (i % 2)), onToken });
+      expect(end).toEqual({ reason: 'length', cached_tokens: 0 });
+      return ids;
+    });
+    const together = await Promise.all(written);
+    for (const [i, prompt] of prompts.entries()) {
+      const options = { ...request(prompt, 1 + (i % 2)).sampling, stop_ids: [], max_new_tokens: 9 };
+      expect(together[i], `prompt ${i}`).toEqual(await model.generate(prompt, options));
+    }
+    expect(together[0]).not.toEqual(together[2]);
+    await scheduler.close();
+    expect(model.liveTensors()).toBe(tensors);
+    model.dispose();
+  });
+
+  it('measures answers to prompts by the logits of the decoder', async () => {
+    const model = await loadFixture(tensorFlow, 't5/base', 't5/qv/adapter');
+    const texts = [
+      { source: [126, 288, 20, 1], ids: [0, 9, 33, 120], from: 1 },
+      { source: [5], ids: [0, 44], from: 1 },
+      { source: [126, 288, 20, 1], ids: [0, 7, 8, 300, 12, 6], from: 1 },
+    ];
+    const sums = await logProbabilitiesOf(model, texts, 0);
+    for (const [i, { source, ids }] of texts.entries()) {
+      const logits = await model.logits({ ...wholeRow(ids), source: wholeRow(source) });
+      const width = logits.length / ids.length;
+      const expected = ids.slice(1).reduce((sum, id, at) => {
+        const row = logits.subarray(at * width, (at + 1) * width);
+        const top = largestOf(row);
+        return sum + row[id]! - top - Math.log(row.reduce((all, z) => all + Math.exp(z - top), 0));
+      }, 0);
+      expect(Math.abs(sums[i]! - expected)).toBeLessThan(1e-4);
+    }
+    model.dispose();
   });
 });

@@ -25,7 +25,7 @@ import {
 import { smallBase, smallInput, SMALL_CONFIG } from '../support/smallModel';
 
 interface Trajectory {
-  readonly task: 'causal_lm' | 'seq_cls' | 'token_cls' | 'image_cls';
+  readonly task: 'causal_lm' | 'seq2seq_lm' | 'seq_cls' | 'token_cls' | 'image_cls';
   readonly learning_rate: number;
   readonly weight_decay: number;
   readonly max_grad_norm: number;
@@ -43,6 +43,9 @@ const FAMILIES = [
   'distilbert',
   'roberta',
   'vit',
+  't5-tied',
+  'mt5',
+  'mpnet',
 ];
 const at = (family: string, file: string) => path.join(fixtures, 'full', family, file);
 
@@ -68,14 +71,14 @@ const batchOf = (family: string): Promise<LabelledInput> =>
         ...inputOf({ labels: [...labels] }),
         pixel_values: await source.readF32('pixel_values'),
       };
-    const [batch, length] = source.tensors.get('input_ids')!.shape as [number, number];
-    return {
-      batch,
-      length,
-      input_ids: await source.readInts('input_ids'),
-      attention_mask: await source.readInts('attention_mask'),
-      labels,
+    const rowsOf = async (ids: string, mask: string) => {
+      const [batch, length] = source.tensors.get(ids)!.shape as [number, number];
+      const [input_ids, attention_mask] = [await source.readInts(ids), await source.readInts(mask)];
+      return { batch, length, input_ids, attention_mask };
     };
+    const own = { ...(await rowsOf('input_ids', 'attention_mask')), labels };
+    if (!source.tensors.has('source_ids')) return own;
+    return { ...own, source: await rowsOf('source_ids', 'source_mask') };
   });
 
 /** The base with the random head that torch initialized. */
@@ -97,7 +100,9 @@ const openFamily = <T>(
 ): Promise<T> => {
   const trajectory = readJson(`full/${family}`, 'trajectory.json') as Trajectory;
   const options: ReadSpecOptions =
-    trajectory.task === 'causal_lm' ? {} : { task: trajectory.task, num_labels: 3 };
+    trajectory.task === 'causal_lm' || trajectory.task === 'seq2seq_lm'
+      ? {}
+      : { task: trajectory.task, num_labels: 3 };
   return withBase(
     path.join(fixtures, family, 'base'),
     async (base) => use(await withHead(base, family), trajectory),

@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 
 FIXTURES = Path(sys.argv[1])
 STEPS, LR, DECAY, CLIP = 5, 1e-3, 0.01, 1.0
-CLASSES = {"causal_lm": tf.AutoModelForCausalLM, "seq_cls": tf.AutoModelForSequenceClassification, "token_cls": tf.AutoModelForTokenClassification, "image_cls": tf.AutoModelForImageClassification}
+CLASSES = {"causal_lm": tf.AutoModelForCausalLM, "seq_cls": tf.AutoModelForSequenceClassification, "token_cls": tf.AutoModelForTokenClassification, "image_cls": tf.AutoModelForImageClassification, "seq2seq_lm": tf.AutoModelForSeq2SeqLM}
 FILE_NAMES = {("gpt_neox", "lm_head.weight"): "embed_out.weight"}  # where the module has another name than the checkpoint's tensor
 BASES = {
     "llama": "causal_lm", "gpt2": "causal_lm", "olmo2": "causal_lm", "gemma3_text": "causal_lm", "gemma2": "causal_lm", "phi3": "causal_lm", "gpt_neox": "causal_lm",
+    "qwen3_5": "causal_lm", "t5-tied": "seq2seq_lm", "mt5": "seq2seq_lm", "mpnet": "seq_cls",
     "distilbert": "seq_cls", "roberta": "token_cls", "vit": "image_cls",
 }
 
@@ -30,6 +31,11 @@ def batch_of(task, config, generator, length=9, rows=3):
     for row in range(rows):
         mask[row, length - row:] = 0
     ids[mask == 0] = config.pad_token_id or 0
+    if task == "seq2seq_lm":
+        answers = torch.randint(5, config.vocab_size, (rows, 6), generator=generator)
+        for row in range(rows):
+            answers[row, 6 - row:] = -100
+        return dict(input_ids=ids, attention_mask=mask, labels=answers)
     if task == "causal_lm":
         labels = ids.masked_fill(mask == 0, -100)
     elif task == "token_cls":
@@ -39,14 +45,25 @@ def batch_of(task, config, generator, length=9, rows=3):
     return dict(input_ids=ids, attention_mask=mask, labels=labels)
 
 
+def stored(batch, config):
+    """The batch as this program has it: of an encoder-decoder the answer behind its start token, and the source."""
+    if "decoder_start_token_id" not in config.to_dict() or not config.is_encoder_decoder:
+        return batch
+    start = torch.full((len(batch["labels"]), 1), config.decoder_start_token_id)
+    labels = torch.cat([torch.full_like(start, -100), batch["labels"]], 1)
+    ids = torch.cat([start, batch["labels"].clamp(min=0)], 1)
+    mask = torch.cat([torch.ones_like(start), (batch["labels"] != -100).long()], 1)
+    return dict(input_ids=ids, attention_mask=mask, labels=labels, source_ids=batch["input_ids"], source_mask=batch["attention_mask"])
+
+
 def make(base, task):
     torch.manual_seed(0)
-    kwargs = dict(num_labels=3, ignore_mismatched_sizes=True) if task != "causal_lm" else {}
+    kwargs = dict(num_labels=3, ignore_mismatched_sizes=True) if task not in ("causal_lm", "seq2seq_lm") else {}
     model = CLASSES[task].from_pretrained(FIXTURES / base / "base", attn_implementation="eager", dtype=torch.float32, **kwargs).eval()
     folder = FIXTURES / "full" / base
     folder.mkdir(parents=True, exist_ok=True)
     batch = batch_of(task, model.config, torch.Generator().manual_seed(len(base)))
-    save_file(batch, folder / "batch.safetensors")
+    save_file(stored(batch, model.config), folder / "batch.safetensors")
     named = dict(model.named_parameters())
     new = [name for name in named if name.startswith(("classifier.", "pre_classifier.", "score."))]
     save_file({name: named[name].detach().clone() for name in new} or {"none": torch.zeros(1)}, folder / "head.safetensors")

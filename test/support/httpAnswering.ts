@@ -71,6 +71,7 @@ export async function serveText(
   const models: Answers['models'] = {
     tokenizer,
     checkMix: () => undefined,
+    start_id: null,
     purposeOf: () => 'text',
     mixed: () => Promise.reject(new Error('There is no model.')),
   };

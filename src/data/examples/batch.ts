@@ -109,7 +109,7 @@ export function collate(examples: readonly TokenExample[], pad_id: number, max_l
     case 'answer': {
       const own = examples as readonly AnswerExample[];
       const sources = own.map(({ source }) => source);
-      const source = padded(sources, pad_id, max_length);
+      const source = ofSources(sources, pad_id, max_length);
       return { ...ofSequences(own, pad_id, max_length), source };
     }
     case 'packed':
@@ -387,6 +387,13 @@ export function collateCaptioned(
   const attention_mask = new Int32Array(shape.batch * max_length).fill(1);
   return { ...shape, input_ids: filled(shape, texts, pad_id), attention_mask, ...others };
 }
+
+/** What an encoder reads. */
+export const ofSources = (
+  sources: readonly Int32Array[],
+  pad_id: number,
+  max_length: number,
+): SourceBatch => padded(sources, pad_id, max_length);
 
 function padded(sequences: readonly Int32Array[], pad_id: number, max_length: number): SourceBatch {
   const longest = sequences.reduce((length, ids) => Math.max(length, ids.length), 0);

@@ -29,6 +29,8 @@ export interface LanguageModel {
   readonly vocab_size: number;
   /** Tokens that it has positions for. */
   readonly positions: number;
+  /** Of an encoder-decoder the token that its answers begin with; null: another kind of model. */
+  readonly start_id: number | null;
   /** The model with the mix, until the next answer is written. */
   readonly model: () => Promise<Model>;
 }
@@ -167,7 +169,7 @@ async function measureRows(
   const model = await own.model();
   const pad_id = paddingId(own.tokenizer, own.vocab_size);
   const sooner = ({ item, texts }: MeasuredRow) =>
-    item.row.check.kind === 'choice' && isSharedSooner(texts);
+    own.start_id === null && item.row.check.kind === 'choice' && isSharedSooner(texts);
   const decoder = model.decoder();
   for (const { item, texts } of rows.filter(sooner)) {
     if (signal.aborted) return;
@@ -192,14 +194,14 @@ const MEASURED_AT_ONCE = 64;
 /** The texts that a row is measured by: its text, answer or choices; or why there are none. */
 function textsOf(
   item: SuiteCase,
-  { tokenizer, positions }: LanguageModel,
+  { tokenizer, positions, start_id }: LanguageModel,
 ): readonly MeasuredText[] | string {
   const { check, text } = item.row;
   try {
     const texts =
       check.kind === 'perplexity' && text !== undefined
         ? [{ ids: tokenizer.encode(text, true), from: 1 }]
-        : continuationsOf(check).map((answer) => continued(item, answer, tokenizer));
+        : continuationsOf(check).map((answer) => continued(item, answer, { tokenizer, start_id }));
     if (texts.some(({ ids, from }) => ids.length <= from))
       return 'The text has no token to measure.';
     const longest = Math.max(...texts.map(({ ids }) => ids.length));
@@ -218,9 +220,18 @@ const continuationsOf = (check: SuiteCase['row']['check']): readonly string[] =>
 
 /**
  * A prompt with an answer as one text, as lm-evaluation-harness has it. A token that begins in the
- * prompt and ends in the answer is measured.
+ * prompt and ends in the answer is measured. With an encoder-decoder the answer stands alone, as
+ * there, behind the start token and without the token that ends it.
  */
-function continued(item: SuiteCase, answer: string, tokenizer: Tokenizer): MeasuredText {
+function continued(
+  item: SuiteCase,
+  answer: string,
+  { tokenizer, start_id }: Pick<LanguageModel, 'tokenizer' | 'start_id'>,
+): MeasuredText {
+  if (start_id !== null) {
+    const source = promptIds(tokenizer, item.row.prompt ?? '', false);
+    return { ids: [start_id, ...tokenizer.encode(answer, false)], from: 1, source };
+  }
   const chat = isChat(item, tokenizer) ? chatOf(item) : null;
   const prompt = chat
     ? tokenizer.applyChatTemplate(chat.messages, true, chat.variables)

@@ -1,6 +1,6 @@
-import { ofSequences } from '../../data/examples/batch';
+import { ofSequences, ofSources } from '../../data/examples/batch';
 import { CHUNK_TOKENS } from '../../models/decoder';
-import type { Decoder, Model, Sequence } from '../../models/model';
+import type { Decoder, LabelledInput, Model, Sequence } from '../../models/model';
 import { yieldToEventLoop } from '../../models/ops/ops';
 import { NO_LABEL } from '../../shared/task';
 
@@ -8,6 +8,8 @@ import { NO_LABEL } from '../../shared/task';
 export interface MeasuredText {
   readonly ids: readonly number[];
   readonly from: number;
+  /** What the encoder of an encoder-decoder reads. */
+  readonly source?: readonly number[];
 }
 
 const MOST_ROWS = 16;
@@ -33,18 +35,24 @@ export async function logProbabilitiesOf(
       (end - start + 1) * texts[order[end]!]!.ids.length <= MOST_TOKENS;
     while (fits()) end++;
     const own = order.slice(start, end);
-    const batch = ofSequences(
-      own.map((i) => sequenceOf(texts[i]!)),
-      pad_id,
-      0,
+    const part = await model.logProbabilities(
+      batchOf(
+        own.map((i) => texts[i]!),
+        pad_id,
+      ),
     );
-    const part = await model.logProbabilities(batch);
     own.forEach((i, at) => (sums[i] = part[at]!));
     onDone(end);
     start = end;
     await yieldToEventLoop();
   }
   return sums;
+}
+
+function batchOf(texts: readonly MeasuredText[], pad_id: number): LabelledInput {
+  const sources = texts.flatMap(({ source }) => (source ? [Int32Array.from(source)] : []));
+  const batch = ofSequences(texts.map(sequenceOf), pad_id, 0);
+  return sources.length === 0 ? batch : { ...batch, source: ofSources(sources, pad_id, 0) };
 }
 
 const sequenceOf = ({ ids, from }: MeasuredText) => ({

@@ -65,7 +65,9 @@ export async function evaluateRun(
   const adapter = path.join(run_dir, RUN_FILES.adapter);
   const trained: EvaluationColumn = { kind: 'adapter', name: 'adapter', path: adapter };
   const columns: readonly EvaluationColumn[] =
-    task === 'causal_lm' ? [{ kind: 'base', name: 'base' }, trained] : [trained];
+    task === 'causal_lm' || task === 'seq2seq_lm'
+      ? [{ kind: 'base', name: 'base' }, trained]
+      : [trained];
   const result = await runEvaluation(
     {
       id: newRunId(),

@@ -261,7 +261,10 @@ async function answerHere(
       const own = { scheduler, mix, tokenizer, vocab_size: opened.spec.vocab_size };
       const positions = positionsOf(opened.spec);
       const model = async () => (await models.mixed(mix)).model;
-      await table.fill(i, languageRows({ ...own, positions, model }, settings, signal));
+      await table.fill(
+        i,
+        languageRows({ ...own, positions, start_id: models.start_id, model }, settings, signal),
+      );
     }
   } finally {
     await scheduler.close();

@@ -144,10 +144,21 @@ function promptFault({ prompt, system, plain, messages }: SuiteRow): string | nu
  */
 export function checkTask(cases: readonly SuiteCase[], task: ModelTask): void {
   const fits = ({ row }: SuiteCase) => (task === 'seq_cls') === (row.check.kind === 'label');
-  if (task !== 'seq_cls' && task !== 'causal_lm')
+  if (task !== 'seq_cls' && task !== 'causal_lm' && task !== 'seq2seq_lm')
     throw new LoraError('dataset', `Suites cannot be used with the task ${task}.`, {
       fix: 'Evaluate it on a dataset, which scores all tasks (lora evaluate --dataset).',
     });
+  const isAlone = ({ row }: SuiteCase) => row.check.kind === 'perplexity' && row.text !== undefined;
+  const alone = task === 'seq2seq_lm' ? cases.find(isAlone) : undefined;
+  if (alone)
+    throw new LoraError(
+      'dataset',
+      'An encoder-decoder answers prompts: it gives a text alone no perplexity.',
+      {
+        place: { file: alone.file, line: alone.line },
+        fix: 'Use a prompt with an expected answer.',
+      },
+    );
   const wrong = cases.find((own) => !fits(own));
   if (!wrong) return;
   const { file, line, row } = wrong;

@@ -96,6 +96,8 @@ interface ActiveSequence {
   readonly ids: number[];
   /** Null before the first token, and where there are no drafts. */
   drafter: Drafter | null;
+  /** Tokens of the prompt that are read, which an encoder keeps apart from the sequence. */
+  read: number;
 }
 
 /** A request for which there is no room. */
@@ -206,15 +208,17 @@ export class BatchScheduler {
     try {
       const { request } = job;
       job.active ??= this.begin(decoder, job);
-      const { sequence, most } = job.active;
+      const { active } = job;
+      const { sequence, most } = active;
       const { input_ids, onPrompt } = request;
-      const start = sequence.length;
+      const start = active.read;
       const end = start + (onPrompt ? TOLD_CHUNK_TOKENS : CHUNK_TOKENS);
       const ids = Int32Array.from(input_ids.slice(start, end));
       const isLast = end >= input_ids.length;
       const isStopped = () => this.isOver(job);
       const all = onPrompt !== undefined;
       const logits = await decoder.read(sequence, ids, { isLast, all, isStopped });
+      active.read = Math.min(end, input_ids.length);
       if (logits === 'stopped') this.endEarly(job);
       else if (logits) {
         const rows = rowsOf(logits, all ? ids.length : 1);
@@ -231,11 +235,13 @@ export class BatchScheduler {
     const { input_ids, max_new_tokens, onPrompt } = request;
     if (input_ids.length === 0) throw new LoraError('usage', 'The prompt has no token.');
     const most = Math.min(max_new_tokens ?? Infinity, decoder.remainingPositions(input_ids.length));
-    const kept = onPrompt
-      ? null
-      : this.prefixes.take(decoder, mixKey, input_ids, this.runningPrefixes(mixKey));
+    const kept =
+      onPrompt || isAnswering(decoder)
+        ? null
+        : this.prefixes.take(decoder, mixKey, input_ids, this.runningPrefixes(mixKey));
     const sequence = kept?.sequence ?? decoder.open();
-    return { decoder, sequence, most, cached_tokens: kept?.length ?? 0, ids: [], drafter: null };
+    const cached_tokens = kept?.length ?? 0;
+    return { decoder, sequence, most, cached_tokens, ids: [], read: cached_tokens, drafter: null };
   }
 
   /** The sequences that are written with the same adapters. */
@@ -276,11 +282,13 @@ export class BatchScheduler {
   /** Chooses the next token of a request; null once it has ended. */
   private deliver(job: Job, logits: Float32Array): number | null {
     const { request } = job;
-    const { ids, most } = job.active!;
+    const { ids, most, decoder } = job.active!;
     try {
       const { input_ids, sampling, stop_ids, top_logprobs, constraint } = request;
       const open = constraint ? constrained(logits, constraint, stop_ids) : logits;
-      const id = open ? sampleToken(open, sampling, { prompt: input_ids, written: ids }) : null;
+      const id = open
+        ? sampleToken(open, sampling, { prompt: ownPrompt(decoder, input_ids), written: ids })
+        : null;
       if (id === null || stop_ids.includes(id)) {
         this.end(job, 'stop');
         return null;
@@ -322,6 +330,10 @@ export class BatchScheduler {
     const { active, mixKey, request } = job;
     job.active = null;
     if (!active) return;
+    if (isAnswering(active.decoder)) {
+      active.decoder.close(active.sequence);
+      return;
+    }
     const ids = [...request.input_ids, ...active.ids];
     this.prefixes.keep(active.decoder, mixKey, ids, active.sequence);
   }
@@ -329,8 +341,18 @@ export class BatchScheduler {
 
 const isEnding = (): LoraError => new LoraError('cancelled', 'The server is ending.');
 
-const isRead = ({ sequence }: ActiveSequence, { input_ids }: GenerationRequest): boolean =>
-  sequence.length >= input_ids.length;
+const isRead = ({ read }: ActiveSequence, { input_ids }: GenerationRequest): boolean =>
+  read >= input_ids.length;
+
+/**
+ * Whether an encoder reads the prompt as a whole: what it makes of it depends on its end, so the
+ * beginnings of other prompts are of no use.
+ */
+const isAnswering = ({ startIds = [] }: Decoder): boolean => startIds.length > 0;
+
+/** The tokens before an answer that the decoder itself has read. */
+const ownPrompt = ({ startIds = [] }: Decoder, input_ids: readonly number[]): readonly number[] =>
+  startIds.length > 0 ? startIds : input_ids;
 
 /** Logits [rows, vocab] as rows. */
 function rowsOf(logits: Float32Array, rows: number): readonly Float32Array[] {

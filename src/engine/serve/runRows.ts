@@ -112,7 +112,7 @@ interface OpenedRows {
 async function openRows(runDir: string): Promise<OpenedRows> {
   const record = await readRecord(runDir);
   const { recipe } = record;
-  if (recipe.task !== 'causal_lm')
+  if (recipe.task !== 'causal_lm' && recipe.task !== 'seq2seq_lm')
     throw new LoraError('usage', `A model for the task ${recipe.task} cannot generate text.`);
   const { base, read } = await openForTraining(recipe);
   try {

@@ -95,6 +95,11 @@ export class ServedModels {
     return this.shared.tokenizer;
   }
 
+  /** Of an encoder-decoder the token that its answers begin with; null: another kind of model. */
+  get start_id(): number | null {
+    return this.shared.base.spec.source?.start_id ?? null;
+  }
+
   /** What the model with these adapters is for. */
   purposeOf([first]: AdapterMix): Purpose {
     const { others, base } = this.shared;
@@ -201,15 +206,6 @@ async function openServedModel(
         'base',
         `A model for the task ${task} cannot ${purposes.length > 1 ? 'be served' : 'generate text'}.`,
         { place: { file: paths.base } },
-      );
-    if (base.spec.source)
-      throw new LoraError(
-        'base',
-        `An encoder-decoder (${base.spec.family}) cannot be served, nor answer suites.`,
-        {
-          place: { file: paths.base },
-          fix: 'Generate text with it (lora generate), or evaluate it on rows (lora evaluate --dataset).',
-        },
       );
     const tokenizer = createTokenizer(await base.readTokenizer(), options);
     return { model, tokenizer, base, device, close };

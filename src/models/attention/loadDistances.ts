@@ -17,7 +17,7 @@ import { ScoreBias } from './scoreBias';
 /** The part of the weight loader that it needs. */
 interface Loader {
   readonly context: ModelContext;
-  readonly refuseTraining: (name: string) => void;
+  readonly refuseTraining: (name: string, when?: 'always' | 'beside LoRA') => void;
   readonly parameter: (name: string) => Promise<DenseWeight>;
   readonly normOrNull: (spec: NormSpec | null) => Promise<Norm | null>;
   readonly linear: (
@@ -28,22 +28,22 @@ interface Loader {
 }
 
 /**
- * The tables of biases, by path.
+ * The tables of biases, by path. They train with all weights, but not beside an adapter.
  *
- * @throws LoraError('base') where they were to train.
+ * @throws LoraError('base') where they were to train beside an adapter.
  */
 export async function loadScoreBiases(
   loader: Loader,
   spec: Spec,
 ): Promise<ReadonlyMap<string, ScoreBias>> {
-  const { ops } = loader.context;
+  const { ops, adapters } = loader.context;
   const loaded = new Map<string, ScoreBias>();
   for (const own of scoreBiases(spec)) {
     const name = `${own.path}.weight`;
-    loader.refuseTraining(name);
-    const { tensor } = await loader.parameter(name);
-    const numbers = await ops.download(tensor);
-    loaded.set(own.path, new ScoreBias(ops, own, numbers.slice()));
+    loader.refuseTraining(name, 'beside LoRA');
+    const bias = await ScoreBias.of(ops, own, await loader.parameter(name));
+    if (bias.trains) adapters.onChange(() => bias.refresh());
+    loaded.set(own.path, bias);
   }
   return loaded;
 }

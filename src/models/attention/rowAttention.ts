@@ -133,6 +133,7 @@ function blockBackward(
   const dScores = softcapSlope
     ? thenFree(ops, ops.mul(dCapped, softcapSlope), dCapped, softcapSlope)
     : dCapped;
+  block.biasGradient?.add(dScores);
   const dS = castAndFree(ops, dScores, dtype);
   if (p !== kept) ops.free(p);
   const dK = ops.batchMatMul(dS, q, true);

@@ -1,6 +1,7 @@
 import type { ModelInput } from '../model';
 import type { Ops, Tensor } from '../ops/ops';
 import type { BlockRange } from './queryBlocks';
+import type { BiasGradient } from './scoreBias';
 
 /** A block of queries and the keys that they can see. */
 export interface RowBlock extends BlockRange {
@@ -8,6 +9,8 @@ export interface RowBlock extends BlockRange {
   readonly mask: Tensor | null; // [1 or batch, 1, end - start, to - from]
   /** Learned, and added too. */
   readonly bias?: Tensor; // [1, heads, end - start, to - from]
+  /** Collects the gradient of `bias` where that trains. */
+  readonly biasGradient?: BiasGradient | null;
 }
 
 export interface AttentionWindow {

@@ -2,7 +2,7 @@ import type { AttentionSpec } from '../../formats/architecture/spec';
 import type { Ops, Tensor } from '../ops/ops';
 import type { SeenKeys } from './attentionPass';
 import { isPaddingVisible, planRowBlocks, type Batch } from './rowBlocks';
-import type { ScoreBias } from './scoreBias';
+import { BiasGradient, type ScoreBias } from './scoreBias';
 
 interface SeenOptions {
   readonly causal: boolean;
@@ -21,21 +21,34 @@ export function seenKeys(
   if (ops.fused && !bias && !distances && head_dim % 2 === 0)
     return { kind: 'kernel', form: { causal, window, ids: uploadIds(ops, input, causal) } };
   const isLong = first === 0 && input.length >= ops.attentionBlocks.from;
-  if (!ops.fused && !distances && isLong)
+  if (!ops.fused && !distances && isLong && !bias?.trains)
     return { kind: 'blocks', plan: { input, causal, window, bias, ...ops.attentionBlocks } };
   const blocks = planRowBlocks(ops, input, { causal, window }, first);
   if (!bias) return { kind: 'rows', blocks };
   return {
     kind: 'rows',
-    blocks: blocks.map((own) => ({ ...own, bias: bias.ofBlock(own, first) })),
+    blocks: blocks.map((own) => ({
+      ...own,
+      bias: bias.ofBlock(own, first),
+      biasGradient: bias.trains ? new BiasGradient(ops, input.batch) : null,
+    })),
   };
+}
+
+/** Adds the gradients of a layer's biases, which its passes have collected, to that of their table. */
+export async function accumulateBias(seen: SeenKeys, bias: ScoreBias): Promise<void> {
+  if (seen.kind !== 'rows' || !bias.trains) return;
+  const blocks = seen.blocks.flatMap((block) =>
+    block.biasGradient ? [{ block, gradient: block.biasGradient }] : [],
+  );
+  await bias.accumulate(blocks, 0);
 }
 
 export function freeSeenKeys(ops: Ops, seen: SeenKeys): void {
   if (seen.kind === 'kernel' && seen.form.ids) ops.free(seen.form.ids);
   if (seen.kind !== 'rows') return;
-  for (const { mask, bias } of seen.blocks)
-    ops.free(...(mask ? [mask] : []), ...(bias ? [bias] : []));
+  for (const { mask, bias, biasGradient } of seen.blocks)
+    for (const own of [mask, bias, biasGradient?.take()]) if (own) ops.free(own);
 }
 
 /** The id of padding as a key, which no query has. */

@@ -128,8 +128,10 @@ describe('a recipe for an encoder-decoder', () => {
     checkRecipe(JSON.stringify({ base: 'm', dataset: 'd', task: 'seq2seq_lm', ...recipe }), file)
       .problems;
 
-  it('can have what its decoder learns by', () =>
-    expect(problemsOf({ training: { label_smoothing_factor: 0.1 } })).toEqual([]));
+  it('can have what its decoder learns by, and suites', () => {
+    expect(problemsOf({ training: { label_smoothing_factor: 0.1 } })).toEqual([]);
+    expect(problemsOf({ evaluate: { suites: ['s.json'] } })).toEqual([]);
+  });
 
   it.each<[string, object]>([
     ['labels', { labels: 'all' }],
@@ -137,7 +139,6 @@ describe('a recipe for an encoder-decoder', () => {
     ['training.neftune_noise_alpha', { training: { neftune_noise_alpha: 5 } }],
     ['objective.method', { objective: { method: 'dpo' } }],
     ['objective.method', { objective: { method: 'distill', teacher: 't' } }],
-    ['evaluate.suites', { evaluate: { suites: ['s.json'] } }],
     ['evaluate.forgetting', { evaluate: { forgetting: true } }],
   ])('is refused with %s', (key, recipe) =>
     expect(problemsOf(recipe).map(({ place }) => place?.key)).toContain(key),

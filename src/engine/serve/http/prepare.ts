@@ -22,7 +22,7 @@ import { callId, chatShape, textShape, type AnswerShape } from './shapes';
 
 /** The models that write text. */
 export interface WritingModels extends NamedModels {
-  readonly models: Pick<ServedModels, 'tokenizer' | 'checkMix' | 'purposeOf'>;
+  readonly models: Pick<ServedModels, 'tokenizer' | 'checkMix' | 'purposeOf' | 'start_id'>;
 }
 
 /** One of the answers to a request. */
@@ -106,7 +106,9 @@ export function prepareText(
   { settings, prompts }: TextRequest,
 ): PreparedRequest {
   const mix = mixFor(answering, settings.model, 'text');
-  const { tokenizer } = answering.models;
+  const { tokenizer, start_id } = answering.models;
+  if (settings.echo && start_id !== null)
+    throw badField('echo', 'cannot be used: the answers of an encoder-decoder follow no text');
   const ends = stopIds(tokenizer);
   const choices = prompts.flatMap((prompt) => {
     const input_ids = textIds(tokenizer, prompt);
