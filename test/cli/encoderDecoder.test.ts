@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import OpenAI from 'openai';
+import type OpenAI from 'openai';
 import { expect, it } from 'vitest';
 import { firstPathOf } from '../../src/shared/datasetSources';
 import type { EvalLine, SampleLine } from '../../src/shared/metrics/lines';

@@ -35,7 +35,7 @@ export function seenKeys(
   };
 }
 
-/** Adds the gradients of a layer's biases, which its passes have collected, to that of their table. */
+/** Adds the gradients of biases, which the layers have collected, to that of their table. */
 export async function accumulateBias(seen: SeenKeys, bias: ScoreBias): Promise<void> {
   if (seen.kind !== 'rows' || !bias.trains) return;
   const blocks = seen.blocks.flatMap((block) =>
