@@ -124,16 +124,18 @@ async function printGgufMemory(
   named: string | null,
   context: CommandContext,
 ): Promise<number> {
-  const { family, parameters, files } = await ggufOnHub(hub, all, named, machineOfProcessor());
+  const found = await ggufOnHub(hub, all, named, machineOfProcessor());
+  const { family, parameters, files, incomplete } = found;
   const { repository } = hub;
   const memory = files[0]?.memory;
-  printResult(context, { model: repository, parameters, memory, files }, () =>
+  printResult(context, { model: repository, parameters, memory, files, incomplete }, () =>
     [
       `${repository}: ${family}, ${groupDigits(parameters)} parameters`,
       ...files.flatMap((own) => [
         `${own.file} (${mebibytes(own.bytes)})`,
         ...describeStepMemory(own.memory, ` and r = ${EXAMPLE_RANK} in all linear layers`),
       ]),
+      ...incomplete.map(({ file, missing }) => `${file}: left out, its part ${missing} is missing`),
     ].join('\n'),
   );
   return 0;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openForAppending, removeWithin } from '../../common/withoutLinks';
 import { MAX_GGUF_HEADER, MoreBytesNeeded, parseGgufHeader } from '../../formats/gguf/header';
-import { ggufParts } from '../../formats/gguf/partNames';
+import { ggufParts, isNoBase } from '../../formats/gguf/partNames';
 import { openBase } from '../../formats/openBase';
 import type { StepMachine } from '../../lora/stepPlan';
 import { LoraError } from '../../shared/errors';
@@ -15,9 +15,18 @@ import { ggufFiles, hubFileSize, type HubFile } from './plan';
 
 /** What a training run on a .gguf file of the Hub would need. */
 export interface GgufOnHub {
+  /** Of a model in parts, the first of them. */
   readonly file: string;
+  /** Of all parts. */
   readonly bytes: number;
   readonly memory: StepMemory;
+}
+
+/** A model in parts that lacks one of them. */
+export interface IncompleteGguf {
+  readonly file: string;
+  /** The first part that is not there. */
+  readonly missing: string;
 }
 
 export interface GgufRepository {
@@ -25,18 +34,31 @@ export interface GgufRepository {
   readonly parameters: number;
   /** The smallest file first. */
   readonly files: readonly GgufOnHub[];
+  /** What has no verdict. */
+  readonly incomplete: readonly IncompleteGguf[];
+}
+
+/** A model of a repository with its files in order. */
+interface ListedModel {
+  readonly file: string;
+  readonly parts: readonly HubFile[];
+  readonly bytes: number;
 }
 
 /** Bytes of a number from which on a file is not quantized. */
 const HALF_BYTES = 1.9;
 
+/** Models with more parts than this lend their headers to no other verdict. */
+const MAX_HEADERS = 64;
+
 /**
- * The memory of a training run on each .gguf file of a repository, before any is downloaded: the
+ * The memory of a training run on each .gguf model of a repository, before any is downloaded: the
  * header of the smallest is read, and the others have the same matrices in as many bytes as they
- * are large.
+ * are large. Of a model in parts the headers of all are read, since each lists its own tensors.
  *
- * @param named Only this file; null: all.
- * @throws LoraError('base') when the Hub refuses, or a header cannot be read
+ * @param named Only this file, or the first part of this model; null: all.
+ * @throws LoraError('base') when the Hub refuses, a part of the named model is missing, or a header
+ *   cannot be read
  */
 export async function ggufOnHub(
   hub: Hub,
@@ -44,31 +66,22 @@ export async function ggufOnHub(
   named: string | null,
   machine: StepMachine,
 ): Promise<GgufRepository> {
-  const files = ggufFiles(all)
-    .filter(({ path: own }) => named === null || own === named)
-    .filter(({ path: own }) => ggufParts(own) === null)
-    .sort((a, b) => hubFileSize(a) - hubFileSize(b));
-  const [smallest] = files;
-  if (!smallest)
-    throw new LoraError(
-      'base',
-      named === null
-        ? `${hub.repository} has no .gguf file that is whole.`
-        : `${hub.repository} has no file ${named}, or it is one of several parts.`,
-      { fix: 'Download it, and use lora inspect: it says the memory that a training needs.' },
-    );
+  const { models, incomplete } = listedModels(all, named);
+  const source = models.find(({ parts }) => parts.length === 1) ?? models[0];
+  if (!source || source.parts.length > MAX_HEADERS)
+    throw noVerdict(hub, named, incomplete, source ?? null);
   const folder = await mkdtemp(path.join(tmpdir(), 'lora-gguf-'));
   try {
-    const base = await openBase(await headerOnly(hub, smallest, folder));
+    const base = await openBase(await headersOnly(hub, source, folder));
     try {
       const { spec, parameters } = base;
-      const ofFile = (file: HubFile): GgufOnHub => {
-        const bytes = hubFileSize(file);
+      const ofModel = (model: ListedModel): GgufOnHub => {
+        const { file, bytes } = model;
         const stored = bytes < HALF_BYTES * parameters ? bytes : null;
-        const own = file === smallest ? undefined : stored;
-        return { file: file.path, bytes, memory: usualMemory(base, machine, own) };
+        const own = model === source ? undefined : stored;
+        return { file, bytes, memory: usualMemory(base, machine, own) };
       };
-      return { family: spec.family, parameters, files: files.map(ofFile) };
+      return { family: spec.family, parameters, files: models.map(ofModel), incomplete };
     } finally {
       await base.close();
     }
@@ -77,19 +90,65 @@ export async function ggufOnHub(
   }
 }
 
-/** A file of the right size with the header alone; the rest takes no space on most disks. */
-async function headerOnly(hub: Hub, file: HubFile, folder: string): Promise<string> {
-  const size = hubFileSize(file);
-  const place = path.join(folder, 'model.gguf');
-  const header = await headerBytes(hub, file, size);
-  const handle = await openForAppending(place, folder);
-  try {
-    await handle.write(header);
-    await handle.truncate(size);
-  } finally {
-    await handle.close();
+/** The models that can be named, the smallest first, and those of which a part is missing. */
+function listedModels(
+  all: readonly HubFile[],
+  named: string | null,
+): { readonly models: readonly ListedModel[]; readonly incomplete: readonly IncompleteGguf[] } {
+  const byPath = new Map(all.map((own) => [own.path, own]));
+  const models: ListedModel[] = [];
+  const incomplete: IncompleteGguf[] = [];
+  for (const { path: file } of ggufFiles(all)) {
+    if (named === null ? isNoBase(file) : file !== named) continue;
+    const names = ggufParts(file) ?? [file];
+    const missing = names.find((name) => !byPath.has(name));
+    if (missing !== undefined) {
+      incomplete.push({ file, missing });
+      continue;
+    }
+    const parts = names.flatMap((name) => byPath.get(name) ?? []);
+    models.push({ file, parts, bytes: parts.reduce((sum, own) => sum + hubFileSize(own), 0) });
   }
-  return place;
+  return { models: models.sort((a, b) => a.bytes - b.bytes), incomplete };
+}
+
+function noVerdict(
+  { repository }: Hub,
+  named: string | null,
+  [incomplete]: readonly IncompleteGguf[],
+  source: ListedModel | null,
+): LoraError {
+  const fix = 'Download it, and use lora inspect: it says the memory that a training needs.';
+  if (source) {
+    const problem = `${source.file} has ${source.parts.length} parts; headers of up to ${MAX_HEADERS} are read.`;
+    return new LoraError('base', problem, { fix });
+  }
+  if (incomplete) {
+    const { file, missing } = incomplete;
+    const problem = `${repository} lacks ${missing}, a part of the model ${file}.`;
+    return new LoraError('base', problem, { fix: 'Choose another model.' });
+  }
+  const problem =
+    named === null
+      ? `${repository} has no .gguf file of a model.`
+      : `${repository} has no file ${named}, or it is a later part of a model.`;
+  return new LoraError('base', problem, { fix: 'Name a .gguf file, of several parts the first.' });
+}
+
+/** Files of the right sizes with the headers alone; the rest takes no space on most disks. */
+async function headersOnly(hub: Hub, { parts }: ListedModel, folder: string): Promise<string> {
+  for (const part of parts) {
+    const size = hubFileSize(part);
+    const header = await headerBytes(hub, part, size);
+    const handle = await openForAppending(path.join(folder, part.path), folder);
+    try {
+      await handle.write(header);
+      await handle.truncate(size);
+    } finally {
+      await handle.close();
+    }
+  }
+  return path.join(folder, parts[0]?.path ?? '');
 }
 
 /** The first bytes of a file, with its whole header. The connection is closed then. */

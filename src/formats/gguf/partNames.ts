@@ -19,3 +19,9 @@ export function isLaterPart(name: string): boolean {
   const [, , index] = PART_NAME.exec(name) ?? [];
   return index !== undefined && Number(index) !== 1;
 }
+
+/** Projectors for images, vocabularies and importance matrices are no base models. */
+const NO_BASE = /mmproj|ggml-vocab|imatrix/i;
+
+/** Whether the name of a .gguf file says that it holds no model. */
+export const isNoBase = (name: string): boolean => NO_BASE.test(name);

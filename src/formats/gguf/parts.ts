@@ -48,7 +48,13 @@ function partsOf(source: GgufFile): number {
 }
 
 function partFiles(file: string, count: number): string[] {
-  const names = ggufParts(path.basename(file));
+  const own = path.basename(file);
+  const names = ggufParts(own);
+  if (names?.length === count && !names.some((name) => isSameName(name, own)))
+    throw new LoraError('base', `The file is no part of a model of ${count} parts.`, {
+      place: { file, key: 'split.count' },
+      fix: `Name ${names[0] ?? 'the first part'}, or give this file the name that it had.`,
+    });
   if (names?.length !== count)
     throw new LoraError('base', `The file is one of ${count} parts of a model.`, {
       place: { file, key: 'split.count' },
@@ -56,6 +62,9 @@ function partFiles(file: string, count: number): string[] {
     });
   return names.map((name) => path.join(path.dirname(file), name));
 }
+
+/** Names differ in upper case where the file system does not tell them apart. */
+const isSameName = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
 
 async function openPart(file: string, index: number, count: number): Promise<GgufFile> {
   if (!(await isFile(file)))
@@ -81,6 +90,20 @@ async function openPart(file: string, index: number, count: number): Promise<Ggu
   );
 }
 
+/** Each part says how many tensors all have, so a part of another model is found. */
+function checkCount(part: GgufFile, count: number): void {
+  const expected = numberAt(part, 'split.tensors.count', count);
+  if (expected === count) return;
+  throw new LoraError(
+    'base',
+    `The parts of the model have ${countOf(count, 'tensor')} together, not ${expected}.`,
+    {
+      place: { file: part.file, key: 'split.tensors.count' },
+      fix: 'Download all parts of the model again.',
+    },
+  );
+}
+
 /** The parts of a split model as one file. */
 class GgufParts implements GgufSource {
   readonly header: GgufHeader;
@@ -100,13 +123,7 @@ class GgufParts implements GgufSource {
       }
     }
     this.header = { ...this.first.header, tensors };
-    const expected = numberAt(this.first, 'split.tensors.count', tensors.size);
-    if (expected !== tensors.size)
-      throw new LoraError(
-        'base',
-        `The parts of the model have ${countOf(tensors.size, 'tensor')} together, not ${expected}.`,
-        { place: { file: this.file }, fix: 'Download all parts of the model again.' },
-      );
+    for (const part of parts) checkCount(part, tensors.size);
   }
 
   private get first(): GgufFile {

@@ -2,7 +2,7 @@ import type { Dirent } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { openRegularFile, readHead } from '../../common/regularFile';
-import { ggufParts, isLaterPart } from '../../formats/gguf/partNames';
+import { ggufParts, isLaterPart, isNoBase } from '../../formats/gguf/partNames';
 import { walkFolders } from '../../common/walkFolders';
 
 /** Where a base model was found. */
@@ -18,9 +18,6 @@ export interface BaseCandidate {
   /** Size of the weight files. */
   readonly bytes: number;
 }
-
-/** Vision projectors and vocabularies are not base models. */
-const NOT_A_BASE = /mmproj|ggml-vocab/i;
 
 /** The weight files of a Hugging Face model in a folder with these files; none if it has none. */
 export const modelWeights = (names: readonly string[]): string[] =>
@@ -52,7 +49,7 @@ export async function basesIn(
     ];
   }
   const files = names.filter(
-    (name) => name.toLowerCase().endsWith('.gguf') && !NOT_A_BASE.test(name) && !isLaterPart(name),
+    (name) => name.toLowerCase().endsWith('.gguf') && !isNoBase(name) && !isLaterPart(name),
   );
   const checked = await Promise.all(
     files.map(async (name) => {

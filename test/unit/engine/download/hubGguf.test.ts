@@ -47,25 +47,67 @@ it('a GGUF file on the Hub has the memory that it has once it is downloaded', as
     family: 'llama',
     parameters: base.parameters,
     files: [{ file: 'tiny.gguf', bytes: MODEL.length, memory: expected }],
+    incomplete: [],
   });
   const after = readdirSync(tmpdir()).filter((name) => name.startsWith('lora-gguf-'));
   expect(after).toEqual(before);
 });
 
-it('of several files each has the memory of its own size, but those in parts', async () => {
+/** The model in two files, as llama.cpp's llama-gguf-split writes it. */
+function inParts(stem: string): Readonly<Record<string, Buffer>> {
+  const half = Math.ceil(tensors.length / 2);
+  const partOf = (i: number) => [
+    ...(i === 0 ? metadata : []),
+    ['split.no', { u32: i }] as const,
+    ['split.count', { u32: 2 }] as const,
+    ['split.tensors.count', { u32: tensors.length }] as const,
+  ];
+  return {
+    [`${stem}-00001-of-00002.gguf`]: ggufBytes(partOf(0), tensors.slice(0, half)),
+    [`${stem}-00002-of-00002.gguf`]: ggufBytes(partOf(1), tensors.slice(half)),
+  };
+}
+const sizeOf = (files: Readonly<Record<string, Buffer>>) =>
+  Object.values(files).reduce((sum, { length }) => sum + length, 0);
+
+it('of several files each has the memory of its own size, in parts of all of them', async () => {
   const larger = Buffer.concat([MODEL, Buffer.alloc(MODEL.length)]);
+  const parts = inParts('parts');
   const files = {
     'large.gguf': larger,
     'small.gguf': MODEL,
-    'parts-00001-of-00002.gguf': MODEL,
-    'parts-00002-of-00002.gguf': MODEL,
+    ...parts,
+    'mmproj-f16.gguf': Buffer.alloc(10),
+    'cut-00001-of-00003.gguf': MODEL,
+    'cut-00003-of-00003.gguf': MODEL,
   };
   const found = await verdicts(files);
   expect(found.files.map(({ file, bytes }) => [file, bytes])).toEqual([
     ['small.gguf', MODEL.length],
+    ['parts-00001-of-00002.gguf', sizeOf(parts)],
     ['large.gguf', larger.length],
   ]);
+  expect(found.incomplete).toEqual([
+    { file: 'cut-00001-of-00003.gguf', missing: 'cut-00002-of-00003.gguf' },
+  ]);
   expect((await verdicts(files, 'large.gguf')).files).toHaveLength(1);
+  await expect(verdicts(files, 'cut-00001-of-00003.gguf')).rejects.toThrow(
+    /lacks cut-00002-of-00003\.gguf/,
+  );
+});
+
+it('a model in parts alone has the memory that it has once all are downloaded', async () => {
+  const parts = inParts('tiny');
+  const folder = temp();
+  for (const [name, bytes] of Object.entries(parts)) writeFileSync(path.join(folder, name), bytes);
+  const first = 'tiny-00001-of-00002.gguf';
+  const base = await openBase(path.join(folder, first));
+  const memory = usualMemory(base, MACHINE);
+  await base.close();
+  const expected = { file: first, bytes: sizeOf(parts), memory };
+  expect((await verdicts(parts)).files).toEqual([expected]);
+  expect((await verdicts(parts, first)).files).toEqual([expected]);
+  await expect(verdicts(parts, 'tiny-00002-of-00002.gguf')).rejects.toThrow(/a later part/);
 });
 
 it('a damaged header and a file that is not there are errors that name them', async () => {

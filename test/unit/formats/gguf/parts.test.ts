@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -68,6 +68,18 @@ describe('a model in three .gguf files', () => {
     expect(await refusal(openBase(swapped[0]!))).toMatch(/part 3 of 3, but its name says 2 of 3/);
     const fewer = split(() => [['split.tensors.count', { u32: 99 }]]);
     expect(await refusal(openBase(fewer[0]!))).toMatch(/tensors together, not 99/);
+    const mixed = split((i) => (i === 2 ? [['split.tensors.count', { u32: 98 }]] : []));
+    expect(await refusal(openBase(mixed[0]!))).toMatch(/00003-of-00003.*tensors together, not 98/);
+  });
+
+  it('is refused when a file has a number that no part has, naming it', async () => {
+    const files = split();
+    const extra = files[2]!.replace('00003-of', '00004-of');
+    copyFileSync(files[2]!, extra);
+    expect(await refusal(openBase(extra))).toMatch(
+      /00004-of-00003\.gguf.*no part of a model of 3 parts/,
+    );
+    expect(await refusal(openBase(extra))).toMatch(/Name m-00001-of-00003\.gguf/);
   });
 });
 
