@@ -110,6 +110,10 @@ const BLOCK_ROWS = 128;
 const GAPS = 1.4;
 /** Tokens of a chunk of the gated delta rule (src/models/attention/chunks.ts). */
 const CHUNK_TOKENS = 64;
+/** What kernels, compiled code and gaps between arrays take in any step; measured. */
+const OVERHEAD = 80 * 2 ** 20;
+/** Gaps between the arrays that are kept for the backward pass, as a share of them; measured. */
+const KEPT_GAPS = 0.05;
 /** Logits that exist at once (src/models/heads/lmHead.ts), and their probabilities. */
 const LOGITS = 2 * (32 << 20);
 /** Further arrays of that size (src/models/heads/teacher.ts); measured. */
@@ -126,8 +130,8 @@ export const estimateLoaded = (
 /**
  * Memory of a training step as src/models runs it: the weights once; A and B with their gradient
  * and AdamW's two moments; what the backward pass of each layer needs, of recomputed layers only
- * their input; the largest working set of a layer; and that of the output layer, whose memory is
- * not reused.
+ * their input; and the larger of two working sets, that of a layer and that of the output layer,
+ * which do not exist at the same time.
  */
 export function estimateMemory(
   size: ModelSize,
@@ -269,9 +273,15 @@ export const withTeacherLogits = (estimate: MemoryEstimate): MemoryEstimate => (
 function storedBytes(size: ModelSize, plan: StepPlan): number {
   const own = plan.quantize ? (size.quantizable?.[plan.quantize] ?? size) : size;
   const { quantized_bytes, dense_numbers = 0 } = own;
-  return plan.quantized && quantized_bytes !== null
-    ? quantized_bytes + dense_numbers * weightBytes(plan)
-    : size.parameters * weightBytes(plan);
+  if (plan.quantized && quantized_bytes !== null)
+    return quantized_bytes + dense_numbers * weightBytes(plan);
+  return size.parameters * weightBytes(plan) + passingBytes(size);
+}
+
+/** The blocks of the largest matrix, whose memory is used for each in turn while they are read. */
+function passingBytes({ quantized_bytes, parameters, outputs, hidden_size }: ModelSize): number {
+  const share = Math.min(1, (outputs * hidden_size) / parameters);
+  return Math.round((quantized_bytes ?? 0) * share);
 }
 
 /** The numbers of the matrix of a product, which exist beside those of the output layer. */
@@ -364,7 +374,7 @@ function probabilityBytes(size: ModelSize, { rows, length }: BatchShape, plan: S
   return isKept ? weightBytes(plan) * scores : 0;
 }
 
-/** The largest temporary values of a layer, those of the output layer, and the process itself. */
+/** The largest temporary values of a layer or of the output layer. */
 function workingBytes(
   size: ModelSize,
   adaptation: Adaptation,
@@ -385,26 +395,32 @@ function towerWorkingBytes(
   { rows, length }: BatchShape,
   plan: StepPlan,
 ): number {
-  const { hidden_size, inner_size, q_size, kv_size, outputs } = size;
+  const { hidden_size, inner_size, q_size, kv_size } = size;
   const tokens = rows * length;
   const bytes = weightBytes(plan);
   const mlp =
     tokens * (F32 * 6 * hidden_size + bytes * (mlpInputs(size) + 2 * inner_size)) +
-    (inMlp ? tokens * 2 * F32 * inner_size : 0);
+    (inMlp ? tokens * F32 * inner_size : 0);
   const attention =
     tokens * (F32 * 5 * hidden_size + bytes * 3 * (q_size + kv_size)) +
     scoreBytes(size, { rows, length }, plan);
-  const head =
-    Math.min(LOGITS, 2 * bytes * tokens * outputs) +
-    bytes * outputs * hidden_size +
-    3 * F32 * tokens * hidden_size;
+  const layer = Math.max(mlp, attention, deltaBytes(size, { rows, length }));
   const rotaryTables = 2 * F32 * length * (q_size + 2 * kv_size);
   return (
-    Math.max(mlp, attention, deltaBytes(size, { rows, length })) +
-    head +
-    rotaryTables +
-    dequantizedBytes(size, plan) +
-    PROCESS
+    Math.max(layer, headBytes(size, tokens, plan)) + rotaryTables + dequantizedBytes(size, plan)
+  );
+}
+
+/**
+ * Of the output layer: a block of logits and their gradient, its inputs and the gradients of these
+ * in parts and as a whole, and its numbers where it is kept in blocks.
+ */
+function headBytes({ outputs, hidden_size }: ModelSize, tokens: number, plan: StepPlan): number {
+  const bytes = weightBytes(plan);
+  return (
+    Math.min(LOGITS, 2 * bytes * tokens * outputs) +
+    (plan.quantized ? bytes * outputs * hidden_size : 0) +
+    3 * F32 * tokens * hidden_size
   );
 }
 
@@ -435,7 +451,13 @@ function attentionScores({ num_heads, causal }: ModelSize, length: number): numb
   return num_heads * scores;
 }
 
-const withTotal = (parts: Omit<MemoryEstimate, 'total'>): MemoryEstimate => ({
-  ...parts,
-  total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0),
-});
+/** What kernels, compiled code and gaps between arrays take, and the process itself. */
+export const overheadOf = (activations: number): number =>
+  PROCESS + OVERHEAD + Math.round(KEPT_GAPS * activations);
+
+function withTotal(parts: Omit<MemoryEstimate, 'total'>): MemoryEstimate {
+  const working = parts.working + overheadOf(parts.activations);
+  const { weights, adapter, gradients, optimizer, activations } = parts;
+  const total = weights + adapter + gradients + optimizer + activations + working;
+  return { ...parts, working, total };
+}

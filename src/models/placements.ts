@@ -1,6 +1,7 @@
 import type { BaseModel } from '../formats/baseModel';
 import { areFinite, areFiniteBF16 } from '../formats/checkFinite';
 import { LoraError } from '../shared/errors';
+import type { BlockMemory } from './blockMemory';
 import { downloadAndFree, elementCount, type Ops, type Tensor } from './ops/ops';
 import type { WeightTensor } from './weightTensor';
 
@@ -84,6 +85,7 @@ export class Placements {
   async blockRows(
     parts: readonly MatrixPart[],
     width: number,
+    memory: BlockMemory,
   ): Promise<readonly StoredBlocks[] | null> {
     const { weights } = this.base;
     const places = parts.map((part) => ({ part, blocks: weights.blocksOf?.(part.name) ?? null }));
@@ -96,7 +98,7 @@ export class Placements {
       this.pending.push({ ...part, start, rows, width });
       start += rows * width;
       const words = Math.ceil(blocks!.row_bytes / Int32Array.BYTES_PER_ELEMENT);
-      const data = this.ops.allocateHostI32(rows * words);
+      const data = memory.allocate(rows * words);
       await blocks!.read({ data, words, order: part.order });
       stored.push({ data, shape: [rows, words], type: blocks!.type });
     }
@@ -130,15 +132,6 @@ export class Placements {
       this.byName.set(part.name, [...others, { ...part, weight }]);
     }
     this.pending = [];
-  }
-
-  /** Registers `weight` in all places of another one. */
-  replace(replaced: WeightTensor, weight: WeightTensor): void {
-    for (const [name, places] of this.byName)
-      this.byName.set(
-        name,
-        places.map((own) => (own.weight === replaced ? { ...own, weight } : own)),
-      );
   }
 
   /**

@@ -10,6 +10,7 @@ import type {
 import type { BaseModel } from '../formats/baseModel';
 import { LoraError } from '../shared/errors';
 import type { ModelContext } from './adapters';
+import { BlockLoader } from './blockLoader';
 import { productHeads, ropeKey, windowKey } from './attention/passContext';
 import type { Convolution } from './attention/convolution';
 import { loadCross } from './attention/loadCross';
@@ -28,7 +29,6 @@ import { elementCount, type Tensor } from './ops/ops';
 import { Placements, type MatrixPart } from './placements';
 import { allRows, queryKeyValueRows, slotsOf, type LinearRows } from './productRows';
 import { FullOptimizer } from './training/fullOptimizer';
-import { QuantizedMatrix } from './quantizedMatrix';
 import { TrainedRows } from './training/trainedRows';
 import { TrainedTokens } from './training/trainedTokens';
 import { DenseWeight, type WeightTensor } from './weightTensor';
@@ -54,9 +54,9 @@ export class WeightLoader {
   private readonly placements: Placements;
   private readonly owned: { dispose(): void }[] = [];
   private readonly storesBF16: boolean;
-  /** Whether frozen matrices are read in the blocks of the checkpoint, and whether they stay so. */
+  /** Whether frozen matrices are read in the blocks of the checkpoint. */
   private readonly readsBlocks: boolean;
-  private readonly keepsBlocks: boolean;
+  private readonly blocks: BlockLoader;
   private readonly shared = new Map<string, Promise<Tensor>>();
   /** Null if the base is frozen. */
   readonly fullOptimizer: FullOptimizer | null;
@@ -71,7 +71,9 @@ export class WeightLoader {
     this.placements = new Placements(ops, base, trainedSize);
     this.storesBF16 = bf16 && !full;
     this.readsBlocks = !full && ops.fused !== null;
-    this.keepsBlocks = quantized && this.readsBlocks;
+    const keeps = quantized && this.readsBlocks;
+    const dtype = this.storesBF16 ? 'bf16' : 'f32';
+    this.blocks = new BlockLoader(ops, this.placements, { keeps, dtype });
     this.fullOptimizer = full ? this.keep(this.makeFullOptimizer()) : null;
   }
 
@@ -402,41 +404,13 @@ export class WeightLoader {
     const names = parts.map((part) => part.name);
     const isFrozen = !trained && !TrainedTokens.of(this.context, names[0]!);
     if (this.readsBlocks && isFrozen) {
-      const quantized = await this.quantizedMatrix(parts, width);
-      if (quantized) return this.keep(this.keepsBlocks ? quantized : this.asNumbers(quantized));
+      const stored = await this.blocks.matrix(parts, width);
+      if (stored) return this.keep(stored);
     }
     if (this.storesBF16 && !trained && elementCount(shape) % 2 === 0) {
       return this.hold(names, await this.placements.bf16Matrix(parts, width), shape, null);
     }
     return this.hold(names, await this.placements.matrix(parts, width), shape, trained);
-  }
-
-  /** Null if the checkpoint does not store all of it in blocks that the kernels read. */
-  private async quantizedMatrix(
-    parts: readonly MatrixPart[],
-    width: number,
-  ): Promise<QuantizedMatrix | null> {
-    const { ops } = this.context;
-    const stored = await this.placements.blockRows(parts, width);
-    if (!stored) return null;
-    const rows = stored.map(({ data, shape, type }) => ({
-      blocks: ops.upload(data, shape),
-      type,
-      width,
-    }));
-    const weight = new QuantizedMatrix(ops, rows, this.storesBF16 ? 'bf16' : 'f32');
-    const names = parts.map(({ name }) => name);
-    this.placements.register(names, weight);
-    return weight;
-  }
-
-  /** Its numbers, computed by the kernels, in its place; it is disposed of. */
-  private asNumbers(quantized: QuantizedMatrix): DenseWeight {
-    const { ops } = this.context;
-    const weight = new DenseWeight(ops, quantized.numbers(quantized.dtype), null);
-    quantized.dispose();
-    this.placements.replace(quantized, weight);
-    return weight;
   }
 
   private async bias(

@@ -24,10 +24,11 @@ export const unsupportedStorage = (
   file: SafetensorsFile,
   tensor: string,
   what: string,
+  fix = FIX,
 ): LoraError =>
   new LoraError('base', `The storage of a quantized weight is not supported. ${what}`, {
     place: { file: file.file, tensor },
-    fix: FIX,
+    fix,
   });
 
 /** The tensors of a checkpoint, and which of them are parts of quantized matrices. */

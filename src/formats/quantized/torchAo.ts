@@ -1,5 +1,6 @@
 import { isObject } from '../../shared/values';
-import { isFloat } from '../safetensors/read';
+import type { LoraError } from '../../shared/errors';
+import { isFloat, type SafetensorsFile } from '../safetensors/read';
 import { IntegerMatrix, integerForm } from './integers';
 import type { QuantizedTensor, Rounding } from './matrix';
 import {
@@ -13,6 +14,14 @@ import {
 const DATA = /^(.+)\._weight_qdata$/;
 /** What is read; both hold integers of 8 bits. */
 const TYPES: readonly unknown[] = ['Int8Tensor', 'IntxUnpackedToInt8Tensor'];
+/** Types of 4 bits, which torchao computes with on GPUs alone. */
+const OF_GPUS: readonly unknown[] = [
+  'Int4Tensor',
+  'Int4TilePackedTo4dTensor',
+  'Int4PlainInt32Tensor',
+];
+const FIX_OF_GPUS =
+  'Use the model that is not quantized with "quantize": "nf4", which takes as little memory, a .gguf file of it, or quantize it with torchao\'s IntxWeightOnlyConfig.';
 /** Settings that say how inputs are quantized, too. */
 const OF_INPUTS = ['act_quant_kwargs', 'activation_quantization'];
 const PARTS: readonly unknown[] = ['qdata', 'scale', 'zero_point'];
@@ -72,8 +81,7 @@ function describe(files: QuantizedFiles, path: string): Description {
   if (!isObject(own) || !isObject(own['_data']))
     throw damagedStorage(file, qdata, 'the metadata do not describe it');
   const { _type: type, _data: data, _tensor_data_names: parts } = own;
-  if (!TYPES.includes(type))
-    throw unsupportedStorage(file, qdata, `torchao's ${String(type).slice(0, 60)} is not read.`);
+  if (!TYPES.includes(type)) throw unknownType(file, qdata, type);
   const quantizesInputs = OF_INPUTS.some((key) => (data[key] ?? null) !== null);
   if (quantizesInputs || !Array.isArray(parts) || !parts.every((part) => PARTS.includes(part)))
     throw unsupportedStorage(file, qdata, 'Its inputs are quantized, too.');
@@ -83,6 +91,13 @@ function describe(files: QuantizedFiles, path: string): Description {
   if (one !== 1 || !Number.isSafeInteger(group) || (group as number) < 1 || !rounding)
     throw damagedStorage(file, qdata, 'the metadata do not describe its groups');
   return { group: group as number, rounding, hasZeros: parts.includes('zero_point') };
+}
+
+function unknownType(file: SafetensorsFile, tensor: string, type: unknown): LoraError {
+  const name = `torchao's ${String(type).slice(0, 60)}`;
+  if (!OF_GPUS.includes(type)) return unsupportedStorage(file, tensor, `${name} is not read.`);
+  const problem = `${name} is packed for GPUs, and is not read.`;
+  return unsupportedStorage(file, tensor, problem, FIX_OF_GPUS);
 }
 
 function parse(text: string): unknown {

@@ -29,4 +29,12 @@ export class Arena {
     this.used += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
     return [this.buffer, offset];
   }
+
+  /**
+   * Takes the memory of the present buffer again. What was taken of it must not be in use any more:
+   * tensors of it are freed.
+   */
+  reuse(): void {
+    this.used = 0;
+  }
 }

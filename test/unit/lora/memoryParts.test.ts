@@ -3,7 +3,7 @@ import {
   estimateFullFineTuning,
   estimateLoaded,
   estimateMemory,
-  PROCESS,
+  overheadOf,
   type ModelSize,
 } from '../../../src/lora/memory';
 import type { TargetableModule } from '../../../src/lora/adapter';
@@ -12,15 +12,15 @@ import type { StepPlan } from '../../../src/shared/run';
 describe('model memory', () => {
   /** Two numbers for each position and number of q, k and v. */
   const rotaryTables = (length: number) => 2 * 4 * length * (8 + 2 * 4);
-  /** Working memory beside the process and the rotary tables. */
+  /** Working memory beside the process, its overhead and the rotary tables. */
   const working = (
     change: Partial<ModelSize>,
     batch: { rows: number; length: number },
     plan: StepPlan = F32,
-  ) =>
-    estimateMemory({ ...size, ...change }, { modules: [], ranks: 2 }, batch, plan).working -
-    PROCESS -
-    rotaryTables(batch.length);
+  ) => {
+    const own = estimateMemory({ ...size, ...change }, { modules: [], ranks: 2 }, batch, plan);
+    return own.working - overheadOf(own.activations) - rotaryTables(batch.length);
+  };
   const activations = (
     change: Partial<ModelSize>,
     batch: { rows: number; length: number },
@@ -49,20 +49,40 @@ describe('model memory', () => {
     expect(estimateLoaded({ parameters: 1e6 })).toBeCloseTo(1.2 * 4e6 + 360e6, 3);
   });
 
-  it('takes working memory from the larger of MLP and attention, plus the output layer', () => {
+  it('takes working memory from the largest of MLP, attention and output layer', () => {
     const batch = { rows: 2, length: 4 };
     // per token: 6·8 + 3·16 values in the MLP, 5·8 + 3·(8 + 4) in attention, which has 4·2·2·4·4
-    // scores; the output layer: 2·8·10 logits, 8·10 weights, 3·8·8 values
-    const head = 4 * (2 * 8 * 10 + 10 * 8 + 3 * 8 * 8);
-    expect(working({}, batch)).toBe(4 * Math.max(8 * 96, 8 * 76 + 4 * 2 * 2 * 16) + head);
-    expect(working({ inner_size: 20 }, batch)).toBe(4 * 8 * (48 + 60) + head);
-    expect(working({ inner_size: 40, gated: true }, batch)).toBe(4 * 8 * (48 + 160) + head);
+    // scores; the output layer: 2·10 logits, 3·8 values
+    expect(working({}, batch)).toBe(4 * Math.max(8 * 96, 8 * 76 + 4 * 2 * 2 * 16));
+    expect(working({ inner_size: 20 }, batch)).toBe(4 * 8 * (48 + 60));
+    expect(working({ inner_size: 40, gated: true }, batch)).toBe(4 * 8 * (48 + 160));
+    expect(working({ outputs: 100 }, batch)).toBe(4 * 8 * (2 * 100 + 3 * 8));
     // in bf16, the products are half as large, the values between the layers are not
-    const halfHead = 2 * (2 * 8 * 10 + 10 * 8) + 4 * 3 * 8 * 8;
-    expect(working({ inner_size: 40 }, batch, BF16)).toBe(8 * (4 * 48 + 2 * 120) + halfHead);
+    expect(working({ inner_size: 40 }, batch, BF16)).toBe(8 * (4 * 48 + 2 * 120));
     expect(working({ inner_size: 1 }, batch, BF16)).toBe(
-      8 * (4 * 40 + 2 * 3 * 12) + 4 * 2 * 2 * 2 * 16 + halfHead,
+      8 * (4 * 40 + 2 * 3 * 12) + 4 * 2 * 2 * 2 * 16,
     );
+    expect(working({ outputs: 100 }, batch, BF16)).toBe(8 * (2 * 2 * 100 + 4 * 3 * 8));
+  });
+
+  it('has the numbers of the output layer and of a matrix where they are in blocks', () => {
+    const batch = { rows: 1, length: 4 };
+    const plan = { ...BF16, quantized: true };
+    const inBlocks = { quantized_bytes: 600, outputs: 1000 };
+    const ofHead = 4 * (2 * 2 * 1000 + 4 * 3 * 8);
+    expect(working(inBlocks, batch, plan)).toBe(ofHead + 2 * 1000 * 8 + 2 * 8 * 16);
+    expect(working(inBlocks, batch, BF16)).toBe(ofHead);
+    // read as numbers, they pass through the memory of the largest matrix's blocks
+    const weights = (outputs: number, own: StepPlan) =>
+      estimateMemory(
+        { ...size, quantized_bytes: 600, outputs },
+        { modules: [], ranks: 2 },
+        batch,
+        own,
+      ).weights;
+    expect(weights(10, plan)).toBe(600);
+    expect(weights(10, BF16)).toBe(2000 + (600 * 80) / 1000);
+    expect(weights(1000, BF16)).toBe(2000 + 600);
   });
 
   it('counts the intermediate values of an adapted MLP in f32', () => {
@@ -74,15 +94,14 @@ describe('model memory', () => {
         { modules: [{ ...linear, kind: 'linear', in_features, out_features } as const], ranks: 2 },
         batch,
       ).working;
-    expect(of(8, 100) - of(8, 8)).toBe(8 * 2 * 4 * 100);
-    expect(of(100, 8) - of(8, 8)).toBe(8 * 2 * 4 * 100);
+    expect(of(8, 100) - of(8, 8)).toBe(8 * 4 * 100);
+    expect(of(100, 8) - of(8, 8)).toBe(8 * 4 * 100);
   });
 
   it('holds at most 64 MiB of logits, and 128 rows of attention scores at once', () => {
     const many = { rows: 1, length: 1000 };
-    expect(working({ outputs: 1e5, inner_size: 0 }, many)).toBe(
-      4 * (1000 * 76 + 4 * 2 * 128 * 1000) + 2 * (32 << 20) + 4 * 1e5 * 8 + 4 * 3 * 1000 * 8,
-    );
+    expect(working({ outputs: 1e5, inner_size: 0 }, many)).toBe(2 * (32 << 20) + 4 * 3 * 1000 * 8);
+    expect(working({ outputs: 1, inner_size: 0 }, many)).toBe(4 * (1000 * 76 + 4 * 2 * 128 * 1000));
   });
 
   it('stores attention probabilities only if they are no larger than the intermediate values', () => {
@@ -112,11 +131,10 @@ describe('model memory', () => {
   it('grows with the tokens alone where scores exist in blocks only', () => {
     const blocks = { scores_rows: false, inner_size: 0 };
     const row = (length: number) => ({ rows: 1, length });
-    // per token: 76 values of attention, the sums of 8, keys and values of 4; 3·8 of the output
-    // layer
-    expect(working({ ...blocks, outputs: 0 }, row(1e5))).toBe(4 * 1e5 * (76 + 8 + 2 * 4 + 3 * 8));
+    // per token: 76 values of attention, the sums of 8, keys and values of 4
+    expect(working({ ...blocks, outputs: 0 }, row(1e5))).toBe(4 * 1e5 * (76 + 8 + 2 * 4));
     expect(working({ ...blocks, outputs: 0 }, row(1e5), BF16)).toBe(
-      1e5 * (4 * (40 + 8 + 3 * 8) + 2 * (36 + 2 * 4)),
+      1e5 * (4 * (40 + 8) + 2 * (36 + 2 * 4)),
     );
     // two numbers for each head instead of probabilities
     const kept = 4 * (2 * 8 + 2 + 2 * 2) + 4 * (2 * 8 + 2 * 4);
@@ -155,8 +173,8 @@ describe('model memory', () => {
       activations: activations({}, batch),
     });
     // the inner values of the MLP in f32, and two blocks of the output layer's gradient
-    expect(estimate.working - PROCESS - rotaryTables(4)).toBe(
-      4 * (8 * 96 + 8 * 2 * 16) + 4 * (160 + 80 + 192) + 2 * 4 * 10 * 8,
+    expect(estimate.working - overheadOf(estimate.activations) - rotaryTables(4)).toBe(
+      4 * (8 * 96 + 8 * 16) + 2 * 4 * 10 * 8,
     );
     expect(estimate.total).toBe(16000 + estimate.activations + estimate.working);
     expect(estimateFullFineTuning(size, batch)).toEqual(estimate);

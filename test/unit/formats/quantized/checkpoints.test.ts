@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { openBase } from '../../../../src/formats/openBase';
 import { withSafetensors } from '../../../../src/formats/safetensors/read';
 import { modelSize } from '../../../../src/formats/architecture/size';
+import { QuantizedFiles } from '../../../../src/formats/quantized/storedTensors';
+import { torchAoTensors } from '../../../../src/formats/quantized/torchAo';
 import { temp } from '../../../support/temp';
 
 const fixtures = path.join(__dirname, '../../../fixtures/quantized');
@@ -100,4 +102,25 @@ describe('another storage of 4 bits', () => {
     writeFileSync(config, text.replace(from, to));
     await expect(openBase(folder)).rejects.toThrow(message);
   });
+});
+
+describe("a weight in one of torchao's types for GPUs", () => {
+  it.each(['Int4Tensor', 'Int4TilePackedTo4dTensor', 'Int4PlainInt32Tensor'])(
+    '%s, as torchao writes it, is refused by name with what to do',
+    async (type) => {
+      const folder = path.join(fixtures, 'torchao-types');
+      await withSafetensors(path.join(folder, `${type}.safetensors`), (file) => {
+        const placed = new Map([...file.tensors.keys()].map((name) => [name, file]));
+        const read = () => torchAoTensors(new QuantizedFiles(placed, folder));
+        expect(read).toThrow(`torchao's ${type} is packed for GPUs`);
+        expect(read).toThrow(
+          expect.objectContaining({
+            place: { file: file.file, tensor: 'proj._weight_qdata' },
+            fix: expect.stringMatching(/"quantize": "nf4".*IntxWeightOnlyConfig/) as string,
+          }),
+        );
+        return Promise.resolve();
+      });
+    },
+  );
 });
