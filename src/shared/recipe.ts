@@ -84,7 +84,8 @@ export const RecipeSchema = v.strictObject({
       '(reranker); with prompt, chosen and rejected, or prompt, completion and label ' +
       '(objective); with image (a path) and text (contrastive); a folder with one folder of ' +
       'images per class (image_cls, contrastive); or rows of numbers (features), also as ' +
-      '.safetensors with the tensors features and labels. A list of sources is mixed by weight.',
+      '.safetensors or .npz with the tensors features and labels, or features.npy beside ' +
+      'labels.npy. A list of sources is mixed by weight.',
   ),
   columns: v.optional(ColumnsSchema, {}),
   task: v.optional(

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { readFeatures } from '../../src/data/features/readFeatures';
 import { openTable } from '../../src/formats/tables/openTable';
 import type { RawRow, Table } from '../../src/formats/tables/table';
 import { LoraError } from '../../src/shared/errors';
@@ -28,6 +29,21 @@ export const tableCases = (): ReaderCase[] => [
     .filter((name) => /\.(?:parquet|zst)$/.test(name))
     .map((name) => caseOf(name, readFileSync(fixture('tables', name)), 150, anyBytes)),
 ];
+
+/** Readers of NumPy's arrays. */
+export const arrayCases = (): ReaderCase[] =>
+  ['classes.npz', 'targets.npz', 'train_features.npy'].map((target) => ({
+    ...{ name: `array ${target}`, inputs: 400, target, damage: anyBytes },
+    files: {
+      [target]: readFileSync(fixture('npy', target)),
+      'train_labels.npy': readFileSync(fixture('npy', 'train_labels.npy')),
+    },
+    read: async (folder) => {
+      await readFeatures(path.join(folder, target), {
+        ...{ label: 'label', width: 3, columns: null, collector: { skip: true } },
+      });
+    },
+  }));
 
 const caseOf = (
   target: string,

@@ -7,13 +7,14 @@ import { anyBytes, json } from './damage';
 import { damagedLines, otherKinds, readInAllWays } from './datasetLines';
 import { fixture, type ReaderCase } from './readerCase';
 import { runFileCases } from './runFiles';
-import { tableCases } from './tableCases';
+import { arrayCases, tableCases } from './tableCases';
 
 /** Readers of recipes, datasets, images and the files of runs. */
 export const textCases = (): ReaderCase[] => [
   ...recipeCases(),
   ...datasetCases(),
   ...tableCases(),
+  ...arrayCases(),
   ...imageCases(),
   ...runFileCases(),
 ];

@@ -16,7 +16,7 @@ export interface FeatureFile {
   /** Names of the columns; null: the file has none. */
   readonly columns: readonly string[] | null;
   readonly problems: ProblemCollector;
-  readonly fingerprint: FileFingerprint | null;
+  readonly fingerprints: readonly FileFingerprint[];
 }
 
 /** How a file is read. */

@@ -10,16 +10,17 @@ import { RowReport } from '../rows/rowReport';
 import type { Label } from '../rows/row';
 import type { FeatureFile, FeatureRow, FeatureSettings } from './featureFile';
 import { readFeatureTensors } from './tensors';
+import { isTensorFile } from './tensorSource';
 
 /**
  * Reads rows of numbers: a table whose columns are the features but for that of the labels, in the
- * order of the first row, or a .safetensors file with the tensors features and labels. What is
+ * order of the first row, or tensors of features and labels (.safetensors, .npz, .npy). What is
  * wrong in rows is in `problems`.
  *
  * @throws LoraError('dataset') where the file cannot be read or has no such columns
  */
 export async function readFeatures(file: string, settings: FeatureSettings): Promise<FeatureFile> {
-  if (/\.safetensors$/i.test(file)) return readFeatureTensors(file, settings);
+  if (isTensorFile(file)) return readFeatureTensors(file, settings);
   const table = await openTable(file);
   const problems = new ProblemCollector(file, { ...settings.collector, unit: table.unit });
   const rows: UnlabelledRow[] = [];
@@ -35,7 +36,8 @@ export async function readFeatures(file: string, settings: FeatureSettings): Pro
     });
     if (columns === null)
       throw new LoraError('dataset', 'The dataset has no rows.', { place: { file } });
-    return { path: file, rows: withLabels(rows, problems), columns, problems, fingerprint };
+    const fingerprints = fingerprint ? [fingerprint] : [];
+    return { path: file, rows: withLabels(rows, problems), columns, problems, fingerprints };
   } finally {
     await table.close();
   }

@@ -181,7 +181,7 @@ function reportsOf(
       rows: sets.reduce((sum, { file }) => sum + file.problems.skippedRows, 0),
       problems: all.filter(({ skipped }) => skipped === true),
     },
-    fingerprint: sets.flatMap(({ file: { fingerprint } }) => (fingerprint ? [fingerprint] : [])),
+    fingerprint: sets.flatMap(({ file: { fingerprints } }) => fingerprints),
   };
 }
 

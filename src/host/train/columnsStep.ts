@@ -48,7 +48,7 @@ export async function unknownColumns(
 }
 
 /** Tensors have names of their own for features and labels. */
-const TENSORS = /\.safetensors$/i;
+const TENSORS = /\.(?:safetensors|npz|npy)$/i;
 
 /** Asks which column of a table of numbers is predicted from the others. */
 async function askLabel(
