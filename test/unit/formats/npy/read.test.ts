@@ -81,7 +81,9 @@ describe('a hostile header', () => {
   it('takes no time', () => {
     const text = `{${"'a': (1,), ".repeat(6000)}`;
     const start = performance.now();
-    expect(() => readNpyHeader(withHeader(text.slice(0, 65_000)), { file: 'x.npy' })).toThrow(/as NumPy/);
+    expect(() => readNpyHeader(withHeader(text.slice(0, 65_000)), { file: 'x.npy' })).toThrow(
+      /as NumPy/,
+    );
     expect(performance.now() - start).toBeLessThan(1000);
   });
 
