@@ -70,7 +70,9 @@ const convolutions: Rule = ({ modules }, _, format) => {
 /** Files for language models have the language model alone. */
 const towers: Rule = ({ modules }, _, format) => {
   const own = modules.find((m) => /^model\.visual\./.test(m.path));
-  return own && `${NAMES[format]} has no place for ${own.path}, which is of the tower for images`;
+  return (
+    own && `${NAMES[format]} has no place for ${own.path}, which belongs to the vision encoder`
+  );
 };
 
 /** llama.cpp and mlx-lm use the embedding's weight, with its update, for a tied output layer. */
@@ -102,11 +104,14 @@ const pipeline: Rule = ({ modules }, _, format) => {
     const own = modules.find((m) => pipelineModule(m.path) === null);
     return (
       own &&
-      `${NAMES[format]} has no place for ${own.path}, which is no known module of Stable Diffusion 1, SDXL or Flux`
+      `${NAMES[format]} has no place for ${own.path}, which is not a known module of Stable Diffusion 1, SDXL or Flux`
     );
   }
   const own = modules.find((m) => NO_LANGUAGE_MODEL.test(m.path));
-  return own && `${NAMES[format]} has no place for ${own.path}, which is of no language model`;
+  return (
+    own &&
+    `${NAMES[format]} has no place for ${own.path}, which does not belong to a language model`
+  );
 };
 
 const family: Rule = (_, base, format) => {

@@ -142,7 +142,7 @@ async function loadHead(
       return loadContrastiveHead(loader, transformer, head, options);
     case 'vector':
     case 'none':
-      throw new Error('A tower for images, or an encoder, is no model of its own.');
+      throw new Error('A vision encoder or an encoder alone is not a complete model.');
   }
 }
 

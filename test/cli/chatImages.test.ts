@@ -129,5 +129,5 @@ it.each([
 
 it('tells the size of the tower', async () => {
   const { stdout } = await cli('inspect', base);
-  expect(stdout).toContain('Images in chats: read by a tower of 26,840 parameters');
+  expect(stdout).toContain('Images in chats: read by a vision encoder of 26,840 parameters');
 });

@@ -305,7 +305,7 @@ describe('a model that has learned to call a tool', () => {
       for (const wrong of ['{', '3', '[{"a": 1, "a": 2}]'])
         await expect(served.ask(0, 1, { ...asked, tools: wrong })).rejects.toThrow(/tools/);
       const broken = [{ ...turns[0], calls: [{ ...first!, arguments: '[' }] }];
-      await expect(served.ask(0, 1, asked, { turns: broken })).rejects.toThrow(/no JSON object/);
+      await expect(served.ask(0, 1, asked, { turns: broken })).rejects.toThrow(/not a JSON object/);
     } finally {
       expect(await served.end()).toBe(0);
     }

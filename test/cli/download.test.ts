@@ -108,7 +108,7 @@ describe('a base model from the Hub', () => {
       );
       expect((await ask('owner/tiny/tiny-f16.gguf')).stderr).toMatch(/damaged|no GGUF|not a GGUF/);
       own.change({ files: { 'config.json': Buffer.from('[3]') } });
-      expect((await ask('owner/tiny')).stderr).toMatch(/no JSON object/);
+      expect((await ask('owner/tiny')).stderr).toMatch(/not a JSON object/);
     } finally {
       await own.close();
     }

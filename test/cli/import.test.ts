@@ -75,7 +75,7 @@ describe('lora import', () => {
       expect(existsSync(dir)).toBe(false);
       return stderr;
     };
-    expect(await failing(folder)).toContain('No log of a training was found');
+    expect(await failing(folder)).toContain('No log of a training run was found');
     expect(await failing(path.join(folder, 'none'))).toContain('does not exist');
     const json = path.join(folder, 'trainer_state.json');
     writeFileSync(json, '{"log_history": [');
@@ -84,7 +84,7 @@ describe('lora import', () => {
     expect(await failing(json)).toContain('no history of losses');
     const text = path.join(folder, 'a.log');
     writeFileSync(text, 'nothing of note');
-    expect(await failing(text)).toContain('No log of a training was found');
+    expect(await failing(text)).toContain('No log of a training run was found');
     const event = path.join(folder, 'events.out.tfevents.2');
     writeFileSync(event, Buffer.alloc(1000, 255));
     expect(await failing(event)).toContain('does not begin as event files do');

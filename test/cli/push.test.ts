@@ -109,7 +109,7 @@ describe('lora push', () => {
     for (const HF_ENDPOINT of ['hub', 'file:///etc', 'https://']) {
       const args = ['push', '--adapter', adapter, '--to', REPOSITORY];
       const { code, stderr } = await startCli(args, { HF_ENDPOINT, HF_TOKEN: 'hf_test' }).end;
-      expect([code, stderr]).toEqual([2, expect.stringMatching(/not the address of a hub/)]);
+      expect([code, stderr]).toEqual([2, expect.stringMatching(/not the address of a Hub server/)]);
     }
   });
 

@@ -206,7 +206,7 @@ describe.skipIf(process.platform === 'win32')('over SSH', () => {
       writeFileSync(cli, program),
     );
     expect(code, text).toBe(1);
-    expect(text).toContain('The engine on box ended without a word');
+    expect(text).toContain('The engine on box ended without a message');
     expect(recordOf(dir).state).not.toBe('stopped');
     const again = start('train', '--resume', dir);
     await until(() => stepCount(dir) > steps, 'more steps');

@@ -137,6 +137,6 @@ describe('lora check', () => {
     expect(after.stdout).toMatch(
       /advice: Of 2 runs here on this base and data with 2 learning rates, the best \(.*\) had (?:1e-3|0\.01) at r = 2/,
     );
-    expect(after.stdout).not.toContain('one for full fine-tuning');
+    expect(after.stdout).not.toContain('suits full fine-tuning');
   });
 });

@@ -197,7 +197,7 @@ test('goes on by itself when the node is lost', () =>
     await placeOf(cluster, dir).node.kill();
     const { code, text } = await run;
     assert.equal(code, 0, text);
-    assert.match(text, /The machine of the run on cluster was lost: it goes on elsewhere\./);
+    assert.match(text, /The machine of the run on cluster was lost: it continues elsewhere\./);
     assertMirrored(cluster, dir, { recipe, state: 'completed' });
     const steps = linesOf(dir).flatMap(({ kind, step }) => (kind === 'step' ? [step] : []));
     assert.equal(new Set(steps).size, 1_000);

@@ -272,7 +272,7 @@ test('says that a job was cancelled, and goes on from what it saved', async () =
   assert.equal((await lora('stop', dir, '--kill')).code, 0);
   const killed = await resumed.end;
   assert.equal(killed.code, 1, killed.text);
-  assert.match(killed.text, /The engine on cluster ended without a word/);
+  assert.match(killed.text, /The engine on cluster ended without a message/);
 });
 
 test('says that the time limit was reached, with what was saved', async () => {

@@ -166,7 +166,7 @@ test('goes on without the network and without this process, to the same bytes', 
   attached.child.kill('SIGINT');
   const left = await attached.end;
   assert.equal(left.code, 130);
-  assert.match(left.text, /The run goes on on box\. Follow it with: lora attach/);
+  assert.match(left.text, /The run continues on box\. Follow it with: lora attach/);
   const stopped = await lora('stop', dir);
   assert.equal(stopped.code, 0, stopped.text);
   const end = await lora('attach', dir);
@@ -181,7 +181,7 @@ test('says that an engine was killed there, and goes on from its checkpoint', as
   assert.equal((await lora('stop', dir, '--kill')).code, 0);
   const { code, text } = await run.end;
   assert.equal(code, 1, text);
-  assert.match(text, /The engine on box ended without a word/);
+  assert.match(text, /The engine on box ended without a message/);
   const resumed = start(['train', '--resume', dir]);
   await until(() => metrics(path.join(dir, 'metrics.jsonl')).includes('"kind":"resume"'));
   assert.equal((await lora('stop', dir)).code, 0);

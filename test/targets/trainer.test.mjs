@@ -214,7 +214,7 @@ const workers = () =>
     }
   });
 
-test('a killed worker is replaced, and the run goes on from its last checkpoint', async () => {
+test('a killed worker is replaced, and the run continues from its last checkpoint', async () => {
   const training = prepared('killed', RECIPE);
   const { ended, until } = start(training, '--workers', '2');
   const hasCheckpoint = () => {

@@ -24,8 +24,8 @@ export function endFindings(
   if (isMarked)
     return [`A {% generation %} block of the chat template leaves out the end token, ${LEARNS}.`];
   if (open === isOpen.length && open > 1)
-    return [`The chat template writes no end token behind the answers, ${LEARNS}.`];
+    return [`The chat template writes no end token after the answers, ${LEARNS}.`];
   return isOpen.at(-1) === true
-    ? [`The chat template writes no end token behind the last answer, ${LEARNS}.`]
-    : [`The chat template writes no end token behind answers before the last, ${LEARNS}.`];
+    ? [`The chat template writes no end token after the last answer, ${LEARNS}.`]
+    : [`The chat template writes no end token after answers before the last, ${LEARNS}.`];
 }

@@ -35,7 +35,7 @@ export function thinkFinding(
     const isOwn = written === null || contentOf(message).includes(written[0]);
     return isOwn
       ? null
-      : `The chat template puts ${JSON.stringify(written[0])} in front of an answer without reasoning, but not into the prompt that asks for one: the model learns to write it.`;
+      : `The chat template puts ${JSON.stringify(written[0])} in front of an answer without reasoning, but not into the generation prompt: the model learns to write it.`;
   }
   const asked = prompt.slice(commonPrefix(prompt, probed.before(turn, false) ?? ''));
   const tag = THINK.exec(asked);
@@ -43,7 +43,7 @@ export function thinkFinding(
   const from = asked.slice(tag.index).trimEnd();
   return text.slice(0, start).trimEnd().endsWith(from)
     ? null
-    : `The prompt that asks for an answer ends with ${JSON.stringify(from)}, but the text that is learned has no such think block there${remedyFor(probed, turn)}.`;
+    : `The generation prompt ends with ${JSON.stringify(from)}, but the text that is learned has no such think block there${remedyFor(probed, turn)}.`;
 }
 
 /** What makes the prompt and the text alike, as far as trying it out shows. */

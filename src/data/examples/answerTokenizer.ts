@@ -78,7 +78,7 @@ function faultOf(
   if (outside !== undefined) return outsideFault(outside, vocab_size, tokenizer);
   if (prompt.length === 0) return 'The prompt has no tokens: the encoder has nothing to read.';
   return max_length < 2
-    ? `No label is left: max_length is ${max_length}, the answer has ${countOf(answer.length, 'token')} behind the one that it starts with. Raise max_length.`
+    ? `No label is left: max_length is ${max_length}, the answer has ${countOf(answer.length, 'token')} after the one that it starts with. Raise max_length.`
     : null;
 }
 

@@ -81,7 +81,7 @@ function featureColumns(
   throw new LoraError(
     'dataset',
     `The rows have ${columns.length} columns beside the labels (${columns.slice(0, 8).map(quote).join(', ')}${columns.length > 8 ? ', …' : ''}), but the model reads ${width} numbers.`,
-    { place: { file }, fix: 'Remove the columns that are no input of the model.' },
+    { place: { file }, fix: 'Remove the columns that are not inputs of the model.' },
   );
 }
 

@@ -70,7 +70,7 @@ export function readJpegFile(bytes: Buffer): JpegFile {
     down: Math.max(...components.map(({ down }) => down)),
   };
   if (components.some(({ across, down }) => most.across % across > 0 || most.down % down > 0))
-    throw new Error('its colours are thinned by fractions');
+    throw new Error('its chroma subsampling is fractional');
   return {
     ...header,
     frame: frame.marker,

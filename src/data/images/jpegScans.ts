@@ -108,7 +108,7 @@ function readScan({ data, coded }: Segment, { file, components, tables }: Decodi
   const scanned = Array.from({ length: count }, (_, i): Scanned => {
     const [id, spec] = data.subarray(1 + 2 * i, 3 + 2 * i);
     const component = components.find((own) => own.id === id);
-    if (!component) throw new Error('a scan is of no colour of the image');
+    if (!component) throw new Error('a scan belongs to no colour of the image');
     component.table ??= tables.quantization[component.tableNumber] ?? null;
     return {
       component,
@@ -133,7 +133,7 @@ function readScan({ data, coded }: Segment, { file, components, tables }: Decodi
 function partOf(data: Buffer, components: number): ScanPart {
   const [from, to, bits] = [data[0]!, data[1]!, data[2]!];
   if (from > to || to > 63 || (from > 0 && components > 1) || (from === 0 && to > 0))
-    throw new Error('a scan is of other coefficients than it can be');
+    throw new Error('a scan has an impossible range of coefficients');
   return { from, to, low: bits & 15, refines: bits >> 4 > 0 };
 }
 

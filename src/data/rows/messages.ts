@@ -130,7 +130,7 @@ function readFlag(
 ): boolean | undefined | null {
   const learnt = learntFlag(item, key, report);
   if (learnt === true && role !== 'assistant')
-    report.warn('A message that is not of the assistant is not learned, although it is marked so.');
+    report.warn('Only messages of the assistant are learned, although this one is marked so.');
   return role === 'assistant' ? learnt : undefined;
 }
 

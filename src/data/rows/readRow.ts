@@ -193,7 +193,7 @@ export function readRow(text: string, context: RowContext): Row | null {
   const lone = SURROGATE_ESCAPE.test(text) ? loneSurrogate(parsed) : undefined;
   if (lone !== undefined)
     return report.error(
-      'The text contains half of a surrogate pair (\\ud800 to \\udfff without its other half), which is no character.',
+      'The text contains half of a surrogate pair (\\ud800 to \\udfff without its other half), which is not a character.',
       lone,
     );
   const repeated = repeatedKey(text);

@@ -88,7 +88,7 @@ function checkedVariables(kwargs: ChatVariables = {}): ChatVariables {
   if (lone !== undefined)
     throw new LoraError(
       'recipe',
-      'chat_template_kwargs contains half of a surrogate pair (\\ud800 to \\udfff), which is no character.',
+      'chat_template_kwargs contains half of a surrogate pair (\\ud800 to \\udfff), which is not a character.',
       { place: { file: 'recipe', key: `chat_template_kwargs.${lone}` } },
     );
   const reserved = reservedVariable(kwargs);

@@ -11,7 +11,7 @@ export function describeAdvice(advice: RecipeAdvice): string {
     case 'high rate':
       return `learning_rate ${valueText(advice.rate)} suits LoRA: full fine-tuning needs about a tenth. Try ${valueText(advice.suggested)}.`;
     case 'attention only':
-      return 'Only attention is adapted: "all-linear" learns more, also with the same number of parameters.';
+      return 'Only attention is adapted: "all-linear" learns more, even with the same number of parameters.';
     case 'rank':
       return `With ${countOf(advice.rows, 'row')}, r = ${advice.suggested} is a usual start, not ${advice.r}.`;
     case 'own runs':

@@ -27,5 +27,5 @@ export const attachCommand = defineCommand({
         attachForeign({ ...positionals, run_dir: options['run-dir'] }, context),
     }),
   ],
-  notes: ['The first interrupt (Ctrl+C) leaves the run, which goes on there.'],
+  notes: ['The first interrupt (Ctrl+C) leaves the run, which continues there.'],
 });

@@ -99,6 +99,6 @@ function ageOf(changed: number, now: number): string {
 }
 
 const notHere = (name: string): LoraError =>
-  new LoraError('target', `What ${name} keeps cannot be listed.`, {
-    fix: 'Remove what it keeps on the machine itself.',
+  new LoraError('target', `The files that ${name} keeps cannot be listed.`, {
+    fix: 'Remove them on the machine itself.',
   });

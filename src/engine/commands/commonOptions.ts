@@ -105,7 +105,7 @@ export const productsOption = (value: Products): Option<Products> =>
     value,
     oneOf(PRODUCTS),
     PRODUCTS.join('|'),
-    'how answers are multiplied by weights in the blocks of a GGUF file; rounded: rows to 8 bits',
+    'products of answers with quantized weights; rounded: activations are rounded to 8 bits',
   );
 
 /** Three ways to choose the ranks of a smaller adapter. */

@@ -31,7 +31,7 @@ export const downloadCommand = defineCommand({
   name: 'download',
   summary: 'Downloads a base model or a dataset from the Hugging Face Hub, or resumes a download.',
   notes: [
-    'HF_TOKEN holds an access token for models that need one; HF_ENDPOINT is the address of another hub.',
+    'HF_TOKEN holds an access token for models that need one; HF_ENDPOINT is the address of another Hub server.',
   ],
   forms: [
     form({

@@ -26,7 +26,7 @@ export async function exportTraining(
   printResult(context, { output, as, job: id, bytes }, () =>
     joinLines([
       `${output}: ${formatSize(bytes)}, job ${id}`,
-      `How to start it is said in ${shellQuote(path.join(output, START[as]))}.`,
+      `${shellQuote(path.join(output, START[as]))} says how to start it.`,
     ]),
   );
   return 0;

@@ -12,7 +12,7 @@ import { entryOf, started, withTarget } from './remoteTraining';
 /** lora fetch: brings once what lora attach would follow. */
 export const fetchCommand = defineCommand({
   name: 'fetch',
-  summary: 'Brings the files of a run from its target, also of one that is running.',
+  summary: 'Copies the files of a run from its target, even while it is running.',
   forms: [
     form({
       positionals: { run: { valueName: 'RUN_DIR', help: 'folder of a run that was sent' } },

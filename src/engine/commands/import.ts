@@ -12,7 +12,7 @@ import { absolutePath } from './optionValues';
 /** lora import. */
 export const importCommand = defineCommand({
   name: 'import',
-  summary: 'Reads the log of a training by another program into the run history.',
+  summary: "Reads the log of another program's training run into the run history.",
   endedBySignals: true,
   forms: [
     form({

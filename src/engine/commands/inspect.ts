@@ -195,7 +195,7 @@ function baseReport(base: BaseModel): Report {
 }
 
 const describeVision = (vision: VisionSpec): string =>
-  `Images in chats: read by a tower of ${groupDigits(visionParameters(vision))} parameters, which trains only where its layers are adapted`;
+  `Images in chats: read by a vision encoder of ${groupDigits(visionParameters(vision))} parameters, which trains only where its layers are adapted`;
 
 /** A line for each kind of module: its name, how many there are, their shape and their cost. */
 function moduleTable(modules: readonly TargetableModule[]): string[] {

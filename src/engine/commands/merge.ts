@@ -33,7 +33,7 @@ const DTYPES = ['keep', ...typedKeys(MERGE_DTYPES)] as const;
 /** lora merge. */
 export const mergeCommand = defineCommand({
   name: 'merge',
-  summary: 'Merges adapters into their base and writes the result as a model of its own.',
+  summary: 'Merges adapters into their base and writes the result as a standalone model.',
   forms: [
     form({
       options: {

@@ -167,7 +167,7 @@ function answerInputs(input: InputFile, spec: Spec, { start_id }: SourceSpec): M
   const { batch, length, data } = labels;
   const outside = data.find((id) => id !== NO_LABEL && (id < 0 || id >= spec.vocab_size));
   if (outside !== undefined)
-    throw inputError(file, 'labels', `labels contains ${outside}, which is no token.`);
+    throw inputError(file, 'labels', `labels contains ${outside}, which is not a token.`);
   if (data.every((id) => id === NO_LABEL))
     throw inputError(file, 'labels', 'No token is labelled: every label is -100.');
   const shape = { batch, length: length + 1 };

@@ -19,7 +19,7 @@ import { withProgress } from './progress';
 export const prepareCommand = defineCommand({
   name: 'prepare',
   summary:
-    'Prepares a training for Ray Train, or makes a dataset and a recipe of a git repository.',
+    'Prepares a training run for Ray Train, or makes a dataset and a recipe of a git repository.',
   forms: [
     form({
       positionals: {
@@ -34,7 +34,7 @@ export const prepareCommand = defineCommand({
         const text = await readRecipeText(file);
         const recipe = parseRecipe(text, file);
         if (recipe.report_to.length > 0)
-          context.warn('A training that is prepared reports to no tracker (report_to).');
+          context.warn('A prepared training run reports to no tracker (report_to).');
         const record = newRecord(newRunId(), {
           recipe,
           recipe_path: file,

@@ -47,8 +47,8 @@ export const prepareRepositoryForm = form({
       'language to take, such as typescript; repeat for several (default: all)',
     ),
     'max-length': withDefault('512', positiveWholeNumber, 'N', 'tokens of a row'),
-    'max-rows': withDefault('20000', positiveWholeNumber, 'N', 'rows to make at most'),
-    seed: withDefault('42', wholeNumber, 'N', 'seed of what is drawn'),
+    'max-rows': withDefault('20000', positiveWholeNumber, 'N', 'maximum number of rows to make'),
+    seed: withDefault('42', wholeNumber, 'N', 'seed of the random selection'),
   },
   run: async ({ options }, context) => {
     const prepared = await withProgress(context, ({ show, warn }) =>

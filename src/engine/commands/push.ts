@@ -14,7 +14,7 @@ export const pushCommand = defineCommand({
   name: 'push',
   summary: 'Uploads an adapter to the Hugging Face Hub, privately unless you say otherwise.',
   notes: [
-    'HF_TOKEN holds the access token, which must be allowed to write; HF_ENDPOINT is the address of another hub.',
+    'HF_TOKEN holds the access token, which must be allowed to write; HF_ENDPOINT is the address of another Hub server.',
   ],
   forms: [
     form({

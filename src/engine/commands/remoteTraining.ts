@@ -200,7 +200,7 @@ function refuseEvaluations({ evaluate: { suites, forgetting } }: Recipe, file: s
       'Remove them, and use lora evaluate when the run is back.',
     );
   if (forgetting)
-    throw refuse('forgetting', 'What is forgotten is not measured on targets.', 'Set it to false.');
+    throw refuse('forgetting', 'Forgetting is not measured on targets.', 'Set it to false.');
 }
 
 /** A run on a target whose folder this process owns. */
@@ -257,6 +257,6 @@ const trackersOf = (
 function describeLeft(isStarted: boolean, dir: string, name: string): string {
   const folder = shellQuote(dir);
   return isStarted
-    ? `The run goes on on ${name}. Follow it with: lora attach ${folder}\nStop it with: lora stop ${folder}`
+    ? `The run continues on ${name}. Follow it with: lora attach ${folder}\nStop it with: lora stop ${folder}`
     : `Nothing was started on ${name}.`;
 }

@@ -14,7 +14,7 @@ import { anyText, positiveWholeNumber } from './optionValues';
 /** lora rerank. */
 export const rerankCommand = defineCommand({
   name: 'rerank',
-  summary: 'Puts documents in order by how well they fit a query.',
+  summary: 'Ranks documents by their relevance to a query.',
   endedBySignals: true,
   forms: [
     form({

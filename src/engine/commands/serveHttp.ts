@@ -41,10 +41,15 @@ const httpOptions = {
     'TOKEN',
     'what clients must send as their API key (or the variable LORA_SERVE_TOKEN)',
   ),
-  parallel: withDefault('8', positiveWholeNumber, 'N', 'answers that are written at the same time'),
+  parallel: withDefault('8', positiveWholeNumber, 'N', 'answers generated at the same time'),
   waiting: withDefault('64', wholeNumber, 'N', 'further requests that may wait'),
   'end-with-input': flag('end when standard input does, for programs that start the server'),
-  'cache-mb': withDefault('512', wholeNumber, 'N', 'MB of finished chats to continue quickly'),
+  'cache-mb': withDefault(
+    '512',
+    wholeNumber,
+    'N',
+    'MB of keys and values kept of finished requests',
+  ),
 };
 
 interface HttpSettings {

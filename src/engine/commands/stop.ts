@@ -142,5 +142,5 @@ async function ask(stream: Duplex, dir: string): Promise<void> {
 const notRunning = (dir: string): LoraError =>
   new LoraError('engine', 'The run has no engine that answers.', {
     place: { file: dir },
-    fix: 'It has ended, or it was killed: lora train --resume goes on from its last checkpoint.',
+    fix: 'It has ended, or it was killed: lora train --resume continues from its last checkpoint.',
   });

@@ -54,7 +54,7 @@ export const sweepCommand = defineCommand({
       },
       run: async ({ options: { resume, parallel } }, context) => {
         if (isTune(resume))
-          throw new LoraError('usage', 'This is a tune, of which only the best runs go on.', {
+          throw new LoraError('usage', 'This is a tune, in which only the best runs continue.', {
             place: { file: resume },
             fix: 'Continue it with lora tune --resume.',
           });
@@ -66,7 +66,7 @@ export const sweepCommand = defineCommand({
   notes: [
     'Values are JSON, or words as they are. Several --vary give every combination. Another rank',
     'keeps the scaling factor of the recipe, unless lora.lora_alpha is varied as well. Runs on a',
-    'target go on there after Ctrl+C; --resume follows them again.',
+    'target continue there after Ctrl+C; --resume follows them again.',
   ],
 });
 

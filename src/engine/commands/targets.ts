@@ -14,7 +14,7 @@ import { listRunsThere, planSending } from './targetQuestions';
 /** lora targets: exit code 1 if the target that is checked lacks something. */
 export const targetsCommand = defineCommand({
   name: 'targets',
-  summary: 'Lists the machines that runs can be sent to, or asks one.',
+  summary: 'Lists the machines that runs can be sent to, or checks one.',
   forms: [
     form({
       options: {},
@@ -38,7 +38,7 @@ export const targetsCommand = defineCommand({
       positionals: {
         action: {
           valueName: 'check|runs|clean',
-          help: 'show what a target has, or its runs, or remove what no run there uses',
+          help: "show a target's resources or runs, or remove files that no run there uses",
         },
         name: { valueName: 'NAME', help: 'name of the target' },
       },
@@ -69,7 +69,7 @@ export const targetsCommand = defineCommand({
     form({
       selectedBy: 'as',
       positionals: {
-        action: { valueName: 'export', help: 'write what trains a recipe on a cluster' },
+        action: { valueName: 'export', help: 'write the files that train a recipe on a cluster' },
         recipe: { valueName: 'RECIPE.json', help: 'recipe to train' },
       },
       options: {

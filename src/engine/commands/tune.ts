@@ -80,7 +80,7 @@ export const tuneCommand = defineCommand({
   notes: [
     'Learning rates and ranks are chosen around those of the recipe unless --vary gives them. A',
     'range test before the start suggests the rates; on a target there is none. The best recipe is',
-    'written beside the old one. Runs on a target go on there after Ctrl+C, as those of a sweep.',
+    'written beside the old one. Runs on a target continue there after Ctrl+C, as those of a sweep.',
   ],
 });
 

@@ -12,7 +12,8 @@ import { withProgress } from './progress';
 /** lora use. */
 export const useCommand = defineCommand({
   name: 'use',
-  summary: 'Writes what another program needs to use an adapter, and tells how to start it.',
+  summary:
+    'Writes the files that another program needs to use an adapter, and shows how to start it.',
   forms: [
     form({
       options: {

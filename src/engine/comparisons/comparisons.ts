@@ -128,7 +128,7 @@ export class Comparisons {
 }
 
 const asPreference = (example: Example): PreferenceExample => {
-  if (example.kind !== 'preference') throw new RangeError(`An example is no pair.`);
+  if (example.kind !== 'preference') throw new RangeError(`An example is not a pair.`);
   return example;
 };
 

@@ -65,7 +65,7 @@ export async function readReferences(
           if (size === 0) return new Float64Array(0);
           const tensor = source.tensors.get(name);
           if (tensor?.dtype !== 'F64' || tensor.shape.join() !== String(size))
-            throw new RangeError(`${name} has not ${size} values.`);
+            throw new RangeError(`${name} does not have ${size} values.`);
           return new Float64Array((await source.readBytes(name)).buffer);
         };
         const part = async (name: (typeof PARTS)[number]): Promise<References> => ({

@@ -96,7 +96,7 @@ async function checkTeacher(teacher: BaseModel, base: BaseModel, length: number)
   const { vocab_size } = teacher.spec;
   const other = 'Choose a teacher of the same family, with the tokenizer of the base.';
   if (teacher.spec.head.kind !== 'lm')
-    throw refuse('The teacher is no language model.', 'Choose a language model.');
+    throw refuse('The teacher is not a language model.', 'Choose a language model.');
   if (vocab_size !== base.spec.vocab_size)
     throw refuse(
       `The teacher has another vocabulary than the base: ${vocab_size} tokens, and not ${base.spec.vocab_size}.`,

@@ -105,7 +105,7 @@ export class TeacherFile {
       return { ids, logps };
     throw new LoraError('run', "The file of the teacher's probabilities is damaged.", {
       place: { file: this.source.file, tensor: part },
-      fix: 'Remove the file and resume the run: it is made again.',
+      fix: 'Remove the file and resume the run: it is created again.',
     });
   }
 

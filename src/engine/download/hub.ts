@@ -87,7 +87,7 @@ export async function hubConfig(hub: Hub): Promise<Readonly<Record<string, unkno
   if (!response.ok) throw refusal(hub, response.status);
   const config: unknown = await response.json().catch(() => null);
   if (isObject(config) && !isDeeperThan(config)) return config;
-  throw new LoraError('base', 'The file is no JSON object.', {
+  throw new LoraError('base', 'The file is not a JSON object.', {
     place,
     fix: 'Choose another model.',
   });
@@ -133,11 +133,11 @@ function connectionError({ endpoint, signal }: Hub, cause: unknown): LoraError {
   throwIfCancelled(signal, 'The download was cancelled.');
   if (cause instanceof Stalled)
     return new LoraError('base', `The Hub at ${endpoint} is too slow: ${cause.message}.`, {
-      fix: 'Try again later. HF_ENDPOINT names another hub.',
+      fix: 'Try again later. HF_ENDPOINT names another Hub server.',
       cause,
     });
   return new LoraError('base', `The Hub cannot be reached at ${endpoint}.`, {
-    fix: 'Check the connection. HF_ENDPOINT names another hub.',
+    fix: 'Check the connection. HF_ENDPOINT names another Hub server.',
     cause,
   });
 }

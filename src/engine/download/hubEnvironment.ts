@@ -8,7 +8,7 @@ import { LoraError } from '../../shared/errors';
 export function hubEndpoint(): string {
   const endpoint = (process.env['HF_ENDPOINT'] || 'https://huggingface.co').replace(/\/+$/, '');
   if (/^https?:\/\//i.test(endpoint) && URL.canParse(endpoint)) return endpoint;
-  throw new LoraError('usage', 'HF_ENDPOINT is not the address of a hub.', {
+  throw new LoraError('usage', 'HF_ENDPOINT is not the address of a Hub server.', {
     fix: 'Write it as https://huggingface.co.',
   });
 }

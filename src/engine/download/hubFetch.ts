@@ -65,7 +65,7 @@ export async function fetchFromHub(
  */
 export function redirectTarget(location: string, from: URL, hub: URL): URL {
   const target = URL.canParse(location, from.href) ? new URL(location, from) : null;
-  if (target === null) throw refused('The Hub redirects to something that is no address.');
+  if (target === null) throw refused('The Hub redirects to something that is not an address.');
   const isEncrypted = target.protocol === 'https:';
   const isAsHub = target.protocol === 'http:' && hub.protocol === 'http:';
   const isPlain = target.username === '' && target.password === '';
@@ -86,7 +86,9 @@ function isLocal(host: string): boolean {
 }
 
 const refused = (message: string): LoraError =>
-  new LoraError('base', message, { fix: 'Check HF_ENDPOINT, or download from another hub.' });
+  new LoraError('base', message, {
+    fix: 'Check HF_ENDPOINT, or download from another Hub server.',
+  });
 
 /**
  * A fetch for the pages of a repository's list: their number and their bytes together are bounded.

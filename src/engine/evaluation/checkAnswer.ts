@@ -80,7 +80,7 @@ export function checkFault(check: Check): string | null {
     return null;
   } catch (error) {
     if (error instanceof UnsupportedSchema) return `has a schema that ${error.message}`;
-    if (check.kind === 'regex') return 'has a pattern that is no regular expression of RE2';
+    if (check.kind === 'regex') return 'has a pattern that is not a valid RE2 regular expression';
     throw error;
   }
 }
@@ -147,7 +147,7 @@ function schemaFault(text: string, test: SchemaTest): string | null {
   try {
     value = JSON.parse(inner);
   } catch {
-    return 'the answer is no JSON';
+    return 'the answer is not JSON';
   }
   return test(value);
 }

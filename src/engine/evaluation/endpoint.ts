@@ -70,7 +70,7 @@ export async function askEndpoint(
 
 function notMissing<T>(value: T | undefined): T {
   if (value !== undefined) return value;
-  throw new EndpointError('The endpoint has sent no answer in the format of OpenAI.');
+  throw new EndpointError("The endpoint sent no answer in OpenAI's format.");
 }
 
 function answerOf({
@@ -126,7 +126,7 @@ async function post(
     if (error instanceof EndpointError) throw error;
     if (limit.aborted)
       throw new EndpointError(`The endpoint has not answered within ${timeout / 1000} seconds.`);
-    if (error instanceof SyntaxError) throw new EndpointError('The endpoint has sent no JSON.');
+    if (error instanceof SyntaxError) throw new EndpointError('The endpoint sent no JSON.');
     throw new EndpointError(`The endpoint cannot be reached: ${causeOf(error)}.`);
   }
 }

@@ -65,7 +65,7 @@ export async function readEvaluation(folder: string): Promise<ReadEvaluation> {
 }
 
 const notOne = (folder: string, name: string): LoraError =>
-  new LoraError('usage', 'The file is none of an evaluation.', {
+  new LoraError('usage', 'The file does not belong to an evaluation.', {
     place: { file: path.join(folder, name) },
   });
 

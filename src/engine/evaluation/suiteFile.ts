@@ -93,7 +93,7 @@ function readRow(line: string): SuiteRow | string {
   try {
     value = JSON.parse(line);
   } catch {
-    return 'The row is no JSON';
+    return 'The row is not JSON';
   }
   const repeated = repeatedKey(line);
   if (repeated) return `The key "${repeated.path}" is duplicated`;

@@ -143,7 +143,7 @@ async function events(files: readonly string[]): Promise<ReadLog> {
 }
 
 const notALog = (file: string): LoraError =>
-  new LoraError('usage', 'No log of a training was found.', {
+  new LoraError('usage', 'No log of a training run was found.', {
     place: { file },
     fix: 'Name trainer_state.json, a folder with event files of TensorBoard, or the saved output of mlx_lm.lora.',
   });

@@ -58,7 +58,7 @@ export function newHead(output: ModelOutput, { loss, width, seed, file }: HeadRe
   if (!isOwn)
     throw new LoraError(
       'base',
-      `The model's outputs do not fit the labels (${width}), and its last layer is no dense layer that could be replaced.`,
+      `The model's outputs do not fit the labels (${width}), and its last layer is not a dense layer that could be replaced.`,
       {
         place: { file, key: 'modelTopology' },
         fix: `Use a model whose output has ${width} numbers.`,

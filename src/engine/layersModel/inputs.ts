@@ -49,7 +49,7 @@ export async function inputOf(
   if (!isImageShape(sides))
     throw new LoraError(
       'base',
-      `The model reads [${sides.join(', ')}], which is no image of height, width and 1 or 3 channels.`,
+      `The model reads [${sides.join(', ')}], which is not an image of height, width and 1 or 3 channels.`,
       {
         place: { file: file.path, key: 'modelTopology' },
         fix: 'Use the task features for rows of numbers.',

@@ -152,7 +152,7 @@ export function promptIds(tokenizer: Tokenizer, prompt: string | Chat, isChat: b
   if (loneSurrogate(prompt) !== undefined)
     throw new LoraError(
       'usage',
-      'The prompt contains half of a surrogate pair (\\ud800 to \\udfff), which is no character.',
+      'The prompt contains half of a surrogate pair (\\ud800 to \\udfff), which is not a character.',
     );
   if (typeof prompt === 'string' && !isChat) return encodeOnce(tokenizer, prompt).ids;
   const chat: Chat =

@@ -192,7 +192,7 @@ async function reach(
   } catch (cause) {
     throwIfCancelled(hub.signal, 'The upload was cancelled.');
     throw new LoraError('base', `The Hub cannot be reached at ${url.origin}.`, {
-      fix: 'Check the connection. HF_ENDPOINT names another hub.',
+      fix: 'Check the connection. HF_ENDPOINT names another Hub server.',
       cause,
     });
   }
@@ -241,6 +241,6 @@ async function checkStatus({ repository }: Hub, response: Response): Promise<voi
 
 const notUnderstood = (cause?: unknown): LoraError =>
   new LoraError('base', "The Hub's answer cannot be understood: nothing is published.", {
-    fix: 'Try again later. HF_ENDPOINT names another hub.',
+    fix: 'Try again later. HF_ENDPOINT names another Hub server.',
     cause,
   });

@@ -88,7 +88,7 @@ async function prepare(options: PushOptions) {
 function checkVisibility(found: Repository, { hub, public: isPublic }: PushOptions): void {
   if (found.private || isPublic) return;
   throw new LoraError('base', `${hub.repository} is public.`, {
-    fix: 'Say that anyone may see the adapter (--public), or choose another name.',
+    fix: 'Confirm that anyone may see the adapter (--public), or choose another name.',
   });
 }
 

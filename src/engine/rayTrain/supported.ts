@@ -37,7 +37,7 @@ const LIMITS: readonly Limit[] = [
     key: 'base',
     isBeyond: ({ base }) => base.spec.language_model !== undefined,
     message: () =>
-      'The base is a model for text and images, of which Ray Train cannot load the language model alone. Use a language model.',
+      'The base is a vision-language model, and Ray Train cannot load its language model alone. Use a language model.',
   },
   {
     key: 'task',
@@ -98,7 +98,7 @@ const LIMITS: readonly Limit[] = [
   {
     key: 'training.neftune_noise_alpha',
     isBeyond: ({ recipe }) => recipe.training.neftune_noise_alpha !== null,
-    message: () => 'Ray Train adds no noise to the vectors of tokens. Set it to null.',
+    message: () => 'Ray Train adds no noise to token embeddings. Set it to null.',
   },
   {
     key: 'training.metric_for_best_model',
@@ -125,7 +125,7 @@ const LIMITS: readonly Limit[] = [
   {
     key: 'evaluate.forgetting',
     isBeyond: ({ recipe }) => recipe.evaluate.forgetting,
-    message: () => 'Ray Train does not measure what is forgotten. Set it to false.',
+    message: () => 'Ray Train does not measure forgetting. Set it to false.',
   },
   {
     key: 'samples.prompts',

@@ -38,7 +38,7 @@ export function lostReason(
   if (exitCode !== null && exitCode < SIGNALS_FROM && log !== '')
     return `The engine on ${name} ended: ${log}`;
   const why = reason ?? 'it was killed, or the machine was restarted';
-  return `The engine on ${name} ended without a word: ${asPart(why)}.`;
+  return `The engine on ${name} ended without a message: ${asPart(why)}.`;
 }
 
 /** A reason within a sentence: some targets give one with its full stop. */

@@ -153,18 +153,18 @@ async function pullInto(
 }
 
 const changed = (file: string, name: string): LoraError =>
-  new LoraError('target', `${file} did not arrive from ${name} as it is there.`, {
+  new LoraError('target', `${file} from ${name} was changed in transit.`, {
     fix: 'Fetch the run again.',
   });
 
 const tooLarge = (file: string, name: string, maxBytes: number): LoraError =>
   new LoraError(
     'target',
-    `${file} on ${name} is larger than the ${formatSize(maxBytes)} that are taken of it.`,
+    `${file} on ${name} is larger than the ${formatSize(maxBytes)} that are read of it.`,
   );
 
 const shrunk = (file: string, name: string): LoraError =>
-  new LoraError('run', `The file has more than ${name} has of it, so it is of another run.`, {
+  new LoraError('run', `The file is longer than on ${name}, so it belongs to another run.`, {
     place: { file },
     fix: 'Follow the run in a new folder with lora attach.',
   });

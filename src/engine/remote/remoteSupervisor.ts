@@ -243,7 +243,7 @@ export class RemoteSupervisor {
       this.restarts++;
       this.report.log(
         'warn',
-        `The machine of the run on ${target.name} was lost: it goes on elsewhere.`,
+        `The machine of the run on ${target.name} was lost: it continues elsewhere.`,
       );
       await this.retries.run(() => this.send({ ...start, resume: true }), this.leaving.signal);
       return true;

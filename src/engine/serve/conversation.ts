@@ -64,7 +64,7 @@ function answerMessage(content: string, reasoning: string, tool_calls: readonly 
 function callOf({ id, name, arguments: text }: AskedCall): object {
   const value = argumentsOf(text);
   if (!isObject(value))
-    throw new LoraError('usage', `The arguments of the call of ${name} are no JSON object.`);
+    throw new LoraError('usage', `The arguments of the call of ${name} are not a JSON object.`);
   return { id, type: 'function', function: { name, arguments: value } };
 }
 

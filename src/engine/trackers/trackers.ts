@@ -108,6 +108,6 @@ class Feed {
     this.hasFailed = true;
     this.pending = this.pending.then(() => this.tracker?.abandon?.()).catch(() => undefined);
     const reason = message.replace(/\.$/, '');
-    this.options.warn(`The training goes on without ${this.name} (report_to): ${reason}.`);
+    this.options.warn(`Training continues without ${this.name} (report_to): ${reason}.`);
   }
 }

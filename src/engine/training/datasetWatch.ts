@@ -36,7 +36,7 @@ export class DatasetWatch {
 
 const changed = (file: string, isGone: boolean): string =>
   `${file} ${isGone ? 'cannot be read any more' : 'has changed'} since the run read it. ` +
-  'The run goes on with the rows that it has read, but it cannot be resumed unless the old file is restored.';
+  'The run continues with the rows that it has read, but it cannot be resumed unless the old file is restored.';
 
 const stateOf = (file: string): Promise<string | null> =>
   stat(file).then(

@@ -105,7 +105,7 @@ function chooseStep(inputs: ResourceInputs, { recordedPlan, machine }: ResourceH
     if (others.base_dtype === 'bfloat16' && !machine.hasBf16)
       throw new LoraError(
         'runtime',
-        'The run computes in bfloat16, of which there are no products on this machine.',
+        'The run computes in bfloat16, which this machine cannot multiply.',
         { fix: 'Resume it on another machine, or start a new run with "base_dtype": "float32".' },
       );
     const plan = quantized && machine.hasKernels ? recordedPlan : others;

@@ -49,7 +49,7 @@ export interface UseOptions {
 }
 
 /**
- * Writes what another program needs to use an adapter, and tells how to start it.
+ * Writes the files that another program needs to use an adapter, and shows how to start it.
  *
  * @throws LoraError when the program cannot use the base or the adapter (place.key is `NEEDS_MERGE`
  *   where merging would help), when files exist, or as converting and merging do

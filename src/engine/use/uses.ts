@@ -141,7 +141,7 @@ function lossesInVllm({ modules, trained }: Adapter): readonly string[] {
     ...(modules.some((m) => m.scaling !== first?.scaling)
       ? ['the modules have different scales, and vLLM reads only one']
       : []),
-    ...(embedding ? [`vLLM adapts linear layers, and ${embedding.path} is none`] : []),
+    ...(embedding ? [`vLLM adapts only linear layers, and ${embedding.path} is not one`] : []),
     ...(rank > VLLM_RANKS.at(-1)!
       ? [`vLLM takes ranks up to 512, and the adapter has ${rank}`]
       : []),

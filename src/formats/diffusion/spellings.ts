@@ -58,7 +58,7 @@ function inDiffusers(m: LoraFactors, file: string): LoraFactors[] {
   if (!known)
     throw new LoraError(
       'adapter',
-      `${m.path} is no module of Stable Diffusion 1, SDXL or Flux that is known.`,
+      `${m.path} is not a known module of Stable Diffusion 1, SDXL or Flux.`,
       { place: { file }, fix: 'Keep the format, or leave this module out.' },
     );
   const rows = checkedRows(m, known, file);

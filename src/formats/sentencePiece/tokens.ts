@@ -88,7 +88,7 @@ function storedIds({ added, source }: SentencePieceFiles): readonly (readonly [s
     if (typeof id === 'number' && Number.isSafeInteger(id) && id >= 0) return [text, id];
     throw new LoraError(
       'tokenizer',
-      `The id of the token ${JSON.stringify(text)} in added_tokens.json is no whole number.`,
+      `The id of the token ${JSON.stringify(text)} in added_tokens.json is not a whole number.`,
       { place: { file: source, key: 'added_tokens' }, fix: 'Download the model again.' },
     );
   });

@@ -87,7 +87,7 @@ class ListSplitter {
       this.fault(
         'The list of rows does not end with "]": the file is cut off, or brackets do not match.',
       );
-    else if (isRest) this.fault('There is more text behind the "]" that ends the list of rows.');
+    else if (isRest) this.fault('There is more text after the "]" that ends the list of rows.');
     return this.batch();
   }
 
@@ -99,7 +99,7 @@ class ListSplitter {
 
   /** The bracket that begins the list, at a byte of the chunk. */
   private begin(i: number): number {
-    if (this.closed) this.fault('There is more text behind the "]" that ends the list of rows.');
+    if (this.closed) this.fault('There is more text after the "]" that ends the list of rows.');
     this.parts = [];
     this.length = 0;
     this.start = this.offset + i + 1;
@@ -119,7 +119,7 @@ class ListSplitter {
     if (isEnd) this.closed = true;
     if (!isEmpty) this.rows.push({ kind: 'json', number: this.number++, offset: start, bytes });
     else if (!isEnd || this.isBehindComma)
-      this.fault('An element of the list is missing before or behind a comma.');
+      this.fault('An element of the list is missing before or after a comma.');
     this.isBehindComma = !isEnd;
     return i + 1;
   }

@@ -24,7 +24,7 @@ export async function placedVectors(
   { train, dropout }: Purpose = { train: false, dropout: null },
 ): Promise<PlacedVectors | null> {
   if (images.length === 0) return null;
-  if (!tower) throw new Error('The model was loaded without its tower for images.');
+  if (!tower) throw new Error('The model was loaded without its vision encoder.');
   const rows = rowsOf(images, tower.spec.merge);
   return train && tower.trains
     ? { ...(await tower.forward(images, dropout)), rows }

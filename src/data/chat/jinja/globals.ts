@@ -25,7 +25,7 @@ export function globalFunctions(strftime: (format: string) => string): [string, 
       return text;
     }),
     new Callable('lipsum', () => {
-      throw typeError('lipsum() is not supported: its text is made by chance');
+      throw typeError('lipsum() is not supported: its text is random');
     }),
   ];
   return [

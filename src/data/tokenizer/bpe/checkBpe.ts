@@ -17,9 +17,9 @@ export function checkBpe(model: unknown, source: string): void {
       fix: 'Download the model again from its publisher.',
     });
   const { vocab, merges, continuing_subword_prefix: prefix } = model;
-  if (!isObject(vocab)) throw refused('vocab', 'its vocabulary is no object of tokens and ids');
+  if (!isObject(vocab)) throw refused('vocab', 'its vocabulary is not an object of tokens and ids');
   const pairs = pairsOf(merges);
-  if (pairs === null) throw refused('merges', 'its merges are no list of pairs of tokens');
+  if (pairs === null) throw refused('merges', 'its merges are not a list of pairs of tokens');
   const skipped = typeof prefix === 'string' ? prefix.length : 0;
   for (const [i, [left, right]] of pairs.entries()) {
     const merged = left + right.slice(skipped);

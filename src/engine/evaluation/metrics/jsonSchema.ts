@@ -46,7 +46,7 @@ class Compiler implements SchemaCompiler {
   compile(schema: unknown): Test {
     if (schema === true) return () => null;
     if (schema === false) return (_, place) => `${place} is not allowed`;
-    if (!isObject(schema)) throw new UnsupportedSchema('has a part that is no schema');
+    if (!isObject(schema)) throw new UnsupportedSchema('has a part that is not a schema');
     if (this.depth >= MOST_DEPTH) throw new UnsupportedSchema('nests too deeply');
     this.depth++;
     const tests = Object.keys(schema).flatMap((keyword) => {

@@ -79,7 +79,8 @@ interface FoundPart {
 /** The base's weights that an update changes, or why there are none. */
 function partsOf({ path, update }: NamedUpdate, slots: ReadonlyMap<string, Slot>): Found {
   const module = pipelineModule(path);
-  if (!module) return { path, message: `The adapter changes ${path}, which is no known module.` };
+  if (!module)
+    return { path, message: `The adapter changes ${path}, which is not a known module.` };
   const rows = rowsOfParts(module.paths.length, update);
   const isWhole = module.rows !== 'swapped' || update.out_features % 2 === 0;
   if (!rows || !isWhole) {

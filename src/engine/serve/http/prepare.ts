@@ -86,7 +86,7 @@ function forcedCall(
   if (!single)
     throw badField(
       'tool_choice',
-      "cannot be followed by force: the base's chat template writes calls in a form of its own",
+      "cannot be enforced: the base's chat template writes calls in its own format",
     );
   const isOpened = reasoning !== null && reasoning.open.trim() === '';
   const opening = isOpened ? reasoning.close : '';
@@ -94,7 +94,7 @@ function forcedCall(
     return callGrammar(single, tools, { opening, id: callId(), added: tokenizer.added_tokens });
   } catch (error) {
     if (error instanceof SchemaError)
-      throw badField('tools', `have one that cannot be followed: ${error.message}`);
+      throw badField('tools', `have one that cannot be enforced: ${error.message}`);
     if (error instanceof RangeError) throw badField('tools', 'nest too deeply');
     throw error;
   }

@@ -40,7 +40,7 @@ function schemaGrammar(given: unknown): Grammar {
     return new Grammar(schemaRule(schema));
   } catch (error) {
     if (error instanceof SchemaError)
-      throw badField('response_format', `has a schema that cannot be followed: ${error.message}`);
+      throw badField('response_format', `has a schema that cannot be enforced: ${error.message}`);
     if (error instanceof RangeError) throw badField('response_format', 'nests too deeply');
     throw error;
   }

@@ -102,7 +102,7 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
   }
   const status = MALFORMED[error.code ?? ''] ?? '400 Bad Request';
   const body = JSON.stringify(
-    new ApiError(Number.parseInt(status, 10), `The request is no valid HTTP: ${status.slice(4)}.`)
+    new ApiError(Number.parseInt(status, 10), `The request is not valid HTTP: ${status.slice(4)}.`)
       .body,
   );
   socket.end(

@@ -156,7 +156,7 @@ class Compiler {
     const unknown = required.find((name) => !Object.hasOwn(properties, String(name))) as unknown;
     if (unknown !== undefined)
       throw new SchemaError(
-        `${place}/required names ${JSON.stringify(unknown)}, which is no property`,
+        `${place}/required names ${JSON.stringify(unknown)}, which is not a property`,
       );
     if (names.length === 0) {
       if (additionalProperties === true) return anyObject;

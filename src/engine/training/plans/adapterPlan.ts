@@ -289,7 +289,7 @@ function parametersFor(
       place: placeIn(base, 'lora.target_parameters'),
       fix:
         known.length === 0
-          ? 'The base is no mixture of experts: leave target_parameters out.'
+          ? 'The base is not a mixture of experts: leave target_parameters out.'
           : `Those of this base: ${known.join(', ')}.`,
     },
   );

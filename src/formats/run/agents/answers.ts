@@ -60,7 +60,9 @@ function remoteFacts({ remote }: RunSummary): string[] {
   const place = `on the target ${record.target.name} (${record.target.kind})`;
   if (link.kind === 'connected' || link.kind === 'ended') return [place];
   const since = new Date(link.since).toISOString();
-  return [`${place}, not connected since ${since}: it goes on there, and all of this is from then`];
+  return [
+    `${place}, not connected since ${since}: it continues there, and this is its state at that time`,
+  ];
 }
 
 /** The curves are read from this much of the end of metrics.jsonl. */

@@ -83,7 +83,7 @@ describe('the end of an answer', () => {
       "{% for m in messages %}{{ '<|u|>' if m.role == 'user' else '<|a|>' }}{{ m.content }}{% endfor %}<|a|>";
     const { text, messages } = learnt({ source, tokens: ['<|u|>', '<|a|>'] }, TURNS);
     expect(text).toBe('<|u|>q1<|a|>«a1»<|u|>q2<|a|>«a2»<|a|>');
-    expect(messages).toEqual([expect.stringMatching(/no end token behind the answers/)]);
+    expect(messages).toEqual([expect.stringMatching(/no end token after the answers/)]);
   });
 
   it('is said to be missing where the last answer has none', () => {
@@ -93,7 +93,7 @@ describe('the end of an answer', () => {
     const { text, messages } = learnt(open, TURNS);
     expect(text).toContain('«a1<|im_end|>»');
     expect(text.endsWith('«a2»')).toBe(true);
-    expect(messages).toEqual([expect.stringMatching(/no end token behind the last answer/)]);
+    expect(messages).toEqual([expect.stringMatching(/no end token after the last answer/)]);
   });
 
   it('may be another token in the last turn, or stand behind white space', () => {
@@ -192,7 +192,7 @@ describe('reasoning', () => {
       '{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}',
     );
     expect(learnt(opened, TURNS).messages).toEqual([
-      expect.stringMatching(/^The prompt that asks for an answer ends with "<think>", but/),
+      expect.stringMatching(/^The generation prompt ends with "<think>", but/),
     ]);
     expect(learnt(opened, TURNS).messages[0]).toMatch(
       /block there, nor with "reasoning_content" or without "enable_thinking"\.$/,

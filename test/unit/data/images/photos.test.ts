@@ -44,7 +44,7 @@ describe('a photograph', () => {
       bytes.writeUInt8(0x32, at + 11);
       bytes.writeUInt8(0x21, at + 14);
     };
-    expect(changed(byFractions)).toThrow('by fractions');
+    expect(changed(byFractions)).toThrow('chroma subsampling is fractional');
     expect(changed((bytes, at) => bytes.writeUInt8(0x51, at + 11))).toThrow('are not 1 to 4');
     expect(changed((bytes, at) => bytes.writeUInt16BE(9000, at + 5))).toThrow('cut short');
     const large = (bytes: Buffer, at: number) => bytes.writeUInt32BE(0xffffffff, at + 5);

@@ -335,7 +335,7 @@ describe('what is wrong in a row', () => {
     ],
     [
       '{"messages": [{"role": "user", "content": "a\\ud800b"}]}',
-      'half of a surrogate pair (\\ud800 to \\udfff without its other half), which is no character. @ messages[0].content',
+      'half of a surrogate pair (\\ud800 to \\udfff without its other half), which is not a character. @ messages[0].content',
     ],
     ['{"text": "a\\uDE00"}', 'half of a surrogate pair'],
     [{ input_ids: 3 }, '"input_ids" must be a list of whole numbers, not a number. @ input_ids'],

@@ -74,7 +74,7 @@ describe('an endpoint', () => {
 
   it.each<[string, Respond]>([
     ['no JSON', (response) => response.end('<html>')],
-    ['no answer in the format', (response) => response.end('{"choices": []}')],
+    ["no answer in OpenAI's format", (response) => response.end('{"choices": []}')],
     ['too long', (response) => response.end(message({ content: 'x'.repeat(5e6) }))],
     ['cannot be reached', (response) => response.destroy()],
     [

@@ -107,7 +107,9 @@ describe('the folder of an evaluation', () => {
     const folder = path.join(temp(), 'one');
     await writeEvaluation(folder, evaluationOf(['base'], [3]));
     writeFileSync(path.join(folder, name), text);
-    await expect(readEvaluation(folder)).rejects.toThrow('The file is none of an evaluation.');
+    await expect(readEvaluation(folder)).rejects.toThrow(
+      'The file does not belong to an evaluation.',
+    );
   });
 });
 

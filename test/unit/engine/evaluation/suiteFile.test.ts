@@ -28,7 +28,7 @@ describe('a suite', () => {
 
   it.each([
     [[], 'The suite has no row.'],
-    [['{"prompt": "a"'], 'The row is no JSON.'],
+    [['{"prompt": "a"'], 'The row is not JSON.'],
     [['{"prompt": "a", "prompt": "b"}'], 'The key "prompt" is duplicated.'],
     [[{ prompt: 'a' }], '"check" is missing.'],
     [[{ prompt: 'a', check: { kind: 'spelling' } }], '"check.kind" must be one of exact, contains'],
@@ -39,7 +39,10 @@ describe('a suite', () => {
     [[{ prompt: 'b', check: { kind: 'perplexity' } }], 'needs "text" or an expected answer'],
     [[{ messages: [{ role: 'assistant', content: 'b' }], check }], 'nothing to answer'],
     [[{ prompt: 'a', plain: true, system: 'b', check }], '"plain" belongs to'],
-    [[{ prompt: 'a', check: { kind: 'regex', pattern: '(' } }], 'no regular expression of RE2'],
+    [
+      [{ prompt: 'a', check: { kind: 'regex', pattern: '(' } }],
+      'not a valid RE2 regular expression',
+    ],
   ])('is refused: %j', async (rows, message) => {
     await expect(readSuites([suite(...rows)])).rejects.toThrow(message);
   });

@@ -154,7 +154,7 @@ describe('tool_choice', () => {
           { type: 'function', function: { name: 'a', strict: true, parameters: { not: {} } } },
         ],
       },
-      '"tools" have one that cannot be followed: #/not is not supported',
+      '"tools" have one that cannot be enforced: #/not is not supported',
     ],
   ])('is refused: %j', async (further, message) => {
     const { openai } = await serving('x');
@@ -172,7 +172,7 @@ describe('tool_choice', () => {
     expect(await refused(openai.chat.completions.create(request))).toMatchObject({
       status: 400,
       param: 'tool_choice',
-      message: expect.stringContaining('a form of its own') as string,
+      message: expect.stringContaining('in its own format') as string,
     });
   });
 });

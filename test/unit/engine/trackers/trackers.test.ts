@@ -212,7 +212,7 @@ describe('Trackio', () => {
 
 describe('a tracker that fails', () => {
   const goesOn = (name: string, reason: string) =>
-    `The training goes on without ${name} (report_to): ${reason}.`;
+    `Training continues without ${name} (report_to): ${reason}.`;
 
   it('is named once, and gets nothing more', async () => {
     const { asked, address } = await serve((_, response) => {

@@ -100,7 +100,7 @@ describe('a folder with a SentencePiece file', () => {
     expect(tokenizer.special_tokens.has('<|im_start|>')).toBe(false);
     write(folder, 'added_tokens.json', { x: 'y' });
     await expect(readFolderTokenizer(folder)).rejects.toThrow(
-      'The id of the token "x" in added_tokens.json is no whole number.',
+      'The id of the token "x" in added_tokens.json is not a whole number.',
     );
     rmSync(folder, { recursive: true });
   });

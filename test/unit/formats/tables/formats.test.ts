@@ -161,8 +161,8 @@ describe('CSV', () => {
 describe('a JSON list', () => {
   it.each([
     ['cut.json', '[{"a":1},\n{"a":', 'does not end with "]"'],
-    ['comma.json', '[{"a":1},]', 'missing before or behind a comma'],
-    ['more.json', '[{"a":1}] x', 'more text behind'],
+    ['comma.json', '[{"a":1},]', 'missing before or after a comma'],
+    ['more.json', '[{"a":1}] x', 'more text after'],
   ])('reports %s by its row', async (name, content, message) => {
     const rows = await rowsOf(write(name, content));
     expect(rows[0]).toMatchObject({ number: 1, kind: 'json' });

@@ -6,7 +6,7 @@ import { LoraError, withoutOptions, type Problem } from '../../../../src/shared/
 
 const problem = (line: number): Problem => ({
   severity: 'error',
-  message: 'This row is no JSON.',
+  message: 'This row is not JSON.',
   place: { file: '/w/train.jsonl', line },
 });
 const sources = (folder: string): string[] =>
@@ -74,7 +74,7 @@ describe('the text of an error', () => {
       fix: 'Mend the rows.',
     });
     expect(summarize(error)).toBe(
-      'train.jsonl: The dataset has 3 faults. train.jsonl:3: This row is no JSON. And 2 more. Mend the rows.',
+      'train.jsonl: The dataset has 3 faults. train.jsonl:3: This row is not JSON. And 2 more. Mend the rows.',
     );
   });
 });

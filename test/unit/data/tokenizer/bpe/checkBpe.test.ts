@@ -11,12 +11,12 @@ describe('a BPE model', () => {
     ['model.merges.1', { merges: ['a b', ['c', 'b']] }, 'needs the token "c"'],
     ['model.merges.0', { merges: [['', 'a']] }, 'needs the token ""'],
     ['model.merges.0', { merges: [['constructor', 'a']] }, 'needs the token "constructor"'],
-    ['model.merges', { merges: ['a'] }, 'no list of pairs'],
-    ['model.merges', { merges: [[1, 2]] }, 'no list of pairs'],
-    ['model.merges', { merges: 'a b' }, 'no list of pairs'],
-    ['model.merges', { merges: null }, 'no list of pairs'],
-    ['model.vocab', { vocab: ['a'] }, 'no object of tokens'],
-    ['model.vocab', { vocab: null }, 'no object of tokens'],
+    ['model.merges', { merges: ['a'] }, 'not a list of pairs'],
+    ['model.merges', { merges: [[1, 2]] }, 'not a list of pairs'],
+    ['model.merges', { merges: 'a b' }, 'not a list of pairs'],
+    ['model.merges', { merges: null }, 'not a list of pairs'],
+    ['model.vocab', { vocab: ['a'] }, 'not an object of tokens'],
+    ['model.vocab', { vocab: null }, 'not an object of tokens'],
   ])('is refused where it would lose tokens, naming %s', (key, parts, words) => {
     const model = { type: 'BPE', vocab, merges: [], ...parts };
     const make = () =>

@@ -186,7 +186,7 @@ describe('an adapter that does not fit an image model', () => {
   });
 
   it.each<[string, Shapes, RegExp]>([
-    ['no known module', pair('unet.x', [2, 4], [4, 2]), /unet\.x, which is no known module/],
+    ['no known module', pair('unet.x', [2, 4], [4, 2]), /unet\.x, which is not a known module/],
     [
       'another kernel',
       pair('unet.conv_in', [2, 27, 1, 1], [4, 2, 1, 1]),
