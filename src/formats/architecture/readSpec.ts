@@ -1,6 +1,5 @@
 import { LoraError } from '../../shared/errors';
 import { MODEL_TASKS, type ModelTask } from '../../shared/task';
-import { nearestName } from '../../shared/nearest';
 import { isObject } from '../../shared/values';
 import type { QuantizeOptions } from '../quantized/whileLoading';
 import type { ReplacedTensor } from '../weightSource';
@@ -9,6 +8,7 @@ import { FAMILIES, KNOWN_FAMILIES } from './families';
 import type { Family } from './family';
 import type { Spec } from './spec';
 import { taskOfClass } from './transformersClass';
+import { nearestFix, unknownKind } from './unknownModels';
 
 /** How a model is opened. */
 export interface ReadSpecOptions {
@@ -148,35 +148,6 @@ function labelsOf(reader: ConfigReader): number {
   return num_labels === undefined ? 2 : reader.count('num_labels', 2, 1_000_000);
 }
 
-/** Kinds of models that are not supported, and what to use instead. */
-const OTHERS: readonly (readonly [RegExp, string, string])[] = [
-  [
-    /moe|mixtral|dbrx|^deepseek_v[23]|^jamba|^llama4/,
-    'a mixture of experts',
-    'Use a dense model of the same series.',
-  ],
-  [
-    /^(?:t5|mt5|umt5|bart|mbart|pegasus|marian|m2m_100|whisper|blenderbot|led|encoder-decoder)/,
-    'an encoder-decoder',
-    'Use a decoder such as Qwen, Llama or SmolLM2, or T5.',
-  ],
-  [
-    /mamba|rwkv|^recurrent_gemma|^xlstm/,
-    'a recurrent model',
-    'Use a transformer such as Qwen, Llama or SmolLM2.',
-  ],
-];
-
-/** What to use instead of an architecture of which it is not known what its layers compute. */
-function nearestFix(model_type: string): string {
-  const [series = ''] = model_type.split(/[_-]/);
-  const nearest =
-    nearestName(model_type, KNOWN_FAMILIES) ??
-    KNOWN_FAMILIES.find((known) => series.length > 2 && known.startsWith(series));
-  if (nearest === undefined) return 'Use a model of a supported architecture.';
-  return `What its layers compute is not known here. The nearest known architecture is "${nearest}": use a model of that one.`;
-}
-
 function checkSupported(config: Config, inner: Config, file: string): void {
   const model_type = typeOf(inner);
   const place = { file, key: 'model_type' };
@@ -188,12 +159,12 @@ function checkSupported(config: Config, inner: Config, file: string): void {
       { place },
     );
   const isKnown = Object.hasOwn(FAMILIES, model_type);
-  const other = OTHERS.find(([pattern]) => pattern.test(model_type));
-  if (!isKnown && other)
+  const kind = unknownKind(model_type);
+  if (!isKnown && kind)
     throw new LoraError(
       'base',
-      `The model is ${other[1]} (${model_type}), which is not supported. ${known}`,
-      { place, fix: other[2] },
+      `The model is ${kind.what} (${model_type}), which is not supported. ${known}`,
+      { place, fix: kind.fix },
     );
   if (!isKnown)
     throw new LoraError(

@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
+import { FAMILIES } from '../../../src/formats/architecture/families';
 import { openBase, targetableModules } from '../../../src/formats/openBase';
 import { SafetensorsFile, withSafetensors } from '../../../src/formats/safetensors/read';
 import { writeSafetensors } from '../../../src/formats/safetensors/write';
@@ -111,6 +112,27 @@ describe('a base model folder', () => {
     const error: unknown = await openBase(folder).catch((e: unknown) => e);
     expect((error as LoraError).message).toMatch(message);
     expect((error as LoraError).fix).toMatch(/^Use a /);
+  });
+
+  it.each([
+    ['mamba', /a recurrent model/, 'qwen3_5_text', 'the state-space scan'],
+    ['falcon_h1', /attention beside a state-space model/, 'qwen3_5_text', 'the state-space scan'],
+    ['phi4mm', /a model for images, speech and text/, 'phi3', 'the encoder of speech'],
+    ['deepseek_v3', /a mixture of experts/, 'qwen3_moe', 'multi-head latent attention'],
+    ['whisper', /an encoder-decoder/, 't5', 'the encoder of speech'],
+    ['bart', /an encoder-decoder/, 't5', 'the layers of this one'],
+    ['mixtral', /a mixture of experts/, 'qwen3_moe', 'the router of this one'],
+  ])('names what is missing of %s, and the nearest architecture', async (...row) => {
+    const [model_type, what, nearest, missing] = row;
+    const folder = copyOf('llama');
+    putConfig(folder, { model_type });
+    const error = (await openBase(folder).catch((e: unknown) => e)) as LoraError;
+    expect(error.place).toEqual({ file: path.join(folder, 'config.json'), key: 'model_type' });
+    expect(error.message).toMatch(what);
+    expect(error.message).toContain(`(${model_type}), which is not supported.`);
+    expect(error.fix).toContain(`the nearest known architecture, "${nearest}": ${missing}`);
+    expect(error.fix).toMatch(/ is missing here\.$/);
+    expect(Object.keys(FAMILIES)).toContain(nearest);
   });
 
   it.each([
@@ -354,7 +376,9 @@ describe("a base model's tokenizer", () => {
     rmSync(path.join(folder, 'tokenizer.json'));
     await expect(tokenizer(folder)).rejects.toThrow(/no tokenizer\.json\./);
     put(folder, 'tokenizer.model', '');
-    await expect(tokenizer(folder)).rejects.toThrow(/only a tokenizer\.model/);
+    await expect(tokenizer(folder)).rejects.toThrow(
+      /not a usable SentencePiece model: it has no pieces/,
+    );
     put(folder, 'tokenizer.json', '{');
     await expect(tokenizer(folder)).rejects.toMatchObject({
       area: 'tokenizer',
