@@ -3,6 +3,9 @@ import * as v from 'valibot';
 import { expect, it } from 'vitest';
 import { planAdapter } from '../../../../src/engine/training/plans/adapterPlan';
 import type { ReadSpecOptions } from '../../../../src/formats/architecture/readSpec';
+import { startAdapter } from '../../../../src/engine/training/startAdapter';
+import type { AdapterConfig } from '../../../../src/lora/adapter';
+import { isNamed } from '../../../../src/lora/targets';
 import { RecipeSchema } from '../../../../src/shared/recipe';
 import { fixtures, withBase } from '../../../support/models';
 
@@ -10,6 +13,8 @@ interface Planned {
   readonly paths: readonly string[];
   readonly infos: readonly string[];
   readonly warnings: readonly string[];
+  /** Of adapter_config.json. */
+  readonly written: AdapterConfig['target_modules'];
 }
 
 function planOf(family: string, lora: object, task?: ReadSpecOptions['task']): Promise<Planned> {
@@ -20,7 +25,9 @@ function planOf(family: string, lora: object, task?: ReadSpecOptions['task']): P
       info: (message) => infos.push(message),
       warn: (message) => warnings.push(message),
     });
-    return { paths: modules.map((m) => m.path), infos, warnings };
+    const { adapter } = await startAdapter(base, modules, recipe);
+    const written = adapter.config.target_modules;
+    return { paths: modules.map((m) => m.path), infos, warnings, written };
   };
   return withBase(path.join(fixtures, family, 'base'), use, { ...(task && { task }) });
 }
@@ -36,8 +43,19 @@ it.each([
 ] as const)(
   'a layer without effect is left out by name: %s %j',
   async (family, targets, task, own) => {
-    const { paths, infos, warnings } = await planOf(family, { target_modules: targets }, task);
+    const { paths, infos, warnings, written } = await planOf(
+      family,
+      { target_modules: targets },
+      task,
+    );
     expect(paths).not.toContain(own);
+    // else PEFT makes factors for it, and misses them in the file
+    expect(typeof written === 'string' || written.some((name) => isNamed(own, name))).toBe(false);
+    expect(
+      paths.every(
+        (path) => typeof written !== 'string' && written.some((name) => isNamed(path, name)),
+      ),
+    ).toBe(true);
     expect(infos).toContain(
       `${own}, which PEFT adapts too, gets no update: nothing that is trained depends on it.`,
     );
