@@ -4,7 +4,7 @@ import { FileRefused } from './regularFile';
 
 /**
  * The error for the user: a LoraError itself, or one in words for the file system's errors and
- * refused files. Null for an error of the program itself, whose stack is needed to correct it.
+ * refused files. Null for a bug in the program, whose stack trace is needed.
  */
 export function expectedError(error: unknown): LoraError | null {
   if (error instanceof LoraError) return error;

@@ -59,8 +59,8 @@ export const pathExists = (file: string): Promise<boolean> =>
   );
 
 /**
- * Whether there is anything of this name, including a link to nothing: an optional file that is
- * there but cannot be read is to be refused, not left out.
+ * Whether anything with this name exists, including a dangling link: an optional file that exists
+ * but cannot be read must be an error, not ignored.
  */
 export const isNamed = (file: string): Promise<boolean> =>
   lstat(file).then(

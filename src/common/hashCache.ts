@@ -18,7 +18,7 @@ const MAX_BYTES = 2 ** 20;
 const defaultFile = (): string =>
   path.join(homedir(), '.cache', 'lora-workbench', 'hashes', 'hashes.json');
 
-/** The same as long as the file is: size, inode and times, of which no program sets `ctime`. */
+/** Unchanged as long as the file is: size, inode and times; no program can set `ctime`. */
 type Identity = readonly [size: string, inode: string, mtime: string, ctime: string];
 
 interface Entry {
@@ -71,7 +71,7 @@ async function keep(cache: string, entry: Entry): Promise<void> {
   await writeJson(cache, [entry, ...others].slice(0, MAX_FILES));
 }
 
-/** What is not valid is none. */
+/** Invalid entries are ignored. */
 async function readEntries(cache: string): Promise<readonly Entry[]> {
   const limits = { maxBytes: MAX_BYTES, links: 'refused' } as const;
   const value: unknown = await readTextFile(cache, limits)

@@ -5,8 +5,7 @@ import { outputOf } from './startProcess';
 import { isProcessAlive } from './system';
 
 /**
- * Names one process for good: a process id alone is given to another process once this one has
- * ended.
+ * Identifies one process permanently: a process id alone can be reused once the process has ended.
  */
 export interface ProcessIdentity {
   readonly pid: number;
@@ -61,8 +60,8 @@ export async function isRunning({ pid, start }: ProcessIdentity): Promise<boolea
 }
 
 /**
- * The same at once, without starting another program: undefined where only that would tell (macOS
- * and Windows).
+ * The same without starting another program: undefined where that would be needed (macOS and
+ * Windows).
  */
 export function isRunningNow({ pid, start }: ProcessIdentity): boolean | undefined {
   if (process.platform !== 'linux' || start === null) return undefined;

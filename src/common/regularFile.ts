@@ -16,14 +16,15 @@ import { formatSize } from './formatSize';
 
 /**
  * Whether a link at the path is followed. People link models and datasets, but the files of a run
- * are written in its folder: a link there leads a stranger's choice of file to the reader.
+ * are written in its folder: a link there would make the reader open a file of an attacker's
+ * choice.
  */
 export type Links = 'followed' | 'refused';
 
 /** A file that must not be read. The message is the reason, to follow a colon. */
 export class FileRefused extends Error {}
 
-/** The most bytes that are read of each kind of file. */
+/** The largest size that is read for each kind of file. */
 export const MAX_BYTES = {
   /** run.json, and the certificate of a merge: some fields for each file or tensor of the base. */
   runRecord: 16 * 2 ** 20,

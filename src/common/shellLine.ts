@@ -1,7 +1,7 @@
-// A command that people copy into a shell. Which one they use is not known: on Unix sh, bash, zsh
-// or fish, on Windows PowerShell or cmd.
+// A command that users copy into an unknown shell: on Unix sh, bash, zsh or fish, on Windows
+// PowerShell or cmd.
 
-/** No shell acts on these, wherever they stand in a word. */
+/** No shell interprets these characters, anywhere in a word. */
 const PLAIN = { unix: /^[\w+:,./-][\w+=:,./-]*$/, windows: /^[\w=:.\\/-]+$/ } as const;
 
 /** What terminals and shells of all systems may act on, including in quotes. */

@@ -17,7 +17,7 @@ export type ProcessOptions = Omit<SpawnOptions, 'shell' | 'env' | 'argv0'> & {
 
 /**
  * Starts a program by its full path, never through a shell. Nothing is looked up or loaded from the
- * working folder: entries of the environment that would do so are left out. `as` types the streams
+ * working folder: environment entries that would do so are removed. `as` types the streams
  * by `stdio`.
  */
 export function startProcess(

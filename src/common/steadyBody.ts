@@ -1,10 +1,10 @@
-/** How slow a server may be: in each such time it must send so many bytes. */
+/** The slowest allowed server: it must send this many bytes in each period. */
 export interface Patience {
   readonly milliseconds: number;
   readonly bytes: number;
 }
 
-/** About 1 kB/s: less is a server that holds the connection, not one that sends. */
+/** About 1 kB/s: a slower server only keeps the connection open. */
 export const USUAL_PATIENCE: Patience = { milliseconds: 60_000, bytes: 2 ** 16 };
 
 /** Thrown when a server sends nothing or next to nothing. The message follows a colon. */

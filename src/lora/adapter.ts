@@ -1,6 +1,5 @@
 /**
- * A layer that LoRA can adapt. Shapes are those of the maths: y = W x with W [out, in], however the
- * file stores it.
+ * A layer that LoRA can adapt. Shapes follow y = W x with W [out, in], however the file stores it.
  */
 export interface TargetableModule {
   /** Module path as PEFT names it, without `base_model.model.`: model.layers.0.self_attn.q_proj */
@@ -96,7 +95,7 @@ export type AdapterDtype = 'F32' | 'F16' | 'BF16';
 export interface Adapter {
   /** How its file stores it; F32 unless given. */
   readonly dtype?: AdapterDtype;
-  /** Whether it comes from a file with kohya's factors whose modules have dotted names. */
+  /** Whether it comes from a file with kohya's factor names and dotted module names. */
   readonly has_dotted_names?: boolean;
   readonly config: AdapterConfig;
   readonly modules: readonly LoraFactors[];

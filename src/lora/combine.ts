@@ -13,9 +13,9 @@ export interface CombineOptions {
   readonly weights: readonly number[];
   /** svd: rank of the result; null: the largest rank of the adapters. */
   readonly rank: number | null;
-  /** ties, magnitude_prune: the share of the numbers that is kept. */
+  /** ties, magnitude_prune: the share of the values that is kept. */
   readonly density: number;
-  /** ties: how the majority's sign is found, by the sum of the values or by their number. */
+  /** ties: how the sign is elected, by the sum of the values or by their count. */
   readonly majority_sign_method: 'total' | 'frequency';
   /** linear: A and B are added separately as in PEFT, so that their product has cross terms. */
   readonly peft: boolean;
@@ -38,7 +38,7 @@ interface Part {
 }
 
 /**
- * Several adapters of one base as one.
+ * Combines several adapters of one base into one.
  *
  * - `cat`, `linear`: Σ w·dW exactly, with the sum of the ranks.
  * - `svd`: the best approximation of Σ w·dW of a smaller rank.

@@ -9,7 +9,7 @@ import {
   type ImplicitUpdateSvd,
 } from './updateSvd';
 
-/** What one adapter does to a layer. */
+/** The effect of one adapter on a layer. */
 export interface UpdateFacts {
   readonly r: number;
   readonly scaling: number;
@@ -106,7 +106,7 @@ const F32_NOISE = 1e-6;
 const byPath = (x: { readonly path: string }, y: { readonly path: string }): number =>
   inModelOrder(x.path, y.path);
 
-/** Compares what two adapters do, layer by layer, from their factors alone. */
+/** Compares the updates of two adapters, layer by layer, from their factors alone. */
 export function compareAdapters(a: Adapter, b: Adapter): Comparison {
   const pairs = sharedLayers(a, b);
   const modules = pairs.map(compareModule);
@@ -307,7 +307,7 @@ function totalOf(
 const rootOfSquares = (values: readonly number[]): number =>
   Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
 
-/** Keys that do not change what an adapter does. */
+/** Keys that do not change an adapter's effect. */
 const IGNORED_KEYS = new Set(['peft_version', 'inference_mode', 'auto_mapping', 'revision']);
 
 function configDifferences(a: AdapterConfig, b: AdapterConfig): ConfigDifference[] {

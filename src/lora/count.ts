@@ -18,7 +18,7 @@ export interface Counts {
   readonly full: number;
 }
 
-/** Parameters that LoRA trains in these modules, and those that they have. */
+/** The parameters that LoRA trains in these modules, and the modules' own parameters. */
 export function countTrainable(modules: readonly TargetableModule[], ranks: ModuleRanks): Counts {
   return {
     modules: modules.length,

@@ -2,7 +2,7 @@
 export type PatternEntry = readonly [path: string, value: number];
 
 /**
- * The pattern with which PEFT gives each of these modules exactly its value: an entry for each one
+ * The pattern that makes PEFT give each of these modules exactly its value: an entry for each one
  * whose value is not the usual one. A path that is also the end of another module's is anchored.
  */
 export function exactPattern(

@@ -19,7 +19,7 @@ export interface ExactTargets {
 }
 
 /**
- * A short selection with which PEFT adapts exactly these modules: one that was given unless it
+ * A short selection that makes PEFT adapt exactly these modules: one that was given unless it
  * lists whole paths, the shortest ends of their paths ("q_proj"), ends of paths in some layers, or
  * else whole paths. Lists are sorted. Without a base a given selection counts as exact where it
  * selects the adapter's modules.

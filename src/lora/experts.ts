@@ -2,7 +2,7 @@ import type { Adapter, LoraFactors } from './adapter';
 import { LoraError } from '../shared/errors';
 
 // LoRA on the experts of a mixture. PEFT has one pair of factors for all (target_parameters); here
-// each expert has a module of its own, as its weights are separate layers.
+// each expert has its own module, because its weights are separate layers.
 
 /** The parameters that PEFT stacks; those of gate and up are one. */
 export type ExpertParameter = 'gate_up_proj' | 'down_proj';

@@ -8,11 +8,11 @@ export interface Dense {
   readonly data: Float32Array;
 }
 
-/** What updates of all methods of LyCORIS have. */
+/** Fields common to the updates of all LyCORIS methods. */
 interface Update {
   readonly path: string;
   readonly scaling: number;
-  /** Height and width of a convolution's kernel; null: the file does not say it. */
+  /** Height and width of a convolution's kernel; null: not in the file. */
   readonly kernel: readonly [number, number] | null;
   readonly magnitude: Float32Array | null;
 }
@@ -124,7 +124,7 @@ function kroneckerRow(
   };
 }
 
-/** The rank of LoRA that holds an update exactly, whatever its numbers are. */
+/** The LoRA rank that holds an update exactly, whatever its values are. */
 export function exactRank(update: LycorisUpdate): number {
   if (update.method === 'LoHa') return update.pairs[0][0].columns * update.pairs[1][0].columns;
   const { left, right, factors } = update;

@@ -4,7 +4,7 @@ import type { Quantize } from '../shared/trainingSettings';
 import type { TargetableModule } from './adapter';
 import { countTrainable, rankIn, type ModuleRanks } from './count';
 
-/** Weights of which some matrices are in blocks. */
+/** Weights of which some matrices are quantized in memory. */
 export interface QuantizedSize {
   /** Bytes of the blocks, and of what is always in f32. */
   readonly quantized_bytes: number | null;
@@ -12,12 +12,12 @@ export interface QuantizedSize {
   readonly dense_numbers?: number;
 }
 
-/** What the estimate needs to know of a model. */
+/** The properties of a model that the memory estimate depends on. */
 export interface ModelSize extends QuantizedSize {
   readonly parameters: number;
-  /** Bytes of the weights with quantized ones in their blocks; null: none is quantized. */
+  /** Bytes of the weights if quantized ones stay quantized; null: none is quantized. */
   readonly quantized_bytes: number | null;
-  /** What training.quantize makes of a base that is not quantized. Default: nothing. */
+  /** How training.quantize quantizes a base that is not quantized. Default: not at all. */
   readonly quantizable?: Readonly<Record<Quantize, QuantizedSize>>;
   readonly hidden_size: number;
   /** Inner size of the MLP, and whether it has a gate. */
@@ -38,7 +38,7 @@ export interface ModelSize extends QuantizedSize {
   readonly delta: DeltaSize | null;
   /** The vision encoder beside the text encoder, whose pass exists at the same time. */
   readonly images?: { readonly size: ModelSize; readonly length: number } | undefined;
-  /** What the layers read with attention of their own; its pass exists at the same time. */
+  /** The encoder that the layers read through cross-attention; its pass exists at the same time. */
   readonly encoder?: ModelSize;
   /** The vision encoder. */
   readonly vision?: VisionSize;
@@ -106,7 +106,7 @@ export const KEPT_VECTORS = 256 * 2 ** 20;
 export const PROCESS = 360e6;
 /** Queries in a row block of attention (src/models/attention). */
 const BLOCK_ROWS = 128;
-/** What many arrays of like sizes take beyond their own; measured. */
+/** Overhead of many arrays of similar sizes; measured. */
 const GAPS = 1.4;
 /** Tokens of a chunk of the gated delta rule (src/models/attention/chunks.ts). */
 const CHUNK_TOKENS = 64;
@@ -284,7 +284,9 @@ function passingBytes({ quantized_bytes, parameters, outputs, hidden_size }: Mod
   return Math.round((quantized_bytes ?? 0) * share);
 }
 
-/** The numbers of the matrix of a product, which exist beside those of the output layer. */
+/**
+ * The dequantized matrix of a product, which exists at the same time as that of the output layer.
+ */
 function dequantizedBytes(size: ModelSize, plan: StepPlan): number {
   if (!plan.quantized) return 0;
   const { hidden_size, inner_size, q_size, kv_size } = size;

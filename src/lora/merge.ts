@@ -10,7 +10,7 @@ export type Layout = 'by_output' | 'by_input';
 export const layoutOf = ({ kind }: Pick<LoraFactors, 'kind'>, transposed: boolean): Layout =>
   transposed || kind === 'embedding' ? 'by_input' : 'by_output';
 
-/** What merging has added to some rows, before DoRA scales them. */
+/** Statistics of the update added to some rows, before DoRA scales them. */
 export interface MergeEffect {
   /** The sum of the squares of all that was added. */
   readonly square: number;
@@ -24,7 +24,7 @@ export interface TensorMerger {
   readonly needsMeasure: boolean;
   /** Length of a stored row. */
   readonly columns: number;
-  /** Accumulates what is needed of all rows. `start`: the index of the block's first row. */
+  /** Accumulates sums over all rows. `start`: the index of the block's first row. */
   measure(block: Float32Array, start: number): void;
   /** Its updates as one product of float64, for a kernel; null or missing: they are none. */
   product?(): StackedProduct | null;

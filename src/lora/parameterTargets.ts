@@ -5,7 +5,7 @@ import { matchTargets } from './targets';
 
 // target_parameters of new adapters, as PEFT chooses them.
 
-/** What of a recipe's `lora` selects modules and parameters. */
+/** The part of a recipe's `lora` that selects modules and parameters. */
 export interface ParameterSettings {
   readonly r: number;
   readonly lora_alpha: number;
@@ -28,7 +28,7 @@ const TRANSLATED: Readonly<Record<string, string>> = {
 };
 const FUSED = ['gate_proj', 'up_proj'];
 
-/** What target_modules can name in a model of a translated family. */
+/** Names that target_modules can use in a model of a translated family. */
 export interface TranslatedModel {
   readonly layers: readonly TargetableModule[];
   /** Paths of routers. */

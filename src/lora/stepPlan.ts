@@ -23,9 +23,8 @@ export interface StepMachine {
 }
 
 /**
- * Why base_dtype is what it is: requested; requested but not supported; chosen because the
- * processor multiplies bf16, because it saves memory, or because nothing asks for anything else
- * than f32.
+ * The reason for base_dtype: requested; requested but not supported; chosen because the processor
+ * multiplies bf16, because it saves memory, or because there is no reason not to use f32.
  */
 export type StepReason = 'asked' | 'refused' | 'processor' | 'memory' | 'plain';
 
@@ -112,7 +111,7 @@ function fitOf(
 
 type KeptForm = Pick<StepPlan, 'base_dtype' | 'quantized' | 'quantize'>;
 
-/** Weights in their blocks, and products in the faster type. */
+/** Weights stay quantized, and products use the faster type. */
 const inBlocks = ({ hasBf16, multipliesBf16 }: StepMachine): KeptForm => ({
   base_dtype: hasBf16 && multipliesBf16 ? 'bfloat16' : 'float32',
   quantized: true,

@@ -61,7 +61,7 @@ function withoutOtherNames(
   });
 }
 
-/** What target_modules can call modules: by their kinds, and by other names that they have. */
+/** The names that target_modules can use: kinds of modules, and other names of modules. */
 export const knownNames = (modules: readonly TargetableModule[]): string[] => [
   ...new Set([...kindsOf(modules), ...modules.flatMap(({ names = [] }) => names)]),
 ];
@@ -187,6 +187,6 @@ function compile(expression: string, key: string, written = expression): RE2JS {
   }
 }
 
-/** What to write instead of an expression that is not supported. */
+/** The suggestion for an unsupported expression. */
 const WRITE_INSTEAD =
   'Look-around and back-references are not supported, because they can take unlimited time: list names, or use exclude_modules. Instead of "(?!.*layers\\.0\\.).*_proj", write target_modules ".*_proj" and exclude_modules ".*layers\\.0\\..*".';

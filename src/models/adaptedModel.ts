@@ -33,7 +33,7 @@ interface ModelParts {
   readonly loader: WeightLoader;
 }
 
-/** What `accumulate` changes at random; the seed of a batch decides how. */
+/** The random changes of `accumulate`, which depend on the seed of a batch. */
 interface TrainingNoise {
   readonly lora_dropout: number;
   /** NEFTune; null: none. */
@@ -209,7 +209,7 @@ export class AdaptedModel implements Model {
     );
   }
 
-  /** Interrupted work leaves no tensor behind. */
+  /** Tensors of interrupted work are freed. */
   private async freeingOnError<T>(
     work: () => Promise<T>,
     onError: () => void = () => undefined,

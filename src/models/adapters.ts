@@ -10,7 +10,7 @@ import {
   type Reach,
 } from './training/parameters';
 
-/** What the parts of a loaded model compute with, and the adapters that they apply. */
+/** The weights that the parts of a loaded model compute with, and the adapters that they apply. */
 export interface ModelContext {
   readonly ops: Ops;
   readonly adapters: Adapters;
@@ -54,7 +54,9 @@ interface TrainedParameter {
 
 const ROLES = { A: 'A', B: 'B', magnitude: 'magnitude' } as const;
 
-/** Called when the trained numbers have changed; `rescaled`: those of frozen adapters have too. */
+/**
+ * Called when trained values have changed; `rescaled`: values of frozen adapters have changed, too.
+ */
 export type ChangeListener = (rescaled: boolean) => Promise<void>;
 
 /** The trainable adapter and the frozen ones below it, by module path and tensor name. */
@@ -114,12 +116,12 @@ export class Adapters {
     return parameter && rows ? { parameter, rows: Int32Array.from(rows) } : null;
   }
 
-  /** The present numbers; a view, not a copy. */
+  /** The current values; a view, not a copy. */
   read(source: FactorSource): Float32Array {
     return source.kind === 'frozen' ? source.data : this.parameters.value(source.parameter);
   }
 
-  /** The trainable adapter, with a copy of its present numbers. */
+  /** The trainable adapter, with a copy of its current values. */
   current(): Adapter {
     const value = (name: string) => this.parameters.value(this.parameters.get(name)).slice();
     return {
@@ -138,7 +140,7 @@ export class Adapters {
     this.listeners.push(listener);
   }
 
-  /** To be called when the trained numbers have changed: everything made of them is made again. */
+  /** To be called when trained values have changed: everything derived from them is updated. */
   async notifyChanged(): Promise<void> {
     for (const listener of this.listeners) await listener(false);
   }

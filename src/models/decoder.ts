@@ -282,7 +282,7 @@ export class CachingDecoder implements Decoder {
     sequence.shift = 0;
   }
 
-  /** Interrupted work leaves no tensor behind. */
+  /** Tensors of interrupted work are freed. */
   private async emptyingOnError<T>(
     sequences: readonly Sequence[],
     work: () => Promise<T>,
@@ -328,7 +328,7 @@ export class CachingDecoder implements Decoder {
     return x;
   }
 
-  /** What the images of a prompt are to `length` of its tokens. */
+  /** The part of a prompt's images that belongs to `length` of its tokens. */
   private async imagesWithin(
     { times, heights, widths, placed }: PromptImages,
     from: number,
@@ -417,7 +417,10 @@ export class CachingDecoder implements Decoder {
     };
   }
 
-  /** The place of the keys and values that layer i uses: those of other layers have none. */
+  /**
+   * The index of the keys and values that layer i uses; layers that share keys have none of their
+   * own.
+   */
   private cacheOf(i: number): number {
     const { layers } = this.transformer.spec;
     const owner = layers[i]!.attention.keys_of ?? i;

@@ -1,7 +1,7 @@
 /** Steps of the table between two powers of 2, as a power of 2. */
 const STEP_BITS = 11;
 const STEPS = 1 << STEP_BITS;
-/** Below this the result is 0, for whatever it is used. */
+/** Below this the result is treated as 0. */
 const LEAST = -700;
 const LEAST_POWER = Math.floor(LEAST * Math.LOG2E) - 1;
 

@@ -74,7 +74,7 @@ export interface LabelledInput extends ModelInput {
    * one for each pair or list. If left out, all are 1.
    */
   readonly weights?: Float32Array;
-  /** What a teacher says of the labelled tokens, which are then learned from it, too. */
+  /** The teacher's targets for the labelled tokens, for distillation. */
   readonly teacher?: TeacherTargets;
   /** Rated documents, one a sequence: how many each list has; null: each is a row of its own. */
   readonly ranking?: { readonly groups: Int32Array | null };
@@ -85,7 +85,7 @@ export interface LabelledInput extends ModelInput {
 /** Objectives with pairs of a chosen and a rejected answer. */
 export type PairObjective = Exclude<Objective, { readonly method: 'kto' }>;
 
-/** What the loss of compared answers depends on beside the model. */
+/** The inputs of a preference loss besides the model. */
 export type Comparison =
   | {
       readonly kind: 'pairs';
@@ -246,7 +246,7 @@ export interface Decoder {
   ): Promise<Float32Array[]>;
   /** Null: it takes no drafts. */
   readonly drafts: DraftChecks | null;
-  /** What a text starts with in the place of the prompt, which an encoder reads. */
+  /** The start token of a decoder, whose prompt an encoder reads. */
   readonly startIds?: readonly number[];
   /** Whether `copy` can leave out the last tokens. */
   readonly copiesParts: boolean;
@@ -281,7 +281,7 @@ export interface Evaluation extends LossSum {
   readonly expert_counts?: readonly Float64Array[]; // [mixtures][experts]
 }
 
-/** What a training run needs of a model. */
+/** The interface of a model that training needs. */
 export type TrainedModel = Pick<
   Model,
   'accumulate' | 'evaluate' | 'step' | 'optimizerState' | 'trainable_parameters'

@@ -47,8 +47,8 @@ interface Placement extends PlacedPart {
 }
 
 /**
- * Reads tensors of the checkpoint into the arrays that products are made of, and remembers where in
- * memory each one is. All methods throw LoraError('base') for a tensor that the checkpoint lacks.
+ * Reads tensors of the checkpoint into the arrays of fused products, and records where in memory
+ * each one is. All methods throw LoraError('base') for a tensor that the checkpoint lacks.
  */
 export class Placements {
   private readonly byName = new Map<string, Placement[]>();

@@ -116,7 +116,7 @@ export const agentTool = (name: string): AgentTool | undefined =>
 const MAX_CHARACTERS = 4_096;
 
 /**
- * What a tool was given, by the names of its schema.
+ * The arguments of a tool call, by the names in its schema.
  *
  * @throws LoraError('usage') that names what is missing, unknown or of another kind.
  */

@@ -19,7 +19,7 @@ export function isGreaterBetter(metric: BestMetric): boolean {
   return !('lower' in row);
 }
 
-/** What is read of a run's record, whose own type depends on this file. */
+/** The part of a run's record that is read here; the record's own type depends on this file. */
 interface TrainedRun {
   readonly recipe: { readonly training?: Readonly<Record<string, unknown>> };
 }

@@ -19,7 +19,7 @@ export interface CheckedRecipe {
   readonly sources?: readonly SourceRecord[];
   /** The memory of a step; only where all rows and the adapter can be read. */
   readonly memory?: StepMemory;
-  /** What might be chosen otherwise, which is no problem. */
+  /** Suggestions, which are not problems. */
   readonly advice?: readonly RecipeAdvice[];
 }
 

@@ -161,7 +161,7 @@ export const describeDataset = (dataset: DatasetSetting): string => pathsOf(data
 /** The path of a dataset that has just one; of several, the first. */
 export const firstPathOf = (dataset: DatasetSetting): string => pathsOf(dataset)[0]!;
 
-/** A source as people know it, which differs between the sources of a recipe. */
+/** A display name of a source, unique among the sources of a recipe. */
 export function sourceName({
   path: file,
   config,

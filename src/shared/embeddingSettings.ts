@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { described, int, nonNegative, positive } from './schemaParts';
 
-/** The choices for embedding.loss, by the names of sentence-transformers. */
+/** The choices for embedding.loss, named as in sentence-transformers. */
 export const EMBEDDING_LOSSES = [
   'MultipleNegativesRankingLoss',
   'CosineSimilarityLoss',

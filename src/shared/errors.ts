@@ -33,9 +33,9 @@ export interface Problem {
   readonly message: string;
   readonly place?: Place;
   readonly severity: 'error' | 'warning';
-  /** Present where it stands for the same problem in this many rows. */
+  /** Set if it represents the same problem in this many rows. */
   readonly rows?: number;
-  /** Present where the row is left out because of it (skip_faulty_rows). */
+  /** Set if the row is left out because of it (skip_faulty_rows). */
   readonly skipped?: true;
 }
 
@@ -132,7 +132,7 @@ export class LoraError extends Error {
   }
 }
 
-/** An error of libtensorflow in words: its "Invalid TF_Status: 3" tells a user nothing. */
+/** An error of libtensorflow in plain words: "Invalid TF_Status: 3" is meaningless to a user. */
 function withoutStatus(message: string): string {
   const reason = /Invalid TF_Status: \d+\s*Message: ([^\n]*)/.exec(message)?.[1];
   return reason === undefined ? message : `libtensorflow cannot compute this: ${reason}`;
@@ -155,8 +155,7 @@ export function formatPlace(place: Place): string {
 }
 
 /**
- * What to do, for whoever uses no terminal: without the options of the command line, which stand in
- * brackets.
+ * The fix for users without a terminal: without command line options, which are in brackets.
  */
 export const withoutOptions = (fix: string): string =>
   fix.replaceAll(/ \((?:lora [a-z]+ )?--[a-z-]+(?: [a-z]+)?\)/g, '');

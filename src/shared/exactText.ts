@@ -2,7 +2,7 @@ import { Float } from './exactValues';
 import { isObject } from './values';
 
 /**
- * The JSON of a value of `parseExactly`, which gives the same value again.
+ * The JSON of a value of `parseExactly`; parsing it exactly gives the same value.
  *
  * @param indent Null: all on one line. Else the number of spaces for each level.
  */

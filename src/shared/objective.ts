@@ -278,7 +278,7 @@ const USED: Readonly<Record<ObjectiveMethod, readonly ObjectiveKey[]>> = {
   simpo: ['beta', 'simpo_gamma', 'label_smoothing', 'cpo_alpha'],
 };
 
-/** What is wrong with a key of the recipe. */
+/** A problem with a key of the recipe. */
 export interface ObjectiveFault {
   /** Such as objective.beta. */
   readonly key: string;

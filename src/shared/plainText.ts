@@ -4,8 +4,8 @@
  */
 
 /**
- * Control characters (terminals act on them), separators of lines, and what nobody sees: controls
- * of the writing direction, which reorder what follows, spaces without width, tags and fillers.
+ * Control characters (terminals interpret them), line separators, and invisible characters:
+ * bidirectional controls, which reorder the text after them, zero-width spaces, tags and fillers.
  */
 const UNSEEN = '[\\p{Cc}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}\\ufff9-\\ufffb]';
 

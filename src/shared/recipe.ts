@@ -182,7 +182,7 @@ export const RecipeSchema = v.strictObject({
 
 /** A recipe with every default filled in. */
 export type Recipe = v.InferOutput<typeof RecipeSchema>;
-/** A recipe as a person writes it. */
+/** A recipe as a user writes it, without the defaults. */
 export type RecipeInput = v.InferInput<typeof RecipeSchema>;
 export type LoraSettings = Recipe['lora'];
 export type TrainingSettings = Recipe['training'];

@@ -9,7 +9,7 @@ export interface Contradiction {
   readonly message: string;
 }
 
-/** What is wrong with a recipe although each of its values is allowed. */
+/** Problems of a recipe whose values are each valid but do not fit together. */
 export const contradictionsOf = (recipe: Recipe): Contradiction[] => [
   ...schedulerContradictions(recipe.training),
   ...bestContradictions(recipe),

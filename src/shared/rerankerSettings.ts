@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { described } from './schemaParts';
 
-/** The choices for reranker.loss, by the names of sentence-transformers. */
+/** The choices for reranker.loss, named as in sentence-transformers. */
 export const RERANKER_LOSSES = [
   'BinaryCrossEntropyLoss',
   'MSELoss',

@@ -3,7 +3,7 @@ import type { Quantize } from './trainingSettings';
 
 export const MEMORY_FITS = ['fits', 'recomputed', 'exceeds'] as const;
 
-/** Whether a step fits into memory, only with recomputed layers, or not at all. */
+/** Whether a step fits into memory, fits only with gradient checkpointing, or does not fit. */
 export type MemoryFit = (typeof MEMORY_FITS)[number];
 
 /** What a base can be kept in. The last ones: as training.quantize makes it. */
@@ -15,7 +15,7 @@ export const KEPT_TYPES = [
 /** The memory of a step that keeps the base in one type. */
 export interface TypeMemory {
   readonly base_dtype: (typeof KEPT_TYPES)[number];
-  /** Bytes, and bytes with all layers recomputed that can be. */
+  /** Bytes without gradient checkpointing, and with it in all layers that support it. */
   readonly bytes: number;
   readonly recomputed_bytes: number;
   readonly fit: MemoryFit;

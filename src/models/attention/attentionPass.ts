@@ -14,7 +14,7 @@ export interface BlockPlan extends AttentionWindow {
   readonly keys: number;
 }
 
-/** What is the same for all layers that see the same keys. */
+/** State shared by all layers that see the same keys. */
 type WindowForm = Omit<AttentionForm, 'softcap' | 'sinks'>;
 
 /**
@@ -27,7 +27,7 @@ export type SeenKeys =
   | { readonly kind: 'blocks'; readonly plan: BlockPlan };
 
 /**
- * What q and k are multiplied by before their product. rotate: the tables of `buildRotaryTable`,
+ * The factors of q and k before their product. rotate: the tables of `buildRotaryTable`,
  * attention's scale included, for both directions. scale: attention's scale alone.
  */
 export type RotaryTable =

@@ -1,8 +1,8 @@
 import type { ModelInput } from '../model';
 import { thenFree, type Ops, type Tensor } from '../ops/ops';
 
-// Rows of tokens in chunks, so that a recurrence is computed by products within each chunk and
-// steps from one chunk to the next.
+// Splits rows of tokens into chunks, so that a recurrence is computed by products within each chunk
+// and steps from one chunk to the next.
 
 /** Tokens of a chunk, at most. */
 const CHUNK_TOKENS = 64;

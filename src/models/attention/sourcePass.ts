@@ -3,7 +3,7 @@ import type { Ops, Tensor } from '../ops/ops';
 import type { SequenceShape } from './headLayout';
 import { BLOCK_ROWS, uploadMask, type RowBlock } from './rowBlocks';
 
-/** What the layers of a decoder read of an encoder in one pass, and its gradient. */
+/** The encoder output that the layers of a decoder read in one pass, and its gradient. */
 export interface SourcePass {
   /** The encoder's output, which its own pass owns. */
   readonly h: Tensor; // [batch · length, d]

@@ -59,7 +59,7 @@ export class Drafter {
     return kept / checked;
   }
 
-  /** Back to what is thought at first, so that drafts are tried again. */
+  /** Resets the estimates, so that drafts are tried again. */
   private forget(): void {
     this.learnt.forEach((own, i) => {
       const { chance, weight } = CLASSES[i]!;

@@ -1,4 +1,4 @@
-/** What each further row is thought to cost before it is measured, as a share of the first one. */
+/** The assumed cost of each further row before it is measured, as a share of the first one. */
 const FURTHER_ROW = 0.15;
 /** The least that further rows count for, whatever is measured. */
 const LEAST_FURTHER_ROW = 0.03;
@@ -6,9 +6,12 @@ const LEAST_FURTHER_ROW = 0.03;
 const LOAD_RATE = 0.3;
 /** The least share of a new measurement in what a number of rows costs. */
 const LEAST_RATE = 0.1;
-/** More than e times the time expected is other work. */
+/** More than e times the expected time is due to other work. */
 const MOST_SURPRISE = 1;
-/** How fast costs that are not measured any more approach what is thought: they are tried again. */
+/**
+ * How fast costs that are no longer measured return to the assumed ones, so that they are tried
+ * again.
+ */
 const FORGETTING = 0.002;
 
 interface Cost {

@@ -3,8 +3,8 @@ import type { EmbeddingNoise, ModelInput } from '../model';
 
 /**
  * NEFTune (Jain et al. 2023), as transformers adds it to the token embeddings [batch, length, d]:
- * uniform between -m and m, m = alpha / √(L d). L is the length of the longest row: what a batch is
- * padded with beyond that gets noise, too, but no attention. The same numbers for the same seed.
+ * uniform between -m and m, m = alpha / √(L d). L is the length of the longest row: further padding
+ * of a batch also gets noise, but no attention. The same numbers for the same seed.
  */
 export function neftuneNoise(
   { batch, length, attention_mask }: Pick<ModelInput, 'batch' | 'length' | 'attention_mask'>,

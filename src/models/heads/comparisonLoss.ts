@@ -1,7 +1,7 @@
 import type { Objective } from '../../shared/objective';
 import type { Comparison, ComparisonResult, PairObjective } from '../model';
 
-/** What a model says of sequences whose first half is preferred to its second half. */
+/** The model's scores of sequences whose first half is preferred to the second half. */
 export interface SequenceScores {
   /**
    * The sum of the log-probabilities of each sequence's answer, or for rewards the output [batch].

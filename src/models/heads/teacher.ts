@@ -18,7 +18,7 @@ export interface TopTokens {
   readonly logps: Float32Array; // [n, top_k]
 }
 
-/** What a teacher says of the labelled positions of a batch, in their order. */
+/** The teacher's targets for the labelled positions of a batch, in their order. */
 export interface TeacherTargets extends TeacherSettings, TopTokens {}
 
 /** The teacher's targets of `count` positions from `start` on. */

@@ -16,7 +16,7 @@ import type { ExpertCounter } from './expertCounts';
 import { dropoutSeed, type Dropout } from './dropout';
 import type { LoraBlock, LoraBlockPart } from './loraBlock';
 
-/** What computes a forward pass and its backward pass. */
+/** The settings of a forward pass and its backward pass. */
 export interface Computation {
   readonly ops: Ops;
   readonly dropout: Dropout | null;

@@ -23,7 +23,7 @@ import {
 import type { PassContext, SelectedRows } from '../attention/passContext';
 import type { Ops, Tensor } from '../ops/ops';
 
-/** What a layer mixes tokens by: attention, or the gated delta rule. */
+/** How a layer mixes tokens: by attention or the gated delta rule. */
 export type MixerWeights = AttentionWeights | DeltaWeights;
 
 /** What the backward pass needs, with the weights that the forward pass used. */

@@ -22,7 +22,7 @@ export const LONG_ROWS: AttentionBlocks = { from: 4096, queries: 256, keys: 1024
 export interface Ops {
   /** The backend and its device, for messages. */
   readonly name: string;
-  /** Number of tensors that are alive. */
+  /** Number of live tensors. */
   live(): number;
   /** A mark for `freeSince`. */
   mark(): number;
@@ -49,7 +49,7 @@ export interface Ops {
    * bits of bf16.
    */
   upload(data: Float32Array | Int32Array | Uint16Array, shape: Shape): Tensor;
-  /** The numbers of x, widened to f32. */
+  /** The values of x, widened to f32. */
   download(x: Tensor): Promise<Float32Array>;
   free(...tensors: readonly Tensor[]): void;
   /** Rounds f32 to bf16, or widens bf16 to f32. */

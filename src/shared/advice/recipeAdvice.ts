@@ -16,7 +16,7 @@ export interface TriedRun {
   readonly ended: number;
 }
 
-/** What to change in a recipe and why, in numbers. */
+/** A suggested change of a recipe, with the numbers that support it. */
 export type RecipeAdvice =
   /** An adapter is trained at a rate of full fine-tuning. */
   | { readonly kind: 'low rate'; readonly rate: number; readonly suggested: number }
@@ -29,7 +29,7 @@ export type RecipeAdvice =
       readonly r: number;
       readonly suggested: number;
     }
-  /** What did best among runs that differ in their rates. */
+  /** The best of several runs with different learning rates. */
   | {
       readonly kind: 'own runs';
       readonly runs: number;
@@ -38,7 +38,10 @@ export type RecipeAdvice =
       readonly r: number;
       readonly metric: BestMetric;
       readonly score: number;
-      /** The runs had other data, so that their score says nothing here, but their rate may. */
+      /**
+       * The runs had other data: their scores are not comparable, but their learning rate may still
+       * help.
+       */
       readonly isOtherData: boolean;
     };
 
@@ -47,7 +50,7 @@ const RATE_RATIO = 10;
 /** Below it, rates are those of full fine-tuning; above the other one, those of adapters. */
 const LOW_FOR_LORA = 5e-5;
 const HIGH_FOR_FULL = 1e-4;
-/** Only ranks that are far from the usual one are worth a word. */
+/** Only ranks that are far from the usual one are mentioned. */
 const FAR_BELOW = 4;
 const FAR_ABOVE = 8;
 
@@ -97,7 +100,7 @@ function rankAdvice({ lora: { r, init_adapter } }: Recipe, rows: number): Recipe
   return isFar && init_adapter === null ? [{ kind: 'rank', rows, r, suggested }] : [];
 }
 
-/** What tells the data apart that losses are measured on. */
+/** Identifies the data that losses are measured on. */
 export const dataOf = ({ dataset, validation, validation_split, training, task }: Recipe): string =>
   JSON.stringify([task, dataset, validation, validation_split, training.seed]);
 

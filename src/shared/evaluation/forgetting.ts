@@ -10,10 +10,10 @@ export interface RunForgetting {
   readonly answers: RunScore | null;
 }
 
-/** A smaller rise is within what wording alone changes. */
+/** A smaller rise is within the effect of wording alone. */
 const LEAST_RISE = 0.05;
 
-/** Whether a loss on general text has risen so much that it is worth a word. */
+/** Whether a loss on general text has risen enough to be reported. */
 export const hasForgotten = (base_loss: number | null, loss: number | null): boolean =>
   base_loss !== null && loss !== null && loss - base_loss > LEAST_RISE;
 

@@ -1,7 +1,7 @@
 import { EVALUATION_METRICS, metricsOf } from './metrics';
 import type { EvaluatedCell, EvaluatedRow } from './result';
 
-/** What a column's answer is beside that of the first column. */
+/** How a column's answer compares with that of the first column. */
 export const OUTCOMES = ['win', 'loss', 'tie'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 

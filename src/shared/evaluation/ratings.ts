@@ -22,7 +22,10 @@ const MEAN = 1_000;
 const POINTS = 400;
 const SAMPLES = 500;
 const OUTSIDE = 0.025;
-/** A tie of every pair with this weight keeps the rating of who has won everything finite. */
+/**
+ * Adding a tie of this weight to every pair keeps the rating of a column that won everything
+ * finite.
+ */
 const PRIOR = 0.5;
 const MOST_ROUNDS = 200;
 const PRECISE = 1e-6;

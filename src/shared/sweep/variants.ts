@@ -8,7 +8,7 @@ import { pathOfKey, shortNames } from './recipeKeys';
 import { valueText } from './valueText';
 import type { VariedKey } from './vary';
 
-/** More runs than this take days, and no chart tells them apart. */
+/** More runs than this would take days and could not be distinguished in a chart. */
 export const MAX_SWEEP_RUNS = 64;
 const MAX_RANK = 1024;
 const MAX_NAME_LENGTH = 100;
