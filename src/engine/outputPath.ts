@@ -39,7 +39,9 @@ export async function checkOutput(
   }
 }
 
-/** @throws LoraError('usage') for a name that Node can create on Windows, but nobody can remove. */
+/**
+ * @throws LoraError('usage') for a name that Node can create on Windows, but no program can remove.
+ */
 function checkNames(output: string): void {
   const name = path.win32.basename(output);
   if (!isTroubleOnWindows(name)) return;

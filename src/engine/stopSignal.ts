@@ -9,7 +9,9 @@ export const REQUESTS_TO_END = 2;
 /** Signals closer together are one request: npm passes on what the terminal sends as well. */
 const SAME_REQUEST_MS = 1_000;
 
-/** What a signal asks for: to stop, nothing new, patience, or to end the process at once. */
+/**
+ * The action that a signal requests: to stop, nothing new, patience, or to end the process at once.
+ */
 export type StopRequest = 'stop' | 'repeated' | 'again' | 'end';
 
 /**

@@ -45,7 +45,7 @@ export interface Services {
   readonly runtime: RuntimeService;
   readonly inspections: Inspections;
   readonly jobs: Jobs;
-  /** What answers in chats and editors. */
+  /** The models that answer in chats and editors. */
   readonly modelServer: ModelServer;
   /** The models of finished runs that write text. */
   readonly writers: () => Promise<readonly Writer[]>;

@@ -12,12 +12,14 @@ const HOUR_MS = 3_600_000;
 
 /** What may be removed. */
 interface CleanOptions {
-  /** What was put there more recently may belong to a run that is just being sent. */
+  /** Newer items may belong to a run that is just being sent. */
   readonly hours: number;
   readonly isAgreed: boolean;
 }
 
-/** lora targets clean: removes what no run on a target uses. Exit code 1 where nobody agrees. */
+/**
+ * lora targets clean: removes what no run on a target uses. Exit code 1 if the user does not agree.
+ */
 export async function cleanTarget(
   name: string,
   { hours, isAgreed }: CleanOptions,

@@ -57,7 +57,7 @@ export async function readTools(file: string): Promise<readonly object[]> {
   throw fault(file, 'The file is not a list of tools.', `Write a list such as ${example}.`);
 }
 
-/** What a JSON file holds, and what it looks like. */
+/** The content of a JSON file, and an example of it. */
 interface Wanted {
   readonly what: string;
   readonly example: string;

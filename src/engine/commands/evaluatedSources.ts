@@ -16,7 +16,7 @@ import { ruleOf } from '../../shared/schemaRule';
 import { countOf, isObject } from '../../shared/values';
 import { hubFiles } from '../download/datasetHub';
 
-/** What evaluating a source, or all of them, has given. */
+/** The results of evaluating a source, or all of them. */
 export interface Evaluated {
   readonly examples: number;
   readonly labelled: number;

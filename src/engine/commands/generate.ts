@@ -106,7 +106,7 @@ export const generateCommand = defineCommand({
   ],
 });
 
-/** What reads the images of a conversation, whose paths are relative to its file. */
+/** The reader of the images of a conversation, whose paths are relative to its file. */
 const imagesBeside = async (file: string | null, base: BaseModel): Promise<RowImages> =>
   rowImagesOf(file ?? '', {
     chat_images: await openChatImages(base),

@@ -19,7 +19,7 @@ import { describeExcluded, describeProblem, describeSkipped, describeSources } f
 import { readPart, tokenizePart } from '../training/readProgress';
 import { countOf } from '../../shared/values';
 
-/** What lora inspect found at a path. */
+/** The kind of thing that lora inspect found at a path. */
 export interface Report {
   /** For programs. */
   readonly facts: Readonly<Record<string, unknown>>;
@@ -27,7 +27,7 @@ export interface Report {
   readonly lines: readonly string[];
 }
 
-/** What is told of the rows. */
+/** The report on the rows. */
 type ReportedData = Pick<
   PreparedData,
   'train' | 'statistics' | 'sources' | 'warnings' | 'labels' | 'skipped' | 'excluded'

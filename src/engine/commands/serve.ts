@@ -234,7 +234,7 @@ class RequestQueue {
   }
 }
 
-/** What is told of an answer at its end. */
+/** The report on an answer at its end. */
 interface Written {
   readonly tokens: number;
   readonly parts: AnswerParts | null;

@@ -20,7 +20,7 @@ import {
 import { flag, optional, withDefault } from './options';
 import { anyText, port, positiveWholeNumber, wholeNumber } from './optionValues';
 
-/** What is served, over HTTP or not. */
+/** The models to serve, over HTTP or not. */
 export const servedModelOptions = {
   base: baseOption,
   adapter: { ...adaptersOption, help: 'adapter to choose from; repeat for several' },

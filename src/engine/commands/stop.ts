@@ -89,7 +89,7 @@ async function removeThere(dir: string, context: CommandContext): Promise<number
   return 0;
 }
 
-/** A run on a target that nobody follows. */
+/** A run on a target that no process follows. */
 interface RunThere {
   readonly target: Target;
   readonly handle: JobHandle;

@@ -14,7 +14,7 @@ import {
 import { clearLine, isTerminal, replaceLine } from '../terminal';
 import type { CommandContext } from './context';
 
-/** What is shown of a sweep. */
+/** The view of a sweep. */
 interface ShownSweep {
   readonly folder: string;
   readonly sweep: SweepRecord;

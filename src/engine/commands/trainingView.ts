@@ -220,7 +220,7 @@ function describeScore({ score, base, verdict, rows }: RunScore, folder: string)
   return `${text(score)}${against}${words} (${countOf(rows, 'row')}): ${folder}`;
 }
 
-/** What helps against forgetting. */
+/** The remedies against forgetting. */
 const ADVICE: Readonly<Record<ForgettingAdvice, string>> = {
   rate: 'a lower learning_rate',
   replay: 'general chats among the rows (a second source in dataset)',
@@ -228,7 +228,7 @@ const ADVICE: Readonly<Record<ForgettingAdvice, string>> = {
   scale: 'a smaller lora_alpha, or a smaller scale when the adapter is used',
 };
 
-/** What was forgotten, and what helps where it is much. */
+/** The forgetting of a run, and remedies if it is large. */
 function describeForgetting(
   { base_loss, loss, answers }: RunForgetting,
   recipe: Recipe,
@@ -253,7 +253,7 @@ function describeForgetting(
 const describeEarlyEnd = ({ metric, patience }: StoppedEarly): string =>
   `ended early: ${countOf(patience, 'evaluation')} in a row did not improve the best ${metric}`;
 
-/** What best/ was chosen by. */
+/** The metric that best/ was chosen by. */
 const describeMetricValue = (metric: RunResult['best_metric'], loss: number): string =>
   metric ? `${metric.name} ${metric.value.toFixed(4)}` : `validation loss ${loss.toFixed(4)}`;
 

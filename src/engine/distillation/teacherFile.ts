@@ -9,7 +9,7 @@ import { RUN_FILES } from '../../shared/run';
 export const PARTS = ['train', 'validation'] as const;
 export type PartName = (typeof PARTS)[number];
 
-/** What a file of a teacher's targets is of. */
+/** The identity of a file of teacher targets. */
 export interface TeacherFileFacts {
   /** Of all that the targets depend on. */
   readonly fingerprint: string;

@@ -168,7 +168,7 @@ function asDatasetError(error: unknown, source: DatasetSource): unknown {
   });
 }
 
-/** What is told of a download while a recipe's rows are read. */
+/** Receives the progress of downloads while a recipe's rows are read. */
 export interface DownloadReport {
   /** Called often; what it throws ends the download. */
   readonly check?: (() => void) | undefined;
@@ -176,7 +176,7 @@ export interface DownloadReport {
   readonly info?: ((text: string) => void) | undefined;
 }
 
-/** What finds the files of datasets on the Hub while a recipe's rows are read. */
+/** Finds the files of datasets on the Hub while a recipe's rows are read. */
 export const hubFiles =
   ({ check, info }: DownloadReport = {}): HubFiles =>
   (source) => {

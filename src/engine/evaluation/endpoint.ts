@@ -16,7 +16,7 @@ export interface EndpointClient extends Pick<EndpointAddress, 'url' | 'model'> {
   readonly timeout: number;
 }
 
-/** What is asked of an endpoint. */
+/** A request to an endpoint. */
 export interface EndpointRequest {
   /** A text is continued; messages are answered. */
   readonly prompt: string | readonly object[];

@@ -4,7 +4,7 @@ import { judgePrompt, judgeVerdict, pairVerdict } from '../../shared/evaluation/
 import type { EvaluatedCell, EvaluatedRow, JudgeReport } from '../../shared/evaluation/result';
 import { askEndpoint, EndpointError, type EndpointClient } from './endpoint';
 
-/** Who judges, and what it is asked. */
+/** The judge and its prompt. */
 export interface Judge {
   readonly client: EndpointClient;
   readonly prompt: string;

@@ -41,7 +41,7 @@ export interface EvaluationRequest {
   readonly judge: Judge | null;
 }
 
-/** Is told of an evaluation. */
+/** Receives the progress of an evaluation. */
 export interface EvaluationHooks {
   /** Nothing is wrong with the rows: what follows takes time. */
   readonly onStart: () => void;

@@ -58,7 +58,7 @@ export function statisticOf(
   }
 }
 
-/** What a row counts in the total score, from 0 to 1; null: nothing. */
+/** A row's contribution to the total score, from 0 to 1; null: none. */
 export function totalOf({ row }: EvaluatedRow, cell: EvaluatedCell): number | null {
   const metric = metricsOf(row.check.kind).find((id) => EVALUATION_METRICS[id].total);
   if (metric === undefined) return null;

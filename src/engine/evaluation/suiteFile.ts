@@ -111,7 +111,7 @@ function readRow(line: string): SuiteRow | string {
 /** Kinds whose question is the key "text". */
 const OF_TEXT: readonly CheckKind[] = ['label'];
 
-/** What is wrong with the question of a row; null: nothing. */
+/** The problem with the question of a row; null: none. */
 function shapeFault(row: SuiteRow): string | null {
   const { kind } = row.check;
   const asked = ['prompt', 'messages', 'text'].filter((key) => Object.hasOwn(row, key));

@@ -70,7 +70,7 @@ export class LayersTraining {
     return this.parts.tf.memory().numTensors;
   }
 
-  /** What trains under a name of the adapter's file. @throws RangeError if there is none */
+  /** The trainable tensor with a name of the adapter's file. @throws RangeError if there is none */
   variable(name: string): LayerVariable {
     return this.variables[this.parameters.all.indexOf(this.parameters.get(name))]!;
   }

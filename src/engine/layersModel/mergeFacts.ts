@@ -40,7 +40,7 @@ export function layersSizes(before: WeightMap, after: WeightMap): MergeSizes {
 }
 
 /**
- * What an update did to a weight.
+ * The effect of an update on a weight.
  *
  * @param update The numbers that were added.
  */

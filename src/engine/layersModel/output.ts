@@ -1,7 +1,7 @@
 import type { OwnLayer } from '../../tfjs/kernels';
 import type { LayersModel, LayerVariable, SymbolicTensor } from '../../tfjs/tf';
 
-/** What tfjs' types hide of a layer. */
+/** Fields of a layer that tfjs' types do not declare. */
 type OutputLayer = OwnLayer & {
   activation?: { getClassName(): string; apply(x: unknown): unknown } | null;
   outputs?: readonly SymbolicTensor[];

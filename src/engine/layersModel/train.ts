@@ -33,7 +33,7 @@ import { planLayersAdapter } from './plan';
 import { LayersProduct } from './product';
 import { refuseUnsupported } from './settings';
 
-/** What is told while a training run is prepared. */
+/** Receives the progress while a training run is prepared. */
 export interface LayersHooks {
   readonly info: (message: string) => void;
   /** `key`: that of the recipe which the warning is about. */

@@ -102,7 +102,7 @@ function listedTool({ name, title, description, inputSchema, readOnly }: AgentTo
   };
 }
 
-/** The result of a call; what it cannot do is told to the language model, which may ask again. */
+/** The result of a call; errors are reported to the language model, which may try again. */
 async function resultOf(answer: () => Promise<ToolAnswer>): Promise<CallToolResult> {
   try {
     const { text, facts } = await answer();

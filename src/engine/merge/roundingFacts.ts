@@ -1,7 +1,7 @@
 import type { DType } from '../../formats/tensorInfo';
 import type { MergedRows } from '../../models/ops/mergeKernel';
 
-/** What a merge did to a tensor. */
+/** The effect of a merge on a tensor. */
 export interface TensorFacts {
   readonly name: string;
   readonly dtype: DType;

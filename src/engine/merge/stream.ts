@@ -14,7 +14,7 @@ import { RoundingFacts, type TensorFacts } from './roundingFacts';
 import { PART_BYTES, type SourceTensor } from './source';
 import { firstNotFinite } from './storedNumbers';
 
-/** What the caller learns while tensors are written. */
+/** The callbacks while tensors are written. */
 export interface StreamHooks {
   /** Called for each merged tensor. */
   readonly onTensor: (facts: TensorFacts) => void;

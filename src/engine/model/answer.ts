@@ -34,7 +34,7 @@ export interface AnswerOptions {
   readonly onText?: (text: string) => boolean | undefined;
 }
 
-/** What a model has answered. */
+/** The answer of a model. */
 export interface Answer {
   /** Without special tokens. */
   readonly text: string;

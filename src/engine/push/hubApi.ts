@@ -22,7 +22,7 @@ const LINES_TYPE = 'application/x-ndjson';
 const MAX_ANSWER_BYTES = 2 ** 20;
 const [FORBIDDEN, MISSING, CONFLICT]: readonly number[] = [403, 404, 409];
 
-/** What the Hub knows of a repository. */
+/** The state of a repository on the Hub. */
 export interface Repository {
   readonly private: boolean;
 }

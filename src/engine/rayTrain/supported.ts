@@ -7,7 +7,7 @@ import type { Recipe } from '../../shared/recipe';
 import { placeOfKey } from '../../shared/recipeFile';
 import { countOf } from '../../shared/values';
 
-/** What decides whether the engine on Ray Train can train a recipe. */
+/** The facts that decide whether the Ray Train engine can train a recipe. */
 export interface SupportInputs {
   readonly recipe: Recipe;
   readonly base: Pick<BaseModel, 'format' | 'path'> & {

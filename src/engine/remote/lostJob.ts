@@ -9,7 +9,7 @@ const SIGNALS_FROM = 128;
 
 const SHOWN_BYTES = 2_000;
 
-/** What the engine there wrote last. */
+/** The last output of the remote engine. */
 export const logTail = (run_dir: string): Promise<string> =>
   readTail(path.join(run_dir, RUN_FILES.remoteLog), {
     maxBytes: SHOWN_BYTES,

@@ -51,7 +51,10 @@ const ErrorSchema = v.object({
   detail: v.exactOptional(text),
 });
 
-/** What the engine there says of a run. Everything else of a record is known here. */
+/**
+ * The part of a run's record that the remote engine provides. The rest of the record is known
+ * locally.
+ */
 const ThereSchema = v.object({
   version: v.literal(1),
   state: v.picklist(['preparing', 'running', 'paused', 'stopped', 'completed', 'failed']),

@@ -39,7 +39,7 @@ const LOG: Growing = {
 export const NOT_COMPARED = { [METRICS.as]: null, [LOG.as]: null };
 const MOST_INVALID = 3;
 const MAX_SKIPPED_BYTES = 2 ** 26;
-/** What a run leaves: the folders that are brought at its end. */
+/** The products of a run: the folders that are fetched at its end. */
 const PRODUCTS = [RUN_FILES.adapter, RUN_FILES.model, RUN_FILES.best] as const;
 const DISK_RESERVE = 50e6;
 const CHECKPOINT = new RegExp(`^${RUN_FILES.checkpoints}/(step-\\d{1,15})/`);
@@ -145,7 +145,7 @@ export class Mirror {
     }
   }
 
-  /** What the job there has beside what an earlier job wrote. */
+  /** The remote job's lines in addition to those of an earlier job. */
   private async pullGrowing(growing: Growing, there: FileThere): Promise<Buffer> {
     const { remote } = this.own;
     let earlier = remote.current.earlier?.[growing.as] ?? 0;

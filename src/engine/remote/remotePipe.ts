@@ -61,7 +61,7 @@ const ANSWERS = {
 /** The status of an engine, without the error, which the folder has. */
 export type RemoteStatus = v.InferOutput<typeof StatusSchema>;
 
-/** Who hears of the engine there. */
+/** The receivers of events of the remote engine. */
 export interface PipeListener {
   readonly onStatus: (status: RemoteStatus) => void;
   readonly onProgress: (progress: EngineNotifications['progress']) => void;

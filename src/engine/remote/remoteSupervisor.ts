@@ -70,7 +70,7 @@ export class RemoteSupervisor {
   private step = 0;
   private secondsLeft: number | null = null;
   private memory: EngineStatus['device_memory'] = null;
-  /** Lines of the last look that clients were not told of yet. */
+  /** Lines from the last poll that clients have not received yet. */
   private fresh: MetricLine[] = [];
   private isStopped = false;
   private isStarted = false;

@@ -24,7 +24,7 @@ export interface SentRun {
   /** Go on from the last checkpoint there. */
   readonly resume: boolean;
   readonly signal: AbortSignal;
-  /** Is told what is being done; nothing is waited for. */
+  /** Receives the current activity, without being awaited. */
   readonly onStage: (stage: RemoteStage) => void;
   readonly say: (text: string) => void;
 }

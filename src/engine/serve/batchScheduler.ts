@@ -25,7 +25,7 @@ export interface GenerationRequest {
   readonly sampling: SamplingSettings;
   /** What the text must be; null: anything. */
   readonly constraint: TokenConstraint | null;
-  /** How many of the most likely tokens are told; null: no log-probabilities. */
+  /** How many of the most likely tokens are returned; null: no log-probabilities. */
   readonly top_logprobs: number | null;
   /** Called with the log-probabilities of the prompt's tokens but the first, in several parts. */
   readonly onPrompt?: (chances: readonly TokenChances[]) => void;
@@ -58,7 +58,7 @@ export interface GenerationEnd {
   readonly cached_tokens: number;
 }
 
-/** What bounds memory and waiting. */
+/** Limits of memory and of waiting requests. */
 export interface BatchLimits {
   /** Sequences that are written at the same time. */
   readonly sequences: number;
@@ -73,7 +73,9 @@ export interface MixedModels {
   mixed(mix: AdapterMix): Promise<Pick<ServedModel, 'model'>>;
 }
 
-/** The same of tokens of a prompt whose log-probabilities are told: each has logits of its own. */
+/**
+ * The same of tokens of a prompt whose log-probabilities are returned: each has logits of its own.
+ */
 const TOLD_CHUNK_TOKENS = BLOCK_ROWS;
 
 /** Steps after which requests with other adapters have their turn. */

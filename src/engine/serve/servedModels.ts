@@ -13,12 +13,12 @@ import type { RuntimeContext } from '../useRuntime';
 
 /** How the models are opened, and what chat templates get. */
 interface ServeOptions extends OpenOptions, TokenizerOptions {
-  /** What models may be for; by default text alone. */
+  /** The allowed purposes of models; by default only text. */
   readonly purposes?: readonly Purpose[];
 }
 
 /**
- * What a model is for: it writes text, gives embeddings, rates documents, names classes, or
+ * The purpose of a model: it writes text, gives embeddings, rates documents, names classes, or
  * compares images with texts.
  */
 export type Purpose = 'text' | 'embedding' | 'rating' | 'classes' | 'images';
@@ -100,7 +100,7 @@ export class ServedModels {
     return this.shared.base.spec.source?.start_id ?? null;
   }
 
-  /** What the model with these adapters is for. */
+  /** The purpose of the model with these adapters. */
   purposeOf([first]: AdapterMix): Purpose {
     const { others, base } = this.shared;
     return (first && others.get(first.adapter)) ?? purposeOf(base.spec);

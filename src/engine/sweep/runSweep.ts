@@ -65,7 +65,7 @@ export async function runSweep(job: SweepJob): Promise<readonly SweptRun[]> {
   return [...swept.values()];
 }
 
-/** What trains one run of a sweep, and who hears of it. */
+/** Trains one run of a sweep, and the receivers of its events. */
 export type RunJob = Omit<SweepJob, 'parallel' | 'onEnd'>;
 
 /** Starts a run, continues with it, or waits for the process that trains it. */

@@ -6,7 +6,7 @@ import { LoraError, type SerializedError } from '../../shared/errors';
 import { asMetricLine } from '../../shared/metrics/parse';
 import type { MetricLine } from '../../shared/metrics/lines';
 
-/** How a training process is started, and who hears of it. */
+/** How a training process is started, and the receivers of its events. */
 export interface TrainingOptions {
   /** Absolute path of dist/cli.js. */
   readonly cli: string;

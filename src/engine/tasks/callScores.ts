@@ -2,7 +2,7 @@ import type { ParsedAnswer } from '../../data/chat/calls/parseAnswer';
 import { sameJson } from '../../data/chat/calls/sameJson';
 import type { Scores } from '../../shared/metrics/lines';
 
-/** What is right about the calls of an answer. */
+/** The correctness of the calls of an answer. */
 export interface CheckedCalls {
   /** No call is unreadable, and there is one where one is expected. */
   readonly parsed: boolean;

@@ -1,7 +1,7 @@
 import type { MetricLine } from '../../shared/metrics/lines';
 import type { RunRecord } from '../../shared/run';
 
-/** A program that gets the metrics of a run. What its functions throw is said once. */
+/** A program that gets the metrics of a run. Errors of its functions are reported once. */
 export interface Tracker {
   /** Numbers of a step by their names, such as train/loss. */
   readonly add: (measured: Measured) => Promise<void>;

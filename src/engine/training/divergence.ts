@@ -31,7 +31,7 @@ export function divergenceError(
   });
 }
 
-/** What became of one step. `value`: the loss or gradient norm that is not finite. */
+/** The outcome of one step. `value`: the loss or gradient norm that is not finite. */
 export function describeStep(step: number, value: number, examples: readonly Example[]): string {
   const lines = examples.flatMap(linesOf).join(', ');
   return `The loss or its gradient became ${value} at step ${step}, in the rows at lines ${lines}`;

@@ -38,9 +38,9 @@ export interface ExamineSettings {
   readonly rowCache?: string | null;
   /** The memory that a run can take; this machine's by default. */
   readonly available?: number | null;
-  /** Is told how the steps are computed. */
+  /** Receives the plan of how steps are computed. */
   readonly info?: (text: string) => void;
-  /** Is told how far downloads of datasets are. */
+  /** Receives the progress of dataset downloads. */
   readonly onDownload?: (text: string) => void;
 }
 

@@ -84,7 +84,7 @@ export class TrainingLoop {
   private lastLoss: number | null = null;
   private lastEvaluation: { readonly step: number; readonly loss: number } | null = null;
   private savedStep: number | null = null;
-  /** What is due after the last step and has not been done yet. */
+  /** Work that is due after the last step and has not been done yet. */
   private pending: TrainingState['pending'] = [];
 
   constructor(private readonly parts: TrainingLoopParts) {

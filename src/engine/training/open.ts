@@ -22,11 +22,11 @@ export interface OpenedForTraining {
   readonly read: ReadData;
 }
 
-/** What is told while rows are read. */
+/** Receives the progress while rows are read. */
 export interface ReadingHooks {
   /** From 0 to 1. What it throws ends the reading. */
   readonly onProgress?: (fraction: number) => void;
-  /** Is told how far downloads of datasets are. */
+  /** Receives the progress of dataset downloads. */
   readonly info?: (text: string) => void;
 }
 

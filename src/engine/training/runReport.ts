@@ -18,7 +18,7 @@ export interface RunHooks {
   readonly onLog?: (level: LogLevel, message: string) => void;
 }
 
-/** What a run is asked for its report. */
+/** The facts of a run for its report. */
 interface Reported {
   readonly record: RecordFile;
   readonly hooks: RunHooks;

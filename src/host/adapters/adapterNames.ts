@@ -4,7 +4,7 @@ import type { RunSummary } from '../runs/run';
 import { distinctNames, runDetails } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
 
-/** What an adapter is called by its path: its folder's name, or that of its run's folder. */
+/** The name of an adapter by its path: its folder's name, or that of its run's folder. */
 export function adapterName(adapter: string): string {
   const name = path.basename(adapter);
   return name === 'adapter' ? path.basename(path.dirname(adapter)) : name;
@@ -15,7 +15,7 @@ export const runOfAdapter = (store: RunStore, adapter: string): RunSummary | und
   store.runs.find(({ dir }) => isInFolder(adapter, dir));
 
 /**
- * What an adapter is called in the UI: the name of its run, followed by the checkpoint's unless it
+ * The display name of an adapter: the name of its run, followed by the checkpoint's unless it
  * is the adapter that the run ended with.
  */
 export function adapterLabel(store: RunStore, adapter: string): string {
@@ -26,7 +26,7 @@ export function adapterLabel(store: RunStore, adapter: string): string {
     : `${run.name}, ${path.basename(adapter)}`;
 }
 
-/** The labels of adapters, equal ones told apart. */
+/** The labels of adapters; equal ones are made distinct. */
 export const adapterLabels = (store: RunStore, adapters: readonly string[]): readonly string[] =>
   distinctNames(
     adapters.map((adapter) => {

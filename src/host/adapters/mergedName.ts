@@ -6,7 +6,7 @@ import { adapterName, runOfAdapter } from './adapterNames';
 /** How a file's name says the type of its weights: -Q4_1, .F16, -IQ4_XS. */
 const TYPE = /[-._](?:i?q\d\w*|bf16|f16|f32|fp16)$/i;
 
-/** What a model is called in the names of files that are made from it. */
+/** The name of a model in the names of files that are made from it. */
 export function modelStem(base: string): string {
   const hub = hubNameOfPath(base);
   const name = /\.(?:gguf|safetensors)$/.test(base) || hub === null ? path.basename(base) : hub;
@@ -16,7 +16,7 @@ export function modelStem(base: string): string {
     .replace(TYPE, '');
 }
 
-/** What an adapter is called in such names: "git-commands" of the run "git-commands on SmolLM2". */
+/** The name of an adapter in such names: "git-commands" of the run "git-commands on SmolLM2". */
 function adapterStem(store: RunStore, adapter: string): string {
   const run = runOfAdapter(store, adapter);
   if (!run) return path.basename(adapterName(adapter), path.extname(adapterName(adapter)));

@@ -135,7 +135,7 @@ function bodyOf(
   });
 }
 
-/** What the chat shows of an error: its sentence, and what to do. */
+/** The text of an error in the chat: its message and fix. */
 function oneSentence(error: unknown): Error {
   const { area, message, fix } = LoraError.from(error, 'engine');
   if (area === 'cancelled') return new vscode.CancellationError();

@@ -27,7 +27,7 @@ export interface ChatTool {
   readonly inputSchema?: object | undefined;
 }
 
-/** What is asked for beside the messages. */
+/** The options of a request besides the messages. */
 export interface ChatSettings {
   readonly tools: readonly ChatTool[];
   /** Whether a tool has to be called. */

@@ -16,7 +16,7 @@ export interface ChatModelInformation {
   readonly capabilities: { readonly toolCalling: boolean };
 }
 
-/** What a request has beside its messages. */
+/** The fields of a request besides its messages. */
 export interface ChatRequestOptions {
   readonly modelOptions?: Readonly<Record<string, unknown>>;
   readonly tools?: readonly vscode.LanguageModelChatTool[];

@@ -11,8 +11,8 @@ export interface CommandSpec {
    */
   readonly needsTrust: boolean;
   /**
-   * What of the run in the active dashboard it is about when it is invoked without an argument, as
-   * from the Command Palette.
+   * The part of the run in the active dashboard that it uses if it is invoked without an argument,
+   * as from the Command Palette.
    */
   readonly subject?: CommandSubject;
 }

@@ -21,7 +21,9 @@ export function stopsAt(restOfLine: string, fim: boolean): readonly string[] {
   return fim ? [] : ['\n\n'];
 }
 
-/** What an event of a streamed completion adds, and whether it was cut at the limit. */
+/**
+ * The text that an event of a streamed completion adds, and whether it was truncated at the limit.
+ */
 export function completionOf(event: Readonly<Record<string, unknown>>): {
   readonly text: string;
   readonly isCut: boolean;

@@ -43,14 +43,14 @@ export interface AdviceFacts {
   /** The number of examples in the dataset; null when unknown. */
   readonly rows: number | null;
   readonly used: UsedRank | null;
-  /** What is said of the learning rate. */
+  /** The advice on the learning rate. */
   readonly rates: readonly RecipeAdvice[];
 }
 
 /** From this rank on, α / r is so small that rsLoRA learns better (Kalajdzievski 2023). */
 const HIGH_RANK = 32;
 
-/** What to change and why, the most important first. */
+/** Suggested changes with reasons, the most important first. */
 export function adviceFor(facts: AdviceFacts): Advice[] {
   if (facts.method === 'full')
     return [

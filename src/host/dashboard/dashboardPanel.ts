@@ -268,7 +268,7 @@ export class DashboardPanel implements PanelPage {
     }
   }
 
-  /** What leads on from a run that has ended. */
+  /** The next steps offered for a run that has ended. */
   private async goOn(what: NextStep): Promise<void> {
     const { runDir } = this;
     const inner = this.source.run?.result.adapter;

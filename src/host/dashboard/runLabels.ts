@@ -4,7 +4,7 @@ import { runBefore } from '../runs/runBefore';
 import { runLabel, targetText } from '../runs/treeRow';
 import { linkSentence, stageText } from '../targets/remoteText';
 
-/** What a run is called beside others, and which adapter it can be compared with. */
+/** The name of a run among others, and the adapter it can be compared with. */
 export interface RunLabels {
   /** For its tab. */
   readonly title: string;

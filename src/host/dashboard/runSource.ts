@@ -20,7 +20,7 @@ import { readOutline } from './metricsOutline';
 import { RunFolder, statusFromFolder, type FolderState } from './runFolder';
 
 const POLL_MS = 1000;
-/** What arrives within this time is sent together. */
+/** Lines that arrive within this time are sent together. */
 const GATHER_MS = 50;
 /** How long the first snapshot waits for the engine's status. */
 const FIRST_ANSWER_MS = 300;

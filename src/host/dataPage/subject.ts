@@ -79,7 +79,7 @@ export async function settingsOf(subject: DataSubject): Promise<DataSettings> {
   };
 }
 
-/** What the page calls its dataset. */
+/** The name of the dataset on the page. */
 export function nameOf(subject: DataSubject): string {
   const source = sourceOf(subject);
   return source && isHubSource(source.path) ? sourceName(source) : path.basename(subject.file);

@@ -3,7 +3,7 @@ import { LoraError } from '../../shared/errors';
 import type { AskInspections } from '../inspection/inspections';
 import { t } from '../text/l10n';
 
-/** A row that is written in the place of another one. */
+/** A row that replaces another one. */
 export interface RowWrite {
   readonly file: string;
   readonly row: number;

@@ -16,7 +16,7 @@ export interface FixButton {
   readonly fix: Fix;
 }
 
-/** The button of errors that nobody expected, which are worth a report. */
+/** The button of unexpected errors, to report them. */
 export const REPORT_ISSUE = (): FixButton => ({
   title: t('Report Issue'),
   fix: { kind: 'command', command: COMMANDS.reportIssue.id },

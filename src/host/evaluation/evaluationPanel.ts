@@ -24,9 +24,9 @@ import { Voting } from './voting';
 
 /** What the pages need. */
 export interface EvaluationPanelOptions extends PanelHost {
-  /** What an evaluation is called. */
+  /** The name of an evaluation. */
   readonly nameOf: (folder: string, evaluation: Evaluation) => string;
-  /** What its models are called, by their runs where they have one. */
+  /** The names of its models: those of their runs if they have one. */
   readonly labelsOf: (evaluation: Evaluation) => readonly string[];
   readonly again: (evaluation: Evaluation) => Promise<void>;
   /** Writes the engine's report, as the file's name says. False: cancelled. */

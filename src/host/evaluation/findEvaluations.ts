@@ -65,7 +65,7 @@ const describe = (store: RunStore, folder: string, evaluation: Evaluation) => ({
   icon: 'checklist',
 });
 
-/** What an evaluation is called: by its run and what it is of, else by the files of its suites. */
+/** The name of an evaluation: by its run and what it is of, else by the files of its suites. */
 export function evaluationName(
   store: Pick<RunStore, 'find'>,
   folder: string,

@@ -9,7 +9,7 @@ import type {
   OpenedRow,
 } from '../../shared/pages/evaluation/protocol';
 
-/** What the list shows of a text. */
+/** The part of a text that the list shows. */
 const BRIEF = 160;
 const brief = (text: string): string =>
   (text.length > BRIEF ? `${text.slice(0, BRIEF)}…` : text).replace(/\s+/g, ' ').trim();
@@ -63,7 +63,7 @@ function scoresOf(row: EvaluatedRow, cell: EvaluatedCell): OpenedAnswer['scores'
     : [{ metric: first, value: shown }, ...others];
 }
 
-/** What was asked, as a conversation. */
+/** The question, as a conversation. */
 export function turnsOf(row: SuiteRow): readonly EvaluatedTurn[] {
   if (row.messages)
     return row.messages.map(({ role, content, ...others }) => ({

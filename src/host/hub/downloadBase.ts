@@ -10,7 +10,7 @@ import { pick, type PickItem } from '../ui/picker';
 import { hubEnvironment, withHubToken, type HubServices } from './hubToken';
 
 const DOWNLOADS = 'models';
-/** The download does not wait longer for what is only told. */
+/** The download does not wait longer for information that is only displayed. */
 const MEMORY_TIMEOUT_MS = 15_000;
 
 /** Models that a laptop can train: their names on the Hub and their sizes in MB. */

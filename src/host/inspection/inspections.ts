@@ -16,7 +16,7 @@ export interface InspectionOptions {
   readonly limits?: Partial<InspectionLimits>;
 }
 
-/** What reading a file may take. */
+/** The limits for reading a file. */
 export interface InspectionLimits {
   /** Seconds until an answer. */
   readonly seconds: number;

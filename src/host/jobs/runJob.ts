@@ -8,7 +8,7 @@ import { LoraError, type SerializedError } from '../../shared/errors';
 import { isObject } from '../../shared/values';
 import { t } from '../text/l10n';
 
-/** A command of the engine to run, and who is told about its progress. */
+/** A command of the engine to run, and the receiver of its progress. */
 export interface JobCommand {
   /** Node, or the editor's executable, which ELECTRON_RUN_AS_NODE turns into Node. */
   readonly node: string;

@@ -8,7 +8,7 @@ import { appendRows } from './appendRows';
 import { chooseRowsFile, chooseTools, type RowKind } from './chosenFiles';
 import { pairOf } from './pairs';
 
-/** What a page asks of the user's files. */
+/** The file operations that a page requests. */
 export type FilesMessage = Extract<
   PlaygroundPageMessage,
   { kind: 'append' } | { kind: 'prefer' } | { kind: 'chooseTools' | 'otherFile' }

@@ -35,7 +35,7 @@ export type QueuedRun = QueueItem & { readonly id: string };
 /** What an item is about: a recipe, or the folder of a run. */
 export const placeOf = (item: QueueItem): string => ('resume' in item ? item.resume : item.recipe);
 
-/** What became of a run that should start; declined: the user did not install a runtime. */
+/** The outcome of starting a run; declined: the user did not install a runtime. */
 export type StartOutcome = 'started' | 'queued' | 'declined';
 
 /** What the queue needs from the extension. */
@@ -103,7 +103,7 @@ export class RunQueue implements Disposable {
   }
 
   /**
-   * Starts a run that nobody can be asked about; adds it to the queue while another is active or is
+   * Starts a run without asking the user; adds it to the queue while another is active or is
    * being started, so that of several at once only the first starts.
    *
    * @throws as `start` does.

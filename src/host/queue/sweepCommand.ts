@@ -55,7 +55,7 @@ const valueOf = (recipe: Recipe, key: string): unknown =>
     .split('.')
     .reduce<unknown>((value, part) => (isObject(value) ? value[part] : undefined), recipe);
 
-/** What is wrong with an answer; undefined when nothing is. */
+/** The problem of an answer; undefined if there is none. */
 function problemOf(check: () => unknown): string | undefined {
   try {
     check();

@@ -21,7 +21,7 @@ const whyLeftOut = (): Readonly<Record<LeftOut, string>> => ({
 /** Places of secrets that a dialog lists. */
 const SHOWN_SECRETS = 8;
 
-/** What was made of a repository, in lines. */
+/** A summary of what was made from a repository, in lines. */
 export function summaryOf(prepared: PreparedRepository): string {
   const { files, rows, validation_rows, fim, left_out, secrets } = prepared;
   const names = whyLeftOut();

@@ -2,7 +2,10 @@ import { formatTime } from '../text/l10n';
 import type { RunSummary } from './run';
 import { methodAndLoss } from './treeRow';
 
-/** What is called by a name, with what tells it from others of that name, most telling first. */
+/**
+ * A named thing, with the facts that distinguish it from others of that name, the most distinctive
+ * first.
+ */
 export interface Named {
   readonly name: string;
   readonly details: readonly string[];
@@ -21,7 +24,10 @@ export const distinctNames = (items: readonly Named[]): readonly string[] =>
     return `${name} (${details.find((_, i) => differs(i)) ?? details.at(-1)})`;
   });
 
-/** What tells a run from others of its name: rank and loss, when it began, its folder. */
+/**
+ * The facts that distinguish a run from others of its name: rank and loss, when it began, its
+ * folder.
+ */
 export const runDetails = (run: RunSummary): readonly string[] => [
   methodAndLoss(run) ?? '',
   formatTime(run.created),

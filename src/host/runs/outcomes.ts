@@ -16,7 +16,7 @@ type OutcomeServices = Pick<Services, 'store' | 'errors' | 'diagnostics' | 'laun
 /** Notifies the user of how runs ended that this window started or saw training. */
 export class Outcomes implements vscode.Disposable {
   private readonly watched = new Set<string>();
-  /** Runs that nobody is waiting for: only problems are reported. */
+  /** Background runs: only problems are reported. */
   private readonly quiet = new Set<string>();
   private readonly listeners: readonly { dispose(): unknown }[];
 

@@ -170,7 +170,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     return record ? { name: before.name, record } : null;
   }
 
-  /** What a person does elsewhere shows that no card is open any more. */
+  /** Actions of the user elsewhere show that no card is open any more. */
   private watchPointer(): vscode.Disposable[] {
     const left = () => this.rows.hover(null, Date.now());
     return [

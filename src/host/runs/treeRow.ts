@@ -85,7 +85,7 @@ export function treeRowOf(run: RunSummary, now: number): TreeRow {
 }
 
 /**
- * What a run is called in a list: the name that the user has given it, else its rank and, once it
+ * The label of a run in a list: the name that the user has given it, else its rank and, once it
  * has ended, its loss. While it trains, the label stands still.
  */
 export function runLabel(run: RunSummary): string {

@@ -20,7 +20,7 @@ export interface ModelServerOptions {
   readonly idleSeconds?: number;
 }
 
-/** What answers: a base, alone or with an adapter. */
+/** The model that answers: a base, alone or with an adapter. */
 export interface ServedSubject {
   readonly base: string;
   readonly adapter: string | null;

@@ -113,7 +113,7 @@ export function layerText(matched: readonly TargetableModule[], r: number): stri
     : t('r·(in + out) = {0} of in·out = {1}', update!, full!);
 }
 
-/** What is wrong with a choice; null when nothing is. */
+/** The problem of a choice; null if there is none. */
 export function costWarning(cost: Cost, r: number, available: number): string | null {
   const [unknown] = cost.unmatched;
   if (unknown)

@@ -1,7 +1,7 @@
 import type { RecipeInput } from '../../shared/recipe';
 import type { MemoryFit, TypeMemory } from '../../shared/stepMemory';
 
-/** What a recipe says of how the base is kept; auto: nothing. */
+/** How a recipe wants the base to be kept in memory; auto: not specified. */
 export type KeptType = 'auto' | 'quantized' | 'int8' | 'nf4';
 
 /** In the order in which they are offered: the most exact first. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { isObject } from '../../shared/values';
 import type { TargetEntry } from '../../targets/targetSchema';
 
-/** Who has described a target: the user's targets.json or settings, or a file of the workspace. */
+/** The source of a target: the user's targets.json or settings, or a file of the workspace. */
 export type TargetOrigin =
   | { readonly kind: 'file' }
   | { readonly kind: 'setting' }
@@ -20,10 +20,10 @@ export interface TargetSource {
   readonly targets: readonly TargetEntry[];
 }
 
-/** What several sources describe together. */
+/** The targets of several sources together. */
 export interface MergedTargets {
   readonly targets: readonly KnownTarget[];
-  /** Those with the name of an earlier one, and those that a workspace must not bring. */
+  /** Entries with the name of an earlier one, and entries that a workspace must not define. */
   readonly leftOut: readonly (KnownTarget & { readonly why: 'name taken' | 'ssh configuration' })[];
 }
 

@@ -12,7 +12,7 @@ const KINDS: ReadonlyMap<string, string> = new Map([
   ['slurm', 'Slurm'],
 ]);
 
-/** What a kind of target is called. */
+/** The display name of a kind of target. */
 export const kindName = (kind: string): string => KINDS.get(kind) ?? kind;
 
 /** How far a run on a target is, besides its training; null where nothing is to be said. */

@@ -41,7 +41,10 @@ export class TargetJobs {
     private readonly targets: Pick<TargetStore, 'environment'>,
   ) {}
 
-  /** What a target has, and what is missing there. @throws LoraError when it cannot be reached */
+  /**
+   * The resources of a target, and what is missing there. @throws LoraError when it cannot be
+   * reached
+   */
   check(name: string): Promise<TargetReport> {
     return this.ask<TargetReport>(['targets', 'check', name]);
   }
@@ -76,7 +79,7 @@ export class TargetJobs {
     await this.ask(['stop', '--remove', runDir]);
   }
 
-  /** What no run on a target uses, and is not new. @throws as `check` does */
+  /** Items on a target that no run uses and that are not new. @throws as `check` does */
   async unused(name: string): Promise<readonly Unused[]> {
     const { unused } = await this.ask<{ readonly unused: readonly Unused[] }>(
       ['targets', 'clean', name],

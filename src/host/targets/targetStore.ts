@@ -28,7 +28,7 @@ export interface TargetServices {
   readonly workspaceFolders: () => readonly string[];
   /** An untrusted workspace brings no targets. */
   readonly isTrusted: () => boolean;
-  /** What the user has agreed to, kept for all workspaces. */
+  /** The user's consents, kept for all workspaces. */
   readonly memory: {
     get(key: string): unknown;
     update(key: string, value: unknown): PromiseLike<void>;

@@ -6,7 +6,7 @@ import { hostEnvironment } from '../engine/hostEnvironment';
 import { t } from '../text/l10n';
 import type { RuntimeService } from '../runtime/runtimeService';
 
-/** What a terminal trains, and with what. */
+/** The recipe and the runtime of a run in a terminal. */
 export interface RecipeTerminalOptions {
   /** Absolute path of dist/cli.js. */
   readonly cli: string;

@@ -4,7 +4,7 @@ import type { RowForm } from '../../shared/objective';
 import type { Task } from '../../shared/task';
 import { t } from '../text/l10n';
 
-/** What rows can be read as whose columns have names of their own. */
+/** The formats as which rows with other column names can be read. */
 export interface ColumnForm {
   readonly label: string;
   readonly form: RowForm;

@@ -23,7 +23,7 @@ interface TrainedRecipe {
   readonly training: { readonly method: string };
 }
 
-/** What helps against forgetting. */
+/** The remedies against forgetting. */
 export type ForgettingAdvice = 'rate' | 'replay' | 'mlp' | 'scale';
 
 /**

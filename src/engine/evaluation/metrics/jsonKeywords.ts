@@ -68,7 +68,7 @@ function patternOf(given: unknown): RE2JS {
   }
 }
 
-/** What each entry of an object is tested by. */
+/** The tests for each entry of an object. */
 const entries = (testOf: (key: string) => Test | null): Test => {
   const test = (value: unknown, place: string): string | null => {
     if (!isObject(value)) return null;

@@ -30,7 +30,7 @@ export function cellText({ scores, error, loss, reason }: EvaluatedCell): string
   return [...values, ...measured, ...(reason === '' ? [] : [reason])].join('; ');
 }
 
-/** What is shown of a row beside its cells. */
+/** The information on a row besides its cells. */
 export const rowTexts = ({ row }: EvaluatedRow) => ({
   question: questionOf(row),
   expected: expectedOf(row),

@@ -10,7 +10,7 @@ import type {
 import { verdictWords } from '../../../shared/evaluation/verdict';
 import { countOf } from '../../../shared/values';
 
-/** What metrics are called in reports. */
+/** The names of metrics in reports. */
 const NAMES: Readonly<Record<EvaluationMetricId, string>> = {
   exact: 'exact answers',
   contains: 'answers with the texts',
@@ -73,7 +73,7 @@ export function settingsText({ rows, settings }: Evaluation): string {
   );
 }
 
-/** What is to say about the judge, as sentences. */
+/** A summary of the judge's verdicts, as sentences. */
 export function judgeText({ model, pairs, flipped, nonsense, agreement }: JudgeReport): string {
   const agreed = agreement
     ? ` It agrees with ${agreement.agreed} of ${countOf(agreement.votes, 'vote')} of yours` +

@@ -9,11 +9,11 @@ export interface Answering extends WritingModels {
   readonly scheduler: Pick<BatchScheduler, 'generate' | 'close'>;
 }
 
-/** Who gets the answers, by their indices. */
+/** The receivers of the answers, by their indices. */
 export interface AnswerReceiver {
   /** Called with each part of an answer. */
   readonly onPart: (index: number, part: StreamedPart) => void;
-  /** Called with each finished answer, and the tokens that no part has told. */
+  /** Called with each finished answer, and the tokens that no part has contained. */
   readonly onEnd: (
     index: number,
     completion: Completion,

@@ -3,7 +3,7 @@ import type { TokenChance } from '../../../models/sampling';
 import type { TokenChances } from '../batchScheduler';
 
 /**
- * A token whose log-probability is told. The first one of a prompt that is echoed has none, as
+ * A token whose log-probability is returned. The first one of a prompt that is echoed has none, as
  * nothing stands before it.
  */
 export type ToldToken =

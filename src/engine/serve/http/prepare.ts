@@ -123,7 +123,7 @@ export function prepareText(
   return { settings, mix, choices, read: textReader(tokenizer), shape };
 }
 
-/** What the answers to one prompt have alike. */
+/** The settings shared by the answers to one prompt. */
 interface Prompt extends Pick<PreparedChoice, 'tokens' | 'echo'> {
   readonly constraint: () => TokenConstraint | null;
 }

@@ -13,7 +13,7 @@ const MOST_STOPS = 16;
 const MOST_STOP_LENGTH = 500;
 const stopText = v.pipe(v.string(), v.nonEmpty(), v.maxLength(MOST_STOP_LENGTH));
 
-/** Most likely tokens that are told of each place. */
+/** Most likely tokens that are returned at each position. */
 export const MOST_TOP_LOGPROBS = 20;
 
 /** Answers to one prompt. */

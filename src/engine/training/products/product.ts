@@ -10,7 +10,9 @@ export interface ProductFacts {
 /** The result of a training run: an adapter, or a complete model. */
 export interface Product {
   readonly kind: ProductKind;
-  /** What is no longer finite, to begin a sentence; null when all weights are finite. */
+  /**
+   * The subject of a sentence that names what is no longer finite; null if all weights are finite.
+   */
   findNonFinite(): Promise<string | null>;
   /** Writes the weights of a checkpoint into an existing folder. @throws LoraError('disk') */
   fillCheckpoint(folder: string, facts: ProductFacts): Promise<void>;
