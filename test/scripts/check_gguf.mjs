@@ -1,12 +1,13 @@
-// Models of the fixtures as GGUF files, merged ones and adapters: what llama.cpp computes with
-// them, next to transformers and PEFT.
+// Models of the fixtures and of make_gguf_models.py as GGUF files, merged ones and adapters: what
+// llama.cpp computes with them, next to transformers and PEFT.
 //
 //     node test/scripts/check_gguf.mjs PYTHON LIBRARIES [CASE]        (after npm run build)
 //
-// PYTHON: with torch, transformers and peft. LIBRARIES: the folder with libllama.so and libggml.so.
+// PYTHON: with torch, transformers, peft and gguf. LIBRARIES: the folder with libllama.so and
+// libggml.so.
 import { build } from 'esbuild';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -57,6 +58,28 @@ await build({
 const { asGguf, originalOf, ggufBytes } = createRequire(import.meta.url)(bundle);
 const lora = (...args) =>
   execFileSync(process.execPath, [cli, ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
+
+/** Merges and converts the adapter of a case, and prints what llama.cpp computes. */
+function compare(name, folderOfCase, original, { base, merged, adapter }) {
+  const trained = path.join(folderOfCase, 'adapter');
+  rmSync(merged, { force: true });
+  rmSync(adapter, { force: true });
+  lora('merge', '--base', base, '--adapter', trained, '--output', merged, '--no-parity');
+  let written = adapter;
+  try {
+    lora('convert', '--adapter', trained, '--base', base, '--to', 'gguf', '--output', adapter);
+  } catch {
+    written = '-'; // such as DoRA, which the format lacks
+  }
+  const check = path.join(import.meta.dirname, 'check_gguf.py');
+  const args = [check, libraries, folderOfCase, original, base, merged, written];
+  const { stdout, status } = spawnSync(python, args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  console.log(`${name}: ${status === 0 ? stdout.trim() : 'failed'}`);
+}
+
 try {
   for (const [name, arch, change] of CASES.filter(([own]) => !only || own.startsWith(only))) {
     const [family] = name.split('/');
@@ -74,23 +97,16 @@ try {
       [`${arch}.vocab_size`, { u32: rows }],
     ];
     writeFileSync(base, ggufBytes([...metadata, ...more], tensors));
-    const trained = path.join(fixtures, name, 'adapter');
-    rmSync(merged, { force: true });
-    rmSync(adapter, { force: true });
-    lora('merge', '--base', base, '--adapter', trained, '--output', merged, '--no-parity');
-    let written = adapter;
-    try {
-      lora('convert', '--adapter', trained, '--base', base, '--to', 'gguf', '--output', adapter);
-    } catch {
-      written = '-'; // such as DoRA, which the format lacks
-    }
-    const check = path.join(import.meta.dirname, 'check_gguf.py');
-    const args = [check, libraries, path.join(fixtures, name), original, base, merged, written];
-    const { stdout, status } = spawnSync(python, args, {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    console.log(`${name}: ${status === 0 ? stdout.trim() : 'failed'}`);
+    compare(name, path.join(fixtures, name), original, { base, merged, adapter });
+  }
+  const made = path.join(folder, 'made');
+  const script = path.join(import.meta.dirname, 'make_gguf_models.py');
+  spawnSync(python, [script, made, ...(only ? [only] : [])], { stdio: 'ignore' });
+  const own = readdirSync(folder).includes('made') ? readdirSync(made) : [];
+  for (const name of own) {
+    const at = (file) => path.join(made, name, file);
+    const files = { base: at('base.gguf'), merged: at('merged.gguf'), adapter: at('adapter.gguf') };
+    compare(name, at(''), at('original'), files);
   }
 } finally {
   rmSync(folder, { recursive: true });

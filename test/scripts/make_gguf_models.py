@@ -49,6 +49,13 @@ QWEN35 = dict(COMMON, head_dim=32, num_hidden_layers=4, intermediate_size=96, li
               layer_types=["linear_attention"] * 3 + ["full_attention"],
               rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25,
                                "mrope_section": [2, 1, 1], "mrope_interleaved": True})
+OLMO3 = dict(COMMON, num_hidden_layers=4, intermediate_size=96, sliding_window=5, tie_word_embeddings=False,
+             layer_types=["sliding_attention"] * 3 + ["full_attention"], rope_parameters={
+                 "sliding_attention": FULL,
+                 "full_attention": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "attention_factor": 1.5,
+                                    "original_max_position_embeddings": 16}})
+EXAONE4 = dict(COMMON, hidden_size=32, num_attention_heads=2, num_key_value_heads=1, num_hidden_layers=64, intermediate_size=32, sliding_window=5, sliding_window_pattern="LLLG",
+               layer_types=(["sliding_attention"] * 3 + ["full_attention"]) * 16, rope_parameters=FULL, tie_word_embeddings=False)
 DELTA = ["in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"]
 # the case, its model_type, the architecture in GGUF files, the config, and the adapter
 MODELS = {
@@ -63,6 +70,10 @@ MODELS = {
     "gemma4-moe": ("gemma4_text", "GEMMA4", GEMMA_MOE, dict(target_modules=GEMMA_TARGETS + ["proj"])),
     "gemma4-moe-experts": ("gemma4_text", "GEMMA4", GEMMA_MOE, dict(
         target_modules=["q_proj"], target_parameters=["experts.gate_up_proj", "experts.down_proj"])),
+    # the scores' own factor; llama.cpp multiplies YaRN's by attn_factor, and ignores yarn_attn_factor
+    "olmo3-factor": ("olmo3", "OLMO2", OLMO3, dict(target_modules=ATTENTION)),
+    "olmo3-yarn_attn_factor": ("olmo3", "OLMO2", OLMO3, dict(target_modules=ATTENTION)),
+    "exaone4-windows": ("exaone4", "EXAONE4", EXAONE4, dict(target_modules=["q_proj", "v_proj"])),
     "t5": ("t5", "T5", dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
            dict(target_modules=["q", "k", "v", "o", "wi_0", "wi_1", "wo"])),
     "t5-first": ("t5", "T5", dict(T5, feed_forward_proj="relu"), dict(target_modules=["q", "k", "v", "o", "wi", "wo"])),
@@ -166,6 +177,10 @@ def write(path, arch_name, model):
     layers = config.num_layers if arch_name == "T5" else config.num_hidden_layers
     names = gguf.get_tensor_name_map(arch, max(layers, getattr(config, "num_decoder_layers", 0) or 0))
     KEYS[arch_name](writer, config)
+    if "factor" in case:
+        own = 0.1 * math.log(OLMO3["rope_parameters"]["full_attention"]["factor"]) + 1
+        writer.add_rope_scaling_attn_factors(1.5 / own) if case == "olmo3-factor" else writer.add_float32(
+            "olmo2.rope.scaling.yarn_attn_factor", 1.5)
     writer.add_tokenizer_model("no_vocab")
     writer.add_vocab_size(VOCAB)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
@@ -284,6 +299,29 @@ def gemma4_keys(writer, config):
         writer.add_expert_used_count(given["top_k_experts"])
 
 
+def olmo3_keys(writer, config):
+    common_keys(writer, config)
+    rope = config.rope_parameters["full_attention"]
+    writer.add_rope_freq_base(rope["rope_theta"])
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+    writer.add_rope_scaling_factor(rope["factor"])
+    writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    window_keys(writer, config)
+
+
+def exaone4_keys(writer, config):
+    common_keys(writer, config)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_rope_dimension_count(config.head_dim)
+    window_keys(writer, config)
+
+
+def window_keys(writer, config):
+    writer.add_sliding_window(config.sliding_window)
+    writer.add_sliding_window_pattern([own == "sliding_attention" for own in config.layer_types])
+
+
 def t5_keys(writer, config):
     writer.add_context_length(512)
     writer.add_embedding_length(config.d_model)
@@ -299,7 +337,8 @@ def t5_keys(writer, config):
     writer.add_decoder_start_token_id(config.decoder_start_token_id)
 
 
-KEYS = {"QWEN3MOE": qwen_moe_keys, "GPT_OSS": gpt_oss_keys, "QWEN35": qwen35_keys, "GEMMA4": gemma4_keys, "T5": t5_keys}
+KEYS = {"QWEN3MOE": qwen_moe_keys, "GPT_OSS": gpt_oss_keys, "QWEN35": qwen35_keys, "GEMMA4": gemma4_keys, "T5": t5_keys,
+        "OLMO2": olmo3_keys, "EXAONE4": exaone4_keys}
 
 for case, (model_type, arch, settings, adapter) in MODELS.items():
     if only and case != only:

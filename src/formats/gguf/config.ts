@@ -67,7 +67,7 @@ export function ggufConfig(
     rope_parameters,
     tie_word_embeddings: !has('output.weight'),
     vocab_size,
-    ...family.config(metadata, has),
+    ...family.config(metadata, has, vocab_size),
   };
 }
 
@@ -121,6 +121,10 @@ function ropeParameters(
     : { rope_theta, rope_type, factor };
 }
 
+/** YaRN's own factor of the attention scores, which llama.cpp multiplies by the file's. */
+const ownFactor = (metadata: Metadata, at: string): number =>
+  0.1 * Math.log(Math.max(1, metadata.number(`${at}.factor`, 1))) + 1;
+
 /** transformers' YaRN lacks llama.cpp's additional factors. */
 function yarnScaling(
   metadata: Metadata,
@@ -139,7 +143,9 @@ function yarnScaling(
       fix: "Use the model's safetensors folder.",
     });
   }
+  const gain = metadata.decimal(`${at}.attn_factor`, 1);
   return {
+    ...(gain !== 1 && { attention_factor: gain * ownFactor(metadata, at) }),
     original_max_position_embeddings: metadata.number(`${at}.original_context_length`),
     beta_fast: metadata.number(`${at}.yarn_beta_fast`, 32),
     beta_slow: metadata.number(`${at}.yarn_beta_slow`, 1),

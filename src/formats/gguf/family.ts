@@ -74,7 +74,11 @@ export interface GgufFamily extends GgufLayers {
   /** By the tensor's name in the checkpoint. */
   readonly storage: (name: string) => GgufStorage;
   /** Keys of config.json that only this family has, or has with other values. */
-  readonly config: (metadata: Metadata, has: (tensor: string) => boolean) => Config;
+  readonly config: (
+    metadata: Metadata,
+    has: (tensor: string) => boolean,
+    vocab_size: number,
+  ) => Config;
   /** The number of blocks after the layers that only predict further tokens. Not given: none. */
   readonly extra_layers?: (metadata: Metadata) => number;
   /** The rope_parameters, where they differ from those of most families. */
@@ -111,7 +115,7 @@ export const rotaryStorage = (name: string): GgufStorage =>
   /self_attn\.[qk]_proj\./.test(name) ? 'rotary' : 'plain';
 
 /** Config keys of a model with gated MLPs; biases are found by the tensors that exist. */
-export const gatedConfig: GgufFamily['config'] = (_, has) => ({
+export const gatedConfig = (_: Metadata, has: (tensor: string) => boolean): Config => ({
   hidden_act: 'silu',
   attention_bias: has('blk.0.attn_q.bias'),
   mlp_bias: has('blk.0.ffn_gate.bias'),

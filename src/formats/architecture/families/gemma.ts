@@ -5,6 +5,7 @@ import {
   OUTPUT_NORM_PARTS,
   type GgufFamily,
 } from '../../gguf/family';
+import type { Metadata } from '../../gguf/metadata';
 import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
 import { DECODER_TASKS, decoderHead, GENERATION_TASKS } from '../heads';
@@ -189,7 +190,10 @@ const laterConfig =
     };
   };
 
-const gemmaConfig: GgufFamily['config'] = (metadata, has) => ({
+const gemmaConfig = (
+  metadata: Metadata,
+  has: (tensor: string) => boolean,
+): Readonly<Record<string, unknown>> => ({
   ...gatedConfig(metadata, has),
   hidden_act: 'gelu_pytorch_tanh',
 });

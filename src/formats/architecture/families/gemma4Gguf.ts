@@ -90,6 +90,7 @@ function gemma4Rope(metadata: Metadata, freqs: Float32Array | null) {
 function gemma4Config(
   metadata: Metadata,
   has: (tensor: string) => boolean,
+  vocab_size: number,
 ): Readonly<Record<string, unknown>> {
   const inner = 'gemma4.feed_forward_length';
   const sizes = metadata.isList(inner) ? metadata.numbers(inner) : [];
@@ -102,6 +103,7 @@ function gemma4Config(
     ...gemma4Layers(metadata, has),
     num_kv_shared_layers: metadata.number('gemma4.attention.shared_kv_layers', 0),
     use_double_wide_mlp: sizes.length > 0 && sizes.at(-1) !== sizes[0],
+    vocab_size_per_layer_input: vocab_size,
     hidden_size_per_layer_input: metadata.number('gemma4.embedding_length_per_layer_input', 0),
     final_logit_softcapping: metadata.has(softcap) ? metadata.number(softcap) : null,
     sliding_window: at4(metadata, 'attention.sliding_window'),

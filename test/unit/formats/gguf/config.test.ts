@@ -130,6 +130,11 @@ describe('the RoPE scaling of a GGUF file', () => {
     expect(ropeOf(yarn)).toEqual(expected);
     const betas = { 'rope.scaling.yarn_beta_fast': 16, 'rope.scaling.yarn_beta_slow': 2 };
     expect(ropeOf({ ...yarn, ...betas })).toEqual({ ...expected, beta_fast: 16, beta_slow: 2 });
+    // llama.cpp multiplies YaRN's own factor by the file's
+    const gain = { ...yarn, 'rope.scaling.attn_factor': 1.5 };
+    const attention_factor = 1.5 * (0.1 * Math.log(4) + 1);
+    expect(ropeOf(gain)).toEqual({ ...expected, attention_factor });
+    expect(ropeOf({ ...yarn, 'rope.scaling.attn_factor': 1 })).toEqual(expected);
     for (const [key, neutral] of [
       ['yarn_ext_factor', 1],
       ['yarn_attn_factor', 1],
