@@ -24,24 +24,39 @@ const MOST_SENTENCE_PIECE_BYTES = 2 ** 26;
  * Reads tokenizer.json, or else a SentencePiece file, then tokenizer_config.json and the chat
  * template: from chat_template.jinja, or else chat_template.json, or else the config.
  *
+ * @param modelFolder Of the model that it belongs to, whose config.json names its family.
  * @throws LoraError('tokenizer') when there is neither, or a file cannot be read.
  */
-export async function readFolderTokenizer(folder: string): Promise<TokenizerFiles> {
+export async function readFolderTokenizer(
+  folder: string,
+  modelFolder = folder,
+): Promise<TokenizerFiles> {
   const own = await optionalJson(path.join(folder, 'tokenizer_config.json'));
   const config = { ...(await optionalJson(path.join(folder, 'special_tokens_map.json'))), ...own };
-  const files = await readVocabulary(folder, config);
+  const files = await readVocabulary(folder, config, modelFolder);
   return { ...files, ...(await readTemplate(folder, config)) };
 }
 
 type Vocabulary = Pick<TokenizerFiles, 'tokenizer' | 'config' | 'source'>;
 
-async function readVocabulary(folder: string, config: Config): Promise<Vocabulary> {
+/** Whether a folder has a tokenizer of its own. */
+export async function hasTokenizer(folder: string): Promise<boolean> {
+  const names = ['tokenizer.json', ...SENTENCE_PIECE_FILES];
+  const found = await Promise.all(names.map((name) => isNamed(path.join(folder, name))));
+  return found.includes(true);
+}
+
+async function readVocabulary(
+  folder: string,
+  config: Config,
+  modelFolder: string,
+): Promise<Vocabulary> {
   const source = path.join(folder, 'tokenizer.json');
   if (await isNamed(source))
     return { tokenizer: await readJsonObject(source, 'tokenizer'), config, source };
   for (const name of SENTENCE_PIECE_FILES) {
     const file = path.join(folder, name);
-    if (await isNamed(file)) return readPieces(file, config);
+    if (await isNamed(file)) return readPieces(file, config, modelFolder);
   }
   throw new LoraError('tokenizer', 'The model has no tokenizer.json.', {
     place: { file: folder },
@@ -49,10 +64,14 @@ async function readVocabulary(folder: string, config: Config): Promise<Vocabular
   });
 }
 
-async function readPieces(source: string, config: Config): Promise<Vocabulary> {
+async function readPieces(
+  source: string,
+  config: Config,
+  modelFolder: string,
+): Promise<Vocabulary> {
   const folder = path.dirname(source);
   const bytes = await readBytes(source);
-  const { model_type } = await optionalJson(path.join(folder, 'config.json'));
+  const { model_type } = await optionalJson(path.join(modelFolder, 'config.json'));
   const added = await optionalJson(path.join(folder, 'added_tokens.json'));
   const model = readSentencePiece(bytes, source);
   return { source, ...tokenizerOfSentencePiece({ model, config, added, model_type, source }) };

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type OpenAI from 'openai';
 import { expect, it } from 'vitest';
@@ -17,6 +17,7 @@ import {
   type RecipeChange,
 } from '../support/commandLine';
 import { tensorsIn } from '../support/conversions';
+import { Served } from '../support/served';
 import { ServedHttp } from '../support/servedHttp';
 
 const base = path.join(fixtures, 't5/base');
@@ -139,6 +140,38 @@ it('an encoder-decoder is served: its completions are what it generates', async 
   }
 });
 
+it('the playground asks an encoder-decoder the rows of its run, with a SentencePiece file alone', async () => {
+  const ofPieces = tempFolder();
+  const pieces = path.join(fixtures, 'sentencepiece/t5');
+  for (const name of ['config.json', 'model.safetensors'])
+    copyFileSync(path.join(base, name), path.join(ofPieces, name));
+  for (const name of ['spiece.model', 'tokenizer_config.json'])
+    copyFileSync(path.join(pieces, name), path.join(ofPieces, name));
+  const training = { max_steps: 1, per_device_train_batch_size: 2 };
+  const lora = { target_modules: ['q', 'v'] };
+  const recipe = { top: { ...top, base: ofPieces, validation_split: 0 }, lora, training };
+  const runDir = await train(makeRecipe(recipe, colourRows()));
+  const trained = path.join(runDir, 'adapter');
+  const served = new Served('--base', ofPieces, '--adapter', trained, '--run', runDir);
+  try {
+    served.send({ kind: 'row', index: 3 });
+    const found = await served.until(() =>
+      served.events.find(({ kind }) => kind === 'row' || kind === 'rowFailed'),
+    );
+    const row = { index: 3, line: 4, prompt: 'the red hat 3', expected: 'it is red', before: [] };
+    expect(found).toMatchObject({ kind: 'row', row });
+    const answer = await served.ask(0, 1, { prompt: 'the red hat 3', row: 3 });
+    const generated = await cli(
+      ...['generate', '--base', ofPieces, '--adapter', trained, '--prompt', 'the red hat 3'],
+      ...['--max-new-tokens', '8', '--json'],
+    );
+    expect(answer).toBe(textOf(generated.stdout));
+    await expect(served.ask(0, 1, { chat: true })).rejects.toThrow('has no chat template');
+  } finally {
+    await served.end();
+  }
+});
+
 it('an encoder-decoder answers suites, and is measured on answers', async () => {
   const prompt = 'Hello there, what is this?';
   const answer = ['--prompt', prompt, '--max-new-tokens', '20', '--json'];
@@ -235,7 +268,6 @@ it('a merged encoder-decoder writes what base and adapter write, and transformer
 it('what encoder-decoders cannot do is refused by its name', async () => {
   const rows = [{ prompt: 'the red hat', completion: 'red' }];
   const run = () => path.join(tempFolder(), 'run');
-  const gguf = path.join(tempFolder(), 'a.gguf');
   const training = (change: Pick<RecipeChange, 'lora' | 'training' | 'top'>) => {
     const top = { base, task: 'seq2seq_lm', ...change.top };
     const recipe = makeRecipe(
@@ -258,8 +290,8 @@ it('what encoder-decoders cannot do is refused by its name', async () => {
     [training({ lora: { modules_to_save: ['shared'] } }), /The module shared of t5 cannot be/],
     [training({ lora: { trainable_token_indices: [5] } }), /The module shared of t5 cannot be/],
     [
-      ['convert', '--adapter', adapter, '--to', 'gguf', '--base', base, '--output', gguf],
-      /the names of the family "t5" in llama\.cpp are not known/,
+      ['convert', '--adapter', adapter, '--to', 'mlx', '--base', base, '--output', run()],
+      /the names of the family "t5" in mlx-lm are not known/,
     ],
   ];
   for (const [args, message] of cases) {

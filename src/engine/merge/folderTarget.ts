@@ -85,7 +85,8 @@ async function writeMergedConfig(
 }
 
 /** The files of an adapter folder that belong to its tokenizer. */
-const TOKENIZER = /^(?:tokenizer|special_tokens_map|added_tokens|chat_template|vocab|merges)/;
+const TOKENIZER =
+  /^(?:tokenizer|spiece|spm|sentencepiece|special_tokens_map|added_tokens|chat_template|vocab|merges)/;
 
 /** Tokenizer, templates and settings. */
 async function writeSideFiles(

@@ -7,7 +7,7 @@ import type { ReadSpecOptions } from '../architecture/readSpec';
 import { openBase } from '../openBase';
 import { LoraError } from '../../shared/errors';
 import { isFile } from '../../common/fileStatus';
-import { readFolderTokenizer } from '../folderTokenizer';
+import { hasTokenizer, readFolderTokenizer } from '../folderTokenizer';
 import type { BaseModel } from '../baseModel';
 import type { ReplacedTensor } from '../weightSource';
 import type { AdapterConfig } from '../../lora/adapter';
@@ -39,8 +39,8 @@ export async function openBaseUnder(
     if (replaced.size === 0) return base;
     await base.close();
     const own = await openBase(file, { ...options, ...vocabularySize(base, replaced), replaced });
-    return (await isFile(path.join(adapter, 'tokenizer.json')))
-      ? { ...own, readTokenizer: () => readFolderTokenizer(adapter) }
+    return (await hasTokenizer(adapter))
+      ? { ...own, readTokenizer: () => readFolderTokenizer(adapter, file) }
       : own;
   } catch (error) {
     await base.close();
