@@ -159,7 +159,7 @@ export async function replaceFolder(
 }
 
 /**
- * Fills a new folder as `replaceFolder` does, but never in the place of another one that has files,
+ * Fills a new folder as `replaceFolder` does, but never in place of another one that has files,
  * even if that appears while this one is filled.
  *
  * @throws LoraError('disk'), LoraError('usage') when the folder exists at the end; a LoraError of

@@ -30,7 +30,9 @@ import type { BaseModel } from './baseModel';
 /** The formats that are written. */
 export const ADAPTER_FORMATS = ['peft', 'mlx', 'gguf', 'kohya', 'diffusers', 'ai-toolkit'] as const;
 export type AdapterFormat = (typeof ADAPTER_FORMATS)[number];
-/** The formats that are told apart when they are read: ai-toolkit's are Diffusers' or kohya's. */
+/**
+ * The formats that are distinguished when they are read: ai-toolkit's are Diffusers' or kohya's.
+ */
 export type FoundFormat = Exclude<AdapterFormat, 'ai-toolkit'>;
 
 /** An adapter on disk. */

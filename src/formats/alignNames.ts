@@ -104,7 +104,7 @@ class AlignedNames {
 }
 
 const AMBIGUOUS = '';
-/** What a language model's body has. */
+/** The fields of a language model's body. */
 const IN_BODY = /^(?:layers|h|embed_tokens|wte|wpe|norm|ln_f)(?:\.|$)/;
 
 /** Replaces the start of an adapter's paths by that of another's. */

@@ -10,7 +10,7 @@ type Other = Exclude<AdapterFormat, 'peft'>;
 type Base = Pick<BaseModel, 'spec' | 'replaced'> | null;
 /** The formats of files for image pipelines. */
 const OF_PIPELINES: ReadonlySet<Other> = new Set(['kohya', 'diffusers', 'ai-toolkit']);
-/** What is lost, for a message; anything else: nothing is lost. */
+/** The loss, for a message; anything else: nothing is lost. */
 type Rule = (adapter: Adapter, base: Base, format: Other) => string | false | null | undefined;
 
 const NAMES: Readonly<Record<Other, string>> = {

@@ -18,7 +18,7 @@ const MAX_FILE_BYTES = 2 ** 26;
 const HASH_BYTES = 16;
 
 /**
- * What a row is known by: its text without white space around it, or its columns. A row of JSON
+ * The identity of a row: its text without white space around it, or its columns. A row of JSON
  * that is written in another way is another row.
  */
 export function rowHash(content: Buffer | object): string {

@@ -7,7 +7,7 @@ import { checkFinite, checkScale, multiplied } from './checkFinite';
 /** An adapter that was read, of any format. */
 export interface ImportedAdapter {
   readonly adapter: Adapter;
-  /** What is unusual but not an error. */
+  /** Warnings: unusual but not an error. */
   readonly warnings: readonly Problem[];
 }
 

@@ -44,7 +44,7 @@ interface Packed {
 /**
  * The source with each pair of blocks and scales as one tensor [experts, rows, width].
  *
- * @throws LoraError('base') where the two do not belong together.
+ * @throws LoraError('base') where the two do not match.
  */
 export function unpacked(source: PartSource, file: string): PartSource {
   const packed = new Map<string, Packed>();

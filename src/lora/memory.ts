@@ -34,7 +34,7 @@ export interface ModelSize extends QuantizedSize {
   readonly scores_rows: boolean;
   /** Outputs of the head per position: the vocabulary, or the labels. */
   readonly outputs: number;
-  /** Layers with the gated delta rule in the place of attention; null: there are none. */
+  /** Layers with the gated delta rule in place of attention; null: there are none. */
   readonly delta: DeltaSize | null;
   /** The vision encoder beside the text encoder, whose pass exists at the same time. */
   readonly images?: { readonly size: ModelSize; readonly length: number } | undefined;

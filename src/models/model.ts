@@ -46,7 +46,7 @@ export interface ModelInput {
   readonly spatial_ids?: SpatialPositions;
   /** Packed rows: a token sees only those of its own segment. */
   readonly segment_ids?: Int32Array;
-  /** Images whose vectors stand in the places of tokens. */
+  /** Images whose vectors stand in place of tokens. */
   readonly placed_images?: readonly PlacedImage[];
   /** NEFTune: noise on the token embeddings, in training. */
   readonly noise?: EmbeddingNoise;

@@ -17,7 +17,7 @@ export const LEFT_OUT = {
 } as const;
 export type LeftOut = keyof typeof LEFT_OUT;
 
-/** Where something secret stands; never what it is. */
+/** The position of a secret; never the secret itself. */
 export interface SecretPlace {
   readonly file: string;
   readonly line: number;

@@ -86,7 +86,7 @@ function findEnds(tokenizer: Tokenizer, render: Renderer): AnswerEnds {
 }
 
 interface Places {
-  /** What stands after the first answer, and after the last. */
+  /** The text after the first answer, and after the last. */
   readonly answer: Behind;
   readonly last: Behind;
   /** The token right after a question. */
@@ -167,7 +167,7 @@ const rendererOf =
 interface Behind {
   /** The first token after a part, if no other part of the chat stands between. */
   readonly token?: string;
-  /** What stands before it, without white space around. */
+  /** The text before it, without white space around. */
   readonly between: string;
 }
 

@@ -18,7 +18,7 @@ export interface MarkedChat {
   readonly answers: readonly Span[];
   /** Answers that are marked as not to be learned. */
   readonly unlearnt: readonly Span[];
-  /** What a user should know about the text, for people. */
+  /** Warnings about the text, for the user. */
   readonly findings: readonly string[];
 }
 

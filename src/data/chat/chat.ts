@@ -12,7 +12,7 @@ export interface Message {
   readonly role: string;
   /** Absent in an answer that consists of tool calls; parts if one of them is an image. */
   readonly content?: string | readonly ContentPart[];
-  /** What the model thinks before it answers, under any of the names that templates read. */
+  /** The reasoning of an answer, under any of the names that templates read. */
   readonly reasoning_content?: string;
   readonly thinking?: string;
   readonly tool_calls?: readonly unknown[];
@@ -22,7 +22,7 @@ export interface Message {
 }
 
 /**
- * What a chat template reads beside the messages: `tools`, `documents`, and the variables of
+ * The inputs of a chat template besides the messages: `tools`, `documents`, and the variables of
  * chat_template_kwargs.
  */
 export type ChatVariables = Readonly<Record<string, unknown>>;

@@ -17,7 +17,7 @@ const OWN_KEYS: ReadonlySet<string> = new Set([
   ...REASONING_KEYS,
 ]);
 
-/** What a chat holds that is not in its text, because the template does not write it. */
+/** The content of a chat that is not in its text, because the template does not write it. */
 export function leftOut(probed: ProbedChat, variables: ChatVariables = {}): string[] {
   const { messages } = probed;
   const last = messages.findLastIndex(({ role }) => role === 'assistant');

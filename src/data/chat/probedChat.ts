@@ -40,7 +40,7 @@ export class ProbedChat {
     return prompt;
   }
 
-  /** The chat with another message in the place of one. Null: the template refuses it. */
+  /** The chat with another message in place of one. Null: the template refuses it. */
   replaced(index: number, message: Message): string | null {
     return this.render(this.messages.with(index, message), false);
   }

@@ -46,7 +46,7 @@ export function thinkFinding(
     : `The generation prompt ends with ${JSON.stringify(from)}, but the text that is learned has no such think block there${remedyFor(probed, turn)}.`;
 }
 
-/** What makes the prompt and the text alike, as far as trying it out shows. */
+/** A setting that makes the prompt and the text equal, as found by trying. */
 function remedyFor(probed: ProbedChat, turn: number): string {
   const remedies = [
     ...(isAlike(probed.withMessage(turn, WITH_REASONING), turn)

@@ -38,7 +38,7 @@ export function codePrompt(tokenizer: Tokenizer, place: CodePlace, limits: CodeL
   };
 }
 
-/** What stands around a place, as tokens. */
+/** The text around a place, as tokens. */
 export interface CodePieces {
   readonly path: string;
   readonly before: readonly number[];

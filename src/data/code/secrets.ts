@@ -1,6 +1,6 @@
 import type { SecretPlace } from '../../shared/preparedRepository';
 
-/** Where something secret stands in a text; never what it is. */
+/** The position of a secret in a text; never the secret itself. */
 export type FoundSecret = Omit<SecretPlace, 'file'>;
 
 interface SecretPattern {
@@ -60,11 +60,11 @@ const SECRET_FILES: readonly (readonly [kind: string, pattern: RegExp])[] = [
   ],
 ];
 
-/** What kind of secret a file holds by its name; null: none. */
+/** The kind of secret in a file, by its name; null: none. */
 export const secretFile = (file: string): string | null =>
   SECRET_FILES.find(([, pattern]) => pattern.test(file))?.[0] ?? null;
 
-/** A file with more is told by these. */
+/** A file with more is identified by these. */
 const MOST_FOUND = 20;
 
 /** The secrets in a text whose lines are short, by patterns: one for each line at most. */

@@ -52,7 +52,7 @@ export interface ReadSource {
 export interface ReadData {
   /** Files of the training set, then of the validation set where the recipe names one. */
   readonly datasets: readonly Dataset[];
-  /** What they belong to. By default, the first is trained on, and a second one held out. */
+  /** The set they belong to. By default, the first is trained on, and a second one held out. */
   readonly sources?: readonly ReadSource[];
   /** Null for tasks without labels, and where rows have errors. */
   readonly labels: LabelSet | null;
@@ -114,7 +114,7 @@ export interface PreparedSource {
   readonly validation: Examples | null;
 }
 
-/** What turns rows into the inputs of a base model. */
+/** Turns rows into the inputs of a base model. */
 export interface DataTools {
   readonly tokenizer: Tokenizer | null;
   readonly images: ImageReader | null;

@@ -38,7 +38,7 @@ export interface Dataset {
   readonly fingerprint: FileFingerprint | null;
   /** Of the list of excluded rows; null: there is none. */
   readonly excludedList: FileFingerprint | null;
-  /** What its rows are numbered by. */
+  /** The unit by which its rows are numbered. */
   readonly unit: RowUnit;
   /**
    * Passes the rows in order.

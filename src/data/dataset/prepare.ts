@@ -189,7 +189,7 @@ export async function prepareData(
   }
 }
 
-/** What the datasets belong to. */
+/** The set that the datasets belong to. */
 export const sourcesIn = ({ datasets, sources }: ReadData): readonly ReadSource[] =>
   sources ??
   datasets.map(({ path: file }, i) => ({
@@ -327,7 +327,7 @@ function refusePackedImages(sets: readonly TokenizedSet[], { training }: DataRec
   });
 }
 
-/** What reads the images of the chats of a file. */
+/** The reader of the images of a file's chats. */
 export const rowImagesOf = (
   file: string,
   { chat_images = null, family = 'this model' }: Pick<DataTools, 'chat_images' | 'family'>,
@@ -338,7 +338,7 @@ export const rowImagesOf = (
         refused: `Images in chats are not supported for ${family}, only for ${VISION_MODELS.join(', ')}`,
       };
 
-/** What turns the rows of a dataset into examples. */
+/** Turns the rows of a dataset into examples. */
 export function tokenizerFor(
   { path: file, unit }: Dataset,
   labels: LabelSet | null,

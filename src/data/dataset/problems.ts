@@ -18,7 +18,7 @@ export interface CollectorSettings {
   readonly listed?: number;
   /** Called with the line of each row that has errors. */
   readonly onFaultyRow?: (line: number) => void;
-  /** What the rows of the file are numbered by; lines by default. */
+  /** The unit by which rows of the file are numbered; lines by default. */
   readonly unit?: RowUnit;
 }
 
@@ -56,7 +56,7 @@ export class ProblemCollector {
     return this.count;
   }
 
-  /** What the rows of the file are numbered by. */
+  /** The unit by which rows of the file are numbered. */
   get unit(): RowUnit {
     return this.ownUnit;
   }

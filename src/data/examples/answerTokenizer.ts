@@ -10,7 +10,7 @@ import { specialTokenWarner, withWeight, type RowTokenizer } from './tokenizeRow
 
 export interface AnswerSettings {
   readonly tokenizer: Tokenizer;
-  /** Of what the encoder reads, and of what the decoder does. */
+  /** For the input of the encoder, and for that of the decoder. */
   readonly max_length: number;
   /** The token that the decoder starts with. */
   readonly start_id: number;

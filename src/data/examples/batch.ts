@@ -60,7 +60,7 @@ export interface Batch {
   readonly position_ids?: Int32Array;
   readonly segment_ids?: Int32Array;
   readonly spatial_ids?: { readonly heights: Int32Array; readonly widths: Int32Array };
-  /** Images whose vectors stand in the places of tokens. */
+  /** Images whose vectors stand in place of tokens. */
   readonly placed_images?: readonly BatchImage[];
   /** [batch, channels, height, width] */
   readonly pixel_values?: Float32Array;
@@ -74,7 +74,7 @@ export interface Batch {
 
 export type SourceBatch = Pick<Batch, 'batch' | 'length' | 'input_ids' | 'attention_mask'>;
 
-/** An image in the places of tokens. */
+/** An image in place of tokens. */
 export interface BatchImage {
   /** Where its first token is among batch · length. */
   readonly at: number;

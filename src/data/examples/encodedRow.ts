@@ -2,7 +2,7 @@ import type { Span } from '../chat/chat';
 import type { ChatImages } from '../images/chatImages';
 import type { PatchGrid } from '../images/patches';
 
-/** An image whose vectors stand in the places of some of a row's tokens. */
+/** An image whose vectors stand in place of some of a row's tokens. */
 export interface TokensImage {
   /** The absolute path of the image. */
   readonly file: string;
@@ -20,7 +20,7 @@ export interface EncodedRow {
   readonly labelled: readonly Span[];
   /** Ranges of tokens that never get labels, even if all tokens do. */
   readonly unlearnt: readonly Span[];
-  /** What a user should know about the text. */
+  /** Warnings about the text, for the user. */
   readonly findings: readonly string[];
   /** In the order of their tokens. Not given: none. */
   readonly images?: readonly TokensImage[];

@@ -27,7 +27,7 @@ export interface TokensExample extends Weighted {
   readonly line: number;
   readonly input_ids: Int32Array;
   readonly labels: Int32Array;
-  /** Those whose vectors stand in the places of tokens. Missing: none. */
+  /** Those whose vectors stand in place of tokens. Missing: none. */
   readonly images?: readonly TokensImage[];
 }
 

@@ -7,7 +7,7 @@ import type { EncodedRow, TokensImage } from './encodedRow';
 
 export type { TokensImage } from './encodedRow';
 
-/** What reads the images of rows: a reader and the folder of their file, or why there is none. */
+/** Reads the images of rows: a reader and the folder of their file, or why there is none. */
 export type RowImages =
   { readonly reader: ChatImages; readonly folder: string } | { readonly refused: string };
 
@@ -72,7 +72,7 @@ export function withImages(encoded: EncodedRow, { messages }: Chat, images: RowI
   };
 }
 
-/** What is wrong where a row is cut within an image, or before it; null: nothing. */
+/** The problem of a row that is truncated within or before an image; null: none. */
 export function cutImageFault(images: readonly TokensImage[], max_length: number): string | null {
   const cut = images.find(({ at, tokens }) => at + tokens > max_length);
   return cut

@@ -33,7 +33,7 @@ export interface SampleAnswer {
   readonly before: readonly Message[];
   /** The message that is answered; null for rows that are no chats. */
   readonly asked: Message | null;
-  /** What the chat template gets beside the messages. */
+  /** The inputs of the chat template besides the messages. */
   readonly variables: ChatVariables;
 }
 

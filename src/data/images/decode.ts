@@ -44,7 +44,7 @@ interface Fault {
   readonly fix: string;
 }
 
-/** What the first bytes of a file say against reading it as an image; null: nothing. */
+/** Why a file cannot be an image, by its first bytes; null: it can. */
 export function headerFault(bytes: Buffer): Fault | null {
   const kind = kindOf(bytes);
   if (kind === null)

@@ -56,7 +56,7 @@ export async function withQuietProgress<T>(
   return withProgress(context, ({ show }) => job((fraction) => show(phase, fraction)));
 }
 
-/** Writes lines to standard error in the place of the bar, which is drawn again below. */
+/** Writes lines to standard error in place of the bar, which is drawn again below. */
 export const noteAbove =
   ({ note }: Pick<CommandContext, 'note'>) =>
   (text: string): void => {

@@ -28,7 +28,7 @@ export async function writeEvaluation(folder: string, result: EvaluationResult):
   await createFolder(folder, (temp) => fill(temp, result));
 }
 
-/** Writes an evaluation in the place of the one that a run had before. @throws LoraError('disk') */
+/** Writes an evaluation in place of the one that a run had before. @throws LoraError('disk') */
 export const replaceEvaluation = (folder: string, result: EvaluationResult): Promise<void> =>
   replaceFolder(folder, (temp) => fill(temp, result));
 

@@ -20,7 +20,7 @@ import { weightDifference, haveSameShape, otherDifferences, type LeftOut } from 
 
 /**
  * Writes the adapter that best approximates the difference between a base and its fine-tuned model.
- * @throws LoraError when the models do not belong together, do not differ, or the output exists.
+ * @throws LoraError when the models do not match, do not differ, or the output exists.
  */
 export async function extractAdapterFromModel(options: ExtractOptions): Promise<Extracted> {
   const { base: basePath, tuned: tunedPath, output } = options;

@@ -29,7 +29,7 @@ interface Pair {
  * Writes the adapter that best approximates the difference between two image pipelines: a file of
  * kohya's scripts for single files, of Diffusers for folders.
  *
- * @throws LoraError when the models do not belong together, do not differ, or the output is not
+ * @throws LoraError when the models do not match, do not differ, or the output is not
  *   named as a .safetensors file.
  */
 export async function extractFromPipeline(options: ExtractOptions): Promise<Extracted> {

@@ -4,7 +4,7 @@ import type { Config, ConfigReader } from './config';
 import type { Spec } from './spec';
 import type { VisionSpec } from './spec';
 
-/** What a model is used for, when the config leaves it open. */
+/** The use of a model whose config does not specify it. */
 export interface SpecOptions {
   readonly task: ModelTask;
   /** Outputs of a head for labels. */
@@ -31,7 +31,7 @@ export interface StackedModules {
  * key is required, so that a new family cannot forget one.
  */
 export interface Family {
-  /** What its models can be trained for. */
+  /** The tasks that its models can be trained for. */
   readonly tasks: readonly ModelTask[];
   /**
    * The model that a config.json describes.

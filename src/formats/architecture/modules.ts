@@ -90,7 +90,7 @@ const linearModule = (
   is_output = false,
 ): TargetableModule => ({ path, kind: 'linear', in_features, out_features, is_output });
 
-/** What target_parameters can name: the parameters of experts, one by one, and routers. */
+/** The names for target_parameters: the parameters of experts, one by one, and routers. */
 export const parameterModules = ({ layers }: Spec): TargetableModule[] =>
   layers.flatMap(({ mlp }) => {
     if (mlp.kind !== 'mixture') return [];

@@ -51,7 +51,7 @@ export function readSpec(config: Config, file: string, options: ReadSpecOptions 
   };
 }
 
-/** What quantized the weights that are read from safetensors files (src/formats/quantized). */
+/** The method that quantized the weights read from safetensors files (src/formats/quantized). */
 const QUANTIZED_METHODS: readonly unknown[] = ['bitsandbytes', 'torchao'];
 
 /** Settings of GPTQ and AWQ whose storage is read: the values that are, undefined where missing. */
@@ -86,7 +86,7 @@ const WITH_TEXT_MODEL: readonly unknown[] = ['idefics2', 'idefics3', 'smolvlm', 
 const languageModelOf = ({ model_type }: Config): string =>
   WITH_TEXT_MODEL.includes(model_type) ? 'model.text_model' : 'model.language_model';
 
-/** What models of a family can be trained for. */
+/** The tasks that models of a family can be trained for. */
 export const tasksOf = (family: string): readonly ModelTask[] => FAMILIES[family]?.tasks ?? [];
 
 /** Whether the weights of a model that `readSpec` has read are packed in blocks. */

@@ -36,8 +36,8 @@ export interface SourceSpec {
 }
 
 /**
- * The vision encoder of a vision-language model, whose vectors stand in the places of an
- * image's tokens (Qwen3-VL, Bai et al. 2025).
+ * The vision encoder of a vision-language model, whose vectors stand in place of
+ * an image's tokens (Qwen3-VL, Bai et al. 2025).
  */
 export interface VisionSpec {
   /** The module that it is, whose name all of its parts begin with. */
@@ -267,14 +267,14 @@ export interface AttentionSpec {
   /** Learned biases of the scores. Not given: none. */
   readonly score_bias?: ScoreBiasSpec;
   /**
-   * A short convolution in the place of attention (LFM2): `qkv` is its gates and input, and heads
+   * A short convolution in place of attention (LFM2): `qkv` is its gates and input, and heads
    * have no meaning. Not given: attention.
    */
   readonly convolution?: ConvolutionSpec;
   /** Scores by the distance of query and key (DeBERTa). Not given: none. */
   readonly distances?: DistanceSpec;
   /**
-   * The gated delta rule in the place of attention (Qwen 3.5): `qkv` is the layers of its inputs,
+   * The gated delta rule in place of attention (Qwen 3.5): `qkv` is the layers of its inputs,
    * of its gate, of its rates and of its decays. Not given: attention.
    */
   readonly delta?: DeltaSpec;
@@ -468,8 +468,8 @@ export interface ExpertSpec {
 }
 
 /**
- * What becomes the vector of a text or an image: its first or its last position, the first one with
- * the id `end` (null: with the largest id), or all of them by attention.
+ * The position whose vector represents a text or an image: its first or its last position, the
+ * first one with the id `end` (null: with the largest id), or all of them by attention.
  */
 export type VectorPool =
   | { readonly kind: 'first' | 'last' }

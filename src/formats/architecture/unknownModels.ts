@@ -86,7 +86,7 @@ export function unknownKind(model_type: string): UnknownKind | null {
   return { what, fix: `Use ${use}: ${missing} is missing here.` };
 }
 
-/** What to use instead of an architecture of which it is not known what its layers compute. */
+/** A suggestion in place of an architecture whose layers are unknown. */
 export function nearestFix(model_type: string): string {
   const [series = ''] = model_type.split(/[_-]/);
   const nearest =

@@ -1,7 +1,7 @@
 import type { LoraFactors } from '../../lora/adapter';
 import { pipelineModule } from './names';
 
-/** The kinds of image pipelines that are told apart. */
+/** The kinds of image pipelines that are distinguished. */
 export type PipelineKind = 'sd' | 'sdxl' | 'flux';
 
 /** Their names, for messages. */

@@ -73,7 +73,7 @@ function encoderModules(): ByFlatName {
 let known: { readonly image: ByFlatName; readonly encoder: ByFlatName } | null = null;
 const knownModules = () => (known ??= { image: imageModules(), encoder: encoderModules() });
 
-/** What stands before a module's path, and the models that it names. */
+/** The text before a module's path, and the models that it names. */
 const PREFIXES: readonly (readonly [RegExp, 'image' | 'text_encoder' | 'text_encoder_2'])[] = [
   [/^(?:lora_unet_|lora_transformer_|lycoris_)/, 'image'],
   [/^(?:(?:model\.)?diffusion_model\.|unet\.|transformer\.(?!resblocks\.))/, 'image'],
@@ -90,8 +90,8 @@ const PREFIXES: readonly (readonly [RegExp, 'image' | 'text_encoder' | 'text_enc
 ];
 
 /**
- * A module of SD 1, SDXL or Flux by its name in a checkpoint or an adapter, whoever wrote that;
- * null: none that is known. kohya's names have underscores for dots.
+ * A module of SD 1, SDXL or Flux by its name in a checkpoint or an adapter, whatever program wrote
+ * it; null: none that is known. kohya's names have underscores for dots.
  */
 export function pipelineModule(name: string): PipelineModule | null {
   const [prefix, kind] = PREFIXES.find(([expression]) => expression.test(name))!;

@@ -42,7 +42,7 @@ export const UNET_SPELLINGS: Readonly<Record<UNetTool, Readonly<Record<UNetKind,
     'ai-toolkit': { sd: SD, sdxl: SDXL },
   };
 
-/** Blocks and layers of attention that SDXL's UNet has not. */
+/** Blocks and attention layers that SDXL's UNet lacks. */
 const OF_SD = /^unet\.(?:(?:down|up)_blocks\.3|(?:down_blocks\.0|up_blocks\.2)\.attentions)\./;
 
 /** Width of the texts that attention sees, in SD 1. */

@@ -14,7 +14,7 @@ export function kindOfGguf(metadata: Metadata, tensors: ReadonlyMap<string, unkn
   return tensors.size === 0 && metadata.has('tokenizer.ggml.model') ? 'vocabulary' : 'model';
 }
 
-/** What such a file is called, for messages: "The file is …". */
+/** The name of such a file, for messages: "The file is …". */
 export const GGUF_KINDS: Readonly<Record<GgufKind, string>> = {
   model: 'a model',
   adapter: 'an adapter',

@@ -11,7 +11,7 @@ import { countOf } from '../../shared/values';
  * Opens a .gguf model; of one that is split into several files (NAME-00001-of-00003.gguf), any part
  * can be named. Close the result.
  *
- * @throws LoraError('base') when a part is missing, or the parts don't belong together.
+ * @throws LoraError('base') when a part is missing, or the parts do not match.
  */
 export async function openGgufModel(file: string): Promise<GgufSource> {
   const named = await GgufFile.open(file);

@@ -8,7 +8,7 @@ import { countOf } from '../../shared/values';
 
 const FOLDER = "Use the model's safetensors folder with its tokenizer.json.";
 
-/** What the kinds of tokenizers differ in. */
+/** The differences between the kinds of tokenizers. */
 interface Kind {
   readonly parts: Readonly<Record<string, unknown>>;
   readonly add_bos: boolean;

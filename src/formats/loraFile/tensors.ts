@@ -8,7 +8,7 @@ export type LycorisPart =
   | `lokr_w${1 | 2}_${'a' | 'b'}`
   | `lokr_t${1 | 2}`;
 
-/** What a tensor is to its module: a factor, a Tucker core, DoRA's magnitudes, or alpha. */
+/** The role of a tensor in its module: a factor, a Tucker core, DoRA's magnitudes, or alpha. */
 export type Part = 'A' | 'B' | 'mid' | 'magnitude' | 'alpha' | LycorisPart;
 
 /** A tensor of a LoRA file. */
@@ -91,7 +91,7 @@ const OTHERS: readonly (readonly [RegExp, string])[] = [
   [/\.reshape_weight$/, 'a change of shape'],
 ];
 
-/** What a tensor belongs to that is no LoRA but another method; null: nothing that is known. */
+/** The method of a tensor that is not LoRA; null: not known. */
 export const otherMethod = (name: string): string | null =>
   OTHERS.find(([expression]) => expression.test(name))?.[1] ?? null;
 

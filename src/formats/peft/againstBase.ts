@@ -23,7 +23,7 @@ import { describeUnmatched, unmatchedEntries, type UnmatchedEntry } from '../../
 import { countOf } from '../../shared/values';
 import { tokenLayersOf, tokenMisfit } from './tokens';
 
-/** What of a base an adapter is checked against. */
+/** The part of a base that an adapter is checked against. */
 export interface AdapterBase {
   readonly modules: readonly TargetableModule[];
   /** The base's name and path. */
@@ -46,7 +46,7 @@ export interface AdapterBase {
   readonly has_other_parts?: boolean;
 }
 
-/** What of an open base an adapter is checked against. */
+/** The part of an open base that an adapter is checked against. */
 export function adapterBaseOf({
   spec,
   name,
@@ -180,7 +180,7 @@ export function fitToBase(
 /** Names that a warning lists. */
 const NAMED = 20;
 
-/** What doesn't fit the base. */
+/** The modules and tensors that do not fit the base. */
 interface Misfit {
   readonly name: string;
   readonly message: string;

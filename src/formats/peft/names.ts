@@ -19,7 +19,7 @@ export interface FactorRole {
 }
 
 /**
- * What a tensor of adapter_model.safetensors is.
+ * The role of a tensor of adapter_model.safetensors.
  *
  * - base: the frozen weight of an adapted embedding or output layer, which PEFT saves too.
  * - trained: a fully trained tensor of the model (modules_to_save, biases).
@@ -45,7 +45,9 @@ const SAVED = /^(.+)\.modules_to_save(?:\.[^.]+)?\.(weight|bias)$/;
 const PLAIN = /^(.+)\.(weight|bias)$/;
 const PREFIX = 'base_model.model.';
 
-/** What a tensor of adapter_model.safetensors is, by its name. Source: PEFT's checkpoint format. */
+/**
+ * The role of a tensor of adapter_model.safetensors, by its name. Source: PEFT's checkpoint format.
+ */
 export function roleOf(name: string): TensorRole {
   const unprefixed = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
   return (

@@ -30,7 +30,7 @@ import { countOf } from '../../shared/values';
 /** An adapter that was read. */
 export interface ReadAdapter {
   readonly adapter: Adapter;
-  /** What is unusual but not an error. */
+  /** Warnings: unusual but not an error. */
   readonly warnings: readonly Problem[];
 }
 

@@ -93,8 +93,8 @@ interface WholeTensor {
 }
 
 /**
- * What the tensor is to the adapter: frozen; the frozen output layer of a base whose embedding has
- * the same weight; or trained by it, which replaces the base's only if that has another size.
+ * The role of the tensor in the adapter: frozen; the frozen output layer of a base whose embedding
+ * has the same weight; or trained by it, which replaces the base's only if that has another size.
  */
 const ORIGINS = ['frozen', 'frozen output', 'trained'] as const;
 type Origin = (typeof ORIGINS)[number];

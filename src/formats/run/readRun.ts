@@ -101,7 +101,7 @@ export interface ExistingRunFiles {
 
 const ALL_FILES: ExistingRunFiles = { engine: true, remote: true, notes: true };
 
-/** How the problems of a folder are told. */
+/** How the problems of a folder are reported. */
 export interface ProblemTexts {
   /** `fault`: what is wrong in run.json. */
   readonly unreadable: (fault: string) => string;

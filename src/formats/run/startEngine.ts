@@ -23,7 +23,7 @@ export interface EngineCommand {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** How the failures of a start are told. */
+/** How the failures of a start are reported. */
 export interface StartTexts {
   readonly notStarted: (reason: string) => string;
   readonly notStored: (folder: string, reason: string) => string;

@@ -16,7 +16,7 @@ export interface Shards {
   readonly close: () => Promise<void>;
 }
 
-/** What the weight files of a folder are called. */
+/** The names of the weight files of a folder. */
 export interface ShardedWeights {
   readonly area: Extract<ErrorArea, 'base' | 'adapter'>;
   /** The only file. */

@@ -3,7 +3,7 @@ import { decompress } from 'fzstd';
 import type { Compressors } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 
-/** What unpacks the pages of a Parquet file, to the size that their headers give and no more. */
+/** Decompresses the pages of a Parquet file, to the size that their headers give and no more. */
 export const PARQUET_CODECS: Compressors = {
   ...compressors,
   GZIP: (input, length) => gunzipSync(input, { maxOutputLength: Math.max(1, length) }),

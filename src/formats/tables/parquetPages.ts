@@ -1,7 +1,7 @@
 import type { AsyncBuffer, FileMetaData } from 'hyparquet';
 import { parquetHeader } from 'hyparquet/src/column.js';
 
-/** What a row group takes in memory. */
+/** The memory that a row group takes. */
 export interface GroupSize {
   /** Unpacked bytes of all columns, by the headers of their pages. */
   readonly bytes: number;

@@ -1,19 +1,19 @@
 import type { FileFingerprint } from '../../shared/run';
 
-/** What the rows of a file are written in. */
+/** The format of the rows of a file. */
 export type TableFormat = 'jsonl' | 'json' | 'csv' | 'parquet' | 'arrow';
-/** What a file of text is packed with. */
+/** The compression of a text file. */
 export type Packing = 'gzip' | 'zstd';
 
-/** What a file is, by its name and its first bytes. */
+/** The kind of a file, by its name and its first bytes. */
 export interface TableKind {
   readonly format: TableFormat;
   readonly packing: Packing | null;
-  /** What stands between two cells of a CSV file; '' elsewhere. */
+  /** The separator of the cells of a CSV file; '' elsewhere. */
   readonly delimiter: string;
 }
 
-/** What rows are numbered by: lines of a text, or rows of a file that has no lines. */
+/** The unit by which rows are numbered: lines of a text, or rows of a file that has no lines. */
 export type RowUnit = 'line' | 'row';
 
 /** Where a row is in its file. */

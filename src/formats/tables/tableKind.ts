@@ -49,7 +49,7 @@ export function packingOf(head: Buffer): Packing | null {
 }
 
 /**
- * What a file is, by its first bytes (those of the unpacked text) and its name.
+ * The kind of a file, by its first bytes (those of the unpacked text) and its name.
  *
  * @throws LoraError('dataset') where it is none of the formats, with what to do
  */

@@ -42,7 +42,7 @@ const changed = (session: OpenedDataset, raw: RawRow): LoraError =>
   });
 
 /**
- * Writes a row in the place of another one: the whole file under a temporary name, which is then
+ * Writes a row in place of another one: the whole file under a temporary name, which is then
  * renamed. A link is not followed.
  *
  * @throws LoraError('dataset') where the file does not hold the row any more

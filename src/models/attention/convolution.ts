@@ -3,7 +3,7 @@ import { castAndFree, columnSums, sumAndFree, thenFree, type Ops, type Tensor } 
 import type { Heads } from '../ops/fusedOps';
 import type { DenseWeight } from '../weightTensor';
 
-// The short convolution of LFM2 in the place of attention: of a product's three parts b, c and x,
+// The short convolution of LFM2 in place of attention: of a product's three parts b, c and x,
 // c · conv(b · x), with a causal convolution of each channel over the last few tokens.
 
 export interface Convolution {

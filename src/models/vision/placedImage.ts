@@ -4,7 +4,7 @@ export interface ImageGrid {
   readonly width: number;
 }
 
-/** An image whose vectors stand in the places of tokens of a batch. */
+/** An image whose vectors stand in place of tokens of a batch. */
 export interface PlacedImage {
   /** Where its first token is among batch · length. */
   readonly at: number;

@@ -10,13 +10,13 @@ export interface ToolCall {
 /** How a template writes the calls of an answer. */
 export type CallForm = JsonForm | NamedForm | ParameterForm | PythonForm;
 
-/** What stands around the calls. */
+/** The text around the calls. */
 interface Frame {
-  /** What stands before the first call. */
+  /** The text before the first call. */
   readonly start: Pattern;
-  /** What stands between two calls. Null: the template writes one only. */
+  /** The text between two calls. Null: the template writes one only. */
   readonly between: Pattern | null;
-  /** What stands after the last call. */
+  /** The text after the last call. */
   readonly end: Pattern;
 }
 
@@ -74,9 +74,9 @@ export interface PythonForm extends Frame {
 
 /** How a template writes the reasoning of an answer. */
 export interface ReasoningForm {
-  /** What stands before it. Blank: the prompt has written it already. */
+  /** The text before it. Blank: the prompt has written it already. */
   readonly open: string;
-  /** What stands after it. */
+  /** The text after it. */
   readonly close: string;
 }
 
@@ -86,6 +86,6 @@ export interface AnswerForm {
   readonly calls: CallForm | null;
   /** Null: the template writes no reasoning. */
   readonly reasoning: ReasoningForm | null;
-  /** What stands before the text of an answer. */
+  /** The text before the text of an answer. */
   readonly contentOpen: string;
 }

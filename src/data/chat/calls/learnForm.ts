@@ -48,7 +48,7 @@ const thinking = (message: Message): Message => ({
   thinking: REASONING,
 });
 
-/** What stands around the reasoning of an answer. */
+/** The text around the reasoning of an answer. */
 function learnReasoning(probe: Prober): ReasoningForm | null {
   const text = probe(thinking({ role: 'assistant', content: PLACEHOLDER }));
   const at = text?.indexOf(REASONING) ?? -1;
@@ -70,7 +70,7 @@ function headerEnd(probe: Prober, text: string): number {
   );
 }
 
-/** What stands after reasoning, whether text or a call follows. */
+/** The text after reasoning, whether text or a call follows. */
 function closeOf(probe: Prober, behind: string): string {
   for (const style of STYLES) {
     const text = probe(thinking(callMessage([FIRST_CALL], style)));
@@ -82,7 +82,7 @@ function closeOf(probe: Prober, behind: string): string {
   return behind;
 }
 
-/** What stands between the prompt and the text of an answer. */
+/** The text between the prompt and the text of an answer. */
 function contentOpenOf(probe: Prober): string {
   const prompt = probe(null, true);
   const plain = probe({ role: 'assistant', content: PLACEHOLDER });

@@ -54,7 +54,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 const CODE = /x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U(000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4})/y;
 
-/** Reads values of Python as JSON; what JSON has not (sets, expressions) is not read. */
+/** Reads values of Python as JSON; what JSON lacks (sets, expressions) is not read. */
 class PythonReader {
   constructor(
     private readonly text: string,

@@ -124,7 +124,7 @@ function readNamed(text: string, offset: number, { middle }: NamedForm): Step {
   return call && { calls: [call], end: json.end };
 }
 
-/** What stands between a name and its arguments where that is nothing or white space. */
+/** The text between a name and its arguments where that is nothing or white space. */
 function spaceBehindName(text: string, offset: number): Found {
   const length = text.slice(offset).search(/(?<=\S)\s|[{[]|$/);
   return { start: offset + length, end: offset + length };

@@ -8,7 +8,7 @@ export interface Converted {
 
 /**
  * A value of JSON as a template sees it. Maps are dictionaries as objects are, with keys in any
- * order; a Float stays one, so that 1.0 is not taken for 1. What JSON has not becomes none.
+ * order; a Float stays one, so that 1.0 is not taken for 1. Values that JSON lacks become none.
  */
 export function fromJs(value: unknown): Converted {
   let size = 0;

@@ -1,7 +1,7 @@
 import { BudgetExceeded } from './faults';
 import type { Span } from '../chat';
 
-/** What one rendering may take, for a context of this many characters. */
+/** The limits of one rendering, for a context of this many characters. */
 export interface Limits {
   readonly steps: number;
   /** Characters of one text, the output included. */

@@ -36,7 +36,7 @@ export class Tuple {
   ) {}
 }
 
-/** What is not there: it prints as nothing, is false and empty, and fails in all other uses. */
+/** An undefined value: it prints as nothing, is false and empty, and fails in all other uses. */
 export class Undefined {
   constructor(
     readonly message: string,

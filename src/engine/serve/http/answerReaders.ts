@@ -29,7 +29,7 @@ export const textReader =
     calls: [],
   });
 
-/** What stands around reasoning where templates write none of their own. */
+/** The text around reasoning where templates write none of their own. */
 const REASONING_MARKERS: readonly string[] = [
   '<think>',
   '</think>',

@@ -13,7 +13,7 @@ import type {
 } from '../spec';
 import { heightAndWidth } from './vit';
 
-/** What CLIP (Radford et al. 2021) and SigLIP (Zhai et al. 2023) differ in. */
+/** The differences between CLIP (Radford et al. 2021) and SigLIP (Zhai et al. 2023). */
 interface Kind {
   readonly family: string;
   readonly activation: string;

@@ -36,10 +36,10 @@ function runLine(run: RunSummary): string {
     .join(', ');
 }
 
-/** What became of a recipe that should start; busy: another run is active. */
+/** The outcome of starting a recipe; busy: another run is active. */
 export type StartResult = 'started' | 'queued' | 'declined' | 'busy';
 
-/** What became of a recipe that should start. `newest`: the newest run. */
+/** The outcome of starting a recipe. `newest`: the newest run. */
 export function startAnswer(outcome: StartResult, newest: RunSummary | undefined): string {
   switch (outcome) {
     case 'started':
@@ -53,7 +53,7 @@ export function startAnswer(outcome: StartResult, newest: RunSummary | undefined
   }
 }
 
-/** Where a run on a target is, so that nobody takes an old state for the present one. */
+/** Where a run on a target is, so that an old state is not taken for the current one. */
 function remoteFacts({ remote }: RunSummary): string[] {
   if (!remote) return [];
   const { link, record } = remote;
