@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { dataToolsOf } from '../../src/data/dataset/dataTools';
 import { openChatImages, type ChatImages } from '../../src/data/images/chatImages';
@@ -24,6 +25,7 @@ import {
   withBase,
   type Floats,
 } from '../support/models';
+import { temp } from '../support/temp';
 
 const FOLDER = 'qwen3-vl-images';
 
@@ -70,6 +72,38 @@ const rowsOf = (numbers: Int32Array, { batch: rows, length }: LabelledInput) =>
 const unpadded = (rows: Rows) =>
   rows.map((row, i) => row.filter((_, t) => expected.inputs.attention_mask[i]![t] === 1));
 
+type Part = Readonly<Record<'type' | 'text' | 'image', string>>;
+
+/** A row whose parts are changed, and the images of them. */
+function withParts(row: string, change: (image: string) => object) {
+  const { messages } = JSON.parse(row) as { messages: { content: string | Part[] }[] };
+  const images: string[] = [];
+  const changed = messages.map((message) => ({
+    ...message,
+    content:
+      typeof message.content === 'string'
+        ? message.content
+        : message.content.map((part) => {
+            if (part.type !== 'image') return part;
+            images.push(part.image);
+            return change(part.image);
+          }),
+  }));
+  return { messages: changed, images };
+}
+
+/** As TRL's datasets are. */
+const asColumns = (row: string) => JSON.stringify(withParts(row, () => ({ type: 'image' })));
+
+/** As OpenAI's requests are. */
+const asLinks = (row: string) =>
+  JSON.stringify({
+    messages: withParts(row, (image) => {
+      const data = readFileSync(at('chats', image)).toString('base64');
+      return { type: 'image_url', image_url: { url: `data:image/png;base64,${data}` } };
+    }).messages,
+  });
+
 describe('chats with images as a training reads them', () => {
   it('have the ids, labels and positions of transformers', async () => {
     const input = await chatBatch();
@@ -86,6 +120,24 @@ describe('chats with images as a training reads them', () => {
     expect(rowsOf(input.position_ids!, input)).toEqual(axis(0));
     expect(rowsOf(input.spatial_ids!.heights, input)).toEqual(axis(1));
     expect(rowsOf(input.spatial_ids!.widths, input)).toEqual(axis(2));
+  });
+
+  it('are the same batch where images are columns, or within the rows', async () => {
+    const folder = temp();
+    cpSync(at('chats'), folder, { recursive: true });
+    const rows = readFileSync(at('chats', 'rows.jsonl'), 'utf8').trim().split('\n');
+    const own = await chatBatch();
+    const samplesOf = (input: LabelledInput) =>
+      Promise.all((input.placed_images ?? []).map(({ patches }) => patches()));
+    const samples = await samplesOf(own);
+    for (const change of [asColumns, asLinks]) {
+      const dataset = path.join(folder, `${change.name}.jsonl`);
+      writeFileSync(dataset, rows.map((row) => `${change(row)}\n`).join(''));
+      const input = await chatBatch(undefined, dataset);
+      for (const key of ['input_ids', 'labels', 'position_ids', 'attention_mask'] as const)
+        expect(input[key]).toEqual(own[key]);
+      expect(await samplesOf(input)).toEqual(samples);
+    }
   });
 
   it('have the grids and samples of the image processor', async () => {

@@ -13,12 +13,12 @@ import { fixtures, NO_ADAPTER, withBase } from './models';
 export const atImages = (...names: string[]): string =>
   path.join(fixtures, 'qwen3-vl-images', ...names);
 
-/** Its dataset, as a training run reads it. */
-export async function withChats(use: (data: PreparedData) => Promise<void>): Promise<void> {
-  const recipe = v.parse(RecipeSchema, {
-    base: atImages('base'),
-    dataset: atImages('chats', 'rows.jsonl'),
-  });
+/** A dataset for it, as a training run reads it. */
+async function withChats(
+  dataset: string,
+  use: (data: PreparedData) => Promise<void>,
+): Promise<void> {
+  const recipe = v.parse(RecipeSchema, { base: atImages('base'), dataset });
   await withBase(atImages('base'), async (base) => {
     const read = await readData(recipe, null);
     const tools = await dataToolsOf(base);
@@ -31,10 +31,13 @@ export async function withChats(use: (data: PreparedData) => Promise<void>): Pro
   });
 }
 
-/** Some of its rows as one batch; not given: all three. */
-export async function chatBatch(rows?: readonly number[]): Promise<LabelledInput> {
+/** Some rows of a dataset as one batch; not given: all, and the three rows of the fixture. */
+export async function chatBatch(
+  rows?: readonly number[],
+  dataset = atImages('chats', 'rows.jsonl'),
+): Promise<LabelledInput> {
   let input: LabelledInput | undefined;
-  await withChats(async ({ train, collate }) => {
+  await withChats(dataset, async ({ train, collate }) => {
     const wanted = rows ?? Array.from({ length: train.length }, (_, i) => i);
     input = await collate(wanted.map((i) => train.at(i)));
   });

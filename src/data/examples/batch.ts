@@ -2,6 +2,7 @@ import { roundedUp } from '../../shared/roundedSizes';
 import { NO_LABEL } from '../../shared/task';
 import type { Weighted } from '../rows/row';
 import type { ChatImages } from '../images/chatImages';
+import { imageKey } from '../images/embedded';
 import { readImageOf } from '../images/readRows';
 import type { PatchGrid } from '../images/patches';
 import type { Tokenizer } from '../tokenizer/tokenizer';
@@ -197,7 +198,7 @@ const placedIn = (
   images.map(({ file, at, grid }) => ({
     at,
     grid,
-    key: `${grid.height} ${grid.width} ${file}`,
+    key: `${grid.height} ${grid.width} ${imageKey(file)}`,
     patches: () =>
       example?.kind === 'tokens'
         ? readImageOf({ file, line: example.line }, (own) => reader.samples(own, grid))

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { imagesOf, type Chat, type Span } from '../chat/chat';
 import { tokensOfGrid, type ChatImages } from '../images/chatImages';
+import { imageName, isEmbedded } from '../images/embedded';
 import { LoraError } from '../../shared/errors';
 import { countOf } from '../../shared/values';
 import type { EncodedRow, TokensImage } from './encodedRow';
@@ -50,7 +51,8 @@ export function withImages(encoded: EncodedRow, { messages }: Chat, images: RowI
       ids.push(id);
       continue;
     }
-    const file = path.resolve(folder, files[placed.length]!);
+    const image = files[placed.length]!;
+    const file = isEmbedded(image) ? image : path.resolve(folder, image);
     const grid = reader.gridOf(file);
     const tokens = tokensOfGrid(grid, reader.merge);
     placed.push({ file, at: ids.length, tokens, grid });
@@ -76,7 +78,7 @@ export function withImages(encoded: EncodedRow, { messages }: Chat, images: RowI
 export function cutImageFault(images: readonly TokensImage[], max_length: number): string | null {
   const cut = images.find(({ at, tokens }) => at + tokens > max_length);
   return cut
-    ? `The image ${cut.file} takes the tokens ${cut.at + 1} to ${cut.at + cut.tokens} of the row, but max_length is ${max_length}. Raise max_length, make the image smaller, or lower max_pixels in the model's image settings`
+    ? `The image ${imageName(cut.file)} takes the tokens ${cut.at + 1} to ${cut.at + cut.tokens} of the row, but max_length is ${max_length}. Raise max_length, make the image smaller, or lower max_pixels in the model's image settings`
     : null;
 }
 

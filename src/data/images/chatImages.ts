@@ -8,6 +8,7 @@ import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
 import { ruleOf } from '../../shared/schemaRule';
 import { isObject } from '../../shared/values';
+import { embeddedBytes, imageName, isEmbedded } from './embedded';
 import { imageSize } from './imageHeader';
 import { gridOf, patchSamples, type PatchGrid, type PatchSettings } from './patches';
 import { readImageFile } from './reader';
@@ -69,6 +70,7 @@ function gridOfFile(file: string, settings: PatchSettings): PatchGrid {
 }
 
 function bytesOf(file: string): Buffer {
+  if (isEmbedded(file)) return embeddedBytes(file);
   try {
     return readRegularFileNow(file, MAX_BYTES.image);
   } catch (error) {
@@ -77,7 +79,9 @@ function bytesOf(file: string): Buffer {
 }
 
 const unreadable = (file: string, reason: string) =>
-  new LoraError('dataset', `The image ${file} cannot be read: ${reason}.`, { place: { file } });
+  new LoraError('dataset', `The image ${imageName(file)} cannot be read: ${reason}.`, {
+    ...(!isEmbedded(file) && { place: { file } }),
+  });
 
 const pixels = v.pipe(v.number(), v.integer(), v.minValue(1));
 const three = v.pipe(v.array(v.number()), v.length(3));

@@ -5,6 +5,7 @@ import type { BaseModel } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
 import { countOf } from '../../shared/values';
 import { decodeImage } from './decode';
+import { embeddedBytes, imageName, isEmbedded } from './embedded';
 import { preprocess, readPreprocessor } from './preprocessor';
 import type { Picture } from './resize';
 
@@ -56,8 +57,9 @@ export async function openImages({
   };
 }
 
-/** Reads and decodes an image. Rejects with LoraError('dataset') for an unreadable one. */
+/** Reads and decodes an image, a file or a data: URL. Rejects with LoraError('dataset') for an unreadable one. */
 export async function readImageFile(file: string): Promise<Picture> {
+  if (isEmbedded(file)) return decodeImage(embeddedBytes(file), imageName(file));
   const bytes = await readRegularFile(file, { maxBytes: MAX_BYTES.image }).catch(
     (error: unknown) => {
       throw unreadable(file, error);

@@ -1,5 +1,7 @@
+import { asPlainObject } from '../../shared/exactValues';
 import { isObject } from '../../shared/values';
 import type { ContentPart } from '../chat/chat';
+import { embeddedFault, isEmbedded } from '../images/embedded';
 import { kindOf, quote } from './describe';
 import type { RowReport } from './rowReport';
 
@@ -9,11 +11,21 @@ const LONGEST_PATH = 4096;
 const MOST_IMAGES = 64;
 const ADDRESS = /^(?:[a-z][a-z0-9+.-]+:\/\/|data:)/i;
 
+/** The image of a part that has one, under any of the names that transformers reads. */
+export const sourceOfPart = (part: Readonly<Record<string, unknown>>): unknown =>
+  part['image'] ?? part['path'] ?? part['url'];
+
 /** What is wrong with the path of an image; null: nothing. */
 export function imagePathFault(image: string): string | null {
   if (image.length > LONGEST_PATH) return `has more than ${LONGEST_PATH} characters`;
-  return ADDRESS.test(image) ? 'must be the path of a file, not an address' : null;
+  return ADDRESS.test(image)
+    ? 'must be the path of a file, not an address: nothing is downloaded'
+    : null;
 }
+
+/** The same for an image of a chat, which may be within the row. */
+export const chatImageFault = (image: string): string | null =>
+  isEmbedded(image) ? embeddedFault(image) : imagePathFault(image);
 
 /**
  * The content of a message that is a list of texts and images: their text if there are no images.
@@ -44,21 +56,39 @@ function readPart(part: unknown, key: string, report: RowReport): ContentPart | 
       `A part must be {"type": "text", "text": "…"} or {"type": "image", "image": "FILE"}, not ${kindOf(part)}.`,
       key,
     );
-  const { type, text, image } = part;
-  if (type === 'text')
-    return typeof text === 'string'
-      ? { type, text }
-      : report.error(`"text" must be text, not ${kindOf(text)}.`, `${key}.text`);
-  if (type !== 'image')
-    return report.error(
-      `Parts of the type ${quote(type)} are not supported, only text and image.`,
-      `${key}.type`,
-    );
+  const { type, text } = part;
+  switch (type) {
+    case 'text':
+      return typeof text === 'string'
+        ? { type, text }
+        : report.error(`"text" must be text, not ${kindOf(text)}.`, `${key}.text`);
+    case 'image':
+      return readImage(sourceOfPart(part), `${key}.image`, report);
+    case 'image_url':
+      return readLink(part['image_url'], `${key}.image_url`, report);
+    default:
+      return report.error(
+        `Parts of the type ${quote(type)} are not supported, only text, image and image_url.`,
+        `${key}.type`,
+      );
+  }
+}
+
+/** OpenAI's {"url": …}, or the address itself. */
+function readLink(given: unknown, key: string, report: RowReport): ContentPart | null {
+  const link = asPlainObject(given);
+  return isObject(link)
+    ? readImage(link['url'], `${key}.url`, report)
+    : readImage(link, key, report);
+}
+
+function readImage(image: unknown, key: string, report: RowReport): ContentPart | null {
+  const name = key.slice(key.lastIndexOf('.') + 1);
   if (typeof image !== 'string' || image.trim() === '')
     return report.error(
-      `"image" must be the path of a PNG or JPEG file, not ${image === '' ? 'an empty text' : kindOf(image)}.`,
-      `${key}.image`,
+      `"${name}" must be the path of a PNG or JPEG file, not ${image === '' ? 'an empty text' : kindOf(image)}.`,
+      key,
     );
-  const fault = imagePathFault(image);
-  return fault === null ? { type, image } : report.error(`"image" ${fault}.`, `${key}.image`);
+  const fault = chatImageFault(image);
+  return fault === null ? { type: 'image', image } : report.error(`"${name}" ${fault}.`, key);
 }

@@ -12,6 +12,7 @@ import { kindOf, nearestKey, quote } from './describe';
 import { asExchange, readCompletion } from './completion';
 import { checkNames, knownNames, renamed } from './columnNames';
 import { exactColumns } from './exactColumns';
+import { IMAGE_COLUMNS, withColumnImages } from './imageColumns';
 import type { RowReport } from './rowReport';
 import { repeatedKey } from '../../shared/repeatedKeys';
 import {
@@ -39,6 +40,8 @@ import { KNOWN_FORMATS } from './knownFormats';
 interface Format {
   readonly required: readonly string[];
   readonly optional: readonly string[];
+  /** Whether images may stand beside its messages. */
+  readonly images?: true;
   /** The row, or null where it has errors, which are reported. */
   readonly read: (columns: Columns, context: RowContext) => Row | null;
 }
@@ -67,16 +70,23 @@ const FORMATS: Readonly<Record<RowForm, readonly Format[]>> = {
     {
       required: ['messages'],
       optional: CHAT_COLUMNS,
+      images: true,
       read: (columns, context) => readChat(columns['messages'], 'messages', columns, context),
     },
     {
       required: ['conversations'],
       optional: CHAT_COLUMNS,
+      images: true,
       read: (columns, context) =>
         readChat(columns['conversations'], 'conversations', columns, context),
     },
     { required: ['input_ids'], optional: ['labels', 'attention_mask'], read: readTokenized },
-    { required: ['prompt', 'completion'], optional: CHAT_COLUMNS, read: readCompletion },
+    {
+      required: ['prompt', 'completion'],
+      optional: CHAT_COLUMNS,
+      images: true,
+      read: readCompletion,
+    },
     {
       required: ['instruction', 'output'],
       optional: ['input', 'history', ...CHAT_COLUMNS],
@@ -157,7 +167,12 @@ const FORMATS: Readonly<Record<RowForm, readonly Format[]>> = {
     })),
   ],
   preference: [
-    { required: ['chosen', 'rejected'], optional: PAIR_COLUMNS, read: readPreference },
+    {
+      required: ['chosen', 'rejected'],
+      optional: PAIR_COLUMNS,
+      images: true,
+      read: readPreference,
+    },
     {
       required: ['chosen_ids', 'rejected_ids'],
       optional: ['prompt_ids', 'margin', 'ref_chosen_logps', 'ref_rejected_logps'],
@@ -168,6 +183,7 @@ const FORMATS: Readonly<Record<RowForm, readonly Format[]>> = {
     {
       required: ['prompt', 'completion', 'label'],
       optional: ['ref_logps', ...CHAT_COLUMNS],
+      images: true,
       read: (columns, context) => {
         const answer = readCompletion(columns, context);
         return answer && labelledAnswer(answer, columns, context);
@@ -229,7 +245,8 @@ function readColumns(given: Columns, context: RowContext, exact: Exact): Row | n
   if (report.errorCount > before) return null;
   const weight = weightOf(columns[WEIGHT], report);
   if (weight === null) return null;
-  const own = exact(columns, names);
+  const whole = exact(columns, names);
+  const own = whole && format.images ? withColumnImages(whole, report) : whole;
   const row = own && format.read(own, context);
   return row && (weight === 1 ? row : { ...row, weight });
 }
@@ -416,7 +433,8 @@ function unknownFormat(
 
 /** Reports missing keys, with the unknown key that is probably meant, and ignored keys. */
 function checkKeys(columns: Columns, format: Format, report: RowReport): void {
-  const known = [...format.required, ...format.optional, WEIGHT];
+  const images = format.images ? IMAGE_COLUMNS : [];
+  const known = [...format.required, ...format.optional, ...images, WEIGHT];
   const others = Object.keys(columns).filter((key) => !known.includes(key));
   const meant = (name: string) => others.find((key) => nearestKey(key, [name]) === name);
   for (const name of format.required.filter((key) => !(key in columns))) {

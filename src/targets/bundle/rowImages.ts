@@ -88,10 +88,12 @@ function imagesOfColumns(row: unknown): readonly string[] {
   const { image, images } = row;
   const listed = [image, ...(Array.isArray(images) ? (images as unknown[]) : [images])];
   return [
-    ...listed.flatMap((own) => (typeof own === 'string' ? [own] : [])),
+    ...listed.map((own) => (isObject(own) ? own['path'] : own)).filter(isText),
     ...Object.values(row).flatMap((value) => imagesOfParts(value, 0)),
   ].filter((own) => !/^\s*$|^(?:data|https?):/i.test(own));
 }
+
+const isText = (value: unknown): value is string => typeof value === 'string';
 
 function imagesOfParts(value: unknown, depth: number): readonly string[] {
   if (depth > MOST_DEPTH) return [];
@@ -100,7 +102,8 @@ function imagesOfParts(value: unknown, depth: number): readonly string[] {
     return depth === 0 && /^\s*\[/.test(value) && MAYBE.test(value) ? imagesOfCell(value) : [];
   if (Array.isArray(value)) return value.flatMap((own: unknown) => imagesOfParts(own, depth + 1));
   if (!isObject(value)) return [];
-  const { type, image, image_url: link } = value;
+  const { type, image_url: link } = value;
+  const image = value['image'] ?? value['path'] ?? value['url'];
   if (type === 'image' && typeof image === 'string') return [image];
   if (type === 'image_url') {
     const url = isObject(link) ? link['url'] : link;

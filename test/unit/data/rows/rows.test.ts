@@ -239,15 +239,15 @@ describe('what is wrong in a row', () => {
     ],
     [
       { messages: [{ role: 'user', content: [{ type: 'image', image: 'https://a/b.png' }] }] },
-      '"image" must be the path of a file, not an address. @ messages[0].content[0].image',
+      '"image" must be the path of a file, not an address: nothing is downloaded. @ messages[0].content[0].image',
     ],
     [
       { messages: [{ role: 'user', content: [{ type: 'image', image: 'data:image/png,a' }] }] },
-      'not an address. @ messages[0].content[0].image',
+      '"image" must begin with data:image/png;base64, or data:image/jpeg;base64,. @ messages[0].content[0].image',
     ],
     [
       { messages: [{ role: 'user', content: [{ type: 'video', video: 'a.mp4' }] }] },
-      'Parts of the type "video" are not supported, only text and image. @ messages[0].content[0].type',
+      'Parts of the type "video" are not supported, only text, image and image_url. @ messages[0].content[0].type',
     ],
     [
       { messages: [{ role: 'user', content: ['a'] }] },

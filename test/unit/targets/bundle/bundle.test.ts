@@ -88,6 +88,8 @@ describe('rows that name images', () => {
       ['escaped.jsonl', '{"messages": [{"content": [{"type": "\\u0069mage", "image": "a.png"}]}]}'],
       ['rows.json', JSON.stringify([{ text: 'a' }, { prompt: [message] }])],
       ['trl.jsonl', `${far}${JSON.stringify({ messages: [], images: ['a.png'] })}`],
+      ['path.jsonl', '{"m": [{"content": [{"type": "image", "path": "a.png"}]}]}'],
+      ['stored.jsonl', '{"messages": [], "images": [{"path": "a.png", "bytes": null}]}'],
       ['one.jsonl', JSON.stringify({ messages: [], image: 'a.png' })],
       ['url.jsonl', '{"m": [{"content": [{"type": "image_url", "image_url": {"url": "a.png"}}]}]}'],
       ['rows.csv', `text,messages\na,"${JSON.stringify([message]).replaceAll('"', '""')}"\n`],
