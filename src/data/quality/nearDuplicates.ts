@@ -23,10 +23,11 @@ export interface NearPair {
 /**
  * Finds near-duplicates among texts by MinHash and locality-sensitive hashing with 16 bands of 4
  * bytes: a pair that has 80% of its shingles in common is compared with a probability of 99.98%.
- * Takes 76 bytes for each text.
+ * Takes 80 bytes for each text.
  */
 export class NearDuplicates {
   private signatures = new Uint8Array(FIRST_CAPACITY * SIGNATURE_BYTES);
+  private images = new Uint32Array(FIRST_CAPACITY);
   private readonly empty = new Set<number>();
   private rows = 0;
 
@@ -34,15 +35,24 @@ export class NearDuplicates {
     return this.rows;
   }
 
-  /** The next text. @throws RangeError beyond MOST_COMPARED */
-  add(text: string): void {
+  /**
+   * The next text.
+   *
+   * @param images The number of the images that belong to it: texts with others are not compared.
+   * @throws RangeError beyond MOST_COMPARED
+   */
+  add(text: string, images = 0): void {
     if (this.rows === MOST_COMPARED) throw new RangeError('too many texts');
     const start = this.rows * SIGNATURE_BYTES;
     if (start === this.signatures.length) {
       const larger = new Uint8Array(2 * start);
       larger.set(this.signatures);
       this.signatures = larger;
+      const more = new Uint32Array(2 * this.rows);
+      more.set(this.images);
+      this.images = more;
     }
+    this.images[this.rows] = images;
     const into = this.signatures.subarray(start, start + SIGNATURE_BYTES);
     if (!writeSignature(text, into)) this.empty.add(this.rows);
     this.rows++;
@@ -85,6 +95,7 @@ export class NearDuplicates {
   /** The first of some earlier texts that a text resembles. */
   private nearest(row: number, tried: readonly number[]): NearPair | null {
     for (const like of tried) {
+      if (this.images[like] !== this.images[row]) continue;
       const share = likeness(this.signatures, like, row);
       if (share >= NEAR) return { row, like, likeness: share };
     }
@@ -98,7 +109,9 @@ export class NearDuplicates {
     let count = 0;
     for (let row = 0; row < this.rows; row++) {
       if (this.empty.has(row)) continue;
-      const key = view.getUint32(row * SIGNATURE_BYTES + band * BAND_BYTES);
+      const own = view.getUint32(row * SIGNATURE_BYTES + band * BAND_BYTES);
+      // texts with other images are not among those that are tried
+      const key = (own ^ this.images[row]!) >>> 0;
       keys[count++] = key * MOST_COMPARED + row;
     }
     return keys.sort();

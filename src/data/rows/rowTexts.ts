@@ -74,10 +74,13 @@ const imageTexts = (row: CaptionedRow | ImageRow): readonly RowText[] =>
         { role: 'label', text: String(row.label) },
       ];
 
-/** What of a row is compared with other rows: many chats have the same system message. */
+/**
+ * What of a row is compared with other rows: many chats have the same system message. Images are
+ * compared by their bytes, not by their paths.
+ */
 export const comparedText = (row: Row): string =>
   rowTexts(row)
-    .filter(({ role }) => role !== 'system' && role !== 'label')
+    .filter(({ role }) => role !== 'system' && role !== 'label' && role !== 'image')
     .map(({ text }) => text)
     .join('\n');
 

@@ -1,4 +1,6 @@
+import path from 'node:path';
 import { DuplicateFinder } from '../../../data/dataset/duplicates';
+import { ImageHashes } from '../../../data/images/imageHashes';
 import { NearDuplicates } from '../../../data/quality/nearDuplicates';
 import { openTable } from '../../../formats/tables/openTable';
 import type { Table } from '../../../formats/tables/table';
@@ -62,17 +64,20 @@ async function equalRows(
 ): Promise<Map<number, Leak>> {
   const found = new Map<number, Leak>();
   const finder = new DuplicateFinder();
+  const hashes = new ImageHashes();
   const own = part(control, 0, 0.5);
   // a line of the other file must differ from all of the dataset
   const beyond = session.facts.length === 0 ? 0 : session.facts.numberAt(session.facts.length - 1);
-  await eachRow(table, session.reading, own, (read) => {
-    if (read) finder.find(read);
+  const folder = path.dirname(session.reading.file);
+  await eachRow(table, session.reading, own, async (read) => {
+    if (read) finder.find(await hashes.named(read, folder));
   });
   let at = 0;
-  await eachRow(held, reading, part(control, 0.5, 1), (read) => {
-    const known = read && finder.find({ ...read, line: read.line + beyond });
+  await eachRow(held, reading, part(control, 0.5, 1), async (read) => {
+    const row = read && (await hashes.named(read, path.dirname(reading.file)));
+    const known = row && finder.find({ ...row, line: row.line + beyond });
     if (known && known.first <= beyond)
-      found.set(at, { number: read.line, like: known.first, likeness: 1 });
+      found.set(at, { number: row.line, like: known.first, likeness: 1 });
     at++;
   });
   return found;
@@ -82,11 +87,11 @@ async function eachRow(
   table: Table,
   reading: RowReading,
   control: JobControl,
-  onRow: (row: ReturnType<typeof readOne>['row']) => void,
+  onRow: (row: ReturnType<typeof readOne>['row']) => Promise<void>,
 ): Promise<void> {
   const onBytes = (done: number, size: number) => control.report(done / Math.max(1, size));
   for await (const batch of table.rows(0, onBytes)) {
-    for (const raw of batch) onRow(readOne(raw, reading).row);
+    for (const raw of batch) await onRow(readOne(raw, reading).row);
     await control.pause();
   }
 }

@@ -1,3 +1,5 @@
+import path from 'node:path';
+import { ImageHashes } from '../../../data/images/imageHashes';
 import { Groups } from '../../../data/quality/groups';
 import { MOST_COMPARED, NearDuplicates } from '../../../data/quality/nearDuplicates';
 import { comparedText } from '../../../data/rows/rowTexts';
@@ -52,6 +54,8 @@ export async function addRows(
   control: JobControl,
 ): Promise<void> {
   const onBytes = (done: number, size: number) => control.report(done / Math.max(1, size));
+  const hashes = new ImageHashes();
+  const folder = path.dirname(reading.file);
   for await (const batch of table.rows(0, onBytes)) {
     if (near.length + batch.length > MOST_COMPARED)
       throw new LoraError(
@@ -61,7 +65,7 @@ export async function addRows(
       );
     for (const raw of batch) {
       const { row } = readOne(raw, reading);
-      near.add(row ? comparedText(row) : '');
+      near.add(row ? comparedText(row) : '', row ? await hashes.number(row, folder) : 0);
     }
     await control.pause();
   }

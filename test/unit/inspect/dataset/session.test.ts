@@ -1,4 +1,4 @@
-import { lstat, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -324,6 +324,54 @@ test('leaks of a validation file are found', async () => {
     { number: 1, like: 1, likeness: 1 },
     { number: 2, like: expect.toBeOneOf([6, 7]) as number, likeness: expect.any(Number) as number },
   ]);
+});
+
+describe('rows with images', () => {
+  const chat = (image: string, question = LONG) =>
+    JSON.stringify({
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'image', image },
+            { type: 'text', text: question },
+          ],
+        },
+        { role: 'assistant', content: 'Yes.' },
+      ],
+    });
+  const save = async (name: string, text: string) => {
+    await mkdir(path.dirname(path.join(folder, name)), { recursive: true });
+    await writeFile(path.join(folder, name), text);
+    return path.basename(name);
+  };
+
+  test('are near-duplicates only where their images have the same bytes', async () => {
+    const [a, b, copy] = [
+      await save('a.png', 'a'),
+      await save('b.png', 'b'),
+      await save('c.png', 'a'),
+    ];
+    // more than are tried of those that agree in a band
+    const others = Array.from({ length: 12 }, (_, i) => chat(`missing-${i}.png`));
+    const data = await open([chat(a), chat(b), ...others, chat(copy), chat('./a.png')].join('\n'));
+    const { counts } = await data.run({ job: 'near' });
+    expect(counts.twins).toBe(0);
+    expect(counts.near).toBe(2);
+    expect(await data.found('near')).toEqual([15, 16]);
+  });
+
+  test('leak only where their images have the same bytes', async () => {
+    await save('train/x.png', 'x');
+    await save('held/x.png', 'y');
+    await save('held/moved.png', 'x');
+    const own = await open(`${chat('x.png')}\n`, 'train/rows.jsonl');
+    const other = path.join(folder, 'held', 'rows.jsonl');
+    await save('held/rows.jsonl', `${chat('x.png')}\n${chat('moved.png')}\n`);
+    const { ends } = await own.run({ job: 'leaks', other });
+    expect(ends).toMatchObject([{ kind: 'leaks', rows: 2, equal: 1, near: 0 }]);
+    expect(ends[0]).toHaveProperty('listed', [{ number: 2, like: 1, likeness: 1 }]);
+  });
 });
 
 describe('files that are not JSON Lines', () => {
