@@ -1,11 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { decodeImage } from '../../src/data/images/decode';
 import { parseRecipe } from '../../src/shared/recipeFile';
 import { readDataset } from '../support/scannedRows';
-import { anyBytes, json } from './damage';
+import { json } from './damage';
 import { damagedLines, otherKinds, readInAllWays } from './datasetLines';
-import { fixture, type ReaderCase } from './readerCase';
+import { imageCases } from './imageCases';
+import type { ReaderCase } from './readerCase';
 import { runFileCases } from './runFiles';
 import { arrayCases, tableCases } from './tableCases';
 
@@ -64,35 +64,6 @@ function datasetCases(): ReaderCase[] {
       read: (folder) => readInAllWays(path.join(folder, 'data.jsonl')),
     },
   ];
-}
-
-const IMAGES = [
-  ['png', 'turned6.png'],
-  ['jpg', 'thinned420.jpg'],
-  ['progressive', 'progressive420.jpg'],
-  ['restarts', 'restarts.jpg'],
-  ['inks', 'cmyk_turned.jpg'],
-] as const;
-
-function imageCases(): ReaderCase[] {
-  return IMAGES.map(([name, file]) => {
-    const target = `image${path.extname(file)}`;
-    return {
-      name,
-      files: { [target]: readFileSync(path.join(fixture('photos'), file)) },
-      target,
-      damage: anyBytes,
-      read: (folder) => {
-        const { width, height, data } = decodeImage(
-          readFileSync(path.join(folder, target)),
-          'image',
-        );
-        if (data.length !== width * height * 3)
-          throw new RangeError(`${data.length} numbers for ${width} x ${height} pixels`);
-        return Promise.resolve();
-      },
-    };
-  });
 }
 
 const RECIPE = {

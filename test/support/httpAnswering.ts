@@ -73,6 +73,7 @@ export async function serveText(
     checkMix: () => undefined,
     start_id: null,
     purposeOf: () => 'text',
+    rowImages: { refused: 'The model reads no images' },
     mixed: () => Promise.reject(new Error('There is no model.')),
   };
   const queue = new RequestQueue(1);

@@ -54,21 +54,23 @@ export async function answerPrompt(
   const stop_ids = stopIds(tokenizer, typeof prompt === 'string' ? {} : prompt.variables);
   const { images = NO_IMAGES } = options;
   const tokens =
-    typeof prompt !== 'string' && hasImages(prompt)
-      ? imagePrompt(tokenizer, prompt, images)
-      : { input_ids: promptIds(tokenizer, prompt, options.chat) };
+    typeof prompt === 'string'
+      ? { input_ids: promptIds(tokenizer, prompt, options.chat) }
+      : chatTokens(tokenizer, prompt, images);
   if (tokens.images) await model.loadImages();
   return answerTokens(model, tokenizer, { ...tokens, stop_ids }, options);
 }
 
 const hasImages = ({ messages }: Chat): boolean => imagesOf(messages).length > 0;
 
-/** The tokens of a conversation with images. @throws LoraError */
-function imagePrompt(
+/** The tokens of a conversation, and its images. @throws LoraError */
+export function chatTokens(
   tokenizer: Tokenizer,
   chat: Chat,
   images: RowImages,
 ): Omit<PromptTokens, 'stop_ids'> {
+  if (!hasImages(chat)) return { input_ids: promptIds(tokenizer, chat, true) };
+  refuseHalfCharacters(chat);
   checkImagesRead(chat, images);
   const ids = encodedChat(tokenizer, chat);
   const encoded = withImages({ ids, labelled: [], unlearnt: [], findings: [] }, chat, images);
@@ -149,16 +151,20 @@ export async function answerTokens(
  * @throws LoraError when the chat template rejects it, or when it is no text
  */
 export function promptIds(tokenizer: Tokenizer, prompt: string | Chat, isChat: boolean): number[] {
-  if (loneSurrogate(prompt) !== undefined)
-    throw new LoraError(
-      'usage',
-      'The prompt contains half of a surrogate pair (\\ud800 to \\udfff), which is not a character.',
-    );
+  refuseHalfCharacters(prompt);
   if (typeof prompt === 'string' && !isChat) return encodeOnce(tokenizer, prompt).ids;
   const chat: Chat =
     typeof prompt === 'string' ? { messages: [{ role: 'user', content: prompt }] } : prompt;
   checkImagesRead(chat, NO_IMAGES);
   return encodedChat(tokenizer, chat);
+}
+
+function refuseHalfCharacters(prompt: string | Chat): void {
+  if (loneSurrogate(prompt) === undefined) return;
+  throw new LoraError(
+    'usage',
+    'The prompt contains half of a surrogate pair (\\ud800 to \\udfff), which is not a character.',
+  );
 }
 
 const encodedChat = (tokenizer: Tokenizer, { messages, variables }: Chat): number[] =>

@@ -2,7 +2,7 @@ import { BLOCK_ROWS } from '../../models/attention/rowBlocks';
 import { CHUNK_TOKENS } from '../../models/decoder';
 import type { Drafter } from '../../models/drafts/drafter';
 import { drafterOf, stepWithDrafts, type Writer } from '../../models/drafts/stepWithDrafts';
-import type { Decoder, Model, Sequence } from '../../models/model';
+import type { Decoder, Model, PromptImages, Sequence } from '../../models/model';
 import { yieldToEventLoop } from '../../models/ops/ops';
 import {
   sampleToken,
@@ -19,6 +19,8 @@ import type { AdapterMix, ServedModel } from './servedModels';
 export interface GenerationRequest {
   readonly mix: AdapterMix;
   readonly input_ids: readonly number[];
+  /** Those of the prompt. Not given, or null: none. */
+  readonly images?: PromptImages | null;
   readonly stop_ids: readonly number[];
   /** Null: as many as the model has positions for. */
   readonly max_new_tokens: number | null;
@@ -160,7 +162,7 @@ export class BatchScheduler {
       const jobs = () => this.admitted().filter((job) => job.mixKey === mixKey);
       try {
         const { model } = await this.models.mixed(jobs()[0]!.request.mix);
-        await this.turn(this.decoderOf(model), jobs);
+        await this.turn(model, jobs);
       } catch (error) {
         for (const job of jobs()) this.fail(job, error);
       }
@@ -191,35 +193,39 @@ export class BatchScheduler {
   }
 
   /** Steps of the requests with the same adapters, until there are none, or others wait. */
-  private async turn(decoder: Decoder, jobs: () => readonly Job[]): Promise<void> {
+  private async turn(model: Model, jobs: () => readonly Job[]): Promise<void> {
+    const decoder = this.decoderOf(model);
     for (let steps = 0; ; steps++) {
       for (const job of this.jobs) if (this.isOver(job)) this.endEarly(job);
       const present = jobs();
       const othersWait = present.length < this.admitted().length;
       if (present.length === 0 || (othersWait && steps >= TURN_STEPS)) return;
-      await this.readChunk(decoder, present);
+      await this.readChunk(model, present);
       await this.step(decoder, jobs());
       await yieldToEventLoop();
     }
   }
 
   /** The next chunk of the oldest prompt that is not yet read. */
-  private async readChunk(decoder: Decoder, jobs: readonly Job[]): Promise<void> {
+  private async readChunk(model: Model, jobs: readonly Job[]): Promise<void> {
+    const decoder = this.decoderOf(model);
     const job = jobs.find(({ active, request }) => !active || !isRead(active, request));
     if (!job) return;
     try {
       const { request } = job;
+      if (request.images) await model.loadImages();
       job.active ??= this.begin(decoder, job);
       const { active } = job;
       const { sequence, most } = active;
-      const { input_ids, onPrompt } = request;
+      const { input_ids, onPrompt, images } = request;
       const start = active.read;
       const end = start + (onPrompt ? TOLD_CHUNK_TOKENS : CHUNK_TOKENS);
       const ids = Int32Array.from(input_ids.slice(start, end));
       const isLast = end >= input_ids.length;
       const isStopped = () => this.isOver(job);
       const all = onPrompt !== undefined;
-      const logits = await decoder.read(sequence, ids, { isLast, all, isStopped });
+      const options = { isLast, all, isStopped, ...(images && { images }) };
+      const logits = await decoder.read(sequence, ids, options);
       active.read = Math.min(end, input_ids.length);
       if (logits === 'stopped') this.endEarly(job);
       else if (logits) {
@@ -234,11 +240,12 @@ export class BatchScheduler {
   }
 
   private begin(decoder: Decoder, { request, mixKey }: Job): ActiveSequence {
-    const { input_ids, max_new_tokens, onPrompt } = request;
+    const { input_ids, max_new_tokens, onPrompt, images } = request;
     if (input_ids.length === 0) throw new LoraError('usage', 'The prompt has no token.');
     const most = Math.min(max_new_tokens ?? Infinity, decoder.remainingPositions(input_ids.length));
+    // the tokens of images are the same for all
     const kept =
-      onPrompt || isAnswering(decoder)
+      onPrompt || images || isAnswering(decoder)
         ? null
         : this.prefixes.take(decoder, mixKey, input_ids, this.runningPrefixes(mixKey));
     const sequence = kept?.sequence ?? decoder.open();
@@ -248,8 +255,8 @@ export class BatchScheduler {
 
   /** The sequences that are written with the same adapters. */
   private runningPrefixes(mixKey: string): readonly Prefix[] {
-    return this.jobs.flatMap(({ request: { input_ids }, active, ...job }) =>
-      active && job.mixKey === mixKey
+    return this.jobs.flatMap(({ request: { input_ids, images }, active, ...job }) =>
+      active && !images && job.mixKey === mixKey
         ? { ids: [...input_ids, ...active.ids], sequence: active.sequence }
         : [],
     );
@@ -332,7 +339,7 @@ export class BatchScheduler {
     const { active, mixKey, request } = job;
     job.active = null;
     if (!active) return;
-    if (isAnswering(active.decoder)) {
+    if (request.images || isAnswering(active.decoder)) {
       active.decoder.close(active.sequence);
       return;
     }

@@ -1,3 +1,6 @@
+import { rowImagesOf } from '../../data/dataset/prepare';
+import type { RowImages } from '../../data/examples/rowImages';
+import { openChatImages, type ChatImages } from '../../data/images/chatImages';
 import { createTokenizer, type TokenizerOptions } from '../../data/tokenizer/createTokenizer';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { readAnyAdapter } from '../../formats/adapterFormat';
@@ -38,6 +41,8 @@ export interface ServedModel {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
   readonly base: BaseModel;
+  /** Reads the images of chats; null: the base reads none. */
+  readonly images: ChatImages | null;
 }
 
 interface OpenedServedModel extends ServedModel {
@@ -98,6 +103,12 @@ export class ServedModels {
   /** Of an encoder-decoder the token that its answers begin with; null: another kind of model. */
   get start_id(): number | null {
     return this.shared.base.spec.source?.start_id ?? null;
+  }
+
+  /** What reads images in chats: of requests, which have no folder. */
+  get rowImages(): RowImages {
+    const { images, base } = this.shared;
+    return rowImagesOf('', { chat_images: images, family: base.spec.family });
   }
 
   /** The purpose of the model with these adapters. */
@@ -208,7 +219,8 @@ async function openServedModel(
         { place: { file: paths.base } },
       );
     const tokenizer = createTokenizer(await base.readTokenizer(), options);
-    return { model, tokenizer, base, device, close };
+    const images = await openChatImages(base);
+    return { model, tokenizer, base, images, device, close };
   } catch (error) {
     await close();
     throw error;

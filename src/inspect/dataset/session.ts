@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { dataToolsOf } from '../../data/dataset/dataTools';
+import { rowImagesOf } from '../../data/dataset/prepare';
 import { openBase } from '../../formats/openBase';
 import { ExcludedRows, readExcluded, writeExcluded } from '../../formats/excludedRows';
 import { openTable } from '../../formats/tables/openTable';
@@ -97,7 +98,8 @@ export class DatasetSession implements OpenedDataset {
   async useBase({ base: file, maxLength, labels }: DataBase) {
     const base = await openBase(file);
     try {
-      const { tokenizer, vocab_size, max_positions } = await dataToolsOf(base);
+      const tools = await dataToolsOf(base);
+      const { tokenizer, vocab_size, max_positions } = tools;
       if (!tokenizer || this.reading.settings.task !== 'causal_lm') {
         this.setTools(null);
         return { name: base.name, limit: 0 };
@@ -107,6 +109,7 @@ export class DatasetSession implements OpenedDataset {
         tokenizer,
         max_length: limit,
         labels,
+        images: rowImagesOf(this.reading.file, tools),
         ...(vocab_size !== undefined && { vocab_size }),
       });
       return { name: base.name, limit };

@@ -5,6 +5,7 @@ import { textTokenizer, type TokenizeSettings } from '../../data/examples/tokeni
 import { ProblemCollector } from '../../data/dataset/problems';
 import type { TextRow } from '../../data/rows/row';
 import type { DataRow, Piece, RowDetail, Turn } from '../../shared/pages/data/protocol';
+import { escapeRegExp } from '../../shared/values';
 import type { RowFacts } from './rowFacts';
 import {
   faultOf,
@@ -114,7 +115,8 @@ function encodedPieces({ row }: ReadRow, tools: RowTools, { file, unit, settings
   return { pieces, problems: problems.problems() };
 }
 
-function cutPieces(example: TokensExample, { max_length, tokenizer }: RowTools): Piece[] {
+function cutPieces(example: TokensExample, tools: RowTools): Piece[] {
+  const { max_length, tokenizer } = tools;
   const { input_ids, labels } = example;
   const kept = {
     ...example,
@@ -123,13 +125,25 @@ function cutPieces(example: TokensExample, { max_length, tokenizer }: RowTools):
   };
   const pieces: Piece[] = labelPieces(kept, tokenizer).map(({ text, labelled, tokens }) => ({
     kind: labelled ? 'learnt' : 'context',
-    text,
+    text: shortImages(text, tools),
     tokens,
   }));
   const cut = [...input_ids.slice(max_length)];
   return cut.length === 0
     ? pieces
-    : [...pieces, { kind: 'cut', text: tokenizer.decode(cut), tokens: cut.length }];
+    : [
+        ...pieces,
+        { kind: 'cut', text: shortImages(tokenizer.decode(cut), tools), tokens: cut.length },
+      ];
+}
+
+/** An image is thousands of the same token, which stands once, with their number. */
+function shortImages(text: string, { tokenizer, images }: RowTools): string {
+  if (!images || 'refused' in images) return text;
+  const token = tokenizer.decode([images.reader.image_token]);
+  if (token === '') return text;
+  const runs = new RegExp(`(?:${escapeRegExp(token)}){2,}`, 'g');
+  return text.replace(runs, (run) => `${token} × ${run.length / token.length}`);
 }
 
 export const isTextRow = (row: { readonly kind: string }): row is TextRow =>

@@ -1,10 +1,13 @@
 import { parseExactly } from '../../../shared/exactJson';
-import type { Message } from '../../../data/chat/chat';
+import type { ContentPart, Message } from '../../../data/chat/chat';
+import { embeddedFault, isEmbedded } from '../../../data/images/embedded';
 import { isObject } from '../../../shared/values';
 import { badField } from './apiError';
 import { knownFields } from './fields';
 
 const MOST_MESSAGES = 10_000;
+/** In a message. */
+const MOST_IMAGES = 64;
 
 /** What a message of each role may have beside its role. */
 const KEYS: Readonly<Record<string, readonly string[]>> = {
@@ -40,7 +43,7 @@ function messageOf(given: unknown, place: string): Message {
   return {
     ...others,
     role: role === 'developer' ? 'system' : String(role),
-    content: content === undefined ? '' : textOf(content, `${place}.content`),
+    content: content === undefined ? '' : contentOf(content, `${place}.content`, role),
     ...(calls.length > 0 && { tool_calls: calls }),
   };
 }
@@ -48,22 +51,46 @@ function messageOf(given: unknown, place: string): Message {
 const isEmpty = (name: string, value: unknown): boolean =>
   EMPTY.includes(name) && (value === null || (Array.isArray(value) && value.length === 0));
 
-/** A text, or parts of one. */
-function textOf(content: unknown, place: string): string {
+/** A text, or parts of one; of the user, images too. */
+function contentOf(content: unknown, place: string, role: unknown): Message['content'] & {} {
   if (typeof content === 'string') return content;
   if (!Array.isArray(content)) throw badField(place, 'must be a text or a list of parts');
-  return content
-    .map((part: unknown, i) => {
-      const { type, text } = isObject(part) ? part : {};
-      if (type === 'text' && typeof text === 'string') return text;
-      throw badField(
-        `${place}.${i}`,
-        typeof type === 'string' && type !== 'text'
-          ? `has the type ${JSON.stringify(type.slice(0, 50))}, but the model reads text only`
-          : 'must be {"type": "text", "text": …}',
-      );
-    })
-    .join('');
+  const parts = content.map((part: unknown, i) => partOf(part, `${place}.${i}`, role));
+  const images = parts.filter(({ type }) => type === 'image').length;
+  if (images > MOST_IMAGES) throw badField(place, `can have at most ${MOST_IMAGES} images`);
+  return images > 0 ? parts : parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+}
+
+function partOf(part: unknown, place: string, role: unknown): ContentPart {
+  const { type, text, image_url: link } = isObject(part) ? part : {};
+  if (type === 'text' && typeof text === 'string') return { type, text };
+  if (type === 'image_url' && role === 'user') return imageOf(link, `${place}.image_url`);
+  throw badField(
+    place,
+    typeof type === 'string' && type !== 'text'
+      ? `has the type ${JSON.stringify(type.slice(0, 50))}, but the model reads text, and images of the user`
+      : 'must be {"type": "text", "text": …}',
+  );
+}
+
+/** An image within the request: nothing is downloaded, and no file is read. @throws ApiError */
+function imageOf(link: unknown, place: string): ContentPart {
+  const { url, detail = 'auto', ...others } = isObject(link) ? link : {};
+  if (typeof url !== 'string' || Object.keys(others).length > 0)
+    throw badField(place, 'must be {"url": "data:image/png;base64,…"}');
+  if (detail !== 'auto')
+    throw badField(
+      `${place}.detail`,
+      'must be "auto": the size of an image is that of the model\'s settings',
+    );
+  if (!isEmbedded(url))
+    throw badField(
+      `${place}.url`,
+      'must be a data: URL: nothing is downloaded, and no file is read',
+    );
+  const fault = embeddedFault(url);
+  if (fault !== null) throw badField(`${place}.url`, fault);
+  return { type: 'image', image: url };
 }
 
 function callsOf(given: unknown, place: string): readonly object[] {

@@ -2,7 +2,7 @@ import { answerForm } from '../../../data/chat/calls/learnForm';
 import type { ChatVariables } from '../../../data/chat/chat';
 import { middleEnds } from '../../../data/code/fimForms';
 import type { Tokenizer } from '../../../data/tokenizer/tokenizer';
-import { promptIds, stopIds, type PromptTokens } from '../../model/answer';
+import { chatTokens, promptIds, stopIds, type PromptTokens } from '../../model/answer';
 import type { TokenConstraint } from '../batchScheduler';
 import {
   callGrammar,
@@ -22,7 +22,10 @@ import { callId, chatShape, textShape, type AnswerShape } from './shapes';
 
 /** The models that write text. */
 export interface WritingModels extends NamedModels {
-  readonly models: Pick<ServedModels, 'tokenizer' | 'checkMix' | 'purposeOf' | 'start_id'>;
+  readonly models: Pick<
+    ServedModels,
+    'tokenizer' | 'checkMix' | 'purposeOf' | 'start_id' | 'rowImages'
+  >;
 }
 
 /** One of the answers to a request. */
@@ -50,17 +53,17 @@ export function prepareChat(
   { settings, chat, mostCalls, forced, grammar }: ChatRequest,
 ): PreparedRequest {
   const mix = mixFor(answering, settings.model, 'text');
-  const { tokenizer } = answering.models;
+  const { tokenizer, rowImages } = answering.models;
   if (!tokenizer.has_chat_template)
     throw new ApiError(400, 'The base has no chat template: use /v1/completions.');
   const { messages, variables = {} } = chat;
-  const input_ids = promptIds(tokenizer, chat, true);
+  const prompt = chatTokens(tokenizer, chat, rowImages);
   if (mostCalls > 0) {
     const without = tokenizer.applyChatTemplate(messages, true, { ...variables, tools: null });
     if (without === tokenizer.applyChatTemplate(messages, true, variables))
       throw badField('tools', "cannot be used: the base's chat template leaves them out");
   }
-  const tokens = { input_ids, stop_ids: stopIds(tokenizer, variables) };
+  const tokens = { ...prompt, stop_ids: stopIds(tokenizer, variables) };
   const call = forced && forcedCall(tokenizer, variables, forced);
   const constraint = () => {
     if (call) return new TokenMask(tokenizer, call.grammar.start, call.marks);

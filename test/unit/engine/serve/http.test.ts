@@ -27,6 +27,15 @@ async function streamed(openai: OpenAI, further: object = {}) {
   return { content, reasoning, calls, ends, parts };
 }
 
+const PIXEL = 'data:image/png;base64,iVBORw0KGgo=';
+const imagePart = (url: string, detail = 'auto') => ({
+  type: 'image_url' as const,
+  image_url: { url, detail: detail as 'auto' },
+});
+const withImage = (url: string, detail = 'auto', role = 'user') => [
+  { role: role as 'user', content: [imagePart(url, detail)] },
+];
+
 describe('models', () => {
   it('are the base, the base with each adapter, and sums of them', async () => {
     const { openai, writer } = await serving('x');
@@ -254,13 +263,34 @@ describe('what is not supported is refused by name', () => {
     [{ messages: [{ role: 'function', content: 'x' }] }, 'messages.0.role'],
     [{ messages: [{ role: 'user' }] }, 'messages.0.content'],
     [{ messages: [{ role: 'user', content: 'x', weight: 1 }] }, 'messages.0.weight'],
-    [{ messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, 'messages.0.content.0'],
+    [
+      { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] },
+      'messages.0.content.0.image_url',
+    ],
+    [{ messages: withImage('https://a/b.png') }, 'messages.0.content.0.image_url.url'],
+    [{ messages: withImage('file:///etc/passwd') }, 'messages.0.content.0.image_url.url'],
+    [{ messages: withImage('a.png') }, 'messages.0.content.0.image_url.url'],
+    [{ messages: withImage('data:image/png;base64,A?==') }, 'messages.0.content.0.image_url.url'],
+    [{ messages: withImage(PIXEL, 'low') }, 'messages.0.content.0.image_url.detail'],
+    [{ messages: withImage(PIXEL, 'auto', 'assistant') }, 'messages.0.content.0'],
+    [
+      { messages: [{ role: 'user', content: Array.from({ length: 65 }, () => imagePart(PIXEL)) }] },
+      'messages.0.content',
+    ],
     [{ chat_template_kwargs: { messages: [] } }, 'chat_template_kwargs.messages'],
   ])('%j', async (further, param) => {
     const { openai } = await serving('x');
     const error = await refused(openai.chat.completions.create({ ...asked, ...further }));
     expect(error).toMatchObject({ status: 400, param });
     expect(error['message']).toContain(param);
+  });
+
+  it('an image for a model that reads none', async () => {
+    const { openai } = await serving('x');
+    const messages = withImage(PIXEL);
+    const error = await refused(openai.chat.completions.create({ ...asked, messages }));
+    expect(error).toMatchObject({ status: 400 });
+    expect(error['message']).toContain('The row has 1 image. The model reads no images.');
   });
 
   it('but not what is left out by null or says nothing', async () => {
