@@ -12,6 +12,7 @@ import {
   train,
   weightsOf,
 } from '../support/commandLine';
+import { ServedHttp } from '../support/servedHttp';
 
 const folder = path.join(fixtures, 'qwen3-vl-images');
 const base = path.join(folder, 'base');
@@ -91,6 +92,46 @@ it('evaluates the adapter and the merged model alike, and answers a question abo
   );
   expect(plain.code).not.toBe(0);
   expect(plain.stderr + plain.stdout).toContain('only for qwen3_vl');
+});
+
+it('serves chats with images within the request, as it generates them', async () => {
+  const adapter = path.join(folder, 'adapter');
+  const served = new ServedHttp(['--base', base, '--adapter', adapter]);
+  try {
+    const openai = await served.client();
+    const data = readFileSync(path.join(folder, 'chats', 'wide.png')).toString('base64');
+    const ask = (url: string) =>
+      openai.chat.completions.create({
+        model: 'base+qwen3-vl-images',
+        messages: [
+          {
+            role: 'user',
+            content: [
+              { type: 'image_url', image_url: { url } },
+              { type: 'text', text: 'What is it?' },
+            ],
+          },
+        ],
+        temperature: 0,
+        max_tokens: 12,
+      });
+    const { choices, usage } = await ask(`data:image/png;base64,${data}`);
+    const messages = path.join(path.dirname(recipe), 'served.json');
+    writeFileSync(messages, JSON.stringify(rows[0]!.messages.slice(0, -1)));
+    const asked = ['--base', base, '--adapter', adapter, '--messages', messages];
+    const own = await cli('generate', ...asked, '--max-new-tokens', '12', '--json');
+    const { text } = JSON.parse(own.stdout.trimEnd().split('\n').at(-1)!) as { text: string };
+    expect(choices[0]!.message.content).toBe(text.trim());
+    const known = readFileSync(path.join(folder, 'expected.json'), 'utf8');
+    const { answers } = JSON.parse(known) as { answers: { prompt_ids: number[] }[] };
+    expect(usage!.prompt_tokens).toBe(answers[0]!.prompt_ids.length);
+    await expect(ask('http://127.0.0.1/a.png')).rejects.toThrow('nothing is downloaded');
+    await expect(ask(`data:image/png;base64,${data.slice(0, 400)}`)).rejects.toThrow(
+      'image/png;base64,… cannot be read',
+    );
+  } finally {
+    await served.end();
+  }
 });
 
 it('refuses to ask about a row without its images', async () => {

@@ -15,6 +15,7 @@ export interface LabelPiece {
  */
 export function labelPieces(example: Sequence | TokensExample, tokenizer: Tokenizer): LabelPiece[] {
   const { input_ids, labels } = 'images' in example ? withSinglePlaces(example) : example;
+  const counts = tokenCounts(example);
   const pieces: LabelPiece[] = [];
   for (let start = 0, end = 1; start < input_ids.length; end++) {
     const labelled = labels[start] !== NO_LABEL;
@@ -22,7 +23,7 @@ export function labelPieces(example: Sequence | TokensExample, tokenizer: Tokeni
     pieces.push({
       text: textBetween(input_ids, start, end, tokenizer),
       labelled,
-      tokens: end - start,
+      tokens: counts.slice(start, end).reduce((sum, count) => sum + count, 0),
     });
     start = end;
   }
@@ -34,6 +35,20 @@ function withSinglePlaces({ input_ids, labels, images = [] }: TokensExample): Se
   const isShown = (_: number, i: number) =>
     !images.some(({ at, tokens }) => i > at && i < at + tokens);
   return { input_ids: input_ids.filter(isShown), labels: labels.filter(isShown) };
+}
+
+/** How many tokens each one that is shown stands for: an image's stands for all of them. */
+function tokenCounts(example: Sequence | TokensExample): readonly number[] {
+  const { length } = example.input_ids;
+  const images = 'images' in example ? (example.images ?? []) : [];
+  const counts: number[] = [];
+  for (let i = 0; i < length;) {
+    const image = images.find(({ at }) => at === i);
+    const count = image ? Math.min(image.tokens, length - i) : 1;
+    counts.push(count);
+    i += count;
+  }
+  return counts;
 }
 
 /** Decoded together with the text before, because some tokenizers drop a leading space. */

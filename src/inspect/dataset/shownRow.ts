@@ -125,7 +125,7 @@ function cutPieces(example: TokensExample, tools: RowTools): Piece[] {
   };
   const pieces: Piece[] = labelPieces(kept, tokenizer).map(({ text, labelled, tokens }) => ({
     kind: labelled ? 'learnt' : 'context',
-    text: shortImages(text, tools),
+    text,
     tokens,
   }));
   const cut = [...input_ids.slice(max_length)];

@@ -103,7 +103,10 @@ const CheckSchema = v.variant(
 export type Check = v.InferOutput<typeof CheckSchema>;
 export type CheckOf<Kind extends CheckKind> = Extract<Check, { readonly kind: Kind }>;
 
-const MessageSchema = v.looseObject({ role: text(), content: v.optional(v.string()) });
+const MessageSchema = v.looseObject({
+  role: text(),
+  content: v.optional(v.string('must be text: questions with images are not supported in suites')),
+});
 
 /** A row of a suite. It has exactly one of prompt, messages and text. */
 export const SuiteRowSchema = v.strictObject({

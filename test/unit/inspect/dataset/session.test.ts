@@ -1,4 +1,14 @@
-import { lstat, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  cp,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -359,6 +369,35 @@ describe('rows with images', () => {
     expect(counts.twins).toBe(0);
     expect(counts.near).toBe(2);
     expect(await data.found('near')).toEqual([15, 16]);
+  });
+
+  test('have the tokens of their images, and each once in what the model reads', async () => {
+    const fixture = path.resolve('test/fixtures/qwen3-vl-images');
+    await save('wide.png', '');
+    await cp(path.join(fixture, 'chats', 'wide.png'), path.join(folder, 'wide.png'));
+    const data = await open(`${chat('wide.png', 'What?')}\n`);
+    await data.done();
+    const base = { base: path.join(fixture, 'base'), maxLength: 200, labels: 'assistant' as const };
+    await data.ask('dataBase', base);
+    await data.run({ job: 'tokens' });
+    const [row] = await data.rows();
+    const { pieces, problems } = await data.ask('dataRow', { row: 0 });
+    expect(problems).toEqual([]);
+    const text = pieces!.map((piece) => piece.text).join('');
+    expect(text.split('<|image_pad|>')).toHaveLength(2);
+    const total = pieces!.reduce((sum, { tokens }) => sum + tokens, 0);
+    expect(total).toBe(row!.tokens);
+    // 26 tokens beside those of the image
+    const { grids } = JSON.parse(await readFile(path.join(fixture, 'expected.json'), 'utf8')) as {
+      grids: [number, number, number][][];
+    };
+    const [, height, width] = grids[0]![0]!;
+    expect(total).toBe(26 + (height * width) / 4);
+    await data.ask('dataBase', { ...base, maxLength: 10 });
+    const cut = (await data.ask('dataRow', { row: 0 })).pieces!.at(-1)!;
+    expect(cut).toMatchObject({ kind: 'cut', tokens: total - 10 });
+    expect(cut.text.split('<|image_pad|>')).toHaveLength(2);
+    expect(cut.text).toMatch(/<\|image_pad\|> × \d+/);
   });
 
   test('leak only where their images have the same bytes', async () => {
