@@ -104,8 +104,8 @@ it('keeps nothing of a prompt whose images may be others', async () => {
     atImages('adapter'),
     async (model) => {
       const scheduler = schedulerFor(model);
-      for (const _ of [1, 2]) {
-        const { ids, cached } = await answer(scheduler, requestOf(0));
+      for (const row of [0, 0]) {
+        const { ids, cached } = await answer(scheduler, requestOf(row));
         expect({ ids, cached }).toEqual({ ids: expected.answers[0]!.ids, cached: 0 });
       }
       const one = await answer(scheduler, requestOf(2));

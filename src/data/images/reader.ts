@@ -57,7 +57,10 @@ export async function openImages({
   };
 }
 
-/** Reads and decodes an image, a file or a data: URL. Rejects with LoraError('dataset') for an unreadable one. */
+/**
+ * Reads and decodes an image, a file or a data: URL. Rejects with LoraError('dataset') for an
+ * unreadable one.
+ */
 export async function readImageFile(file: string): Promise<Picture> {
   if (isEmbedded(file)) return decodeImage(embeddedBytes(file), imageName(file));
   const bytes = await readRegularFile(file, { maxBytes: MAX_BYTES.image }).catch(

@@ -67,19 +67,13 @@ const FORMATS: Readonly<Record<RowForm, readonly Format[]>> = {
   image_cls: [],
   features: [],
   causal_lm: [
-    {
-      required: ['messages'],
+    ...['messages', 'conversations'].map((key) => ({
+      required: [key],
       optional: CHAT_COLUMNS,
-      images: true,
-      read: (columns, context) => readChat(columns['messages'], 'messages', columns, context),
-    },
-    {
-      required: ['conversations'],
-      optional: CHAT_COLUMNS,
-      images: true,
-      read: (columns, context) =>
-        readChat(columns['conversations'], 'conversations', columns, context),
-    },
+      images: true as const,
+      read: (columns: Columns, context: RowContext) =>
+        readChat(columns[key], key, columns, context),
+    })),
     { required: ['input_ids'], optional: ['labels', 'attention_mask'], read: readTokenized },
     {
       required: ['prompt', 'completion'],
@@ -246,9 +240,13 @@ function readColumns(given: Columns, context: RowContext, exact: Exact): Row | n
   const weight = weightOf(columns[WEIGHT], report);
   if (weight === null) return null;
   const whole = exact(columns, names);
-  const own = whole && format.images ? withColumnImages(whole, report) : whole;
-  const row = own && format.read(own, context);
+  const row = whole && readFormat(format, whole, context);
   return row && (weight === 1 ? row : { ...row, weight });
+}
+
+function readFormat(format: Format, columns: Columns, context: RowContext): Row | null {
+  const own = format.images ? withColumnImages(columns, context.report) : columns;
+  return own && format.read(own, context);
 }
 
 /** The column that rows of every format can have: what the row's losses count. */
