@@ -6,6 +6,7 @@ import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { LoraError } from '../../shared/errors';
 import { exactText } from '../../shared/exactText';
 import { variablesIn } from '../../shared/chatVariables';
+import { writesText } from '../../shared/task';
 import type { FileFingerprint, RunRecord } from '../../shared/run';
 import type { RowQuestion } from '../../shared/serveProtocol';
 import { dataToolsOf } from '../../data/dataset/dataTools';
@@ -112,7 +113,7 @@ interface OpenedRows {
 async function openRows(runDir: string): Promise<OpenedRows> {
   const record = await readRecord(runDir);
   const { recipe } = record;
-  if (recipe.task !== 'causal_lm' && recipe.task !== 'seq2seq_lm')
+  if (!writesText(recipe.task))
     throw new LoraError('usage', `A model for the task ${recipe.task} cannot generate text.`);
   const { base, read } = await openForTraining(recipe);
   try {

@@ -4,6 +4,7 @@ import { asRunScore } from '../../../src/shared/evaluation/result';
 import type { NextStep, PageMessage } from '../../../src/shared/pages/dashboard/protocol';
 import type { StringKey } from '../../../src/shared/pages/dashboard/strings';
 import type { RunState } from '../../../src/shared/run';
+import { writesText } from '../../../src/shared/task';
 import { html } from '../../shared/html';
 import { icon } from '../../shared/templates';
 import { headFacts } from '../model/headFacts';
@@ -106,7 +107,7 @@ const hasAdapter = (state: DashboardState): boolean =>
 const hasModel = (state: DashboardState): boolean =>
   hasEnded(state) && typeof state.run?.result.model === 'string';
 const isTextModel = ({ run }: DashboardState): boolean =>
-  run?.recipe.task === undefined || run.recipe.task === 'causal_lm';
+  run?.recipe.task === undefined || writesText(run.recipe.task);
 
 /** Nothing is left to train. */
 const isDone = (state: DashboardState): boolean =>
