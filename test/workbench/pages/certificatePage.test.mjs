@@ -99,7 +99,7 @@ test('offers float32 when rounding loses updates, and shows certificates without
   const tensors = certificate.tensors.map(halved);
   const shown = await open(message({ tensors, sizes: undefined, parity: null }));
   const { page } = shown;
-  await page.locator('.warning', { hasText: '50% of the changed numbers' }).waitFor();
+  await page.locator('.warning', { hasText: '50% of the updated values' }).waitFor();
   await page.locator('vscode-button', { hasText: 'Merge Again in float32' }).click();
   await sent(page, 'exactly');
   assert.match(await page.locator('main').innerText(), /was not compared/);
