@@ -21,6 +21,7 @@ export async function baseCases(): Promise<ReaderCase[]> {
   const read = (folder: string) => readBase(folder);
   return [
     ...ggufModelCases({ metadata: [...metadata, ...tokenizerMetadata], tensors }),
+    ...(await otherGgufCases()),
     { name: 'config.json', inputs, files, target: 'config.json', damage: json, read },
     {
       name: 'shard index',
@@ -32,6 +33,33 @@ export async function baseCases(): Promise<ReaderCase[]> {
     },
     { name: 'base weights', inputs, files, target: 'model.safetensors', damage: header, read },
   ];
+}
+
+/** Models whose tensors are not one to one those of a checkpoint. */
+const OTHERS = [
+  ['qwen3_moe', 'qwen3moe'],
+  ['gpt_oss', 'gpt-oss'],
+  ['qwen3_5', 'qwen35'],
+  ['gemma4', 'gemma4'],
+  ['gemma4-moe', 'gemma4'],
+  ['t5', 't5'],
+] as const;
+
+async function otherGgufCases(): Promise<ReaderCase[]> {
+  const cases: ReaderCase[] = [];
+  for (const [name, arch] of OTHERS) {
+    const { metadata, tensors } = await asGguf(fixture(`${name}/base`), arch);
+    const content = { metadata: [...metadata, ...tokenizerMetadata], tensors };
+    cases.push({
+      name: `gguf model metadata of ${name}`,
+      inputs: 300,
+      files: { 'model.gguf': damagedGguf(content, null) },
+      target: 'model.gguf',
+      read: (folder) => readBase(path.join(folder, 'model.gguf')),
+      damage: (_, random) => damagedGguf(content, random),
+    });
+  }
+  return cases;
 }
 
 /** A model in one file, and in two. */
