@@ -96,6 +96,14 @@ it('packs the library and its types', () => {
   for (const name of NAMES.split(', ')) expect(types).toContain(`function ${name}(`);
 });
 
+it('brings no other package along: what the extension is made of is in its bundles', () => {
+  const file = path.join(project, 'node_modules', 'lora-workbench', 'package.json');
+  const packed = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+  expect(packed['dependencies']).toBeUndefined();
+  expect(packed['optionalDependencies']).toBeUndefined();
+  expect(packed['peerDependencies']).toEqual({ '@tensorflow/tfjs': '^4.22.0' });
+});
+
 it.each([
   ["applyLora(model, { targets: ['Dence'] })", '"Dence" is no layer of this model'],
   ['applyLora(model, { r: 0 })', 'r must be a whole number above 0, not 0.'],
