@@ -18,9 +18,15 @@ import type { TfHandles } from './tfHandles';
 
 const precisionOf = (x: Tensor): Precision => (x.dtype === 'bf16' ? 'bf16' : 'f32');
 
-/** The attribute `name` with the type of x. */
-const typeOf = (name: string, x: Tensor): TfAttr => typeAttr(name, TF_TYPE_OF[precisionOf(x)]);
+/** No attributes: libtensorflow takes the types of inputs from them. Each attribute takes time. */
+const OF_INPUTS: readonly TfAttr[] = [];
+
+/** The attribute `name` with the type of an output that no input has. */
 const typed = (name: string, dtype: Precision): TfAttr => typeAttr(name, TF_TYPE_OF[dtype]);
+
+const TRANSPOSE_A = intAttr('transpose_a', 1);
+const TRANSPOSE_B = intAttr('transpose_b', 1);
+const EXACT = intAttr('exact', 1);
 
 const layoutAttrs = ({ batch, num_heads, num_kv_heads }: FusedHeadLayout): TfAttr[] => [
   intAttr('batch', batch),
@@ -75,12 +81,10 @@ export class KernelOps implements FusedOps {
     b: Tensor,
     { transposeA, transposeB, dtype, exact, low, residual }: ProductForm,
   ): Tensor {
-    const attrs = [
-      ...[typeOf('T', a), typeOf('U', b), typed('V', dtype)],
-      intAttr('transpose_a', transposeA ? 1 : 0),
-      intAttr('transpose_b', transposeB ? 1 : 0),
-      intAttr('exact', exact ? 1 : 0),
-    ];
+    const attrs = [typed('V', dtype)];
+    if (transposeA) attrs.push(TRANSPOSE_A);
+    if (transposeB) attrs.push(TRANSPOSE_B);
+    if (exact) attrs.push(EXACT);
     const terms = [low?.p ?? this.empty, low?.q ?? this.empty, residual ?? this.empty];
     return this.tf.run('LoraProduct', attrs, dtype, a, b, ...terms);
   }
@@ -103,58 +107,56 @@ export class KernelOps implements FusedOps {
     residual: Tensor | null,
   ): Tensor {
     const inputs = [x, r, weight, dh, residual ?? this.empty];
-    return this.tf.run('LoraRmsGrad', [typeOf('T', dh)], 'f32', ...inputs);
+    return this.tf.run('LoraRmsGrad', OF_INPUTS, 'f32', ...inputs);
   }
 
   glu(gate: Tensor, up: Tensor): Tensor {
-    return this.tf.run('LoraGlu', [typeOf('T', gate)], precisionOf(gate), gate, up);
+    return this.tf.run('LoraGlu', OF_INPUTS, precisionOf(gate), gate, up);
   }
 
   gluGrad(gate: Tensor, up: Tensor, dm: Tensor): [Tensor, Tensor] {
     const dtypes = [gate.dtype, gate.dtype];
-    const attrs = [typeOf('T', gate)];
-    const [dGate, dUp] = this.tf.runMany('LoraGluGrad', attrs, [gate, up, dm], dtypes);
+    const [dGate, dUp] = this.tf.runMany('LoraGluGrad', OF_INPUTS, [gate, up, dm], dtypes);
     return [dGate!, dUp!];
   }
 
   sum([a, b, c = this.empty]: readonly Tensor[], dtype: Precision): Tensor {
     if (!a || !b) throw new RangeError('A sum has two or three terms.');
-    const attrs = [typeOf('A', a), typeOf('B', b), typeOf('C', c), typed('T', dtype)];
-    return this.tf.run('LoraSum', attrs, dtype, a, b, c);
+    return this.tf.run('LoraSum', [typed('T', dtype)], dtype, a, b, c);
   }
 
   convert(x: Tensor, dtype: Precision): Tensor {
-    return this.tf.run('LoraConvert', [typeOf('T', x), typed('U', dtype)], dtype, x);
+    return this.tf.run('LoraConvert', [typed('U', dtype)], dtype, x);
   }
 
   toHeads(qkv: Tensor, table: Tensor, layout: FusedHeadLayout, dtype: Precision): Heads {
-    const attrs = [typeOf('T', qkv), typed('U', dtype), ...layoutAttrs(layout)];
+    const attrs = [typed('U', dtype), ...layoutAttrs(layout)];
     const dtypes = [dtype, dtype, dtype];
     const [q, k, v] = this.tf.runMany('LoraToHeads', attrs, [qkv, table], dtypes);
     return { q: q!, k: k!, v: v! };
   }
 
   fromHeads({ q, k, v }: Heads, table: Tensor, layout: FusedHeadLayout, dtype: Precision): Tensor {
-    const attrs = [typeOf('T', q), typed('U', dtype), ...layoutAttrs(layout)];
+    const attrs = [typed('U', dtype), ...layoutAttrs(layout)];
     return this.tf.run('LoraFromHeads', attrs, dtype, q, k, v, table);
   }
 
   softmax(scores: Tensor, mask: Tensor | null): Tensor {
     const inputs = [scores, mask ?? this.empty];
-    return this.tf.run('LoraSoftmax', [typeOf('T', scores)], precisionOf(scores), ...inputs);
+    return this.tf.run('LoraSoftmax', OF_INPUTS, precisionOf(scores), ...inputs);
   }
 
   softmaxGrad(p: Tensor, dp: Tensor, d: Tensor): Tensor {
-    return this.tf.run('LoraSoftmaxGrad', [typeOf('T', p)], precisionOf(p), p, dp, d);
+    return this.tf.run('LoraSoftmaxGrad', OF_INPUTS, precisionOf(p), p, dp, d);
   }
 
   rowDots(a: Tensor, b: Tensor, heads: number): Tensor {
-    const attrs = [typeOf('T', a), typeOf('U', b), intAttr('heads', heads)];
+    const attrs = [intAttr('heads', heads)];
     return this.tf.run('LoraRowDots', attrs, 'f32', a, b);
   }
 
   fewRows(x: Tensor, weight: Tensor): Tensor {
-    return this.tf.run('LoraFewRows', [typeOf('T', weight)], 'f32', x, weight);
+    return this.tf.run('LoraFewRows', OF_INPUTS, 'f32', x, weight);
   }
 
   dequantize(blocks: Tensor, form: BlockForm, dtype: Precision): Tensor {
@@ -179,7 +181,7 @@ export class KernelOps implements FusedOps {
   ): Tensor {
     const [{ k: first }] = caches as [KeysAndValues];
     const attrs = [
-      typeOf('T', first),
+      typed('T', precisionOf(first)),
       ...[intAttr('F', f32.length), intAttr('H', bf16.length)],
       ...[intAttr('Q', blocks.length), intAttr('N', caches.length)],
     ];
@@ -193,18 +195,18 @@ export class KernelOps implements FusedOps {
   }
 
   attendOne(q: Tensor, k: Tensor, v: Tensor): Tensor {
-    return this.tf.run('LoraAttendOne', [typeOf('T', q)], precisionOf(q), q, k, v);
+    return this.tf.run('LoraAttendOne', OF_INPUTS, precisionOf(q), q, k, v);
   }
 
   attend({ q, k, v }: Heads, form: AttentionForm): Attended {
-    const attrs = [typeOf('T', q), ...attentionAttrs(form)];
+    const attrs = attentionAttrs(form);
     const inputs = [q, k, v, form.ids ?? this.emptyIds, form.sinks ?? this.empty];
     const [o, stats] = this.tf.runMany('LoraAttend', attrs, inputs, [q.dtype, 'f32']);
     return { o: o!, stats: stats! };
   }
 
   attendGrad({ q, k, v }: Heads, form: AttentionForm, { o, stats }: Attended, dO: Tensor): Heads {
-    const attrs = [typeOf('T', q), ...attentionAttrs(form)];
+    const attrs = attentionAttrs(form);
     const inputs = [q, k, v, form.ids ?? this.emptyIds, o, stats, dO];
     const dtypes = [q.dtype, q.dtype, q.dtype];
     const [dq, dk, dv] = this.tf.runMany('LoraAttendGrad', attrs, inputs, dtypes);
@@ -216,7 +218,7 @@ export class KernelOps implements FusedOps {
     labels: Tensor,
     wanted: CrossEntropyOutput,
   ): { readonly p: Tensor | null; readonly loss: Tensor } {
-    const attrs = [typeOf('T', z), intAttr('wants', CROSS_ENTROPY_OUTPUT[wanted])];
+    const attrs = [intAttr('wants', CROSS_ENTROPY_OUTPUT[wanted])];
     const [p, loss] = this.tf.runMany('LoraCrossEntropy', attrs, [z, labels], [z.dtype, 'f32']);
     if (wanted !== 'loss') return { p: p!, loss: loss! };
     this.tf.free(p!);

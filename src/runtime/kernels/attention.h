@@ -80,7 +80,9 @@ LORA_INLINE void pack_rows(const T* x, int64_t stride, int64_t count, int64_t pa
   std::memset(words, 0, padded * width / DEPTH * sizeof(Word));
   for (int64_t r = 0; r < count; r++) {
 #ifdef LORA_PAIRS
-    std::memcpy(words + r * width / DEPTH, x + r * stride, d * sizeof(T));
+    // a loop: rows are short, and a call for each takes longer
+    T* own = reinterpret_cast<T*>(words + r * width / DEPTH);
+    for (int64_t i = 0; i < d; i++) own[i] = x[r * stride + i];
 #else
     for (int64_t i = 0; i < d; i++) words[r * width + i] = wide(x[r * stride + i]);
 #endif

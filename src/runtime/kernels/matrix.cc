@@ -36,17 +36,27 @@ struct Rows {
   int64_t k, row, step, words_row;
 };
 
+// Pieces of memory that are read soon.
+struct Ahead {
+  const char* start;
+  int64_t pieces, bytes, stride;
+};
+
 // A block of a panel of B, which has the columns of C from `column` on.
 struct Panel {
   const void* words;
   int64_t depth, column;
   const float* q;
   bool is_first, is_last;
+  // The block that comes next, and that of A, if its rows compete.
+  Ahead ahead, ahead_a;
 };
 
 // The rows from .. to of some panels of C.
 struct Task {
   int64_t from, to, column, panels;
+  // Where this thread probably goes on.
+  int64_t next_column;
 };
 
 struct Buffers {
@@ -156,13 +166,15 @@ float* buffer_of(int64_t numbers) {
 
 constexpr int64_t MAX_PANEL = 3 * LANES;
 
+// Products of a task that take about 5 microseconds.
+constexpr int64_t LONG_TASK = 1 << 20;
+
 // How C is divided: so that all threads have something to do, and that the sums of a task stay in
 // the second cache.
 struct Division {
-  int64_t panel, panels, rows, blocks, group;
+  int64_t threads, panel, panels, rows, blocks, group;
 
-  Division(const Matrices& p, Way way) {
-    const int64_t threads = cores();
+  Division(const Matrices& p, Way way) : threads(cores()) {
     panel = way == Way::PAIRS || way == Way::AVX512 ? MAX_PANEL : LANES;
     panels = (p.n + panel - 1) / panel;
     const bool is_long = p.k > 4 * BLOCK_WORDS;
@@ -172,13 +184,19 @@ struct Division {
     blocks = (p.m + rows - 1) / rows;
     // The rows of A are read once for a group of panels.
     group = is_long ? std::max<int64_t>(1, std::min<int64_t>(4, panels * blocks / (2 * threads))) : 1;
+    // Few tasks are as many for each thread.
+    while (group > 1 && tasks() < 8 * threads && tasks() % threads != 0) group--;
   }
 
   int64_t groups() const { return (panels + group - 1) / group; }
   int64_t tasks() const { return groups() * blocks; }
+  // Its products.
+  int64_t of_task(const Matrices& p) const { return rows * group * panel * p.k; }
   Task task(int64_t number, const Matrices& p) const {
-    const int64_t from = number % blocks * rows, first = number / blocks * group;
-    return {from, std::min(p.m, from + rows), first * panel, std::min(group, panels - first)};
+    const int64_t from = number % blocks * rows, first = number / blocks * group,
+                  next = (number + threads) / blocks * group;
+    return {from, std::min(p.m, from + rows), first * panel, std::min(group, panels - first),
+            next < panels ? next * panel : -1};
   }
 };
 
@@ -187,14 +205,18 @@ void multiply(const Matrices& p, Way way) {
   const int64_t of_panel = BLOCK_WORDS * MAX_PANEL, of_q = p.r * MAX_PANEL,
                 of_a = p.a_competes ? BLOCK_WORDS * division.rows : 0,
                 numbers = of_panel + of_q + of_a + division.group * division.rows * MAX_PANEL;
-  rows(division.tasks(), division.rows * division.group * division.panel * p.k,
-       [&](int64_t first, int64_t last) {
-         float* buffer = buffer_of(numbers);
-         float* after = buffer + of_panel + of_q;
-         const Buffers buffers{buffer, buffer + of_panel, after, after + of_a};
-         for (int64_t i = first; i < last; i++)
-           LORA_BY(way, multiply_task(p, division.task(i, p), buffers));
-       });
+  const auto work = [&](int64_t first, int64_t last) {
+    float* buffer = buffer_of(numbers);
+    float* after = buffer + of_panel + of_q;
+    const Buffers buffers{buffer, buffer + of_panel, after, after + of_a};
+    for (int64_t i = first; i < last; i++)
+      LORA_BY(way, multiply_task(p, division.task(i, p), buffers));
+  };
+  // Tasks are long: that the last ones end together counts for more than how often one is taken.
+  if (division.of_task(p) >= LONG_TASK)
+    Pool::shared().run_each(division.tasks(), work);
+  else
+    rows(division.tasks(), division.of_task(p), work);
 }
 
 // The words of A, which are made if its numbers are not such words.
@@ -259,8 +281,8 @@ void product(void* settings, TF_OpKernelContext* context) {
 
 const bool registered = register_op({"LoraProduct",
                                      product,
-                                     {"T" FLOATS, "U" FLOATS, "V" FLOATS, "transpose_a: int",
-                                      "transpose_b: int", "exact: int"},
+                                     {"T" FLOATS, "U" FLOATS, "V" FLOATS, "transpose_a: int = 0",
+                                      "transpose_b: int = 0", "exact: int = 0"},
                                      {"a: T", "b: U", "p: float", "q: float", "residual: float"},
                                      {"c: V"}});
 

@@ -212,8 +212,7 @@ LORA_INLINE void store(bf16* p, Lanes v) {
   std::memcpy(p, &halves, sizeof(halves));
 }
 
-// Sums of the rows `row` .. `row` + `rows` - 1 become numbers of C, from
-// `column` on.
+// Sums of the rows `row` .. `row` + `rows` - 1 become numbers of C, from `column` on.
 template <int N, class V>
 LORA_INLINE void finish_rows(const Matrices& p, int64_t row, int64_t rows, int64_t column,
                              const Lanes* sums, V* c) {
@@ -227,6 +226,22 @@ LORA_INLINE void finish_rows(const Matrices& p, int64_t row, int64_t rows, int64
   }
 }
 
+// The same of a tile that lies within C, whose sums stay in registers.
+template <int N, class V>
+LORA_INLINE void finish_tile(const Matrices& p, int64_t row, int64_t column,
+                             Lanes sums[TILE_ROWS][N], V* c) {
+  const int64_t at = row * p.n + column;
+  if (p.residual)
+#pragma clang loop unroll(full)
+    for (int i = 0; i < TILE_ROWS; i++)
+#pragma clang loop unroll(full)
+      for (int n = 0; n < N; n++) sums[i][n] += load(p.residual + at + i * p.n + n * LANES);
+#pragma clang loop unroll(full)
+  for (int i = 0; i < TILE_ROWS; i++)
+#pragma clang loop unroll(full)
+    for (int n = 0; n < N; n++) store(c + at + i * p.n + n * LANES, sums[i][n]);
+}
+
 // Unrolled, as the sums are in registers.
 template <int N>
 LORA_INLINE void round_tile(Lanes sums[TILE_ROWS][N]) {
@@ -234,6 +249,21 @@ LORA_INLINE void round_tile(Lanes sums[TILE_ROWS][N]) {
   for (int i = 0; i < TILE_ROWS; i++)
 #pragma clang loop unroll(full)
     for (int n = 0; n < N; n++) sums[i][n] = as_rounded(sums[i][n]);
+}
+
+template <int N>
+LORA_INLINE void load_tile(const float* from, Lanes sums[TILE_ROWS][N]) {
+#pragma clang loop unroll(full)
+  for (int i = 0; i < TILE_ROWS; i++)
+#pragma clang loop unroll(full)
+    for (int n = 0; n < N; n++) sums[i][n] = load(from + (i * N + n) * LANES);
+}
+template <int N>
+LORA_INLINE void store_tile(const Lanes sums[TILE_ROWS][N], float* to) {
+#pragma clang loop unroll(full)
+  for (int i = 0; i < TILE_ROWS; i++)
+#pragma clang loop unroll(full)
+    for (int n = 0; n < N; n++) store(to + (i * N + n) * LANES, sums[i][n]);
 }
 
 // Adds P Q of the rows of a tile, whose sums stay in registers.
@@ -250,27 +280,51 @@ LORA_INLINE void add_low(const Matrices& p, int64_t row, const float* q,
   }
 }
 
+// Asks for a share of what is read soon: the pieces of this tile of `tiles`.
+LORA_INLINE void fetch_ahead(const Ahead& ahead, int64_t tile, int64_t tiles) {
+  const int64_t end = (tile + 1) * ahead.pieces / tiles;
+  for (int64_t i = tile * ahead.pieces / tiles; i < end; i++)
+    for (int64_t byte = 0; byte < ahead.bytes; byte += 64)
+      __builtin_prefetch(ahead.start + i * ahead.stride + byte, 0, 2);
+}
+
 // The rows from .. to of A with a panel. `sums_so_far`: of these rows, unless this
 // is the first block; if it is the last one, the sums become numbers of C.
 template <int N>
 __attribute__((noinline)) void multiply_rows(int64_t from, int64_t to, const Matrices& p,
                                              const Panel& own, const Left& a, float* sums_so_far) {
   const Word* panel = static_cast<const Word*>(own.words);
+  const int64_t tiles = (to - from + TILE_ROWS - 1) / TILE_ROWS;
   for (int64_t r = from; r < to; r += TILE_ROWS) {
+    const int64_t tile = (r - from) / TILE_ROWS;
+    if (own.ahead.pieces > 0) fetch_ahead(own.ahead, tile, tiles);
+    if (own.ahead_a.pieces > 0) fetch_ahead(own.ahead_a, tile, tiles);
     const Word* rows[TILE_ROWS];
     for (int i = 0; i < TILE_ROWS; i++)
       rows[i] = a.words + (std::min(to - 1, r + i) - from) * a.row;
-    Lanes sums[TILE_ROWS][N] = {}, done[TILE_ROWS][N];
+    Lanes sums[TILE_ROWS][N] = {};
     float* before = sums_so_far + (r - from) * N * LANES;
-    if (!own.is_first) std::memcpy(sums, before, sizeof(sums));
+    if (!own.is_first) load_tile<N>(before, sums);
     multiply_tile<N>(rows, panel, own.depth, sums);
     if (own.is_last && p.rounds) round_tile<N>(sums);
     if (own.is_last && p.r > 0) add_low<N>(p, r, own.q, sums);
-    std::memcpy(own.is_last ? (void*)done : before, sums, sizeof(sums));
+    if (!own.is_last) {
+      store_tile<N>(sums, before);
+      continue;
+    }
     const int64_t valid = std::min<int64_t>(TILE_ROWS, to - r);
-    if (own.is_last && p.c_half)
+    if (valid == TILE_ROWS && own.column + N * LANES <= p.n) {
+      if (p.c_half)
+        finish_tile<N>(p, r, own.column, sums, static_cast<bf16*>(p.c));
+      else
+        finish_tile<N>(p, r, own.column, sums, static_cast<float*>(p.c));
+      continue;
+    }
+    Lanes done[TILE_ROWS][N];
+    store_tile<N>(sums, reinterpret_cast<float*>(done));
+    if (p.c_half)
       finish_rows<N>(p, r, valid, own.column, &done[0][0], static_cast<bf16*>(p.c));
-    else if (own.is_last)
+    else
       finish_rows<N>(p, r, valid, own.column, &done[0][0], static_cast<float*>(p.c));
   }
 }
@@ -305,6 +359,33 @@ LORA_INLINE void pack_q(const Matrices& p, int64_t column, int64_t width, float*
     }
 }
 
+// The words start .. end - 1 of the panel at `column`, as they lie in B; none for a negative column.
+LORA_INLINE Ahead block_of(const Matrices& p, int64_t start, int64_t end, int64_t column) {
+  if (column < 0) return {};
+  const int64_t size = p.b_half ? 2 : 4, first = start * DEPTH,
+                depth = std::min(p.k, end * DEPTH) - first,
+                columns = std::min(PANEL, p.n - column);
+  const char* b = static_cast<const char*>(p.b);
+  if (p.b_columns) return {b + (column * p.k + first) * size, columns, depth * size, p.k * size};
+  return {b + (first * p.n + column) * size, depth, columns * size, p.n * size};
+}
+
+// What comes after the block start .. end - 1 of the panel i of a task.
+LORA_INLINE Ahead next_block(const Matrices& p, const Task& task, int64_t start, int64_t end,
+                             int64_t words, int64_t i) {
+  if (i + 1 < task.panels) return block_of(p, start, end, task.column + (i + 1) * PANEL);
+  if (end < words)
+    return block_of(p, end, std::min(words, end + BLOCK_WORDS), task.column);
+  return block_of(p, 0, std::min(words, BLOCK_WORDS), task.next_column);
+}
+
+// The next block of the rows of A, which is copied.
+LORA_INLINE Ahead next_rows(const Matrices& p, const Task& task, int64_t end, int64_t words) {
+  const char* a = static_cast<const char*>(p.a) + (task.from * p.a_row + end) * sizeof(Word);
+  const int64_t depth = std::min(words - end, BLOCK_WORDS), size = sizeof(Word);
+  return {a, depth > 0 ? task.to - task.from : 0, depth * size, p.a_row * size};
+}
+
 // The rows of a task of C, and its panels from `column` on.
 inline void multiply_task(const Matrices& p, const Task& task, const Buffers& buffers) {
   const int64_t words = (p.k + DEPTH - 1) / DEPTH,
@@ -322,7 +403,15 @@ inline void multiply_task(const Matrices& p, const Task& task, const Buffers& bu
       else
         pack_panel(p, static_cast<const float*>(p.b), p.k, start, end, column, width, packed);
       if (end == words) pack_q(p, column, width, buffers.q);
-      const Panel own{packed, end - start, column, buffers.q, start == 0, end == words};
+      const bool copies_next = p.a_competes && i == 0;
+      const Panel own{packed,
+                      end - start,
+                      column,
+                      buffers.q,
+                      start == 0,
+                      end == words,
+                      next_block(p, task, start, end, words, i),
+                      copies_next ? next_rows(p, task, end, words) : Ahead{}};
       float* sums = buffers.sums + i * sums_of_panel;
       if (width == PANEL)
         multiply_rows<TILE_LANES>(task.from, task.to, p, own, a, sums);

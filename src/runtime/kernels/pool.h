@@ -40,13 +40,21 @@ class Pool {
   void run(int64_t n, int64_t elements_per_row, const Body& body) {
     const int64_t parts = std::min<int64_t>(
         n, std::min<int64_t>(4 * (helpers_ + 1), n * elements_per_row / kMinPartElements));
-    if (parts < 2 || helpers_ == 0 || taken_.test_and_set(std::memory_order_acquire))
-      return body(0, n);
+    if (parts < 2) return body(0, n);
+    divide(n, grain_of((n + parts - 1) / parts), body);
+  }
+
+  // Calls body for one of [0, n) after the other, each of which is worth waking a thread.
+  void run_each(int64_t n, const Body& body) { divide(n, 1, body); }
+
+ private:
+  void divide(int64_t n, int64_t grain, const Body& body) {
+    if (n < 2 || helpers_ == 0 || taken_.test_and_set(std::memory_order_acquire)) return body(0, n);
     {
       std::lock_guard lock(mutex_);
       body_ = &body;
       n_ = n;
-      grain_ = grain_of((n + parts - 1) / parts);
+      grain_ = grain;
       next_ = 0;
       busy_ = helpers_;
       generation_++;
@@ -60,7 +68,6 @@ class Pool {
     taken_.clear(std::memory_order_release);
   }
 
- private:
   // Elements per part below which waking a thread costs more than it saves.
   static constexpr int64_t kMinPartElements = 16384;
   static constexpr int kSpins = 1000;
