@@ -52,11 +52,11 @@ export async function ourProgram(file) {
     TF_CPP_MIN_LOG_LEVEL: '2',
     TF_ENABLE_ONEDNN_OPTS: '1',
   };
-  return (args, onStderr) =>
+  return (args, onStderr, more = {}) =>
     measure(
       process.execPath,
       [script, '--tfjs', path.join(root, 'dist', 'tfjs-node.js'), ...args],
-      { env, onStderr },
+      { env: { ...env, ...more }, onStderr },
     );
 }
 

@@ -1,7 +1,7 @@
 // npm run bench: training and generation compared to PyTorch + PEFT with the same geometry, in
 // turns, as ratios of medians; a profile; larger geometries.
-// --rounds N, --steps N; --only training|compiled|full|quantized|start|metrics|generation|profile|
-// recurrent|mixture|larger|gpu.
+// --rounds N, --steps N; --only training|compiled|avx2|full|quantized|start|metrics|generation|
+// profile|recurrent|mixture|larger|gpu.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ const [rounds, steps] = [Number(args.rounds), ['--steps', args.steps]];
 const python = peftPython();
 const bench = path.join(import.meta.dirname, 'peft', 'bench.py');
 const ours = await ourTraining();
-const theirs = (rest) => measure(python, [bench, ...rest]);
+const theirs = (rest, env = {}) => measure(python, [bench, ...rest], { env });
 
 /** Medians of all, measured in turns: those of each key. */
 function inTurns(measures, keys) {
@@ -42,6 +42,16 @@ const LINEAR = 'q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj';
 /** The layers of Qwen 3.5 that mix tokens. */
 const MIXERS = 'in_proj_qkv,in_proj_z,in_proj_b,in_proj_a,out_proj,q_proj,k_proj,v_proj,o_proj';
 const LARGE_BATCH = ['--batch', 16, '--seq', 512];
+
+/** What keeps both from instructions beyond AVX2. */
+const AVX2 = {
+  ours: { ONEDNN_MAX_CPU_ISA: 'AVX2', LORA_KERNELS_LEVEL: '1' },
+  theirs: {
+    ATEN_CPU_CAPABILITY: 'avx2',
+    MKL_ENABLE_INSTRUCTIONS: 'AVX2',
+    ONEDNN_MAX_CPU_ISA: 'AVX2',
+  },
+};
 
 /** @throws Error where TensorFlow has used the processor */
 function onGpu(run) {
@@ -143,6 +153,41 @@ const PARTS = {
       const [a, ...others] = speed;
       const ratios = others.flatMap((b) => [b.toFixed(0), (a / b).toFixed(2)]);
       row(`${batch} x ${length}`, a.toFixed(0), ...ratios, ...memory.map((mb) => mb.toFixed(0)));
+    }
+  },
+  /** As on a processor with AVX2 only. */
+  avx2() {
+    table(
+      'f32 by AVX2',
+      'tokens per second',
+      'PyTorch + PEFT',
+      'ratio',
+      'processor time of a step, s',
+      'PyTorch + PEFT',
+      'ratio',
+      'peak memory, MB',
+      'PyTorch + PEFT',
+    );
+    for (const [batch, length] of [
+      [4, 256],
+      [8, 32],
+    ]) {
+      const shape = [...steps, '--batch', batch, '--seq', length];
+      const numbers = alternate(
+        () => ours([...shape, '--dtype', 'float32'], undefined, AVX2.ours),
+        () => theirs([...shape, '--dtype', 'f32'], AVX2.theirs),
+        ['tokens_per_s', 'step_cpu_s', 'peak_rss_mb'],
+      );
+      const [speed, cpu, memory] = numbers;
+      row(
+        `${batch} x ${length}`,
+        ...[speed, cpu].flatMap(([a, b], i) => [
+          a.toFixed(i === 1 ? 2 : 0),
+          b.toFixed(i === 1 ? 2 : 0),
+          (a / b).toFixed(2),
+        ]),
+        ...memory.map((mb) => mb.toFixed(0)),
+      );
     }
   },
   full() {

@@ -156,11 +156,57 @@ describe.each(PRECISIONS)('a product by blocks with b in %s', (b) => {
   });
 });
 
+describe.each(PRECISIONS)('the gradients of a low-rank update of numbers in %s', (dtype) => {
+  it.each([
+    [1, 1, 1, 1],
+    [21, 5, 70, 51],
+    [90, 24, 33, 100],
+    [600, 3, 48, 17],
+  ])('are those of separate products: %i rows, rank %i', async (m, r, inner, outer) => {
+    const before = ops.live();
+    const own = [
+      await matrix(m, outer, { dtype, seed: 1 }),
+      await matrix(outer, r, { dtype: 'f32', seed: 2 }),
+      await matrix(m, inner, { dtype, seed: 3 }),
+      await matrix(m, r, { dtype: 'f32', seed: 4 }),
+    ].map(({ tensor }) => tensor);
+    const [dy, b, x, xa] = own as [Tensor, Tensor, Tensor, Tensor];
+    const { dxa, gradients } = fused.lowGradients({ dy, b, x, xa });
+    const form = { dtype: 'f32', exact: true } as const;
+    const expected = [
+      fused.product(dy, b, form),
+      fused.product(dxa, x, { ...form, transposeA: true }),
+      fused.product(xa, dy, { ...form, transposeA: true }),
+    ];
+    const [dxaOf, dA, dB] = await Promise.all(expected.map((t) => ops.download(t)));
+    expect(dxa.shape).toEqual([m, r]);
+    expect(await ops.download(dxa)).toEqual(dxaOf);
+    expect(await ops.download(gradients)).toEqual(Float32Array.of(...dA!, ...dB!));
+    ops.free(...own, ...expected, dxa, gradients);
+    expect(ops.live()).toBe(before);
+  });
+
+  it('are 0 without rows', async () => {
+    const [dy, x] = [
+      ops.cast(ops.upload(numbers(0, 1), [0, 6]), dtype),
+      ops.upload(numbers(0, 1), [0, 4]),
+    ];
+    const [b, xa] = [ops.upload(numbers(12, 1), [6, 2]), ops.upload(numbers(0, 1), [0, 2])];
+    const { dxa, gradients } = fused.lowGradients({ dy, b, x, xa });
+    expect(dxa.shape).toEqual([0, 2]);
+    expect(await ops.download(gradients)).toEqual(new Float32Array(20));
+    ops.free(dy, x, b, xa, dxa, gradients);
+  });
+});
+
 it('refuses shapes that do not fit', () => {
   const [a, b] = [ops.upload(numbers(6, 1), [2, 3]), ops.upload(numbers(8, 2), [4, 2])];
   expect(() => fused.product(a, b, { dtype: 'f32' })).toThrow(/LoraProduct: shapes do not fit/);
   expect(() => fused.product(a, a, { dtype: 'f32', transposeB: true, residual: b })).toThrow(
     /LoraProduct: shapes do not fit/,
+  );
+  expect(() => fused.lowGradients({ dy: a, b, x: a, xa: a })).toThrow(
+    /LoraLowGradients: shapes do not fit/,
   );
   ops.free(a, b);
 });

@@ -3,6 +3,7 @@ import {
   columnSums,
   concatAndFree,
   downloadAndFree,
+  elementCount,
   sumAndFree,
   thenFree,
   withF32,
@@ -222,14 +223,15 @@ async function kernelBackward(
 ): Promise<Tensor[] | null> {
   const kernel = kernelFor(ops, weight);
   if (!kernel || !lora || !x || !xa || dropout || weight.gradientSink) return null;
-  const exact = { dtype: 'f32', exact: true } as const;
-  const dxa = kernel.product(dy, lora.B, exact); // [n, r]
+  const { dxa, gradients } = lora.trains
+    ? kernel.lowGradients({ dy, b: lora.B, x, xa })
+    : { dxa: kernel.product(dy, lora.B, { dtype: 'f32', exact: true }), gradients: null };
   const form = { dtype, low: { p: dxa, q: lora.A } };
   const dx = wantsInput ? [weight.use((own) => kernel.product(dy, own, form))] : [];
-  if (lora.trains) {
-    const dA = kernel.product(dxa, x, { ...exact, transposeA: true }); // [r, in]
-    const dB = kernel.product(xa, dy, { ...exact, transposeA: true }); // [r, out]
-    lora.accumulate(await downloadAndFree(ops, dA), await downloadAndFree(ops, dB));
+  if (gradients) {
+    const numbers = await downloadAndFree(ops, gradients);
+    const ofA = elementCount(lora.A.shape);
+    lora.accumulate(numbers.subarray(0, ofA), numbers.subarray(ofA));
   }
   ops.free(dxa);
   return dx;

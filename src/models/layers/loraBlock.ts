@@ -47,6 +47,8 @@ export class LoraBlock {
   private inverseNorms: Float32Array | null = null;
   /** ‖W‖² of each row. */
   private squares: Float32Array | null = null;
+  /** What was uploaded, to be written again: null unless it trains. */
+  private host: { readonly A: Float32Array; readonly B: Float32Array } | null = null;
   readonly in_features: number;
   readonly trains: boolean;
   private readonly hasDora: boolean;
@@ -138,8 +140,10 @@ export class LoraBlock {
   private async upload(): Promise<void> {
     const { ops, adapters } = this.context;
     const { r, in_features, out_features } = this.size;
-    const A = new Float32Array(r * in_features);
-    const B = new Float32Array(out_features * r);
+    const A = this.host?.A ?? new Float32Array(r * in_features);
+    const B = this.host?.B ?? new Float32Array(out_features * r);
+    // the same places are written each time
+    if (this.trains) this.host = { A, B };
     for (const { module, row, rows, rank, order } of this.parts) {
       A.set(adapters.read(module.A), rank * in_features);
       const moduleB = adapters.read(module.B);

@@ -65,6 +65,14 @@ export interface ProductForm extends ProductTerms {
   readonly exact?: boolean;
 }
 
+/** What the gradients of a low-rank update are computed from. */
+export interface LowRankGradient {
+  readonly dy: Tensor; // [m, out]
+  readonly b: Tensor; // [out, r] in f32
+  readonly x: Tensor; // [m, in]
+  readonly xa: Tensor; // [m, r] in f32
+}
+
 /** What the gradient of attention needs of its forward pass. */
 export interface Attended {
   readonly o: Tensor; // [batch · queries, heads · d]
@@ -87,6 +95,11 @@ export interface FusedOps {
    * bf16, and so is a b, which is summed in f32: the numbers are those of separate operations.
    */
   product(a: Tensor, b: Tensor, form: ProductForm): Tensor;
+  /**
+   * Of a linear layer y = x Wᵀ + xa bᵀ with xa = x aᵀ: dxa = dy b, and the numbers of da = dxaᵀ x
+   * [r, in] and then of db = xaᵀ dy [r, out]. Multiplies numbers of f32.
+   */
+  lowGradients(layer: LowRankGradient): { readonly dxa: Tensor; readonly gradients: Tensor };
   /** RMSNorm: h = x · r · weight, r = 1 / √(mean(x²) + eps); x [n, d] in f32, h in `dtype`. */
   rms(
     x: Tensor,

@@ -8,6 +8,7 @@ import type {
   FusedOps,
   Heads,
   KeysAndValues,
+  LowRankGradient,
   ProductForm,
   WeightMoments,
 } from './fusedOps';
@@ -23,6 +24,8 @@ const OF_INPUTS: readonly TfAttr[] = [];
 
 /** The attribute `name` with the type of an output that no input has. */
 const typed = (name: string, dtype: Precision): TfAttr => typeAttr(name, TF_TYPE_OF[dtype]);
+
+const F32_TWICE = ['f32', 'f32'] as const;
 
 const TRANSPOSE_A = intAttr('transpose_a', 1);
 const TRANSPOSE_B = intAttr('transpose_b', 1);
@@ -87,6 +90,15 @@ export class KernelOps implements FusedOps {
     if (exact) attrs.push(EXACT);
     const terms = [low?.p ?? this.empty, low?.q ?? this.empty, residual ?? this.empty];
     return this.tf.run('LoraProduct', attrs, dtype, a, b, ...terms);
+  }
+
+  lowGradients({ dy, b, x, xa }: LowRankGradient): {
+    readonly dxa: Tensor;
+    readonly gradients: Tensor;
+  } {
+    const inputs = [dy, b, x, xa];
+    const [dxa, gradients] = this.tf.runMany('LoraLowGradients', OF_INPUTS, inputs, F32_TWICE);
+    return { dxa: dxa!, gradients: gradients! };
   }
 
   rms(

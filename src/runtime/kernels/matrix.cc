@@ -279,12 +279,59 @@ void product(void* settings, TF_OpKernelContext* context) {
   });
 }
 
+// C = A B in f32, or Aᵀ B where A is there as [k, m].
+template <class T>
+void exact_product(Matrices own, const T* a, bool a_columns, const TF_Tensor* b, float* c) {
+  own.b = TF_TensorData(b);
+  own.b_half = TF_TensorType(b) == TF_BFLOAT16;
+  own.c = c;
+  const Way way = way_of(false);
+  const auto words = words_of(&own, a, a_columns, false, way);
+  multiply(own, way);
+}
+
+// Of a linear layer and its low-rank update: dy [m, out], b [out, r], x [m, in], xa [m, r] ->
+// dxa = dy b [m, r], and of each number of dA = dxaᵀ x [r, in], and then of dB = xaᵀ dy [r, out].
+void low_gradients(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  TF_Tensor *dy = call.in(0), *b = call.in(1), *x = call.in(2), *xa = call.in(3);
+  if (!call.ok()) return;
+  const int64_t out = last_of(dy), in = last_of(x), r = last_of(b),
+                m = out > 0 ? size_of(dy) / out : 0;
+  if (!call.expect(size_of(dy) == m * out && size_of(b) == out * r && size_of(x) == m * in &&
+                       size_of(xa) == m * r && out * r * in > 0,
+                   "LoraLowGradients: shapes do not fit."))
+    return;
+  TF_Tensor *dxa = call.out(0, {m, r}), *both = call.out(1, {r * (in + out)});
+  if (!call.ok()) return;
+  const auto sized = [](int64_t rows, int64_t columns, int64_t depth) {
+    Matrices own{};
+    own.m = rows;
+    own.n = columns;
+    own.k = depth;
+    return own;
+  };
+  if (m > 0)
+    typed(dy, [&](auto t) {
+      using T = of<decltype(t)>;
+      exact_product(sized(m, r, out), data<const T>(dy), false, b, data<float>(dxa));
+    });
+  float* gradients = data<float>(both);
+  exact_product(sized(r, in, m), data<const float>(dxa), true, x, gradients);
+  exact_product(sized(r, out, m), data<const float>(xa), true, dy, gradients + r * in);
+}
+
 const bool registered = register_op({"LoraProduct",
                                      product,
                                      {"T" FLOATS, "U" FLOATS, "V" FLOATS, "transpose_a: int = 0",
                                       "transpose_b: int = 0", "exact: int = 0"},
                                      {"a: T", "b: U", "p: float", "q: float", "residual: float"},
-                                     {"c: V"}});
+                                     {"c: V"}}) &&
+                        register_op({"LoraLowGradients",
+                                     low_gradients,
+                                     {"T" FLOATS, "U" FLOATS},
+                                     {"dy: T", "b: float", "x: U", "xa: float"},
+                                     {"dxa: float", "both: float"}});
 
 }  // namespace
 }  // namespace lora

@@ -61,7 +61,7 @@ class Pool {
     }
     wake_.notify_all();
     work();
-    if (!spin([this] { return busy_ == 0; })) {
+    if (!spin(kSpinsForHelpers, [this] { return busy_ == 0; })) {
       std::unique_lock lock(mutex_);
       done_.wait(lock, [this] { return busy_ == 0; });
     }
@@ -71,6 +71,8 @@ class Pool {
   // Elements per part below which waking a thread costs more than it saves.
   static constexpr int64_t kMinPartElements = 16384;
   static constexpr int kSpins = 1000;
+  // Helpers are at their last parts: sleeping would take longer.
+  static constexpr int kSpinsForHelpers = 5000;
 
   // Many rows are divided by sixteens, which products take at a time.
   static int64_t grain_of(int64_t rows) { return rows <= 8 ? rows : (rows + 15) / 16 * 16; }
@@ -81,7 +83,7 @@ class Pool {
 
   void help() {
     for (int64_t seen = 0;;) {
-      if (!spin([&] { return generation_ != seen; })) {
+      if (!spin(kSpins, [&] { return generation_ != seen; })) {
         std::unique_lock lock(mutex_);
         wake_.wait(lock, [&] { return generation_ != seen; });
       }
@@ -94,8 +96,8 @@ class Pool {
 
   // The next kernel usually follows within microseconds, sooner than a sleeping thread wakes up.
   template <class F>
-  static bool spin(F ready) {
-    for (int i = 0; i < kSpins; i++) {
+  static bool spin(int spins, F ready) {
+    for (int i = 0; i < spins; i++) {
       if (ready()) return true;
       relax();
     }
