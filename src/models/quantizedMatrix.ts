@@ -54,7 +54,12 @@ export class QuantizedMatrix implements WeightTensor, QuantizedWeight {
 
   numbers(dtype: Precision): Tensor {
     const { ops, fused } = this;
-    const parts = this.parts.map((part) => fused.dequantize(part.blocks, part, dtype));
+    const [first, ...others] = this.parts as readonly [BlockRows, ...BlockRows[]];
+    if (others.every(({ type }) => type === first.type)) {
+      const blocks = this.parts.map((part) => part.blocks);
+      return fused.dequantize(blocks, first, dtype);
+    }
+    const parts = this.parts.map((part) => fused.dequantize([part.blocks], part, dtype));
     return concatAndFree(ops, parts, 0);
   }
 
@@ -62,7 +67,7 @@ export class QuantizedMatrix implements WeightTensor, QuantizedWeight {
     const [part, ...others] = this.parts;
     if (!part || others.length > 0) return this.use((numbers) => this.ops.gather(numbers, indices));
     const blocks = this.ops.gather(part.blocks, indices);
-    return thenFree(this.ops, this.fused.dequantize(blocks, part, this.dtype), blocks);
+    return thenFree(this.ops, this.fused.dequantize([blocks], part, this.dtype), blocks);
   }
 
   fewRows(x: Tensor, products: Products): Tensor {

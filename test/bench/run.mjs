@@ -38,6 +38,17 @@ const table = (...columns) =>
   console.log(`| ${columns.join(' | ')} |\n|${columns.map(() => '---').join('|')}|`);
 const row = (...cells) => console.log(`| ${cells.join(' | ')} |`);
 
+/** Speed, processor time and memory of both, and their ratios. */
+const BESIDE_PEFT_KEYS = ['tokens_per_s', 'step_cpu_s', 'peak_rss_mb'];
+const BESIDE_PEFT = ['tokens per second', 'processor time of a step, s', 'peak memory, MB'].flatMap(
+  (name) => [name, 'PyTorch + PEFT', 'ratio'],
+);
+const besidePeft = (numbers) =>
+  numbers.flatMap(([a, b], i) => [
+    ...[a, b].map((x) => x.toFixed(i === 1 ? 2 : 0)),
+    (a / b).toFixed(2),
+  ]);
+
 const LINEAR = 'q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj';
 /** The layers of Qwen 3.5 that mix tokens. */
 const MIXERS = 'in_proj_qkv,in_proj_z,in_proj_b,in_proj_a,out_proj,q_proj,k_proj,v_proj,o_proj';
@@ -94,33 +105,14 @@ const PARTS = {
     }
   },
   quantized() {
-    table(
-      'a quantized base',
-      'tokens per second',
-      'PyTorch + PEFT',
-      'ratio',
-      'processor time of a step, s',
-      'PyTorch + PEFT',
-      'ratio',
-      'peak memory, MB',
-      'PyTorch + PEFT',
-      'ratio',
-    );
-    const keys = ['tokens_per_s', 'step_cpu_s', 'peak_rss_mb'];
+    table('a quantized base', ...BESIDE_PEFT);
     for (const rest of [['--quantize', 'nf4'], ['--quantize', 'int8'], []]) {
       const numbers = alternate(
         () => ours([...steps, '--dtype', 'bfloat16', '--targets', LINEAR, ...rest]),
         () => theirs([...steps, '--dtype', 'bf16', '--targets', LINEAR, ...rest]),
-        keys,
+        BESIDE_PEFT_KEYS,
       );
-      row(
-        rest[1] ?? 'bf16',
-        ...numbers.flatMap(([a, b], i) => [
-          a.toFixed(i === 1 ? 2 : 0),
-          b.toFixed(i === 1 ? 2 : 0),
-          (a / b).toFixed(2),
-        ]),
-      );
+      row(rest[1] ?? 'bf16', ...besidePeft(numbers));
     }
   },
   /** PyTorch at its strongest, and short rows. */
@@ -157,17 +149,7 @@ const PARTS = {
   },
   /** As on a processor with AVX2 only. */
   avx2() {
-    table(
-      'f32 by AVX2',
-      'tokens per second',
-      'PyTorch + PEFT',
-      'ratio',
-      'processor time of a step, s',
-      'PyTorch + PEFT',
-      'ratio',
-      'peak memory, MB',
-      'PyTorch + PEFT',
-    );
+    table('f32 by AVX2', ...BESIDE_PEFT);
     for (const [batch, length] of [
       [4, 256],
       [8, 32],
@@ -176,18 +158,9 @@ const PARTS = {
       const numbers = alternate(
         () => ours([...shape, '--dtype', 'float32'], undefined, AVX2.ours),
         () => theirs([...shape, '--dtype', 'f32'], AVX2.theirs),
-        ['tokens_per_s', 'step_cpu_s', 'peak_rss_mb'],
+        BESIDE_PEFT_KEYS,
       );
-      const [speed, cpu, memory] = numbers;
-      row(
-        `${batch} x ${length}`,
-        ...[speed, cpu].flatMap(([a, b], i) => [
-          a.toFixed(i === 1 ? 2 : 0),
-          b.toFixed(i === 1 ? 2 : 0),
-          (a / b).toFixed(2),
-        ]),
-        ...memory.map((mb) => mb.toFixed(0)),
-      );
+      row(`${batch} x ${length}`, ...besidePeft(numbers));
     }
   },
   full() {
@@ -350,18 +323,7 @@ const PARTS = {
     }
   },
   mixture() {
-    table(
-      'a mixture of 32 experts, 4 for each token, 4 x 256',
-      'tokens per second',
-      'PyTorch + PEFT',
-      'ratio',
-      'processor time of a step, s',
-      'PyTorch + PEFT',
-      'ratio',
-      'peak memory, MB',
-      'PyTorch + PEFT',
-      'ratio',
-    );
+    table('a mixture of 32 experts, 4 for each token, 4 x 256', ...BESIDE_PEFT);
     const model = 'mixture-32x4';
     const experts = 'mlp.experts.gate_up_proj,mlp.experts.down_proj';
     for (const [name, our, their] of [
@@ -381,16 +343,9 @@ const PARTS = {
       const numbers = alternate(
         () => ours(['--geometry', model, ...our, ...steps]),
         () => theirs(['--model', model, ...their, ...steps]),
-        ['tokens_per_s', 'step_cpu_s', 'peak_rss_mb'],
+        BESIDE_PEFT_KEYS,
       );
-      row(
-        name,
-        ...numbers.flatMap(([a, b], i) => [
-          a.toFixed(i === 1 ? 2 : 0),
-          b.toFixed(i === 1 ? 2 : 0),
-          (a / b).toFixed(2),
-        ]),
-      );
+      row(name, ...besidePeft(numbers));
     }
   },
   larger() {

@@ -52,14 +52,25 @@ async function numbersOf(x: Tensor): Promise<Float32Array> {
 describe.each(types)('the kernels for %s', (type) => {
   it('have the numbers of the gguf package bit for bit', async () => {
     const { blocks, values, form } = stored(type);
-    const numbers = await numbersOf(fused.dequantize(blocks, form, 'f32'));
+    const numbers = await numbersOf(fused.dequantize([blocks], form, 'f32'));
     ops.free(blocks);
     expect([...new Uint32Array(numbers.buffer)]).toEqual([...new Uint32Array(values.buffer)]);
   });
 
+  it('have the numbers of several parts below each other', async () => {
+    const { blocks, values, form } = stored(type);
+    const first = ops.slice(blocks, [0, 0], [1, blocks.shape[1]!]);
+    const both = fused.dequantize([blocks, first], form, 'f32');
+    expect(both.shape).toEqual([3, form.width]);
+    const numbers = await numbersOf(both);
+    ops.free(blocks, first);
+    const expected = [...values, ...values.subarray(0, form.width)];
+    expect([...numbers].every((x, i) => Object.is(x, expected[i]))).toBe(true);
+  });
+
   it('round them to bf16 as a conversion does', async () => {
     const { blocks, values, form } = stored(type);
-    const numbers = await numbersOf(fused.dequantize(blocks, form, 'bf16'));
+    const numbers = await numbersOf(fused.dequantize([blocks], form, 'bf16'));
     const wide = ops.upload(values, [2, form.width]);
     const expected = await numbersOf(fused.convert(wide, 'bf16'));
     ops.free(blocks, wide);
@@ -76,7 +87,7 @@ describe.each(types)('the kernels for %s', (type) => {
     const random = createRandom(1, type);
     const x = Float32Array.from({ length: count * form.width }, () => random() - 0.5);
     const rows = ops.upload(x, [count, form.width]);
-    const weight = fused.dequantize(blocks, form, 'f32');
+    const weight = fused.dequantize([blocks], form, 'f32');
     const have = await numbersOf(fused.fewRowsOfBlocks(rows, blocks, form));
     const want = await numbersOf(fused.fewRows(rows, weight));
     ops.free(rows, weight, blocks, pair, indices);
@@ -139,8 +150,8 @@ describe.each(types)('products of rounded rows with %s', (type) => {
 
 it('refuses rows that are too short for their width', () => {
   const { blocks, form } = stored('Q4_0');
-  expect(() => fused.dequantize(blocks, { ...form, width: 4096 }, 'f32')).toThrow(/do not fit/);
-  expect(() => fused.dequantize(blocks, { ...form, type: 9 }, 'f32')).toThrow(/do not fit/);
+  expect(() => fused.dequantize([blocks], { ...form, width: 4096 }, 'f32')).toThrow(/do not fit/);
+  expect(() => fused.dequantize([blocks], { ...form, type: 9 }, 'f32')).toThrow(/do not fit/);
   ops.free(blocks);
 });
 

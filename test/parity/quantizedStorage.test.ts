@@ -106,9 +106,11 @@ describe.each([...fourBitCases(), ...integerCases()])('%s', (_, own) => {
     const blocks = upload(own);
     const values = own.matrix.values();
     const wide = ops.upload(values, own.shape);
-    expect(bitsOf(await numbersOf(fused.dequantize(blocks, form, 'f32')))).toEqual(bitsOf(values));
+    expect(bitsOf(await numbersOf(fused.dequantize([blocks], form, 'f32')))).toEqual(
+      bitsOf(values),
+    );
     const expected = await numbersOf(fused.convert(wide, 'bf16'));
-    expect(await numbersOf(fused.dequantize(blocks, form, 'bf16'))).toEqual(expected);
+    expect(await numbersOf(fused.dequantize([blocks], form, 'bf16'))).toEqual(expected);
     ops.free(blocks, wide);
   });
 

@@ -143,7 +143,7 @@ export interface FusedOps {
   /** x Wᵀ in f32 for few rows: x [m, in] in f32, weight [out, in] in f32 or bf16. */
   fewRows(x: Tensor, weight: Tensor): Tensor;
   /** Rows of blocks [rows, words] in i32 -> [rows, width]: the values of quantized weights. */
-  dequantize(blocks: Tensor, form: BlockForm, dtype: Precision): Tensor;
+  dequantize(blocks: readonly Tensor[], form: BlockForm, dtype: Precision): Tensor;
   /** `fewRows` for a weight in blocks [out, words], with its values in f32. */
   fewRowsOfBlocks(x: Tensor, blocks: Tensor, form: BlockForm, products?: Products): Tensor;
   /**

@@ -171,9 +171,9 @@ export class KernelOps implements FusedOps {
     return this.tf.run('LoraFewRows', OF_INPUTS, 'f32', x, weight);
   }
 
-  dequantize(blocks: Tensor, form: BlockForm, dtype: Precision): Tensor {
-    const attrs = [typed('T', dtype), ...blockAttrs(form)];
-    return this.tf.run('LoraDequantize', attrs, dtype, blocks);
+  dequantize(blocks: readonly Tensor[], form: BlockForm, dtype: Precision): Tensor {
+    const attrs = [typed('T', dtype), ...blockAttrs(form), intAttr('N', blocks.length)];
+    return this.tf.run('LoraDequantize', attrs, dtype, ...blocks);
   }
 
   fewRowsOfBlocks(

@@ -331,19 +331,28 @@ bool read_blocks(Call& call, const Settings& s, const TF_Tensor* words, Blocks* 
   return true;
 }
 
-// [rows, words] -> [rows, width]
+// Rows of blocks [rows, words], which are below each other -> [all rows, width]
 void dequantize(void* settings, TF_OpKernelContext* context) {
   Call call(context);
-  TF_Tensor* words = call.in(0);
-  Blocks b;
-  if (!call.ok() || !read_blocks(call, *static_cast<Settings*>(settings), words, &b)) return;
-  TF_Tensor* y = call.out(0, {b.rows, b.form.width});
+  const Settings& s = *static_cast<Settings*>(settings);
+  std::vector<Blocks> parts(s.N);
+  int64_t all = 0;
+  for (size_t i = 0; i < parts.size(); i++) {
+    TF_Tensor* words = call.in((int)i);
+    if (!call.ok() || !read_blocks(call, s, words, &parts[i])) return;
+    all += parts[i].rows;
+  }
+  TF_Tensor* y = call.out(0, {all, s.width});
   if (!call.ok()) return;
   typed(y, [&](auto t) {
     using T = of<decltype(t)>;
-    rows(b.rows, b.form.width, [&](int64_t from, int64_t to) {
-      LORA_BEST(dequantize_rows(from, to, b.form, b.bytes, data<T>(y)));
-    });
+    T* into = data<T>(y);
+    for (const Blocks& b : parts) {
+      rows(b.rows, b.form.width, [&](int64_t from, int64_t to) {
+        LORA_BEST(dequantize_rows(from, to, b.form, b.bytes, into));
+      });
+      into += b.rows * b.form.width;
+    }
   });
 }
 
@@ -453,8 +462,8 @@ const bool all_registered = [] {
            {"LoraFewRows", few_rows, {"T" FLOATS}, {"x: float", "w: T"}, {"y: float"}},
            {"LoraDequantize",
             dequantize,
-            {"T" FLOATS, "type: int", "width: int"},
-            {"blocks: int32"},
+            {"T" FLOATS, "type: int", "width: int", "N: int >= 1"},
+            {"blocks: N * int32"},
             {"y: T"}},
            {"LoraFewRowsOfBlocks",
             few_rows_of_blocks,
