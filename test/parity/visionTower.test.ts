@@ -117,6 +117,24 @@ describe.each(ADAPTERS)('the adapter %s on the tower for images', (name) => {
     }
   });
 
+  it('has nearly the same gradients in bf16', async () => {
+    const flat: Float32Array[] = [];
+    for (const base_dtype of ['float32', 'bfloat16'] as const)
+      await withModel(
+        name,
+        async (model) => {
+          const { labelled } = await model.accumulate(input, 0);
+          const gradients = await model.gradients(labelled);
+          flat.push(Float32Array.from([...gradients.values()].flatMap(({ data }) => [...data])));
+        },
+        { base_dtype },
+      );
+    const [exact, rounded] = flat as [Float32Array, Float32Array];
+    const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, n, i) => sum + n * b[i]!, 0);
+    const cosine = dot(exact, rounded) / Math.sqrt(dot(exact, exact) * dot(rounded, rounded));
+    expect(cosine).toBeGreaterThan(0.99);
+  });
+
   it('is what an image is computed with after each step', async () => {
     const losses: number[] = [];
     await withModel(name, async (model) => {
