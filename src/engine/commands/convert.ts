@@ -6,7 +6,7 @@ import { LoraError } from '../../shared/errors';
 import { convertAdapterFile, writeModelfile, type Converted } from '../convert/convertAdapterFile';
 import { convertModel } from '../convert/convertModel';
 import { mergeModel } from '../merge/mergeModel';
-import { createOps } from '../model/backend';
+import { createOps, findMergeKernel } from '../model/backend';
 import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
 import { partialOption } from './commonOptions';
@@ -217,6 +217,7 @@ async function mergeInstead(
       dtype,
       max_shard_size: null,
       ops: async () => createOps(await useRuntime(context), context.dist),
+      kernel: () => findMergeKernel(context),
       signal: context.signal,
       warn,
       onProgress: show,
