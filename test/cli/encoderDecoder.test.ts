@@ -58,7 +58,7 @@ it('logits, loss and gradients of an encoder-decoder are those of PEFT', async (
   }
 });
 
-/** Rows of three colours, and a training on them. */
+/** Rows of three colours, and a training run on them. */
 function colourRows(): object[] {
   const colours = ['red', 'blue', 'green'];
   return Array.from({ length: 24 }, (_, i) => ({

@@ -221,7 +221,7 @@ const continuationsOf = (check: SuiteCase['row']['check']): readonly string[] =>
 /**
  * A prompt with an answer as one text, as lm-evaluation-harness has it. A token that begins in the
  * prompt and ends in the answer is measured. With an encoder-decoder the answer stands alone, as
- * there, behind the start token and without the token that ends it.
+ * there, after the start token and without the token that ends it.
  */
 function continued(
   item: SuiteCase,
