@@ -207,17 +207,12 @@ async function askQuantize({
   const rows: readonly QuantizeRow[] = [
     {
       label: t('Into the base as it is stored'),
-      detail: t(
-        'The weights keep their precision, but the adapter was trained on rounded ones: answers differ slightly from those in training.',
-      ),
+      detail: t('Full precision. Answers differ slightly from those in training.'),
       quantize: null,
     },
     {
       label: t('Into the {0} values used in training', kind),
-      detail: t(
-        'Answers as in training: all linear layers keep their values rounded to {0} and are written dequantized.',
-        kind,
-      ),
+      detail: t('Answers as in training. Linear layers keep the rounding to {0}.', kind),
       quantize: kind,
     },
   ];
