@@ -257,7 +257,7 @@ function inOrder({ A, B }: Factors, name: string, { family, order }: ReadContext
     const isOfA = rows === 'plain';
     throw new LoraError(
       'adapter',
-      `The order of this tensor's ${isOfA ? 'columns' : 'rows'} depends on the heads of the base, which is not given.`,
+      `The order of this tensor's ${isOfA ? 'columns' : 'rows'} depends on the head size of the base, which is not given.`,
       { place: isOfA ? A.place : B.place, fix: 'Choose the base (--base).' },
     );
   }
