@@ -1,4 +1,4 @@
-// A run on another machine, which is this one after a real SSH server, in a real workbench:
+// A run on another machine, which is this one behind a real SSH server, in a real workbench:
 // npm run test:targets -- editor
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -124,7 +124,7 @@ describe('recipe editor and dashboard', { timeout: LIMIT }, () => {
       }),
     );
     await openFile(page, 'short.lora.json');
-    symlinkSync('/sys', inWorkspace('.lora')); // runs are not stored after a link
+    symlinkSync('/sys', inWorkspace('.lora')); // runs are not stored behind a link
     await palette(page, 'LoRA: Run Recipe');
     const [notification] = await d.notifications(page, /Runs cannot be stored/);
     assert.match(notification.text, /\.lora\/runs: .+\. Make the folder writable/);

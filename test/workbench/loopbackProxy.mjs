@@ -1,4 +1,4 @@
-// A proxy on this machine, and after it the servers mirror.test, whose certificate is of the test
+// A proxy on this machine, and behind it the servers mirror.test, whose certificate is of the test
 // CA, and stranger.test, whose certificate nobody has signed. Only the proxy knows their names.
 import { readFileSync } from 'node:fs';
 import http from 'node:http';

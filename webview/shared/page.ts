@@ -6,7 +6,7 @@ export interface Page<State, Message, Key extends string> {
   /** A text of the page in the user's language; `values` replace {0}, {1}… */
   readonly t: (key: Key, ...values: readonly (string | number)[]) => string;
   readonly post: (message: Message) => void;
-  /** The current state; what is on screen may be one frame after. */
+  /** The current state; what is on screen may be one frame behind. */
   readonly state: State;
   /** Changes the state and draws the page in the next frame. */
   readonly change: (change: Partial<State>) => void;
