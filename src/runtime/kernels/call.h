@@ -104,6 +104,12 @@ void rows(int64_t n, int64_t width, F f) {
   Pool::shared().run(n, width, f);
 }
 
+// The same for the outputs of few rows, whose weights are read from memory.
+template <class F>
+void outputs(int64_t n, int64_t width, F f) {
+  Pool::shared().run_in_order(n, width, f);
+}
+
 inline void* read_settings(TF_OpKernelConstruction* construction) {
   auto* settings = new Settings;
   TF_Status* status = TF_NewStatus();

@@ -230,8 +230,8 @@ LORA_INLINE EightReals eight_outputs(const uint8_t* q, int64_t row_bytes, int64_
   constexpr int ZERO = LevelsOf<TYPE>::ZERO, PER_BLOCK = size.values / UNIT,
                 UNIT_BYTES = size.bytes / PER_BLOCK;
   EightReals sum = {};
-  // The eight rows after these are fetched meanwhile, in as many steps.
-  const uint8_t* ahead = q + 8 * row_bytes;
+  // Eight rows after these are fetched meanwhile, in as many steps.
+  const uint8_t* ahead = q + ahead_of(8 * row_bytes);
   for (int64_t u = 0; u < units; u += PER_BLOCK, q += size.bytes)
 #pragma clang loop unroll(full)
     for (int unit = 0; unit < PER_BLOCK; unit++, ahead += 8 * UNIT_BYTES) {
@@ -310,24 +310,31 @@ LORA_INLINE EightReals outputs_of_eight(const uint8_t* q, int64_t row_bytes, int
   return sum;
 }
 
-// Rounds 32 numbers to whole numbers of at most 127, times a scale.
+LORA_INLINE Lanes lanes_from(const float* p) {
+  Lanes v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+
+// Rounds 32 numbers to whole numbers of at most 127, times a scale: NaN unless all are finite.
 LORA_INLINE void round_unit(const float* x, RoundedUnit* own) {
-  float most = 0, poison = 0;
-  for (int i = 0; i < UNIT; i++) most = std::fabs(x[i]) > most ? std::fabs(x[i]) : most;
-  for (int i = 0; i < UNIT; i++) poison += x[i] * 0;  // NaN unless all are finite
+  const Lanes halves[2] = {lanes_from(x), lanes_from(x + LANES)};
+  // numbers have the order of their bits, and what is not finite is above them
+  const LaneBits a = (LaneBits)halves[0] & 0x7fffffff, b = (LaneBits)halves[1] & 0x7fffffff;
+  const uint32_t bits = __builtin_reduce_max(a > b ? a : b);
+  const float most = from_bits(bits);
   const bool isZero = !(most > 1e-30f);
   const float inverse = isZero ? 0 : 127 / most;
-  own->scale = (isZero ? 0 : most / 127) + poison;
-  int32_t levels[UNIT];
-  for (int i = 0; i < UNIT; i++)
-    levels[i] = (int32_t)(to_bits(x[i] * inverse + 12582912.0f) - 0x4b400000u);
-  int32_t sums[2] = {0, 0};
-  for (int i = 0; i < UNIT; i++) own->levels[i] = (int8_t)levels[i];
-  for (int i = 0; i < UNIT / 2; i++) sums[0] += levels[i];
-  for (int i = UNIT / 2; i < UNIT; i++) sums[1] += levels[i];
-  own->sums[0] = sums[0];
-  own->sums[1] = sums[1];
-  own->total = own->scale * (float)(sums[0] + sums[1]);
+  own->scale = isZero ? 0 : most / 127;
+  if (bits >= 0x7f800000) own->scale = NAN;
+  for (int h = 0; h < 2; h++) {
+    const Lanes moved = halves[h] * inverse + 12582912.0f;
+    const LaneInts levels = (LaneInts)((LaneBits)moved - 0x4b400000u);
+    const LaneSigned bytes = __builtin_convertvector(levels, LaneSigned);
+    std::memcpy(own->levels + h * LANES, &bytes, sizeof(bytes));
+    own->sums[h] = __builtin_reduce_add(levels);
+  }
+  own->total = own->scale * (float)(own->sums[0] + own->sums[1]);
 }
 
 // The units from .. to of up to eight rows of x, which are `width` numbers apart.

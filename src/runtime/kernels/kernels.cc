@@ -396,10 +396,15 @@ void attend_one(void*, TF_OpKernelContext* context) {
   if (!call.ok()) return;
   typed(q, [&](auto t) {
     using T = of<decltype(t)>;
+    const int64_t group = heads / kv;
     rows(heads, 4 * keys * d, [&](int64_t from, int64_t to) {
-      std::vector<float> buffer(keys + d);
-      LORA_BEST(attend_one(from, to, heads / kv, keys, d, data<const T>(q), data<const T>(k),
-                           data<const T>(v), data<T>(o), buffer.data(), buffer.data() + keys));
+      std::vector<float> buffer(HEADS_TOGETHER * (keys + d));
+      for (int64_t h = from, end; h < to; h = end) {
+        end = std::min(to, (h / group + 1) * group);
+        const int64_t first = h / group * keys * d;
+        LORA_BEST(attend_one(end - h, keys, d, data<const T>(q) + h * d, data<const T>(k) + first,
+                             data<const T>(v) + first, data<T>(o) + h * d, buffer.data()));
+      }
     });
   });
 }

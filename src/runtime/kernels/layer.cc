@@ -259,6 +259,9 @@ void append(int64_t kv_heads, int64_t length, int64_t capacity, int64_t d, const
     std::memcpy(cache + (head * capacity + length) * d, rows + head * d, d * sizeof(T));
 }
 
+// With fewer of them, threads would wait for each other.
+constexpr int64_t LEAST_UNITS = 12;
+
 // o [m, heads · head_dim] of the heads of m tokens, which the caches of their sequences get first: a
 // token sees those before it in this step, too.
 template <class T>
@@ -273,16 +276,18 @@ void attend(const Step& step, const Layer& l, const T* q, const T* k, const T* v
     append(kv, length, caches.capacities[s], d, v + r * kv * d, caches.values[s]);
     most = std::max(most, length + 1);
   }
-  rows(step.m * heads, 4 * most * d, [&](int64_t from, int64_t to) {
-    std::vector<float> buffer(most + d);
-    for (int64_t i = from; i < to; i++) {
+  // heads with the same keys go to one thread where there are many
+  const int64_t unit = step.m * kv >= LEAST_UNITS ? group : 1;
+  rows(step.m * heads / unit, 4 * unit * most * d, [&](int64_t from, int64_t to) {
+    std::vector<float> buffer(HEADS_TOGETHER * (most + d));
+    for (int64_t i = from * unit, end; i < to * unit; i = end) {
+      end = std::min(to * unit, (i / group + 1) * group);
       const int64_t s = step.places[i / heads].sequence,
                     length = step.places[i / heads].length + 1,
                     skipped = l.window > 0 ? std::max<int64_t>(0, length - l.window) : 0,
                     first = (i % heads / group * caches.capacities[s] + skipped) * d;
-      LORA_BEST(attend_one(0, 1, 1, length - skipped, d, q + i * d, caches.keys[s] + first,
-                           caches.values[s] + first, o + i * d, buffer.data(),
-                           buffer.data() + most));
+      LORA_BEST(attend_one(end - i, length - skipped, d, q + i * d, caches.keys[s] + first,
+                           caches.values[s] + first, o + i * d, buffer.data()));
     }
   });
 }
@@ -297,34 +302,35 @@ void compute_attention(const Step& step, const Layer& l, const float* x, const C
   std::vector<T> q(m * own), k(m * kv), v(m * kv), o(m * own);
   LORA_BEST(rms<float>(0, m, d, l.eps_in, x, l.norm_in, h.data(), r.data()));
   const Input normed(l.qkv, step.rounds, m, h.data());
-  rows(width, m * d, [&](int64_t from, int64_t to) {
+  outputs(width, m * d, [&](int64_t from, int64_t to) {
     l.qkv.compute(from, to, normed, nullptr, qkv.data(), added.data());
   });
   LORA_BEST(to_heads(0, m, heads, qkv.data(), l.table, q.data(), k.data(), v.data()));
   attend(step, l, q.data(), k.data(), v.data(), caches, o.data());
   LORA_BEST(convert(0, m * own, o.data(), wide.data()));
   const Input attended(l.o, step.rounds, m, wide.data());
-  rows(d, m * own, [&](int64_t from, int64_t to) {
+  outputs(d, m * own, [&](int64_t from, int64_t to) {
     l.o.compute(from, to, attended, x, y, added.data());
   });
 }
 
 void compute_mlp(const Step& step, const Layer& l, const float* x, float* y) {
   const int64_t m = step.m, d = step.d, inner = l.gate.out;
-  std::vector<float> h(m * d), r(m), gate(m * inner), up(m * inner), added(m * std::max(inner, d));
+  std::vector<float> h(m * d), r(m), gate(m * inner), up(m * inner), joined(m * inner),
+      added(m * std::max(inner, d));
   LORA_BEST(rms<float>(0, m, d, l.eps_mlp, x, l.norm_mlp, h.data(), r.data()));
   const Input of_gate(l.gate, step.rounds, m, h.data());
   // the same rows are rounded once
   Input of_up(l.up, step.rounds && !of_gate.rounded, m, h.data());
   if (of_gate.rounded) of_up.rounded = of_gate.rounded;
-  rows(inner, 2 * m * d, [&](int64_t from, int64_t to) {
+  outputs(inner, 2 * m * d, [&](int64_t from, int64_t to) {
     l.gate.compute(from, to, of_gate, nullptr, gate.data(), added.data());
     l.up.compute(from, to, of_up, nullptr, up.data(), added.data());
     for (int64_t row = 0; row < m * inner; row += inner)
-      LORA_BEST(glu(row + from, row + to, gate.data(), up.data(), gate.data()));
+      LORA_BEST(glu(row + from, row + to, gate.data(), up.data(), joined.data()));
   });
-  const Input product(l.down, step.rounds, m, gate.data());
-  rows(d, m * inner, [&](int64_t from, int64_t to) {
+  const Input product(l.down, step.rounds, m, joined.data());
+  outputs(d, m * inner, [&](int64_t from, int64_t to) {
     l.down.compute(from, to, product, x, y, added.data());
   });
 }
@@ -335,7 +341,7 @@ void compute_head(const Step& step, const float* x, float* y) {
   std::vector<float> h(m * d), r(m), added(output.r > 0 ? m * output.out : 0);
   LORA_BEST(rms<float>(0, m, d, step.head.eps, x, step.head.norm, h.data(), r.data()));
   const Input input(output, step.rounds, m, h.data());
-  rows(output.out, m * d, [&](int64_t from, int64_t to) {
+  outputs(output.out, m * d, [&](int64_t from, int64_t to) {
     output.compute(from, to, input, nullptr, y, added.data());
   });
 }

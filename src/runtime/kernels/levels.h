@@ -232,6 +232,12 @@ typedef int8_t LaneSigned __attribute__((vector_size(LANES)));
 // Values of a block that are computed together.
 constexpr int UNIT = 2 * LANES;
 
+// How far before it is needed a byte of a matrix is fetched, of which `together` are read at a time.
+inline int64_t ahead_of(int64_t together) { return std::max<int64_t>(together, 10240); }
+
+// Heads that attend together at most.
+constexpr int HEADS_TOGETHER = 4;
+
 // Rows of x whose sums a product keeps in registers beside those of four rows of W.
 #define LORA_ROWS_OF_X 1
 #define LORA_LEVEL 0
@@ -244,6 +250,7 @@ namespace plain {
 #include "rows.h"
 #include "blocks.h"
 #include "products.h"
+#include "attendOne.h"
 }
 
 // The attributes are clang's: for zig c++ they replace options, which would hold for the whole file.
@@ -262,6 +269,7 @@ namespace avx2 {
 #include "rows.h"
 #include "blocks.h"
 #include "products.h"
+#include "attendOne.h"
 }
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target(LORA_AVX512), min_vector_width(512))), \
@@ -276,6 +284,7 @@ namespace avx512 {
 #include "rows.h"
 #include "blocks.h"
 #include "products.h"
+#include "attendOne.h"
 }
 #pragma clang attribute pop
 

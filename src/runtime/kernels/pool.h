@@ -38,29 +38,45 @@ class Pool {
 
   // Calls body for parts of [0, n). The results do not depend on the number of threads.
   void run(int64_t n, int64_t elements_per_row, const Body& body) {
-    const int64_t parts = std::min<int64_t>(
-        n, std::min<int64_t>(4 * (helpers_ + 1), n * elements_per_row / kMinPartElements));
+    const int64_t parts = parts_of(n, elements_per_row);
     if (parts < 2) return body(0, n);
-    divide(n, grain_of((n + parts - 1) / parts), body);
+    divide(n, grain_of((n + parts - 1) / parts), 1, body);
+  }
+
+  // The same for what is read from memory in one go: a thread gets parts that are neighbours, until
+  // it takes over those of others.
+  void run_in_order(int64_t n, int64_t elements_per_row, const Body& body) {
+    const int64_t parts = parts_of(n, elements_per_row);
+    if (parts < 2) return body(0, n);
+    divide(n, grain_of((n + parts - 1) / parts), std::min<int64_t>(helpers_ + 1, parts), body);
   }
 
   // Calls body for one of [0, n) after the other, each of which is worth waking a thread.
-  void run_each(int64_t n, const Body& body) { divide(n, 1, body); }
+  void run_each(int64_t n, const Body& body) { divide(n, 1, 1, body); }
 
  private:
-  void divide(int64_t n, int64_t grain, const Body& body) {
+  int64_t parts_of(int64_t n, int64_t elements_per_row) const {
+    return std::min<int64_t>(
+        n, std::min<int64_t>(4 * (helpers_ + 1), n * elements_per_row / kMinPartElements));
+  }
+
+  void divide(int64_t n, int64_t grain, int64_t ranges, const Body& body) {
     if (n < 2 || helpers_ == 0 || taken_.test_and_set(std::memory_order_acquire)) return body(0, n);
     {
       std::lock_guard lock(mutex_);
       body_ = &body;
-      n_ = n;
       grain_ = grain;
-      next_ = 0;
+      ranges_ = ranges;
+      const int64_t each = ranges == 1 ? n : grain_of((n + ranges - 1) / ranges);
+      for (int64_t i = 0; i < ranges; i++) {
+        ranges_of_rows_[i].next = i * each;
+        ranges_of_rows_[i].end = std::min(n, (i + 1) * each);
+      }
       busy_ = helpers_;
       generation_++;
     }
     wake_.notify_all();
-    work();
+    work(0);
     if (!spin(kSpinsForHelpers, [this] { return busy_ == 0; })) {
       std::unique_lock lock(mutex_);
       done_.wait(lock, [this] { return busy_ == 0; });
@@ -78,17 +94,17 @@ class Pool {
   static int64_t grain_of(int64_t rows) { return rows <= 8 ? rows : (rows + 15) / 16 * 16; }
 
   explicit Pool(int helpers) : helpers_(helpers) {
-    for (int i = 0; i < helpers; i++) std::thread([this] { help(); }).detach();
+    for (int i = 0; i < helpers; i++) std::thread([this, i] { help(i + 1); }).detach();
   }
 
-  void help() {
+  void help(int number) {
     for (int64_t seen = 0;;) {
       if (!spin(kSpins, [&] { return generation_ != seen; })) {
         std::unique_lock lock(mutex_);
         wake_.wait(lock, [&] { return generation_ != seen; });
       }
       seen = generation_;
-      work();
+      work(number);
       std::lock_guard lock(mutex_);
       if (--busy_ == 0) done_.notify_one();
     }
@@ -112,10 +128,20 @@ class Pool {
 #endif
   }
 
-  void work() {
-    for (int64_t from; (from = next_.fetch_add(grain_)) < n_;)
-      (*body_)(from, std::min(n_, from + grain_));
+  // The parts of a thread's own range, then what is left of others.
+  void work(int64_t number) {
+    for (int64_t i = 0; i < ranges_; i++) {
+      Range& own = ranges_of_rows_[(number + i) % ranges_];
+      for (int64_t from; (from = own.next.fetch_add(grain_)) < own.end;)
+        (*body_)(from, std::min(own.end, from + grain_));
+    }
   }
+
+  // Rows that are left. A cache line each: threads count in their own.
+  struct alignas(64) Range {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
 
   const int helpers_;
   // Set while the helpers work for one caller; another caller then computes alone.
@@ -123,8 +149,9 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   const Body* body_ = nullptr;
-  int64_t n_ = 0, grain_ = 1;
-  std::atomic<int64_t> generation_{0}, next_{0};
+  int64_t grain_ = 1, ranges_ = 1;
+  Range ranges_of_rows_[MAX_THREADS];
+  std::atomic<int64_t> generation_{0};
   std::atomic<int> busy_{0};
 };
 

@@ -240,27 +240,6 @@ inline void adamw(int64_t from, int64_t to, const AdamWStep& s, float* theta, co
   }
 }
 
-// One query of each head over the keys so far: softmax(q kᵀ) v. `scores` [keys], `sums` [d]:
-// buffers.
-template <class T>
-void attend_one(int64_t from, int64_t to, int64_t group, int64_t keys, int64_t d, const T* q,
-                const T* k, const T* v, T* o, float* scores, float* sums) {
-  for (int64_t head = from; head < to; head++) {
-    const T *own = q + head * d, *key = k + head / group * keys * d,
-            *value = v + head / group * keys * d;
-    for (int64_t j = 0; j < keys; j++)
-      scores[j] =
-          sum(d, [&](int64_t i) LORA_LAMBDA { return wide(own[i]) * wide(key[j * d + i]); });
-    const float top = largest(keys, scores);
-    for (int64_t j = 0; j < keys; j++) scores[j] = exponential(scores[j] - top);
-    const float factor = 1.0f / sum(keys, [&](int64_t j) LORA_LAMBDA { return scores[j]; });
-    for (int64_t i = 0; i < d; i++) sums[i] = 0;
-    for (int64_t j = 0; j < keys; j++)
-      for (int64_t i = 0; i < d; i++) sums[i] += scores[j] * wide(value[j * d + i]);
-    for (int64_t i = 0; i < d; i++) o[head * d + i] = narrow<T>(sums[i] * factor);
-  }
-}
-
 template <class T, class U>
 void convert(int64_t from, int64_t to, const T* x, U* y) {
   for (int64_t i = from; i < to; i++) y[i] = narrow<U>(wide(x[i]));

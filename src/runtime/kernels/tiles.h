@@ -129,8 +129,8 @@ LORA_INLINE void outputs_of_tile(const uint8_t* q, int64_t row_bytes, int64_t un
   constexpr int ZERO = LevelsOf<TYPE>::ZERO, PER_BLOCK = size.values / UNIT,
                 UNIT_BYTES = size.bytes / PER_BLOCK;
   Lanes sums[R] = {};
-  // The sixteen rows after these are fetched meanwhile, in as many steps.
-  const uint8_t* ahead = q + LANES * row_bytes;
+  // Sixteen rows after these are fetched meanwhile, in as many steps.
+  const uint8_t* ahead = q + ahead_of(LANES * row_bytes);
   for (int64_t u = 0; u < units; u += PER_BLOCK, q += size.bytes)
 #pragma clang loop unroll(full)
     for (int unit = 0; unit < PER_BLOCK; unit++, ahead += LANES * UNIT_BYTES) {
