@@ -1,8 +1,15 @@
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openForAppending, removeWithin } from '../../common/withoutLinks';
-import { MAX_GGUF_HEADER, MoreBytesNeeded, parseGgufHeader } from '../../formats/gguf/header';
+import {
+  MAX_GGUF_HEADER,
+  MoreBytesNeeded,
+  parseGgufHeader,
+  type GgufHeader,
+  type GgufTensor,
+} from '../../formats/gguf/header';
+import { isRotaryFactors } from '../../formats/gguf/names';
 import { ggufParts, isNoBase } from '../../formats/gguf/partNames';
 import { openBase } from '../../formats/openBase';
 import type { StepMachine } from '../../lora/stepPlan';
@@ -135,14 +142,21 @@ function noVerdict(
   return new LoraError('base', problem, { fix: 'Name a .gguf file, of several parts the first.' });
 }
 
+/** The first bytes of a file, and what they say. */
+interface ReadHeader {
+  readonly bytes: Buffer;
+  readonly header: GgufHeader;
+}
+
 /** Files of the right sizes with the headers alone; the rest takes no space on most disks. */
 async function headersOnly(hub: Hub, { parts }: ListedModel, folder: string): Promise<string> {
   for (const part of parts) {
     const size = hubFileSize(part);
-    const header = await headerBytes(hub, part, size);
+    const read = await readHeader(hub, part, size);
     const handle = await openForAppending(path.join(folder, part.path), folder);
     try {
-      await handle.write(header);
+      await handle.write(read.bytes);
+      for (const factors of unreadFactors(read)) await writeOnes(handle, factors);
       await handle.truncate(size);
     } finally {
       await handle.close();
@@ -151,8 +165,25 @@ async function headersOnly(hub: Hub, { parts }: ListedModel, folder: string): Pr
   return path.join(folder, parts[0]?.path ?? '');
 }
 
-/** The first bytes of a file, with its whole header. The connection is closed then. */
-async function headerBytes(hub: Hub, file: HubFile, size: number): Promise<Buffer> {
+/** Many more than half of a head's dimensions. */
+const MAX_FACTOR_BYTES = 1 << 16;
+
+/** Those that were not read with the header, in the order of the file. */
+const unreadFactors = ({ bytes, header }: ReadHeader): GgufTensor[] =>
+  [...header.tensors.values()]
+    .filter(({ name, dtype }) => isRotaryFactors(name) && dtype === 'F32')
+    .filter(({ start, end }) => end > bytes.length && end - start <= MAX_FACTOR_BYTES)
+    .sort((a, b) => a.start - b.start);
+
+/** Factors of RoPE become part of the config, where zeros would be refused; none needs memory. */
+async function writeOnes(handle: FileHandle, { start, end }: GgufTensor): Promise<void> {
+  const ones = new Float32Array((end - start) / Float32Array.BYTES_PER_ELEMENT).fill(1);
+  await handle.truncate(start);
+  await handle.appendFile(new Uint8Array(ones.buffer));
+}
+
+/** Reads as much as the header needs. The connection is closed then. */
+async function readHeader(hub: Hub, file: HubFile, size: number): Promise<ReadHeader> {
   const response = await requestHubFile(hub, file, 0);
   const chunks: Uint8Array[] = [];
   let [length, tried] = [0, 0];
@@ -162,7 +193,8 @@ async function headerBytes(hub: Hub, file: HubFile, size: number): Promise<Buffe
     if (length < 2 * tried && length < size) continue;
     tried = length;
     const bytes = Buffer.concat(chunks);
-    if (isWhole(bytes, size, file.path)) return bytes;
+    const header = headerIn(bytes, size, file.path);
+    if (header) return { bytes, header };
     if (length > MAX_GGUF_HEADER) break;
   }
   throw new LoraError('base', 'The header of the GGUF file is damaged.', {
@@ -171,13 +203,16 @@ async function headerBytes(hub: Hub, file: HubFile, size: number): Promise<Buffe
   });
 }
 
-/** @throws LoraError('base') for a damaged header */
-function isWhole(bytes: Buffer, size: number, file: string): boolean {
+/**
+ * The header, or null if more bytes are needed.
+ *
+ * @throws LoraError('base') for a damaged header
+ */
+function headerIn(bytes: Buffer, size: number, file: string): GgufHeader | null {
   try {
-    parseGgufHeader(bytes, size, file);
-    return true;
+    return parseGgufHeader(bytes, size, file);
   } catch (error) {
-    if (error instanceof MoreBytesNeeded) return false;
+    if (error instanceof MoreBytesNeeded) return null;
     throw error;
   }
 }

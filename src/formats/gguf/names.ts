@@ -3,6 +3,9 @@ import type { GgufFamily, GgufLayers } from './family';
 /** RoPE factors, which are computed from the config or become part of it. */
 const ROTARY = /^(?:blk\.\d+\.)?(?:rope_freqs|attn_rot_embd|rope_factors_(?:long|short))\.weight$/;
 
+/** Whether a tensor holds factors of RoPE, and no weights. */
+export const isRotaryFactors = (gguf: string): boolean => ROTARY.test(gguf);
+
 const layersOf = (family: GgufFamily): readonly GgufLayers[] => [
   family,
   ...(family.more_layers ?? []),
@@ -14,7 +17,7 @@ const prefixOf = ({ prefix = 'blk' }: GgufLayers): string => prefix;
 export function checkpointName(gguf: string, family: GgufFamily): string | null | undefined {
   const own = family.top.get(gguf);
   if (own !== undefined) return own;
-  if (ROTARY.test(gguf)) return null;
+  if (isRotaryFactors(gguf)) return null;
   for (const group of layersOf(family)) {
     const start = `${prefixOf(group)}.`;
     if (!gguf.startsWith(start)) continue;

@@ -53,6 +53,16 @@ it('a GGUF file on the Hub has the memory that it has once it is downloaded', as
   expect(after).toEqual(before);
 });
 
+it('RoPE factors that stand behind the header do not matter', async () => {
+  const llama3 = await asGguf(path.join(fixtures, 'llama3', 'base'), 'llama');
+  const factors = llama3.tensors.filter(({ name }) => name === 'rope_freqs.weight');
+  const others = llama3.tensors.filter(({ name }) => name !== 'rope_freqs.weight');
+  const bytes = ggufBytes(llama3.metadata, [...others, ...factors]);
+  expect(factors).toHaveLength(1);
+  const found = await verdicts({ 'llama3.gguf': bytes });
+  expect(found.files.map(({ file }) => file)).toEqual(['llama3.gguf']);
+});
+
 /** The model in two files, as llama.cpp's llama-gguf-split writes it. */
 function inParts(stem: string): Readonly<Record<string, Buffer>> {
   const half = Math.ceil(tensors.length / 2);
