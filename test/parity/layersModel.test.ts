@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openLayersModel } from '../../src/formats/layersModel/file';
@@ -12,9 +13,10 @@ import type { LayersTraining } from '../../src/engine/layersModel/layersTraining
 import { mergeLayers } from '../../src/engine/layersModel/merge';
 import type { LabelSet } from '../../src/data/tasks/labelSet';
 import type { LabelledInput } from '../../src/models/model';
+import { LoraError } from '../../src/shared/errors';
 import { createRandom } from '../../src/shared/random';
 import { kernelsOf } from '../../src/tfjs/kernels';
-import type { LayerVariable, SymbolicTensor, Tf } from '../../src/tfjs/tf';
+import type { LayersModel, LayerVariable, SymbolicTensor, Tf } from '../../src/tfjs/tf';
 import {
   fillWeights,
   saveModel,
@@ -31,6 +33,7 @@ const KINDS: Readonly<Record<string, LabelSet['problem_type']>> = {
   sequences: 'multi_label_classification',
   tokens: 'regression',
   nested: 'single_label_classification',
+  twice: 'single_label_classification',
 };
 const ROWS = 4;
 
@@ -252,5 +255,58 @@ describe('layers models of other shapes', () => {
       });
     expect(() => start('multi_label_classification')).toThrow(/"twice" more than once/);
     opened.push(start('regression'));
+  });
+});
+
+describe('layers models that are refused', () => {
+  const dense = (name: string, units = 2) => tf.layers.dense({ name, units });
+
+  /** Opens a saved model whose text is changed first. */
+  async function open(model: LayersModel, change = (text: string) => text) {
+    const base = await saveModel(model, tempFolder());
+    model.dispose();
+    writeFileSync(base, change(readFileSync(base, 'utf8')));
+    const file = await openLayersModel(base);
+    return openLayers(tf, { file, weights: await readLayersWeights(file) });
+  }
+
+  it('have a layer of a class that TensorFlow.js does not have', async () => {
+    const model = tf.sequential({
+      layers: [
+        tf.layers.dense({ name: 'first', units: 2, inputShape: [3] }),
+        tf.layers.activation({ name: 'own', activation: 'relu' }),
+      ],
+    });
+    const custom = (text: string) =>
+      text.replace('"class_name":"Activation"', '"class_name":"Swirl"');
+    const error = await open(model, custom).then(
+      () => null,
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(LoraError);
+    expect(error).toMatchObject({
+      area: 'base',
+      message: 'The layer "own" is of the class "Swirl", which TensorFlow.js does not have.',
+      fix: expect.stringMatching(/replace the layer/) as string,
+    });
+  });
+
+  it('have several inputs', async () => {
+    const [a, b] = ['left', 'right'].map((name) => tf.input({ shape: [3], name }));
+    const sum = tf.layers.add().apply([a!, b!]) as SymbolicTensor;
+    const output = dense('top').apply(sum) as SymbolicTensor;
+    const model = tf.model({ inputs: [a!, b!], outputs: output });
+    await expect(open(model)).rejects.toMatchObject({
+      message: 'The model has 2 inputs (left, right); only models with one are trained.',
+      fix: expect.stringMatching(/one input and one output/) as string,
+    });
+  });
+
+  it('have several outputs', async () => {
+    const x = tf.input({ shape: [3] });
+    const outputs = ['colour', 'size'].map((name) => dense(name).apply(x) as SymbolicTensor);
+    await expect(open(tf.model({ inputs: x, outputs }))).rejects.toMatchObject({
+      message: 'The model has 2 outputs (colour, size); only models with one are trained.',
+    });
   });
 });

@@ -128,4 +128,14 @@ export const TEST_MODELS: Readonly<Record<string, (tf: Tf) => TestModel>> = {
     const out = layers.dense({ units: 2, activation: 'softmax' }).apply(y);
     return { input: [3], model: model({ inputs: x, outputs: out as never }) };
   },
+  // the weights of the inner model get the gradients of both calls
+  twice: ({ sequential, model, input, layers }) => {
+    const inner = sequential({
+      layers: [layers.dense({ units: 3, activation: 'tanh', inputShape: [3] })],
+    });
+    const x = input({ shape: [3] });
+    const y = inner.apply(inner.apply(x));
+    const out = layers.dense({ units: 2, activation: 'softmax' }).apply(y);
+    return { input: [3], model: model({ inputs: x, outputs: out as never }) };
+  },
 };

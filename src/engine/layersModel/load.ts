@@ -95,15 +95,18 @@ const camelCase = (name: string): string =>
   name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
 /** @throws LoraError('base') for a model with several inputs or outputs. */
-function refuseSeveral({ inputs, outputs }: LayersModel, file: string): void {
-  for (const [what, tensors] of [
-    ['inputs', inputs],
-    ['outputs', outputs],
+function refuseSeveral(
+  { inputNames, inputs, outputNames, outputs }: LayersModel,
+  file: string,
+): void {
+  for (const [what, tensors, names] of [
+    ['inputs', inputs, inputNames],
+    ['outputs', outputs, outputNames],
   ] as const)
     if (tensors.length !== 1)
       throw new LoraError(
         'base',
-        `The model has ${tensors.length} ${what}; only models with one are trained.`,
+        `The model has ${tensors.length} ${what} (${names.join(', ')}); only models with one are trained.`,
         {
           place: { file, key: 'modelTopology' },
           fix: 'Make a model with one input and one output of it.',
