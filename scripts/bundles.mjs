@@ -19,6 +19,9 @@ const wasmPackage = path.join(wasmRoot, 'dist');
 /** The threads' script and what it loads; src/runtime/wasmThreads.ts names them to tfjs. */
 const THREADED = 'tfjs-backend-wasm-threaded-simd';
 
+/** Node has had SIMD since version 16.4: the build of WebAssembly without it is left out. */
+const isWasmOfNode = (name) => name.endsWith('simd.wasm');
+
 /** What all bundles for Node have in common. */
 const nodeBuild = {
   bundle: true,
@@ -171,7 +174,7 @@ function copyOthers(outdir) {
   writeLibraryTypes(outdir);
   for (const name of readdirSync(clusterPrograms).filter((file) => /\.(py|txt)$/.test(file)))
     copyFileSync(path.join(clusterPrograms, name), path.join(outdir, 'ray', name));
-  for (const name of readdirSync(wasmPackage).filter((file) => file.endsWith('.wasm')))
+  for (const name of readdirSync(wasmPackage).filter(isWasmOfNode))
     copyFileSync(path.join(wasmPackage, name), path.join(outdir, name));
   copyFileSync(generalRows, path.join(outdir, path.basename(generalRows)));
   const threaded = path.join(wasmRoot, 'wasm-out', THREADED);
