@@ -1,5 +1,5 @@
 import { linearsOf } from '../../formats/architecture/layerLinears';
-import { factorOrder } from '../../formats/gguf/adapter';
+import { factorOrder } from '../../formats/gguf/factorOrder';
 import type { GgufFamily, GgufStorage } from '../../formats/gguf/family';
 import { GGUF_TYPES } from '../../formats/gguf/header';
 import { ggufName } from '../../formats/gguf/names';

@@ -9,7 +9,6 @@ import {
   rescaled,
   transposed,
   type ImportedAdapter,
-  type Matrix,
 } from '../importedAdapter';
 import type { Spec } from '../architecture/spec';
 import { adapterTensor } from '../adapterDtype';
@@ -18,32 +17,20 @@ import { isHubName, parentNameOfGguf } from '../hub/hubName';
 import { withoutFolders } from '../hub/publishedBase';
 import type { TensorToWrite } from '../tensorWriter';
 import { expertModulesOf, expertTensors, withGateUp } from './expertFactors';
+import { factorOrder, inOrder, type AdaptedBase, type RowOrder } from './factorOrder';
 import { ggufFamilyOf } from './families';
 import { haveGates, variantOf, type GgufFamily, type GgufStorage } from './family';
 import type { GgufTensor } from './header';
 import { GGUF_KINDS, kindOfGguf } from './kind';
 import { Metadata } from './metadata';
 import { checkpointName, ggufName } from './names';
-import { headLayoutOf, keepsRows, toCheckpointOrder, toGgufOrder, type HeadLayout } from './order';
+import { headLayoutOf, toGgufOrder } from './order';
 import { isOfAllExperts } from './places';
 import { GgufFile } from './read';
 import { writeGguf, type GgufEntry } from './write';
 
 const FACTOR_NAME = /^(.+\.weight)\.lora_([ab])$/;
 const EMBEDDING = 'token_embd.weight';
-
-/**
- * What to do with rows and columns when the file has them in another order than the checkpoint,
- * which depends on the base's heads: restore them, keep them as they are, or refuse them since the
- * base is not known.
- */
-export type RowOrder = AdaptedBase | 'as stored' | 'unknown';
-
-/** What the names and the order of an adapter's tensors depend on. */
-export interface AdaptedBase extends HeadLayout {
-  /** Whether its MLPs have gates. */
-  readonly hasGates: boolean;
-}
 
 /** A base, as an adapter's tensors depend on it. */
 export const adaptedBase = (spec: Pick<Spec, 'layers'>): AdaptedBase => ({
@@ -241,46 +228,6 @@ async function readModule(
       scaling: alpha === 0 ? 1 : alpha / first.rows,
     }),
   ];
-}
-
-/** The factors of a module. */
-interface Factors {
-  readonly A: Matrix;
-  readonly B: Matrix;
-}
-
-/** The factors with the rows of B, or the columns of A, in the checkpoint's order. */
-function inOrder({ A, B }: Factors, name: string, { family, order }: ReadContext): Factors {
-  const { rows, columns } = factorOrder(name, family);
-  if (order === 'as stored' || (rows === 'plain' && columns === 'plain')) return { A, B };
-  if (order === 'unknown') {
-    const isOfA = rows === 'plain';
-    throw new LoraError(
-      'adapter',
-      `The order of this tensor's ${isOfA ? 'columns' : 'rows'} depends on the head size of the base, which is not given.`,
-      { place: isOfA ? A.place : B.place, fix: 'Choose the base (--base).' },
-    );
-  }
-  const ordered = (m: Matrix, storage: GgufStorage): Matrix => ({
-    ...m,
-    data: toCheckpointOrder(m.data, storage, { ...order, shape: [m.rows, m.columns] }),
-  });
-  return { A: ordered(A, columns), B: ordered(B, rows) };
-}
-
-/**
- * The orders of a weight's rows, which are B's too, and of its columns, which are A's. That it is
- * stored transposed affects neither A nor B.
- */
-export function factorOrder(
-  name: string,
-  family: GgufFamily,
-): { readonly rows: GgufStorage; readonly columns: GgufStorage } {
-  const storage = family.storage(name);
-  return {
-    rows: keepsRows(storage) ? storage : 'plain',
-    columns: storage === 'value_columns' ? storage : 'plain',
-  };
 }
 
 /** The model that an adapter is written for. */

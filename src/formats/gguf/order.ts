@@ -30,6 +30,29 @@ export function headLayoutOf({ layers }: Pick<Spec, 'layers'>): HeadLayout {
   return { head_dim, values: { key_heads, value_heads, value_dim } };
 }
 
+/** Whether so many rows (of `value_columns`: columns) can be those of the heads. */
+export function areOfHeads(
+  count: number,
+  storage: GgufStorage,
+  { head_dim, values }: HeadLayout,
+): boolean {
+  switch (storage) {
+    case 'rotary':
+      return count % head_dim === 0;
+    case 'by_part':
+      return count % (3 * head_dim) === 0;
+    case 'value_heads':
+    case 'value_columns':
+    case 'value_channels':
+      return values !== undefined && count >= values.value_heads * values.value_dim;
+    case 'value_numbers':
+    case 'decays':
+      return values !== undefined && count >= values.value_heads;
+    default:
+      return true;
+  }
+}
+
 /** The data of a GGUF file's tensor as the checkpoint stores it; written to `target`. */
 export function toCheckpointOrder(
   data: Float32Array,

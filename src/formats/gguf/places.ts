@@ -66,9 +66,24 @@ export function placesIn(source: GgufSource, options: PlaceOptions): Map<string,
           place: { file: source.file, tensor: tensor.name },
           fix: 'Download the model again, or use another file of it.',
         });
-      places.set(name, known ? { ...known, slices: [...known.slices, ...place.slices] } : place);
+      places.set(name, known ? inTurn(known, place, source.file) : place);
     }
   return inOrder(places);
+}
+
+/** @throws LoraError('base') where the rows cannot be in turn. */
+function inTurn(first: Place, second: Place, file: string): Place {
+  const { shape, slices } = second;
+  if (shape.length === first.shape.length && shape.every((size, i) => size === first.shape[i]))
+    return { ...first, slices: [...first.slices, ...slices] };
+  throw new LoraError(
+    'base',
+    `Gate and up of experts have different shapes: [${first.shape.join(', ')}] and [${shape.join(', ')}].`,
+    {
+      place: { file, tensor: slices[0]!.tensor.name },
+      fix: 'Download the model again, or use another file of it.',
+    },
+  );
 }
 
 /** The names of the checkpoint's tensors that a tensor of the file has. */
@@ -110,11 +125,15 @@ function checkExperts(
   { experts: { count, key } }: PlaceOptions,
 ): void {
   const wanted = name.endsWith('.bias') ? 2 : 3;
-  if (shape.length === wanted && shape[0] === count) return;
-  const found =
-    shape.length === wanted
-      ? `The tensor has ${shape[0]} experts, but ${key} is ${count}.`
-      : `The tensor has the shape [${shape.join(', ')}], not one of ${wanted} dimensions with the experts as the first one.`;
+  const fault = (): string | null => {
+    if (shape.length !== wanted)
+      return `The tensor has the shape [${shape.join(', ')}], not one of ${wanted} dimensions with the experts as the first one.`;
+    if (shape[0] !== count) return `The tensor has ${shape[0]} experts, but ${key} is ${count}.`;
+    // without a number of each, there may be any number of experts in a small file
+    return shape.includes(0) ? `The tensor of ${count} experts is empty.` : null;
+  };
+  const found = fault();
+  if (found === null) return;
   throw new LoraError('base', found, {
     place: { file, tensor: name },
     fix: 'Download the model again, or use another file of it.',

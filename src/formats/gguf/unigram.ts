@@ -1,4 +1,5 @@
 import { LoraError } from '../../shared/errors';
+import { countOf } from '../../shared/values';
 import { tokenizerClassOf } from '../sentencePiece/classes';
 import type { SentencePieceModel } from '../sentencePiece/model';
 import { stepsOf } from '../sentencePiece/steps';
@@ -23,8 +24,13 @@ export function unigramParts(
       `The file has ${scores.length} scores for ${tokens.length} tokens.`,
       { place: { file: metadata.file, key: 'tokenizer.ggml.scores' } },
     );
-  const unknown = Math.max(0, types.indexOf(TOKEN_TYPE.unknown));
-  const unk_id = metadata.number('tokenizer.ggml.unknown_token_id', unknown);
+  const bad = scores.findIndex((score) => !Number.isFinite(score));
+  if (bad >= 0)
+    throw new LoraError('tokenizer', `The score of token ${bad} is ${scores[bad]!}.`, {
+      place: { file: metadata.file, key: 'tokenizer.ggml.scores' },
+      fix: 'Download the file again, or use another one of the model.',
+    });
+  const unk_id = unknownId(metadata, tokens, types);
   const pieces = tokens.map((text, i) => ({ text, score: scores[i]!, type: types[i] ?? 1 }));
   const byte_fallback = types.includes(TOKEN_TYPE.byte);
   const model: SentencePieceModel = {
@@ -46,6 +52,25 @@ export function unigramParts(
       byte_fallback,
     },
   };
+}
+
+/** The token of characters in no other one. @throws LoraError('tokenizer') for an id of none */
+function unknownId(
+  metadata: Metadata,
+  tokens: readonly string[],
+  types: readonly number[],
+): number {
+  const key = 'tokenizer.ggml.unknown_token_id';
+  const id = metadata.number(key, Math.max(0, types.indexOf(TOKEN_TYPE.unknown)));
+  if (tokens[id] !== undefined) return id;
+  throw new LoraError(
+    'tokenizer',
+    `${key} is ${id}, but the file has only ${countOf(tokens.length, 'token')}.`,
+    {
+      place: { file: metadata.file, key },
+      fix: 'Download the file again, or use another one of the model.',
+    },
+  );
 }
 
 /** The rules of characters; the file has their bytes as numbers, signed or not. */

@@ -76,7 +76,8 @@ export class UnigramModel {
       if (ids[end] !== this.config.unk_id) found.push(ids[end]!);
       else {
         while (start > 0 && ids[start] === this.config.unk_id) start = starts[start]!;
-        found.push(...this.unknown(text.slice(start, end)).reverse());
+        // one by one: a call takes no more than about 100,000 arguments
+        for (const id of this.unknown(text.slice(start, end)).reverse()) found.push(id);
       }
       end = start;
     }

@@ -47,6 +47,19 @@ describe('a model of unigrams', () => {
     expect(model.encode(['xya☃', 'x', 'x'])).toEqual([0, 1, 0, 0, 0]);
   });
 
+  it('has the bytes of many unknown characters beside each other', () => {
+    const bytes = Array.from({ length: 256 }, (_, byte): [string, number] => [
+      `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+      -20,
+    ]);
+    const count = 100_000;
+    const ids = modelOf([['<unk>', 0], ...bytes], { byte_fallback: true }).encode([
+      '你'.repeat(count),
+    ]);
+    expect(ids.length).toBe(3 * count);
+    expect(ids.slice(-3)).toEqual([0xe5, 0xbe, 0xa1]);
+  });
+
   it('has the bytes of unknown characters if it has all of them', () => {
     const bytes = Array.from({ length: 256 }, (_, byte): [string, number] => [
       `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,

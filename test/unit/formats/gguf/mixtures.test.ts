@@ -118,6 +118,34 @@ describe('a mixture in a GGUF file', () => {
     expect(error.place?.tensor).toBe('blk.0.ffn_up_exps.weight');
   });
 
+  it('is refused where gate and up have different shapes', async () => {
+    const name = 'blk.0.ffn_up_exps.weight';
+    const uneven = withTensors(oss, (own) => {
+      const [experts = 0, rows = 0, width = 0] = own.shape;
+      const data = new Float32Array(2 * own.data.length);
+      return [own.name === name ? { name, shape: [experts, 2 * rows, width], data } : own];
+    });
+    const error = await refusal(uneven);
+    expect(error.message).toMatch(/^Gate and up of experts have different shapes: \[/);
+    expect(error.place?.tensor).toBe(name);
+  });
+
+  it('is refused where a tensor of many experts is empty', async () => {
+    const count = 2_000_000_000;
+    const many = withKey(moe, 'qwen3moe.expert_count', { u32: count });
+    const empty = withTensors(many, (own) => {
+      const [, , width = 0] = own.shape;
+      return [
+        own.name.includes('_exps.')
+          ? { name: own.name, shape: [count, 0, width], data: new Float32Array(0) }
+          : own,
+      ];
+    });
+    const error = await refusal(empty);
+    expect(error.message).toMatch(/is empty/);
+    expect(error.place?.tensor).toBe('blk.0.ffn_gate_exps.weight');
+  });
+
   it('is refused in an architecture that is none here', async () => {
     const llama = await asGguf(path.join(fixtures, 'llama/base'), 'llama');
     expect((await refusal(withKey(llama, 'llama.expert_count', { u32: 4 }))).message).toMatch(

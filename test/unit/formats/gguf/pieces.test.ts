@@ -62,6 +62,15 @@ describe('a Unigram tokenizer in a GGUF file', () => {
     expect(createTokenizer(filesOf(without)).encode('the dog')).toEqual([9, 65, 1]);
   });
 
+  it('is refused with a score that is not a number, or an unknown token that it lacks', () => {
+    const scores = [...(T5['scores'] as readonly number[])];
+    scores[3] = NaN;
+    expect(() => filesOf({ ...T5, scores })).toThrow('The score of token 3 is NaN.');
+    expect(() => filesOf({ ...T5, unknown_token_id: 999_999 })).toThrow(
+      /unknown_token_id is 999999, but the file has only/,
+    );
+  });
+
   it('is refused without a score for each token', () => {
     expect(() => filesOf({ ...T5, scores: [0, 0] })).toThrow(
       `The file has 2 scores for ${model.pieces.length + 1} tokens.`,
