@@ -176,6 +176,8 @@ async function* inflated(
   const feed = async () => {
     for (let at = 0; at < packed && !inflate.destroyed; at += CHUNK_BYTES) {
       const chunk = await bytesAt(source, start + at, Math.min(CHUNK_BYTES, packed - at));
+      // closed while the chunk was read, it would never be drained
+      if (inflate.destroyed) return;
       if (!inflate.write(chunk)) await drained(inflate);
     }
     inflate.end();
