@@ -7,10 +7,9 @@ import { ggufParts } from '../../formats/gguf/partNames';
 import { hubNameOfPath } from '../../formats/hub/hubName';
 import { isLayersModelPath } from '../../formats/layersModel/file';
 import { LoraError } from '../../shared/errors';
-import type { Recipe } from '../../shared/recipe';
 import { MAX_FILES } from '../target';
 import type { PathKind } from './recipePaths';
-import { imagesOfRows } from './rowImages';
+import { imagesOfRows, type ImageRecipe } from './rowImages';
 
 /** A file to send: its place in the item, and here. */
 export interface SentSource {
@@ -31,7 +30,7 @@ export interface Named {
   readonly kind: PathKind;
   readonly file: string;
   /** Says whether rows of a dataset can name images. */
-  readonly recipe: Pick<Recipe, 'task' | 'base'>;
+  readonly recipe: ImageRecipe;
 }
 
 /** Of the base: its weights, and the small files that describe it and its tokenizer. */

@@ -5,6 +5,7 @@ import { readJsonObject } from '../../formats/json';
 import { openTable } from '../../formats/tables/openTable';
 import type { RawRow } from '../../formats/tables/table';
 import { kindByName } from '../../formats/tables/tableKind';
+import { sourcesOf } from '../../shared/datasetSources';
 import type { Recipe } from '../../shared/recipe';
 import { isObject } from '../../shared/values';
 
@@ -18,8 +19,13 @@ export interface NamedImage {
   readonly image: string;
 }
 
+/** What of a recipe says whether rows name images, and in which columns. */
+export type ImageRecipe = Pick<Recipe, 'task' | 'base' | 'dataset' | 'columns'>;
+
 /** Messages within messages are not read. */
 const MOST_DEPTH = 16;
+/** The columns of images, where the recipe does not name them. */
+const IMAGE_COLUMNS: readonly string[] = ['image', 'images'];
 /** What a row with images has in its text, whose letters may be escaped. */
 const MAYBE = /image|\\u/i;
 
@@ -31,13 +37,15 @@ const MAYBE = /image|\\u/i;
  */
 export async function* imagesOfRows(
   dataset: string,
-  { task, base }: Pick<Recipe, 'task' | 'base'>,
+  recipe: ImageRecipe,
 ): AsyncGenerator<NamedImage> {
+  const { task, base } = recipe;
   if (task !== 'contrastive' && !(task === 'causal_lm' && (await mayReadImages(base)))) return;
+  const columns = imageColumns(recipe);
   for (const file of await filesOf(dataset)) {
     const found: NamedImage[] = [];
     const add = (row: RawRow) => {
-      for (const image of imagesOf(row)) found.push({ file, row: row.number, image });
+      for (const image of imagesOf(row, columns)) found.push({ file, row: row.number, image });
     };
     await readRows(file, add).catch(() => undefined);
     yield* found;
@@ -67,26 +75,36 @@ async function filesOf(dataset: string): Promise<readonly string[]> {
     .map(({ name }) => path.join(dataset, name));
 }
 
-function imagesOf(row: RawRow): readonly string[] {
-  if (row.kind === 'fault') return [];
-  if (row.kind === 'json') return row.bytes ? imagesOfText(row.bytes.toString('utf8')) : [];
-  return imagesOfColumns(row.values);
-}
-
-function imagesOfText(text: string): readonly string[] {
-  if (!MAYBE.test(text)) return [];
+function valuesOfText(bytes: Buffer | null, columns: readonly string[]): unknown {
+  const text = bytes?.toString('utf8') ?? '';
+  if (!MAYBE.test(text) && !columns.some((name) => text.includes(name))) return null;
   try {
-    return imagesOfColumns(JSON.parse(text));
+    return JSON.parse(text);
   } catch {
-    return [];
+    return null;
   }
 }
 
-/** Those of the columns `image` and `images`, and those of the parts of messages. */
-function imagesOfColumns(row: unknown): readonly string[] {
-  if (!isObject(row)) return [];
-  const { image, images } = row;
-  const listed = [image, ...(Array.isArray(images) ? (images as unknown[]) : [images])];
+/** The columns of images, including those that have other names in the data. */
+const imageColumns = ({ dataset, columns }: ImageRecipe): readonly string[] => [
+  ...IMAGE_COLUMNS,
+  ...[columns, ...sourcesOf(dataset, columns).map((source) => source.columns)].flatMap(
+    ({ image }) => image ?? [],
+  ),
+];
+
+function imagesOf(row: RawRow, columns: readonly string[]): readonly string[] {
+  if (row.kind === 'fault') return [];
+  const values = row.kind === 'json' ? valuesOfText(row.bytes, columns) : row.values;
+  return isObject(values) ? imagesOfColumns(values, columns) : [];
+}
+
+/** Those of the columns of images, and those of the parts of messages. */
+function imagesOfColumns(
+  row: Readonly<Record<string, unknown>>,
+  columns: readonly string[],
+): readonly string[] {
+  const listed = columns.flatMap((name) => row[name]);
   return [
     ...listed.map((own) => (isObject(own) ? own['path'] : own)).filter(isText),
     ...Object.values(row).flatMap((value) => imagesOfParts(value, 0)),

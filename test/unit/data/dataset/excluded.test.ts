@@ -88,7 +88,8 @@ describe('excluded rows of a dataset', () => {
 
   test('are sent to a target with the dataset', async () => {
     const own = await dataset('g.jsonl', [entry('{"broken')]);
-    const recipe = { task: 'causal_lm', base: '/no-base' } as const;
+    const base = { task: 'causal_lm', base: '/no-base' } as const;
+    const recipe = { ...base, dataset: own.path, columns: {} };
     const named = { key: 'dataset', kind: 'dataset', file: own.path, recipe } as const;
     expect((await sourcesOf(named)).files.map((file) => file.path)).toEqual([
       'g.jsonl',

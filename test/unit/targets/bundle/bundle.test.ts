@@ -91,6 +91,7 @@ describe('rows that name images', () => {
       ['path.jsonl', '{"m": [{"content": [{"type": "image", "path": "a.png"}]}]}'],
       ['stored.jsonl', '{"messages": [], "images": [{"path": "a.png", "bytes": null}]}'],
       ['one.jsonl', JSON.stringify({ messages: [], image: 'a.png' })],
+      ['list.jsonl', JSON.stringify({ messages: [], image: ['a.png'] })],
       ['url.jsonl', '{"m": [{"content": [{"type": "image_url", "image_url": {"url": "a.png"}}]}]}'],
       ['rows.csv', `text,messages\na,"${JSON.stringify([message]).replaceAll('"', '""')}"\n`],
     ];
@@ -99,6 +100,19 @@ describe('rows that name images', () => {
         bundleOf({ ...recipe, dataset: write(`far/${name}`, text) }, dist),
         name,
       ).rejects.toThrow('name the folder');
+  });
+
+  it('are in the column that the recipe names', async () => {
+    const { recipe, dist, write } = workspace();
+    const file = write('pairs/rows.jsonl', '{"photo": "../a.png", "text": "a"}');
+    write('a.png');
+    const columns = { image: 'photo' };
+    const dataset = path.dirname(file);
+    const reason = 'the image ../a.png of row 1 of rows.jsonl is not sent with it';
+    for (const own of [{ dataset, columns }, { dataset: { path: dataset, columns } }])
+      await expect(bundleOf({ ...recipe, task: 'contrastive', ...own }, dist)).rejects.toThrow(
+        reason,
+      );
   });
 
   it('are not looked for where the base reads texts alone', async () => {
