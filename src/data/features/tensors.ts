@@ -71,7 +71,7 @@ async function rowsOf(
       FEATURES,
       `Each row has ${own} numbers (shape [${features.shape.join(', ')}]), but the model reads ${width}.`,
     );
-  if (labels.shape[0] !== count || labels.shape.length > 2)
+  if (labels.shape[0] !== count || labels.shape.length > 2 || labels.shape[1] === 0)
     throw fault(
       LABELS,
       `The labels have the shape [${labels.shape.join(', ')}], but there are ${count} rows.`,

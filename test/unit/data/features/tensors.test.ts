@@ -5,7 +5,11 @@ import type { TensorToWrite } from '../../../../src/formats/tensorWriter';
 import { writeSafetensors } from '../../../../src/formats/safetensors/write';
 import { temp } from '../../../support/temp';
 
-async function read(labels: Pick<TensorToWrite, 'dtype' | 'data'>, skip: boolean, x = [1, 2, 3]) {
+async function read(
+  labels: Omit<TensorToWrite, 'name' | 'shape'> & Partial<Pick<TensorToWrite, 'shape'>>,
+  skip: boolean,
+  x = [1, 2, 3],
+) {
   const file = path.join(temp(), 'rows.safetensors');
   await writeSafetensors(file, [
     { name: 'features', dtype: 'F32', shape: [3, 1], data: Float32Array.from(x) },
@@ -26,6 +30,11 @@ it('keeps labels of 64 bits apart', async () => {
 it('refuses labels that are too large to be told apart', async () => {
   const data = BigInt64Array.of(1n, 2n ** 53n + 2n, 0n);
   await expect(read({ dtype: 'I64', data }, false)).rejects.toThrow(/has more than 53 bits/);
+});
+
+it('refuses rows of no labels', async () => {
+  const labels = { dtype: 'F32', shape: [3, 0], data: new Float32Array(0) } as const;
+  await expect(read(labels, false)).rejects.toThrow(/labels have the shape \[3, 0\]/);
 });
 
 it.each([
