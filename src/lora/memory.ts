@@ -2,7 +2,8 @@ import { UNRECORDED_STEP_PLAN, type StepPlan } from '../shared/run';
 import type { ImageCounts } from '../shared/imageCounts';
 import type { Quantize } from '../shared/trainingSettings';
 import type { TargetableModule } from './adapter';
-import { countTrainable, rankIn, type ModuleRanks } from './count';
+import { countTrainable, rankIn, trainableOf, type ModuleRanks } from './count';
+import { isOnExpert } from './experts';
 
 /** Weights of which some matrices are quantized in memory. */
 export interface QuantizedSize {
@@ -20,7 +21,10 @@ export interface ModelSize extends QuantizedSize {
   /** How training.quantize quantizes a base that is not quantized. Default: not at all. */
   readonly quantizable?: Readonly<Record<Quantize, QuantizedSize>>;
   readonly hidden_size: number;
-  /** Inner size of the MLP, and whether it has a gate. */
+  /**
+   * Inner size of the MLP, and whether it has a gate. Of a mixture: that of all
+   * experts of a token, with their inputs or outputs.
+   */
   readonly inner_size: number;
   readonly gated: boolean;
   readonly num_layers: number;
@@ -36,6 +40,8 @@ export interface ModelSize extends QuantizedSize {
   readonly outputs: number;
   /** Layers with the gated delta rule in place of attention; null: there are none. */
   readonly delta: DeltaSize | null;
+  /** Of a mixture of experts, in any of the layers. */
+  readonly mixture?: MixtureSize;
   /** The vision encoder beside the text encoder, whose pass exists at the same time. */
   readonly images?: { readonly size: ModelSize; readonly length: number } | undefined;
   /** The encoder that the layers read through cross-attention; its pass exists at the same time. */
@@ -53,6 +59,14 @@ export interface VisionSize {
   readonly patches: number;
   /** Numbers that are kept of each of an image's tokens. */
   readonly kept: number;
+}
+
+export interface MixtureSize {
+  readonly experts: number;
+  /** Experts of a token. */
+  readonly top_k: number;
+  /** Numbers of a token that its experts read together, which is as many as they write. */
+  readonly routed: number;
 }
 
 /** Numbers of a token in a layer with the gated delta rule, but for `layers` and `state`. */
@@ -118,6 +132,8 @@ const KEPT_GAPS = 0.05;
 const LOGITS = 2 * (32 << 20);
 /** Further arrays of that size (src/models/heads/teacher.ts); measured. */
 const TEACHER_LOGITS = 11 * (32 << 20);
+/** Further copies of adapters on experts, which are many small arrays; measured. */
+const EXPERT_COPIES = 3;
 /** A loaded model takes this share of its f32 weights. */
 const LOADED_SHARE = 1.2;
 
@@ -148,7 +164,7 @@ export function estimateMemory(
   const ofTower = vision ? adaptationOf(vision.size, inTower, ranks) : adaptation;
   return withTotal({
     weights: storedBytes(size, plan),
-    adapter: 2 * trainable * F32,
+    adapter: (2 * trainable + EXPERT_COPIES * trainableOnExperts(modules, ranks)) * F32,
     ...trainingState(trainable),
     activations:
       activationBytes(size, adaptation, batch, plan) +
@@ -164,14 +180,22 @@ export function estimateMemory(
   });
 }
 
+const trainableOnExperts = (modules: readonly TargetableModule[], ranks: ModuleRanks): number =>
+  modules.filter(isOnExpert).reduce((sum, m) => sum + trainableOf(m, rankIn(ranks, m)), 0);
+
 const adaptationOf = (
-  { num_layers, inner_size }: ModelSize,
+  { num_layers, inner_size, mixture }: ModelSize,
   modules: readonly TargetableModule[],
   ranks: ModuleRanks,
 ): Adaptation => ({
-  ranksPerLayer: modules.reduce((sum, m) => sum + rankIn(ranks, m), 0) / num_layers,
+  ranksPerLayer:
+    modules.reduce((sum, m) => sum + shareOfTokens(mixture, m) * rankIn(ranks, m), 0) / num_layers,
   inMlp: modules.some((m) => m.in_features === inner_size || m.out_features === inner_size),
 });
+
+/** The share of tokens that a module reads. */
+const shareOfTokens = (mixture: MixtureSize | undefined, module: TargetableModule): number =>
+  mixture && isOnExpert(module) ? mixture.top_k / mixture.experts : 1;
 
 /**
  * What the backward pass of a tower that trains needs: of as many of the largest images as a batch
@@ -321,12 +345,16 @@ function activationBytes(
   const tokens = rows * length;
   const stats = size.scores_rows ? 0 : 2 * size.num_heads;
   const inF32 = F32 * (2 * hidden_size + 2 + stats + ranksPerLayer);
-  const inWeightType = weightBytes(plan) * (2 * q_size + 2 * kv_size + mlpInputs(size));
+  const inWeightType =
+    weightBytes(plan) * (2 * q_size + 2 * kv_size + mlpInputs(size)) + 2 * routedBytes(size, plan);
   const layer = tokens * (inF32 + inWeightType) + probabilityBytes(size, { rows, length }, plan);
   const ofDelta =
     size.delta &&
     tokens *
-      (inF32 + F32 * (size.delta.inputs + size.delta.values) + weightBytes(plan) * mlpInputs(size));
+      (inF32 +
+        F32 * (size.delta.inputs + size.delta.values) +
+        weightBytes(plan) * mlpInputs(size) +
+        2 * routedBytes(size, plan));
   const deltas = size.delta?.layers ?? 0;
   const recomputed = Math.min(plan.recomputed_layers, num_layers - 1);
   const share = (num_layers - recomputed) / num_layers;
@@ -342,6 +370,13 @@ function activationBytes(
   if (!images) return own;
   return own + activationBytes(images.size, adaptation, { rows, length: images.length }, plan);
 }
+
+/**
+ * Bytes that a token's rows of all its experts take beyond their size in the weights' type: experts
+ * read and write f32 (src/models/layers/mixture.ts).
+ */
+const routedBytes = ({ mixture }: ModelSize, plan: StepPlan): number =>
+  (mixture?.routed ?? 0) * (F32 - weightBytes(plan));
 
 /**
  * What attention to an encoder keeps in all layers: its input, queries, keys, values and output.
@@ -402,6 +437,7 @@ function towerWorkingBytes(
   const bytes = weightBytes(plan);
   const mlp =
     tokens * (F32 * 6 * hidden_size + bytes * (mlpInputs(size) + 2 * inner_size)) +
+    4 * tokens * routedBytes(size, plan) +
     (inMlp ? tokens * F32 * inner_size : 0);
   const attention =
     tokens * (F32 * 5 * hidden_size + bytes * 3 * (q_size + kv_size)) +

@@ -1,4 +1,10 @@
-import type { DeltaSize, ModelSize, QuantizedSize, VisionSize } from '../../lora/memory';
+import type {
+  DeltaSize,
+  MixtureSize,
+  ModelSize,
+  QuantizedSize,
+  VisionSize,
+} from '../../lora/memory';
 import type { Quantize } from '../../shared/trainingSettings';
 import { canQuantize, formsWhileLoading } from '../quantized/whileLoading';
 import { elementsOf, type TensorInfo } from '../tensorInfo';
@@ -47,10 +53,21 @@ export function modelSize(
     delta: deltaSize(spec),
     scores_rows: spec.layers.some((layer) => scoresRows(layer.attention)),
     outputs: outputsOf(spec),
+    ...mixtureSize(spec),
     ...(spec.head.kind === 'contrastive' && { images: imagesSize(spec.head.images) }),
     ...(spec.source && { encoder: modelSize({ spec: spec.source.encoder, parameters: 0 }) }),
     ...(spec.vision && { vision: visionSize(spec.vision, spec.hidden_size) }),
   };
+}
+
+function mixtureSize({ layers }: Spec): { readonly mixture?: MixtureSize } {
+  for (const { mlp } of layers) {
+    if (mlp.kind !== 'mixture') continue;
+    const { top_k, experts } = mlp;
+    const routed = top_k * experts[0]!.down.out_features;
+    return { mixture: { experts: experts.length, top_k, routed } };
+  }
+  return {};
 }
 
 function deltaSize({ layers }: Spec): DeltaSize | null {
