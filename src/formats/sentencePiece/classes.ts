@@ -33,10 +33,16 @@ export interface TokenizerClass {
 /** No published T5 has more. */
 const MOST_EXTRA_IDS = 10_000;
 
+/** How many sentinels T5 has; null where the config has no usable number. */
+export function extraIdCount({ extra_ids: given }: Config): number | null {
+  const count = given ?? 100;
+  const isCount = typeof count === 'number' && Number.isInteger(count);
+  return isCount && count >= 0 && count <= MOST_EXTRA_IDS ? count : null;
+}
+
 /** Sentinels are the last tokens, in falling order. */
-function extraIds({ extra_ids: given }: Config): readonly string[] {
-  const isCount = typeof given === 'number' && Number.isInteger(given) && given >= 0;
-  const count = Math.min(isCount ? given : 100, MOST_EXTRA_IDS);
+function extraIds(config: Config): readonly string[] {
+  const count = extraIdCount(config) ?? 0;
   return Array.from({ length: count }, (_, i) => `<extra_id_${count - 1 - i}>`);
 }
 

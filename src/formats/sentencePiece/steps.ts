@@ -49,7 +49,8 @@ function stepsOfFile(model: SentencePieceModel, own: TokenizerClass, config: Con
     ...(own.normalizers?.(config) ?? []),
     ...charsmapOf(model),
     ...(model.remove_extra_whitespaces
-      ? [replace({ Regex: '\\A +| +\\z' }, ''), replace({ Regex: ' {2,}' }, ' ')]
+      ? // runs first: finding their ends takes the square of the longest one
+        [replace({ Regex: ' {2,}' }, ' '), replace({ Regex: '\\A | \\z' }, '')]
       : []),
     ...(escape_whitespaces ? [replace({ String: ' ' }, SPACE)] : []),
     // Metaspace adds no space to a text that begins with one, SentencePiece does

@@ -1,7 +1,14 @@
 import { LoraError } from '../../shared/errors';
 import type { TokenizerFiles } from '../baseModel';
 import { mergesFromScores, TOKEN_TYPE } from '../gguf/sentencePiece';
-import { CLASS_NAMES, TEXT, tokenizerClassOf, type Frame, type TokenizerClass } from './classes';
+import {
+  CLASS_NAMES,
+  extraIdCount,
+  TEXT,
+  tokenizerClassOf,
+  type Frame,
+  type TokenizerClass,
+} from './classes';
 import { PIECE_TYPE, type SentencePieceModel } from './model';
 import { stepsOf } from './steps';
 import { addedTokens, namesIn, tokensOf, type SentencePieceFiles, type Tokens } from './tokens';
@@ -44,6 +51,8 @@ function knownClass({ config, model_type, source }: SentencePieceFiles): Tokeniz
     });
   const own = tokenizerClassOf(config, model_type);
   if (!own) throw refused(`The tokenizer class ${JSON.stringify(config['tokenizer_class'])}`);
+  if (own.sentinels && extraIdCount(config) === null)
+    throw refused(`A tokenizer with ${JSON.stringify(config['extra_ids'])} sentinels (extra_ids)`);
   if (config['split_by_punct'] === true)
     throw refused('A tokenizer that splits at punctuation (split_by_punct)');
   return own;
