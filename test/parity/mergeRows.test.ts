@@ -7,6 +7,7 @@ import { fromBF16, fromF16, toBF16, toF16 } from '../../src/formats/floats';
 import { RowMerger } from '../../src/lora/rowMerger';
 import { lowRankRows, someRows, swappedHalves, type PlacedUpdate } from '../../src/lora/rowUpdates';
 import { MergeKernel, type KernelDType } from '../../src/models/ops/mergeKernel';
+import type { TfBinding } from '../../src/models/ops/tfBinding';
 import { createRandom } from '../../src/shared/random';
 import { tfBinding } from '../support/models';
 
@@ -148,6 +149,27 @@ it.each([
   const weight = { dtype: 'F32', rows: 2, columns, values } as const;
   const updates = [{ first: 0, update: lowRankRows(own) }];
   await expect(mergedBy(kernel, weight, { to, updates })).rejects.toThrow(message);
+});
+
+it('frees its tensors where one cannot be made', () => {
+  const before = binding.getNumOfTensors();
+  const form = { from: 'F32', to: 'F32', columns: 1 } as const;
+  const update = { ranks: 4, stride: 8, A: new Float32Array(32) };
+  let made = 0;
+  const failing: TfBinding = {
+    createTensor: (shape, dtype, data) => {
+      if (++made === 6) throw new Error('no memory');
+      return binding.createTensor(shape, dtype, data);
+    },
+    deleteTensor: (id) => binding.deleteTensor(id),
+    tensorDataSync: (id) => binding.tensorDataSync(id),
+    executeOp: (...args) => binding.executeOp(...args),
+  } as TfBinding;
+  // the first three are those of its trial
+  const own = MergeKernel.load(failing)!;
+  const rows = { stored: new Uint8Array(4), b: new Float64Array(4) };
+  expect(() => own.use(update, form, (merge) => merge(rows))).toThrow('no memory');
+  expect(binding.getNumOfTensors()).toBe(before);
 });
 
 it('leaves to JavaScript what is no product, has magnitudes, or is stored otherwise', async () => {

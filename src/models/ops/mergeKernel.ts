@@ -94,9 +94,11 @@ export class MergeKernel {
     const upload = (bytes: Uint8Array) =>
       binding.createTensor([bytes.length], TF_TYPE.uint8, bytes);
     const merge = ({ stored, b }: KernelRows): MergedRows => {
-      const inputs = [upload(stored), upload(new Uint8Array(b.buffer, b.byteOffset, b.byteLength))];
+      const inputs: number[] = [];
       const outputs: number[] = [];
       try {
+        for (const own of [stored, new Uint8Array(b.buffer, b.byteOffset, b.byteLength)])
+          inputs.push(upload(own));
         for (const { id } of binding.executeOp('LoraMergeRows', attrs, [...inputs, a], 2))
           outputs.push(id);
         const [words, facts] = outputs.map((id) => binding.tensorDataSync(id));
