@@ -1,5 +1,6 @@
 import type { RecipeAdvice } from './advice/recipeAdvice';
 import type { SourceRecord } from './run';
+import type { LayersMemory } from './layersMemory';
 import type { StepMemory } from './stepMemory';
 import type { Problem } from './errors';
 
@@ -19,6 +20,8 @@ export interface CheckedRecipe {
   readonly sources?: readonly SourceRecord[];
   /** The memory of a step; only where all rows and the adapter can be read. */
   readonly memory?: StepMemory;
+  /** Instead of it for a layers model. */
+  readonly layers_memory?: LayersMemory;
   /** Suggestions, which are not problems. */
   readonly advice?: readonly RecipeAdvice[];
 }

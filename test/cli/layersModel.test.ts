@@ -68,6 +68,8 @@ describe('a layers model on the command line', () => {
 
   it('resumes to the same bytes, evaluates and merges', async () => {
     const folder = place('dense', { lora: { r: 2 }, training: TRAINING }, rows);
+    const checked = await cli('check', path.join(folder, 'lora.json'));
+    expect(checked.stdout).toMatch(/memory of a step with 4 rows: about \d+ MB \(.* free$/m);
     const run = await trained(folder);
     const resumed = path.join(folder, 'resumed');
     cpSync(run, resumed, { recursive: true });

@@ -9,13 +9,14 @@ import { newAdapter, PLAIN_LORA } from '../../src/lora/newAdapter';
 import { adaptLayers, openLayers } from '../../src/engine/layersModel/adapted';
 import { layersConfig } from '../../src/engine/layersModel/adapterConfig';
 import { manifestKernels } from '../../src/formats/layersModel/kernels';
+import { layerCalls } from '../../src/formats/layersModel/shapes';
 import type { LayersTraining } from '../../src/engine/layersModel/layersTraining';
 import { mergeLayers } from '../../src/engine/layersModel/merge';
 import type { LabelSet } from '../../src/data/tasks/labelSet';
 import type { LabelledInput } from '../../src/models/model';
 import { LoraError } from '../../src/shared/errors';
 import { createRandom } from '../../src/shared/random';
-import { kernelsOf } from '../../src/tfjs/kernels';
+import { kernelsOf, layersIn } from '../../src/tfjs/kernels';
 import type { LayersModel, LayerVariable, SymbolicTensor, Tf } from '../../src/tfjs/tf';
 import {
   fillWeights,
@@ -36,6 +37,8 @@ const KINDS: Readonly<Record<string, LabelSet['problem_type']>> = {
   twice: 'single_label_classification',
 };
 const ROWS = 4;
+/** A layer of tfjs that was called. */
+type Layer = ReturnType<Tf['layers']['dense']>;
 
 let tf: Tf;
 beforeAll(async () => {
@@ -121,6 +124,28 @@ describe.each(Object.keys(TEST_MODELS))('a layers model: %s', (name) => {
     const shown = (own: readonly { path: string; in_features: number; className: string }[]) =>
       own.map(({ path: at, in_features, className }) => `${at} ${in_features} ${className}`).sort();
     expect(shown(manifestKernels(file))).toEqual(shown(kernels));
+  });
+
+  it('has the shapes of TensorFlow.js in the file', async () => {
+    const { file, input, loaded } = await adapted(name);
+    const found = layerCalls(file, input);
+    const calls = 'calls' in found ? found.calls : [];
+    // cells have the names of their layers
+    const keyOf = (own: { readonly name: string; readonly class_name: string }) =>
+      `${own.class_name} ${own.name}`;
+    const layers = new Map(
+      layersIn(loaded.model).map((own) => [
+        keyOf({ name: own.name, class_name: own.getClassName() }),
+        own as unknown as Layer,
+      ]),
+    );
+    expect(calls.length).toBeGreaterThan(2);
+    for (const { layer, input: read, output } of calls) {
+      // the backward layer of Bidirectional has another name in memory; Add reads several inputs
+      const own = layer.class_name === 'Add' ? undefined : layers.get(keyOf(layer));
+      if (own) expect(own.computeOutputShape([null, ...read])).toEqual([null, ...output]);
+    }
+    expect(calls.at(-1)?.output).toEqual(loaded.model.outputs[0]!.shape.slice(1));
   });
 
   it('predicts as the merged model.json does, and leaves the base as it was', async () => {
@@ -255,6 +280,73 @@ describe('layers models of other shapes', () => {
       });
     expect(() => start('multi_label_classification')).toThrow(/"twice" more than once/);
     opened.push(start('regression'));
+  });
+});
+
+describe('the shapes of layers', () => {
+  const image = [8, 7, 3];
+  const same = 'same' as const;
+  it.each<[string, readonly number[], (layers: Tf['layers']) => unknown]>([
+    ['a strided convolution', image, (l) => l.conv2d({ filters: 4, kernelSize: 3, strides: 2 })],
+    [
+      'a padded convolution',
+      image,
+      (l) => l.conv2d({ filters: 4, kernelSize: [3, 2], strides: [2, 1], padding: same }),
+    ],
+    [
+      'a dilated convolution',
+      image,
+      (l) => l.conv2d({ filters: 2, kernelSize: 2, dilationRate: 3 }),
+    ],
+    [
+      'a depthwise one',
+      image,
+      (l) => l.depthwiseConv2d({ kernelSize: 3, strides: 2, padding: same }),
+    ],
+    ['windows that touch', image, (l) => l.maxPooling2d({ poolSize: [2, 3] } as never)],
+    [
+      'windows that overlap',
+      image,
+      (l) => l.averagePooling2d({ poolSize: [3, 3], strides: [2, 2], padding: same } as never),
+    ],
+    ['windows of steps', [9, 2], (l) => l.maxPooling1d({ poolSize: 2, padding: same })],
+    ['a mean of steps', [9, 2], (l) => l.globalAveragePooling1d({})],
+    ['a row of numbers', image, (l) => l.flatten()],
+    ['another form', image, (l) => l.reshape({ targetShape: [28, 6] })],
+    ['steps of one row', [3], (l) => l.repeatVector({ n: 4 })],
+    [
+      'padding of sides',
+      image,
+      (l) =>
+        l.zeroPadding2d({
+          padding: [
+            [0, 1],
+            [2, 3],
+          ],
+        }),
+    ],
+    ['padding', image, (l) => l.zeroPadding2d({ padding: 2 })],
+    ['larger images', image, (l) => l.upSampling2d({ size: [2, 3] } as never)],
+  ])('are those of TensorFlow.js: %s', async (_, shape, make) => {
+    const x = tf.input({ shape: [...shape] });
+    const made = (make(tf.layers) as Layer).apply(x) as SymbolicTensor;
+    const output = tf.layers.dense({ units: 1 }).apply(made) as SymbolicTensor;
+    const model = tf.model({ inputs: x, outputs: output });
+    const file = await openLayersModel(await saveModel(model, tempFolder()));
+    model.dispose();
+    const found = layerCalls(file, shape);
+    expect('calls' in found && [null, ...found.calls.at(-2)!.output]).toEqual(made.shape);
+  });
+
+  it('are added up where layers are joined', async () => {
+    const x = tf.input({ shape: [4, 3] });
+    const [a, b] = [2, 5].map((units) => tf.layers.dense({ units }).apply(x) as SymbolicTensor);
+    const joined = tf.layers.concatenate().apply([a!, b!]) as SymbolicTensor;
+    const model = tf.model({ inputs: x, outputs: joined });
+    const file = await openLayersModel(await saveModel(model, tempFolder()));
+    model.dispose();
+    const found = layerCalls(file, [4, 3]);
+    expect('calls' in found && [null, ...found.calls.at(-1)!.output]).toEqual(joined.shape);
   });
 });
 

@@ -8,6 +8,8 @@ import { formatPlace, type Problem } from '../../shared/errors';
 import { listProblems, type Listed } from '../../shared/problemKinds';
 import { pathsOf, withPaths } from '../../shared/datasetSources';
 import { parseRecipe } from '../../shared/recipeFile';
+import { availableMemory } from '../../common/system';
+import { describeLayersMemory } from '../layersModel/memory';
 import { describeStepMemory } from '../training/stepMemoryText';
 import { examineRecipe, type ExamineSettings } from '../training/examine';
 import { readRecipeText } from '../training/readRecipe';
@@ -130,6 +132,7 @@ function describeChecked({
   limit,
   problems,
   memory,
+  layers_memory,
   advice,
 }: CheckedRecipe): string {
   const shown =
@@ -141,6 +144,7 @@ function describeChecked({
     ...datasets.flatMap((dataset) => datasetLines(dataset, shown)),
     ...describeSources(sources ?? []),
     ...(memory ? describeStepMemory(memory) : []),
+    ...(layers_memory ? [describeLayersMemory(layers_memory, '', availableMemory())] : []),
     ...(advice ?? []).map((own) => `advice: ${describeAdvice(own)}`),
   ]);
 }

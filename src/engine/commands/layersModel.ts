@@ -2,17 +2,24 @@ import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as v from 'valibot';
 import { formatSize } from '../../common/formatSize';
-import { openLayersModel } from '../../formats/layersModel/file';
-import { manifestKernels } from '../../formats/layersModel/kernels';
+import { openLayersModel, type LayersModelFile } from '../../formats/layersModel/file';
+import { isImageShape, manifestKernels } from '../../formats/layersModel/kernels';
 import { inputShape, topologyLayers } from '../../formats/layersModel/modules';
 import { elementsOf } from '../../formats/layersModel/weights';
 import { countTrainable } from '../../lora/count';
 import type { DatasetSource } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
+import type { LayersMemory } from '../../shared/layersMemory';
+import { BATCHES } from '../../shared/usualBatch';
 import { RecipeSchema } from '../../shared/recipe';
 import { countOf } from '../../shared/values';
 import { groupDigits } from '../describe';
 import { readLayersData } from '../layersModel/data';
+import {
+  describeLayersMemory,
+  estimateLayersMemory,
+  type LayersTrained,
+} from '../layersModel/memory';
 import { mergeLayers, type LayersMerge } from '../layersModel/merge';
 import { findLayers, loadLayersFor, type LayersPaths } from '../layersModel/open';
 import { warnOfProblems } from '../report';
@@ -32,6 +39,7 @@ export async function inspectLayers(file: string): Promise<Report> {
   const linear = modules.filter(({ kind }) => kind === 'linear');
   const { trainable, full } = countTrainable(linear, () => EXAMPLE_RANK);
   const input = inputShape(model);
+  const memory = usualLayersMemory(model, { numbers: trainable, adapted: full, labels: null });
   const classes = new Map<string, number>();
   for (const { class_name } of topologyLayers(model))
     classes.set(class_name, (classes.get(class_name) ?? 0) + 1);
@@ -47,6 +55,7 @@ export async function inspectLayers(file: string): Promise<Report> {
       modules,
       trainable_at_r8: trainable,
       full_at_r8: full,
+      ...(memory && { memory }),
     },
     lines: [
       `${model.name}: layers model of TensorFlow.js, ${groupDigits(parameters)} parameters, input [${(input ?? []).map((side) => side ?? '?').join(', ')}]`,
@@ -54,8 +63,17 @@ export async function inspectLayers(file: string): Promise<Report> {
       `kernels (out x in): ${linear.length} of layers, ${modules.length - linear.length} of embeddings`,
       ...modules.map((own) => `  ${own.path}  ${own.out_features} x ${own.in_features}`),
       `all-linear at r = ${EXAMPLE_RANK}: ${groupDigits(trainable)} trainable parameters instead of ${groupDigits(full)}`,
+      ...(memory ? [describeLayersMemory(memory, ` and all-linear at r = ${EXAMPLE_RANK}`)] : []),
     ],
   };
+}
+
+/** The memory of a step in the usual batch; null where the input's sizes vary. */
+function usualLayersMemory(model: LayersModelFile, trained: LayersTrained): LayersMemory | null {
+  const shape = (inputShape(model) ?? []).filter((side) => side !== null);
+  if (shape.length === 0 || shape.length !== inputShape(model)?.length) return null;
+  const { rows } = BATCHES[isImageShape(shape) ? 'image_cls' : 'features'];
+  return estimateLayersMemory(model, shape, trained, rows);
 }
 
 /** `lora evaluate` of a layers model. @throws LoraError */

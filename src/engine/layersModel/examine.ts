@@ -1,15 +1,20 @@
 import path from 'node:path';
 import { openLayersModel } from '../../formats/layersModel/file';
 import { manifestKernels } from '../../formats/layersModel/kernels';
+import type { Adapter } from '../../lora/adapter';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { pathsOf } from '../../shared/datasetSources';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { sourceRecord } from '../training/dataFacts';
+import { estimateLayersMemory } from './memory';
 import { planLayersAdapter } from './plan';
 import { openLayersSources } from './train';
 
-type Examined = Pick<CheckedRecipe, 'base' | 'limit' | 'datasets' | 'sources' | 'problems'>;
+type Examined = Pick<
+  CheckedRecipe,
+  'base' | 'limit' | 'datasets' | 'sources' | 'problems' | 'layers_memory'
+>;
 
 interface ExamineHooks {
   /** From 0 to 1. What it throws ends the check. */
@@ -31,15 +36,22 @@ export async function examineLayers(
   try {
     const opened = await openLayersModel(recipe.base);
     const raw = { base: opened.path, raw: {} };
-    planLayersAdapter(recipe, manifestKernels(opened), raw, { info: () => undefined, warn });
-    const { data } = await openLayersSources(recipe, path.dirname(file), { onData: report });
+    const hooks = { info: () => undefined, warn };
+    const adapter = planLayersAdapter(recipe, manifestKernels(opened), raw, hooks);
+    const { data, input } = await openLayersSources(recipe, path.dirname(file), { onData: report });
     data.close();
-    const { statistics, sources, warnings, skipped } = data;
+    const { statistics, sources, warnings, skipped, labels } = data;
     const [first] = pathsOf(recipe.dataset);
     const own = { warnings: [...warnings, ...skipped.problems], skipped: skipped.rows };
     const datasets = [checkedDataset(first!, own, statistics.train)];
     const records = sources.map(sourceRecord);
-    return { base: opened.name, limit, datasets, sources: records, problems };
+    const layers_memory = estimateLayersMemory(
+      opened,
+      input.shape,
+      { ...trainedOf(adapter), labels: labels.names.length },
+      recipe.training.per_device_train_batch_size,
+    );
+    return { base: opened.name, limit, datasets, sources: records, problems, layers_memory };
   } catch (error) {
     if (error instanceof LoraError && error.area === 'dataset')
       return { base: null, limit, datasets: [faultyDataset(recipe, error)], sources: [], problems };
@@ -47,6 +59,11 @@ export async function examineLayers(
     return { base: null, limit, datasets: [], sources: [], problems };
   }
 }
+
+const trainedOf = ({ modules }: Adapter) => ({
+  numbers: modules.reduce((sum, { A, B }) => sum + A.length + B.length, 0),
+  adapted: modules.reduce((sum, own) => sum + own.in_features * own.out_features, 0),
+});
 
 function faultyDataset(recipe: Recipe, error: LoraError): CheckedDataset {
   const { message, place, fix } = error;

@@ -28,7 +28,7 @@ import { memoryOfSteps, planResources } from './resources';
 
 type Examined = Pick<
   CheckedRecipe,
-  'base' | 'limit' | 'datasets' | 'sources' | 'problems' | 'memory'
+  'base' | 'limit' | 'datasets' | 'sources' | 'problems' | 'memory' | 'layers_memory'
 >;
 
 export interface ExamineSettings {

@@ -58,6 +58,15 @@ export interface TopologyLayer {
 
 const nameOf = (name: unknown): string => (typeof name === 'string' ? name : '');
 
+/** A layer or model of a topology, with nothing where it is no layer. */
+export function topologyLayer(value: unknown): TopologyLayer {
+  const { class_name, config, name } = isObject(value) ? value : {};
+  // models of old versions of Keras have their layers as the config
+  const old = Array.isArray(config) ? { layers: config as unknown[] } : {};
+  const own: Readonly<Record<string, unknown>> = isObject(config) ? config : old;
+  return { name: nameOf(own['name'] ?? name), class_name: nameOf(class_name), config: own };
+}
+
 /** The layers of a model, including those of models and wrappers in it. */
 export function topologyLayers({ topology }: Pick<LayersModelFile, 'topology'>): TopologyLayer[] {
   const found: TopologyLayer[] = [];

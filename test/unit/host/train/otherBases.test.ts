@@ -92,6 +92,28 @@ describe('a layers model in Train Adapter', () => {
     expect(await problemsOf(answers, folder)).toEqual([]);
   });
 
+  it('is checked with the memory of a step in the batch of the recipe', async () => {
+    const folder = temp();
+    const base = writePlainLayers(folder, [2], [3, 2]);
+    const estimated = async (size: number) => {
+      const training = { per_device_train_batch_size: size };
+      const recipe = { base, dataset: tableIn(folder), task: 'features', training };
+      const file = path.join(folder, 'lora.json');
+      const text = JSON.stringify({ ...recipe, columns: { label: 'species' } });
+      const { layers_memory } = await examineRecipe(parseRecipe(text, file), file, {
+        report: () => undefined,
+      });
+      if (!layers_memory || 'unknown' in layers_memory) throw new Error('There is no estimate.');
+      return layers_memory;
+    };
+    const [small, large] = [await estimated(2), await estimated(6)];
+    expect([small.rows, large.rows]).toEqual([2, 6]);
+    expect(small.weights).toBe(3 * 4 * (2 * 3 + 3 + 3 * 2 + 2));
+    expect(large.activations).toBe(3 * small.activations);
+    expect(small.activations).toBeGreaterThan(0);
+    expect(large.total - small.total).toBe(large.activations - small.activations);
+  });
+
   it('has ranks and targets with costs, but no memory', async () => {
     const base = factsOf(await readBaseHeaders(writePlainLayers(temp(), [2], [3, 2])));
     const cost = costOf(base, 1, 'all-linear');

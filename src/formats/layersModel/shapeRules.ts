@@ -1,0 +1,108 @@
+/** Sizes of a row, without the batch. */
+export type Shape = readonly number[];
+
+type Config = Readonly<Record<string, unknown>>;
+
+/** The shape of a layer's output; entries that are no positive numbers are not known. */
+type ShapeRule = (config: Config, inputs: readonly Shape[]) => Shape | undefined;
+
+const number = (value: unknown): number => (typeof value === 'number' ? value : NaN);
+
+/** A setting with a number for each side, or one for all. */
+const sidesOf = (value: unknown, count: number): readonly number[] =>
+  Array.from({ length: count }, (_, i) => number(Array.isArray(value) ? value[i] : value));
+
+const same: ShapeRule = (_, [input]) => input;
+
+/** Sides that a window of `kernel` leaves, moved by `strides`. */
+function windowed(config: Config, sides: Shape, kernel: unknown): number[] {
+  const kernels = sidesOf(kernel, sides.length);
+  const strides = sidesOf(config['strides'] ?? kernel, sides.length);
+  const dilations = sidesOf(config['dilation_rate'] ?? 1, sides.length);
+  const isValid = config['padding'] !== 'same';
+  return sides.map((side, i) => {
+    const span = isValid ? (kernels[i]! - 1) * dilations[i]! : 0;
+    return Math.ceil((side - span) / strides[i]!);
+  });
+}
+
+const convolution: ShapeRule = (config, [input = []]) => {
+  const { kernel_size, filters, strides = 1 } = config;
+  const sides = windowed({ ...config, strides }, input.slice(0, -1), kernel_size);
+  return [...sides, number(filters)];
+};
+
+const depthwise: ShapeRule = (config, [input = []]) => {
+  const { kernel_size, depth_multiplier = 1, strides = 1 } = config;
+  const sides = windowed({ ...config, strides }, input.slice(0, -1), kernel_size);
+  return [...sides, input.at(-1)! * number(depth_multiplier)];
+};
+
+const pooling: ShapeRule = (config, [input = []]) => {
+  // null is as if it were missing: windows that touch
+  const { pool_size, strides } = config;
+  const own = { ...config, strides: strides ?? pool_size };
+  return [...windowed(own, input.slice(0, -1), pool_size), input.at(-1)!];
+};
+
+const globalPooling: ShapeRule = ({ keepdims }, [input = []]) =>
+  keepdims === true ? undefined : input.slice(-1);
+
+const recurrent: ShapeRule = ({ units, return_sequences }, [input = []]) =>
+  return_sequences === true ? [input[0]!, number(units)] : [number(units)];
+
+const product = (sides: Shape): number => sides.reduce((a, b) => a * b, 1);
+
+const reshape: ShapeRule = ({ target_shape }, [input = []]) => {
+  if (!Array.isArray(target_shape)) return undefined;
+  // Keras writes -1 for the side that is left, TensorFlow.js null
+  const given = target_shape.map((side: unknown) => (side === null ? -1 : number(side)));
+  const rest = product(input) / product(given.filter((side) => side !== -1));
+  return given.map((side) => (side === -1 ? rest : side));
+};
+
+const concatenate: ShapeRule = ({ axis = -1 }, inputs) => {
+  const [first = []] = inputs;
+  const at = number(axis) < 0 ? first.length + number(axis) : number(axis) - 1;
+  const sum = inputs.reduce((total, shape) => total + (shape[at] ?? NaN), 0);
+  return first.map((side, i) => (i === at ? sum : side));
+};
+
+/** Padding [[top, bottom], [left, right]], [height, width], or one number. */
+const zeroPadding: ShapeRule = ({ padding }, [input = []]) => {
+  const [height = NaN, width = NaN, channels = NaN] = input;
+  const [rows, columns]: readonly unknown[] = Array.isArray(padding) ? padding : [padding, padding];
+  const added = (sides: unknown) =>
+    Array.isArray(sides) ? number(sides[0]) + number(sides[1]) : 2 * number(sides);
+  return [height + added(rows), width + added(columns), channels];
+};
+
+const upSampling: ShapeRule = ({ size }, [input = []]) => {
+  const factors = sidesOf(size, input.length - 1);
+  return input.map((side, i) => side * (factors[i] ?? 1));
+};
+
+const each = (names: readonly string[], rule: ShapeRule) =>
+  Object.fromEntries(names.map((name) => [name, rule]));
+
+/** How the classes of layers of TensorFlow.js change shapes, by Keras' definitions. */
+export const SHAPE_RULES: Readonly<Record<string, ShapeRule>> = {
+  ...each(['InputLayer', 'Activation', 'ReLU', 'LeakyReLU', 'ELU', 'PReLU', 'Softmax'], same),
+  ...each(['BatchNormalization', 'LayerNormalization', 'Rescaling', 'Masking'], same),
+  ...each(['Dropout', 'SpatialDropout1D', 'GaussianNoise', 'GaussianDropout'], same),
+  ...each(['Add', 'Multiply', 'Average', 'Maximum', 'Minimum'], same),
+  ...each(['Conv1D', 'Conv2D', 'SeparableConv2D'], convolution),
+  ...each(['MaxPooling1D', 'MaxPooling2D', 'AveragePooling1D', 'AveragePooling2D'], pooling),
+  ...each(['GlobalMaxPooling1D', 'GlobalAveragePooling1D'], globalPooling),
+  ...each(['GlobalMaxPooling2D', 'GlobalAveragePooling2D'], globalPooling),
+  ...each(['SimpleRNN', 'GRU', 'LSTM'], recurrent),
+  Dense: ({ units }, [input = []]) => [...input.slice(0, -1), number(units)],
+  DepthwiseConv2D: depthwise,
+  Embedding: ({ output_dim }, [input = []]) => [...input, number(output_dim)],
+  Flatten: (_, [input = []]) => [product(input)],
+  Reshape: reshape,
+  RepeatVector: ({ n }, [input = []]) => [number(n), ...input],
+  Concatenate: concatenate,
+  ZeroPadding2D: zeroPadding,
+  UpSampling2D: upSampling,
+};
