@@ -32,7 +32,7 @@ export async function generateTokens(
     const first = logits && choose(logits);
     if (first === null) return generated;
     const drafter = drafterOf(decoder, [...read, first]);
-    for (let last: number | null = first; last !== null;) {
+    for (let last = first as number | null; last !== null;) {
       await options.yieldPoint();
       const left = most - generated.length;
       const writer = { sequence, last, left, drafter };

@@ -113,7 +113,7 @@ it('serves chats with images within the request, as it generates them', async ()
           },
         ],
         temperature: 0,
-        max_tokens: 12,
+        max_completion_tokens: 12,
       });
     const { choices, usage } = await ask(`data:image/png;base64,${data}`);
     const messages = path.join(path.dirname(recipe), 'served.json');

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
 import { BatchScheduler } from '../../src/engine/serve/batchScheduler';
 import { generateTokens } from '../../src/models/generate';
+import type { StepTimes } from '../../src/models/drafts/stepTimes';
 import { loadModel } from '../../src/models/loadModel';
 import type { Decoder, DraftChecks, GenerateOptions, Model } from '../../src/models/model';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
@@ -56,7 +57,10 @@ function watched(
 
 /** Further rows cost nothing: as many tokens as possible are drafted. */
 const eager = (own: DraftChecks | null): DraftChecks | null =>
-  own && { ...own, times: Object.assign(Object.create(own.times), { ratio: () => 1 }) };
+  own && {
+    ...own,
+    times: Object.assign(Object.create(own.times) as StepTimes, { ratio: () => 1 }),
+  };
 
 const GREEDY = { temperature: 0, seed: 0, stop_ids: [] };
 

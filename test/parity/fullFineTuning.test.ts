@@ -154,7 +154,7 @@ async function withExactSums(): Promise<Ops> {
   const [ops, binding] = [await tensorFlowOps(), await tfBinding()];
   const numbersOf = (x: Tensor) => binding.tensorDataSync(x.handle as number);
   const exact = Object.create(ops) as TensorFlowOps;
-  exact.matMul = (a, b, transposeA = false, transposeB = false) => {
+  exact.matMul = (a, b, transposeA, transposeB) => {
     const [x, y] = [numbersOf(a), numbersOf(b)];
     const [rows, terms] = (transposeA ? [...a.shape].reverse() : a.shape) as [number, number];
     const columns = b.shape[transposeB ? 0 : 1]!;

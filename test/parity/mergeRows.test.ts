@@ -64,8 +64,7 @@ interface Weight {
 function sourceOf({ dtype, rows, columns, values }: Weight): SourceTensor {
   const stored = STORE[dtype].to(values);
   const bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
-  const slice = (from: number, length: number) =>
-    Promise.resolve(bytes.slice(from, from + length) as Uint8Array<ArrayBuffer>);
+  const slice = (from: number, length: number) => Promise.resolve(bytes.slice(from, from + length));
   const width = bytes.length / (rows * columns);
   return {
     ...{ stored: 'w', name: 'w', dtype, shape: [rows, columns], file: null, bytes: null },

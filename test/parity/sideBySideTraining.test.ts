@@ -9,7 +9,7 @@ import { TrainingLoop } from '../../src/engine/training/loop';
 import type { WorkerEvent } from '../../src/engine/training/messages';
 import { prepareTraining } from '../../src/engine/training/prepare';
 import { AdapterProduct } from '../../src/engine/training/products/adapterProduct';
-import type { LabelledInput, Model } from '../../src/models/model';
+import type { LabelledInput } from '../../src/models/model';
 import { parseRecipe } from '../../src/shared/recipeFile';
 import type { RunRecord } from '../../src/shared/run';
 import { fixtures, tensorFlowOps } from '../support/models';
@@ -95,7 +95,7 @@ async function trained(record: RunRecord, run_dir: string, way: Way): Promise<Tr
       const value: unknown = Reflect.get(target, key, target);
       return typeof value === 'function' ? (value.bind(target) as unknown) : value;
     },
-  }) as Model;
+  });
   const steps: { loss: number; grad_norm: number; step: number }[] = [];
   const control = {
     stopped: false,

@@ -215,9 +215,7 @@ describe('steps with and without images', () => {
       await train(model, [input, text]);
       const { tensors } = model.optimizerState();
       state = new Map(
-        await Promise.all(
-          tensors.map(async ({ name, read }) => [name, (await read()) as Float32Array] as const),
-        ),
+        await Promise.all(tensors.map(async ({ name, read }) => [name, await read()] as const)),
       );
       half = await model.adapter();
       await train(model, [input]);

@@ -36,8 +36,8 @@ export async function readFeatures(file: string, settings: FeatureSettings): Pro
     });
     if (columns === null)
       throw new LoraError('dataset', 'The dataset has no rows.', { place: { file } });
-    const fingerprints = fingerprint ? [fingerprint] : [];
-    return { path: file, rows: withLabels(rows, problems), columns, problems, fingerprints };
+    const labelled = withLabels(rows, problems);
+    return { path: file, rows: labelled, columns, problems, fingerprints: [fingerprint] };
   } finally {
     await table.close();
   }

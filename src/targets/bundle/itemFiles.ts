@@ -89,8 +89,8 @@ async function fileSources(named: Named): Promise<Sources> {
 /** @throws LoraError('target') for a file whose rows name images, which is sent alone */
 async function refuseImages(named: Named): Promise<void> {
   const { file, recipe } = named;
-  const { value } = await imagesOfRows(file, recipe).next();
-  if (recipe.task === 'contrastive' || value)
+  const { done: hasNone } = await imagesOfRows(file, recipe).next();
+  if (recipe.task === 'contrastive' || !hasNone)
     throw refused(
       named,
       'its images would stay here; name the folder that has the rows and images',

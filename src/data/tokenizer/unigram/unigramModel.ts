@@ -99,7 +99,7 @@ export class UnigramModel {
     };
     for (let start = 0; start < text.length;) {
       const next = start + (text.codePointAt(start)! > 0xffff ? 2 : 1);
-      let isKnown = false;
+      let isKnown = false as boolean;
       this.pieces.at(text, start, (end, id) => {
         offer(start, end, id, scores[id]!);
         isKnown ||= end === next;
