@@ -8,8 +8,12 @@ import { openTensors, type RowTensor, type TensorSource } from './tensorSource';
 
 const FEATURES = 'features' as const;
 const LABELS = 'labels' as const;
-/** Rows that are held in memory as float32. */
+/** Held in memory as float32. A small compressed file can promise any number of zeros. */
 const MOST_NUMBERS = 2 ** 30;
+/** Held in memory as float64. */
+const MOST_LABELS = 2 ** 26;
+/** Each row becomes an object. */
+const MOST_ROWS = 2 ** 22;
 
 /**
  * Reads the tensors features [rows, …] and labels [rows], integers for classes, or [rows, outputs],
@@ -79,8 +83,10 @@ async function rowsOf(
   if (count * width > MOST_NUMBERS)
     throw fault(FEATURES, `The features are ${count * width} numbers, more than ${MOST_NUMBERS}.`);
   const outputs = labels.shape[1] ?? 1;
-  if (count * outputs > MOST_NUMBERS)
-    throw fault(LABELS, `The labels are ${count * outputs} numbers, more than ${MOST_NUMBERS}.`);
+  if (count * outputs > MOST_LABELS)
+    throw fault(LABELS, `The labels are ${count * outputs} numbers, more than ${MOST_LABELS}.`);
+  if (count > MOST_ROWS)
+    throw fault(FEATURES, `The features have ${count} rows, more than ${MOST_ROWS}.`);
   const x = await features.readF32();
   const y = await labels.readExact();
   const large = y.find((own) => Math.abs(own) > Number.MAX_SAFE_INTEGER && labels.holdsIntegers);

@@ -1,4 +1,4 @@
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readFeatures } from '../../../../src/data/features/readFeatures';
@@ -40,6 +40,21 @@ describe('an array of labels', () => {
   ])('is refused: %s, %s', async (name, label, reason) => {
     await expect(read(fixture(name), label)).rejects.toThrow(reason);
   });
+});
+
+it.each([
+  [[2 ** 22 + 1, 3], [2 ** 22 + 1], /The features have 4194305 rows, more than 4194304/],
+  [[10, 3], [10, 2 ** 23], /The labels are 83886080 numbers, more than 67108864/],
+])('refuses more than memory holds: %j with labels %j', async (features, labels, reason) => {
+  const folder = temp();
+  for (const [name, shape] of Object.entries({ features, labels })) {
+    const header = `{'descr': '|u1', 'fortran_order': False, 'shape': (${shape.join(', ')},), }`;
+    const text = `\x93NUMPY\x01\x00\x76\x00${header.padEnd(117)}\n`;
+    const file = path.join(folder, `${name}.npy`);
+    writeFileSync(file, Buffer.from(text, 'latin1'));
+    truncateSync(file, text.length + shape.reduce((a, b) => a * b));
+  }
+  await expect(read(path.join(folder, 'features.npy'))).rejects.toThrow(reason);
 });
 
 describe('a damaged archive', () => {
