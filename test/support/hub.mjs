@@ -13,13 +13,16 @@ export async function startHub(options) {
   const starts = [];
   const server = createServer((request, response) => {
     const { token, files } = settings;
-    const { pathname } = new URL(request.url, 'http://hub');
+    const { pathname, searchParams } = new URL(request.url, 'http://hub');
     if (token && request.headers.authorization !== `Bearer ${token}`) {
       response.writeHead(401).end();
       return;
     }
     if (pathname === '/api/models/owner/tiny/tree/main') {
-      const entries = Object.entries(files).map(([path, bytes]) => entryOf(path, bytes));
+      const isListed = (path) => searchParams.get('recursive') === 'true' || !/^\w.*\//.test(path);
+      const entries = Object.entries(files)
+        .filter(([path]) => isListed(path))
+        .map(([path, bytes]) => entryOf(path, bytes));
       response.setHeader('content-type', 'application/json');
       response.end(JSON.stringify(entries));
       return;

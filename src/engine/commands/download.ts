@@ -1,7 +1,7 @@
 import { parametersOf } from '../../formats/architecture/size';
 import { readSpec } from '../../formats/architecture/readSpec';
 import { groupDigits } from '../describe';
-import { hubConfig, listHubFiles } from '../download/hub';
+import { hubConfig, listModelFiles } from '../download/hub';
 import { ggufOnHub } from '../download/hubGguf';
 import type { Hub } from '../download/hubFetch';
 import { machineOfProcessor } from '../model/machine';
@@ -37,7 +37,7 @@ export const downloadCommand = defineCommand({
     form({
       positionals: {
         model: {
-          valueName: 'OWNER/MODEL[/NAME.gguf]',
+          valueName: 'OWNER/MODEL[/[FOLDER/]NAME.gguf]',
           help: 'model on the Hub, or one .gguf file of it',
         },
       },
@@ -61,7 +61,7 @@ export const downloadCommand = defineCommand({
       selectedBy: 'memory',
       positionals: {
         model: {
-          valueName: 'OWNER/MODEL[/NAME.gguf]',
+          valueName: 'OWNER/MODEL[/[FOLDER/]NAME.gguf]',
           help: 'model on the Hub, or one .gguf file of it',
         },
       },
@@ -97,9 +97,9 @@ async function printMemory(
 ): Promise<number> {
   const { repository, file } = parseHubName(model);
   const hub = hubOf(repository, revision, context);
-  if (file !== null) return printGgufMemory(hub, await listHubFiles(hub), file, context);
+  if (file !== null) return printGgufMemory(hub, await listModelFiles(hub, file), file, context);
   const config = await hubConfig(hub).catch(async (error: unknown) => {
-    const files = await listHubFiles(hub).catch(() => []);
+    const files = await listModelFiles(hub, null).catch(() => []);
     if (hasSafetensors(files) || ggufFiles(files).length === 0) throw error;
     return files;
   });
@@ -125,16 +125,19 @@ async function printGgufMemory(
   context: CommandContext,
 ): Promise<number> {
   const found = await ggufOnHub(hub, all, named, machineOfProcessor());
-  const { family, parameters, files, incomplete } = found;
+  const { family, parameters, files, others, incomplete } = found;
   const { repository } = hub;
   const memory = files[0]?.memory;
-  printResult(context, { model: repository, parameters, memory, files, incomplete }, () =>
+  printResult(context, { model: repository, parameters, memory, files, others, incomplete }, () =>
     [
       `${repository}: ${family}, ${groupDigits(parameters)} parameters`,
       ...files.flatMap((own) => [
         `${own.file} (${mebibytes(own.bytes)})`,
         ...describeStepMemory(own.memory, ` and r = ${EXAMPLE_RANK} in all linear layers`),
       ]),
+      ...others.map(
+        (own) => `${own.file} (${mebibytes(own.bytes)}): maybe another model; name it to know more`,
+      ),
       ...incomplete.map(({ file, missing }) => `${file}: left out, its part ${missing} is missing`),
     ].join('\n'),
   );

@@ -1,17 +1,18 @@
 import path from 'node:path';
 import { writeErrorReason } from '../../common/fileStatus';
 import { makeFolder } from '../../common/makeFolder';
+import { refuseLinks } from '../../common/withoutLinks';
 import { LoraError } from '../../shared/errors';
 import { checkDiskSpace } from '../outputPath';
 import { fetchFile, isDownloaded, partialBytes } from './fetchFile';
-import { listHubFiles } from './hub';
+import { listModelFiles } from './hub';
 import type { Hub } from './hubFetch';
 import { hubFileSize, planDownload, type HubFile } from './plan';
 
 /** What to download, and where to. */
 export interface Download {
   readonly hub: Hub;
-  /** One .gguf file; null: the whole model as safetensors. */
+  /** One .gguf file, which keeps its folder in the output; null: the whole model as safetensors. */
   readonly file: string | null;
   readonly output: string;
   readonly onProgress: (fraction: number) => void;
@@ -32,36 +33,54 @@ export async function downloadBaseModel({
   onProgress,
 }: Download): Promise<{ readonly base: string; readonly bytes: number }> {
   const { repository } = hub;
-  const files = planDownload(await listHubFiles(hub), { repository, file });
-  await makeFolder(output).catch((cause: unknown) => {
-    const message = `The model cannot be downloaded to this folder: ${writeErrorReason(cause)}.`;
-    throw new LoraError('disk', message, {
-      place: { file: output },
-      fix: 'Choose another folder (--output).',
-      cause,
-    });
-  });
+  const files = planDownload(await listModelFiles(hub, file), { repository, file });
+  const folder = await folderOf(file, output);
   const missing: HubFile[] = [];
   for (const own of files) {
-    if (!(await isDownloaded(own, output))) {
+    if (!(await isDownloaded(own, folder))) {
       missing.push(own);
     }
   }
-  const remaining = await remainingBytes(missing, output);
+  const remaining = await remainingBytes(missing, folder);
   if (remaining > 0) {
-    await checkDiskSpace(output, remaining + SPARE_BYTES);
+    await checkDiskSpace(folder, remaining + SPARE_BYTES);
   }
   const total = sumOfSizes(files);
   let done = total - sumOfSizes(missing);
   const showProgress = () => onProgress(total === 0 ? 1 : done / total);
   showProgress();
   for (const own of missing) {
-    await fetchFile(hub, own, output, (count) => {
+    await fetchFile(hub, own, folder, (count) => {
       done += count;
       showProgress();
     });
   }
-  return { base: file === null ? output : path.join(output, file), bytes: total };
+  return {
+    base: file === null ? output : path.join(folder, path.posix.basename(file)),
+    bytes: total,
+  };
+}
+
+/**
+ * The folder for a model's files, which are all in one folder of the repository. It is created;
+ * links in the output are not followed.
+ *
+ * @throws LoraError('disk')
+ */
+async function folderOf(file: string | null, output: string): Promise<string> {
+  const folder = path.join(output, path.posix.dirname(file ?? ''));
+  try {
+    await refuseLinks(folder, output);
+    await makeFolder(folder);
+    return folder;
+  } catch (cause) {
+    const message = `The model cannot be downloaded to this folder: ${writeErrorReason(cause)}.`;
+    throw new LoraError('disk', message, {
+      place: { file: folder },
+      fix: 'Choose another folder (--output).',
+      cause,
+    });
+  }
 }
 
 const sumOfSizes = (files: readonly HubFile[]): number =>

@@ -5,20 +5,23 @@ import { isDeeperThan } from '../../shared/depth';
 import { LoraError } from '../../shared/errors';
 import { isObject } from '../../shared/values';
 import { fetchFromHub, listFetch, type Hub } from './hubFetch';
-import type { HubFile } from './plan';
+import { hasSafetensors, type HubFile } from './plan';
 import { Stalled } from '../../common/steadyBody';
 
 /**
- * The files of the repository.
+ * The files of the repository; of a model without `recursive` only those that are in no folder.
  * @throws LoraError('base') when the Hub refuses or cannot be reached; 'cancelled'.
  */
-export async function listHubFiles(hub: Hub): Promise<HubFile[]> {
+export async function listHubFiles(
+  hub: Hub,
+  recursive = isDataset(hub.repository),
+): Promise<HubFile[]> {
   const { endpoint, repository, revision } = hub;
   const files: HubFile[] = [];
   try {
     const entries = listFiles({
       repo: repoOf(repository),
-      recursive: isDataset(repository),
+      recursive,
       revision,
       hubUrl: endpoint,
       fetch: listFetch(hub),
@@ -36,6 +39,19 @@ export async function listHubFiles(hub: Hub): Promise<HubFile[]> {
     throw typeof status === 'number' ? refusal(hub, status) : connectionError(hub, cause);
   }
   return files;
+}
+
+/**
+ * The files of a model's repository among which there is what is wanted. Folders are looked into
+ * only for a file in one, or for .gguf files where there are no safetensors.
+ *
+ * @param file The .gguf file that is wanted; null: the model.
+ * @throws LoraError as `listHubFiles` does
+ */
+export async function listModelFiles(hub: Hub, file: string | null): Promise<HubFile[]> {
+  if (file?.includes('/') === true) return listHubFiles(hub, true);
+  const top = await listHubFiles(hub);
+  return file !== null || hasSafetensors(top) ? top : listHubFiles(hub, true);
 }
 
 /** The repositories of datasets begin so. */

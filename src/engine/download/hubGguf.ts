@@ -41,6 +41,8 @@ export interface GgufRepository {
   readonly parameters: number;
   /** The smallest file first. */
   readonly files: readonly GgufOnHub[];
+  /** Those in folders that may have other models, without a verdict. */
+  readonly others: readonly Pick<GgufOnHub, 'file' | 'bytes'>[];
   /** What has no verdict. */
   readonly incomplete: readonly IncompleteGguf[];
 }
@@ -62,6 +64,7 @@ const MAX_HEADERS = 64;
  * The memory of a training run on each .gguf model of a repository, before any is downloaded: the
  * header of the smallest is read, and the others have the same matrices in as many bytes as they
  * are large. Of a model in parts the headers of all are read, since each lists its own tensors.
+ * Folders count as the same model if their names are those of quantizations.
  *
  * @param named Only this file, or the first part of this model; null: all.
  * @throws LoraError('base') when the Hub refuses, a part of the named model is missing, or a header
@@ -73,7 +76,9 @@ export async function ggufOnHub(
   named: string | null,
   machine: StepMachine,
 ): Promise<GgufRepository> {
-  const { models, incomplete } = listedModels(all, named);
+  const listed = listedModels(all, named);
+  const { incomplete } = listed;
+  const { models, others } = inOneGroup(listed.models);
   const source = models.find(({ parts }) => parts.length === 1) ?? models[0];
   if (!source || source.parts.length > MAX_HEADERS)
     throw noVerdict(hub, named, incomplete, source ?? null);
@@ -88,7 +93,7 @@ export async function ggufOnHub(
         const own = model === source ? undefined : stored;
         return { file, bytes, memory: usualMemory(base, machine, own) };
       };
-      return { family: spec.family, parameters, files: models.map(ofModel), incomplete };
+      return { family: spec.family, parameters, files: models.map(ofModel), others, incomplete };
     } finally {
       await base.close();
     }
@@ -117,6 +122,41 @@ function listedModels(
     models.push({ file, parts, bytes: parts.reduce((sum, own) => sum + hubFileSize(own), 0) });
   }
   return { models: models.sort((a, b) => a.bytes - b.bytes), incomplete };
+}
+
+/** The name of a quantization at the end of a folder's name, as in Q4_K_M or NAME-UD-Q4_K_XL. */
+const QUANTIZATION = /(?:^|[-._])(?:UD-)?(?:I?Q\d\w*|TQ\d_\d|B?F16|F32|FP16|MXFP4\w*)$/i;
+
+/** The folder of a file, without the names of quantizations. */
+const modelFolder = (file: string): string =>
+  file
+    .split('/')
+    .slice(0, -1)
+    .map((name) => name.replace(QUANTIZATION, ''))
+    .filter(Boolean)
+    .join('/')
+    .toLowerCase();
+
+/**
+ * The files of one model: those that are in no folder, or else of the smallest, and those in
+ * folders that are named for them. Others may have other matrices.
+ */
+function inOneGroup(all: readonly ListedModel[]): {
+  readonly models: readonly ListedModel[];
+  readonly others: readonly Pick<GgufOnHub, 'file' | 'bytes'>[];
+} {
+  const top = all.find(({ file }) => !file.includes('/'))?.file.toLowerCase();
+  const groupOf = ({ file }: ListedModel): string => {
+    const folder = modelFolder(file);
+    return top?.startsWith(folder) === true ? '' : folder;
+  };
+  const [smallest] = all;
+  const chosen = top !== undefined || !smallest ? '' : groupOf(smallest);
+  const others = all.filter((model) => groupOf(model) !== chosen);
+  return {
+    models: all.filter((model) => groupOf(model) === chosen),
+    others: others.map(({ file, bytes }) => ({ file, bytes })),
+  };
 }
 
 function noVerdict(
@@ -153,7 +193,10 @@ async function headersOnly(hub: Hub, { parts }: ListedModel, folder: string): Pr
   for (const part of parts) {
     const size = hubFileSize(part);
     const read = await readHeader(hub, part, size);
-    const handle = await openForAppending(path.join(folder, part.path), folder);
+    const handle = await openForAppending(
+      path.join(folder, path.posix.basename(part.path)),
+      folder,
+    );
     try {
       await handle.write(read.bytes);
       for (const factors of unreadFactors(read)) await writeOnes(handle, factors);
@@ -162,7 +205,7 @@ async function headersOnly(hub: Hub, { parts }: ListedModel, folder: string): Pr
       await handle.close();
     }
   }
-  return path.join(folder, parts[0]?.path ?? '');
+  return path.join(folder, path.posix.basename(parts[0]?.path ?? ''));
 }
 
 /** Many more than half of a head's dimensions. */

@@ -16,7 +16,7 @@ export interface HubFile {
 export interface HubName {
   /** owner/model */
   readonly repository: string;
-  /** One .gguf file of it; null: the whole model. */
+  /** One .gguf file of it, with its folder if it is in one; null: the whole model. */
   readonly file: string | null;
 }
 
@@ -73,7 +73,7 @@ export function planDownload(
     });
   if (file !== null) {
     const found = files.find(({ path }) => path === file);
-    if (!found || !isSafeName(file)) throw lacks(`file ${file}`);
+    if (!found || !isSafeFile(file)) throw lacks(`file ${file}`);
     const parts = (ggufParts(file) ?? [file]).map((part) => {
       const own = files.find(({ path }) => path === part);
       if (!own) throw lacks(`file ${part}, which is a part of the model`);
@@ -128,7 +128,7 @@ const MAX_SUGGESTIONS = 12;
 
 /** The .gguf files of a repository that can be named; of one in parts, the first. */
 export const ggufFiles = (files: readonly HubFile[]): readonly HubFile[] =>
-  files.filter(({ path }) => path.endsWith('.gguf') && isSafeName(path) && !isLaterPart(path));
+  files.filter(({ path }) => path.endsWith('.gguf') && isSafeFile(path) && !isLaterPart(path));
 
 /** Whether a repository has the weights of a model as safetensors. */
 export const hasSafetensors = (files: readonly HubFile[]): boolean =>
@@ -146,11 +146,12 @@ function suggestGguf(files: readonly HubFile[], repository: string): string {
 
 const ADDRESS = String.raw`(?:https?:\/\/[^/]+\/)?`;
 const REPOSITORY = String.raw`(\w[\w.-]*\/\w[\w.-]*)`;
-const FILE = String.raw`(?:\/(?:(?:blob|resolve|tree)\/[^/]+\/?)?([^/]+\.gguf)?)?`;
+const FILE = String.raw`(?:\/(?:(?:blob|resolve|tree)\/[^/]+\/?)?((?:[^/]+\/)*[^/]+\.gguf)?)?`;
 const HUB_NAME = new RegExp(`^${ADDRESS}${REPOSITORY}${FILE}$`);
 
 /**
- * Parses owner/model, owner/model/NAME.gguf, or the address of one of their pages.
+ * Parses owner/model, owner/model/NAME.gguf, owner/model/FOLDER/NAME.gguf, or the address of one of
+ * their pages.
  * @throws LoraError('usage') for anything else.
  */
 export function parseHubName(name: string): HubName {

@@ -51,10 +51,12 @@ export async function downloadBaseCommand(
   const { jobs, secrets } = services;
   const given = wanted ?? (await askName());
   if (given === undefined) return undefined;
-  const { types, files = [] } = await memoryOnHub(given, services);
-  const name = files.length > 1 ? await askGguf(given, files) : given;
+  const { types, files = [], others = [] } = await memoryOnHub(given, services);
+  const offered: readonly GgufFile[] = [...files, ...others];
+  const name = offered.length > 1 ? await askGguf(given, offered) : given;
   if (name === undefined) return undefined;
-  const own = files.find(({ file }) => name.endsWith(`/${file}`))?.memory.types ?? types;
+  const chosen = offered.find(({ file }) => name === `${given}/${file}`);
+  const own = name === given ? types : (chosen?.memory?.types ?? []);
   const output = await askFolder(name, memoryText(own));
   if (output === undefined) return undefined;
   return withHubToken(secrets, async (env) => {
@@ -68,7 +70,8 @@ export async function downloadBaseCommand(
 interface GgufFile {
   readonly file: string;
   readonly bytes: number;
-  readonly memory: StepMemory;
+  /** Not given: it isn't known. */
+  readonly memory?: StepMemory;
 }
 
 interface MemoryOnHub {
@@ -76,6 +79,8 @@ interface MemoryOnHub {
   readonly types: StepMemory['types'];
   /** Of a repository of .gguf files alone. */
   readonly files?: readonly GgufFile[];
+  /** Further ones, which may be other models. */
+  readonly others?: readonly GgufFile[];
 }
 
 const memoryText = (types: StepMemory['types']): string =>
@@ -96,7 +101,7 @@ async function askGguf(
         files.map(({ file, bytes, memory }) => ({
           label: file,
           description: formatBytes(bytes),
-          detail: memoryText(memory.types),
+          detail: memoryText(memory?.types ?? []),
           value: `${repository}/${file}`,
         })),
       ),
@@ -110,11 +115,10 @@ async function memoryOnHub(name: string, { jobs, secrets }: HubServices): Promis
     const env = await hubEnvironment(secrets);
     const signal = AbortSignal.timeout(MEMORY_TIMEOUT_MS);
     const asked = ['download', name, '--memory'];
-    const { memory, files } = await jobs.ask<{
-      readonly memory: StepMemory;
-      readonly files?: readonly GgufFile[];
-    }>(asked, signal, env);
-    return { types: memory.types, ...(files && { files }) };
+    const { memory, files, others } = await jobs.ask<
+      Pick<MemoryOnHub, 'files' | 'others'> & { readonly memory: StepMemory }
+    >(asked, signal, env);
+    return { types: memory.types, ...(files && { files }), ...(others && { others }) };
   } catch {
     return { types: [] };
   }

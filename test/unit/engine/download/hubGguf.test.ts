@@ -2,7 +2,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { listHubFiles } from '../../../../src/engine/download/hub';
+import { listModelFiles } from '../../../../src/engine/download/hub';
 import { ggufOnHub } from '../../../../src/engine/download/hubGguf';
 import type { Hub } from '../../../../src/engine/download/hubFetch';
 import { usualMemory } from '../../../../src/engine/model/usualMemory';
@@ -32,7 +32,7 @@ async function hubWith(files: Readonly<Record<string, Buffer>>): Promise<Hub> {
 
 const verdicts = async (files: Readonly<Record<string, Buffer>>, named: string | null = null) => {
   const hub = await hubWith(files);
-  return ggufOnHub(hub, await listHubFiles(hub), named, MACHINE);
+  return ggufOnHub(hub, await listModelFiles(hub, named), named, MACHINE);
 };
 
 it('a GGUF file on the Hub has the memory that it has once it is downloaded', async () => {
@@ -47,6 +47,7 @@ it('a GGUF file on the Hub has the memory that it has once it is downloaded', as
     family: 'llama',
     parameters: base.parameters,
     files: [{ file: 'tiny.gguf', bytes: MODEL.length, memory: expected }],
+    others: [],
     incomplete: [],
   });
   const after = readdirSync(tmpdir()).filter((name) => name.startsWith('lora-gguf-'));
@@ -118,6 +119,33 @@ it('a model in parts alone has the memory that it has once all are downloaded', 
   expect((await verdicts(parts)).files).toEqual([expected]);
   expect((await verdicts(parts, first)).files).toEqual([expected]);
   await expect(verdicts(parts, 'tiny-00002-of-00002.gguf')).rejects.toThrow(/a later part/);
+});
+
+it('files in folders are named with them; those of other models have no verdict', async () => {
+  const parts = inParts('Q4_K_M/tiny-Q4_K_M');
+  const files = {
+    'tiny-Q8_0.gguf': MODEL,
+    ...parts,
+    'tiny-UD-Q2_K_XL/tiny-UD-Q2_K_XL.gguf': MODEL,
+    'large-instruct/tiny-Q4_K_M.gguf': MODEL,
+    '../tiny.gguf': MODEL,
+    'a/../../tiny.gguf': MODEL,
+  };
+  const found = await verdicts(files);
+  const first = 'Q4_K_M/tiny-Q4_K_M-00001-of-00002.gguf';
+  const names = found.files.map(({ file }) => file);
+  expect(names.toSorted()).toEqual([
+    first,
+    'tiny-Q8_0.gguf',
+    'tiny-UD-Q2_K_XL/tiny-UD-Q2_K_XL.gguf',
+  ]);
+  expect(found.others).toEqual([{ file: 'large-instruct/tiny-Q4_K_M.gguf', bytes: MODEL.length }]);
+  const whole = await verdicts(parts);
+  expect(whole.files.map(({ file, bytes }) => [file, bytes])).toEqual([[first, sizeOf(parts)]]);
+  expect((await verdicts(files, first)).files).toEqual(whole.files);
+  const other = await verdicts(files, 'large-instruct/tiny-Q4_K_M.gguf');
+  expect([other.files.length, other.others]).toEqual([1, []]);
+  await expect(verdicts(files, 'a/../../tiny.gguf')).rejects.toThrow(/has no file/);
 });
 
 it('a damaged header and a file that is not there are errors that name them', async () => {
