@@ -25,6 +25,10 @@ const TRAINED_ARRAYS = 6;
 const KERNEL_ARRAYS = 6;
 /** The array and its gradient, which tfjs frees only at the end of the backward pass. */
 const PASSES = 2;
+/** Temporary arrays of the largest layer's gradient, such as a batch norm's; measured. */
+const WORKING_ARRAYS = 4;
+
+const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /**
  * Memory of a training step on tfjs' tape: every array that a layer computes is kept, and so is
@@ -47,7 +51,11 @@ export function estimateLayersMemory(
   const besides = labels === null ? 0 : newHeadNumbers(found.calls, labels);
   const trained = F32 * (TRAINED_ARRAYS * (numbers + besides) + KERNEL_ARRAYS * adapted);
   const ofRow = found.calls.reduce((sum, call) => sum + call.times * keptNumbers(call), 0);
-  const activations = PASSES * F32 * rows * ofRow;
+  const largest = found.calls.reduce(
+    (most, { output, times }) => Math.max(most, times * sizeOf(output)),
+    0,
+  );
+  const activations = F32 * rows * (PASSES * ofRow + WORKING_ARRAYS * largest);
   return {
     rows,
     weights,
@@ -72,15 +80,18 @@ const VIEWS = /^(?:InputLayer|Dropout|SpatialDropout1D|Gaussian\w+|Flatten|Resha
 
 /** Numbers of the arrays that a call of a layer computes for a row. */
 function keptNumbers({ layer: { class_name, config }, input, output }: LayerCall): number {
-  const size = output.reduce((a, b) => a * b, 1);
+  const size = sizeOf(output);
   if (VIEWS.test(class_name)) return 0;
   const ofStep = Object.hasOwn(STEP_ARRAYS, class_name) ? STEP_ARRAYS[class_name]! : null;
   if (ofStep !== null) return input[0]! * ofStep * output.at(-1)!;
+  // its gradient makes two arrays more (batchNorm in tfjs-core), as does that of relu6
+  if (class_name === 'BatchNormalization') return 2 * size;
   const { activation, use_bias, max_value } = config;
+  const ofMask = activation === 'relu6' ? size : 0;
   // the product, with its bias, and after its activation: tfjs joins these only where it is linear
   const isLinear = typeof activation !== 'string' || activation === 'linear';
-  if (!isLinear && class_name !== 'Activation') return (use_bias === false ? 2 : 3) * size;
-  return typeof max_value === 'number' ? 2 * size : size;
+  if (!isLinear && class_name !== 'Activation') return (use_bias === false ? 2 : 3) * size + ofMask;
+  return (typeof max_value === 'number' ? 2 * size : size) + ofMask;
 }
 
 /** "memory of a step with 16 rows: about 512 MB (…)" */

@@ -32,7 +32,7 @@ export function layerCalls(
 ): { readonly calls: readonly LayerCall[] } | { readonly unknown: TopologyLayer } {
   const calls: LayerCall[] = [];
   try {
-    callLayer(topology, [input], { calls, times: 1 });
+    callLayer(topology, [input], { calls, times: 1, budget: { left: MOST_CALLS } });
     return { calls };
   } catch (error) {
     if (error instanceof UnknownShape) return { unknown: error.layer };
@@ -40,8 +40,13 @@ export function layerCalls(
   }
 }
 
+/** Calls that are followed, at most: models within models can double them at each level. */
+const MOST_CALLS = 100_000;
+
 interface Pass {
   readonly calls: LayerCall[];
+  /** Calls that may still be looked at, in all models of the pass. */
+  readonly budget: { left: number };
   readonly times: number;
 }
 
@@ -50,7 +55,8 @@ function callLayer(value: unknown, inputs: readonly Shape[], pass: Pass): Shape 
   const layer = topologyLayer(value);
   const { class_name, config } = layer;
   const [input] = inputs;
-  if (!input) throw new UnknownShape(layer);
+  pass.budget.left -= 1;
+  if (!input || pass.budget.left < 0) throw new UnknownShape(layer);
   if (Array.isArray(config['layers'])) return callModel(layer, input, pass);
   if (class_name === 'TimeDistributed') {
     const [steps = 0, ...row] = input;
@@ -101,6 +107,8 @@ function callGraph(
       known.set(key, callLayer(layer, inputs.length === 0 ? [input] : inputs, pass));
       return false;
     });
+    // layers in reverse order are looked at again and again
+    pass.budget.left -= later.length;
     if (later.length === waiting.length) throw new UnknownShape(model);
     waiting = later;
   }

@@ -26,7 +26,7 @@ const dense = layer('Dense', { name: 'dense', units: 100, activation: 'relu', us
 describe('the memory of a step of a layers model', () => {
   it('has the weights, what trains, each array and its gradient, and the process', () => {
     const found = estimateLayersMemory(modelOf(dense), [10], TRAINED, 4);
-    const activations = 2 * 4 * 4 * (3 * 100);
+    const activations = 4 * 4 * (2 * 3 * 100 + 4 * 100);
     expect(found).toEqual({
       rows: 4,
       weights: 3 * 4 * 1000,
@@ -41,13 +41,26 @@ describe('the memory of a step of a layers model', () => {
     const lstm = layer('LSTM', { name: 'lstm', units: 2, return_sequences: true });
     const each = layer('TimeDistributed', { name: 'each', layer: { ...dense, name: 'dense' } });
     const found = estimateLayersMemory(modelOf(lstm, each), [5, 3], TRAINED, 1);
-    expect(found).toMatchObject({ activations: 2 * 4 * (5 * 30 * 2 + 5 * 3 * 100) });
+    expect(found).toMatchObject({
+      activations: 4 * (2 * (5 * 30 * 2 + 5 * 3 * 100) + 4 * 5 * 100),
+    });
+  });
+
+  it.each([
+    ['a batch norm', 2, layer('BatchNormalization', { name: 'own' })],
+    ['relu', 1, layer('Activation', { name: 'own', activation: 'relu' })],
+    ['relu6', 2, layer('Activation', { name: 'own', activation: 'relu6' })],
+    ['a limited ReLU', 2, layer('ReLU', { name: 'own', max_value: 6 })],
+    ['a dropout', 0, layer('Dropout', { name: 'own', rate: 0.5 })],
+  ])('has the arrays of %s', (_, arrays, own) => {
+    const found = estimateLayersMemory(modelOf(own), [10], TRAINED, 1);
+    expect(found).toMatchObject({ activations: 4 * 10 * (2 * arrays + 4) });
   });
 
   it.each([-1, null])('finds the side of a row that %j stands for', (side) => {
     const rows = layer('Reshape', { name: 'rows', target_shape: [side, 2] });
     const found = estimateLayersMemory(modelOf(rows, dense), [10], TRAINED, 1);
-    expect(found).toMatchObject({ activations: 2 * 4 * (3 * 5 * 100) });
+    expect(found).toMatchObject({ activations: 4 * (2 * 3 * 5 * 100 + 4 * 5 * 100) });
   });
 
   it('counts a new output layer', () => {
@@ -74,6 +87,14 @@ describe('the memory of a step of a layers model', () => {
     const found = estimateLayersMemory(modelOf(own), [10, 10, 3], TRAINED, 4);
     expect(found).toEqual({ unknown: 'own' });
     expect(describeLayersMemory(found)).toMatch(/not estimated, .* the layer "own"/);
+  });
+
+  it('is given up for models that call models twice at every level', () => {
+    const twice = (inner: object) => layer('Sequential', { name: 'own', layers: [inner, inner] });
+    let own: object = layer('Sequential', { name: 'own', layers: [] });
+    for (let level = 0; level < 40; level++) own = twice(own);
+    const found = estimateLayersMemory(modelOf(own), [10], TRAINED, 4);
+    expect(found).toEqual({ unknown: 'own' });
   });
 
   it('is shown with its parts', () => {
