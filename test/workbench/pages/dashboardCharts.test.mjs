@@ -88,3 +88,27 @@ test('pins a chart beside the losses, in two columns from 1,000 pixels on', asyn
   await eventually(async () => assert.deepEqual(await page.evaluate(() => window.kept.pinned), []));
   await close();
 });
+
+test('draws the load of the busiest expert of a mixture, and of no other model', async () => {
+  const { page, close } = await open({ steps: 60, isMixture: true });
+  await drawnIn(page, 'expert_load', 'blue');
+  await page.locator('.chart-expert_load', { hasText: 'busiest expert 2.6' }).waitFor();
+  await close();
+  const other = await open({ steps: 60 });
+  await drawnIn(other.page, 'memory', charts.memory);
+  assert.equal(await other.page.locator('.chart-expert_load').count(), 0);
+  await other.close();
+});
+
+test('underlines what is learnt of the first batch within its text', async () => {
+  const { page, close } = await open({ steps: 60 });
+  const mark = page.locator('.batch mark').last();
+  const bottom = (element) => element.getBoundingClientRect().bottom;
+  const line = await mark.evaluate(bottom);
+  const text = await page
+    .locator('.batch .row p', { has: page.locator('mark') })
+    .last()
+    .evaluate(bottom);
+  assert.ok(line <= text, `${line} is below ${text}`);
+  await close();
+});

@@ -23,11 +23,14 @@ function stepLine(step, total, above) {
   };
 }
 
-function stepColumns(steps, total, above) {
+function stepColumns(steps, total, above, isMixture) {
   const lines = Array.from({ length: steps }, (_, i) => stepLine(i + 1, total, above));
   const fields = Object.keys(stepLine(0, total, above)).filter((name) => name !== 'kind');
   const column = (name) => Float64Array.from(lines, (line) => line[name]);
-  return Object.fromEntries(fields.map((name) => [name, column(name)]));
+  const columns = Object.fromEntries(fields.map((name) => [name, column(name)]));
+  return isMixture
+    ? { ...columns, expert_load: columns.step.map((step) => 1.4 + 3 / (1 + step / 40)) }
+    : columns;
 }
 
 const everyTenth = (columns) =>
@@ -154,6 +157,7 @@ function postRun({
   above = 0,
   outline = false,
   suites,
+  isMixture,
 }) {
   const total = totalOf(steps, state);
   window.stepLine = (step) => stepLine(step, total, above);
@@ -162,7 +166,7 @@ function postRun({
   for (let step = 0; evaluations && step <= steps; step += every)
     marks.push(...marksAt(step, total, above));
   const ended = ['stopped', 'completed', 'failed', 'interrupted'].includes(state);
-  const columns = stepColumns(steps, total, above);
+  const columns = stepColumns(steps, total, above, isMixture);
   const snapshot = {
     kind: 'snapshot',
     run_dir,
