@@ -1,12 +1,12 @@
 import { parseExactly } from '../../../shared/exactJson';
-import type { ContentPart, Message } from '../../../data/chat/chat';
+import { imagesOf, type ContentPart, type Message } from '../../../data/chat/chat';
 import { embeddedFault, isEmbedded } from '../../../data/images/embedded';
 import { isObject } from '../../../shared/values';
 import { badField } from './apiError';
 import { knownFields } from './fields';
 
 const MOST_MESSAGES = 10_000;
-/** In a message. */
+/** In a request: a few bytes can be an image of thousands of tokens. */
 const MOST_IMAGES = 64;
 
 /** What a message of each role may have beside its role. */
@@ -25,7 +25,10 @@ const EMPTY: readonly string[] = ['annotations', 'refusal', 'audio', 'function_c
 export function messagesOf(given: unknown): readonly Message[] {
   if (!Array.isArray(given) || given.length === 0 || given.length > MOST_MESSAGES)
     throw badField('messages', 'must be a list of messages');
-  return given.map((own: unknown, i) => messageOf(own, `messages.${i}`));
+  const messages = given.map((own: unknown, i) => messageOf(own, `messages.${i}`));
+  if (imagesOf(messages).length > MOST_IMAGES)
+    throw badField('messages', `can have at most ${MOST_IMAGES} images`);
+  return messages;
 }
 
 function messageOf(given: unknown, place: string): Message {
@@ -56,9 +59,8 @@ function contentOf(content: unknown, place: string, role: unknown): Message['con
   if (typeof content === 'string') return content;
   if (!Array.isArray(content)) throw badField(place, 'must be a text or a list of parts');
   const parts = content.map((part: unknown, i) => partOf(part, `${place}.${i}`, role));
-  const images = parts.filter(({ type }) => type === 'image').length;
-  if (images > MOST_IMAGES) throw badField(place, `can have at most ${MOST_IMAGES} images`);
-  return images > 0 ? parts : parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+  const hasImages = parts.some(({ type }) => type === 'image');
+  return hasImages ? parts : parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
 }
 
 function partOf(part: unknown, place: string, role: unknown): ContentPart {

@@ -275,8 +275,9 @@ describe('what is not supported is refused by name', () => {
     [{ messages: withImage(PIXEL, 'auto', 'assistant') }, 'messages.0.content.0'],
     [
       { messages: [{ role: 'user', content: Array.from({ length: 65 }, () => imagePart(PIXEL)) }] },
-      'messages.0.content',
+      'messages',
     ],
+    [{ messages: Array.from({ length: 65 }, () => withImage(PIXEL)[0]!) }, 'messages'],
     [{ chat_template_kwargs: { messages: [] } }, 'chat_template_kwargs.messages'],
   ])('%j', async (further, param) => {
     const { openai } = await serving('x');
