@@ -229,7 +229,7 @@ function continued(
   { tokenizer, start_id }: Pick<LanguageModel, 'tokenizer' | 'start_id'>,
 ): MeasuredText {
   if (start_id !== null) {
-    const source = promptIds(tokenizer, item.row.prompt ?? '', false);
+    const { input_ids: source } = promptOf(item, tokenizer);
     return { ids: [start_id, ...tokenizer.encode(answer, false)], from: 1, source };
   }
   const chat = isChat(item, tokenizer) ? chatOf(item) : null;
