@@ -31,7 +31,7 @@ export async function generateTokens(
     const logits = await readPrompt(decoder, sequence, input_ids, options);
     const first = logits && choose(logits);
     if (first === null) return generated;
-    const drafter = drafterOf(decoder, [...read, first]);
+    const drafter = drafterOf(decoder, () => [...read, first]);
     for (let last = first as number | null; last !== null;) {
       await options.yieldPoint();
       const left = most - generated.length;

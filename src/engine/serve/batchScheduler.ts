@@ -278,7 +278,7 @@ export class BatchScheduler {
   private writerOf(job: Job): Writer {
     const active = job.active!;
     const { decoder, sequence, ids, most } = active;
-    active.drafter ??= drafterOf(decoder, [...job.request.input_ids, ...ids]);
+    active.drafter ??= drafterOf(decoder, () => [...job.request.input_ids, ...ids]);
     return {
       sequence,
       last: ids.at(-1)!,

@@ -14,9 +14,12 @@ export interface Writer {
   readonly choose: (logits: Float32Array) => number | null;
 }
 
-/** The drafts of a text that begins with these tokens; null where the decoder takes none. */
-export const drafterOf = (decoder: Decoder, ids: readonly number[]): Drafter | null =>
-  decoder.drafts && new Drafter(ids);
+/**
+ * The drafts of a text that begins with these tokens; null where the decoder takes none, which asks
+ * for no tokens.
+ */
+export const drafterOf = (decoder: Decoder, ids: () => readonly number[]): Drafter | null =>
+  decoder.drafts && new Drafter(ids());
 
 /**
  * One step of some texts, which get at least one token each: further ones where drafts are kept.

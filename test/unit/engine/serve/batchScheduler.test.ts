@@ -129,6 +129,23 @@ it('prompts that begin as one that is being written read only what is their own'
   expect(decoder.open_sequences).toBe(0);
 });
 
+it('steps without drafts copy no prompt', async () => {
+  const copiesOf = async (max_new_tokens: number) => {
+    const { scheduler } = scheduling();
+    const prompt = Array.from({ length: 40 }, (_, i) => i);
+    let copies = 0;
+    const iterator = prompt[Symbol.iterator].bind(prompt);
+    prompt[Symbol.iterator] = () => {
+      copies++;
+      return iterator();
+    };
+    await scheduler.generate(asking(prompt, { max_new_tokens }).request);
+    await scheduler.close();
+    return copies;
+  };
+  expect(await copiesOf(40)).toBe(await copiesOf(2));
+});
+
 it('of what is kept nothing is there twice, nor without bound', async () => {
   const { scheduler, decoder } = scheduling({ kept_bytes: 1e9 });
   const prompt = Array.from({ length: 40 }, (_, i) => i);
