@@ -98,6 +98,26 @@ const tied: Rule = ({ modules }, base, format) => {
 const NO_LANGUAGE_MODEL =
   /^(?:lora|lycoris)_[^.]+$|^(?:unet|text_encoder(?:_\d)?|(?:model\.)?diffusion_model)\./;
 
+/** Names that modules of mlx-lm's models can have in their checkpoints. */
+const OF_DECODERS =
+  /^(?:model|transformer|gpt_neox|backbone|language_model)\.|^(?:lm_head|embed_out)$/;
+/** Of these, names of encoders, of encoder-decoders, and of ModernBERT, which mlx-lm lacks. */
+const OF_ENCODERS =
+  /^(?:model|transformer)\.(?:encoder|decoder|embeddings|layer)\.|^model\.layers\.\d+\.(?:attn\.W(?:qkv|o)|mlp\.W[io])$/;
+
+/** What only the names can say where no base is given. */
+const unnamed: Rule = ({ modules }, base, format) => {
+  if (base || format !== 'mlx') return null;
+  const own = modules.find(
+    ({ path }) =>
+      !NO_LANGUAGE_MODEL.test(path) && (!OF_DECODERS.test(path) || OF_ENCODERS.test(path)),
+  );
+  return (
+    own &&
+    `${NAMES.mlx} has no place for ${own.path}, which has the name of no decoder's module; if its base is one, choose it (--base)`
+  );
+};
+
 const pipeline: Rule = ({ modules }, _, format) => {
   if (format === 'kohya') return null;
   if (OF_PIPELINES.has(format)) {
@@ -140,6 +160,7 @@ const RULES = [
   towers,
   tied,
   pipeline,
+  unnamed,
   family,
   unapplied,
 ];

@@ -73,6 +73,34 @@ describe('what is lost', () => {
     },
   );
 
+  it.each([
+    'encoder.block.0.layer.0.SelfAttention.q',
+    'decoder.block.1.layer.1.EncDecAttention.v',
+    'bert.encoder.layer.0.attention.self.query',
+    'encoder.layer.0.attention.self.query',
+    'distilbert.transformer.layer.0.attention.q_lin',
+    'transformer.layer.0.attention.q_lin',
+    'vit.layers.0.attention.q_proj',
+    'text_model.encoder.layers.0.self_attn.q_proj',
+    'model.encoder.layers.0.self_attn.q_proj',
+    'model.layers.0.attn.Wqkv',
+    'layers.0.self_attn.q_proj',
+  ])('in mlx-lm without a base, of a module that no decoder has: %s', (path) => {
+    expect(conversionLosses(adapter(factors(path)), null, 'mlx')).toEqual([
+      `mlx-lm has no place for ${path}, which has the name of no decoder's module; if its base is one, choose it (--base)`,
+    ]);
+  });
+
+  it.each([
+    'model.layers.0.self_attn.q_proj',
+    'model.language_model.layers.0.self_attn.q_proj',
+    'model.text_model.layers.0.self_attn.q_proj',
+    'transformer.h.0.attn.c_attn',
+    'gpt_neox.layers.0.attention.query_key_value',
+  ])('in mlx-lm without a base, of decoders nothing: %s', (path) => {
+    expect(conversionLosses(adapter(factors(path)), null, 'mlx')).toEqual([]);
+  });
+
   it("in mlx-lm, of an embedding's magnitudes, which it has by token", async () => {
     const dora = { magnitude: Float32Array.of(1, 1) };
     const untied = 'test/fixtures/llama3/base';
