@@ -19,6 +19,13 @@ export function hubNameOfPath(file: string): string | null {
   return name !== undefined && (isHubName(name) || /^[\w.-]+$/.test(name)) ? name : null;
 }
 
+/** A file's path within its repository, from its place in the Hub cache; elsewhere its name. */
+export function pathOnHub(file: string): string {
+  const [, within] =
+    /(?:^|[\\/])models--[^\\/]+[\\/]snapshots[\\/][^\\/]+[\\/](.+)$/.exec(path.resolve(file)) ?? [];
+  return within?.replaceAll('\\', '/') ?? path.basename(file);
+}
+
 /**
  * The Hub's name of the model that a .gguf file was converted from; null: the metadata doesn't say.
  * Keys: docs/gguf.md of ggml. general.base_model is what the converted model was made from, which

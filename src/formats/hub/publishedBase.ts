@@ -1,6 +1,5 @@
-import path from 'node:path';
 import type { BaseModel } from '../baseModel';
-import { isHubName } from './hubName';
+import { isHubName, pathOnHub } from './hubName';
 
 /** How files that are published name a base model. */
 export interface PublishedBase {
@@ -26,7 +25,7 @@ export function publishedBase({
     title: hub ?? withoutFolders(name),
     hub,
     name_or_path: hub ?? own,
-    gguf_file: needsFile ? path.basename(own) : null,
+    gguf_file: needsFile ? pathOnHub(own) : null,
   };
 }
 

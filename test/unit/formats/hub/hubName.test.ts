@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { Metadata } from '../../../../src/formats/gguf/metadata';
 import { baseOnDisk } from '../../../../src/formats/hub/baseOnDisk';
 import { namedBasePath } from '../../../../src/formats/hub/hubCache';
-import { hubNameOfGguf, hubNameOfPath } from '../../../../src/formats/hub/hubName';
+import { hubNameOfGguf, hubNameOfPath, pathOnHub } from '../../../../src/formats/hub/hubName';
 import { publishedNamed } from '../../../../src/formats/hub/publishedBase';
 
 const tempFolder = () => mkdtempSync(path.join(tmpdir(), 'lora-hub-'));
@@ -20,6 +20,14 @@ describe('the name on the Hub', () => {
     ['/models/owner/name', null],
   ])('of %s is %s', (place, name) => {
     expect(hubNameOfPath(place)).toBe(name);
+  });
+
+  it.each([
+    ['/c/hub/models--owner--name/snapshots/abc/file.gguf', 'file.gguf'],
+    ['/c/hub/models--owner--name/snapshots/abc/Q4/file.gguf', 'Q4/file.gguf'],
+    ['/models/Q4/file.gguf', 'file.gguf'],
+  ])('has the file %s as %s', (place, file) => {
+    expect(pathOnHub(place)).toBe(file);
   });
 
   const url = 'https://huggingface.co/owner/name';
