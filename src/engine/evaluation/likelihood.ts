@@ -26,13 +26,14 @@ export async function logProbabilitiesOf(
   onDone: (count: number) => void = () => undefined,
 ): Promise<Float64Array> {
   const sums = new Float64Array(texts.length);
-  const order = [...texts.keys()].sort((a, b) => texts[a]!.ids.length - texts[b]!.ids.length);
+  const lengths = texts.map(({ ids, source = [] }) => Math.max(ids.length, source.length));
+  const order = [...texts.keys()].sort((a, b) => lengths[a]! - lengths[b]!);
   for (let start = 0; start < order.length;) {
     let end = start + 1;
     const fits = () =>
       end < order.length &&
       end - start < MOST_ROWS &&
-      (end - start + 1) * texts[order[end]!]!.ids.length <= MOST_TOKENS;
+      (end - start + 1) * lengths[order[end]!]! <= MOST_TOKENS;
     while (fits()) end++;
     const own = order.slice(start, end);
     const part = await model.logProbabilities(

@@ -3,6 +3,7 @@ import { createTokenizer } from '../../../../src/data/tokenizer/createTokenizer'
 import type { Tokenizer } from '../../../../src/data/tokenizer/tokenizer';
 import { languageRows } from '../../../../src/engine/evaluation/languageRows';
 import type { SuiteCase } from '../../../../src/engine/evaluation/suiteFile';
+import { logProbabilitiesOf } from '../../../../src/engine/evaluation/likelihood';
 import { openBase } from '../../../../src/formats/openBase';
 import type { LabelledInput, Model } from '../../../../src/models/model';
 
@@ -61,4 +62,28 @@ it('an encoder-decoder reads a plain prompt as it is', async () => {
   expect(await measuredSource(tokenizer, { prompt: 'Is it green?', plain: true })).toEqual(
     tokenizer.encode('Is it green?', true),
   );
+});
+
+it('batches of texts are limited by their sources, too', async () => {
+  const shapes: (readonly number[])[] = [];
+  const model = {
+    logProbabilities: ({ source, batch }: LabelledInput) => {
+      const { length, attention_mask: mask } = source!;
+      shapes.push([batch, length]);
+      const read = (_: unknown, row: number) =>
+        mask.slice(row * length, (row + 1) * length).reduce((a, b) => a + b, 0);
+      return Promise.resolve(Float64Array.from({ length: batch }, read));
+    },
+  } as unknown as Model;
+  const text = (length: number) => ({
+    ids: [0, 5],
+    from: 1,
+    source: Array<number>(length).fill(3),
+  });
+  const texts = [text(1024), text(8), text(1024), text(1024)];
+  const sums = await logProbabilitiesOf(model, texts, 0);
+  expect(Math.max(...shapes.map(([rows = 0, length = 0]) => rows * length))).toBeLessThanOrEqual(
+    2048,
+  );
+  expect([...sums]).toEqual([1024, 8, 1024, 1024]);
 });
