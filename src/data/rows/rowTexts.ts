@@ -1,5 +1,7 @@
-import { contentOf, type Message } from '../chat/chat';
+import path from 'node:path';
+import type { Message } from '../chat/chat';
 import { reasoningOf } from '../chat/reasoning';
+import { isEmbedded } from '../images/embedded';
 import type { CaptionedRow, ImageRow, Label, PairRow, Row } from './row';
 
 /** What one side of a chat says, or a column of a row of another kind. */
@@ -9,10 +11,17 @@ export interface RowText {
 }
 
 /** A row as people read it: a chat by its messages, other rows by their columns. */
-export function rowTexts(row: Row): readonly RowText[] {
+export const rowTexts = (row: Row): readonly RowText[] => textsOf(row, shownImage);
+
+/** Where an image stands in a message, by the name of its file. */
+const shownImage = (image: string): string =>
+  `[${isEmbedded(image) ? 'image' : path.basename(image)}]`;
+
+/** @param imageText What stands in the place of an image of a message */
+function textsOf(row: Row, imageText: (image: string) => string): readonly RowText[] {
   switch (row.kind) {
     case 'messages':
-      return row.messages.map(messageText);
+      return row.messages.map((message) => messageText(message, imageText));
     case 'completion':
       return [
         { role: 'user', text: row.prompt },
@@ -43,13 +52,13 @@ export function rowTexts(row: Row): readonly RowText[] {
       ];
     case 'preference':
       return [
-        ...rowTexts(row.chosen),
-        ...rowTexts(row.rejected)
+        ...textsOf(row.chosen, imageText),
+        ...textsOf(row.rejected, imageText)
           .slice(-1)
           .map(({ text }) => ({ role: 'rejected', text })),
       ];
     case 'unpaired':
-      return [...rowTexts(row.answer), { role: 'label', text: String(row.desirable) }];
+      return [...textsOf(row.answer, imageText), { role: 'label', text: String(row.desirable) }];
     case 'captioned':
     case 'image':
       return imageTexts(row);
@@ -79,19 +88,24 @@ const imageTexts = (row: CaptionedRow | ImageRow): readonly RowText[] =>
  * compared by their bytes, not by their paths.
  */
 export const comparedText = (row: Row): string =>
-  rowTexts(row)
+  textsOf(row, () => '')
     .filter(({ role }) => role !== 'system' && role !== 'label' && role !== 'image')
     .map(({ text }) => text)
     .join('\n');
 
-function messageText(message: Message): RowText {
+function messageText(message: Message, imageText: (image: string) => string): RowText {
   const parts = [
     ...(reasoningOf(message) === undefined ? [] : [String(reasoningOf(message))]),
-    contentOf(message),
+    contentText(message, imageText),
     ...(message.tool_calls ?? []).map((call) => JSON.stringify(call, plainValue)),
   ];
   return { role: message.role, text: parts.filter((part) => part !== '').join('\n') };
 }
+
+const contentText = ({ content = '' }: Message, imageText: (image: string) => string): string =>
+  typeof content === 'string'
+    ? content
+    : content.map((part) => (part.type === 'text' ? part.text : imageText(part.image))).join('');
 
 /** JSON has no integers beyond 2^53, and no maps. */
 function plainValue(_: string, value: unknown): unknown {
