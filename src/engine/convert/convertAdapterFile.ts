@@ -29,6 +29,7 @@ import { openBaseUnder } from '../../formats/peft/vocabulary';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
+import type { ModelTask } from '../../shared/task';
 import { checkAgainstPipeline } from '../merge/pipeline/mergePipeline';
 import { withBaseName, writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { baseOptionsOf } from '../model/openModel';
@@ -166,7 +167,7 @@ async function writeAs(to: AdapterFormat, output: string, source: ReadAdapter): 
         title: `converted from the format of ${found.format}`,
         base,
         given: [adapter.config],
-        facts: { task: base?.spec.task ?? 'causal_lm', labels: null },
+        facts: { task: base?.spec.task ?? taskOf(adapter), labels: null },
       });
     case 'mlx':
       return writeMlxAdapter(output, adapter, base?.spec ?? null);
@@ -180,6 +181,13 @@ async function writeAs(to: AdapterFormat, output: string, source: ReadAdapter): 
       return writeAsGguf(output, source);
   }
 }
+
+/** The modules of T5 in its checkpoints. */
+const OF_ENCODER_DECODER = /^(?:encoder|decoder)\.block\./;
+
+/** The task of an adapter whose format names none, and whose base is not given. */
+const taskOf = ({ modules }: Adapter): ModelTask =>
+  modules.some((m) => OF_ENCODER_DECODER.test(m.path)) ? 'seq2seq_lm' : 'causal_lm';
 
 async function writeAsGguf(output: string, { adapter, base, found }: ReadAdapter): Promise<void> {
   if (!base) {
