@@ -23,9 +23,11 @@ export function embeddedFault(image: string): string | null {
 export const embeddedBytes = (image: string): Buffer =>
   Buffer.from(image.slice(image.indexOf(',') + 1), 'base64');
 
-/** How messages call an image: by its path, or as one within the text. */
+/** How messages call an image: by its path, or, within a text, by its length. */
 export const imageName = (image: string): string =>
-  isEmbedded(image) ? `${image.slice(0, image.indexOf(',') + 1)}…` : image;
+  isEmbedded(image)
+    ? `${image.slice(0, image.indexOf(',') + 1)}… (${image.length} characters)`
+    : image;
 
 /** Tells images apart: a path, or the hash of what is within the text. */
 export const imageKey = (image: string): string =>

@@ -62,13 +62,27 @@ export async function openImages({
  * unreadable one.
  */
 export async function readImageFile(file: string): Promise<Picture> {
-  if (isEmbedded(file)) return decodeImage(embeddedBytes(file), imageName(file));
+  if (isEmbedded(file)) return decodeEmbedded(file);
   const bytes = await readRegularFile(file, { maxBytes: MAX_BYTES.image }).catch(
     (error: unknown) => {
       throw unreadable(file, error);
     },
   );
   return decodeImage(bytes, file);
+}
+
+/** The name is in the message: it is not the place of a file. */
+function decodeEmbedded(image: string): Picture {
+  const name = imageName(image);
+  try {
+    return decodeImage(embeddedBytes(image), name);
+  } catch (error) {
+    const { message } = LoraError.from(error, 'dataset');
+    throw new LoraError('dataset', `${name}: ${message}`, {
+      fix: 'Encode it again, as PNG or JPEG.',
+      cause: error,
+    });
+  }
 }
 
 const unreadable = (file: string, error: unknown) =>
