@@ -65,6 +65,17 @@ const needsFolder =
           fix: 'Choose the base as a folder (--base), or convert it to one (lora convert --to folder).',
         };
 
+/** Neither vLLM nor mlx-lm has T5: merging an adapter does not help. */
+const needsDecoder =
+  (program: string) =>
+  (base: BaseModel): Refusal | null =>
+    base.spec.source
+      ? {
+          message: `${program} does not run encoder-decoders (${base.spec.family}).`,
+          fix: 'Use the server of LoRA Workbench (--in server), or transformers.',
+        }
+      : needsFolder(program)(base);
+
 /**
  * Architectures that Ollama computes with an engine of its own: "loras are not yet implemented" in
  * it. (OllamaEngineRequired in fs/ggml/ggml.go, loadModel in runner/ollamarunner/runner.go.)
@@ -135,7 +146,11 @@ function lossesInVllm({ modules, trained }: Adapter): readonly string[] {
   const [first] = modules;
   const rank = Math.max(0, ...modules.map((m) => m.r));
   const embedding = modules.find((m) => m.kind !== 'linear');
+  const vision = modules.find((m) => m.path.startsWith('model.visual.'));
   return [
+    ...(vision
+      ? [`vLLM adapts the language model alone, and ${vision.path} belongs to the vision encoder`]
+      : []),
     ...(trained.length > 0 ? [`vLLM has no place for trained tensors: ${trained[0]!.name}`] : []),
     ...(modules.some((m) => m.magnitude) ? ['vLLM does not support DoRA'] : []),
     ...(modules.some((m) => m.scaling !== first?.scaling)
@@ -195,7 +210,7 @@ export const USES: Readonly<Record<UseTool, Use>> = {
   },
   vllm: {
     format: 'peft',
-    refuses: needsFolder('vLLM'),
+    refuses: needsDecoder('vLLM'),
     losses: lossesInVllm,
     commands: ({ name, model, adapter, rank }) => [
       adapter === null
@@ -209,7 +224,7 @@ export const USES: Readonly<Record<UseTool, Use>> = {
   },
   mlx: {
     format: 'mlx',
-    refuses: needsFolder('mlx-lm'),
+    refuses: needsDecoder('mlx-lm'),
     losses: (adapter, base) => conversionLosses(adapter, base, 'mlx'),
     commands: ({ model, adapter }) => [
       ['mlx_lm.chat', '--model', model, ...withAdapter('--adapter-path', adapter)],
