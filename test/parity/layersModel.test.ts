@@ -326,7 +326,7 @@ describe('the shapes of layers', () => {
         }),
     ],
     ['padding', image, (l) => l.zeroPadding2d({ padding: 2 })],
-    ['larger images', image, (l) => l.upSampling2d({ size: [2, 3] } as never)],
+    ['larger images', image, (l) => l.upSampling2d({ size: [2, 3] })],
   ])('are those of TensorFlow.js: %s', async (_, shape, make) => {
     const x = tf.input({ shape: [...shape] });
     const made = (make(tf.layers) as Layer).apply(x) as SymbolicTensor;

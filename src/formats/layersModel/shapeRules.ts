@@ -71,9 +71,10 @@ const concatenate: ShapeRule = ({ axis = -1 }, inputs) => {
 /** Padding [[top, bottom], [left, right]], [height, width], or one number. */
 const zeroPadding: ShapeRule = ({ padding }, [input = []]) => {
   const [height = NaN, width = NaN, channels = NaN] = input;
-  const [rows, columns]: readonly unknown[] = Array.isArray(padding) ? padding : [padding, padding];
-  const added = (sides: unknown) =>
-    Array.isArray(sides) ? number(sides[0]) + number(sides[1]) : 2 * number(sides);
+  const sides = (Array.isArray(padding) ? padding : [padding, padding]) as readonly unknown[];
+  const [rows, columns] = sides;
+  const added = (side: unknown) =>
+    Array.isArray(side) ? number(side[0]) + number(side[1]) : 2 * number(side);
   return [height + added(rows), width + added(columns), channels];
 };
 

@@ -173,11 +173,12 @@ async function* inflated(
 ): AsyncGenerator<Uint8Array> {
   if (start + packed > source.size) throw damaged(source, 'parts of it are missing');
   const inflate = createInflateRaw();
+  const isClosed = () => inflate.destroyed;
   const feed = async () => {
-    for (let at = 0; at < packed && !inflate.destroyed; at += CHUNK_BYTES) {
+    for (let at = 0; at < packed && !isClosed(); at += CHUNK_BYTES) {
       const chunk = await bytesAt(source, start + at, Math.min(CHUNK_BYTES, packed - at));
       // closed while the chunk was read, it would never be drained
-      if (inflate.destroyed) return;
+      if (isClosed()) return;
       if (!inflate.write(chunk)) await drained(inflate);
     }
     inflate.end();
