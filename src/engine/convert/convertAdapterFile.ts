@@ -126,13 +126,29 @@ interface CheckedBase {
   readonly kind: PipelineKind | null;
 }
 
-async function openChecked(
-  found: FoundAdapter,
-  { base, partial }: ConvertOptions,
-): Promise<CheckedBase> {
+async function openChecked(found: FoundAdapter, options: ConvertOptions): Promise<CheckedBase> {
+  const { base } = options;
   if (base === null || !(await isPipelineBase(base)))
     return { base: await openBaseFor(found, base), kind: null };
-  return { base: null, kind: await checkAgainstPipeline(found.path, base, partial) };
+  return { base: null, kind: await checkedKind(found.path, base, options) };
+}
+
+/** Only a merge leaves out modules of an image model: a conversion would keep them. */
+async function checkedKind(
+  adapter: string,
+  base: string,
+  { partial, merge }: ConvertOptions,
+): Promise<PipelineKind> {
+  try {
+    return await checkAgainstPipeline(adapter, base, partial && merge);
+  } catch (error) {
+    if (merge || !(error instanceof LoraError) || !error.fix?.includes('--partial')) throw error;
+    throw new LoraError(error.area, error.message, {
+      ...(error.place && { place: error.place }),
+      fix: 'Choose the base that it was trained on (--base), or merge it (--merge): a conversion leaves out no modules of an image model.',
+      cause: error,
+    });
+  }
 }
 
 /** The base that was named, else the one that a PEFT adapter names, if it is on this disk. */

@@ -104,6 +104,27 @@ describe('the names of a UNet', () => {
   });
 });
 
+it('modules that an image model lacks are not kept silently (--partial)', async () => {
+  const shapes: Shapes = Object.fromEntries(
+    ['down_blocks_1_attentions_0_proj_in', 'down_blocks_3_resnets_0_time_emb_proj'].flatMap(
+      (name) => [
+        [`lora_unet_${name}.lora_down.weight`, [2, 4]],
+        [`lora_unet_${name}.lora_up.weight`, [4, 2]],
+      ],
+    ),
+  );
+  const converting = convertAdapterFile({
+    ...{ adapter: await fileOf(shapes), to: 'diffusers', merge: false, partial: true },
+    ...{ dtype: 'keep', base: path.join(PIPELINES, 'sdxl', 'model.safetensors') },
+    output: path.join(temp(), 'adapter.safetensors'),
+    warn: () => undefined,
+  });
+  await expect(converting).rejects.toMatchObject({
+    message: expect.stringContaining('down_blocks_3_resnets_0_time_emb_proj') as string,
+    fix: expect.stringContaining('a conversion leaves out no modules') as string,
+  });
+});
+
 describe("Flux' weights", () => {
   it("are those of the original checkpoint in kohya's files, and Diffusers' elsewhere", async () => {
     const kohya = await convert(fixture('flux', 'diffusers'), 'kohya');
