@@ -156,7 +156,7 @@ describe('lora push', () => {
       /which is refused/,
     ],
     ['sends the file to a file', batchWith({ href: 'file:///etc/passwd' }), /which is refused/],
-    ['sends the file to nowhere', batchWith({ href: 'http://' }), /no address/],
+    ['sends the file to nowhere', batchWith({ href: 'http://' }), /not an address/],
     [
       'injects headers',
       batchWith({ href: '/x', header: { 'x-a': 'b\r\nx: y' } }),
