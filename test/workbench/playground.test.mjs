@@ -171,7 +171,7 @@ describe('the playground', { timeout: LIMIT }, () => {
 
   it('serves an adapter to clients of OpenAI until the server is stopped', async () => {
     await chooseInSubmenu(page, runs().nth(1), 'Adapter', 'Start Server');
-    const [{ text }] = await d.notifications(page, /can be used at http/);
+    const [{ text }] = await d.notifications(page, /is available at http/);
     const [baseURL] = /http:\/\/127\.0\.0\.1:\d+\/v1/.exec(text);
     const openai = new OpenAI({ baseURL, apiKey: 'none', maxRetries: 0 });
     const [{ dir: first }] = runsOf(workspace);
