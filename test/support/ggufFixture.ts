@@ -333,3 +333,32 @@ function transposed(data: Float32Array, rows: number): Float32Array {
     (_, i) => data[(i % rows) * columns + Math.floor(i / rows)]!,
   );
 }
+
+/** BERT's vocabulary as llama.cpp's converter writes it (conversion/bert.py). */
+export function vocabularyOf(folder: string): Metadata {
+  const { model, added_tokens } = JSON.parse(
+    readFileSync(path.join(folder, 'tokenizer.json'), 'utf8'),
+  ) as {
+    model: { vocab: Readonly<Record<string, number>> };
+    added_tokens: readonly { id: number }[];
+  };
+  const special = new Set(added_tokens.map(({ id }) => id));
+  const words = Object.entries(model.vocab).sort(([, a], [, b]) => a - b);
+  const texts = words.map(([token, id]) => {
+    if (special.has(id)) return token;
+    return token.startsWith('##') ? token.slice(2) : `▁${token}`;
+  });
+  const at = (token: string): Value => ({ u32: model.vocab[token]! });
+  return [
+    ['tokenizer.ggml.model', { text: 'bert' }],
+    ['tokenizer.ggml.pre', { text: 'default' }],
+    ['tokenizer.ggml.token_type_count', { u32: 2 }],
+    ['tokenizer.ggml.tokens', { texts }],
+    ['tokenizer.ggml.token_type', { ints: words.map(([, id]) => (special.has(id) ? 3 : 1)) }],
+    ['tokenizer.ggml.unknown_token_id', at('[UNK]')],
+    ['tokenizer.ggml.cls_token_id', at('[CLS]')],
+    ['tokenizer.ggml.seperator_token_id', at('[SEP]')],
+    ['tokenizer.ggml.padding_token_id', at('[PAD]')],
+    ['tokenizer.ggml.mask_token_id', at('[MASK]')],
+  ];
+}

@@ -5,7 +5,7 @@ import type { GgufParts } from './ggufFixture';
 import type { TensorSpec, Value } from './ggufWriter';
 
 // Bases as llama.cpp's converter writes those whose tensors are not one to one (conversion/qwen.py,
-// gpt_oss.py, gemma.py, t5.py).
+// gpt_oss.py, gemma.py, t5.py, bert.py).
 
 type Metadata = [string, Value][];
 type Weights = ReadonlyMap<string, TensorSpec>;
@@ -51,6 +51,14 @@ const NAMES: readonly (readonly [RegExp, string])[] = [
   [/DenseReluDense\.wi_0\./, 'ffn_gate.'],
   [/DenseReluDense\.wi(?:_1)?\./, 'ffn_up.'],
   [/DenseReluDense\.wo\./, 'ffn_down.'],
+  [/attention\.self\.query\./, 'attn_q.'],
+  [/attention\.self\.key\./, 'attn_k.'],
+  [/attention\.self\.value\./, 'attn_v.'],
+  [/attention\.output\.dense\./, 'attn_output.'],
+  [/attention\.output\.LayerNorm\./, 'attn_output_norm.'],
+  [/intermediate\.dense\./, 'ffn_up.'],
+  [/output\.dense\./, 'ffn_down.'],
+  [/output\.LayerNorm\./, 'layer_output_norm.'],
 ];
 
 const TOP: Readonly<Record<string, string>> = {
@@ -63,13 +71,18 @@ const TOP: Readonly<Record<string, string>> = {
   'shared.weight': 'token_embd.weight',
   'encoder.final_layer_norm.weight': 'enc.output_norm.weight',
   'decoder.final_layer_norm.weight': 'dec.output_norm.weight',
+  'embeddings.word_embeddings.weight': 'token_embd.weight',
+  'embeddings.position_embeddings.weight': 'position_embd.weight',
+  'embeddings.token_type_embeddings.weight': 'token_types.weight',
+  'embeddings.LayerNorm.weight': 'token_embd_norm.weight',
+  'embeddings.LayerNorm.bias': 'token_embd_norm.bias',
 };
 
 function nameOf(name: string, arch: string): string {
   const top = TOP[name];
   if (top !== undefined) return top;
   if (arch === 't5') return t5Name(name);
-  const [, layer, rest] = /\.layers\.(\d+)\.(.+)$/.exec(name)!;
+  const [, layer, rest] = /\.layers?\.(\d+)\.(.+)$/.exec(name)!;
   if (arch === 'qwen3moe' && rest === 'post_attention_layernorm.weight')
     return `blk.${layer}.ffn_norm.weight`;
   return `blk.${layer}.${within(rest!)}`;
@@ -91,12 +104,15 @@ function within(rest: string): string {
   return rest.slice(start).replace(from, to);
 }
 
+/** What BERT's files leave out. */
+const LEFT_OUT = /^(?:bert\.)?(?:pooler|classifier)\./;
+
 const IN_EXPERT = /\.experts\.\d+\./;
 
 /** The tensors of a base in a GGUF file. */
 function storedTensors(weights: Weights, spec: Spec, arch: string): TensorSpec[] {
   const others = [...weights.values()]
-    .filter(({ name }) => !IN_EXPERT.test(name))
+    .filter(({ name }) => !IN_EXPERT.test(name) && !(arch === 'bert' && LEFT_OUT.test(name)))
     .map((own) => ({ ...transformed(own, spec, arch), name: nameOf(own.name, arch) }));
   return [...others, ...spec.layers.flatMap((_, i) => expertTensors(weights, spec, arch, i))];
 }
@@ -225,7 +241,9 @@ const common = (config: Readonly<Record<string, number>>, spec: Spec): Metadata 
     ['attention.head_count_kv', { u32: num_kv_heads }],
     ['attention.key_length', { u32: head_dim }],
     ['attention.value_length', { u32: head_dim }],
-    ['attention.layer_norm_rms_epsilon', { f32: spec.final_norm!.eps }],
+    ...(spec.final_norm
+      ? ([['attention.layer_norm_rms_epsilon', { f32: spec.final_norm.eps }]] as Metadata)
+      : []),
   ];
 };
 
@@ -309,6 +327,12 @@ const t5Keys = (config: Readonly<Record<string, number>>): Metadata => [
   ['decoder_start_token_id', { u32: config['decoder_start_token_id'] ?? 0 }],
 ];
 
+const bertKeys = (config: Readonly<Record<string, number>>): Metadata => [
+  ['attention.layer_norm_epsilon', { f32: config['layer_norm_eps']! }],
+  ['attention.causal', { bool: false }],
+  ['pooling_type', { u32: 1 }],
+];
+
 type Keys = (config: Readonly<Record<string, number>>, spec: Spec) => Metadata;
 
 /** By architecture; what comes later replaces what is before. */
@@ -322,6 +346,7 @@ const KEYS: Readonly<Record<string, Keys>> = {
   qwen35: (_, spec) => [...ropeKeys(spec), ...qwen35Keys(spec)],
   gemma4: (config, spec) => [...expertKeys(spec), ...gemma4Keys(config, spec)],
   t5: (config) => t5Keys(config),
+  bert: (config) => bertKeys(config),
 };
 
 /** Whether the architecture is one of these. */
@@ -329,7 +354,7 @@ export const isOther = (arch: string): boolean => arch in KEYS;
 
 /** As `asGguf`, for these architectures. */
 export async function asOtherGguf(folder: string, arch: string): Promise<GgufParts> {
-  const base = await openBase(folder);
+  const base = await openBase(folder, arch === 'bert' ? { task: 'embedding' } : {});
   const { spec } = base;
   const weights = new Map<string, TensorSpec>();
   const turned = new Set(

@@ -114,7 +114,7 @@ export function ggufForm(family: GgufFamily, dtype: MergeDtype): OutputForm {
 
 /** Matrices that llama.cpp only has in float32: tables of biases, short convolutions, routers. */
 const NO_WEIGHTS =
-  /^position_embd|\.bias$|\.(?:attn_rel_b|ssm_conv1d|shortconv\.conv|ffn_gate_inp)\.weight$/;
+  /^(?:position_embd|token_types)|\.bias$|\.(?:attn_rel_b|ssm_conv1d|shortconv\.conv|ffn_gate_inp)\.weight$/;
 
 const isWeight = ({ stored: name, shape }: SourceTensor): boolean =>
   shape.length >= 2 && !NO_WEIGHTS.test(name);

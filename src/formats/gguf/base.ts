@@ -44,6 +44,7 @@ export async function openGgufBase(
     const names = placeOptions(metadata, config, family);
     const places = placesIn(source, names);
     const described = readSpec(config, file, options);
+    refuseOtherTasks(described, family, file);
     const weights = withReplaced(
       weightsAt(source, places, { family, heads: headLayoutOf(described) }),
       options.replaced,
@@ -89,6 +90,16 @@ function refuseOtherKinds(metadata: Metadata, { header, file }: GgufSource): voi
         ? 'Name the model that the adapter was made for.'
         : 'Name the .gguf file of a language model.',
   });
+}
+
+/** @throws LoraError('base') for a task whose layers files of this family do not have */
+function refuseOtherTasks({ task }: Spec, { tasks, arch }: GgufFamily, file: string): void {
+  if (!tasks || tasks.includes(task)) return;
+  throw new LoraError(
+    'base',
+    `A GGUF file of the architecture "${arch}" has no layers for the task "${task}", only for: ${tasks.join(', ')}.`,
+    { place: { file, key: 'general.architecture' }, fix: "Use the model's safetensors folder." },
+  );
 }
 
 async function readConfig(

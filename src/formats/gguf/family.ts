@@ -1,3 +1,4 @@
+import type { ModelTask } from '../../shared/task';
 import type { Metadata } from './metadata';
 
 /**
@@ -52,6 +53,8 @@ export interface GgufFamily extends GgufLayers {
   readonly arch: string;
   /** The `model_type` of config.json that a file of this architecture is read as. */
   readonly model_type: string;
+  /** The tasks that its files can be used for. Not given: those of the family. */
+  readonly tasks?: readonly ModelTask[];
   /** Tensors outside of the layers: name in the GGUF file to name in the checkpoint. */
   readonly top: ReadonlyMap<string, string>;
   /** Layers beside these: those of a decoder. */

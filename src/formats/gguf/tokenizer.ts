@@ -4,6 +4,7 @@ import type { Metadata } from './metadata';
 import { PRE_TOKENIZERS, type PreTokenizer } from './preTokenizers';
 import { mergesFromScores, sentencePieceParts, TOKEN_TYPE } from './sentencePiece';
 import { unigramParts } from './unigram';
+import { BERT_IDS, wordPieceParts, wordPieces } from './wordPiece';
 import { countOf } from '../../shared/values';
 
 const FOLDER = "Use the model's safetensors folder with its tokenizer.json.";
@@ -14,6 +15,13 @@ interface Kind {
   readonly add_bos: boolean;
   /** Not given: no. */
   readonly add_eos?: true;
+  /** The tokens in the original vocabulary. Not given: those of the file. */
+  readonly pieces?: readonly string[];
+  /** The post-processor, and further names of tokens. Not given: by what the file adds. */
+  readonly ends?: {
+    readonly post_processor: Readonly<Record<string, unknown>>;
+    readonly names: Readonly<Record<string, string>>;
+  };
 }
 
 /**
@@ -31,7 +39,8 @@ export function readGgufTokenizer(metadata: Metadata): TokenizerFiles {
   const types = metadata.has('tokenizer.ggml.token_type')
     ? metadata.numbers('tokenizer.ggml.token_type')
     : [];
-  const { parts, add_bos, add_eos = false } = kindOf(metadata, tokens, types);
+  const kind = kindOf(metadata, tokens, types);
+  const { parts, add_bos, add_eos = false, pieces = tokens, ends: own } = kind;
   const ends = {
     bos: metadata.boolean('tokenizer.ggml.add_bos_token', add_bos)
       ? tokenAt(metadata, tokens, 'bos')
@@ -45,12 +54,12 @@ export function readGgufTokenizer(metadata: Metadata): TokenizerFiles {
       version: '1.0',
       truncation: null,
       padding: null,
-      added_tokens: addedTokens(tokens, types),
+      added_tokens: addedTokens(pieces, types),
       ...parts,
-      post_processor: endsProcessor(ends.bos, ends.eos),
+      post_processor: own?.post_processor ?? endsProcessor(ends.bos, ends.eos),
     },
     config: {
-      ...namedTokens(metadata, tokens),
+      ...(own?.names ?? namedTokens(metadata, tokens)),
       add_bos_token: ends.bos !== null,
       add_eos_token: ends.eos !== null,
       clean_up_tokenization_spaces: false,
@@ -71,12 +80,14 @@ function kindOf(metadata: Metadata, tokens: readonly string[], types: readonly n
       return sentencePiece(metadata, tokens, types);
     case 'gemma4':
       return mergedPieces(metadata, tokens);
+    case 'bert':
+      return wordPiece(metadata, tokens, types);
     case 't5':
       return { add_bos: false, add_eos: true, parts: unigramParts(metadata, tokens, types) };
     default:
       throw new LoraError(
         'tokenizer',
-        `Tokenizers of the kind "${kind}" are not supported in GGUF files, only gpt2 (BPE), llama (SentencePiece), gemma4 (its merges) and t5 (Unigram).`,
+        `Tokenizers of the kind "${kind}" are not supported in GGUF files, only gpt2 (BPE), llama (SentencePiece), gemma4 (its merges), t5 (Unigram) and bert (WordPiece).`,
         {
           place: { file: metadata.file, key: 'tokenizer.ggml.model' },
           fix: FOLDER,
@@ -166,6 +177,30 @@ function sentencePiece(
   };
 }
 
+/** BERT's pieces, with [CLS] before a text and [SEP] after it. */
+function wordPiece(metadata: Metadata, tokens: readonly string[], types: readonly number[]): Kind {
+  const pieces = wordPieces(metadata, tokens, types);
+  const own = (name: keyof typeof BERT_IDS) => tokenAt(metadata, pieces, name, BERT_IDS[name])!;
+  const [cls, sep, unk] = [own('cls'), own('seperator'), own('unknown')];
+  const padding = tokenAt(metadata, pieces, 'padding', 0);
+  const mask = tokenAt(metadata, pieces, 'mask');
+  return {
+    add_bos: false,
+    pieces,
+    parts: wordPieceParts(metadata, pieces, unk.content),
+    ends: {
+      post_processor: bertProcessor(cls, sep),
+      names: {
+        cls_token: cls.content,
+        sep_token: sep.content,
+        unk_token: unk.content,
+        ...(padding && { pad_token: padding.content }),
+        ...(mask && { mask_token: mask.content }),
+      },
+    },
+  };
+}
+
 /** Gemma 4's pieces, whose file has the merges themselves. */
 function mergedPieces(metadata: Metadata, tokens: readonly string[]): Kind {
   const unk_token = tokenAt(metadata, tokens, 'unknown')?.content ?? null;
@@ -221,21 +256,27 @@ interface NamedToken {
   readonly content: string;
 }
 
+/** GGUF's names of tokens; that of the separator is written so in its files. */
+type TokenName = 'bos' | 'eos' | 'padding' | 'unknown' | 'cls' | 'seperator' | 'mask';
+
 /**
- * The file's bos, eos, padding or unknown token; null: none. Invalid ids of padding and unknown
- * tokens are ignored, since converters write them for models that have none.
+ * The file's token of a name; null: none. Invalid ids of padding and unknown tokens are ignored,
+ * since converters write them for models that have none.
+ *
+ * @param missing The id where the file names none; it must be there.
  */
 function tokenAt(
   metadata: Metadata,
   tokens: readonly string[],
-  name: 'bos' | 'eos' | 'padding' | 'unknown',
+  name: TokenName,
+  missing?: number,
 ): NamedToken | null {
   const key = `tokenizer.ggml.${name}_token_id`;
-  if (!metadata.has(key)) return null;
-  const id = metadata.number(key);
+  if (missing === undefined && !metadata.has(key)) return null;
+  const id = metadata.number(key, missing);
   const content = tokens[id];
   if (content !== undefined) return { id, content };
-  if (name === 'padding' || name === 'unknown') return null;
+  if (missing === undefined && (name === 'padding' || name === 'unknown')) return null;
   throw new LoraError(
     'tokenizer',
     `${key} is ${id}, but the file has only ${countOf(tokens.length, 'token')}.`,
@@ -262,6 +303,22 @@ function endsProcessor(bos: NamedToken | null, eos: NamedToken | null) {
     pair: [...text('A', 0), ...text('B', 1)],
     special_tokens: Object.fromEntries(
       used.map(({ id, content }) => [content, { id: content, ids: [id], tokens: [content] }]),
+    ),
+  };
+}
+
+/** The post-processor of BERT: [CLS] text [SEP], and a second text with another [SEP]. */
+function bertProcessor(cls: NamedToken, sep: NamedToken): Readonly<Record<string, unknown>> {
+  const special = ({ content: id }: NamedToken, type_id: number) => ({
+    SpecialToken: { id, type_id },
+  });
+  const single = [special(cls, 0), { Sequence: { id: 'A', type_id: 0 } }, special(sep, 0)];
+  return {
+    type: 'TemplateProcessing',
+    single,
+    pair: [...single, { Sequence: { id: 'B', type_id: 1 } }, special(sep, 1)],
+    special_tokens: Object.fromEntries(
+      [cls, sep].map(({ id, content }) => [content, { id: content, ids: [id], tokens: [content] }]),
     ),
   };
 }

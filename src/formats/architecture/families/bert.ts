@@ -11,6 +11,7 @@ import {
   type Sizes,
 } from '../sizes';
 import type { HeadSpec, LayerSpec, Spec, TokenEmbeddingSpec } from '../spec';
+import { bertGguf } from './bertGguf';
 
 interface EncoderVariant {
   /** Path of the body within a model with a head: `bert.`. */
@@ -254,6 +255,7 @@ export const bertFamilies: Readonly<Record<string, Family>> = {
       embedding: (reader, prefix, { hidden_size: width, vocab_size }) =>
         bertEmbedding(reader, prefix, { width, vocab_size }),
     }),
+    gguf: bertGguf,
     transformersClass: 'Bert',
   },
   roberta: {

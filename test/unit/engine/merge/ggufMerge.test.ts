@@ -38,6 +38,15 @@ async function ggufBase(fixture: string, arch: string): Promise<BaseModel> {
 const peftAdapter = async (base: BaseModel, name: string): Promise<Adapter> =>
   (await readPeftAdapter(path.join(fixtures, name, 'adapter'), adapterBaseOf(base))).adapter;
 
+/** An adapter of the encoder alone, from one of a classifier. */
+async function encoderAdapter(name: string): Promise<Adapter> {
+  const base = await openBase(path.join(fixtures, name.split('/')[0]!, 'base'));
+  const adapter = await peftAdapter(base, name);
+  await base.close();
+  const modules = adapter.modules.map((m) => ({ ...m, path: m.path.replace(/^bert\./, '') }));
+  return { ...adapter, modules, trained: [] };
+}
+
 async function mergedFile(base: BaseModel, adapter: Adapter): Promise<string> {
   const output = path.join(mkdtempSync(path.join(folder, 'merged-')), 'merged.gguf');
   const target = await openGgufTarget(base, [adapter], {
@@ -58,6 +67,9 @@ async function mergedFile(base: BaseModel, adapter: Adapter): Promise<string> {
   return output;
 }
 
+const adapterOf = (base: BaseModel, name: string): Promise<Adapter> =>
+  name.startsWith('bert/') ? encoderAdapter(name) : peftAdapter(base, name);
+
 /** With the scales in B: the format has one alpha for all modules. */
 const scaled = (adapter: Adapter): Adapter => ({
   ...adapter,
@@ -76,12 +88,13 @@ const CASES: readonly (readonly [name: string, arch: string])[] = [
   ['gemma4-moe/experts', 'gemma4'],
   ['t5/qv', 't5'],
   ['t5-tied/lora', 't5'],
+  ['bert/seq-cls', 'bert'],
 ];
 
 describe('a merge into a .gguf file', () => {
   it.each(CASES)('of %s has W + s·BA in the tensors of %s', async (name, arch) => {
     const base = await ggufBase(name.split('/')[0]!, arch);
-    const adapter = await peftAdapter(base, name);
+    const adapter = await adapterOf(base, name);
     const merged = await openBase(await mergedFile(base, adapter));
     const { weights } = base;
     const stored = adapter.modules.flatMap((m) =>
@@ -105,7 +118,7 @@ describe('an adapter for llama.cpp', () => {
     'of %s is read back as it was',
     async (name, arch) => {
       const base = await ggufBase(name.split('/')[0]!, arch);
-      const adapter = await peftAdapter(base, name);
+      const adapter = await adapterOf(base, name);
       expect(conversionLosses(adapter, base, 'gguf')).toEqual([]);
       const file = path.join(folder, 'adapter.gguf');
       rmSync(file, { force: true });

@@ -114,7 +114,7 @@ describe('a byte-level BPE tokenizer in a GGUF file', () => {
   it('rejects an unknown or missing pre-tokenizer', () => {
     expect(() => pieces('esperanto', 'x')).toThrow(/"esperanto".*smollm/);
     expect(() => filesOf(bytesWith())).toThrow(/tokenizer.ggml.pre is missing/);
-    expect(() => filesOf({ ...bytesWith(), 'ggml.model': 'bert' })).toThrow(/"bert"/);
+    expect(() => filesOf({ ...bytesWith(), 'ggml.model': 'rwkv' })).toThrow(/"rwkv"/);
   });
 
   it("adds bos and eos as set in the file, or by llama.cpp's defaults", () => {

@@ -173,10 +173,10 @@ describe('the tokenizer.json of byte-level BPE', () => {
       },
     );
     expectRefused(
-      { ...BPE, model: 'bert' },
+      { ...BPE, model: 'rwkv' },
       {
         message:
-          'Tokenizers of the kind "bert" are not supported in GGUF files, only gpt2 (BPE), llama (SentencePiece), gemma4 (its merges) and t5 (Unigram).',
+          'Tokenizers of the kind "rwkv" are not supported in GGUF files, only gpt2 (BPE), llama (SentencePiece), gemma4 (its merges), t5 (Unigram) and bert (WordPiece).',
         fix: FOLDER,
         key: 'model',
       },
