@@ -31,7 +31,7 @@ describe('a run that reports to trackers', () => {
     const { code, stderr } = await startCli(['train', recipe, '--run-dir', dir], env).end;
     expect(code).toBe(0);
     expect(
-      stderr.match(/goes on without mlflow \(report_to\): it cannot be reached/g),
+      stderr.match(/continues without mlflow \(report_to\): it cannot be reached/g),
     ).toHaveLength(1);
     const losses = stepsOf(dir).map(({ step, loss }) => [step, Math.fround(loss)]);
     expect(losses).toHaveLength(12);
