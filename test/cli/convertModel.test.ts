@@ -20,6 +20,7 @@ it('a .gguf model becomes a Hugging Face folder with the same logits', async () 
   expect(JSON.parse(readFileSync(path.join(output, 'config.json'), 'utf8'))).toMatchObject({
     architectures: ['LlamaForCausalLM'],
     model_type: 'llama',
+    dtype: 'float32',
   });
   const inputs = { input_ids: [[5, 6, 7, 8]] };
   expect(await cliLogits(inputs, { base: output })).toEqual(await cliLogits(inputs, { base }));

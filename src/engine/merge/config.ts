@@ -2,6 +2,7 @@ import { textConfig } from '../../formats/architecture/readSpec';
 import { transformersClassOf } from '../../formats/architecture/transformersClass';
 import type { HeadLabels } from '../../formats/peft/task';
 import type { BaseModel } from '../../formats/baseModel';
+import { elementsOf, type DType } from '../../formats/tensorInfo';
 import type { MergeDtype } from './form';
 import type { MergePlan } from './plan';
 
@@ -24,7 +25,7 @@ export function mergedConfig(
   const changes = {
     ...textChanges,
     ...(hasNewHead && headConfig(base, labels)),
-    ...dtypeConfig(base, dtype),
+    ...dtypeConfig(base, plan, dtype),
   };
   const hasTextConfig = textConfig(config) !== config && (config['text_config'] ?? null) !== null;
   if (hasTextConfig) {
@@ -57,10 +58,24 @@ function headConfig({ spec }: BaseModel, labels: HeadLabels | null): Config {
 }
 
 /** The dtype of the weights, under the key that the config uses for it. */
-function dtypeConfig({ config, format }: BaseModel, dtype: MergeDtype): Config {
+function dtypeConfig({ config, format }: BaseModel, plan: MergePlan, dtype: MergeDtype): Config {
   if (dtype === 'keep' && format !== 'gguf') {
     return {};
   }
-  const name = dtype === 'keep' ? 'float16' : dtype;
+  const name = dtype === 'keep' ? dtypeOfMost(plan) : dtype;
   return 'torch_dtype' in config ? { torch_dtype: name } : { dtype: name };
+}
+
+const NAMES: ReadonlyMap<DType, string> = new Map([
+  ['F32', 'float32'],
+  ['BF16', 'bfloat16'],
+]);
+
+/** transformers loads all tensors in this type: that of most numbers, as norms may have another. */
+function dtypeOfMost({ tensors }: MergePlan): string {
+  const counts = new Map<DType, number>();
+  for (const { dtype, shape } of tensors)
+    counts.set(dtype, (counts.get(dtype) ?? 0) + elementsOf(shape));
+  const [most] = [...counts].sort(([, a], [, b]) => b - a);
+  return (most && NAMES.get(most[0])) ?? 'float16';
 }
