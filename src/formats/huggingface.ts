@@ -11,6 +11,7 @@ import { readFolderTokenizer } from './folderTokenizer';
 import { hubNameOfPath } from './hub/hubName';
 import { withoutFolders } from './hub/publishedBase';
 import { readJsonObject } from './json';
+import { refuseOtherPooling } from './pooling';
 import { refuseUntiedOutput, withStoredOutput } from './tiedOutput';
 import { countParameters, type TensorInfo } from './tensorInfo';
 import { unstacked } from './unstacked';
@@ -43,6 +44,7 @@ export async function openFolderBase(
   if (!(await isNamed(configFile))) throw await noConfig(folder);
   const config = await readJsonObject(configFile, 'base');
   const described = readSpec(config, configFile, options);
+  if (options.task === 'embedding') await refuseOtherPooling(folder);
   const stored = await openWeights(folder);
   const spec = withStoredOutput(described, stored.tensors);
   const isPacked = isPackedIn(config, spec);

@@ -34,41 +34,47 @@ export async function downloadBaseModel({
 }: Download): Promise<{ readonly base: string; readonly bytes: number }> {
   const { repository } = hub;
   const files = planDownload(await listModelFiles(hub, file), { repository, file });
-  const folder = await folderOf(file, output);
-  const missing: HubFile[] = [];
+  const missing: PlacedFile[] = [];
   for (const own of files) {
+    const folder = await folderOf(own.path, output);
     if (!(await isDownloaded(own, folder))) {
-      missing.push(own);
+      missing.push({ own, folder });
     }
   }
-  const remaining = await remainingBytes(missing, folder);
+  const remaining = await remainingBytes(missing);
   if (remaining > 0) {
-    await checkDiskSpace(folder, remaining + SPARE_BYTES);
+    await checkDiskSpace(output, remaining + SPARE_BYTES);
   }
   const total = sumOfSizes(files);
-  let done = total - sumOfSizes(missing);
+  let done = total - sumOfSizes(missing.map(({ own }) => own));
   const showProgress = () => onProgress(total === 0 ? 1 : done / total);
   showProgress();
-  for (const own of missing) {
+  for (const { own, folder } of missing) {
     await fetchFile(hub, own, folder, (count) => {
       done += count;
       showProgress();
     });
   }
   return {
-    base: file === null ? output : path.join(folder, path.posix.basename(file)),
+    base: file === null ? output : path.join(output, ...file.split('/')),
     bytes: total,
   };
 }
 
+/** A file, and the folder that it is written to. */
+interface PlacedFile {
+  readonly own: HubFile;
+  readonly folder: string;
+}
+
 /**
- * The folder for a model's files, which are all in one folder of the repository. It is created;
- * links in the output are not followed.
+ * The folder for a file, that of the repository within the output. It is created; links in the
+ * output are not followed.
  *
  * @throws LoraError('disk')
  */
-async function folderOf(file: string | null, output: string): Promise<string> {
-  const folder = path.join(output, path.posix.dirname(file ?? ''));
+async function folderOf(file: string, output: string): Promise<string> {
+  const folder = path.join(output, path.posix.dirname(file));
   try {
     await refuseLinks(folder, output);
     await makeFolder(folder);
@@ -87,9 +93,11 @@ const sumOfSizes = (files: readonly HubFile[]): number =>
   files.reduce((sum, file) => sum + hubFileSize(file), 0);
 
 /** Without the bytes that an interrupted download left. */
-async function remainingBytes(files: readonly HubFile[], folder: string): Promise<number> {
+async function remainingBytes(files: readonly PlacedFile[]): Promise<number> {
   const remaining = await Promise.all(
-    files.map(async (file) => Math.max(0, hubFileSize(file) - (await partialBytes(file, folder)))),
+    files.map(async ({ own, folder }) =>
+      Math.max(0, hubFileSize(own) - (await partialBytes(own, folder))),
+    ),
   );
   return remaining.reduce((a, b) => a + b, 0);
 }

@@ -5,7 +5,7 @@ import { isDeeperThan } from '../../shared/depth';
 import { LoraError } from '../../shared/errors';
 import { isObject } from '../../shared/values';
 import { fetchFromHub, listFetch, type Hub } from './hubFetch';
-import { hasSafetensors, type HubFile } from './plan';
+import { hasSafetensors, isOfSentences, type HubFile } from './plan';
 import { Stalled } from '../../common/steadyBody';
 
 /**
@@ -43,7 +43,8 @@ export async function listHubFiles(
 
 /**
  * The files of a model's repository among which there is what is wanted. Folders are looked into
- * only for a file in one, or for .gguf files where there are no safetensors.
+ * only for a file in one, for .gguf files where there are no safetensors, and of models for
+ * sentence embeddings.
  *
  * @param file The .gguf file that is wanted; null: the model.
  * @throws LoraError as `listHubFiles` does
@@ -51,7 +52,8 @@ export async function listHubFiles(
 export async function listModelFiles(hub: Hub, file: string | null): Promise<HubFile[]> {
   if (file?.includes('/') === true) return listHubFiles(hub, true);
   const top = await listHubFiles(hub);
-  return file !== null || hasSafetensors(top) ? top : listHubFiles(hub, true);
+  if (file !== null) return top;
+  return hasSafetensors(top) && !isOfSentences(top) ? top : listHubFiles(hub, true);
 }
 
 /** The repositories of datasets begin so. */

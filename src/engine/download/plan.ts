@@ -57,6 +57,9 @@ const SIDE_FILE = new RegExp(
 );
 const WEIGHTS = /^model(?:-\d+-of-\d+)?\.safetensors$/;
 const CONFIG = 'config.json';
+/** Written by sentence-transformers: the list of a model's parts, and how one of them pools. */
+const MODULES = 'modules.json';
+const POOLING = '1_Pooling/config.json';
 
 /**
  * The files to download. config.json is the last one: a folder without it is not recognized as a
@@ -86,7 +89,8 @@ export function planDownload(
   if (weights.length === 0) {
     throw lacks('model.safetensors');
   }
-  const sideFiles = topLevel.filter(({ path }) => SIDE_FILE.test(path));
+  const pooling = files.filter(({ path }) => path === POOLING);
+  const sideFiles = [...topLevel.filter(({ path }) => SIDE_FILE.test(path)), ...pooling];
   const config = sideFiles.filter(({ path }) => path === CONFIG);
   if (config.length === 0) {
     throw lacks('config.json, so it is not a model for transformers');
@@ -129,6 +133,10 @@ const MAX_SUGGESTIONS = 12;
 /** The .gguf files of a repository that can be named; of one in parts, the first. */
 export const ggufFiles = (files: readonly HubFile[]): readonly HubFile[] =>
   files.filter(({ path }) => path.endsWith('.gguf') && isSafeFile(path) && !isLaterPart(path));
+
+/** Whether a folder of the repository may say how sentence embeddings are pooled. */
+export const isOfSentences = (files: readonly HubFile[]): boolean =>
+  files.some(({ path }) => path === MODULES);
 
 /** Whether a repository has the weights of a model as safetensors. */
 export const hasSafetensors = (files: readonly HubFile[]): boolean =>

@@ -33,6 +33,20 @@ function refuseCausal(metadata: Metadata): void {
   });
 }
 
+/** llama.cpp's numbers of no pooling and of the mean of all tokens. */
+const MEANS: readonly number[] = [0, 1];
+
+/** @throws LoraError('base') for sentence embeddings that are not the mean of all tokens */
+function refuseOtherPooling(metadata: Metadata): void {
+  const key = `${ARCH}.pooling_type`;
+  if (MEANS.includes(metadata.number(key, 1))) return;
+  throw new LoraError(
+    'base',
+    "The model's sentence embeddings are not the mean of all tokens; another pooling is not supported.",
+    { place: { file: metadata.file, key }, fix: 'Choose a model such as all-MiniLM-L6-v2.' },
+  );
+}
+
 export const bertGguf: GgufFamily = {
   arch: ARCH,
   model_type: 'bert',
@@ -61,6 +75,7 @@ export const bertGguf: GgufFamily = {
   config: (metadata) => {
     refuseOthers(metadata);
     refuseCausal(metadata);
+    refuseOtherPooling(metadata);
     return {
       hidden_act: 'gelu',
       layer_norm_eps: metadata.decimal(`${ARCH}.attention.layer_norm_epsilon`, 1e-12),

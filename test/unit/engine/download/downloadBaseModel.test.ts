@@ -18,8 +18,8 @@ const FILES: Readonly<Record<string, Buffer>> = {
 };
 
 /** Downloads a model of the local hub by its name. */
-async function download(name: string, output: string) {
-  const server = await startHub({ files: FILES });
+async function download(name: string, output: string, files = FILES) {
+  const server = await startHub({ files });
   onTestFinished(() => server.close());
   const { repository, file } = parseHubName(name);
   const { signal } = new AbortController();
@@ -39,6 +39,18 @@ it.each([`owner/tiny/${FIRST}`, `https://huggingface.co/owner/tiny/blob/main/${F
     expect(await download(name, output)).toEqual({ base, bytes });
   },
 );
+
+it('a model for sentence embeddings comes with its pooling', async () => {
+  const output = path.join(temp(), 'out');
+  const names = ['model.safetensors', 'config.json', 'modules.json', '1_Pooling/config.json'];
+  const files = Object.fromEntries(
+    [...names, 'onnx/config.json'].map((name) => [name, Buffer.from('{}')]),
+  );
+  await download('owner/tiny', output, files);
+  expect(readdirSync(output, { recursive: true }).toSorted()).toEqual(
+    ['1_Pooling', ...names].toSorted(),
+  );
+});
 
 it('files in folders are suggested where there are no safetensors', async () => {
   await expect(download('owner/tiny', temp())).rejects.toMatchObject({

@@ -96,6 +96,7 @@ describe('a GGUF file of BERT', () => {
     ['tokenizer.ggml.model', { text: 't5' }, /the vocabulary of XLM-RoBERTa/],
     ['tokenizer.ggml.model', { text: 'gpt2' }, /the vocabulary of RoBERTa/],
     ['bert.attention.causal', { bool: true }, /causal attention/],
+    ['bert.pooling_type', { u32: 2 }, /not the mean of all tokens/],
   ])('is refused with %s %j', async (key, value, reason) => {
     const { message, place } = await refusal(withValue(key, value));
     expect(message).toMatch(reason);
