@@ -1,7 +1,7 @@
 import { isObject } from '../../../shared/values';
 import { BYTE_CHARACTERS } from './byteCharacters';
 import { Merges, Symbols } from './merges';
-import { PieceCache, type PieceIds } from './pieceCache';
+import { PieceCache } from './pieceCache';
 import { WordMerger } from './wordMerger';
 
 type Config = Readonly<Record<string, unknown>>;
@@ -88,21 +88,13 @@ export class BpeModel {
   encode(pieces: readonly string[]): number[] {
     const ids: number[] = [];
     for (const piece of pieces) {
-      const known = this.cache.get(piece) ?? this.encodePiece(piece);
+      const known = this.cache.get(piece) ?? this.cache.keep(piece, this.idsOf(piece));
       if (typeof known === 'number') ids.push(known);
       else for (const id of known) ids.push(id);
     }
     const { unkId } = this;
     if (!this.config.fuse_unk || unkId === undefined) return ids;
     return ids.filter((id, i) => id !== unkId || ids[i - 1] !== unkId);
-  }
-
-  private encodePiece(piece: string): PieceIds {
-    const ids = this.idsOf(piece);
-    const [only] = ids;
-    const stored = ids.length === 1 && only !== undefined ? only : Int32Array.from(ids);
-    this.cache.set(piece, stored);
-    return stored;
   }
 
   private idsOf(piece: string): readonly number[] {

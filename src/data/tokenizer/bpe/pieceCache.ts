@@ -26,6 +26,14 @@ export class PieceCache {
     return old;
   }
 
+  /** Keeps the ids of a piece, and returns them as they are kept. */
+  keep(piece: string, ids: readonly number[]): PieceIds {
+    const [only] = ids;
+    const kept = ids.length === 1 && only !== undefined ? only : Int32Array.from(ids);
+    this.set(piece, kept);
+    return kept;
+  }
+
   set(piece: string, ids: PieceIds): void {
     if (piece.length > LONGEST) return;
     if (this.characters > MOST_CHARACTERS) {

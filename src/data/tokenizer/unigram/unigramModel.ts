@@ -1,5 +1,5 @@
 import { isObject } from '../../../shared/values';
-import { PieceCache, type PieceIds } from '../bpe/pieceCache';
+import { PieceCache } from '../bpe/pieceCache';
 import { SortedPieces } from './pieces';
 
 /** What a unigram model needs of tokenizer.json. */
@@ -53,19 +53,11 @@ export class UnigramModel {
   encode(pieces: readonly string[]): number[] {
     const ids: number[] = [];
     for (const piece of pieces) {
-      const known = this.cache.get(piece) ?? this.encodePiece(piece);
+      const known = this.cache.get(piece) ?? this.cache.keep(piece, this.idsOf(piece));
       if (typeof known === 'number') ids.push(known);
       else for (const id of known) ids.push(id);
     }
     return ids;
-  }
-
-  private encodePiece(piece: string): PieceIds {
-    const ids = this.idsOf(piece);
-    const [only] = ids;
-    const stored = ids.length === 1 && only !== undefined ? only : Int32Array.from(ids);
-    this.cache.set(piece, stored);
-    return stored;
   }
 
   private idsOf(text: string): readonly number[] {
