@@ -1,5 +1,5 @@
 // Only Node's own modules: runs before anything is installed.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { npmCommand, programEnvironment, programPath } from './programs.mjs';
@@ -29,9 +29,42 @@ export function run(program, args, { capture = false } = {}) {
   return { ok: status === 0, stdout: stdout ?? '' };
 }
 
+/**
+ * Runs a program as `run` does, but returns at once: a promise of whether it succeeded, of what it
+ * wrote to stdout, and of all its output, which is shown as it comes. With `live` stdout goes to
+ * the terminal itself and is not returned.
+ */
+export function runShown(program, args, { live = false } = {}) {
+  const stdio = ['ignore', live ? 'inherit' : 'pipe', 'pipe'];
+  const env = { ...programEnvironment(), ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}) };
+  const child = spawn(programPath(program), args, { cwd: root, env, stdio });
+  let stdout = '';
+  let output = '';
+  const show = (stream, { to, isStdout }) => {
+    stream?.setEncoding('utf8').on('data', (text) => {
+      to.write(text);
+      output += text;
+      if (isStdout) stdout += text;
+    });
+  };
+  show(child.stdout, { to: process.stdout, isStdout: true });
+  show(child.stderr, { to: process.stderr, isStdout: false });
+  return new Promise((resolve) => {
+    child.on('error', (error) => {
+      console.error(error.message);
+      resolve({ ok: false, stdout, output: error.message });
+    });
+    child.on('close', (code) => resolve({ ok: code === 0, stdout, output }));
+  });
+}
+
+/** The command that installs the dependencies, as [program, arguments]. */
+export function installCommand() {
+  const [node, npm] = npmCommand();
+  return [node, [npm, 'ci', '--no-audit', '--no-fund']];
+}
+
 /** Runs `npm ci` unless the dependencies are installed. Returns whether they are now. */
 export function installDependencies() {
-  if (dependenciesAreInstalled()) return true;
-  const [node, npm] = npmCommand();
-  return run(node, [npm, 'ci', '--no-audit', '--no-fund']).ok;
+  return dependenciesAreInstalled() || run(...installCommand()).ok;
 }

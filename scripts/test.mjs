@@ -1,12 +1,13 @@
 // npm test: all stages, cheapest first (scripts/stages.mjs).
 //   npm test -- unit parity         only these stages
 //   npm test -- --changed [COMMIT]  what the uncommitted changes, or those since COMMIT, touch
-// The last line is `N passed, N failed`. Uses only Node's own modules, so that it runs before
-// anything is installed.
+// Names the failed tests at the end; the last line is `N passed, N failed`. Uses only Node's own
+// modules, so that it runs before anything is installed.
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { changesFor, changedSince } from './changes.mjs';
-import { installDependencies, run } from './dependencies.mjs';
+import { dependenciesAreInstalled, installCommand, runShown } from './dependencies.mjs';
+import { failureLines, outputFailure, vitestFailures } from './failures.mjs';
 import { packageCommand } from './programs.mjs';
 import { filesOf, STAGES } from './stages.mjs';
 
@@ -14,45 +15,74 @@ const root = path.resolve(import.meta.dirname, '..');
 const out = path.join(root, 'out', 'tests');
 
 /** Runs a program of an installed package. */
-function runPackage(name, args) {
+function runPackage(name, args, options) {
   const [node, script] = packageCommand(name);
-  return run(node, [script, ...args]);
+  return runShown(node, [script, ...args], options);
 }
 
-/** Each returns { passed, failed }; `files` and `args` restrict a stage. */
+/** Each returns { passed, failures }; `files` and `args` restrict a stage. */
 const RUNNERS = {
-  check(name, { commands = STAGES[name].commands }) {
-    const ok = commands.every(([command, ...args]) => runPackage(command, args).ok);
-    return { passed: Number(ok), failed: Number(!ok) };
+  async check(name, { commands = STAGES[name].commands }) {
+    for (const [command, ...args] of commands) {
+      const { ok, output } = await runPackage(command, args);
+      if (!ok) return { passed: 0, failures: [outputFailure(command, output)] };
+    }
+    return { passed: 1, failures: [] };
   },
 
-  vitest(name, { args = [] }) {
-    const report = path.join(out, `${name}.json`);
-    rmSync(report, { force: true });
+  async vitest(name, { args = [] }) {
+    const report = emptyReport(name);
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-    const { ok } = runPackage('vitest', ['run', '--project', name, ...reporters, ...args]);
-    if (!existsSync(report)) return { passed: 0, failed: 1 };
-    const { numPassedTests, numTotalTests } = JSON.parse(readFileSync(report, 'utf8'));
-    const failed = numTotalTests - numPassedTests; // a test that could not run has failed
-    return { passed: numPassedTests, failed: failed || Number(!ok) };
+    const command = ['run', '--project', name, ...reporters, ...args];
+    const { ok, output } = await runPackage('vitest', command, { live: true });
+    if (!existsSync(report)) return { passed: 0, failures: [outputFailure('vitest', output)] };
+    const results = JSON.parse(readFileSync(report, 'utf8'));
+    const failures = vitestFailures(results, root); // a test that could not run has failed
+    if (!ok && failures.length === 0) failures.push(outputFailure('vitest', output));
+    return { passed: results.numPassedTests, failures };
   },
 
-  node(name, { files = filesOf(name) }) {
-    const args = ['--test', '--test-concurrency=1', '--test-reporter=tap', ...files];
-    const { ok, stdout } = run(process.execPath, args, { capture: true });
-    process.stdout.write(stdout);
-    const count = (kind) => Number(new RegExp(`^# ${kind} (\\d+)$`, 'm').exec(stdout)?.[1] ?? 0);
-    const failed = count('fail') + count('cancelled') + count('skipped') + count('todo');
-    return { passed: count('pass'), failed: failed || Number(!ok) };
+  async node(name, { files = filesOf(name) }) {
+    const report = emptyReport(name);
+    const reporters = [
+      '--test-reporter=tap',
+      '--test-reporter-destination=stdout',
+      '--test-reporter=./scripts/nodeTestReporter.mjs',
+      `--test-reporter-destination=${report}`,
+    ];
+    const args = ['--test', '--test-concurrency=1', ...reporters, ...files];
+    const { ok, stdout, output } = await runShown(process.execPath, args);
+    const passed = Number(/^# pass (\d+)$/m.exec(stdout)?.[1] ?? 0);
+    const failures = readFailures(report);
+    if (!ok && failures.length === 0) failures.push(outputFailure('node --test', output));
+    return { passed, failures };
   },
 
-  script(name) {
-    const { stdout } = run(process.execPath, [STAGES[name].script], { capture: true });
-    process.stdout.write(stdout);
-    const [, passed, failed] = /(\d+) passed, (\d+) failed\s*$/.exec(stdout) ?? ['', '0', '1'];
-    return { passed: Number(passed), failed: Number(failed) };
+  async script(name) {
+    const report = emptyReport(name);
+    const args = [STAGES[name].script, report];
+    const { ok, stdout, output } = await runShown(process.execPath, args);
+    const passed = Number(/(\d+) passed, \d+ failed\s*$/.exec(stdout)?.[1] ?? 0);
+    const failures = readFailures(report);
+    if ((!ok || passed === 0) && failures.length === 0)
+      failures.push(outputFailure(STAGES[name].script, output));
+    return { passed, failures };
   },
 };
+
+/** The file for a stage's report, which does not exist. */
+function emptyReport(name) {
+  const report = path.join(out, `${name}.json`);
+  rmSync(report, { force: true });
+  return report;
+}
+
+/** The failures that a stage wrote, each as a line of JSON. */
+function readFailures(report) {
+  if (!existsSync(report)) return [];
+  const lines = readFileSync(report, 'utf8').split('\n').slice(0, -1); // the last one may be torn
+  return lines.map((line) => JSON.parse(line));
+}
 
 /** What stages need beyond the dependencies; each throws an error that says what to do. */
 const PREPARATIONS = {
@@ -83,33 +113,39 @@ function chosenStages([first, ...rest]) {
   );
 }
 
-/** Installs and builds what the stages need. Returns whether everything is ready. */
+/** Installs and builds what the stages need. Returns why that failed, if it did. */
 async function prepare(names) {
-  if (!installDependencies()) return false;
+  if (!dependenciesAreInstalled()) {
+    const { ok, output } = await runShown(...installCommand());
+    if (!ok) return [outputFailure('npm ci', output)];
+  }
   try {
     for (const need of new Set(names.flatMap((name) => STAGES[name].needs ?? [])))
       await PREPARATIONS[need]();
   } catch (error) {
     console.error(`\n${error.message}`);
-    return false;
+    return [outputFailure('what the tests need', error.message)];
   }
-  return run(process.execPath, ['scripts/build.mjs']).ok;
+  const { ok, output } = await runShown(process.execPath, ['scripts/build.mjs']);
+  return ok ? [] : [outputFailure('scripts/build.mjs', output)];
 }
 
 const stages = chosenStages(process.argv.slice(2));
 mkdirSync(out, { recursive: true });
-const total = { passed: 0, failed: 0 };
-const ready = await prepare(Object.keys(stages));
-if (!ready) total.failed++;
-for (const [name, narrowed] of Object.entries(ready ? stages : {})) {
+const failed = await prepare(Object.keys(stages));
+let passed = 0;
+for (const [name, narrowed] of Object.entries(failed.length === 0 ? stages : {})) {
   const started = performance.now();
   console.log(`\n== ${name}`);
-  const { passed, failed } = RUNNERS[STAGES[name].run](name, narrowed);
-  total.passed += passed;
-  total.failed += failed;
+  const result = await RUNNERS[STAGES[name].run](name, narrowed);
+  passed += result.passed;
+  failed.push(...result.failures.map((failure) => ({ stage: name, ...failure })));
   const seconds = Math.round((performance.now() - started) / 1000);
-  console.log(`== ${name}: ${passed} passed, ${failed} failed (${seconds} s)`);
+  console.log(
+    `== ${name}: ${result.passed} passed, ${result.failures.length} failed (${seconds} s)`,
+  );
 }
-console.log(`\n${total.passed} passed, ${total.failed} failed`);
+for (const line of failureLines(failed)) console.log(line);
+console.log(`\n${passed} passed, ${failed.length} failed`);
 const nothingToRun = Object.keys(stages).length === 0;
-process.exitCode = total.failed === 0 && (total.passed > 0 || nothingToRun) ? 0 : 1;
+process.exitCode = failed.length === 0 && (passed > 0 || nothingToRun) ? 0 : 1;

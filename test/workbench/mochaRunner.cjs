@@ -24,7 +24,7 @@ exports.run = async ({ mocha: module, files, report, ui, testTimeout }) => {
       });
       runner.on('fail', (test, error) => {
         const text = error.stack ?? String(error);
-        tests.push({ title: test.fullTitle(), state: 'failed', error: text });
+        tests.push({ title: test.fullTitle(), file: test.file, state: 'failed', error: text });
       });
     });
     if (failed > 0) throw new Error(`${failed} failed`);
