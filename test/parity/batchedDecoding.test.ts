@@ -172,6 +172,10 @@ describe('keys and values that are kept', () => {
 
   it.each([
     ['llama', 'fused', 1],
+    ['llama', 'pad', 1],
+    ['llama', 'pad', 2],
+    ['llama', 'pad', 3],
+    ['llama', 'pad', 4],
     ['gemma2', 'concat', 1],
     ['gemma2', 'concat', 2],
     ['gemma2', 'concat', 3],
@@ -199,7 +203,7 @@ describe('keys and values that are kept', () => {
 });
 
 /** Lets a call of an operation fail, which is counted from 1. */
-function failAt(operation: 'fused' | 'concat', at: number) {
+function failAt(operation: 'fused' | 'concat' | 'pad', at: number) {
   let calls = 0;
   const count = () => {
     if (++calls === at) throw new Error('no memory');
@@ -208,6 +212,12 @@ function failAt(operation: 'fused' | 'concat', at: number) {
     return vi.spyOn(ops, 'concat').mockImplementation((...given) => {
       count();
       return TensorFlowOps.prototype.concat.call(ops, ...given);
+    });
+  }
+  if (operation === 'pad') {
+    return vi.spyOn(ops, 'pad').mockImplementation((...given) => {
+      count();
+      return TensorFlowOps.prototype.pad.call(ops, ...given);
     });
   }
   const { fused } = ops;

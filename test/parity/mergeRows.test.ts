@@ -1,5 +1,6 @@
 import { beforeAll, expect, it } from 'vitest';
 import { kernelBlocks, kernelOf } from '../../src/engine/merge/kernelRows';
+import type { Change } from '../../src/engine/merge/plan';
 import { RoundingFacts } from '../../src/engine/merge/roundingFacts';
 import type { SourceTensor } from '../../src/engine/merge/source';
 import { streamTensor } from '../../src/engine/merge/stream';
@@ -74,18 +75,16 @@ function sourceOf({ dtype, rows, columns, values }: Weight): SourceTensor {
   };
 }
 
-async function mergedBy(
+/** The bytes and facts of a tensor of type `to` that a change makes. */
+async function streamed(
   own: MergeKernel | null,
-  weight: Weight,
-  { to, updates }: { readonly to: KernelDType; readonly updates: readonly PlacedUpdate[] },
+  { dtype }: Weight,
+  to: KernelDType,
+  change: Extract<Change, { kind: 'merged' | 'experts' }>,
 ) {
-  const source = sourceOf(weight);
   const facts: unknown[] = [];
   const { data } = streamTensor(
-    {
-      ...{ name: 'w', dtype: to, from: weight.dtype, shape: source.shape, file: null },
-      change: { kind: 'merged', source, merger: () => new RowMerger(updates, weight.columns) },
-    },
+    { ...{ name: 'w', dtype: to, from: dtype, shape: change.source.shape, file: null }, change },
     {
       ...{ signal: new AbortController().signal, file: 'base', kernel: own },
       onTensor: (done) => facts.push(done),
@@ -97,6 +96,17 @@ async function mergedBy(
     parts.push(Buffer.from(part.buffer, part.byteOffset, part.byteLength));
   return { bytes: Buffer.concat(parts), facts: facts[0] as Record<string, number> };
 }
+
+const mergedBy = (
+  own: MergeKernel | null,
+  weight: Weight,
+  { to, updates }: { readonly to: KernelDType; readonly updates: readonly PlacedUpdate[] },
+) =>
+  streamed(own, weight, to, {
+    kind: 'merged',
+    source: sourceOf(weight),
+    merger: () => new RowMerger(updates, weight.columns),
+  });
 
 it.each(TYPES.flatMap((from) => TYPES.map((to) => [from, to] as const)))(
   'has the bytes and facts of JavaScript: %s to %s',
@@ -132,6 +142,18 @@ it('merges a weight in blocks of rows', async () => {
   const have = await mergedBy(kernel, weight, change);
   expect(have.bytes.equals(want.bytes)).toBe(true);
   expect(have.facts['elements']).toBe(rows * columns);
+});
+
+it('merges each expert of a tensor into its own rows', async () => {
+  const [experts, rows, columns] = [3, 6, 8];
+  const values = numbers(experts * rows * columns, 1, 1);
+  const weight = { dtype: 'BF16', rows: experts * rows, columns, values } as const;
+  const merger = () => new RowMerger(updatesOf(rows, columns, 2), columns);
+  const source = { ...sourceOf(weight), shape: [experts, rows, columns] };
+  const change = { kind: 'experts', source, parts: [merger, null, merger] } as const;
+  const want = await streamed(null, weight, 'BF16', change);
+  const have = await streamed(kernel, weight, 'BF16', change);
+  expect(have.bytes.equals(want.bytes)).toBe(true);
 });
 
 it.each([

@@ -11,6 +11,7 @@ import {
   type QuantizedTensors,
 } from '../../formats/quantized/checkpoint';
 import { isScaleOfPacked, packedName } from '../../formats/mxfp4';
+import { SAFETENSORS_BYTES } from '../../formats/safetensors/header';
 import type { SafetensorsFile } from '../../formats/safetensors/read';
 import type { Shards } from '../../formats/safetensors/shards';
 import type { BaseModel } from '../../formats/baseModel';
@@ -123,6 +124,22 @@ export function sourceTensor(source: SafetensorsFile, stored: string, name = sto
   };
 }
 
+/** `count` elements of a tensor from the element `first` on, as a tensor. */
+export function partOf(source: SourceTensor, first: number, count: number): SourceTensor {
+  const { readStored, ...rest } = source;
+  const width = SAFETENSORS_BYTES.get(source.dtype);
+  return {
+    ...rest,
+    shape: [count],
+    bytes: null,
+    read: (from, length) => source.read(first + from, length),
+    ...(readStored &&
+      width !== undefined && {
+        readStored: (from: number, length: number) => readStored(first * width + from, length),
+      }),
+  };
+}
+
 async function* tensorParts(file: SafetensorsFile, name: string): AsyncGenerator<Uint8Array> {
   const { start, end } = file.tensors.get(name)!;
   const size = end - start;
@@ -146,19 +163,22 @@ function unpackedTensors(tensors: readonly SourceTensor[], base: BaseModel): Sou
       transposed(await base.weights.readF32(part), rows),
     );
     return {
-      ...own,
       name,
       stored: packedName(own.stored) ?? name,
       dtype: 'BF16',
       shape: [parts.length, width, rows],
       isTransposed: true,
+      file: own.file,
       bytes: null,
       read,
     };
   });
 }
 
-/** Reads of tensors of `size` elements one after the other; the last one that was read is kept. */
+/**
+ * Reads of tensors of `size` elements one after the other. The last one that was read is kept until
+ * its last element was the last of all.
+ */
 function joinedParts(
   parts: readonly string[],
   size: number,
@@ -178,6 +198,7 @@ function joinedParts(
       values.set(own.subarray(at - index * size, end - index * size), at - from);
       at = end;
     }
+    if (from + count === parts.length * size) held = null;
     return values;
   };
 }

@@ -11,7 +11,7 @@ import { LoraError, type Place } from '../../shared/errors';
 import type { Change, OutputTensor } from './plan';
 import { kernelBlocks, kernelOf } from './kernelRows';
 import { RoundingFacts, type TensorFacts } from './roundingFacts';
-import { PART_BYTES, type SourceTensor } from './source';
+import { PART_BYTES, partOf, type SourceTensor } from './source';
 import { firstNotFinite } from './storedNumbers';
 
 /** The callbacks while tensors are written. */
@@ -181,11 +181,7 @@ function expertsOf({ source, parts }: Extract<Change, { kind: 'experts' }>): Mer
   const size = source.shape.reduce((a, b) => a * b, 1) / parts.length;
   return parts.map((merger, i) => ({
     merger,
-    source: {
-      ...source,
-      shape: [size],
-      read: (from, count) => source.read(i * size + from, count),
-    },
+    source: partOf(source, i * size, size),
   }));
 }
 

@@ -73,8 +73,12 @@ function reserve(ops: Ops, sequence: Sequence, count: number): void {
   if (length + count <= capacity) return;
   sequence.capacity = length + Math.max(LEAST_ROOM, count, length >> 1);
   const has = Math.max(length, capacity);
-  const longer = (x: Tensor) => thenFree(ops, ops.pad(x, 1, 0, sequence.capacity - has), x);
-  caches.forEach(({ k, v }, i) => (caches[i] = { k: longer(k), v: longer(v) }));
+  const longer = (x: Tensor) => ops.pad(x, 1, 0, sequence.capacity - has);
+  caches.forEach((cache, i) => {
+    // both are freed at once: where one cannot be made, the sequence still has the other
+    caches[i] = { k: longer(cache.k), v: longer(cache.v) };
+    ops.free(cache.k, cache.v);
+  });
 }
 
 /** Takes away the room for further tokens, for operations on whole tensors. */
