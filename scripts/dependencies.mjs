@@ -1,14 +1,16 @@
 // Only Node's own modules: runs before anything is installed.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { npmCommand, programEnvironment, programPath } from './programs.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 
+const modules = path.join(root, 'node_modules');
+
 /** Whether node_modules is up to date with package-lock.json. */
 export function dependenciesAreInstalled() {
-  const installed = path.join(root, 'node_modules', '.package-lock.json');
+  const installed = path.join(modules, '.package-lock.json');
   const lock = path.join(root, 'package-lock.json');
   return existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs;
 }
@@ -58,8 +60,15 @@ export function runShown(program, args, { live = false } = {}) {
   });
 }
 
-/** The command that installs the dependencies, as [program, arguments]. */
+/**
+ * The command that installs the dependencies, as [program, arguments].
+ * @throws {Error} where node_modules is a link: npm would empty the folder that it leads to.
+ */
 export function installCommand() {
+  if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink())
+    throw new Error(
+      'node_modules is a link and out of date. Run npm ci in the folder it leads to.',
+    );
   const [node, npm] = npmCommand();
   return [node, [npm, 'ci', '--no-audit', '--no-fund']];
 }

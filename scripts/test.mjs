@@ -115,11 +115,11 @@ function chosenStages([first, ...rest]) {
 
 /** Installs and builds what the stages need. Returns why that failed, if it did. */
 async function prepare(names) {
-  if (!dependenciesAreInstalled()) {
-    const { ok, output } = await runShown(...installCommand());
-    if (!ok) return [outputFailure('npm ci', output)];
-  }
   try {
+    if (!dependenciesAreInstalled()) {
+      const { ok, output } = await runShown(...installCommand());
+      if (!ok) return [outputFailure('npm ci', output)];
+    }
     for (const need of new Set(names.flatMap((name) => STAGES[name].needs ?? [])))
       await PREPARATIONS[need]();
   } catch (error) {
