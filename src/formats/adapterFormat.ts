@@ -11,7 +11,8 @@ import { fileErrorReason, isFile } from '../common/fileStatus';
 import { commonDtype } from './adapterDtype';
 import type { ImportedAdapter } from './importedAdapter';
 import { readLoraFile } from './loraFile/read';
-import { hasKohyaNames, hasLoraNames } from './loraFile/tensors';
+import { holdsOther } from './loraFile/algorithm';
+import { foreignTensor, hasKohyaNames, hasLoraNames } from './loraFile/tensors';
 import { MLX_CONFIG, MLX_WEIGHTS, readMlxAdapter } from './mlx/read';
 import {
   adapterBaseOf,
@@ -133,6 +134,8 @@ function formatOfFile(file: string): Promise<'kohya' | 'diffusers'> {
     const names = [...source.tensors.keys()];
     if (hasLoraNames(names))
       return Promise.resolve(hasKohyaNames(names) ? 'kohya' : ('diffusers' as const));
+    const other = foreignTensor(names);
+    if (other) throw holdsOther(other.method, { file, tensor: other.tensor });
     throw new LoraError(
       'adapter',
       "The file holds no LoRA tensors with the names of kohya's scripts or Diffusers.",

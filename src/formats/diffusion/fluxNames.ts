@@ -64,6 +64,33 @@ function singleBlock(n: number): FluxModule[] {
 const each = (count: number, block: (n: number) => FluxModule[]): FluxModule[] =>
   Array.from({ length: count }, (_, n) => block(n)).flat();
 
+/**
+ * What XLabs' processors add to the products of a block: q, k and v of the image (1) and the text
+ * (2), and the products after attention. Their names lack `processor.` here.
+ */
+export const xlabsModules = (): readonly FluxModule[] => {
+  const double = each(DOUBLE_BLOCKS, (n) => {
+    const [, , image, text, afterImage, afterText] = doubleBlock(n);
+    const parts = {
+      qkv_lora1: image,
+      qkv_lora2: text,
+      proj_lora1: afterImage,
+      proj_lora2: afterText,
+    };
+    return Object.entries(parts).map(([name, own]) =>
+      one(`double_blocks.${n}.${name}`, ...own!.diffusers),
+    );
+  });
+  const single = each(SINGLE_BLOCKS, (n) => {
+    const [, first, second] = singleBlock(n);
+    return [
+      one(`single_blocks.${n}.qkv_lora`, ...first!.diffusers.slice(0, 3)),
+      one(`single_blocks.${n}.proj_lora`, ...second!.diffusers),
+    ];
+  });
+  return [...double, ...single];
+};
+
 /** The linear layers of Flux' transformer. */
 export const fluxModules = (): readonly FluxModule[] => [
   ...OUTSIDE,

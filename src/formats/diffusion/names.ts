@@ -1,6 +1,6 @@
 import { flat } from '../kohya/names';
 import { clipNames, openClipNames, t5Names } from './encoderNames';
-import { fluxModules } from './fluxNames';
+import { fluxModules, xlabsModules } from './fluxNames';
 import { unetNames } from './unetNames';
 
 /** The models of a pipeline, as Diffusers names them. */
@@ -44,7 +44,7 @@ function imageModules(): ByFlatName {
     found.set(flat(original), same('unet', path));
     found.set(flat(path), same('unet', path));
   }
-  for (const { original, diffusers, isSwapped } of fluxModules()) {
+  for (const { original, diffusers, isSwapped } of [...fluxModules(), ...xlabsModules()]) {
     const joined = diffusers.length > 1 ? 'stacked' : 'same';
     const rows = isSwapped ? 'swapped' : joined;
     found.set(flat(original), { model: 'transformer', paths: diffusers, rows });

@@ -1,4 +1,4 @@
-import { LoraError } from '../../shared/errors';
+import { LoraError, type Place } from '../../shared/errors';
 import { isObject } from '../../shared/values';
 import type { SafetensorsFile } from '../safetensors/read';
 
@@ -13,11 +13,15 @@ export function refuseOtherAlgorithms({ file, header: { metadata } }: Safetensor
   const module = /\.(oft|control_net_lllite)\w*$/.exec(metadata['ss_network_module'] ?? '')?.[1];
   const name = isOther ? algorithm : module;
   if (name === undefined) return;
-  throw new LoraError('adapter', `The file holds ${name}, which is not supported.`, {
-    place: { file, key: isOther ? 'ss_network_args' : 'ss_network_module' },
+  throw holdsOther(name, { file, key: isOther ? 'ss_network_args' : 'ss_network_module' });
+}
+
+/** A file has another method than LoRA. */
+export const holdsOther = (method: string, place: Place): LoraError =>
+  new LoraError('adapter', `The file holds ${method}, which is not supported.`, {
+    place,
     fix: 'Merge it into its base with the tool that made it.',
   });
-}
 
 /** A JSON object in the metadata; empty when it is not one. */
 function argumentsIn(text: string | undefined): Readonly<Record<string, unknown>> {

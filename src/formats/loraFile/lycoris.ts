@@ -13,11 +13,15 @@ import type { RowUpdate } from '../../lora/rowUpdates';
 import { LoraError, type Place } from '../../shared/errors';
 import { checkFinite, checkScale } from '../checkFinite';
 import { pipelineModule } from '../diffusion/names';
+import { unetKindOf, type UNetKind } from '../diffusion/unetSpelling';
 import type { SafetensorsFile } from '../safetensors/read';
 import type { LycorisPart, Part } from './tensors';
 
 /** The names of a module's tensors. */
 export type PartNames = Readonly<Partial<Record<Part, string>>>;
+
+/** A module of a file: LoRA, or what can become it. */
+export type FileModule = { readonly kind: 'lora'; readonly factors: LoraFactors } | LycorisModule;
 
 /** A module whose update is no LoRA, but can become one or be merged. */
 export interface LycorisModule {
@@ -25,8 +29,13 @@ export interface LycorisModule {
   readonly path: string;
   /** Its rows, times a scale. */
   readonly rows: (scale: number) => RowUpdate;
-  /** @throws LoraError('adapter') where it would be LoRA of more than the full rank. */
-  readonly expand: () => LoraFactors;
+  readonly in_features: number;
+  /**
+   * @param unet The UNet that the adapter is of, if that is known: what of its layers are
+   *   convolutions.
+   * @throws LoraError('adapter') where it would be LoRA of more than the full rank.
+   */
+  readonly expand: (unet: UNetKind | null) => LoraFactors;
 }
 
 /** What a module's tensors say besides its factors. */
@@ -36,6 +45,10 @@ export interface LycorisFacts {
   readonly scalingFor: (rank: number | null) => Promise<number>;
   readonly magnitudeFor: (out_features: number) => Promise<Float32Array | null>;
 }
+
+/** The UNet that modules are of; null: none, or not known which. */
+export const unetOf = (modules: readonly FileModule[]): UNetKind | null =>
+  unetKindOf(modules.map((own) => (own.kind === 'lora' ? own.factors : own)));
 
 /** Whether a module is of LoHa or LoKr. */
 export const isLycoris = (parts: PartNames): boolean =>
@@ -61,8 +74,39 @@ export async function readLycoris(
     kind: 'lycoris',
     path: update.path,
     rows: (scale) => lycorisRows(update, scale),
-    expand: () => expanded(update, place),
+    in_features: shapeOf(update).in_features,
+    expand: (unet) => expanded(update, unet, place),
   };
+}
+
+/**
+ * Parts that LyCORIS leaves out where a factor is stored whole.
+ *
+ * @throws LoraError('adapter') naming a tensor that would be ignored.
+ */
+function refuseTwice(reader: LycorisReader, side: 1 | 2): void {
+  if (!reader.has(`lokr_w${side}`)) return;
+  for (const part of [`lokr_w${side}_a`, `lokr_w${side}_b`, `lokr_t${side}`] as const)
+    if (reader.has(part))
+      throw reader.error(
+        `${reader.path} has both lokr_w${side} and ${part}, which exclude each other.`,
+      );
+}
+
+/** Numbers of a matrix that is formed from tensors at most: those of a small file can make more. */
+const MAX_EXPANDED = 2 ** 28;
+
+/** @throws LoraError('adapter') for a matrix of more numbers than are formed. */
+export function refuseHuge(
+  { path, place }: { readonly path: string; readonly place: Place },
+  [rows, columns]: readonly [number, number],
+): void {
+  if (rows * columns <= MAX_EXPANDED) return;
+  throw new LoraError(
+    'adapter',
+    `The factors of ${path} make a matrix of ${rows} x ${columns}, which is too large.`,
+    { place, fix: 'Check that the file is an adapter of this model.' },
+  );
 }
 
 /** The starts of the names of each method's factors. */
@@ -109,8 +153,8 @@ class LycorisReader {
   }
 
   /** a b of matrices that fit. */
-  multiplied(a: Dense, b: Dense): Dense {
-    this.checkFit(a.columns, b.rows);
+  multiplied([a, b]: readonly [Dense, Dense]): Dense {
+    refuseHuge(this, [a.rows, b.columns]);
     return product(a, b);
   }
 
@@ -152,6 +196,7 @@ async function pairOf(
   const middle = await reader.read(core);
   reader.checkFit(middle.rows, up.rows);
   reader.checkFit(middle.shape[1]!, down.rows);
+  refuseHuge(reader, [middle.rows, (middle.columns / down.rows) * down.columns]);
   return { pair: [turned(up), withCore(middle, down)], kernel: kernelIn(middle) };
 }
 
@@ -172,15 +217,16 @@ async function loHa(reader: LycorisReader, facts: LycorisFacts): Promise<Lycoris
 }
 
 async function loKr(reader: LycorisReader, facts: LycorisFacts): Promise<LycorisUpdate> {
+  for (const side of [1, 2] as const) refuseTwice(reader, side);
   const leftPair = reader.has('lokr_w1')
     ? null
     : await pairOf(reader, ['lokr_w1_a', 'lokr_w1_b', 'lokr_t1']);
-  const left = leftPair ? product(...leftPair.pair) : await reader.read('lokr_w1');
+  const left = leftPair ? reader.multiplied(leftPair.pair) : await reader.read('lokr_w1');
   const rightPair = reader.has('lokr_w2')
     ? null
     : await pairOf(reader, ['lokr_w2_a', 'lokr_w2_b', 'lokr_t2']);
   const whole = rightPair ? null : await reader.read('lokr_w2');
-  const right = rightPair ? product(...rightPair.pair) : whole!;
+  const right = rightPair ? reader.multiplied(rightPair.pair) : whole!;
   const rank = rightPair?.pair[0].columns ?? leftPair?.pair[0].columns ?? null;
   return {
     method: 'LoKr',
@@ -194,27 +240,28 @@ async function loKr(reader: LycorisReader, facts: LycorisFacts): Promise<Lycoris
   };
 }
 
-/** Convolutions of UNets with kernels of 3 x 3. */
+/** Convolutions of UNets with kernels of 3 x 3, and of 1 x 1; those of SD 1 are linear in SDXL. */
 const CONVOLUTION = /(?:^|\.)(?:conv|conv1|conv2|conv_in|conv_out)$/;
+const POINTWISE = /\.conv_shortcut$/;
+const POINTWISE_OF_SD = /\.attentions\.\d+\.proj_(?:in|out)$/;
 const POSITIONS = 9;
 
 /** The kernel of a module, by its name where its tensors do not say it. */
-function kernelOf(update: LycorisUpdate, in_features: number): LoraFactors['kernel'] {
+function kernelOf(update: LycorisUpdate, unet: UNetKind | null): LoraFactors['kernel'] {
   if (update.kernel) return update.kernel;
   const name = pipelineModule(update.path)?.paths[0] ?? update.path;
+  if (POINTWISE.test(name) || (unet === 'sd' && POINTWISE_OF_SD.test(name))) return [1, 1];
+  const { in_features } = shapeOf(update);
   return CONVOLUTION.test(name) && in_features % POSITIONS === 0 ? [3, 3] : undefined;
 }
 
-/** Numbers of a module's factors that are formed at most. */
-const MAX_EXPANDED = 2 ** 28;
-
-function expanded(update: LycorisUpdate, place: Place): LoraFactors {
+function expanded(update: LycorisUpdate, unet: UNetKind | null, place: Place): LoraFactors {
   const { out_features, in_features } = shapeOf(update);
   const rank = exactRank(update);
   const isDense = update.method === 'LoKr' && !update.factors;
   const isLow = rank <= Math.min(out_features, in_features) && !isDense;
   if (isLow && rank * (out_features + in_features) <= MAX_EXPANDED)
-    return asLora(update, kernelOf(update, in_features));
+    return asLora(update, kernelOf(update, unet));
   throw new LoraError(
     'adapter',
     `${update.path} is ${update.method}, which ${isLow ? 'is too large as LoRA' : 'LoRA holds at a rank above the full one only'} (${out_features} x ${in_features}, rank ${rank}).`,

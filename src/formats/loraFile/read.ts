@@ -12,9 +12,16 @@ import {
 import { pathOfKohyaName } from '../kohya/names';
 import { refuseSeveralAdapters } from '../peft/read';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
-import { refuseOtherAlgorithms } from './algorithm';
+import { holdsOther, refuseOtherAlgorithms } from './algorithm';
 import { declaredScales, type DeclaredScale } from './settings';
-import { isLycoris, readLycoris, type LycorisModule, type PartNames } from './lycoris';
+import {
+  isLycoris,
+  readLycoris,
+  refuseHuge,
+  unetOf,
+  type FileModule,
+  type PartNames,
+} from './lycoris';
 import { hasDottedNames, kernelOf, loraTensor, otherMethod } from './tensors';
 import { countOf } from '../../shared/values';
 
@@ -24,9 +31,6 @@ interface Reading {
   /** Modules of which nothing says the alpha. */
   readonly bare: string[];
 }
-
-/** A module of a file: LoRA, or what can become it. */
-export type FileModule = { readonly kind: 'lora'; readonly factors: LoraFactors } | LycorisModule;
 
 /** The modules of a file. */
 export interface FileModules {
@@ -49,7 +53,8 @@ export async function readLoraFile(
   rename: ((path: string) => string) | null,
 ): Promise<ImportedAdapter> {
   const { modules, has_dotted_names, warnings } = await readLoraModules(file, rename);
-  const factors = modules.map((own) => (own.kind === 'lora' ? own.factors : own.expand()));
+  const unet = unetOf(modules);
+  const factors = modules.map((own) => (own.kind === 'lora' ? own.factors : own.expand(unet)));
   const dotted = has_dotted_names && { has_dotted_names };
   return { adapter: { ...peftAdapter(factors, null), ...dotted }, warnings };
 }
@@ -61,7 +66,7 @@ export function readLoraModules(
 ): Promise<FileModules> {
   return withSafetensors(file, async (source) => {
     refuseOtherAlgorithms(source);
-    const { found, warnings } = partsIn(source);
+    const found = partsIn(source);
     const declared = declaredScales(source.header.metadata, file);
     const reading: Reading = { source, declared, bare: [] };
     const sources = new Map<string, string>();
@@ -76,11 +81,7 @@ export function readLoraModules(
     }
     if (modules.length === 0)
       throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file } });
-    return {
-      modules,
-      has_dotted_names,
-      warnings: [...warnings, ...missingAlphas(reading, modules.length)],
-    };
+    return { modules, has_dotted_names, warnings: missingAlphas(reading, modules.length) };
   });
 }
 
@@ -95,26 +96,19 @@ function missingAlphas({ bare, source: { file } }: Reading, count: number): Prob
   ];
 }
 
-function partsIn(source: SafetensorsFile): {
-  readonly found: ReadonlyMap<string, PartNames>;
-  readonly warnings: readonly Problem[];
-} {
+/** The tensors of each module. A tensor of none is refused: nothing of a file is left out. */
+function partsIn(source: SafetensorsFile): ReadonlyMap<string, PartNames> {
   const found = new Map<string, PartNames>();
-  const warnings: Problem[] = [];
   for (const tensor of source.tensors.keys()) {
     const place = { file: source.file, tensor };
     const other = otherMethod(tensor);
-    if (other !== null)
-      throw new LoraError('adapter', `The file holds ${other}, which is not supported.`, {
-        place,
-        fix: 'Merge it into its base with the tool that made it.',
-      });
+    if (other !== null) throw holdsOther(other, place);
     const own = loraTensor(tensor);
-    if (!own) {
-      const message = 'The tensor is not part of a LoRA adapter and is ignored.';
-      warnings.push({ severity: 'warning', message, place });
-      continue;
-    }
+    if (!own)
+      throw new LoraError('adapter', 'The tensor is not part of a LoRA adapter.', {
+        place,
+        fix: 'Use an adapter of LoRA alone: the tensor would be lost.',
+      });
     const parts = found.get(own.module);
     const twice = parts?.[own.part];
     if (twice !== undefined)
@@ -129,7 +123,7 @@ function partsIn(source: SafetensorsFile): {
     found.set(own.module, { ...parts, [own.part]: tensor });
   }
   refuseSeveralAdapters(source.tensors.keys(), () => source.file);
-  return { found, warnings };
+  return found;
 }
 
 /** A module's name in the file, its path, and its tensors. */
@@ -211,6 +205,7 @@ function withTucker(core: ReadTensor, down: ReadTensor, path: string): ReadTenso
       `The core of a Tucker decomposition of ${path} has the shape [${core.shape.join(', ')}], which does not fit lora_down's [${down.shape.join(', ')}].`,
       { place: core.place, fix: 'Save or download the adapter again.' },
     );
+  refuseHuge({ path, place: core.place }, [r, columns * height * width]);
   const { data } = withCore(
     { rows: r, columns: core.data.length / r, data: checkFinite(core.data, core.place) },
     { rows, columns, data: checkFinite(down.data, down.place) },
@@ -221,12 +216,12 @@ function withTucker(core: ReadTensor, down: ReadTensor, path: string): ReadTenso
 function pairOf(
   { file }: SafetensorsFile,
   name: string,
-  { A, B, alpha, magnitude }: PartNames,
+  { A, B, ...others }: PartNames,
 ): { readonly A: string; readonly B: string } {
   if (A !== undefined && B !== undefined) return { A, B };
   const wanted = name.includes('.') ? 'lora_A and lora_B' : 'lora_down and lora_up';
   throw new LoraError('adapter', `Its partner is missing: ${name} needs both ${wanted}.`, {
-    place: { file, tensor: A ?? B ?? magnitude ?? alpha! },
+    place: { file, tensor: A ?? B ?? Object.values(others)[0]! },
     fix: 'Save or download the adapter again.',
   });
 }

@@ -28,6 +28,7 @@ const ENDS: readonly (readonly [RegExp, (found: string) => Part])[] = [
   [/\.(hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t[12]))$/, (own) => own as LycorisPart],
   [/\.lora_linear_layer\.(down|up)\.weight$/, factorOf], // Diffusers before PEFT, text encoders
   [/\.lora\.(down|up)\.weight$/, factorOf], // Diffusers before PEFT
+  [/(?<=\.processor\.(?:qkv|proj)_lora[12]?)\.(down|up)\.weight$/, factorOf], // XLabs
   [/_lora\.(down|up)\.weight$/, factorOf], // Diffusers' first attention processors
   [/(?:\.lora_linear_layer|\.lora|_lora)?\.alpha$/, () => 'alpha'],
 ];
@@ -72,7 +73,10 @@ function modulePath(name: string): string {
 const OTHERS: readonly (readonly [RegExp, string])[] = [
   [/\.hada_(?!(?:w[12]_[ab]|t[12])$)/, 'another kind of LoHa'],
   [/\.lokr_(?!(?:w[12](?:_[ab])?|t[12])$)/, 'another kind of LoKr'],
-  [/\.(?:oft_|boft_)/, 'OFT'],
+  [/\.(?:oft_|boft_)|\.rescale$/, 'OFT'],
+  [/^bundle_emb\.|^(?:emb_params|clip_[lg])$|\.string_to_param\./, 'a trained embedding of a text'],
+  [/^(?:lllite_|control_net_lllite|control_model\.)/, 'a ControlNet'],
+  [/\.lora_(?:route|moe)/, 'several adapters with a router'],
   [/\.(?:diff|diff_b|set_weight)$/, 'whole differences'],
   [/\.[wb]_norm$/, 'changes of norms'],
   [/\.glora_|\.(?:a1|a2|b1|b2|bm)\.weight$/, 'GLoRA'],
@@ -94,6 +98,17 @@ const OTHERS: readonly (readonly [RegExp, string])[] = [
 /** The method of a tensor that is not LoRA; null: not known. */
 export const otherMethod = (name: string): string | null =>
   OTHERS.find(([expression]) => expression.test(name))?.[1] ?? null;
+
+/** The first of tensors that are not LoRA, and its method; null: there is none. */
+export function foreignTensor(
+  names: Iterable<string>,
+): { readonly tensor: string; readonly method: string } | null {
+  for (const tensor of names) {
+    const method = otherMethod(tensor);
+    if (method !== null) return { tensor, method };
+  }
+  return null;
+}
 
 /** Whether tensors' names are those of kohya's scripts: modules have underscores for dots. */
 export const hasKohyaNames = (names: Iterable<string>): boolean =>

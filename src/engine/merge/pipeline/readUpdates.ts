@@ -1,5 +1,6 @@
 import { detectAdapter, readAdapter } from '../../../formats/adapterFormat';
-import { readLoraModules, type FileModule } from '../../../formats/loraFile/read';
+import type { FileModule } from '../../../formats/loraFile/lycoris';
+import { readLoraModules } from '../../../formats/loraFile/read';
 import { lowRankRows } from '../../../lora/rowUpdates';
 import { LoraError } from '../../../shared/errors';
 import { warnOfProblems } from '../../report';

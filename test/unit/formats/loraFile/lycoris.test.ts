@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { readAnyAdapter } from '../../../../src/formats/adapterFormat';
 import { readLoraModules } from '../../../../src/formats/loraFile/read';
 import { lowRankRows, type RowUpdate } from '../../../../src/lora/rowUpdates';
+import { LoraError } from '../../../../src/shared/errors';
 import { tensorsIn } from '../../../support/conversions';
 import { fileOf, type Shapes } from '../../../support/loraFiles';
 import { PIPELINES } from '../../../support/pipelines';
@@ -28,7 +29,7 @@ describe('LoHa and LoKr', () => {
       for (const own of modules) {
         if (own.kind !== 'lycoris') continue;
         const update = own.rows(1);
-        const expand = () => own.expand();
+        const expand = () => own.expand(null);
         const full = Math.min(update.out_features, update.in_features);
         if (full < RANK || (await hasWholeFactors(file, own.path))) {
           expect(expand).toThrow(/which LoRA holds at a rank above the full one only/);
@@ -107,7 +108,38 @@ describe('a file of LyCORIS', () => {
       },
       /core of a Tucker decomposition of lora_unet_x has the shape \[2, 3, 3, 3\]/,
     ],
+    [
+      'a small file with a huge product',
+      {
+        'lora_unet_x.lokr_w1': [2, 2],
+        'lora_unet_x.lokr_w2_a': [60_000, 1],
+        'lora_unet_x.lokr_w2_b': [1, 60_000],
+      },
+      /factors of lora_unet_x make a matrix of 60000 x 60000, which is too large/,
+    ],
+    [
+      'a small file with a huge core of LoHa',
+      {
+        ...{ 'lora_unet_x.hada_w1_a': [1, 4], 'lora_unet_x.hada_w1_b': [1, 60_000] },
+        ...{ 'lora_unet_x.hada_w2_a': [1, 4], 'lora_unet_x.hada_w2_b': [1, 60_000] },
+        ...{ 'lora_unet_x.hada_t1': [1, 1, 300, 300], 'lora_unet_x.hada_t2': [1, 1, 300, 300] },
+      },
+      /factors of lora_unet_x make a matrix of 1 x 5400000000, which is too large/,
+    ],
+    [
+      'a small file with a huge core',
+      {
+        'lora_unet_x.lora_down.weight': [1, 60_000, 1, 1],
+        'lora_unet_x.lora_up.weight': [4, 1, 1, 1],
+        'lora_unet_x.lora_mid.weight': [1, 1, 300, 300],
+      },
+      /factors of lora_unet_x make a matrix of 1 x 5400000000, which is too large/,
+    ],
   ])('is refused for %s', async (_, shapes, reason) => {
-    await expect(readAnyAdapter(await fileOf(shapes), null)).rejects.toThrow(reason);
+    const error: unknown = await readAnyAdapter(await fileOf(shapes), null).catch(
+      (e: unknown) => e,
+    );
+    expect(error).toBeInstanceOf(LoraError);
+    expect((error as LoraError).message).toMatch(reason);
   });
 });
