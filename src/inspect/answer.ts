@@ -44,7 +44,7 @@ export async function answerTo(question: Question): Promise<Answer<QuestionKind>
   return answerData(question);
 }
 
-function answerFile({ kind, asked }: FileQuestion): Promise<Answer<QuestionKind>> {
+async function answerFile({ kind, asked }: FileQuestion): Promise<Answer<QuestionKind>> {
   switch (kind) {
     case 'tensorFile':
       return withTensorFile(asked.file, ({ facts }) => Promise.resolve(facts));
@@ -62,6 +62,10 @@ function answerFile({ kind, asked }: FileQuestion): Promise<Answer<QuestionKind>
       return columnsOf(asked.file);
     case 'rowFiles':
       return rowFiles(asked.file);
+    case 'thumbnail': {
+      const { thumbnailOf } = await import('../data/images/thumbnail');
+      return thumbnailOf(asked.file);
+    }
   }
 }
 

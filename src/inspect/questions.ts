@@ -1,6 +1,7 @@
 import type { TargetableModule } from '../lora/adapter';
 import type { ModelSize } from '../lora/memory';
 import type { CodeLimits, CodePlace, CodePrompt } from '../data/code/codeTokens';
+import type { Thumbnail } from '../data/images/thumbnail';
 import type { SerializedError } from '../shared/errors';
 import type { TensorRow, Values } from '../shared/pages/inspect/protocol';
 import type { RowForm } from '../shared/objective';
@@ -126,6 +127,8 @@ export interface Questions extends DataQuestions {
     readonly asked: { readonly file: string };
     readonly answer: WriterFacts | null;
   };
+  /** Of an image, a file or a data: URL. */
+  readonly thumbnail: { readonly asked: { readonly file: string }; readonly answer: Thumbnail };
   /** How many tokens of a base texts have, all together. */
   readonly tokenCount: {
     readonly asked: { readonly file: string; readonly texts: readonly string[] };

@@ -8,6 +8,9 @@ import { parsed } from './parsed';
 
 const number = v.pipe(v.number(), v.finite());
 
+/** The most images of one prompt. */
+export const MOST_PROMPT_IMAGES = 64;
+
 /** A prompt, and how to answer it. */
 export const AnswerSettingsSchema = v.object({
   prompt: v.string(),
@@ -25,6 +28,8 @@ export const AnswerSettingsSchema = v.object({
   row: v.optional(v.nullable(v.pipe(number, v.integer(), v.minValue(0))), null),
   /** The tools that a chat may use, as JSON; empty: none. Null: those of the row. */
   tools: v.optional(v.nullable(v.string()), null),
+  /** Absolute paths of the images of a chat's prompt, or data: URLs. */
+  images: v.optional(v.pipe(v.array(v.string()), v.maxLength(MOST_PROMPT_IMAGES)), []),
 });
 export type AnswerSettings = v.InferOutput<typeof AnswerSettingsSchema>;
 
@@ -111,6 +116,8 @@ export const RowQuestionSchema = v.object({
   expected: v.string(),
   /** The tools of the row, as JSON; empty: none. */
   tools: v.optional(v.string(), ''),
+  /** The images of the prompt, each an absolute path or a data: URL. */
+  images: v.optional(v.array(v.string()), []),
   /** Whether the dataset has changed since the run. */
   changed: v.boolean(),
 });
@@ -128,6 +135,8 @@ export type ServeEvent =
       readonly kind: 'ready';
       readonly base: string;
       readonly has_chat_template: boolean;
+      /** Whether chats may have images. */
+      readonly reads_images: boolean;
       readonly device: string;
     }
   | { readonly kind: 'row'; readonly row: RowQuestion }

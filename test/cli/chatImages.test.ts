@@ -1,7 +1,9 @@
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
+import { createTokenizer } from '../../src/data/tokenizer/createTokenizer';
 import { RunRows } from '../../src/engine/serve/runRows';
+import { openBase } from '../../src/formats/openBase';
 import {
   cli,
   fixtures,
@@ -12,6 +14,7 @@ import {
   train,
   weightsOf,
 } from '../support/commandLine';
+import { Served } from '../support/served';
 import { ServedHttp } from '../support/servedHttp';
 
 const folder = path.join(fixtures, 'qwen3-vl-images');
@@ -37,6 +40,15 @@ function recipeOf(
   );
   cpSync(path.join(folder, 'chats'), path.dirname(file), { recursive: true });
   return file;
+}
+
+async function tokenizerFiles() {
+  const opened = await openBase(base);
+  try {
+    return await opened.readTokenizer();
+  } finally {
+    await opened.close();
+  }
 }
 
 let recipe: string;
@@ -134,13 +146,67 @@ it('serves chats with images within the request, as it generates them', async ()
   }
 });
 
-it('refuses to ask about a row without its images', async () => {
+it('asks about rows with their images, with others, and with none', async () => {
   const trained = new RunRows(runDir);
-  const question = { system: '', prompt: 'Why?' };
-  await expect(trained.chat(0, question, {})).rejects.toThrow('Row 1 has images');
-  const plain = await trained.chat(2, question, {});
+  const beside = (name: string) => path.join(path.dirname(recipe), name);
+  const question = await trained.question(0, createTokenizer(await tokenizerFiles()));
+  expect(question.images).toEqual([beside('wide.png')]);
+  const ask = { system: '', prompt: question.prompt, images: question.images };
+  const own = rows[0]!.messages[0] as { content: object[] };
+  const same = await trained.chat(0, ask, {});
+  expect(same.messages).toEqual([
+    {
+      ...own,
+      content: own.content.map((part) =>
+        'image' in part ? { ...part, image: beside('wide.png') } : part,
+      ),
+    },
+  ]);
+  const other = await trained.chat(0, { ...ask, prompt: 'Why?', images: [beside('tall.png')] }, {});
+  expect(other.messages.map(({ content }) => content)).toEqual([
+    [
+      { type: 'image', image: beside('tall.png') },
+      { type: 'text', text: 'Why?' },
+    ],
+  ]);
+  const plain = await trained.chat(2, { system: '', prompt: 'Why?', images: [] }, {});
   expect(plain.messages).toEqual([{ role: 'user', content: 'Why?' }]);
   await trained.close();
+});
+
+it('answers a prompt with images in a playground as on the command line', async () => {
+  const adapter = path.join(folder, 'adapter');
+  const served = new Served('--base', base, '--adapter', adapter, '--run', runDir);
+  try {
+    const ready = await served.until(() => served.events.find((event) => event.kind === 'ready'));
+    expect(ready.reads_images).toBe(true);
+    const image = path.join(folder, 'chats', 'wide.png');
+    const ask = { chat: true, prompt: 'What is it?', images: [image], max_new_tokens: 12 };
+    const text = await served.ask(0, 1, ask);
+    const messages = path.join(tempFolder(), 'ask.json');
+    const content = [
+      { type: 'image', image },
+      { type: 'text', text: 'What is it?' },
+    ];
+    writeFileSync(messages, JSON.stringify([{ role: 'user', content }]));
+    const asked = ['--base', base, '--adapter', adapter, '--messages', messages];
+    const said = await cli('generate', ...asked, '--max-new-tokens', '12', '--json');
+    expect(text).toBe(
+      (JSON.parse(said.stdout.trimEnd().split('\n').at(-1)!) as { text: string }).text,
+    );
+    const done = served.events.findLast((event) => event.kind === 'done');
+    const { messages: kept } = JSON.parse(done!.example) as { messages: { content: unknown }[] };
+    expect(kept[0]!.content).toEqual(content);
+    expect(await served.ask(0, 1, { ...ask, images: [] })).not.toBe(text);
+    await expect(served.ask(0, 1, { ...ask, chat: false })).rejects.toThrow(
+      'Images can only be in messages of a chat',
+    );
+    await expect(served.ask(0, 1, { ...ask, images: [`${image}.none`] })).rejects.toThrow(
+      /wide\.png\.none cannot be read: it does not exist/,
+    );
+  } finally {
+    await served.end();
+  }
 });
 
 it('names the row of an image that cannot be read, in a check and in a training', async () => {

@@ -15,6 +15,7 @@ export const settings: AnswerSettings = {
   max_new_tokens: 8,
   row: null,
   tools: null,
+  images: [],
 };
 
 /** A running `lora serve`, and what it has said. */

@@ -6,7 +6,13 @@ import {
   type PlaygroundServerState,
 } from '../../src/shared/pages/playground/protocol';
 import type { PlaygroundStringKey } from '../../src/shared/pages/playground/strings';
-import type { AnswerSettings, AskedTurn, RowQuestion } from '../../src/shared/serveProtocol';
+import type { ShownThumbnail } from '../../src/shared/pages/thumbnail';
+import {
+  MOST_PROMPT_IMAGES,
+  type AnswerSettings,
+  type AskedTurn,
+  type RowQuestion,
+} from '../../src/shared/serveProtocol';
 import type { Page } from '../shared/page';
 import {
   emptyColumn,
@@ -37,6 +43,13 @@ export interface PlaygroundState {
   readonly second: string | null;
   /** The rows that were appended last; null before. */
   readonly appended: { readonly rows: number; readonly file: string } | null;
+  /** Thumbnails of images by their paths; null while one is made. */
+  readonly thumbnails: ReadonlyMap<string, ShownThumbnail | null>;
+  /** Why images were not attached, and what that is about; null: nothing is wrong. */
+  readonly imageFault: {
+    readonly key: 'images.most' | 'images.large' | 'images.other';
+    readonly value: string;
+  } | null;
   /** Number of requests so far. */
   readonly asked: number;
   /** Name of the base model's column. */
@@ -56,6 +69,8 @@ export function initialPlayground(kept: unknown, base: string, baseName: string)
     rowWanted: null,
     second: null,
     appended: null,
+    thumbnails: new Map(),
+    imageFault: null,
     kept: stored?.base === base ? stored : fresh,
     asked: 0,
     baseName,
@@ -71,6 +86,11 @@ export function reducePlayground(
     return { ...state, rowFault: message.message, rowWanted: null, row: null };
   if (message.kind === 'tools') return withTools(state, message.tools);
   if (message.kind === 'appended') return { ...state, appended: message };
+  if (message.kind === 'attached') return withImages(state, message.images);
+  if (message.kind === 'thumbnail') {
+    const { image, thumbnail } = message;
+    return { ...state, thumbnails: new Map([...state.thumbnails, [image, thumbnail]]) };
+  }
   if (message.kind !== 'state') return { ...state, columns: withMessage(state.columns, message) };
   return withServer(state, message);
 }
@@ -79,6 +99,19 @@ const withTools = (state: PlaygroundState, tools: string): PlaygroundState => ({
   ...state,
   kept: { ...state.kept, settings: { ...state.kept.settings, tools } },
 });
+
+/** Attached images stand behind those that are there already. */
+function withImages(state: PlaygroundState, images: readonly string[]): PlaygroundState {
+  const { settings } = state.kept;
+  const all = [...new Set([...settings.images, ...images])];
+  if (all.length > MOST_PROMPT_IMAGES)
+    return { ...state, imageFault: { key: 'images.most', value: String(MOST_PROMPT_IMAGES) } };
+  return {
+    ...state,
+    imageFault: null,
+    kept: { ...state.kept, settings: { ...settings, images: all } },
+  };
+}
 
 /** The tools of the run's recipe stand in the field until it is changed. */
 function withServer(state: PlaygroundState, message: PlaygroundServerState): PlaygroundState {
@@ -98,8 +131,9 @@ function withRow(state: PlaygroundState, row: RowQuestion): PlaygroundState {
   const replaces = state.rowWanted?.replaces ?? 'none';
   const isWritten = state.kept.settings.prompt !== '';
   if (replaces === 'none' || (replaces === 'empty' && isWritten)) return next;
-  const { prompt, system, index, tools } = row;
-  const settings = { ...state.kept.settings, prompt, system, tools, row: index, chat: true };
+  const { prompt, system, index, tools, images } = row;
+  const own = { prompt, system, tools, images, row: index, chat: true };
+  const settings = { ...state.kept.settings, ...own };
   return {
     ...next,
     kept: { ...state.kept, settings },
@@ -114,7 +148,8 @@ export function askedRow({ row, kept: { settings } }: PlaygroundState): RowQuest
     settings.row === row.index &&
     settings.prompt === row.prompt &&
     settings.system === row.system &&
-    (settings.tools ?? '') === row.tools;
+    (settings.tools ?? '') === row.tools &&
+    settings.images.join('\n') === row.images.join('\n');
   return isAsked ? row : null;
 }
 
@@ -134,12 +169,22 @@ function wantRow(
 
 /** When the model is ready: the first row, or the one that was shown before. */
 export function afterMessage(message: PlaygroundHostMessage, page: PlaygroundPage): void {
+  askThumbnails(page);
   const { row, rowWanted, rowFault, kept } = page.state;
   const isReady = message.kind === 'state' && message.phase.kind === 'ready' && message.rows;
   if (!isReady || row || rowWanted || rowFault !== '') return;
   const { settings } = kept;
   if (settings.row !== null) wantRow(page, { index: settings.row, replaces: 'none' });
   else if (settings.prompt === '') wantRow(page, { index: 0, replaces: 'empty' });
+}
+
+/** Asks for the thumbnails of images that have none yet. */
+function askThumbnails({ state, post, change }: PlaygroundPage): void {
+  const images = state.kept.settings.images.filter((image) => !state.thumbnails.has(image));
+  if (!state.server || images.length === 0) return;
+  const waiting = images.map((image) => [image, null] as const);
+  change({ thumbnails: new Map([...state.thumbnails, ...waiting]) });
+  post({ kind: 'thumbnails', images });
 }
 
 /** Answers stay beside the adapters that gave them. */
@@ -209,6 +254,7 @@ export function ask(
   const { state, change } = page;
   const { server, kept } = state;
   if (server?.phase.kind !== 'ready' || kept.settings.prompt.trim() === '') return;
+  if (kept.settings.images.length > 0 && !kept.settings.chat) return;
   const settings = {
     ...kept.settings,
     chat: kept.settings.chat && server.phase.has_chat_template,

@@ -80,6 +80,8 @@ export interface BatchImage {
   /** Where its first token is among batch · length. */
   readonly at: number;
   readonly grid: PatchGrid;
+  /** Its absolute path, or a data: URL. */
+  readonly file: string;
   /** Names the image. */
   readonly key: string;
   /** See `patchSamples`. Rejects with LoraError('dataset') for an unreadable image. */
@@ -196,6 +198,7 @@ const placedIn = (
   example?: TokenExample,
 ): BatchImage[] =>
   images.map(({ file, at, grid }) => ({
+    file,
     at,
     grid,
     key: `${grid.height} ${grid.width} ${imageKey(file)}`,

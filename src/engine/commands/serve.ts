@@ -67,6 +67,7 @@ export const serveCommand = defineCommand({
             kind: 'ready',
             base,
             has_chat_template: models.tokenizer.has_chat_template,
+            reads_images: 'reader' in models.rowImages,
             device: models.device,
           });
           await new RequestQueue({ models, rows, products: options.products }, emit).run();
@@ -203,6 +204,7 @@ class RequestQueue {
     const { model, tokenizer } = await this.served.models.with(adapter, scale);
     const answer = await answerPrompt(model, tokenizer, prompt, {
       ...settings,
+      images: this.served.models.rowImages,
       products: this.served.products,
       isStopped: () => this.isStopped(id),
       onText: (text) => {

@@ -1,4 +1,4 @@
-import type { Chat, ChatVariables, Message } from '../../data/chat/chat';
+import type { Chat, ChatVariables, ContentPart, Message } from '../../data/chat/chat';
 import type { ParsedAnswer } from '../../data/chat/calls/parseAnswer';
 import { LoraError } from '../../shared/errors';
 import { parseExactly } from '../../shared/exactJson';
@@ -8,14 +8,35 @@ import type { AnswerParts, AnswerSettings, AskedCall, AskedTurn } from '../../sh
 import { toolsIn } from '../../shared/tools';
 import { isObject } from '../../shared/values';
 
-/** The prompt of a request, or the conversation that it begins. */
+/**
+ * The prompt of a request, or the conversation that it begins.
+ *
+ * @throws LoraError('usage') for images outside of a chat
+ */
 export function promptOf(settings: AnswerSettings, variables: ChatVariables): string | Chat {
-  const { prompt, system, chat } = settings;
-  if (!chat) return prompt;
-  const user = { role: 'user', content: prompt };
+  const { prompt, system, chat, images } = settings;
+  if (!chat) {
+    if (images.length === 0) return prompt;
+    throw new LoraError('usage', 'Images can only be in messages of a chat.', {
+      fix: 'Use the chat template, or remove the images.',
+    });
+  }
+  const user: Message = { role: 'user', content: withImagesBefore(prompt, images) };
   const messages = system.trim() === '' ? [user] : [{ role: 'system', content: system }, user];
   return { messages, variables };
 }
+
+/** A text with images before it; without any, the text alone. */
+export const withImagesBefore = (
+  text: string,
+  images: readonly string[],
+): NonNullable<Message['content']> =>
+  images.length === 0
+    ? text
+    : [
+        ...images.map((image): ContentPart => ({ type: 'image', image })),
+        ...(text === '' ? [] : [{ type: 'text', text } as const]),
+      ];
 
 /** A conversation that has gone on since its prompt. @throws LoraError('usage') */
 export const withTurns = (chat: Chat, turns: readonly AskedTurn[]): Chat => ({

@@ -1,6 +1,6 @@
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
 import { contentOf, imagesOf } from '../../data/chat/chat';
-import type { Chat, ChatVariables, Message } from '../../data/chat/chat';
+import type { Chat, ChatVariables, ContentPart, Message } from '../../data/chat/chat';
 import type { SampleAnswer, SampleRow } from '../../data/examples/sampleRows';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { LoraError } from '../../shared/errors';
@@ -8,9 +8,10 @@ import { exactText } from '../../shared/exactText';
 import { variablesIn } from '../../shared/chatVariables';
 import { writesText } from '../../shared/task';
 import type { FileFingerprint, RunRecord } from '../../shared/run';
-import type { RowQuestion } from '../../shared/serveProtocol';
+import { MOST_PROMPT_IMAGES, type RowQuestion } from '../../shared/serveProtocol';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { readRecord } from '../run/runFolder';
+import { withImagesBefore } from './conversation';
 import { openForTraining } from '../training/open';
 import { rowPrompt } from '../training/samples';
 
@@ -39,6 +40,12 @@ export class RunRows {
     const { data, changed } = await this.open();
     const { row, answer } = await rowAt(data, index);
     const { before = [], expected = '' } = rowPrompt(row, answer, tokenizer).facts;
+    const images = imagesOf(placedMessages(answer).slice(-1));
+    if (images.length > MOST_PROMPT_IMAGES)
+      throw new LoraError(
+        'usage',
+        `Row ${row.line} has ${images.length} images, but at most ${MOST_PROMPT_IMAGES} can be asked about here.`,
+      );
     const first = answer.before[0];
     const system = first?.role === 'system' ? contentOf(first) : '';
     return {
@@ -50,29 +57,38 @@ export class RunRows {
       prompt: row.text,
       expected,
       tools: toolsText(answer.variables),
+      images,
       changed,
     };
   }
 
   /**
-   * The conversation of a row with another system message ('': none) and question. `given`: further
-   * variables, and other tools.
+   * The conversation of a row with another system message ('': none), question and images. `given`:
+   * further variables, and other tools.
    *
-   * @throws LoraError('usage') for a row with images
+   * @throws LoraError where the row cannot be read
    */
   async chat(
     index: number,
-    { system, prompt }: { readonly system: string; readonly prompt: string },
+    {
+      system,
+      prompt,
+      images,
+    }: { readonly system: string; readonly prompt: string; readonly images: readonly string[] },
     given: ChatVariables,
   ): Promise<Chat> {
     const { data } = await this.open();
-    const { row, answer } = await rowAt(data, index);
-    refuseImages(row.line, [...answer.before, ...(answer.asked ? [answer.asked] : [])]);
-    const turns = answer.before.filter(({ role }, i) => i > 0 || role !== 'system');
+    const { answer } = await rowAt(data, index);
+    const messages = placedMessages(answer);
+    const asked = answer.asked ? (messages.at(-1) ?? null) : null;
+    const turns = messages
+      .slice(0, answer.before.length)
+      .filter(({ role }, i) => i > 0 || role !== 'system');
     const head: readonly Message[] =
       system.trim() === '' ? [] : [{ role: 'system', content: system }];
+    const content = askedContent(asked, prompt, images);
     return {
-      messages: [...head, ...turns, { role: 'user', ...answer.asked, content: prompt }],
+      messages: [...head, ...turns, { role: 'user', ...asked, content }],
       variables: {
         ...given,
         ...answer.variables,
@@ -92,12 +108,36 @@ export class RunRows {
   }
 }
 
-/** A question that is changed would be asked without them. */
-function refuseImages(line: number, messages: readonly Message[]): void {
-  if (imagesOf(messages).length === 0) return;
-  throw new LoraError('usage', `Row ${line} has images, which cannot be asked about here.`, {
-    fix: 'Use lora generate with a file of messages (--messages), or look at the samples of the run.',
-  });
+/** The messages up to the one that is answered, with the absolute paths of their images. */
+function placedMessages({ before, asked, images }: SampleAnswer): readonly Message[] {
+  const files = (images?.placed ?? []).map(({ file }) => file);
+  let next = 0;
+  const placed = (part: ContentPart): ContentPart =>
+    part.type === 'image' ? { ...part, image: files[next++] ?? part.image } : part;
+  return [...before, ...(asked ? [asked] : [])].map((message) =>
+    Array.isArray(message.content)
+      ? { ...message, content: (message.content as readonly ContentPart[]).map(placed) }
+      : message,
+  );
+}
+
+/**
+ * The content of a row's question with another text and other images. Images that are the row's own
+ * stay where they are in it, unless several texts are around them and have changed.
+ */
+function askedContent(
+  asked: Message | null,
+  prompt: string,
+  images: readonly string[],
+): NonNullable<Message['content']> {
+  const { content = '' } = asked ?? {};
+  const isSame =
+    typeof content !== 'string' && imagesOf(asked ? [asked] : []).join('\n') === images.join('\n');
+  if (!isSame) return withImagesBefore(prompt, images);
+  if (contentOf({ content }) === prompt) return content;
+  const texts = content.filter(({ type }) => type === 'text');
+  if (texts.length !== 1) return withImagesBefore(prompt, images);
+  return content.map((part) => (part.type === 'text' ? { ...part, text: prompt } : part));
 }
 
 /** The tools of a row as JSON; '' for none. */

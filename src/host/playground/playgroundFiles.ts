@@ -7,6 +7,7 @@ import { refuseUntrusted } from '../jobs/jobs';
 import { appendRows } from './appendRows';
 import { chooseRowsFile, chooseTools, type RowKind } from './chosenFiles';
 import { pairOf } from './pairs';
+import { withRelativeImages } from './relativeImages';
 
 /** The file operations that a page requests. */
 export type FilesMessage = Extract<
@@ -48,7 +49,11 @@ export class PlaygroundFiles {
     if (rows.length === 0) return;
     const file = this.files.get(kind) ?? (await chooseRowsFile(kind, this.folder()));
     if (file === undefined) return;
-    await appendRows(file, rows);
+    const folder = path.dirname(file);
+    await appendRows(
+      file,
+      rows.map((row) => withRelativeImages(row, folder)),
+    );
     this.files.set(kind, file);
     this.send({ kind: 'appended', rows: rows.length, file: path.basename(file) });
   }

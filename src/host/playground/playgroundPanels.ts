@@ -16,6 +16,7 @@ import { VIEWS } from '../manifest/ids';
 import { refuseUntrusted } from '../jobs/jobs';
 import { t } from '../text/l10n';
 import { setTitle } from '../ui/panels';
+import type { AskInspections } from '../inspection/inspections';
 import type { RuntimeService } from '../runtime/runtimeService';
 import { confirmedSender, openPage } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
@@ -23,6 +24,7 @@ import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText } from '../webview/copyAndSave';
 import { AnswerTexts } from './answerTexts';
 import { PlaygroundFiles } from './playgroundFiles';
+import { isAboutImages, PlaygroundImages } from './playgroundImages';
 import { keepPrompt, readPrompts } from './prompts';
 import type { RunSummary } from '../runs/run';
 import { Server } from './server';
@@ -33,6 +35,7 @@ export interface PlaygroundOptions extends PanelHost {
   /** Absolute path of dist/cli.js. */
   readonly cli: string;
   readonly runtime: RuntimeService;
+  readonly inspections: AskInspections;
   readonly namesOf: (adapters: readonly string[]) => readonly string[];
   /** The runs that may have trained the adapters. */
   readonly runs: () => readonly RunSummary[];
@@ -81,6 +84,7 @@ class PlaygroundPanel implements PanelPage {
   private prompts: readonly string[] = [];
   private starts = 0;
   private readonly files: PlaygroundFiles;
+  private readonly images: PlaygroundImages;
   /** The first start of the server, while it is under way. */
   private loading: Promise<void> | undefined;
 
@@ -93,6 +97,11 @@ class PlaygroundPanel implements PanelPage {
     const { webview } = panel;
     this.send = confirmedSender(panel);
     this.files = new PlaygroundFiles(
+      (message) => void this.send(message),
+      () => this.folder,
+    );
+    this.images = new PlaygroundImages(
+      options.inspections,
       (message) => void this.send(message),
       () => this.folder,
     );
@@ -158,7 +167,7 @@ class PlaygroundPanel implements PanelPage {
         this.options.log(`Playground: ${message.message}`);
         return;
       default:
-        return this.files.handle(message);
+        return isAboutImages(message) ? this.images.handle(message) : this.files.handle(message);
     }
   }
 
@@ -234,6 +243,7 @@ class PlaygroundPanel implements PanelPage {
         this.setPhase({
           kind: 'ready',
           has_chat_template: event.has_chat_template,
+          reads_images: event.reads_images,
           device: event.device,
         });
         break;

@@ -9,11 +9,12 @@ import { PlaygroundPanels } from './playgroundPanels';
 
 /** Try Adapter and Try Model: prompts to a model and its adapters, side by side. */
 export function registerPlayground(services: Services): vscode.Disposable {
-  const { cli, commands, context, errors, log, runtime, store } = services;
+  const { cli, commands, context, errors, inspections, log, runtime, store } = services;
   const panels = new PlaygroundPanels({
     ...panelHost({ extensionUri: context.extensionUri, errors, log }, 'adapter'),
     cli,
     runtime,
+    inspections,
     namesOf: (adapters) => adapterLabels(store, adapters),
     runs: () => store.runs,
     chooseAdapter: (without) =>

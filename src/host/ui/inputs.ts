@@ -149,6 +149,17 @@ export async function browse(
   return chosen?.[0]?.fsPath;
 }
 
+/** Asks for one or several existing files, in the system's dialog. Empty: cancelled. */
+export async function browseFiles(title: string, filters: Filters): Promise<readonly string[]> {
+  const chosen = await vscode.window.showOpenDialog({
+    title: plain(title),
+    openLabel: t('Select'),
+    canSelectMany: true,
+    filters,
+  });
+  return (chosen ?? []).map(({ fsPath }) => fsPath);
+}
+
 /**
  * Asks where to save a file, in the system's dialog. `folder` and `name` are suggested. Undefined:
  * cancelled.

@@ -26,6 +26,7 @@ export function openPage(
     language: vscode.env.language,
     strings: localized(PAGES[page].strings),
     facts,
+    images: 'images' in PAGES[page],
   });
 }
 

@@ -10,6 +10,8 @@ export interface PageParts {
   readonly strings: Readonly<Record<string, string>> & { readonly loading: string };
   /** What the page needs before its first message, each in a meta element of that name. */
   readonly facts: Readonly<Record<string, string>>;
+  /** Whether it may show images that are data: URLs; none are loaded from elsewhere. */
+  readonly images?: boolean;
 }
 
 /** The page's HTML: it shows that it is loading, and can only run its script. */
@@ -21,8 +23,9 @@ export function pageHtml({
   language,
   strings,
   facts,
+  images = false,
 }: PageParts): string {
-  const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${cspSource} 'nonce-${nonce}'; font-src ${cspSource}`;
+  const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${cspSource} 'nonce-${nonce}'; font-src ${cspSource}${images ? '; img-src data:' : ''}`;
   return `<!DOCTYPE html>
 <html lang="${escape(language)}">
 <head>

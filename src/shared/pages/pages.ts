@@ -14,6 +14,8 @@ interface PageRow {
   readonly title: string;
   /** Module that the page's script and style sheet are bundled from. */
   readonly entry: string;
+  /** Whether it shows images, as data: URLs. */
+  readonly images?: true;
   /** All texts in English; `loading` is shown until the first message, `none` for no number. */
   readonly strings: Readonly<Record<string, string>> & {
     readonly loading: string;
@@ -41,6 +43,7 @@ export const PAGES = {
   playground: {
     title: 'Playground',
     entry: 'webview/playground/page.ts',
+    images: true,
     strings: PLAYGROUND_STRINGS,
   },
   compare: {
@@ -61,6 +64,7 @@ export const PAGES = {
   data: {
     title: 'Rows of a dataset',
     entry: 'webview/data/page.ts',
+    images: true,
     strings: DATA_STRINGS,
   },
   evaluation: {

@@ -63,6 +63,7 @@ function htmlFor(name, facts, url) {
     language: 'en',
     strings: PAGES[name].strings,
     facts,
+    images: PAGES[name].images,
   });
   return html.replace('<script', `<script nonce="test">(${bridge})(${setup})</script>\n  <script`);
 }

@@ -107,6 +107,7 @@ test('queries the base and each adapter at its scale, and again after its scale 
     max_new_tokens: 128,
     row: null,
     tools: null,
+    images: [],
   });
   await page.locator('#temperature').fill('0.8');
   await page.locator('#temperature').press('Tab');

@@ -120,7 +120,15 @@ export const worseThan = (
       );
 
 const questionOf = ({ asked, turns }: AnswerColumn): string =>
-  JSON.stringify([asked?.prompt, asked?.system, asked?.chat, asked?.row, asked?.tools, turns]);
+  JSON.stringify([
+    asked?.prompt,
+    asked?.system,
+    asked?.chat,
+    asked?.row,
+    asked?.tools,
+    asked?.images,
+    turns,
+  ]);
 
 /** Part of an answer; `own`: not in the base model's answer at this place. */
 export interface AnswerPart {

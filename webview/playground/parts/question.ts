@@ -9,6 +9,7 @@ import { html } from '../../shared/html';
 import { markdownTable } from '../../shared/markdown';
 import { secondaryButton } from '../../shared/templates';
 import { isBusy } from '../model/columns';
+import { dragOver, drop, imagesView, isOutsideChat, paste } from './images';
 import { rowView } from './row';
 import { toolsField } from './tools';
 import { ask, keep, stopColumns, type PlaygroundPage, type PlaygroundState } from '../state';
@@ -28,7 +29,11 @@ export function questionView(
     event.preventDefault();
     ask(page);
   };
-  return html`<section class="question">
+  return html`<section
+    class="question"
+    @dragover=${(event: DragEvent) => dragOver(page, event)}
+    @drop=${(event: DragEvent) => drop(page, event)}
+  >
     ${head(page, server)} ${rowView(page, state, server)}
     <div class="bar">
       <label for="prompt">${t('prompt')}</label>
@@ -41,8 +46,9 @@ export function questionView(
       .value=${live(prompt)}
       @input=${(event: Event) => set(page, { prompt: textOf(event) })}
       @keydown=${press}
+      @paste=${(event: ClipboardEvent) => paste(page, event)}
     ></textarea>
-    ${systemField(page, state)} ${toolsField(page, state)}
+    ${imagesView(page, state)} ${systemField(page, state)} ${toolsField(page, state)}
     <div class="bar">
       ${chatBox(page, state, server)} ${numberFields(page, state)} ${actions(page, state, server)}
     </div>
@@ -159,7 +165,11 @@ function actions(page: PlaygroundPage, state: PlaygroundState, { phase }: Playgr
   const { t, post } = page;
   const { columns, kept } = state;
   const isAnswering = columns.some(isBusy);
-  const canAsk = phase.kind === 'ready' && !isAnswering && kept.settings.prompt.trim() !== '';
+  const canAsk =
+    phase.kind === 'ready' &&
+    !isAnswering &&
+    kept.settings.prompt.trim() !== '' &&
+    !isOutsideChat(kept.settings);
   return html`<span class="push actions">
     <vscode-button id="ask" ?disabled=${!canAsk} @click=${() => ask(page)}
       >${t('ask')}</vscode-button

@@ -3,10 +3,12 @@ import { parsed } from '../../parsed';
 import {
   AnswerPartsSchema,
   AnswerSettingsSchema,
+  MOST_PROMPT_IMAGES,
   RowQuestionSchema,
   TurnSchema,
 } from '../../serveProtocol';
 import { TEXT_SCHEMA } from '../dashboard/guards';
+import { ThumbnailSchema } from '../thumbnail';
 
 // The messages between the extension host and the playground, on which a base model and its
 // adapters answer side by side.
@@ -28,7 +30,12 @@ export const PlaygroundHostMessageSchema = v.variant('kind', [
     tools: v.optional(text, ''),
     phase: v.variant('kind', [
       v.object({ kind: v.literal('loading'), fraction: number }),
-      v.object({ kind: v.literal('ready'), has_chat_template: v.boolean(), device: text }),
+      v.object({
+        kind: v.literal('ready'),
+        has_chat_template: v.boolean(),
+        reads_images: v.optional(v.boolean(), false),
+        device: text,
+      }),
       v.object({ kind: v.literal('failed'), message: text }),
     ]),
   }),
@@ -49,11 +56,17 @@ export const PlaygroundHostMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('failed'), id: text, message: text }),
   /** The tools of a file that was chosen. */
   v.object({ kind: v.literal('tools'), tools: text }),
+  /** Images for the prompt, by their paths. */
+  v.object({ kind: v.literal('attached'), images: v.array(text) }),
+  v.object({ kind: v.literal('thumbnail'), image: text, thumbnail: ThumbnailSchema }),
   /** Rows were appended to a file of this name. */
   v.object({ kind: v.literal('appended'), rows: number, file: text }),
 ]);
 export type PlaygroundHostMessage = v.InferOutput<typeof PlaygroundHostMessageSchema>;
 export type PlaygroundServerState = Extract<PlaygroundHostMessage, { kind: 'state' }>;
+
+/** Characters of a pasted image as a data: URL, which stand for 24 MiB. */
+export const MOST_PASTED = 32 * 2 ** 20;
 
 const ColumnSchema = v.object({
   id: text,
@@ -67,6 +80,18 @@ const ColumnSchema = v.object({
 const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.picklist(['ready', 'addAdapter', 'reload']) }),
   v.object({ kind: v.picklist(['chooseTools', 'otherFile']) }),
+  v.object({ kind: v.literal('chooseImages') }),
+  /** An image of the clipboard or of another program, as a data: URL. */
+  v.object({ kind: v.literal('pasteImage'), data: v.pipe(text, v.maxLength(MOST_PASTED)) }),
+  /** Files that were dropped. */
+  v.object({
+    kind: v.literal('dropImages'),
+    uris: v.pipe(v.array(text), v.maxLength(MOST_PROMPT_IMAGES)),
+  }),
+  v.object({
+    kind: v.literal('thumbnails'),
+    images: v.pipe(v.array(text), v.maxLength(MOST_PROMPT_IMAGES)),
+  }),
   v.object({
     kind: v.literal('removeAdapter'),
     adapter: v.pipe(number, v.integer(), v.minValue(0)),
@@ -102,6 +127,7 @@ const PageStateSchema = v.object({
     max_new_tokens: 128,
     row: null,
     tools: null,
+    images: [],
   }),
   /** Of each adapter. */
   scales: v.optional(v.array(v.pipe(number, v.minValue(0), v.maxValue(MAX_SCALE))), []),

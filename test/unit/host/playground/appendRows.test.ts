@@ -4,6 +4,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { appendRows } from '../../../../src/host/playground/appendRows';
 import { pairOf } from '../../../../src/host/playground/pairs';
+import { withRelativeImages } from '../../../../src/host/playground/relativeImages';
 
 const temp = () => mkdtemp(path.join(tmpdir(), 'append-'));
 
@@ -75,5 +76,37 @@ describe('a pair', () => {
     ['no row', '[]', chat('a')],
   ])('is none of %s', (_, chosen, rejected) => {
     expect(pairOf(chosen, rejected)).toBeNull();
+  });
+});
+
+describe('the images of a row', () => {
+  const row = (image: string) =>
+    JSON.stringify({
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'image', image },
+            { type: 'text', text: '/data/b.png' },
+          ],
+        },
+        { role: 'assistant', content: 'A hinge.' },
+      ],
+    });
+
+  it('are named relative to the folder of the dataset', () => {
+    const relative = (image: string, folder: string): unknown =>
+      JSON.parse(withRelativeImages(row(image), folder));
+    expect(relative('/data/photos/a.png', '/data')).toEqual(JSON.parse(row('photos/a.png')));
+    expect(relative('/data/.lora/images/a.png', '/data/sets')).toEqual(
+      JSON.parse(row('../.lora/images/a.png')),
+    );
+  });
+
+  it('stay as they are within the text, or if they are relative already', () => {
+    for (const image of ['data:image/png;base64,AAAA', 'photos/a.png'])
+      expect(withRelativeImages(row(image), '/data')).toBe(row(image));
+    const exact = '{"messages":[{"role":"user","content":"/data/a.png"}],"n":1.0}';
+    expect(withRelativeImages(exact, '/data')).toBe(exact);
   });
 });
