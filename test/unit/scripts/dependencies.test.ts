@@ -14,7 +14,9 @@ it('does not let npm empty a folder that node_modules is a link to', async () =>
   writeFileSync(path.join(shared, 'kept'), '');
   symlinkSync(shared, path.join(root, 'node_modules'), 'junction');
   const file = pathToFileURL(path.join(root, 'scripts', 'dependencies.mjs')).href;
-  const { installDependencies } = (await import(file)) as { installDependencies(): boolean };
+  const { installDependencies } = (await import(file)) as {
+    readonly installDependencies: () => boolean;
+  };
   expect(installDependencies).toThrow('node_modules is a link and out of date');
   expect(existsSync(path.join(shared, 'kept'))).toBe(true);
 });
