@@ -3,6 +3,7 @@ export interface Failure {
   readonly file?: string | undefined;
   readonly name: string;
   readonly message: string;
+  readonly notRun?: boolean;
 }
 interface VitestFile {
   readonly name: string;

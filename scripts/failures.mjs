@@ -1,5 +1,6 @@
-// What `npm test` says of its failures at its end. A failure is { file, name, message }; `file` is
-// undefined for what is no test. Only Node's own modules.
+// What `npm test` says of its failures at its end. A failure is { file, name, message }, with
+// `notRun` if it is a test that neither passed nor failed; `file` is undefined for what is no test.
+// Only Node's own modules.
 import path from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 
@@ -10,8 +11,7 @@ const MOST_COLUMNS = 300;
 /** A line of a stack that is not in the code of this repository. */
 const FOREIGN_FRAME = /^\s+at .*(node:internal|node_modules|<anonymous>)/;
 
-/** Why a test that neither passed nor failed counts as failed. */
-const notRun = (state) => `The test did not run (${state}).`;
+const notRun = (state) => ({ message: `The test did not run (${state}).`, notRun: true });
 
 /** The failures in a report of vitest (`--reporter=json`) on tests below the folder `root`. */
 export function vitestFailures({ testResults }, root) {
@@ -22,10 +22,10 @@ export function vitestFailures({ testResults }, root) {
       .map(({ fullName, status: state, failureMessages }) => ({
         file,
         name: fullName,
-        message: (failureMessages ?? []).join('\n') || notRun(state),
+        ...(failureMessages?.length > 0 ? { message: failureMessages.join('\n') } : notRun(state)),
       }));
-    if (tests.length > 0 || status !== 'failed') return tests;
-    return [{ file, name: 'the file', message: message || notRun(status) }];
+    const isAlone = status === 'failed' && tests.length === 0;
+    return message || isAlone ? [{ file, name: 'the file', message }, ...tests] : tests;
   });
 }
 
@@ -55,7 +55,7 @@ export function nodeTestFailures(root) {
 }
 
 function failureOf({ name, file, details }, { state, type, errors }) {
-  if (state !== undefined) return { message: notRun(state) };
+  if (state !== undefined) return notRun(state);
   if (type === 'test:pass') return undefined;
   const { error } = details;
   if (error?.failureType === 'subtestsFailed') return undefined;
@@ -67,17 +67,19 @@ function failureOf({ name, file, details }, { state, type, errors }) {
 /** The failure of a program or stage that printed no list of its own. */
 export const outputFailure = (name, output) => ({ file: undefined, name, message: output });
 
-/** The lines that tell of all failures; none if there are none. */
+/** The lines that tell of all failures, tests that did not run last; none if there are none. */
 export function failureLines(failures) {
   if (failures.length === 0) return [];
   const left = failures.length - MOST_FAILURES;
   return [
     '',
     'Failures:',
-    ...failures.slice(0, MOST_FAILURES).flatMap(({ stage, file, name, message }) => {
-      const place = [stage, file, name].filter((part) => part !== undefined && part !== '');
-      return ['', place.join(' > '), ...messageLines(message).map((line) => `    ${line}`)];
-    }),
+    ...[...failures.filter((one) => !one.notRun), ...failures.filter((one) => one.notRun)]
+      .slice(0, MOST_FAILURES)
+      .flatMap(({ stage, file, name, message }) => {
+        const place = [stage, file, name].filter((part) => part !== undefined && part !== '');
+        return ['', place.join(' > '), ...messageLines(message).map((line) => `    ${line}`)];
+      }),
     ...(left > 0 ? ['', `… and ${left} more`] : []),
   ];
 }

@@ -35,6 +35,7 @@ describe('the failures in a report of vitest', () => {
         file: 'test/unit/a.test.ts',
         name: 'sums later',
         message: 'The test did not run (skipped).',
+        notRun: true,
       },
     ]);
   });
@@ -44,6 +45,16 @@ describe('the failures in a report of vitest', () => {
     expect(vitestFailures(reportOf({ message }), root)).toEqual([
       { file: 'test/unit/a.test.ts', name: 'the file', message },
     ]);
+  });
+
+  it('are files whose preparations failed, before their tests', () => {
+    const assertionResults = [{ fullName: 'sums add', status: 'skipped' }];
+    const [first, second] = vitestFailures(
+      reportOf({ message: 'No model', assertionResults }),
+      root,
+    );
+    expect(first).toEqual({ file: 'test/unit/a.test.ts', name: 'the file', message: 'No model' });
+    expect(second).toMatchObject({ name: 'sums add', notRun: true });
   });
 
   it('are none when all passed', () => {
@@ -79,7 +90,12 @@ describe('the failures of node:test', () => {
       test('alone', () => { throw new Error('alone'); });`);
     expect(failures).toEqual([
       { file: 'one.test.mjs', name: 'pages close twice', message: 'one\ntwo' },
-      { file: 'one.test.mjs', name: 'pages later', message: 'The test did not run (skipped).' },
+      {
+        file: 'one.test.mjs',
+        name: 'pages later',
+        message: 'The test did not run (skipped).',
+        notRun: true,
+      },
       { file: 'one.test.mjs', name: 'pages last', message: 'still named' },
       { file: 'one.test.mjs', name: 'alone', message: 'alone' },
     ]);
@@ -126,6 +142,14 @@ describe('the list at the end of a test run', () => {
     const message = ['Error: one', ...frames, 'at /r/a.ts:2:1'].join('\n    ');
     const lines = failureLines([{ name: 'a', message }]);
     expect(lines.slice(4)).toEqual(['    Error: one', '        at /r/a.ts:2:1']);
+  });
+
+  it('ends with the tests that did not run', () => {
+    const lines = failureLines([
+      { name: 'skipped', message: 'The test did not run.', notRun: true },
+      { name: 'wrong', message: 'expected 1' },
+    ]);
+    expect(lines.filter((line) => /^\w+$/.test(line))).toEqual(['wrong', 'skipped']);
   });
 
   it('says so when a program printed nothing', () => {
