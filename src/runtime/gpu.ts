@@ -8,14 +8,27 @@ export interface Gpu {
 }
 
 /**
- * The first NVIDIA GPU; null when there is none, or no driver.
+ * The GPU that TensorFlow uses, as CUDA_VISIBLE_DEVICES names it: the first of several, whose
+ * tensors it would otherwise copy between them. Null where that variable hides all of them.
+ */
+export function chosenGpu({ CUDA_VISIBLE_DEVICES: visible = '0' }: Env): string | null {
+  const first = visible.split(',', 1)[0]!.trim();
+  return /^(?:\d+|(?:GPU|MIG)-[\w/-]+)$/.test(first) ? first : null;
+}
+
+/**
+ * The NVIDIA GPU that is used; null when there is none, or no driver. nvidia-smi knows parts of a
+ * GPU (MIG) by no name: of these it is asked for the first GPU.
  *
  * @throws LoraError('cancelled') when the signal is aborted.
  */
 export async function findGpu(env: Env = process.env, signal?: AbortSignal): Promise<Gpu | null> {
+  const chosen = chosenGpu(env);
+  if (chosen === null) return null;
+  const only = chosen.startsWith('MIG') ? [] : [`--id=${chosen}`];
   const { exit, stdout } = await exec(
     'nvidia-smi',
-    ['--query-gpu=memory.total,memory.used,name', '--format=csv,noheader,nounits'],
+    ['--query-gpu=memory.total,memory.used,name', '--format=csv,noheader,nounits', ...only],
     { env, timeout: 10_000, ...(signal && { signal }) },
   );
   return exit === 0 ? parseGpu(stdout) : null;

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import type * as tfjs from '@tensorflow/tfjs';
 import type * as tfjsNode from '@tensorflow/tfjs-node';
 import { LoraError } from '../shared/errors';
+import { chosenGpu } from './gpu';
 import type { Runtime } from './runtime';
 import { startWithThreads, wasmThreads } from './wasmThreads';
 
@@ -23,7 +24,8 @@ export type TfjsWasm = Tfjs & {
  * Sets libtensorflow's environment variables where the user has not: no log messages on standard
  * error; oneDNN's matrix products on every processor (the default is only with AVX-512, but a step
  * is a sixth faster and smaller with AVX2 too); on a GPU, memory allocated as needed, and f32
- * products computed in f32, as in PyTorch, not in TF32.
+ * products computed in f32, as in PyTorch, not in TF32. Of several GPUs only one is used, and is
+ * the one that nvidia-smi gives the same number.
  *
  * libtensorflow reads the environment of the process, which a worker thread cannot change: call
  * this in the main thread, before it starts the worker that loads libtensorflow.
@@ -33,6 +35,9 @@ export function setTensorflowEnvironment(): void {
   process.env['TF_ENABLE_ONEDNN_OPTS'] ??= '1';
   process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true';
   process.env['NVIDIA_TF32_OVERRIDE'] ??= '0';
+  if (process.env['CUDA_VISIBLE_DEVICES'] === undefined)
+    process.env['CUDA_DEVICE_ORDER'] ??= 'PCI_BUS_ID';
+  process.env['CUDA_VISIBLE_DEVICES'] = chosenGpu(process.env) ?? '';
 }
 
 /** glibc's RTLD_NODELETE, which Node does not name. */

@@ -27,6 +27,7 @@ interface Binding {
   createTensor(shape: readonly number[], type: number, values: Float32Array): number;
   deleteTensor(id: number): void;
   tensorDataSync(id: number): ArrayLike<number>;
+  isUsingGpuDevice(): boolean;
   executeOp(
     name: string,
     attrs: readonly object[],
@@ -47,10 +48,11 @@ const UNKNOWN = -1;
 
 /**
  * What libtensorflow's products of bf16 are on this processor: what the processor says of itself,
- * through the binding, or else what a measurement says.
+ * through the binding, or else what a measurement says. On a GPU, whether there are any.
  */
 export function measureBf16(tf: TfjsNode): Bf16 {
   const { binding } = tf.backend() as unknown as { binding: Binding };
+  if (binding.isUsingGpuDevice()) return bf16OfGpu(binding);
   const answer = run(binding, 'LoraProcessor', [], []);
   const known = binding.tensorDataSync(answer)[0]!;
   binding.deleteTensor(answer);
@@ -58,6 +60,16 @@ export function measureBf16(tf: TfjsNode): Bf16 {
   if (known > UNKNOWN) return known > 0 ? 'fast' : 'slow';
   const isFast = secondsOf(binding, BFLOAT16) < FASTER * secondsOf(binding, FLOAT);
   return isFast ? 'fast' : 'slow';
+}
+
+/** A GPU that is too old refuses a product. Its operations are not waited for, so none is timed. */
+export function bf16OfGpu(binding: Binding): Bf16 {
+  try {
+    secondsOf(binding, BFLOAT16);
+    return 'slow';
+  } catch {
+    return 'none';
+  }
 }
 
 const run = (binding: Binding, name: string, attrs: readonly object[], inputs: readonly number[]) =>

@@ -46,12 +46,10 @@ export async function ourProgram(file) {
     dist: path.join(root, 'dist'),
     home: process.env.LORA_RUNTIME_HOME ?? path.join(cache, 'runtime'),
   });
+  const { default: loading } = await import(await bundled('src/runtime/loadTfjs.ts'));
+  loading.setTensorflowEnvironment(); // as every command of the engine does; measure passes it on
   const script = await bundled(file);
-  const env = {
-    LORA_TFJS_BINDING: runtime.binding,
-    TF_CPP_MIN_LOG_LEVEL: '2',
-    TF_ENABLE_ONEDNN_OPTS: '1',
-  };
+  const env = { LORA_TFJS_BINDING: runtime.binding };
   return (args, onStderr, more = {}) =>
     measure(
       process.execPath,

@@ -22,7 +22,7 @@ export async function machineOf(runtime: Runtime): Promise<StepMachine> {
   const gpu = isTensorflow && runtime.device === 'gpu' ? await findGpu() : null;
   const onCpu = isTensorflow && runtime.device === 'cpu';
   return {
-    hasBf16: isTensorflow && (!onCpu || runtime.bf16 !== 'none'),
+    hasBf16: isTensorflow && runtime.bf16 !== 'none',
     hasKernels: onCpu,
     multipliesBf16: onCpu && runtime.bf16 === 'fast',
     available: gpu ? gpu.memory_total - gpu.memory_used : availableMemory(),

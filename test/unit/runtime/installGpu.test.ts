@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findGpu, parseGpu } from '../../../src/runtime/gpu';
@@ -18,6 +18,25 @@ describe('GPU detection', () => {
       memory_used: 2 ** 30,
     });
     expect(parseGpu('No devices were found\n')).toBeNull();
+  });
+
+  it('asks for the GPU that is used, the first of several', async () => {
+    const place = makePlace();
+    writeFileSync(
+      path.join(place.env['PATH']!, 'nvidia-smi'),
+      `#!${process.execPath}\nconsole.log('2, 1, asked for ' + process.argv.slice(4).join(' '));\n`,
+      { mode: 0o755 },
+    );
+    const asked = async (visible?: string) => {
+      const chosen = visible === undefined ? {} : { CUDA_VISIBLE_DEVICES: visible };
+      return (await findGpu({ ...place.env, ...chosen }))?.name;
+    };
+    expect(await asked()).toBe('asked for --id=0');
+    expect(await asked('3,1')).toBe('asked for --id=3');
+    expect(await asked('GPU-8f2c-1')).toBe('asked for --id=GPU-8f2c-1');
+    expect(await asked('MIG-8f2c-1')).toBe('asked for');
+    for (const hidden of ['', '-1', 'NoDevFiles', '0 --help'])
+      expect(await asked(hidden), hidden).toBeUndefined();
   });
 
   it('finds no GPU without nvidia-smi', async () => {
