@@ -8,15 +8,22 @@ import { readPeftAdapter } from '../../src/formats/peft/read';
 import { loadModel } from '../../src/models/loadModel';
 import type { Model } from '../../src/models/model';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import { PEFT_CASES } from '../support/peftCases';
+import { expectGradients, expectLogits } from '../support/peftChecks';
 import {
+  caseInput,
   fixtures,
   gap,
   inputOf,
   largest,
   loadFixture,
+  readFloats,
+  readJson,
   tensorFlowOps,
   tfBinding,
+  visible,
   withBase,
+  type SingleCase,
 } from '../support/models';
 
 let fused: TensorFlowOps;
@@ -37,6 +44,43 @@ const INPUT = inputOf({
   labels: IDS,
 });
 const QUANTIZED = path.join(fixtures, 'quantized');
+
+/** A fixture of each base: every family, with images, experts and encoder-decoders. */
+const ONE_OF_EACH = [...new Map(PEFT_CASES.map((name) => [name.split('/')[0]!, name])).values()];
+
+async function peftCase(name: string) {
+  const expected = readJson(name, 'expected.json') as SingleCase;
+  const want = await readFloats(name, 'expected.safetensors');
+  const input = caseInput(name, expected, want);
+  return { name, base: `${name.split('/')[0]!}/base`, folder: 'adapter', expected, want, input };
+}
+
+describe.each(ONE_OF_EACH)('without kernels, %s', (name) => {
+  it("has PEFT's logits, loss and gradients, and frees all tensors", async () => {
+    const one = await peftCase(name);
+    const model = await loadFixture(plain, one.base, `${name}/adapter`);
+    expectLogits(await model.logits(one.input), one.want.get('adapter.logits')!, one.input);
+    model.dispose();
+    await expectGradients(plain, one);
+  });
+});
+
+/** What rounding to bf16 moves logits by; see bf16.test.ts. */
+const BF16 = { 'llama/lora-attn-padded': 0.03, 'qwen3_moe/experts': 0.03, 't5/qv': 0.049 };
+
+describe.each(Object.entries(BF16))('without kernels, %s in bf16', (name, tolerance) => {
+  it('has the logits and loss of f32 within the precision of bf16', async () => {
+    const { base, input, want, expected } = await peftCase(name);
+    const model = await loadFixture(plain, base, `${name}/adapter`, { base_dtype: 'bfloat16' });
+    const have = visible(await model.logits(input), input);
+    const exact = visible(want.get('adapter.logits')!, input);
+    const norm = (x: Float32Array) => Math.hypot(...x);
+    expect(norm(have.map((h, i) => h - exact[i]!)) / norm(exact)).toBeLessThan(tolerance);
+    const { loss_sum, labelled } = await model.accumulate(input, 0);
+    expect(Math.abs(loss_sum / labelled - expected.adapter_loss)).toBeLessThan(0.05);
+    model.dispose();
+  });
+});
 
 /** The logits of a prompt and of each token after it. */
 async function decoded(model: Model): Promise<readonly Float32Array[]> {
