@@ -5,6 +5,7 @@ import { tiedWeight } from './architecture/modules';
 import { familyOf } from './architecture/families';
 import { pipelineModule } from './diffusion/names';
 import type { BaseModel } from './baseModel';
+import { ggufFamilyFor } from './gguf/families';
 
 type Other = Exclude<AdapterFormat, 'peft'>;
 type Base = Pick<BaseModel, 'spec' | 'replaced'> | null;
@@ -145,7 +146,7 @@ const family: Rule = (_, base, format) => {
 };
 
 const unapplied: Rule = ({ modules }, base, format) => {
-  const paths = base && format === 'gguf' ? familyOf(base.spec).gguf?.unapplied : undefined;
+  const paths = base && format === 'gguf' ? ggufFamilyFor(base.spec)?.unapplied : undefined;
   const own = paths && modules.find(({ path }) => paths.test(path));
   return own && `${NAMES[format]} does not apply factors of ${own.path} as PEFT does`;
 };

@@ -13,7 +13,7 @@ import { baseOnDisk } from '../../formats/hub/baseOnDisk';
 import { openBase } from '../../formats/openBase';
 import { conversionLosses } from '../../formats/conversionLosses';
 import { adaptedBase, writeGgufAdapter } from '../../formats/gguf/adapter';
-import { familyOf } from '../../formats/architecture/families';
+import { ggufFamilyFor } from '../../formats/gguf/families';
 import { expertCount } from '../../formats/architecture/modules';
 import {
   writeAiToolkitAdapter,
@@ -215,7 +215,7 @@ async function writeAsGguf(output: string, { adapter, base, found }: ReadAdapter
   }
   const { name } = path.parse(found.path);
   await writeGgufAdapter(output, adapter, {
-    family: familyOf(base.spec).gguf!, // conversionLosses refuses families without it
+    family: ggufFamilyFor(base.spec)!, // conversionLosses refuses families without it
     base: adaptedBase(base.spec),
     experts: expertCount(base.spec),
     name: name === 'adapter' ? path.basename(path.dirname(found.path)) : name,

@@ -3,7 +3,7 @@ import { factorOrder } from '../../formats/gguf/factorOrder';
 import type { GgufFamily, GgufStorage } from '../../formats/gguf/family';
 import { GGUF_TYPES } from '../../formats/gguf/header';
 import { ggufName } from '../../formats/gguf/names';
-import { toGgufOrder, type HeadLayout } from '../../formats/gguf/order';
+import { PADDING_ROWS, toGgufOrder, type HeadLayout } from '../../formats/gguf/order';
 import { QUANTIZED_DTYPES } from '../../formats/quantized/checkpoint';
 import { isFloat } from '../../formats/safetensors/read';
 import type { BaseModel } from '../../formats/baseModel';
@@ -128,7 +128,9 @@ export function inGgufOrder(adapter: Adapter, family: GgufFamily, heads: HeadLay
   return {
     ...adapter,
     modules: storedModulesOf(adapter.modules, family).map((m): LoraFactors => {
-      const { rows, columns } = factorOrder(`${m.path}.weight`, family);
+      const name = `${m.path}.weight`;
+      if (family.storage(name) === 'after_padding') return withoutPadding(m);
+      const { rows, columns } = factorOrder(name, family);
       if (columns !== 'plain')
         return { ...m, A: toGgufOrder(m.A, columns, { ...heads, shape: [m.r, m.in_features] }) };
       if (rows === 'plain') return m;
@@ -148,6 +150,18 @@ export function inGgufOrder(adapter: Adapter, family: GgufFamily, heads: HeadLay
   };
 }
 
+/** Factors of a table of positions whose first rows the file leaves out: A is [r, rows]. */
+function withoutPadding(m: LoraFactors): LoraFactors {
+  const in_features = m.in_features - PADDING_ROWS;
+  const A = new Float32Array(m.r * in_features);
+  for (let rank = 0; rank < m.r; rank++)
+    A.set(
+      m.A.subarray(rank * m.in_features + PADDING_ROWS, (rank + 1) * m.in_features),
+      rank * in_features,
+    );
+  return { ...m, A, in_features };
+}
+
 /** Gate and up of experts are tensors of their own also where the checkpoint has them in turn. */
 const storedModulesOf = (
   modules: readonly LoraFactors[],
@@ -156,6 +170,8 @@ const storedModulesOf = (
 
 function storedShape(shape: readonly number[], storage: GgufStorage): readonly number[] {
   if (storage === 'transposed') return shape.toReversed();
+  if (storage === 'after_padding')
+    return shape.map((size, axis) => (axis === 0 ? size - PADDING_ROWS : size));
   const isSqueezed = storage === 'squeezed' || storage === 'value_channels';
   return isSqueezed ? shape.filter((_, axis) => axis !== 1) : shape;
 }

@@ -1,8 +1,9 @@
 import path from 'node:path';
 import { createFileWithCompanions } from '../../common/atomicWrite';
-import { ggufFamilyOf } from '../../formats/gguf/families';
-import { haveGates, variantOf, type GgufFamily } from '../../formats/gguf/family';
+import { familyInFile } from '../../formats/gguf/families';
+import type { GgufFamily } from '../../formats/gguf/family';
 import { GGUF_TYPES, type GgufTensor } from '../../formats/gguf/header';
+import { Metadata } from '../../formats/gguf/metadata';
 import { checkpointName } from '../../formats/gguf/names';
 import { headLayoutOf } from '../../formats/gguf/order';
 import { openGgufModel } from '../../formats/gguf/parts';
@@ -33,11 +34,8 @@ export async function openGgufTarget(
   checkGgufBase(base, output);
   const source = await openGgufModel(base.path);
   try {
-    const arch = source.header.metadata.get('general.architecture') as string;
-    const family = variantOf(
-      ggufFamilyOf(arch, base.path),
-      haveGates(source.header.tensors.keys()),
-    );
+    const metadata = new Metadata(source.header.metadata, base.path);
+    const family = familyInFile(metadata, source.header.tensors);
     const heads = headLayoutOf(base.spec);
     const reordered = adapters.map((adapter) => inGgufOrder(adapter, family, heads));
     const form = ggufForm(family, dtype);

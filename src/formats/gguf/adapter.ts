@@ -18,7 +18,7 @@ import { withoutFolders } from '../hub/publishedBase';
 import type { TensorToWrite } from '../tensorWriter';
 import { expertModulesOf, expertTensors, withGateUp } from './expertFactors';
 import { factorOrder, inOrder, type AdaptedBase, type RowOrder } from './factorOrder';
-import { ggufFamilyOf } from './families';
+import { ggufFamilyFor, ggufFamilyOf } from './families';
 import { haveGates, variantOf, type GgufFamily, type GgufStorage } from './family';
 import type { GgufTensor } from './header';
 import { GGUF_KINDS, kindOfGguf } from './kind';
@@ -33,8 +33,9 @@ const FACTOR_NAME = /^(.+\.weight)\.lora_([ab])$/;
 const EMBEDDING = 'token_embd.weight';
 
 /** A base, as an adapter's tensors depend on it. */
-export const adaptedBase = (spec: Pick<Spec, 'layers'>): AdaptedBase => ({
+export const adaptedBase = (spec: Pick<Spec, 'layers' | 'family' | 'task'>): AdaptedBase => ({
   ...headLayoutOf(spec),
+  family: ggufFamilyFor(spec),
   hasGates: spec.layers.some(({ mlp }) => mlp.kind !== 'plain'),
 });
 
@@ -68,10 +69,20 @@ export async function readGgufAdapter(file: string, order: RowOrder): Promise<Im
   }
 }
 
-/** @throws LoraError('adapter') where names mean other modules with gates than without. */
+/** @throws LoraError('adapter') where names mean other modules in one base than in another. */
 function familyOf(metadata: Metadata, { file, header }: GgufFile, order: RowOrder): GgufFamily {
-  const family = ggufFamilyOf(metadata.string('general.architecture'), file);
-  if (typeof order !== 'string') return variantOf(family, order.hasGates);
+  const arch = metadata.string('general.architecture');
+  const family = ggufFamilyOf(arch, file);
+  if (typeof order !== 'string') {
+    const own = order.family?.arch === arch ? order.family : family;
+    return variantOf(own, order.hasGates);
+  }
+  if (order === 'unknown' && family.labels !== undefined)
+    throw new LoraError(
+      'adapter',
+      `The names of an encoder's layers depend on the base, which is not given: files of several models have the architecture "${arch}".`,
+      { place: { file, key: 'general.architecture' }, fix: 'Choose the base (--base).' },
+    );
   const names = [...header.tensors.keys()];
   const inner = names.find((name) => name.includes('.ffn_up.'));
   if (!family.without_gates || inner === undefined || haveGates(names)) return family;

@@ -10,8 +10,8 @@ import { withReplaced } from '../weightSource';
 import type { Spec } from '../architecture/spec';
 import type { BaseModel } from '../baseModel';
 import { ggufConfig } from './config';
-import { ggufFamilyOf } from './families';
-import { haveGates, variantOf, type GgufFamily } from './family';
+import { familyInFile, labelConfig } from './families';
+import type { GgufFamily } from './family';
 import { Metadata } from './metadata';
 import { blockOf } from './names';
 import { headLayoutOf } from './order';
@@ -39,7 +39,7 @@ export async function openGgufBase(
   try {
     const metadata = new Metadata(source.header.metadata, file);
     refuseOtherKinds(metadata, source);
-    const family = familyIn(source, metadata);
+    const family = familyInFile(metadata, source.header.tensors);
     const config = await readConfig(source, metadata, family);
     const names = placeOptions(metadata, config, family);
     const places = placesIn(source, names);
@@ -73,12 +73,6 @@ export async function openGgufBase(
     throw error;
   }
 }
-
-const familyIn = ({ header, file }: GgufSource, metadata: Metadata): GgufFamily =>
-  variantOf(
-    ggufFamilyOf(metadata.string('general.architecture'), file),
-    haveGates(header.tensors.keys()),
-  );
 
 function refuseOtherKinds(metadata: Metadata, { header, file }: GgufSource): void {
   const kind = kindOfGguf(metadata, header.tensors);
@@ -117,7 +111,7 @@ async function readConfig(
     const tensor = tensors.get(`${name}.weight`);
     return tensor ? source.readF32(tensor) : null;
   };
-  return ggufConfig(metadata, family, {
+  const config = ggufConfig(metadata, family, {
     has: (name) => tensors.has(name),
     vocab_size: embedding.shape[0] ?? 0,
     rope_factors: {
@@ -126,6 +120,7 @@ async function readConfig(
       short: await factors('rope_factors_short'),
     },
   });
+  return { ...config, ...labelConfig(metadata, family, tensors) };
 }
 
 /** What the tensors are named by in this file. */

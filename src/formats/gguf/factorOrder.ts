@@ -14,6 +14,8 @@ export type RowOrder = AdaptedBase | 'as stored' | 'unknown';
 export interface AdaptedBase extends HeadLayout {
   /** Whether its MLPs have gates. */
   readonly hasGates: boolean;
+  /** Its family; null: one without such files. Not given: that of the adapter's architecture. */
+  readonly family?: GgufFamily | null;
 }
 
 /** The factors of a module. */

@@ -17,6 +17,8 @@ import type { Metadata } from './metadata';
  * - value_columns: the same for columns.
  * - value_channels: as value_heads, and squeezed.
  * - decays: as value_numbers, and -exp(x) instead of x.
+ * - after_padding: without the first two rows, which are zeros here: RoBERTa's positions begin after
+ *   the id of padding, which is 1.
  *
  * Source: llama.cpp, convert_hf_to_gguf.py.
  */
@@ -31,7 +33,8 @@ export type GgufStorage =
   | 'value_numbers'
   | 'value_columns'
   | 'value_channels'
-  | 'decays';
+  | 'decays'
+  | 'after_padding';
 
 type Config = Readonly<Record<string, unknown>>;
 
@@ -45,6 +48,13 @@ export interface GgufLayers {
   readonly parts: ReadonlyMap<string, string>;
   /** Other tensors of a layer, which are no weights or biases of modules, by their whole names. */
   readonly tensors?: ReadonlyMap<string, string>;
+}
+
+/** One of several families whose files have the same architecture. */
+export interface GgufVariant {
+  /** Whether a file is of it. */
+  readonly isOf: (metadata: Metadata, has: (tensor: string) => boolean) => boolean;
+  readonly family: GgufFamily;
 }
 
 /** How GGUF files name and store the models of a family. */
@@ -61,6 +71,13 @@ export interface GgufFamily extends GgufLayers {
   readonly more_layers?: readonly GgufLayers[];
   /** The family where MLPs have no gates. Not given: they have, or the names are the same. */
   readonly without_gates?: GgufFamily;
+  /** Others with files of this architecture; the first that a file is of. Not given: none. */
+  readonly variants?: readonly GgufVariant[];
+  /**
+   * The family of files with a classifier (cls.output) behind the encoder; a text: why such files
+   * are refused. Not given: there are none.
+   */
+  readonly labels?: GgufFamily | string;
   /**
    * How the checkpoint has gate and up of experts, whose matrices are one tensor for all experts in
    * GGUF files: as modules of their own (halves), or as one whose rows are theirs in turn. Not

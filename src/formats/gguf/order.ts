@@ -1,4 +1,5 @@
 import type { Spec } from '../architecture/spec';
+import { elementsOf } from '../tensorInfo';
 import type { GgufStorage } from './family';
 
 /** What the order of rows depends on in a model. */
@@ -58,13 +59,16 @@ export function toCheckpointOrder(
   data: Float32Array,
   storage: GgufStorage,
   layout: RowLayout,
-  target: Float32Array = new Float32Array(data.length),
+  target: Float32Array = new Float32Array(elementsOf(layout.shape)),
 ): Float32Array {
   const { shape } = layout;
   switch (storage) {
     case 'plain':
     case 'squeezed':
       target.set(data);
+      break;
+    case 'after_padding':
+      target.fill(0).set(data, target.length - data.length);
       break;
     case 'plus_one':
       data.forEach((x, i) => (target[i] = x - 1));
@@ -101,6 +105,8 @@ export function toGgufOrder(
     case 'plain':
     case 'squeezed':
       return data;
+    case 'after_padding':
+      return data.subarray(PADDING_ROWS * (data.length / shape[0]!));
     case 'plus_one':
       return data.map((x) => x + 1);
     case 'transposed': {
@@ -157,6 +163,9 @@ function moveColumns(
   for (let row = 0; row < data.length; row += width)
     for (let i = 0; i < width; i++) target[row + places[i]!] = data[row + i]!;
 }
+
+/** Rows of a checkpoint that `after_padding` leaves out. */
+export const PADDING_ROWS = 2;
 
 /** Storage that keeps rows whole. */
 export type RowStorage =

@@ -6,7 +6,7 @@ import { blocksOfTensor, rowsInTurn } from './blocks';
 import type { GgufFamily, GgufStorage } from './family';
 import type { GgufTensor } from './header';
 import { checkpointName } from './names';
-import { toCheckpointOrder, type HeadLayout } from './order';
+import { PADDING_ROWS, toCheckpointOrder, type HeadLayout } from './order';
 import type { GgufSource } from './read';
 
 /** Where the numbers of a checkpoint's tensor are in a GGUF file. */
@@ -231,6 +231,8 @@ export function weightsAt(
 function checkpointShape(shape: readonly number[], storage: GgufStorage): readonly number[] {
   if (storage === 'squeezed' || storage === 'value_channels')
     return [...shape.slice(0, 1), 1, ...shape.slice(1)];
+  if (storage === 'after_padding')
+    return shape.map((size, axis) => (axis === 0 ? size + PADDING_ROWS : size));
   return storage === 'transposed' ? shape.toReversed() : shape;
 }
 

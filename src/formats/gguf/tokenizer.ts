@@ -1,5 +1,6 @@
 import { LoraError } from '../../shared/errors';
 import type { TokenizerFiles } from '../baseModel';
+import { encoderEnds, pairingOf, type Ends, type NamedToken } from './encoderFrame';
 import type { Metadata } from './metadata';
 import { PRE_TOKENIZERS, type PreTokenizer } from './preTokenizers';
 import { mergesFromScores, sentencePieceParts, TOKEN_TYPE } from './sentencePiece';
@@ -18,10 +19,7 @@ interface Kind {
   /** The tokens in the original vocabulary. Not given: those of the file. */
   readonly pieces?: readonly string[];
   /** The post-processor, and further names of tokens. Not given: by what the file adds. */
-  readonly ends?: {
-    readonly post_processor: Readonly<Record<string, unknown>>;
-    readonly names: Readonly<Record<string, string>>;
-  };
+  readonly ends?: Ends;
 }
 
 /**
@@ -40,7 +38,8 @@ export function readGgufTokenizer(metadata: Metadata): TokenizerFiles {
     ? metadata.numbers('tokenizer.ggml.token_type')
     : [];
   const kind = kindOf(metadata, tokens, types);
-  const { parts, add_bos, add_eos = false, pieces = tokens, ends: own } = kind;
+  const { parts, add_bos, add_eos = false, pieces = tokens } = kind;
+  const own = kind.ends ?? endsOfEncoder(metadata, tokens);
   const ends = {
     bos: metadata.boolean('tokenizer.ggml.add_bos_token', add_bos)
       ? tokenAt(metadata, tokens, 'bos')
@@ -54,7 +53,7 @@ export function readGgufTokenizer(metadata: Metadata): TokenizerFiles {
       version: '1.0',
       truncation: null,
       padding: null,
-      added_tokens: addedTokens(pieces, types),
+      added_tokens: addedTokens(pieces, types, own?.names['mask_token']),
       ...parts,
       post_processor: own?.post_processor ?? endsProcessor(ends.bos, ends.eos),
     },
@@ -177,27 +176,45 @@ function sentencePiece(
   };
 }
 
+/**
+ * The tokens around the texts of RoBERTa, XLM-RoBERTa and ModernBERT; null for other models, and
+ * where the file says that there are none.
+ */
+function endsOfEncoder(metadata: Metadata, tokens: readonly string[]): Ends | null {
+  const pairing = pairingOf(metadata);
+  const isFramed = ['bos', 'eos'].every((name) =>
+    metadata.boolean(`tokenizer.ggml.add_${name}_token`, true),
+  );
+  if (pairing === null || !isFramed) return null;
+  const own = (name: TokenName) => tokenAt(metadata, tokens, name);
+  const cls = own('cls') ?? own('bos');
+  const sep = own('seperator') ?? own('eos');
+  if (!cls || !sep)
+    throw new LoraError('tokenizer', 'The file does not say which tokens begin and end a text.', {
+      place: {
+        file: metadata.file,
+        key: `tokenizer.ggml.${cls ? 'eos' : 'bos'}_token_id`,
+      },
+      fix: FOLDER,
+    });
+  return encoderEnds(
+    { cls, sep, unk: own('unknown'), pad: own('padding'), mask: own('mask') },
+    pairing,
+  );
+}
+
 /** BERT's pieces, with [CLS] before a text and [SEP] after it. */
 function wordPiece(metadata: Metadata, tokens: readonly string[], types: readonly number[]): Kind {
   const pieces = wordPieces(metadata, tokens, types);
   const own = (name: keyof typeof BERT_IDS) => tokenAt(metadata, pieces, name, BERT_IDS[name])!;
   const [cls, sep, unk] = [own('cls'), own('seperator'), own('unknown')];
-  const padding = tokenAt(metadata, pieces, 'padding', 0);
+  const pad = tokenAt(metadata, pieces, 'padding', 0);
   const mask = tokenAt(metadata, pieces, 'mask');
   return {
     add_bos: false,
     pieces,
     parts: wordPieceParts(metadata, pieces, unk.content),
-    ends: {
-      post_processor: bertProcessor(cls, sep),
-      names: {
-        cls_token: cls.content,
-        sep_token: sep.content,
-        unk_token: unk.content,
-        ...(padding && { pad_token: padding.content }),
-        ...(mask && { mask_token: mask.content }),
-      },
-    },
+    ends: encoderEnds({ cls, sep, unk, pad, mask }, 'bert'),
   };
 }
 
@@ -231,8 +248,12 @@ function bpe(
   };
 }
 
-/** Tokens that are matched in a text before it is split: control, unknown and user-defined ones. */
-function addedTokens(tokens: readonly string[], types: readonly number[]) {
+/**
+ * Tokens that are matched in a text before it is split: control, unknown and user-defined ones.
+ *
+ * @param mask Takes the spaces before it; not given: none does.
+ */
+function addedTokens(tokens: readonly string[], types: readonly number[], mask?: string) {
   return tokens.flatMap((content, id) => {
     const special = types[id] === TOKEN_TYPE.control || types[id] === TOKEN_TYPE.unknown;
     return special || types[id] === TOKEN_TYPE.user_defined
@@ -241,7 +262,7 @@ function addedTokens(tokens: readonly string[], types: readonly number[]) {
             id,
             content,
             single_word: false,
-            lstrip: false,
+            lstrip: content === mask,
             rstrip: false,
             normalized: false,
             special,
@@ -249,11 +270,6 @@ function addedTokens(tokens: readonly string[], types: readonly number[]) {
         ]
       : [];
   });
-}
-
-interface NamedToken {
-  readonly id: number;
-  readonly content: string;
 }
 
 /** GGUF's names of tokens; that of the separator is written so in its files. */
@@ -303,22 +319,6 @@ function endsProcessor(bos: NamedToken | null, eos: NamedToken | null) {
     pair: [...text('A', 0), ...text('B', 1)],
     special_tokens: Object.fromEntries(
       used.map(({ id, content }) => [content, { id: content, ids: [id], tokens: [content] }]),
-    ),
-  };
-}
-
-/** The post-processor of BERT: [CLS] text [SEP], and a second text with another [SEP]. */
-function bertProcessor(cls: NamedToken, sep: NamedToken): Readonly<Record<string, unknown>> {
-  const special = ({ content: id }: NamedToken, type_id: number) => ({
-    SpecialToken: { id, type_id },
-  });
-  const single = [special(cls, 0), { Sequence: { id: 'A', type_id: 0 } }, special(sep, 0)];
-  return {
-    type: 'TemplateProcessing',
-    single,
-    pair: [...single, { Sequence: { id: 'B', type_id: 1 } }, special(sep, 1)],
-    special_tokens: Object.fromEntries(
-      [cls, sep].map(({ id, content }) => [content, { id: content, ids: [id], tokens: [content] }]),
     ),
   };
 }

@@ -11,7 +11,7 @@ import {
   type Sizes,
 } from '../sizes';
 import type { HeadSpec, LayerSpec, Spec, TokenEmbeddingSpec } from '../spec';
-import { bertGguf } from './bertGguf';
+import { bertGguf, distilbertGguf, robertaGguf } from './bertGguf';
 
 interface EncoderVariant {
   /** Path of the body within a model with a head: `bert.`. */
@@ -265,6 +265,7 @@ export const bertFamilies: Readonly<Record<string, Family>> = {
       layers: eachLayer(bertLayer),
       embedding: robertaEmbedding,
     }),
+    gguf: robertaGguf,
     transformersClass: 'Roberta',
   },
   distilbert: {
@@ -274,6 +275,7 @@ export const bertFamilies: Readonly<Record<string, Family>> = {
       layers: eachLayer(distilLayer),
       embedding: distilEmbedding,
     }),
+    gguf: distilbertGguf,
     transformersClass: 'DistilBert',
   },
 };

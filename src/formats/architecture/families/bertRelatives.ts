@@ -12,6 +12,7 @@ import {
   robertaEmbedding,
   robertaHead,
 } from './bert';
+import { xlmRobertaGguf } from './bertGguf';
 
 /** Tables of their own width, and a layer from it to that of the others. */
 function projectedEmbedding(
@@ -134,6 +135,7 @@ export const bertRelatives: Readonly<Record<string, Family>> = {
       layers: eachLayer(bertLayer),
       embedding: robertaEmbedding,
     }),
+    gguf: xlmRobertaGguf,
     transformersClass: 'XLMRoberta',
   },
   electra: {

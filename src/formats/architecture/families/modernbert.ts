@@ -3,6 +3,7 @@ import type { Family, SpecOptions } from '../family';
 import { ENCODER_TASKS } from '../heads';
 import { readRope } from '../rope';
 import { layerNorm, linear, NO_NORMS, readActivation, readSizes, type Sizes } from '../sizes';
+import { modernbertGguf } from './modernbertGguf';
 import type { AttentionSpec, HeadSpec, LayerSpec, NormSpec, RopeSpec, Spec } from '../spec';
 
 /** A model that is being described. */
@@ -129,6 +130,6 @@ export const modernbertFamilies: Readonly<Record<string, Family>> = {
     renames: [],
     transformersClass: 'ModernBert',
     mlx: false,
-    gguf: null,
+    gguf: modernbertGguf,
   },
 };
