@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { LLAMA_OUTPUTS } from './useTools';
 
 // What a merge says of its result, in its certificate and on the page that shows it.
 
@@ -86,6 +87,8 @@ export const ShownCertificateSchema = v.object({
       top1_agreement: number,
     }),
   ),
+  /** What llama.cpp makes with it. Older ones lack it. */
+  makes: v.optional(v.nullable(v.picklist(LLAMA_OUTPUTS)), 'text'),
   /** Of image models, which are not run. */
   weights: v.optional(
     v.nullable(v.object({ rows: count, elements: count, largest_gap: count, rms_gap: count })),

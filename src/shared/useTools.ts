@@ -2,6 +2,10 @@
 export const USE_TOOLS = ['ollama', 'lm-studio', 'llama.cpp', 'vllm', 'mlx', 'server'] as const;
 export type UseTool = (typeof USE_TOOLS)[number];
 
+/** What programs of llama.cpp make of a model: text, vectors of sentences, or scores. */
+export const LLAMA_OUTPUTS = ['text', 'vectors', 'scores'] as const;
+export type LlamaOutput = (typeof LLAMA_OUTPUTS)[number];
+
 /** What they are called. */
 export const USE_LABELS: Readonly<Record<UseTool, string>> = {
   ollama: 'Ollama',

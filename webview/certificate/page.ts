@@ -169,7 +169,8 @@ function storedView({ t, format }: CertificatePage, { certificate }: Certificate
 
 const nextText = ({ form, certificate }: CertificateMessage): CertificateStringKey => {
   if (certificate.weights) return 'next.image';
-  return form === 'gguf' ? 'next.gguf' : 'next.folder';
+  if (form !== 'gguf') return 'next.folder';
+  return certificate.makes === 'text' ? 'next.gguf' : 'next.encoder';
 };
 
 const nextView = ({ t }: CertificatePage, shown: CertificateMessage) =>

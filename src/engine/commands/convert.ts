@@ -7,6 +7,7 @@ import { convertAdapterFile, writeModelfile, type Converted } from '../convert/c
 import { convertModel } from '../convert/convertModel';
 import { mergeModel } from '../merge/mergeModel';
 import { createOps, findMergeKernel } from '../model/backend';
+import { llamaProgram, llamaServer } from '../use/llamaCommands';
 import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
 import { partialOption } from './commonOptions';
@@ -147,7 +148,11 @@ type AdapterRequest = Request & { readonly adapter: string; readonly to: Adapter
 
 async function convertAdapter(request: AdapterRequest, context: CommandContext): Promise<number> {
   const { to, output, modelfile } = request;
-  const converted = await convertAdapterFile({ ...request, warn: context.warn });
+  const converted = await convertAdapterFile({
+    ...request,
+    for_ollama: modelfile !== null,
+    warn: context.warn,
+  });
   if (converted.kind === 'unsupported') {
     const certificate = await mergeInstead(converted, request, context);
     printResult(
@@ -160,8 +165,8 @@ async function convertAdapter(request: AdapterRequest, context: CommandContext):
   if (modelfile !== null) {
     await writeModelfileFor(output, converted.base!, modelfile);
   }
-  const { from, base: usedBase, modules, notes } = converted;
-  const facts = { from, base: usedBase, modules, notes, to, output, modelfile };
+  const { from, base: usedBase, modules, notes, makes } = converted;
+  const facts = { from, base: usedBase, modules, notes, makes, to, output, modelfile };
   printResult(context, facts, () => describeConverted(converted, to, output));
   return 0;
 }
@@ -235,22 +240,38 @@ function mergedOutput(output: string, base: string): string {
 }
 
 function describeConverted(
-  { from, modules, notes, base }: Extract<Converted, { kind: 'written' }>,
+  converted: Extract<Converted, { kind: 'written' }>,
   to: AdapterFormat,
   output: string,
 ): string {
-  const lines = [
+  const { from, modules, notes } = converted;
+  return joinLines([
     `${output}: ${countOf(modules, 'module')}, converted from ${from} to ${to}`,
     ...notes,
+    ...(to === 'gguf' ? usesOf(converted, output) : []),
+  ]);
+}
+
+/** How llama.cpp and Ollama use the adapter. */
+function usesOf(
+  { base, makes }: Extract<Converted, { kind: 'written' }>,
+  output: string,
+): readonly string[] {
+  if (base === null || makes === null) return [];
+  const files = { model: base.endsWith('.gguf') ? base : 'BASE.gguf', adapter: output };
+  const programs = [llamaProgram(makes, files), llamaServer(makes, files)].filter(
+    (own) => own !== null,
+  );
+  const own = makes === 'text' ? programs.slice(0, 1) : programs;
+  return [
+    'Use it with llama.cpp:',
+    ...own.map((command) => `  ${command.map((word) => shellQuote(word)).join(' ')}`),
+    ...(makes === 'text'
+      ? [
+          'or with Ollama, by a Modelfile (--modelfile FILE writes it):',
+          `  FROM ${base}`,
+          `  ADAPTER ${output}`,
+        ]
+      : []),
   ];
-  if (to === 'gguf' && base !== null) {
-    lines.push(
-      'Use it with llama.cpp:',
-      `  llama-cli -m ${base.endsWith('.gguf') ? shellQuote(base) : 'BASE.gguf'} --lora ${shellQuote(output)}`,
-      'or with Ollama, by a Modelfile (--modelfile FILE writes it):',
-      `  FROM ${base}`,
-      `  ADAPTER ${output}`,
-    );
-  }
-  return joinLines(lines);
 }

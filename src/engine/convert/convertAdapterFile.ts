@@ -30,11 +30,13 @@ import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import type { ModelTask } from '../../shared/task';
+import type { LlamaOutput } from '../../shared/useTools';
 import { checkAgainstPipeline } from '../merge/pipeline/mergePipeline';
 import { withBaseName, writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { baseOptionsOf } from '../model/openModel';
 import { clearUnfinished } from '../../common/unfinished';
 import { checkOutput } from '../outputPath';
+import { llamaOutputOf } from '../use/llamaCommands';
 import { modelfileText } from '../use/modelfile';
 import { warnOfProblems } from '../report';
 
@@ -50,6 +52,8 @@ export interface ConvertOptions {
   readonly dtype: AdapterDtypeChoice;
   /** Only finds out what would be lost: the adapter is merged instead. */
   readonly merge: boolean;
+  /** Whether a Modelfile is to be written for it. Not given: no. */
+  readonly for_ollama?: boolean;
   readonly warn: (message: string) => void;
 }
 
@@ -61,6 +65,8 @@ export type Converted =
       readonly base: string | null;
       readonly modules: number;
       readonly notes: readonly string[];
+      /** What llama.cpp makes with it; null: nothing, or the base is not given. */
+      readonly makes: LlamaOutput | null;
     }
   /** Nothing was written: it is to be merged, or the format cannot hold all of the adapter. */
   | {
@@ -95,6 +101,7 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
     if (lost.length > 0 || options.merge) {
       return { kind: 'unsupported', base: basePath, lost };
     }
+    if (options.for_ollama) refuseWithoutText(base);
     const dtype = dtypeToWrite([adapter], options.dtype);
     const named = withBaseName({ ...adapter, dtype }, base);
     await writeAs(to, output, { adapter: named, base, found, kind });
@@ -104,10 +111,20 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
       base: basePath,
       modules: named.modules.length,
       notes: scaleNotes(named, to),
+      makes: base && llamaOutputOf(base),
     };
   } finally {
     await base?.close();
   }
+}
+
+/** @throws LoraError('usage') for a model that Ollama applies no adapters to */
+function refuseWithoutText(base: BaseModel | null): void {
+  if (base === null || llamaOutputOf(base) === 'text') return;
+  throw new LoraError('usage', 'Ollama takes adapters only of models that write text.', {
+    place: { file: base.path },
+    fix: 'Leave out --modelfile, and use the adapter with llama-server, or merge it (lora merge).',
+  });
 }
 
 const hasFormat = ({ format, path: file }: FoundAdapter): LoraError =>

@@ -4,6 +4,7 @@ import { pathExists } from '../../common/fileStatus';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
 import { mergeFinding, type MergeSizes, type RoundedTensor } from '../../shared/mergeFacts';
+import type { LlamaOutput } from '../../shared/useTools';
 import type { TensorFacts } from './roundingFacts';
 
 /** The file name of a merged folder's certificate. */
@@ -64,6 +65,8 @@ export interface Certificate {
   readonly parity: Parity | null;
   /** Of image models, which are not run: their weights are compared instead. */
   readonly weights?: WeightParity | null;
+  /** What llama.cpp makes with it; null: nothing. Not given: it is no model for text. */
+  readonly makes?: LlamaOutput | null;
   readonly warnings: readonly string[];
 }
 

@@ -11,6 +11,7 @@ import { checkOutput } from '../outputPath';
 import type { Certificate } from './certificate';
 import { openTarget } from './openTarget';
 import { mergePipeline } from './pipeline/mergePipeline';
+import { llamaOutputOf } from '../use/llamaCommands';
 import { writeMerged, type MergeOptions } from './writeMerged';
 
 export type { MergeOptions };
@@ -52,7 +53,10 @@ export async function mergeModel(options: MergeOptions): Promise<Certificate> {
     try {
       return await writeMerged(target, base, options, {
         formula: formulaOf(adapters) + (quantize ? `, W as quantized to ${quantize.kind}` : ''),
-        compare: (modelPath) => parityOf(base, adapters, modelPath, options),
+        compare: async (modelPath) => ({
+          ...(await parityOf(base, adapters, modelPath, options)),
+          makes: llamaOutputOf(base),
+        }),
       });
     } finally {
       await target.close();

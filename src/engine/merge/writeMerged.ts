@@ -43,7 +43,9 @@ export interface MergeFacts {
   readonly formula: string;
   readonly kernel?: MergeKernel | null;
   /** Compares the written model with base and adapters. */
-  readonly compare: (modelPath: string) => Promise<Pick<Certificate, 'parity' | 'weights'>>;
+  readonly compare: (
+    modelPath: string,
+  ) => Promise<Pick<Certificate, 'parity' | 'weights' | 'makes'>>;
 }
 
 /** Writes a merged model and its certificate; see `mergeModel`. */

@@ -20,6 +20,7 @@ import {
   NEEDS_MERGE,
   USE_LABELS,
   type CommandLine,
+  type LlamaOutput,
   type PreparedUse,
   type UseTool,
 } from '../../shared/useTools';
@@ -27,6 +28,7 @@ import { convertAdapterFile, openBaseFor } from '../convert/convertAdapterFile';
 import { mergeModel } from '../merge/mergeModel';
 import { checkOutput } from '../outputPath';
 import { warnOfProblems } from '../report';
+import { llamaOutputOf } from './llamaCommands';
 import { modelNameOf } from './names';
 import { USES, type Ready } from './uses';
 
@@ -80,7 +82,11 @@ async function prepare(
   warnOfProblems(warnings, warn);
   if (!merge) checkAdapter(tool, adapter, base, found);
   const plan = planOf(options, found, base);
-  const ready = { ...plan, rank: Math.max(1, ...adapter.modules.map((m) => m.r)) };
+  const ready = {
+    ...plan,
+    rank: Math.max(1, ...adapter.modules.map((m) => m.r)),
+    makes: llamaOutputOf(base) ?? 'text',
+  };
   const { file, commands, notes } = USES[tool];
   const beside = file?.(ready);
   const text = beside && { file: path.join(plan.folder, beside.name), text: beside.text };
@@ -97,15 +103,22 @@ async function prepare(
 }
 
 function checkBase(tool: UseTool, base: BaseModel): void {
-  if (base.spec.head.kind !== 'lm' && tool !== 'server')
-    throw new LoraError('base', `${USE_LABELS[tool]} writes text, and the base does not.`, {
+  const made = llamaOutputOf(base);
+  const { outputs = ['text'] } = USES[tool];
+  if (tool !== 'server' && (made === null || !outputs.includes(made)))
+    throw new LoraError('base', withoutText(tool, made), {
       place: { file: base.path },
-      fix: 'Use it with transformers, or with a server if it computes embeddings (lora serve --http).',
+      fix: 'Use it with transformers, or with a server if it computes embeddings (lora serve --http, llama-server).',
     });
   const refusal = USES[tool].refuses(base);
   if (refusal)
     throw new LoraError('base', refusal.message, { place: { file: base.path }, fix: refusal.fix });
 }
+
+const withoutText = (tool: UseTool, made: LlamaOutput | null): string =>
+  USES[tool].outputs === undefined || made !== null
+    ? `${USE_LABELS[tool]} writes text, and the base does not.`
+    : `${USE_LABELS[tool]} does not compute what the base does.`;
 
 function checkAdapter(tool: UseTool, adapter: Adapter, base: BaseModel, found: FoundAdapter): void {
   const losses = USES[tool].losses(adapter, base);
@@ -126,7 +139,7 @@ function folderOf({ in: tool, output }: UseOptions): string {
   return tool === 'lm-studio' ? path.join(homedir(), '.lmstudio', 'models') : '';
 }
 
-interface Plan extends Omit<Ready, 'rank'> {
+interface Plan extends Omit<Ready, 'rank' | 'makes'> {
   /** What is written; null: the adapter is used as it is. */
   readonly output: string | null;
 }

@@ -4,7 +4,8 @@ import { familyOf } from '../../formats/architecture/families';
 import type { BaseModel } from '../../formats/baseModel';
 import { conversionLosses } from '../../formats/conversionLosses';
 import type { Adapter } from '../../lora/adapter';
-import type { CommandLine, UseTool } from '../../shared/useTools';
+import type { CommandLine, LlamaOutput, UseTool } from '../../shared/useTools';
+import { llamaServer } from './llamaCommands';
 import { modelfileText } from './modelfile';
 
 /** A sentence, and what to do. */
@@ -24,6 +25,7 @@ export interface Ready {
   readonly folder: string;
   /** The largest rank of the adapter. */
   readonly rank: number;
+  readonly makes: LlamaOutput;
 }
 
 /** How one program uses an adapter. */
@@ -34,6 +36,8 @@ export interface Use {
   readonly refuses: (base: BaseModel) => Refusal | null;
   /** Why it can't use an adapter on its base, so that it must be merged. */
   readonly losses: (adapter: Adapter, base: BaseModel) => readonly string[];
+  /** What models must make. Not given: text. */
+  readonly outputs?: readonly LlamaOutput[];
   /** Folders between the named one and the merged model. */
   readonly inner?: (name: string) => string;
   /** A file beside the model, by its name. */
@@ -168,6 +172,12 @@ const vllmRank = (rank: number): string => String(VLLM_RANKS.find((own) => own >
 const withAdapter = (flag: string, adapter: string | null): string[] =>
   adapter === null ? [] : [flag, adapter];
 
+const LLAMA_NOTES: Readonly<Record<LlamaOutput, readonly string[]>> = {
+  text: ['llama-cli takes the same options, to chat in the terminal.'],
+  vectors: ['llama-embedding takes the same files, and prints the vectors of texts (-p).'],
+  scores: ['Requests to /v1/rerank get the scores of documents.'],
+};
+
 const LM_STUDIO_PUBLISHER = 'lora-workbench';
 
 export const USES: Readonly<Record<UseTool, Use>> = {
@@ -203,10 +213,9 @@ export const USES: Readonly<Record<UseTool, Use>> = {
     format: 'gguf',
     refuses: needsGguf('llama.cpp'),
     losses: (adapter, base) => conversionLosses(adapter, base, 'gguf'),
-    commands: ({ model, adapter }) => [
-      ['llama-server', '-m', model, ...withAdapter('--lora', adapter)],
-    ],
-    notes: () => ['llama-cli takes the same options, to chat in the terminal.'],
+    outputs: ['text', 'vectors', 'scores'],
+    commands: (ready) => [llamaServer(ready.makes, ready)],
+    notes: ({ makes }) => LLAMA_NOTES[makes],
   },
   vllm: {
     format: 'peft',
@@ -235,6 +244,7 @@ export const USES: Readonly<Record<UseTool, Use>> = {
     format: 'any',
     refuses: nothing,
     losses: none,
+    outputs: ['text', 'vectors', 'scores'],
     commands: ({ model, adapter }) => [
       ['lora', 'serve', '--http', '--base', model, ...withAdapter('--adapter', adapter)],
     ],

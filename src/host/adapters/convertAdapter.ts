@@ -4,6 +4,7 @@ import { pickRow, type PickRow } from '../ui/inputs';
 import { notify } from '../ui/messages';
 import { revealPlace } from '../editor/openPlace';
 import { showModelfile } from '../editor/showModelfile';
+import type { LlamaOutput } from '../../shared/useTools';
 import type { RunStore } from '../runs/runStore';
 import { chooseAdapter } from './chooseAdapter';
 import type { Jobs } from '../jobs/jobs';
@@ -22,6 +23,8 @@ const OF_IMAGES: ReadonlySet<Target['to']> = new Set(['diffusers', 'ai-toolkit']
 interface Converted {
   readonly notes: readonly string[];
   readonly base: string | null;
+  /** What llama.cpp makes with it; null: nothing, or the base is not known. */
+  readonly makes: LlamaOutput | null;
 }
 
 /**
@@ -71,7 +74,7 @@ export async function convertAdapterCommand(
 }
 
 async function showConverted(
-  { notes, base }: Converted,
+  { notes, base, makes }: Converted,
   output: string,
   { to, label }: Target,
 ): Promise<void> {
@@ -79,7 +82,7 @@ async function showConverted(
   const chosen = await notify(
     'information',
     [t('Converted the adapter for {0}: {1}.', label, output), ...notes].join(' '),
-    [show, ...(to === 'gguf' ? [modelfile] : [])],
+    [show, ...(to === 'gguf' && makes === 'text' ? [modelfile] : [])],
   );
   if (chosen === show) await revealPlace(output);
   if (chosen === modelfile) await showModelfile(base ?? '', output);

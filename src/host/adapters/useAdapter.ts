@@ -31,7 +31,8 @@ type Place = UseTool | 'hub';
 const DETAILS: Readonly<Record<UseTool, () => string>> = {
   ollama: () => t('A Modelfile beside the adapter or the merged model, for “ollama create”'),
   'lm-studio': () => t('A merged model in its models folder'),
-  'llama.cpp': () => t('An adapter as a .gguf file, for llama-server and llama-cli'),
+  'llama.cpp': () =>
+    t('An adapter as a .gguf file, for llama-server, llama-cli and llama-embedding'),
   vllm: () => t('An adapter in PEFT’s format, for “vllm serve”'),
   mlx: () => t('An adapter in the format of mlx-lm'),
   server: () => t('An OpenAI-compatible server on this machine'),

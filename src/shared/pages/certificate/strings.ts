@@ -56,6 +56,8 @@ export const CERTIFICATE_STRINGS = {
   next: 'What to do next',
   'next.gguf':
     'The file works wherever the base model works: llama.cpp, Ollama (Create Modelfile), LM Studio. To make it smaller, quantize it with llama-quantize.',
+  'next.encoder':
+    'The file works in llama.cpp: llama-server --embedding serves the vectors of texts and llama-embedding prints them; llama-server --reranking serves the scores of a reranker. To make it smaller, quantize it with llama-quantize.',
   'next.folder':
     'Load the folder with transformers, vLLM or mlx-lm as you would the base model. convert_hf_to_gguf.py of llama.cpp makes a .gguf file of it.',
   'next.image':
