@@ -21,7 +21,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 folder = sys.argv[1]
 here = os.path.dirname(os.path.abspath(__file__))
 FIXTURES = os.path.join(here, "..", "fixtures")
-TEXTS = ["the quick brown fox", "Grüße aus Köln, it's 2048 tokens!", "a  b\n\tc <mask> d", "", "Training on 1024 tokens took 12 seconds; on 2048 tokens it took 27 seconds.", "你好 emoji 🙂 é", " word" * 15]
+TEXTS = ["the quick brown fox", "Grüße aus Köln, it's 2048 tokens!", "a  b\n\tc d", "", "Training on 1024 tokens took 12 seconds; on 2048 tokens it took 27 seconds.", "你好 emoji 🙂 é", " word" * 15]
 CORPUS = ["The quick brown fox jumps over the lazy dog, and the dog does not mind at all.", "Training on 1024 tokens took 12 seconds; on 2048 tokens it took 27 seconds.",
           "She said: \"It's theirs, isn't it?\" and they said that it was, in the end, everyone's.", "Grüße aus Köln! the house is wonderful, and the garden is small. 你好，世界。"]
 COMMON = dict(hidden_size=64, num_hidden_layers=4, num_attention_heads=4, intermediate_size=96, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, max_position_embeddings=258)
@@ -111,12 +111,11 @@ def vocabulary(writer, tokenizer, kind):
     for key, value in (("cls", tokenizer.cls_token_id), ("seperator", tokenizer.sep_token_id), ("padding", tokenizer.pad_token_id), ("unknown", tokenizer.unk_token_id), ("mask", tokenizer.mask_token_id)):
         if value is not None:
             writer.add_uint32(f"tokenizer.ggml.{key}_token_id", value)
-    if kind != "bert":
-        writer.add_bos_token_id(tokenizer.cls_token_id)
-        writer.add_eos_token_id(tokenizer.sep_token_id)
-        writer.add_add_bos_token(True)
-        writer.add_add_eos_token(True)
-        writer.add_add_sep_token(True)
+    writer.add_bos_token_id(tokenizer.cls_token_id)
+    writer.add_eos_token_id(tokenizer.sep_token_id)
+    writer.add_add_bos_token(True)
+    writer.add_add_eos_token(True)
+    writer.add_add_sep_token(True)
     return len(tokens)
 
 
@@ -193,7 +192,8 @@ for name, (encoder, classifier, config_class, settings, tokenizer_of, targets, a
         model.save_pretrained(os.path.join(out, "base"))
         tokenizer.save_pretrained(os.path.join(out, "base"))
         write(os.path.join(out, "base.gguf"), model, tokenizer, name, arch, labels)
-        inputs = list(zip(TEXTS, TEXTS[1:] + TEXTS[:1])) if labels else TEXTS
+        texts = [own for own in TEXTS if own]
+        inputs = list(zip(texts, texts[1:] + texts[:1])) if labels else TEXTS
         result = {"inputs": inputs}
         base = computed(model, tokenizer, inputs, labels)
         result["ids"], result["base"] = [i for i, _ in base], [v for _, v in base]

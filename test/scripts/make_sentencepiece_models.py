@@ -1,8 +1,8 @@
 """Small SentencePiece files (tokenizer.model, spiece.model) without a tokenizer.json, with the ids that transformers and SentencePiece give.
 
-    pip install sentencepiece==0.2.3 protobuf && python make_sentencepiece_models.py FIXTURES/sentencepiece
+    pip install sentencepiece==0.2.3 protobuf && python make_sentencepiece_models.py FIXTURES/sentencepiece [NAME]
 
-T5, XLM-RoBERTa and ALBERT: ids of transformers. Others: ids of SentencePiece itself for the texts between special tokens, which the slow tokenizers of transformers 4 also gave. They leave out what the Rust library does otherwise: a rule for the beginning of a cluster of characters replaces all of it, and "<0x41>" in a text is the byte.
+T5, XLM-RoBERTa, ALBERT, and DeBERTa with split_by_punct: ids of transformers. Others: ids of SentencePiece itself for the texts between special tokens, which the slow tokenizers of transformers 4 also gave. They leave out what the Rust library does otherwise: a rule for the beginning of a cluster of characters replaces all of it, and "<0x41>" in a text is the byte.
 """
 import io
 import json
@@ -38,6 +38,7 @@ CASES = {
     "xlm-roberta": ("sentencepiece.bpe.model", "XLMRobertaTokenizer", {}, UNIGRAM),
     "albert": ("spiece.model", "AlbertTokenizer", {}, dict(pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, control_symbols=["[CLS]", "[SEP]", "[MASK]"], **UNIGRAM)),
     "deberta-v2": ("spm.model", "DebertaV2Tokenizer", {}, dict(pad_id=0, bos_id=1, eos_id=2, unk_id=3, pad_piece="[PAD]", bos_piece="[CLS]", eos_piece="[SEP]", unk_piece="[UNK]", **UNIGRAM)),
+    "deberta-v2-punct": ("spm.model", "DebertaV2Tokenizer", {"split_by_punct": True}, dict(pad_id=0, bos_id=1, eos_id=2, unk_id=3, pad_piece="[PAD]", bos_piece="[CLS]", eos_piece="[SEP]", unk_piece="[UNK]", **UNIGRAM)),
     "llama": ("tokenizer.model", "LlamaTokenizer", {"legacy": True}, dict(**BPE, **ADDED)),
     "llama-unigram": ("tokenizer.model", "LlamaTokenizer", {"add_bos_token": False, "add_eos_token": True}, dict(byte_fallback=True, **{**UNIGRAM, "vocab_size": 380}, **ADDED)),
     "gemma": ("tokenizer.model", "GemmaTokenizer", {}, dict(add_dummy_prefix=False, **GEMMA, **BPE, **ADDED)),
@@ -73,11 +74,19 @@ def sentencepiece_rows(data, name):
         yield dict(text=text, ids=[*frame[0], *own, *frame[1]], decoded=None if re.search("<ctl>|<unk>|</s>", text) or sp.unk_id() in own else sp.decode(own))
 
 
-def transformers_rows(folder):
+def transformers_rows(folder, texts=TEXTS):
     tokenizer = tf.AutoTokenizer.from_pretrained(folder)
-    for text in TEXTS:
+    for text in texts:
         ids = tokenizer(text)["input_ids"]
         yield dict(text=text, ids=ids, decoded=tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]))
+
+
+def split_rows(folder, data):
+    """Ids of transformers with marks split off, for the texts that it normalizes as SentencePiece does."""
+    whole = tf.DebertaV2Tokenizer.from_pretrained(folder, split_by_punct=False)
+    same = {row["text"] for row in sentencepiece_rows(data, "deberta-v2") if whole(row["text"])["input_ids"] == row["ids"]}
+    marks = ["a ,b . c", "Hello , world", "e.g., (the) dog", "the , ", "the\u2014dog\u00bb !", "$5 + 3^2 = `x`"]
+    return [row for row in transformers_rows(folder, TEXTS + marks) if row["text"] in same or row["text"] in marks]
 
 
 def make(root, name):
@@ -90,13 +99,13 @@ def make(root, name):
     rules.unlink()
     (folder / file).write_bytes(data)
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": tokenizer_class, **config}) + "\n")
-    (folder / "config.json").write_text(json.dumps({"model_type": name.removesuffix("-unigram")}) + "\n")
+    (folder / "config.json").write_text(json.dumps({"model_type": name.removesuffix("-unigram").removesuffix("-punct")}) + "\n")
     is_slow = name in ("deberta-v2", "llama", "llama-unigram", "gemma")
-    rows = list(sentencepiece_rows(data, name) if is_slow else transformers_rows(folder))
+    rows = split_rows(folder, data) if name.endswith("-punct") else list(sentencepiece_rows(data, name) if is_slow else transformers_rows(folder))
     (folder / "expected.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
     print(name, len(data))
 
 
 if __name__ == "__main__":
-    for one in CASES:
+    for one in sys.argv[2:] or CASES:
         make(Path(sys.argv[1]), one)

@@ -27,6 +27,8 @@ export interface TokenizerClass {
   readonly normalizers?: (config: Config) => readonly Config[];
   /** Words are split at any white space, and all of it is one space. */
   readonly splits_words: boolean;
+  /** Whether marks of punctuation are words of their own, where the config says so. */
+  readonly may_split_marks?: true;
   readonly frame: (names: Names, config: Config) => Frame;
 }
 
@@ -158,6 +160,7 @@ const deberta: TokenizerClass = {
     { type: 'Strip', strip_left: true, strip_right: true },
   ],
   splits_words: false,
+  may_split_marks: true,
   frame: bertFrame,
 };
 

@@ -40,7 +40,8 @@ function stepsOfWords(model: SentencePieceModel, own: TokenizerClass, config: Co
 /**
  * What the normalizer's settings in the file say, as SentencePiece does it. The first space is
  * added to each part between special tokens, or, where the config says that it is not `legacy`, to
- * the start of a text only.
+ * the start of a text only. Marks of punctuation that DeBERTa splits off get a space in front, and a
+ * space before them is a word of its own, as in the fast tokenizers of transformers.
  */
 function stepsOfFile(model: SentencePieceModel, own: TokenizerClass, config: Config): Config {
   const isLegacy = config['legacy'] !== false;
@@ -58,8 +59,10 @@ function stepsOfFile(model: SentencePieceModel, own: TokenizerClass, config: Con
       ? [replace({ Regex: `\\A${SPACE}` }, `${SPACE}${SPACE}`)]
       : []),
   ];
+  const splitsMarks = config['split_by_punct'] === true;
   const pretokenizers = [
-    ...(add_dummy_prefix ? [metaspace(isLegacy ? 'always' : 'first', false)] : []),
+    ...(splitsMarks ? [{ type: 'Punctuation', behavior: 'Isolated' }] : []),
+    ...(add_dummy_prefix ? [metaspace(isLegacy ? 'always' : 'first', splitsMarks)] : []),
     ...userDefined(model),
   ];
   return {

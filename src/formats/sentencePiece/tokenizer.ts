@@ -53,8 +53,8 @@ function knownClass({ config, model_type, source }: SentencePieceFiles): Tokeniz
   if (!own) throw refused(`The tokenizer class ${JSON.stringify(config['tokenizer_class'])}`);
   if (own.sentinels && extraIdCount(config) === null)
     throw refused(`A tokenizer with ${JSON.stringify(config['extra_ids'])} sentinels (extra_ids)`);
-  if (config['split_by_punct'] === true)
-    throw refused('A tokenizer that splits at punctuation (split_by_punct)');
+  if (config['split_by_punct'] === true && !own.may_split_marks)
+    throw refused('A tokenizer of this class that splits at punctuation (split_by_punct)');
   return own;
 }
 

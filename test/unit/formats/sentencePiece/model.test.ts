@@ -120,7 +120,7 @@ describe('a folder with a SentencePiece file', () => {
     const folder = copyOf('t5');
     for (const [config, message] of [
       [{ tokenizer_class: 'PegasusTokenizer' }, /class "PegasusTokenizer" is not read from/],
-      [{ tokenizer_class: 'DebertaV2Tokenizer', split_by_punct: true }, /split_by_punct/],
+      [{ tokenizer_class: 'LlamaTokenizer', split_by_punct: true }, /split_by_punct/],
     ] as const) {
       write(folder, 'tokenizer_config.json', config);
       const read = readFolderTokenizer(folder);
