@@ -88,6 +88,13 @@ const VOCABULARIES: Readonly<Record<string, string>> = {
   modernbert: 'gpt2',
 };
 
+/** RoBERTa's positions of padding are left out. */
+function stored(own: TensorSpec, isRoberta: boolean): TensorSpec {
+  const [rows = 0, width = 1] = own.shape;
+  if (!isRoberta || own.name !== 'position_embd.weight') return own;
+  return { ...own, shape: [rows - 2, width], data: own.data.subarray(2 * width) };
+}
+
 /** An encoder in a GGUF file; `labels`: with its classifier. */
 export async function encoderGguf(folder: string, labels = false): Promise<GgufParts> {
   const base = await openBase(folder, { task: labels ? 'seq_cls' : 'embedding' });
@@ -98,14 +105,8 @@ export async function encoderGguf(folder: string, labels = false): Promise<GgufP
   const tensors: TensorSpec[] = [];
   for (const { name: own, shape } of base.weights.tensors.values()) {
     const name = nameOf(own, labels ? HEADS[family]! : {});
-    if (name === null) continue;
-    const data = await base.weights.readF32(own);
-    const [rows, width] = shape as [number, number];
-    tensors.push(
-      isRoberta && name === 'position_embd.weight'
-        ? { name, shape: [rows - 2, width], data: data.subarray(2 * width) }
-        : { name, shape, data },
-    );
+    if (name !== null)
+      tensors.push(stored({ name, shape, data: await base.weights.readF32(own) }, isRoberta));
   }
   await base.close();
   const arch = isModern ? 'modern-bert' : 'bert';

@@ -101,7 +101,7 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
     if (lost.length > 0 || options.merge) {
       return { kind: 'unsupported', base: basePath, lost };
     }
-    if (options.for_ollama) refuseWithoutText(base);
+    refuseWithoutText(base, options);
     const dtype = dtypeToWrite([adapter], options.dtype);
     const named = withBaseName({ ...adapter, dtype }, base);
     await writeAs(to, output, { adapter: named, base, found, kind });
@@ -119,8 +119,8 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
 }
 
 /** @throws LoraError('usage') for a model that Ollama applies no adapters to */
-function refuseWithoutText(base: BaseModel | null): void {
-  if (base === null || llamaOutputOf(base) === 'text') return;
+function refuseWithoutText(base: BaseModel | null, { for_ollama = false }: ConvertOptions): void {
+  if (!for_ollama || base === null || llamaOutputOf(base) === 'text') return;
   throw new LoraError('usage', 'Ollama takes adapters only of models that write text.', {
     place: { file: base.path },
     fix: 'Leave out --modelfile, and use the adapter with llama-server, or merge it (lora merge).',

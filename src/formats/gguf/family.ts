@@ -17,8 +17,8 @@ import type { Metadata } from './metadata';
  * - value_columns: the same for columns.
  * - value_channels: as value_heads, and squeezed.
  * - decays: as value_numbers, and -exp(x) instead of x.
- * - after_padding: without the first two rows, which are zeros here: RoBERTa's positions begin after
- *   the id of padding, which is 1.
+ * - after_padding: without the first two rows, which are zeros here: RoBERTa's positions begin
+ *   after the id of padding, which is 1.
  *
  * Source: llama.cpp, convert_hf_to_gguf.py.
  */

@@ -40,8 +40,8 @@ function stepsOfWords(model: SentencePieceModel, own: TokenizerClass, config: Co
 /**
  * What the normalizer's settings in the file say, as SentencePiece does it. The first space is
  * added to each part between special tokens, or, where the config says that it is not `legacy`, to
- * the start of a text only. Marks of punctuation that DeBERTa splits off get a space in front, and a
- * space before them is a word of its own, as in the fast tokenizers of transformers.
+ * the start of a text only. Marks of punctuation that DeBERTa splits off get a space in front, and
+ * a space before them is a word of its own, as in the fast tokenizers of transformers.
  */
 function stepsOfFile(model: SentencePieceModel, own: TokenizerClass, config: Config): Config {
   const isLegacy = config['legacy'] !== false;
