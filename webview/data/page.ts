@@ -47,7 +47,8 @@ startPage<DataState, DataHostMessage, DataPageMessage, DataStringKey>({
 });
 
 function datasetView(page: DataPage, state: DataState, dataset: DatasetMessage): TemplateResult {
-  const { detail, editing, progress, wanted, said, statistics, leaks, drafts, isWriting } = state;
+  const { detail, thumbnails, editing, progress, wanted, said } = state;
+  const { statistics, leaks, drafts, isWriting } = state;
   return html`${guard([dataset, progress, wanted, said], () => [
       headView(page, state, dataset),
       toolbarView(page, state, dataset),
@@ -62,10 +63,13 @@ function datasetView(page: DataPage, state: DataState, dataset: DatasetMessage):
           if (event.key === 'Escape' && page.state.detail && !page.state.editing) close(page);
         }}
       >
-        ${guard([detail, editing, dataset, statistics, leaks, drafts, isWriting], () => [
-          draftsView(page, state),
-          detail ? detailView(page, state, dataset) : statisticsView(page, state),
-        ])}
+        ${guard(
+          [detail, thumbnails, editing, dataset, statistics, leaks, drafts, isWriting],
+          () => [
+            draftsView(page, state),
+            detail ? detailView(page, state, dataset) : statisticsView(page, state),
+          ],
+        )}
       </aside>
     </div>`;
 }

@@ -8,6 +8,7 @@ import type {
   WantedRows,
 } from '../../src/shared/pages/data/protocol';
 import type { DataStringKey } from '../../src/shared/pages/data/strings';
+import type { ShownThumbnail } from '../../src/shared/pages/thumbnail';
 import type { Page } from '../shared/page';
 import { SCROLL_START, type RowRange, type Scrolling } from '../shared/scroll';
 import { withRows, type KnownRows } from './model/rows';
@@ -41,6 +42,8 @@ export interface DataState {
   readonly place: number;
   readonly wanted: WantedRows;
   readonly detail: RowDetail | null;
+  /** Of the images of the opened row, as far as they are there. */
+  readonly thumbnails: ReadonlyMap<number, ShownThumbnail>;
   readonly editing: Editing | null;
   readonly statistics: DataStatistics | null;
   readonly leaks: LeaksMessage | null;
@@ -68,6 +71,7 @@ export const initialData = (kept: DataPageState): DataState => ({
   place: 0,
   wanted: ALL_ROWS,
   detail: null,
+  thumbnails: new Map(),
   editing: null,
   statistics: null,
   leaks: null,
@@ -86,7 +90,9 @@ export function reduceData(state: DataState, message: DataHostMessage): DataStat
     case 'rows':
       return withAnswer(state, message);
     case 'detail':
-      return { ...state, detail: message.detail, editing: null };
+      return { ...state, detail: message.detail, thumbnails: new Map(), editing: null };
+    case 'thumbnail':
+      return withThumbnail(state, message);
     case 'saved':
       return { ...state, editing: null };
     case 'statistics':
@@ -100,6 +106,14 @@ export function reduceData(state: DataState, message: DataHostMessage): DataStat
     case 'fault':
       return { ...state, dataset: null, fault: message.message };
   }
+}
+
+function withThumbnail(
+  state: DataState,
+  { row, image, thumbnail }: Extract<DataHostMessage, { kind: 'thumbnail' }>,
+): DataState {
+  if (state.detail?.row !== row) return state;
+  return { ...state, thumbnails: new Map([...state.thumbnails, [image, thumbnail]]) };
 }
 
 function withProgress(state: DataState, progress: ProgressMessage): DataState {

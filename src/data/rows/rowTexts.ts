@@ -14,7 +14,7 @@ export interface RowText {
 export const rowTexts = (row: Row): readonly RowText[] => textsOf(row, shownImage);
 
 /** Where an image stands in a message, by the name of its file. */
-const shownImage = (image: string): string =>
+export const shownImage = (image: string): string =>
   `[${isEmbedded(image) ? 'image' : path.basename(image)}]`;
 
 /** @param imageText What stands in the place of an image of a message */

@@ -22,6 +22,7 @@ import { askShare } from './askShare';
 import { DataClient } from './dataClient';
 import { Drafts } from './drafts';
 import { RowAnswers } from './rowAnswers';
+import { sendThumbnails } from './rowThumbnails';
 import {
   datasetOf,
   nameOf,
@@ -296,6 +297,9 @@ export class DataPanel implements PanelPage {
     this.openedRow = row;
     const detail = row === null ? null : await this.client.ask('dataRow', { row });
     if (this.openedRow === row) this.send({ kind: 'detail', detail });
+    const { client, send } = this;
+    const isOpen = () => this.openedRow === row && !this.isDisposed;
+    if (detail) await sendThumbnails(detail, { client, send, isOpen });
   }
 
   private async start(job: Message<'start'>['job']): Promise<void> {

@@ -85,7 +85,7 @@ export class PlaygroundImages {
   /** Sends a thumbnail of each image, or why there is none. */
   private async show(images: readonly string[]): Promise<void> {
     for (const image of images) {
-      const thumbnail = await shownThumbnail(this.inspections, image);
+      const thumbnail = await shownThumbnail(this.inspections.ask('thumbnail', { file: image }));
       if (thumbnail) this.send({ kind: 'thumbnail', image, thumbnail });
     }
   }

@@ -38,6 +38,8 @@ async function answerOpen({ kind, asked }: OpenQuestion, session: DatasetSession
       return session.rows(asked);
     case 'dataRow':
       return session.detail(asked.row);
+    case 'dataThumbnail':
+      return session.thumbnail(asked.row, asked.image);
     case 'dataProgress':
       return session.progress();
     case 'dataStatistics':

@@ -1,3 +1,4 @@
+import type { Thumbnail } from '../../data/images/thumbnail';
 import type { RowSettings } from '../../data/rows/settings';
 import type { SerializedError } from '../../shared/errors';
 import type {
@@ -135,6 +136,11 @@ export interface DataQuestions {
   readonly dataRow: {
     readonly asked: { readonly file: string; readonly row: number };
     readonly answer: RowDetail;
+  };
+  /** Of an image of a row. */
+  readonly dataThumbnail: {
+    readonly asked: { readonly file: string; readonly row: number; readonly image: number };
+    readonly answer: Thumbnail;
   };
   readonly dataProgress: {
     readonly asked: { readonly file: string };

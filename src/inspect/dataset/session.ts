@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises';
+import path from 'node:path';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { rowImagesOf } from '../../data/dataset/prepare';
+import type { Thumbnail } from '../../data/images/thumbnail';
 import { openBase } from '../../formats/openBase';
 import { ExcludedRows, readExcluded, writeExcluded } from '../../formats/excludedRows';
 import { openTable } from '../../formats/tables/openTable';
@@ -19,6 +21,7 @@ import type {
 } from './questions';
 import type { OpenedDataset } from './opened';
 import { RowFacts } from './rowFacts';
+import { rowThumbnail } from './rowImages';
 import { readOne, type ReadRow, type RowReading } from './rowReader';
 import { Scan } from './scan';
 import { gridRow, rowDetail, type RowTools } from './shownRow';
@@ -197,6 +200,12 @@ export class DatasetSession implements OpenedDataset {
     const read = await this.readRow(row);
     const isExcluded = row < this.facts.length && this.facts.isExcluded(row);
     return rowDetail(read, row, { tools: this.tools, reading: this.reading, isExcluded });
+  }
+
+  /** @throws LoraError where the image cannot be read */
+  async thumbnail(row: number, image: number): Promise<Thumbnail> {
+    const read = await this.readRow(row);
+    return rowThumbnail(read.row, image, path.dirname(this.reading.file));
   }
 
   progress(): DataProgress {

@@ -7,6 +7,7 @@ import type { TextRow } from '../../data/rows/row';
 import type { DataRow, Piece, RowDetail, Turn } from '../../shared/pages/data/protocol';
 import { escapeRegExp } from '../../shared/values';
 import type { RowFacts } from './rowFacts';
+import { withShownImages } from './rowImages';
 import {
   faultOf,
   fieldsOf,
@@ -83,7 +84,7 @@ export function rowDetail(
   return {
     row,
     number: read.raw.number,
-    turns,
+    turns: isShortened ? turns : withShownImages(turns, read.row),
     pieces: encoded?.pieces ?? null,
     problems: problems.map(({ severity, message }) => ({ severity, message })),
     fields: isShortened

@@ -35,8 +35,16 @@ const POLL_MS = 30;
 
 /** What the host does with the messages of a page. */
 function answersTo({ ask, send, state, progress }, base) {
-  const open = async (row) =>
-    send({ kind: 'detail', detail: row === null ? null : await ask('dataRow', { row }) });
+  const open = async (row) => {
+    const detail = row === null ? null : await ask('dataRow', { row });
+    await send({ kind: 'detail', detail });
+    for (const { image } of detail?.turns.flatMap(({ images = [] }) => images) ?? []) {
+      const thumbnail = await ask('dataThumbnail', { row, image }).catch(({ message }) => ({
+        fault: message,
+      }));
+      await send({ kind: 'thumbnail', row, image, thumbnail });
+    }
+  };
   const work = async (own) => {
     await ask('dataStart', { work: own });
     await progress();

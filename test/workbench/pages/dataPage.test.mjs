@@ -1,6 +1,7 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { startDataHost } from './dataHost.mjs';
 import {
@@ -75,6 +76,41 @@ for (const theme of THEMES) {
     await page.locator('textarea').first().waitFor();
     await screenshot(page, `data-edit-${theme}.png`);
     await assertAccessible(page);
+    await assertQuiet(shown);
+    await shown.close();
+  });
+}
+
+const CHATS = 'test/fixtures/qwen3-vl-images/chats';
+
+for (const theme of THEMES) {
+  test(`${theme}: shows the images of a row in their places, and why some are not shown`, async () => {
+    const user = [
+      { type: 'image', image: 'wide.png' },
+      { type: 'text', text: 'Which of these is tall?' },
+      { type: 'image', image: 'tall.png' },
+      { type: 'image', image: '../elsewhere.png' },
+    ];
+    const rows = [chat(user, 'The second.')].join('\n');
+    const shown = await open({ theme, rows });
+    const { page, file } = shown;
+    const folder = path.dirname(file);
+    for (const name of ['wide.png', 'tall.png'])
+      await writeFile(path.join(folder, name), await readFile(path.join(CHATS, name)));
+    const asked = [];
+    page.on('request', (request) => asked.push(request.url()));
+    await rowOf(page, 1).click();
+    await page.getByText('outside of the folder').waitFor();
+    await eventually(async () => assert.equal(await page.locator('.message img').count(), 2));
+    const alts = await page.locator('.message img').evaluateAll((all) => all.map(({ alt }) => alt));
+    assert.deepEqual(alts, ['wide.png', 'tall.png']);
+    await page.mouse.move(0, 0);
+    await screenshot(page, `data-images-${theme}.png`);
+    await assertAccessible(page);
+    assert.deepEqual(
+      asked.filter((url) => !/^data:|codicon\.ttf/.test(url)),
+      [],
+    );
     await assertQuiet(shown);
     await shown.close();
   });

@@ -1,8 +1,15 @@
 import { nothing, type TemplateResult } from 'lit-html';
-import type { Field, PieceKind, RowDetail } from '../../../src/shared/pages/data/protocol';
+import type {
+  Field,
+  PieceKind,
+  RowDetail,
+  ShownImage,
+  Turn,
+} from '../../../src/shared/pages/data/protocol';
 import { html } from '../../shared/html';
 import { markedPieces } from '../../shared/pieces';
 import { secondaryButton } from '../../shared/templates';
+import { thumbnailView } from '../../shared/thumbnail';
 import type { DataPage, DataState, DatasetMessage, Editing } from '../state';
 
 /** The opened row: its chat, what the model reads of it, its problems and its JSON. */
@@ -69,10 +76,10 @@ function contentView(page: DataPage, detail: RowDetail): TemplateResult {
   const { t } = page;
   return html`<div class="chat">
       ${detail.turns.map(
-        ({ role, text }) =>
-          html`<div class="message" data-role=${role}>
-            <h3>${role}</h3>
-            <p dir="auto">${text}</p>
+        (turn) =>
+          html`<div class="message" data-role=${turn.role}>
+            <h3>${turn.role}</h3>
+            <p dir="auto">${turnContent(page, turn)}</p>
           </div>`,
       )}
     </div>
@@ -81,6 +88,30 @@ function contentView(page: DataPage, detail: RowDetail): TemplateResult {
       <summary>${t('detail.raw')}</summary>
       <pre tabindex="0" aria-label=${t('detail.raw')}>${detail.raw}</pre>
     </details>`;
+}
+
+/** The text of a turn, with its images in their places. */
+function turnContent(page: DataPage, { text, images = [] }: Turn) {
+  if (images.length === 0) return text;
+  const before = images.map(({ at }, i) => text.slice(images[i - 1]?.end ?? 0, at));
+  return html`${images.map(
+    (image, i) => html`${before[i]}${imageView(page, image, text.slice(image.at, image.end))}`,
+  )}${text.slice(images.at(-1)?.end)}`;
+}
+
+function imageView({ state, format, t }: DataPage, { image }: ShownImage, text: string) {
+  const thumbnail = state.thumbnails.get(image) ?? null;
+  const name = text.replace(/^\[|\]$/g, '');
+  const size =
+    thumbnail && 'url' in thumbnail
+      ? t('image.size', format.count(thumbnail.width), format.count(thumbnail.height))
+      : '';
+  const said = thumbnail && 'fault' in thumbnail ? thumbnail.fault : size;
+  return html`<span class="image"
+    >${thumbnailView(thumbnail, name)}<span
+      ><span>${name}</span> <span class="hint">${said}</span></span
+    ></span
+  >`;
 }
 
 function piecesView({ t, format }: DataPage, pieces: NonNullable<RowDetail['pieces']>) {

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { parsed } from '../../parsed';
+import { ThumbnailSchema } from '../thumbnail';
 
 // The messages between the page that shows a dataset and its host. Both ends check them. Rows are
 // counted from 0 in the order of the file; `number` is what people call a row by: its line, from 1,
@@ -9,8 +10,12 @@ const text = v.string();
 const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
+/** Where an image stands in a text, and which of the row's images it is. */
+const ShownImageSchema = v.object({ at: index, end: index, image: index });
+export type ShownImage = v.InferOutput<typeof ShownImageSchema>;
+
 /** What one side of a chat says, or a column of a row of another kind. */
-const TurnSchema = v.object({ role: text, text });
+const TurnSchema = v.object({ role: text, text, images: v.optional(v.array(ShownImageSchema)) });
 export type Turn = v.InferOutput<typeof TurnSchema>;
 
 /**
@@ -153,6 +158,8 @@ export const DataHostMessageSchema = v.variant('kind', [
     rows: v.array(RowSchema),
   }),
   v.object({ kind: v.literal('detail'), detail: v.nullable(DetailSchema) }),
+  /** Of an image of the opened row. */
+  v.object({ kind: v.literal('thumbnail'), row: index, image: index, thumbnail: ThumbnailSchema }),
   v.object({ kind: v.literal('statistics'), statistics: StatisticsSchema }),
   v.object({
     kind: v.literal('leaks'),

@@ -3,6 +3,7 @@
  * replaced by values.
  */
 export const DATA_STRINGS = {
+  'image.size': '{0} × {1} px',
   loading: 'Opening the dataset…',
   none: '–',
   fault: 'The dataset cannot be read',
