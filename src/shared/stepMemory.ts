@@ -30,3 +30,11 @@ export interface StepMemory {
   readonly available: number;
   readonly types: readonly TypeMemory[];
 }
+
+/** A published model that need not be there, and what a step would need. */
+export interface CommonSize {
+  /** OWNER/MODEL on the Hub. */
+  readonly model: string;
+  readonly parameters: number;
+  readonly memory: StepMemory;
+}

@@ -14,6 +14,7 @@ const { outputFiles } = await build({
   logLevel: 'warning',
 });
 const source = Buffer.from(outputFiles[0].text).toString('base64');
-const { memoryRows } = await import(`data:text/javascript;base64,${source}`);
-console.log('| base | parameters | float32 | bfloat16 | quantized (Q4_0) |\n|---|---|---|---|---|');
+const { HEADINGS, memoryRows } = await import(`data:text/javascript;base64,${source}`);
+const headings = ['base', 'parameters', ...HEADINGS];
+console.log(`| ${headings.join(' | ')} |\n|${headings.map(() => '---').join('|')}|`);
 for (const cells of memoryRows()) console.log(`| ${cells.join(' | ')} |`);

@@ -11,7 +11,7 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cliResult, lastLine } from '../support/cliResults';
 import { startHub, type FakeHub, type HubOptions } from '../support/hub.mjs';
-import type { StepMemory } from '../../src/shared/stepMemory';
+import type { CommonSize, StepMemory } from '../../src/shared/stepMemory';
 import { cli, fixtures, startCli, tempFolder, type CliResult } from '../support/commandLine';
 
 const base = path.join(fixtures, 'llama/base');
@@ -112,6 +112,17 @@ describe('a base model from the Hub', () => {
     } finally {
       await own.close();
     }
+  });
+
+  it('says what a step of models of common sizes needs, without asking the Hub', async () => {
+    const { code, stdout, stderr } = await cli('download', '--sizes', '--json');
+    expect(code, stderr).toBe(0);
+    const { sizes } = lastLine(stdout) as { readonly sizes: readonly CommonSize[] };
+    expect(sizes).toHaveLength(7);
+    const [first] = sizes[0]!.memory.types;
+    expect(first).toMatchObject({ base_dtype: 'float32', fit: expect.any(String) as string });
+    const { stdout: text } = await cli('download', '--sizes');
+    expect(text).toContain('Qwen/Qwen2.5-7B-Instruct (7.6 B)');
   });
 
   it('resumes after the connection was lost', async () => {

@@ -4,9 +4,10 @@ import { groupDigits } from '../describe';
 import { hubConfig, listModelFiles } from '../download/hub';
 import { ggufOnHub } from '../download/hubGguf';
 import type { Hub } from '../download/hubFetch';
+import { commonSizes } from '../model/commonSizes';
 import { machineOfProcessor } from '../model/machine';
 import { EXAMPLE_RANK, usualMemory } from '../model/usualMemory';
-import { describeStepMemory } from '../training/stepMemoryText';
+import { describeCommonSizes, describeStepMemory } from '../training/stepMemoryText';
 import { sourcesOf, type DatasetSource } from '../../shared/datasetSources';
 import { countOf } from '../../shared/values';
 import { downloadSplit, listSplits } from '../download/datasetHub';
@@ -71,6 +72,18 @@ export const downloadCommand = defineCommand({
       },
       run: ({ positionals: { model }, options }, context) =>
         printMemory(model, options.revision, context),
+    }),
+    form({
+      selectedBy: 'sizes',
+      options: {
+        sizes: flag('download nothing: what a step of models of 0.5B to 14B would need here'),
+      },
+      run: (_, context) => {
+        const sizes = commonSizes(machineOfProcessor());
+        const adapted = ` and r = ${EXAMPLE_RANK} in all linear layers`;
+        printResult(context, { sizes }, () => describeCommonSizes(sizes, adapted).join('\n'));
+        return Promise.resolve(0);
+      },
     }),
     form({
       selectedBy: 'dataset',

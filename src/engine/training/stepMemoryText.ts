@@ -1,5 +1,5 @@
 import { formatSize } from '../../common/formatSize';
-import type { MemoryFit, StepMemory } from '../../shared/stepMemory';
+import type { CommonSize, MemoryFit, StepMemory } from '../../shared/stepMemory';
 import { countOf } from '../../shared/values';
 
 const FITS: Readonly<Record<MemoryFit, string>> = {
@@ -9,17 +9,32 @@ const FITS: Readonly<Record<MemoryFit, string>> = {
 };
 
 /** A line about the batch, and one for each type that the base can be kept in. */
-export function describeStepMemory(
-  { rows, length, available, types }: StepMemory,
-  adapted = '',
-): string[] {
-  const batch = `${countOf(rows, 'row')} of ${countOf(length, 'token')}`;
+export function describeStepMemory(memory: StepMemory, adapted = ''): string[] {
   return [
-    `memory of a step with ${batch}${adapted}, of ${formatSize(available)} free:`,
-    ...types.map(({ base_dtype, bytes, recomputed_bytes, fit }) => {
+    describeBatch(memory, adapted),
+    ...memory.types.map(({ base_dtype, bytes, recomputed_bytes, fit }) => {
       const name = base_dtype.padEnd('bfloat16 '.length);
       const sizes = `${formatSize(bytes)}, ${formatSize(recomputed_bytes)} with gradient checkpointing`;
       return `  ${name} ${sizes}: ${FITS[fit]}`;
     }),
   ];
 }
+
+/** A line about the batch, and one for each model. */
+export function describeCommonSizes(sizes: readonly CommonSize[], adapted = ''): string[] {
+  const [first] = sizes;
+  if (first === undefined) return [];
+  return [
+    describeBatch(first.memory, adapted),
+    ...sizes.flatMap(({ model, parameters, memory }) => [
+      `${model} (${(parameters / 1e9).toFixed(1)} B)`,
+      ...memory.types.map(
+        ({ base_dtype, bytes, fit }) =>
+          `  ${base_dtype.padEnd('bfloat16 '.length)} ${formatSize(bytes)}: ${FITS[fit]}`,
+      ),
+    ]),
+  ];
+}
+
+const describeBatch = ({ rows, length, available }: StepMemory, adapted: string): string =>
+  `memory of a step with ${countOf(rows, 'row')} of ${countOf(length, 'token')}${adapted}, of ${formatSize(available)} free:`;

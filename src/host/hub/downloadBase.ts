@@ -1,6 +1,6 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import type { StepMemory } from '../../shared/stepMemory';
+import type { CommonSize, StepMemory } from '../../shared/stepMemory';
 import { fitsText } from '../setup/costs';
 import { formatBytes } from '../text/format';
 import { fileName } from '../text/fileName';
@@ -49,7 +49,7 @@ export async function downloadBaseCommand(
   wanted?: string,
 ): Promise<string | undefined> {
   const { jobs, secrets } = services;
-  const given = wanted ?? (await askName());
+  const given = wanted ?? (await askName(jobs));
   if (given === undefined) return undefined;
   const { types, files = [], others = [] } = await memoryOnHub(given, services);
   const offered: readonly GgufFile[] = [...files, ...others];
@@ -124,8 +124,8 @@ async function memoryOnHub(name: string, { jobs, secrets }: HubServices): Promis
   }
 }
 
-async function askName(): Promise<string | undefined> {
-  const suggested = SUGGESTIONS.map((own): PickItem<string> => ({
+async function askName(jobs: HubServices['jobs']): Promise<string | undefined> {
+  const suggested: PickItem<string>[] = SUGGESTIONS.map((own) => ({
     label: own.name,
     description: factsOf(own),
     value: own.name,
@@ -135,7 +135,11 @@ async function askName(): Promise<string | undefined> {
     placeholder: t("Type owner/model or owner/model/NAME.gguf, as on the model's page"),
     first: true,
     isDefault: () => false,
-    fill: (show) => show(suggested),
+    fill: async (show) => {
+      show(suggested);
+      suggested.push(...(await commonSizes(jobs)));
+      show(suggested);
+    },
     typed: (text) =>
       text.includes('/') && !suggested.some(({ value }) => value === text)
         ? [
@@ -145,6 +149,26 @@ async function askName(): Promise<string | undefined> {
         : suggested,
   });
   return picked.kind === 'picked' ? picked.value : undefined;
+}
+
+/** Models of common sizes, each with what a training run would need of memory here. */
+async function commonSizes(jobs: HubServices['jobs']): Promise<PickItem<string>[]> {
+  try {
+    const signal = AbortSignal.timeout(MEMORY_TIMEOUT_MS);
+    const { sizes } = await jobs.ask<{ readonly sizes: readonly CommonSize[] }>(
+      ['download', '--sizes'],
+      signal,
+    );
+    return sizes
+      .filter(({ model }) => !SUGGESTIONS.some(({ name }) => name === model))
+      .map(({ model, memory }) => ({
+        label: model,
+        detail: fitsText(memory.types),
+        value: model,
+      }));
+  } catch {
+    return [];
+  }
 }
 
 /** The name of a model without its owner. */

@@ -70,20 +70,26 @@ function prepare<T>(
   });
   if (!first) input.buttons = [vscode.QuickInputButtons.Back];
   if (!typed) return;
-  input.onDidChangeValue((text) => {
-    const choices = typed(text.trim()).map(shownRow);
-    input.items = choices;
-    // the choice for the typed text; VS Code selects another itself, by what matches
-    if (choices[0]?.alwaysShow) input.activeItems = [choices[0]];
-  });
+  input.onDidChangeValue((text) => showTyped(input, typed(text.trim())));
+}
+
+function showTyped<T>(input: Input<T>, choices: readonly PickItem<T>[]): void {
+  const rows = choices.map(shownRow);
+  input.items = rows;
+  // the choice for the typed text; VS Code selects another itself, by what matches
+  if (rows[0]?.alwaysShow) input.activeItems = [rows[0]];
 }
 
 async function fill<T>(
   input: Input<T>,
-  { fill: source, isDefault }: PickOptions<T>,
+  { fill: source, isDefault, typed }: PickOptions<T>,
 ): Promise<void> {
   input.busy = true;
-  await source((choices) => show(input, choices, isDefault));
+  await source((choices) => {
+    const text = input.value.trim();
+    if (typed && text) showTyped(input, typed(text));
+    else show(input, choices, isDefault);
+  });
   input.busy = false;
 }
 

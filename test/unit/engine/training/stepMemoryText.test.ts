@@ -1,5 +1,8 @@
 import { expect, it } from 'vitest';
-import { describeStepMemory } from '../../../../src/engine/training/stepMemoryText';
+import {
+  describeCommonSizes,
+  describeStepMemory,
+} from '../../../../src/engine/training/stepMemoryText';
 
 it('says of each type what a step needs and whether it fits', () => {
   const lines = describeStepMemory({
@@ -18,4 +21,20 @@ it('says of each type what a step needs and whether it fits', () => {
     '  bfloat16  5.0 GB, 3.0 GB with gradient checkpointing: fits with gradient checkpointing',
     '  quantized 3.0 GB, 1.0 GB with gradient checkpointing: fits',
   ]);
+});
+
+it('has a line for each model and type', () => {
+  const memory = {
+    rows: 4,
+    length: 512,
+    available: 2e9,
+    types: [{ base_dtype: 'nf4', bytes: 3e9, recomputed_bytes: 1e9, fit: 'recomputed' }],
+  } as const;
+  const lines = describeCommonSizes([{ model: 'owner/model', parameters: 7.6e9, memory }], ', all');
+  expect(lines).toEqual([
+    expect.stringMatching(/^memory of a step with 4 rows of 512 tokens, all, of .* free:$/),
+    'owner/model (7.6 B)',
+    expect.stringMatching(/^ {2}nf4 {7}.*: fits with gradient checkpointing$/),
+  ]);
+  expect(describeCommonSizes([])).toEqual([]);
 });
