@@ -1,14 +1,11 @@
 import { connect } from 'node:net';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import {
-  createMessageConnection,
-  StreamMessageReader,
-  StreamMessageWriter,
-} from 'vscode-jsonrpc/node';
+import { createMessageConnection, StreamMessageWriter } from 'vscode-jsonrpc/node';
 import type { Duplex } from 'node:stream';
 import { isEngineAlive, isPipeOfUser, readEngineRecord } from '../../formats/run/engineRecord';
 import { readRemoteRecord } from '../../formats/run/remoteRecord';
+import { messageReader } from '../../common/messageReader';
 import { LoraError } from '../../shared/errors';
 import type { JobHandle, Target } from '../../targets/target';
 import { cancelled } from '../../targets/targetError';
@@ -119,7 +116,7 @@ const waiting = (name: string, dir: string): LoraError =>
 /** Sends a stop over a connection to an engine. @throws LoraError('engine') */
 async function ask(stream: Duplex, dir: string): Promise<void> {
   const connection = createMessageConnection(
-    new StreamMessageReader(stream),
+    messageReader(stream),
     new StreamMessageWriter(stream),
   );
   const closed = new Promise<'closed'>((resolve) => {

@@ -3,10 +3,10 @@ import { setTimeout as wait } from 'node:timers/promises';
 import * as v from 'valibot';
 import {
   createMessageConnection,
-  StreamMessageReader,
   StreamMessageWriter,
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
+import { messageReader } from '../../common/messageReader';
 import { LoraError, type SerializedError } from '../../shared/errors';
 import type {
   EngineNotifications,
@@ -159,7 +159,7 @@ export class RemotePipe {
   private open(stream: Duplex): void {
     const guard = new SilenceGuard();
     const connection = createMessageConnection(
-      new StreamMessageReader(stream.pipe(guard)),
+      messageReader(stream.pipe(guard)),
       new StreamMessageWriter(stream),
     );
     const close = () => {

@@ -7,10 +7,10 @@ import {
   createMessageConnection,
   ResponseError,
   ErrorCodes,
-  SocketMessageReader,
   SocketMessageWriter,
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
+import { messageReader } from '../../common/messageReader';
 import { LoraError } from '../../shared/errors';
 import type {
   EngineNotificationName,
@@ -101,10 +101,7 @@ export class PipeServer {
   private connect(socket: Socket, handlers: Handlers): void {
     this.sockets.add(socket);
     socket.once('close', () => this.sockets.delete(socket));
-    const client = createMessageConnection(
-      new SocketMessageReader(socket),
-      new SocketMessageWriter(socket),
-    );
+    const client = createMessageConnection(messageReader(socket), new SocketMessageWriter(socket));
     const disconnect = () => {
       if (!this.clients.delete(client)) return;
       client.dispose();

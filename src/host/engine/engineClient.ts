@@ -88,10 +88,10 @@ function openSocket(pipe: string): Promise<Socket> {
 
 /** The RPC library is loaded with the first connection so that it doesn't delay activation. */
 async function clientOver(socket: Socket): Promise<EngineClient> {
-  const { createMessageConnection, SocketMessageReader, SocketMessageWriter } =
-    await import('vscode-jsonrpc/node');
+  const { createMessageConnection, SocketMessageWriter } = await import('vscode-jsonrpc/node');
+  const { messageReader } = await import('../../common/messageReader');
   const connection = createMessageConnection(
-    new SocketMessageReader(socket),
+    messageReader(socket),
     new SocketMessageWriter(socket),
   );
   const closed = new Set<() => void>();

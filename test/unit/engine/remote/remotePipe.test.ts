@@ -4,7 +4,7 @@ import {
   StreamMessageReader,
   StreamMessageWriter,
 } from 'vscode-jsonrpc/node';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { NotReached, RemotePipe } from '../../../../src/engine/remote/remotePipe';
 import { LoraError } from '../../../../src/shared/errors';
 
@@ -68,6 +68,21 @@ describe('a request to the engine on a target', () => {
     expect(attempts()).toBe(1);
     expect(await pipe.request('stop', undefined)).toBe('stop');
     pipe.dispose();
+  });
+
+  it('leaves no timer behind where the connection was cut within a message', async () => {
+    const stream = new PassThrough();
+    const { pipe } = pipeTo([() => stream]);
+    vi.useFakeTimers();
+    try {
+      await pipe.connect();
+      stream.write('Content-Length: 100\r\n\r\n{"jsonrpc"');
+      await vi.advanceTimersByTimeAsync(1);
+      pipe.dispose();
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('ends with the pipe', async () => {
