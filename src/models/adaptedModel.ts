@@ -52,7 +52,8 @@ export class AdaptedModel implements Model {
     private readonly noise: TrainingNoise,
   ) {
     this.architecture = parts.transformer.spec.family;
-    this.optimizer = parts.loader.fullOptimizer ?? new AdapterOptimizer(parts.adapters);
+    this.optimizer =
+      parts.loader.fullOptimizer ?? new AdapterOptimizer(parts.adapters, parts.transformer.ops);
     this.trainable_parameters = this.optimizer.size;
   }
 

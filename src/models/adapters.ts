@@ -1,6 +1,7 @@
 import { tensorName, tensorShape, trainedName } from '../formats/peft/names';
 import type { Adapter, LoraFactors, TrainedTensor } from '../lora/adapter';
 import { LoraError } from '../shared/errors';
+import type { FusedOps } from './ops/fusedOps';
 import type { Ops } from './ops/ops';
 import {
   Parameters,
@@ -9,6 +10,7 @@ import {
   type ParameterStart,
   type Reach,
 } from './training/parameters';
+import { WrittenFactors } from './training/writtenFactors';
 
 /** The weights that the parts of a loaded model compute with, and the adapters that they apply. */
 export interface ModelContext {
@@ -62,6 +64,8 @@ export type ChangeListener = (rescaled: boolean) => Promise<void>;
 /** The trainable adapter and the frozen ones below it, by module path and tensor name. */
 export class Adapters {
   readonly parameters: Parameters;
+  /** What `writes` has kernels for. */
+  readonly written = new WrittenFactors();
   private readonly byPath = new Map<string, LoraModule[]>();
   private readonly trainedByName: ReadonlyMap<string, TrainedParameter>;
   private readonly listeners: ChangeListener[] = [];
@@ -69,17 +73,20 @@ export class Adapters {
 
   /**
    * @param reachOf Which steps have a gradient of a module, by its path, or of a tensor.
+   * @param ops In whose memory the trained numbers are. Default: that of JavaScript.
    * @throws LoraError('adapter') for a frozen adapter with DoRA or trained tensors.
    */
   constructor(
     private readonly active: Adapter,
     frozen: readonly Adapter[] = [],
     reachOf: (name: string) => Reach = () => 'always',
+    private readonly ops: Ops | null = null,
   ) {
-    this.parameters = new Parameters([
+    const starts = [
       ...active.modules.flatMap((m) => moduleStarts(m, reachOf(m.path))),
       ...active.trained.map((t) => ({ ...trainedStart(t, active), reach: reachOf(t.name) })),
-    ]);
+    ];
+    this.parameters = new Parameters(starts, ops ? (size) => ops.allocateHostF32(size) : undefined);
     this.trainedByName = new Map(
       active.trained.map((t) => [
         t.name,
@@ -136,12 +143,18 @@ export class Adapters {
     };
   }
 
+  /** The kernels that write trained numbers into tensors in place; null: there are none. */
+  get writes(): FusedOps | null {
+    return this.ops?.fused?.adapterStep ? this.ops.fused : null;
+  }
+
   onChange(listener: ChangeListener): void {
     this.listeners.push(listener);
   }
 
   /** To be called when trained values have changed: everything derived from them is updated. */
   async notifyChanged(): Promise<void> {
+    if (this.writes) this.written.write(this.writes, this.parameters.theta);
     for (const listener of this.listeners) await listener(false);
   }
 

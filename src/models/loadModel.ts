@@ -65,7 +65,8 @@ export async function loadModel(
   const modules = modulesOf(base.spec);
   const adapted = adaptedModulesOf(base.spec);
   for (const each of [...below, adapter]) checkAdapter(each, adapted, base.name);
-  const adapters = new Adapters(adapter, below, (name) => reachOf(base.spec, name));
+  const reach = (name: string) => reachOf(base.spec, name);
+  const adapters = new Adapters(adapter, below, reach, ops);
   const bf16 = options.base_dtype === 'bfloat16' && ops.supportsBF16;
   const full = options.method === 'full';
   const { quantized = false } = options;

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { adamWStep, stepRange, stepTensors } from '../../src/models/training/adamw';
+import { adamWStep, stepTensors } from '../../src/models/training/adamw';
+import { stepRange } from '../../src/models/training/adapterStep';
 import type { FusedOps } from '../../src/models/ops/fusedOps';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Precision, Tensor } from '../../src/models/ops/ops';
@@ -157,6 +158,34 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     await close(fused.sum([a, b], 'f32'), (i) => x[i]! + y[i]!);
   });
 
+  it('sums of columns, and of products, are those in f64', async () => {
+    const rows = 700;
+    const [x, y] = [numbers([rows, d], 14), numbers([rows, d], 15)];
+    const tensors = [upload(x, [rows, d]), upload(y, [rows, d], 'f32')] as const;
+    const own = await read(tensors[0]);
+    const sumOf = (column: number, term: (i: number) => number) => {
+      let sum = 0;
+      for (let row = 0; row < rows; row++) sum += term(row * d + column);
+      return sum;
+    };
+    const [sums, dots] = [fused.columnSums(tensors[0]), fused.columnSums(...tensors)];
+    expect(sums.shape).toEqual([1, d]);
+    (await read(sums)).forEach((sum, c) => {
+      const want = sumOf(c, (i) => own[i]!);
+      expect(Math.abs(sum - want)).toBeLessThanOrEqual(1e-7 * Math.abs(want) + 1e-12);
+    });
+    (await read(dots)).forEach((dot, c) => {
+      const want = sumOf(c, (i) => own[i]! * y[i]!);
+      expect(Math.abs(dot - want)).toBeLessThanOrEqual(1e-7 * Math.abs(want) + 1e-12);
+    });
+    expect([...(await read(fused.columnSums(upload(new Float32Array(0), [0, 3]))))]).toEqual([
+      0, 0, 0,
+    ]);
+    expect(() => fused.columnSums(tensors[0], upload(x.slice(d), [rows - 1, d]))).toThrow(
+      'shapes do not fit',
+    );
+  });
+
   if (dtype === 'f32') {
     it('an AdamW step equals that of the flat vector and updates the tensors in place', async () => {
       const [theta, gradients, exp_avg] = [
@@ -172,7 +201,9 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
       const weight = { theta: tensors[0], exp_avg: tensors[2], exp_avg_sq: tensors[3] };
       const after = stepTensors(fusing, weight, tensors[1], step);
       expect(after.theta).toBe(tensors[0]);
-      stepRange({ theta, gradients, exp_avg, exp_avg_sq }, 0, theta.length, step);
+      gradients.forEach((g, i) => (gradients[i] = g * 0.37));
+      const range = { ...step, start: 0, end: theta.length };
+      stepRange({ theta, gradients, exp_avg, exp_avg_sq }, range);
       await close(after.theta, (i) => theta[i]!);
       await close(after.exp_avg, (i) => exp_avg[i]!);
       await close(after.exp_avg_sq, (i) => exp_avg_sq[i]!);
@@ -212,6 +243,7 @@ describe.skipIf(process.env[LEVEL] !== undefined)('on a processor with', () => {
           'run',
           '--project',
           'parity',
+          'parity/adapterStep.test.ts',
           'parity/fused.test.ts',
           'parity/product.test.ts',
           'parity/mergeRows.test.ts',

@@ -1,5 +1,13 @@
 import type { ModelInput } from '../model';
-import { castAndFree, columnSums, sumAndFree, thenFree, type Ops, type Tensor } from '../ops/ops';
+import {
+  castAndFree,
+  columnDots,
+  columnSums,
+  sumAndFree,
+  thenFree,
+  type Ops,
+  type Tensor,
+} from '../ops/ops';
 import type { Heads } from '../ops/fusedOps';
 import type { DenseWeight } from '../weightTensor';
 
@@ -160,8 +168,7 @@ async function accumulate(
   const sums = Array.from({ length: kernel }, (_, i) => {
     const back = kernel - 1 - i;
     const x = masked(ops, moved(ops, u, back), taps[back]);
-    const products = thenFree(ops, ops.mul(x, dY), x);
-    return thenFree(ops, columnSums(ops, products), products);
+    return thenFree(ops, columnDots(ops, x, dY), x);
   });
   const rows = thenFree(ops, ops.concat(sums, 0), ...sums);
   await weight.gradientSink.accumulate(thenFree(ops, ops.transpose(rows, [1, 0]), rows));

@@ -1,5 +1,5 @@
 import { applyActivation, applyActivationWithSlope } from '../layers/activation';
-import { columnSums, thenFree, type Ops, type Tensor } from '../ops/ops';
+import { columnDots, thenFree, type Ops, type Tensor } from '../ops/ops';
 import { Scope } from '../ops/scope';
 import type { DenseWeight } from '../weightTensor';
 
@@ -55,7 +55,7 @@ export async function gatedNormBackward(
   const dh = own(ops.reshape(own(ops.mul(dO, gate)), unit.shape));
   const { gradientSink } = norm.weight;
   if (gradientSink) {
-    const sums = columnSums(ops, own(ops.mul(dh, unit)));
+    const sums = columnDots(ops, dh, unit);
     await gradientSink.accumulate(thenFree(ops, ops.reshape(sums, norm.weight.shape), sums));
   }
   const g = own(ops.mul(dh, norm.weight.tensor));

@@ -1,5 +1,5 @@
 import {
-  columnSums,
+  columnDots,
   concatAndFree,
   downloadAndFree,
   elementCount,
@@ -128,8 +128,7 @@ async function scaleBackward(
 ): Promise<void> {
   const units = qk.map((x) => normalize(ops, norm, x));
   const both = concatAndFree(ops, units, 1);
-  const products = thenFree(ops, ops.mul(dScaled, both), both);
-  const sums = thenFree(ops, columnSums(ops, products), products);
+  const sums = thenFree(ops, columnDots(ops, dScaled, both), both);
   await norm.accumulate(await downloadAndFree(ops, sums));
 }
 

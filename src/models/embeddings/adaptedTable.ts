@@ -1,5 +1,5 @@
 import type { Adapters, LoraModule, ModelContext } from '../adapters';
-import { columnSums, downloadAndFree, thenFree, type Tensor } from '../ops/ops';
+import { columnDots, downloadAndFree, thenFree, type Tensor } from '../ops/ops';
 import { addInto } from '../training/parameters';
 import type { WeightTensor } from '../weightTensor';
 
@@ -93,9 +93,7 @@ export class AdaptedTable {
     const { magnitude } = this.module;
     const { inverseNorms } = this.factors;
     if (magnitude?.kind !== 'trained' || !inverseNorms) return;
-    const product = ops.mul(dy, z);
-    const sums = thenFree(ops, columnSums(ops, product), product);
-    const byColumn = await downloadAndFree(ops, sums);
+    const byColumn = await downloadAndFree(ops, columnDots(ops, dy, z));
     const gradient = adapters.parameters.gradient(magnitude.parameter);
     byColumn.forEach((sum, i) => (gradient[i]! += sum * inverseNorms[i]!));
   }
@@ -118,8 +116,7 @@ async function uploadFactors(
     table.use((numbers) => ops.add(numbers, delta)),
     delta,
   );
-  const squares = thenFree(ops, ops.mul(adapted, adapted), adapted);
-  const sums = thenFree(ops, columnSums(ops, squares), squares);
+  const sums = thenFree(ops, columnDots(ops, adapted, adapted), adapted);
   const inverseNorms = (await downloadAndFree(ops, sums)).map((s) => 1 / Math.sqrt(s));
   const factors = adapters.read(module.magnitude).map((m, i) => m * inverseNorms[i]!);
   return { A, B, inverseNorms, factor: ops.upload(factors, [out_features]) };

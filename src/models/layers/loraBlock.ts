@@ -1,6 +1,7 @@
 import type { LoraModule, ModelContext } from '../adapters';
-import { columnSums, downloadAndFree, withF32, type Tensor } from '../ops/ops';
+import { columnDots, downloadAndFree, withF32, type Tensor } from '../ops/ops';
 import { addInto } from '../training/parameters';
+import type { FactorMatrices, PlacedFactors } from '../training/writtenFactors';
 import type { WeightTensor } from '../weightTensor';
 
 /** The rows of one linear layer within a (fused) product of several. */
@@ -47,7 +48,7 @@ export class LoraBlock {
   private inverseNorms: Float32Array | null = null;
   /** ‖W‖² of each row. */
   private squares: Float32Array | null = null;
-  /** What was uploaded, to be written again: null unless it trains. */
+  /** What was uploaded, to be written again: null unless it trains and no kernel writes it. */
   private host: { readonly A: Float32Array; readonly B: Float32Array } | null = null;
   readonly in_features: number;
   readonly trains: boolean;
@@ -86,8 +87,28 @@ export class LoraBlock {
     if (parts.length === 0) return null;
     const block = new LoraBlock(context, parts, { ...size, r }, weight);
     await block.upload();
+    if (block.isWritten) adapters.written.add(() => block.matrices());
     adapters.onChange((rescaled) => block.refresh(rescaled));
     return block;
+  }
+
+  /** Whether a kernel writes the trained numbers into the block's tensors after each step. */
+  private get isWritten(): boolean {
+    const { adapters } = this.context;
+    const hasOrder = this.parts.some(({ order }) => order !== null);
+    return adapters.writes !== null && this.trains && !this.hasDora && !hasOrder;
+  }
+
+  private matrices(): FactorMatrices {
+    const { A, B } = this;
+    const parts = this.parts.flatMap(({ module, row, rows, rank }): PlacedFactors[] => {
+      const { A: a, B: b, r, in_features } = module;
+      if (a.kind === 'frozen' || b.kind === 'frozen') return [];
+      const scaling = this.context.adapters.scalingOf(module);
+      const places = { a: a.parameter.offset, b: b.parameter.offset };
+      return [{ ...places, r, in_features, row, rows, rank, scaling }];
+    });
+    return { A, B, parts };
   }
 
   /** Adds to the gradients: dA [r, in], and the transpose of dB [r, out] of the scaled B. */
@@ -115,9 +136,7 @@ export class LoraBlock {
    */
   async accumulateMagnitudes(dy: Tensor, z: Tensor): Promise<void> {
     const { ops, adapters } = this.context;
-    const product = ops.mul(dy, z);
-    const sums = await downloadAndFree(ops, columnSums(ops, product));
-    ops.free(product);
+    const sums = await downloadAndFree(ops, columnDots(ops, dy, z));
     for (const { module, row, rows, order } of this.parts) {
       if (module.magnitude?.kind !== 'trained') continue;
       const gradient = adapters.parameters.gradient(module.magnitude.parameter);
@@ -132,7 +151,7 @@ export class LoraBlock {
   }
 
   private async refresh(rescaled: boolean): Promise<void> {
-    if (!this.trains && !rescaled) return;
+    if (!rescaled && (!this.trains || this.isWritten)) return;
     this.dispose();
     await this.upload();
   }
@@ -143,7 +162,7 @@ export class LoraBlock {
     const A = this.host?.A ?? new Float32Array(r * in_features);
     const B = this.host?.B ?? new Float32Array(out_features * r);
     // the same places are written each time
-    if (this.trains) this.host = { A, B };
+    if (this.trains && !this.isWritten) this.host = { A, B };
     for (const { module, row, rows, rank, order } of this.parts) {
       A.set(adapters.read(module.A), rank * in_features);
       const moduleB = adapters.read(module.B);

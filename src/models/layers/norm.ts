@@ -1,6 +1,7 @@
 import type { NormSpec } from '../../formats/architecture/spec';
 import {
   castAndFree,
+  columnDots,
   columnSums,
   thenFree,
   type Ops,
@@ -188,8 +189,7 @@ async function accumulateNormGradients(
   if (bias?.gradientSink) await bias.gradientSink.accumulate(columnSums(ops, dh));
   if (!weight.gradientSink) return;
   const unit = normalize(ops, saved);
-  const product = thenFree(ops, ops.mul(dh, unit), unit);
-  await weight.gradientSink.accumulate(thenFree(ops, columnSums(ops, product), product));
+  await weight.gradientSink.accumulate(thenFree(ops, columnDots(ops, dh, unit), unit));
 }
 
 /** Over the last axis, which keeps length 1. */

@@ -22,6 +22,14 @@ export interface WeightMoments {
   readonly exp_avg_sq: Tensor;
 }
 
+/** All trained numbers of an adapter, their gradients and AdamW's two moments, of one length. */
+export interface FlatMoments {
+  readonly theta: Float32Array;
+  readonly gradients: Float32Array;
+  readonly exp_avg: Float32Array;
+  readonly exp_avg_sq: Float32Array;
+}
+
 /** How the rows of quantized weights are stored. */
 export interface BlockForm {
   /** The type's number in ggml. */
@@ -178,6 +186,19 @@ export interface FusedOps {
    * meanwhile. `step`: see `stepTensors`.
    */
   adamw(weight: WeightMoments, gradient: Tensor, step: Tensor): void;
+  /**
+   * A step of all numbers of an adapter: see `stepAdapter`, with the same bytes. `words`: see
+   * `wordsOf`. Changes the vectors, which are of `allocateHostF32`, in place, and returns the norm.
+   * Null where they cannot be changed in place.
+   */
+  readonly adapterStep: ((vectors: FlatMoments, words: Int32Array) => number) | null;
+  /**
+   * Writes numbers of `theta`, scaled, into the factors of blocks, in place: nothing else may read
+   * them meanwhile. `words`, and the order of the factors: see `WrittenFactors`.
+   */
+  writeFactors(theta: Float32Array, words: Int32Array, factors: readonly Tensor[]): void;
+  /** Sums in f64 of the columns of x [n, d], or of x · y where there is a y -> [1, d] in f32. */
+  columnSums(x: Tensor, y?: Tensor): Tensor;
 }
 
 export type CrossEntropyOutput = 'loss' | 'p' | 'dz';

@@ -4,6 +4,7 @@ import type {
   AttentionForm,
   BlockForm,
   CrossEntropyOutput,
+  FlatMoments,
   FusedHeadLayout,
   FusedOps,
   Heads,
@@ -54,15 +55,43 @@ const CROSS_ENTROPY_OUTPUT: Readonly<Record<CrossEntropyOutput, number>> = { los
 /** The place of this answer among those of LoraProcessor. */
 const PREFERS_PRODUCT = 1;
 
+type AdapterStep = (vectors: FlatMoments, words: Int32Array) => number;
+
+/** `FusedOps.adapterStep`; null if tensors made of memory of `allocateF32` are copies. */
+function adapterStepOf(tf: TfHandles): AdapterStep | null {
+  const step: AdapterStep = ({ theta, gradients, exp_avg, exp_avg_sq }, words) => {
+    const vectors = [theta, gradients, exp_avg, exp_avg_sq];
+    const inputs = [...vectors, words].map((data) => tf.upload(data, [data.length]));
+    try {
+      const norm = tf.run('LoraAdapterStep', OF_INPUTS, 'i32', ...inputs);
+      const { buffer, byteOffset } = tf.read(norm);
+      tf.free(norm);
+      return new Float64Array(buffer, byteOffset, 1)[0]!;
+    } finally {
+      tf.free(...inputs);
+    }
+  };
+  const one = () => tf.allocateF32(1).fill(1);
+  const vectors = { theta: one(), gradients: one(), exp_avg: one(), exp_avg_sq: one() };
+  const norm = step(vectors, new Int32Array(Float64Array.of(1, 0, 0, 0, 0, 0).buffer));
+  return norm === 1 && vectors.gradients[0] === 0 ? step : null;
+}
+
 /** The CPU kernels of src/runtime/kernels, which the binding registers with libtensorflow. */
 export class KernelOps implements FusedOps {
+  private readonly empty: Tensor;
+  private readonly emptyIds: Tensor;
+
   /** `empty`, `emptyIds`: empty tensors of f32 and i32, in place of inputs that are left out. */
   private constructor(
     private readonly tf: TfHandles,
-    private readonly empty: Tensor,
-    private readonly emptyIds: Tensor,
+    { empty, emptyIds }: { readonly empty: Tensor; readonly emptyIds: Tensor },
     readonly prefersProduct: boolean,
-  ) {}
+    readonly adapterStep: AdapterStep | null,
+  ) {
+    this.empty = empty;
+    this.emptyIds = emptyIds;
+  }
 
   /** Null if the binding was compiled without the kernels. */
   static load(tf: TfHandles): KernelOps | null {
@@ -71,7 +100,7 @@ export class KernelOps implements FusedOps {
       const answers = tf.run('LoraProcessor', [], 'f32');
       const prefersProduct = tf.read(answers)[PREFERS_PRODUCT] === 1;
       tf.free(answers);
-      return new KernelOps(tf, empty, emptyIds, prefersProduct);
+      return new KernelOps(tf, { empty, emptyIds }, prefersProduct, adapterStepOf(tf));
     } catch {
       tf.freeUncounted(empty);
       tf.freeUncounted(emptyIds);
@@ -240,5 +269,19 @@ export class KernelOps implements FusedOps {
   adamw({ theta, exp_avg, exp_avg_sq }: WeightMoments, gradient: Tensor, step: Tensor): void {
     const inputs = [theta, gradient, exp_avg, exp_avg_sq, step];
     this.tf.free(this.tf.run('LoraAdamW', [], 'f32', ...inputs));
+  }
+
+  writeFactors(theta: Float32Array, words: Int32Array, factors: readonly Tensor[]): void {
+    const inputs = [theta, words].map((data) => this.tf.upload(data, [data.length]));
+    const attrs = [intAttr('N', factors.length)];
+    try {
+      this.tf.free(this.tf.run('LoraWriteFactors', attrs, 'f32', ...inputs, ...factors));
+    } finally {
+      this.tf.free(...inputs);
+    }
+  }
+
+  columnSums(x: Tensor, y: Tensor = this.empty): Tensor {
+    return this.tf.run('LoraColumnSums', OF_INPUTS, 'f32', x, y);
   }
 }

@@ -173,9 +173,17 @@ export function withF32<T>(ops: Ops, x: Tensor, compute: (wide: Tensor) => T): T
   return result;
 }
 
-/** Sums of the columns of x [n, m] -> [1, m]. */
+/** Sums of the columns of x [n, m] -> [1, m], with fused kernels in f64. */
 export function columnSums(ops: Ops, x: Tensor): Tensor {
+  if (ops.fused) return ops.fused.columnSums(x);
   const ones = ops.upload(new Float32Array(x.shape[0]!).fill(1), [1, x.shape[0]!]);
   const sums = withF32(ops, x, (wide) => ops.matMul(ones, wide));
   return thenFree(ops, sums, ones);
+}
+
+/** Sums of the columns of x · y, both [n, m] -> [1, m], with fused kernels in f64. */
+export function columnDots(ops: Ops, x: Tensor, y: Tensor): Tensor {
+  if (ops.fused) return ops.fused.columnSums(x, y);
+  const products = ops.mul(x, y);
+  return thenFree(ops, columnSums(ops, products), products);
 }

@@ -1,14 +1,13 @@
 import type { OptimizerSettings } from '../model';
 import type { WeightMoments } from '../ops/fusedOps';
 import { thenFree, type Ops, type Tensor } from '../ops/ops';
-import type { Parameters } from './parameters';
 
 // AdamW (Loshchilov and Hutter 2019, algorithm 2) in the form of torch.optim.AdamW: decay first,
 // then theta -= lr / (1 - β1^t) · m / (√v / √(1 - β2^t) + ε).
 
-const BETA1 = 0.9;
-const BETA2 = 0.999;
-const EPS = 1e-8;
+export const BETA1 = 0.9;
+export const BETA2 = 0.999;
+export const EPS = 1e-8;
 
 /** The coefficients of step t. */
 export interface AdamWStep {
@@ -42,29 +41,6 @@ export function adamWStep(
  */
 export const clipFactor = (norm: number, max_grad_norm: number): number =>
   max_grad_norm > 0 ? Math.min(1, max_grad_norm / (norm + 1e-6)) : 1;
-
-/** Parameters, their gradients and AdamW's two moments, of one length. */
-export interface FlatMoments extends Pick<Parameters, 'theta' | 'gradients'> {
-  readonly exp_avg: Float32Array;
-  readonly exp_avg_sq: Float32Array;
-}
-
-/** A step of the parameters start..end, in place. */
-export function stepRange(
-  { theta, gradients, exp_avg: m, exp_avg_sq: v }: FlatMoments,
-  start: number,
-  end: number,
-  { scale, decay, size, root }: AdamWStep,
-): void {
-  for (let i = start; i < end; i++) {
-    const g = gradients[i]! * scale;
-    const mean = m[i]! + (1 - BETA1) * (g - m[i]!);
-    const square = BETA2 * v[i]! + (1 - BETA2) * g * g;
-    m[i] = mean;
-    v[i] = square;
-    theta[i] = theta[i]! * decay - (size * mean) / (Math.sqrt(square) / root + EPS);
-  }
-}
 
 /**
  * A step of a tensor. Takes ownership of the weight and its moments and returns the new ones, which

@@ -1,6 +1,8 @@
 import type { Adapters } from '../adapters';
 import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../model';
-import { adamWStep, clipFactor, stepRange } from './adamw';
+import type { Ops } from '../ops/ops';
+import { adamWStep } from './adamw';
+import { joinedRanges, stepAdapter, wordsOf, type SteppedRange } from './adapterStep';
 import type { Optimizer } from './optimizer';
 import type { Reach } from './parameters';
 
@@ -15,9 +17,14 @@ export class AdapterOptimizer implements Optimizer {
   private readonly exp_avg: Float32Array;
   private readonly exp_avg_sq: Float32Array;
 
-  constructor(private readonly adapters: Pick<Adapters, 'parameters' | 'notifyChanged'>) {
-    this.exp_avg = new Float32Array(this.size);
-    this.exp_avg_sq = new Float32Array(this.size);
+  /** `ops`: whose kernels take the steps; null: none does. */
+  constructor(
+    private readonly adapters: Pick<Adapters, 'parameters' | 'notifyChanged'>,
+    private readonly ops: Ops | null = null,
+  ) {
+    const zeros = () => ops?.allocateHostF32(this.size) ?? new Float32Array(this.size);
+    this.exp_avg = zeros();
+    this.exp_avg_sq = zeros();
   }
 
   get size(): number {
@@ -26,23 +33,32 @@ export class AdapterOptimizer implements Optimizer {
 
   async step(labelled: number, settings: OptimizerSettings): Promise<number> {
     const { parameters } = this.adapters;
-    const { theta, gradients, all } = parameters;
+    const { theta, gradients } = parameters;
     const { exp_avg, exp_avg_sq } = this;
-    const norm = normalizeGradients(gradients, labelled, settings.max_grad_norm);
     this.steps++;
     if (parameters.imagesReached) this.imageSteps++;
-    for (const { offset, size, role, reach } of all) {
-      const steps = this.stepsOf(reach);
-      if (steps === null) continue;
-      const ratio = role === 'B' ? (settings.loraplus_lr_ratio ?? 1) : 1;
-      const learning_rate = settings.learning_rate * ratio;
-      const step = adamWStep(steps, { ...settings, learning_rate });
-      stepRange({ theta, gradients, exp_avg, exp_avg_sq }, offset, offset + size, step);
-    }
-    gradients.fill(0);
+    const { max_grad_norm } = settings;
+    const step = { divisor: labelled, max_grad_norm, ranges: this.ranges(settings) };
+    const vectors = { theta, gradients, exp_avg, exp_avg_sq };
+    const byKernel = this.ops?.fused?.adapterStep;
+    const norm = byKernel ? byKernel(vectors, wordsOf(step)) : stepAdapter(vectors, step);
     parameters.imagesReached = false;
     await this.adapters.notifyChanged();
     return norm;
+  }
+
+  /** The numbers that have a gradient in this step. */
+  private ranges(settings: OptimizerSettings): SteppedRange[] {
+    const { all } = this.adapters.parameters;
+    const ranges = all.flatMap(({ offset, size, role, reach }): SteppedRange[] => {
+      const steps = this.stepsOf(reach);
+      if (steps === null) return [];
+      const ratio = role === 'B' ? (settings.loraplus_lr_ratio ?? 1) : 1;
+      const learning_rate = settings.learning_rate * ratio;
+      const step = adamWStep(steps, { ...settings, learning_rate });
+      return [{ ...step, start: offset, end: offset + size }];
+    });
+    return joinedRanges(ranges);
   }
 
   /** The number of a tensor's step; null: it has no gradient in this one. */
@@ -104,27 +120,4 @@ export class AdapterOptimizer implements Optimizer {
     parameters.gradients.fill(0);
     parameters.imagesReached = false;
   }
-}
-
-/**
- * Divides the gradients by `labelled` and clips them, in place. Returns their L2 norm before
- * clipping.
- */
-export function normalizeGradients(
-  gradients: Float32Array,
-  labelled: number,
-  max_grad_norm: number,
-): number {
-  let squares = 0;
-  for (let i = 0; i < gradients.length; i++) {
-    const g = gradients[i]! / labelled;
-    gradients[i] = g;
-    squares += g * g;
-  }
-  const norm = Math.sqrt(squares);
-  const factor = clipFactor(norm, max_grad_norm);
-  if (factor < 1) {
-    for (let i = 0; i < gradients.length; i++) gradients[i]! *= factor;
-  }
-  return norm;
 }

@@ -37,15 +37,19 @@ export class Parameters {
   imagesReached = false;
   private readonly byName: ReadonlyMap<string, Parameter>;
 
-  constructor(starts: readonly ParameterStart[]) {
+  /** `allocate`: the memory of the vectors, with zeros. */
+  constructor(
+    starts: readonly ParameterStart[],
+    allocate = (size: number): Float32Array => new Float32Array(size),
+  ) {
     let size = 0;
     this.all = starts.map(({ name, shape, role, reach = 'always', data }) => {
       const offset = size;
       size += data.length;
       return { name, shape, role, reach, offset, size: data.length };
     });
-    this.theta = new Float32Array(size);
-    this.gradients = new Float32Array(size);
+    this.theta = allocate(size);
+    this.gradients = allocate(size);
     starts.forEach(({ data }, i) => this.theta.set(data, this.all[i]!.offset));
     this.byName = new Map(this.all.map((p) => [p.name, p]));
   }

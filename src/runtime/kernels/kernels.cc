@@ -253,6 +253,40 @@ void row_dots(void* settings, TF_OpKernelContext* context) {
   });
 }
 
+// Rows whose sums are added first, whatever thread adds them.
+constexpr int64_t SUMMED_ROWS = 256;
+
+// x [n, d], y [n, d] or empty -> the sums of the columns of x or of x · y [1, d]
+void column_sums(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  TF_Tensor *x = call.in(0), *y = call.in(1);
+  if (!call.ok()) return;
+  const int64_t d = last_of(x), n = d > 0 ? size_of(x) / d : 0,
+                blocks = (n + SUMMED_ROWS - 1) / SUMMED_ROWS;
+  if (!call.expect(size_of(y) == 0 || size_of(y) == size_of(x), "LoraColumnSums: shapes do not fit."))
+    return;
+  TF_Tensor* result = call.out(0, {1, d});
+  if (!call.ok()) return;
+  std::vector<double> sums(std::max<int64_t>(1, blocks) * d);
+  typed(x, [&](auto t) {
+    typed(y, [&](auto u) {
+      using T = of<decltype(t)>;
+      using U = of<decltype(u)>;
+      rows(blocks, SUMMED_ROWS * d, [&](int64_t from, int64_t to) {
+        for (int64_t i = from; i < to; i++) {
+          const int64_t first = i * SUMMED_ROWS, count = std::min(SUMMED_ROWS, n - first);
+          const U* factor = data_or_null<const U>(y);
+          LORA_BEST(column_sums(count, d, data<const T>(x) + first * d,
+                                factor ? factor + first * d : factor, sums.data() + i * d));
+        }
+      });
+    });
+  });
+  for (int64_t i = 1; i < blocks; i++)
+    for (int64_t c = 0; c < d; c++) sums[c] += sums[i * d + c];
+  for (int64_t c = 0; c < d; c++) data<float>(result)[c] = (float)sums[c];
+}
+
 void cross_entropy(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *z = call.in(0), *labels = call.in(1);
@@ -464,6 +498,11 @@ const bool all_registered = [] {
             {"T" FLOATS, "U" FLOATS, "heads: int"},
             {"a: T", "b: U"},
             {"dots: float"}},
+           {"LoraColumnSums",
+            column_sums,
+            {"T" FLOATS, "U" FLOATS},
+            {"x: T", "y: U"},
+            {"sums: float"}},
            {"LoraFewRows", few_rows, {"T" FLOATS}, {"x: float", "w: T"}, {"y: float"}},
            {"LoraDequantize",
             dequantize,

@@ -2,10 +2,7 @@
 // stored. src/lora/rowMerger.ts computes the same bytes, in the same order.
 
 #include "call.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "subnormals.h"
 
 // A product and a sum stay two roundings on every processor.
 #pragma STDC FP_CONTRACT OFF
@@ -52,28 +49,6 @@ struct Lanes8 {
   float not_finite __attribute__((vector_size(32)));
   int32_t still __attribute__((vector_size(32)));
   int32_t unchanged __attribute__((vector_size(32)));
-};
-
-// While it lives, numbers below the smallest normal one are computed with: libtensorflow's threads
-// take them as zeros.
-class Subnormals {
- public:
-#if defined(__x86_64__)
-  Subnormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ & ~0x8040u); }
-  ~Subnormals() { _mm_setcsr(before_); }
-
- private:
-  unsigned before_;
-#elif defined(__aarch64__)
-  Subnormals() {
-    asm volatile("mrs %0, fpcr" : "=r"(before_));
-    asm volatile("msr fpcr, %0" : : "r"(before_ & ~(1ull << 24)));
-  }
-  ~Subnormals() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
-
- private:
-  uint64_t before_;
-#endif
 };
 
 }  // namespace

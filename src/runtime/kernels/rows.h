@@ -240,6 +240,19 @@ inline void adamw(int64_t from, int64_t to, const AdamWStep& s, float* theta, co
   }
 }
 
+// sums: of the columns of rows x [n, d] in float64, or of x · y where there is a y.
+template <class T, class U>
+void column_sums(int64_t n, int64_t d, const T* x, const U* y, double* sums) {
+  for (int64_t row = 0; row < n; row++, x += d) {
+    if (!y) {
+      for (int64_t c = 0; c < d; c++) sums[c] += wide(x[c]);
+      continue;
+    }
+    for (int64_t c = 0; c < d; c++) sums[c] += (double)wide(x[c]) * wide(y[c]);
+    y += d;
+  }
+}
+
 template <class T, class U>
 void convert(int64_t from, int64_t to, const T* x, U* y) {
   for (int64_t i = from; i < to; i++) y[i] = narrow<U>(wide(x[i]));
