@@ -2,6 +2,7 @@ import path from 'node:path';
 import { trainableTasks } from '../shared/task';
 import { tasksOf } from '../formats/architecture/readSpec';
 import { modelSize } from '../formats/architecture/size';
+import { checkTopology } from '../formats/layersModel/classes';
 import { isLayersModelPath, openLayersModel } from '../formats/layersModel/file';
 import {
   fixedInputShape,
@@ -9,6 +10,7 @@ import {
   manifestKernels,
   moduleOfKernel,
 } from '../formats/layersModel/kernels';
+import { layersStep } from '../formats/layersModel/step';
 import { elementsOf } from '../formats/layersModel/weights';
 import { openBase, targetableModules } from '../formats/openBase';
 import { adapterFindings } from './adapterFindings';
@@ -112,13 +114,16 @@ export async function readBaseHeaders(file: string): Promise<BaseHeaders> {
 /** @throws LoraError('base') for no layers model, or an input of sizes that vary. */
 async function readLayersHeaders(file: string): Promise<BaseHeaders> {
   const model = await openLayersModel(file);
-  const isImage = isImageShape(fixedInputShape(model));
+  checkTopology(model);
+  const input = fixedInputShape(model);
+  const isImage = isImageShape(input);
   const weights = model.groups.flatMap((group) => group.weights);
   return {
     path: model.path,
     name: model.name,
     parameters: weights.reduce((sum, weight) => sum + elementsOf(weight), 0),
     size: null,
+    layers: layersStep(model, input),
     modules: manifestKernels(model).map(moduleOfKernel),
     task: isImage ? 'image_cls' : 'features',
     tasks: isImage ? ['image_cls', 'features'] : ['features'],

@@ -1,5 +1,6 @@
 import type { TargetableModule } from '../lora/adapter';
 import type { ModelSize } from '../lora/memory';
+import type { KnownStep } from '../lora/layersMemory';
 import type { CodeLimits, CodePlace, CodePrompt } from '../data/code/codeTokens';
 import type { Thumbnail } from '../data/images/thumbnail';
 import type { SerializedError } from '../shared/errors';
@@ -41,8 +42,9 @@ export interface BaseHeaders {
   readonly path: string;
   readonly name: string;
   readonly parameters: number;
-  /** Null: the memory of its training is not estimated (layers models). */
+  /** Null: a layers model, whose memory follows from `layers`. */
   readonly size: ModelSize | null;
+  readonly layers?: KnownStep;
   readonly modules: readonly TargetableModule[];
   /** The task that it was made for, and those that it can be trained for. */
   readonly task: Task;

@@ -35,7 +35,7 @@ export interface PlannedStep {
 }
 
 /** An estimate may be a tenth too low. */
-const MARGIN = 1.1;
+export const MARGIN = 1.1;
 
 /**
  * The fastest plan that fits into memory; the smallest where none does. bf16 comes first where the

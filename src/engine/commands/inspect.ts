@@ -33,8 +33,9 @@ import { describeWorse, groupDigits, percentage } from '../describe';
 import { machineOfProcessor } from '../model/machine';
 import { EXAMPLE_RANK, usualMemory } from '../model/usualMemory';
 import { describeStepMemory } from '../training/stepMemoryText';
-import { inspectAdapter, kindOf } from './inspectAdapter';
+import { inspectAdapter } from './inspectAdapter';
 import { inspectPipeline } from './inspectPipeline';
+import { kindOf } from './moduleKinds';
 import { inspectRecipe, type Report } from './inspectRecipe';
 import {
   countDtypes,

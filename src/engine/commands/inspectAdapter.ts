@@ -1,7 +1,6 @@
 import { detectAdapter, readAdapter } from '../../formats/adapterFormat';
 import { isPipelineBase } from '../../formats/diffusion/base';
 import { adapterKindOf, PIPELINE_NAMES } from '../../formats/diffusion/kinds';
-import { pipelineModule } from '../../formats/diffusion/names';
 import { readDescribedAdapter } from '../../formats/describedAdapter';
 import type { ImportedAdapter } from '../../formats/importedAdapter';
 import { namesInShort } from '../../formats/peft/againstBase';
@@ -14,7 +13,9 @@ import { countOf } from '../../shared/values';
 import { groupDigits } from '../describe';
 import { checkAgainstPipeline } from '../merge/pipeline/mergePipeline';
 import { baseOptionsOf } from '../model/openModel';
+import { inspectLycoris } from './inspectLycoris';
 import type { Report } from './inspectRecipe';
+import { kindIn } from './moduleKinds';
 
 /**
  * What `lora inspect` says of an adapter, of any format; with a base also where they do not belong
@@ -27,13 +28,13 @@ export async function inspectAdapter(
   basePath: string | null = null,
 ): Promise<Report> {
   const found = await detectAdapter(place);
-  if (basePath !== null && (await isPipelineBase(basePath))) {
-    await checkAgainstPipeline(place, basePath);
-    return adapterReport(found.format, await readDescribedAdapter(found));
-  }
-  if (basePath === null) {
-    return adapterReport(found.format, await readDescribedAdapter(found));
-  }
+  const isOfPipeline = basePath !== null && (await isPipelineBase(basePath));
+  if (isOfPipeline) await checkAgainstPipeline(place, basePath);
+  if (isOfPipeline || basePath === null)
+    return (
+      (await inspectLycoris(found)) ??
+      adapterReport(found.format, await readDescribedAdapter(found))
+    );
   const base = await openBaseUnder(basePath, place, baseOptionsOf(await readAdapterTask(place)));
   try {
     return adapterReport(found.format, await readAdapter(found, base));
@@ -41,17 +42,6 @@ export async function inspectAdapter(
     await base.close();
   }
 }
-
-/** The last part of a module's path: q_proj. */
-export const kindOf = (modulePath: string): string =>
-  modulePath.slice(modulePath.lastIndexOf('.') + 1);
-
-/** The kind of a module, by its parts in Diffusers where it is one of an image pipeline. */
-const kindIn = (path: string): string =>
-  pipelineModule(path)?.paths.map(endOf).join(' + ') ?? kindOf(path);
-
-/** The last part of a path, with a number that it ends with: to_q, to_out.0. */
-const endOf = (path: string): string => /[^.]+(?:\.\d+)?$/.exec(path)![0];
 
 /** Facts and sentences about an adapter that was read from a file of `format`. */
 export function adapterReport(

@@ -1,6 +1,9 @@
 import path from 'node:path';
+import { checkTopology } from '../../formats/layersModel/classes';
 import { openLayersModel } from '../../formats/layersModel/file';
+import { refuseWithoutGradient } from '../../formats/layersModel/gradients';
 import { manifestKernels } from '../../formats/layersModel/kernels';
+import { checkLayersShards } from '../../formats/layersModel/weights';
 import type { Adapter } from '../../lora/adapter';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { pathsOf } from '../../shared/datasetSources';
@@ -8,7 +11,7 @@ import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { sourceRecord } from '../training/dataFacts';
 import { estimateLayersMemory } from './memory';
-import { planLayersAdapter } from './plan';
+import { adaptedLayers, planLayersAdapter } from './plan';
 import { openLayersSources } from './train';
 
 type Examined = Pick<
@@ -35,9 +38,13 @@ export async function examineLayers(
   const limit = recipe.training.max_length;
   try {
     const opened = await openLayersModel(recipe.base);
+    checkTopology(opened);
+    await checkLayersShards(opened);
     const raw = { base: opened.path, raw: {} };
     const hooks = { info: () => undefined, warn };
-    const adapter = planLayersAdapter(recipe, manifestKernels(opened), raw, hooks);
+    const kernels = manifestKernels(opened);
+    const adapter = planLayersAdapter(recipe, kernels, raw, hooks);
+    refuseWithoutGradient(opened, adaptedLayers(adapter, kernels));
     const { data, input } = await openLayersSources(recipe, path.dirname(file), { onData: report });
     data.close();
     const { statistics, sources, warnings, skipped, labels } = data;

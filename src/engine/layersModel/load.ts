@@ -1,8 +1,7 @@
+import { refuseSeveral, refuseUnknownClasses } from '../../formats/layersModel/classes';
 import type { LayersModelFile, StoredWeight } from '../../formats/layersModel/file';
-import { topologyLayers } from '../../formats/layersModel/modules';
 import type { WeightBytes } from '../../formats/layersModel/weights';
 import { LoraError } from '../../shared/errors';
-import { isObject } from '../../shared/values';
 import type { LayersModel, Tf } from '../../tfjs/tf';
 
 /** A model.json with its weights in memory. */
@@ -20,7 +19,8 @@ export async function loadLayersModel(
   tf: Tf,
   { file, weights }: LayersModelParts,
 ): Promise<LayersModel> {
-  refuseUnknownClasses(tf, file);
+  const { classNameMap } = tf.serialization.SerializationMap.getMap();
+  refuseUnknownClasses(file, (name) => Object.hasOwn(classNameMap, name));
   const all = [...weights.values()];
   const model = await tf
     .loadLayersModel({
@@ -40,7 +40,7 @@ export async function loadLayersModel(
       });
     });
   try {
-    refuseSeveral(model, file.path);
+    refuseSeveral(file.path, { inputs: model.inputNames, outputs: model.outputNames });
     return model;
   } catch (error) {
     model.dispose();
@@ -59,57 +59,4 @@ function joined(all: readonly WeightBytes[]): ArrayBuffer {
     at += own.bytes.length;
   }
   return bytes.buffer;
-}
-
-/** Keys of a layer that name a function of tfjs. */
-const FUNCTIONS = ['activation', 'recurrent_activation'] as const;
-
-/** @throws LoraError('base') for a layer or activation that is not one of tfjs' own. */
-function refuseUnknownClasses(tf: Tf, file: LayersModelFile): void {
-  const { classNameMap } = tf.serialization.SerializationMap.getMap();
-  const refuse = (layer: string, what: string) =>
-    new LoraError('base', `The layer ${JSON.stringify(layer)} ${what}.`, {
-      place: { file: file.path, key: 'modelTopology' },
-      fix: 'Only layers of TensorFlow.js itself are run: replace the layer, and save the model again.',
-    });
-  for (const { name, class_name, config } of topologyLayers(file)) {
-    if (!Object.hasOwn(classNameMap, class_name))
-      throw refuse(
-        name,
-        `is of the class ${JSON.stringify(class_name)}, which TensorFlow.js does not have`,
-      );
-    for (const key of FUNCTIONS) {
-      const value = config[key];
-      const used = isObject(value) ? value['class_name'] : value;
-      if (typeof used !== 'string' || Object.hasOwn(classNameMap, camelCase(used))) continue;
-      throw refuse(
-        name,
-        `has the ${key.replace('_', ' ')} ${JSON.stringify(used)}, which TensorFlow.js does not have`,
-      );
-    }
-  }
-}
-
-/** hard_sigmoid, as Keras writes it -> hardSigmoid, as tfjs calls it */
-const camelCase = (name: string): string =>
-  name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-
-/** @throws LoraError('base') for a model with several inputs or outputs. */
-function refuseSeveral(
-  { inputNames, inputs, outputNames, outputs }: LayersModel,
-  file: string,
-): void {
-  for (const [what, tensors, names] of [
-    ['inputs', inputs, inputNames],
-    ['outputs', outputs, outputNames],
-  ] as const)
-    if (tensors.length !== 1)
-      throw new LoraError(
-        'base',
-        `The model has ${tensors.length} ${what} (${names.join(', ')}); only models with one are trained.`,
-        {
-          place: { file, key: 'modelTopology' },
-          fix: 'Make a model with one input and one output of it.',
-        },
-      );
 }

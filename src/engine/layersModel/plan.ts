@@ -68,6 +68,15 @@ export function planLayersAdapter(
   };
 }
 
+/** The names of the layers that an adapter changes. */
+export function adaptedLayers(
+  { modules }: Pick<Adapter, 'modules'>,
+  kernels: readonly Pick<LayersKernel, 'path' | 'layer'>[],
+): string[] {
+  const layers = new Map(kernels.map(({ path, layer }) => [path, layer]));
+  return modules.flatMap(({ path }) => layers.get(path) ?? []);
+}
+
 const choicesOf = ({ r, lora_alpha, use_rslora, rank_pattern, alpha_pattern }: Recipe['lora']) => ({
   r,
   lora_alpha,

@@ -1,4 +1,5 @@
 import { openLayersModel, type LayersModelFile } from '../../formats/layersModel/file';
+import { refuseWithoutGradient } from '../../formats/layersModel/gradients';
 import { elementsOf, readLayersWeights } from '../../formats/layersModel/weights';
 import { readPeftAdapter } from '../../formats/peft/read';
 import { readAdapterLabels } from '../../formats/peft/task';
@@ -29,7 +30,7 @@ import { readLayersData, type LayersData } from './data';
 import { newHead, suits, type NewHead } from './head';
 import { inputOf, type LayersInput } from './inputs';
 import type { LayersTraining } from './layersTraining';
-import { planLayersAdapter } from './plan';
+import { adaptedLayers, planLayersAdapter } from './plan';
 import { LayersProduct } from './product';
 import { refuseUnsupported } from './settings';
 
@@ -99,6 +100,7 @@ export async function prepareLayers(
     checkpoint,
     hooks,
   });
+  refuseWithoutGradient(file, adaptedLayers(adapter, kernelsOf(loaded.model)));
   const model = adaptLayers(tf, loaded, {
     adapter,
     hasHead,

@@ -1,13 +1,16 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { throwIfCancelled } from '../../common/cancellation';
-import { hashFile } from '../../common/hashFile';
+import { cachedHash } from '../../common/hashCache';
 import { detectAdapter, adapterFiles } from '../../formats/adapterFormat';
 import type { BaseModel } from '../../formats/baseModel';
 import type { HashedFile } from './certificate';
 
 /**
- * The hashes of the base's weight files and of the adapters' files.
+ * The hashes of the base's weight files and of the adapters' files. A large file that has been
+ * hashed before and is unchanged since is not read again.
+ *
+ * @param cache Where hashes are kept; missing: in the user's cache.
  * @throws LoraError('cancelled').
  */
 export async function hashInputs(
@@ -16,7 +19,12 @@ export async function hashInputs(
   {
     signal,
     onProgress,
-  }: { readonly signal: AbortSignal; readonly onProgress: (fraction: number) => void },
+    cache,
+  }: {
+    readonly signal: AbortSignal;
+    readonly onProgress: (fraction: number) => void;
+    readonly cache?: string;
+  },
 ): Promise<HashedFile[]> {
   const own = await Promise.all(
     adapters.map(async (place) => adapterFiles(await detectAdapter(path.resolve(place)))),
@@ -32,7 +40,7 @@ export async function hashInputs(
   };
   const hashed: HashedFile[] = [];
   for (const file of files) {
-    hashed.push({ file, sha256: await hashFile(file, { onBytes }) });
+    hashed.push({ file, sha256: await cachedHash(file, { onBytes }, cache) });
   }
   return hashed;
 }

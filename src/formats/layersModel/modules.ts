@@ -90,6 +90,13 @@ export function topologyLayers({ topology }: Pick<LayersModelFile, 'topology'>):
   return found;
 }
 
+/** The layers in [["name", call, output, {}], …], or lists of these, or one alone. */
+export function namesOfCalls(value: unknown): string[] {
+  if (!Array.isArray(value)) return [];
+  if (typeof value[0] === 'string') return [value[0]];
+  return value.flatMap((own: unknown) => namesOfCalls(own));
+}
+
 /** The shape of a model's input without the batch; null: unknown. Sizes that vary are null. */
 export function inputShape(
   model: Pick<LayersModelFile, 'topology'>,

@@ -4,7 +4,7 @@ export type Shape = readonly number[];
 type Config = Readonly<Record<string, unknown>>;
 
 /** The shape of a layer's output; entries that are no positive numbers are not known. */
-type ShapeRule = (config: Config, inputs: readonly Shape[]) => Shape | undefined;
+export type ShapeRule = (config: Config, inputs: readonly Shape[]) => Shape | undefined;
 
 const number = (value: unknown): number => (typeof value === 'number' ? value : NaN);
 
@@ -45,6 +45,24 @@ const pooling: ShapeRule = (config, [input = []]) => {
   return [...windowed(own, input.slice(0, -1), pool_size), input.at(-1)!];
 };
 
+/** Sides that grow by the strides, and where nothing is padded by what a kernel exceeds them. */
+const transposed: ShapeRule = (config, [input = []]) => {
+  const sides = input.slice(0, -1);
+  const kernels = sidesOf(config['kernel_size'], sides.length);
+  const strides = sidesOf(config['strides'] ?? 1, sides.length);
+  const isValid = config['padding'] !== 'same';
+  const grown = sides.map(
+    (side, i) => side * strides[i]! + (isValid ? Math.max(kernels[i]! - strides[i]!, 0) : 0),
+  );
+  return [...grown, number(config['filters'])];
+};
+
+/** dims count from 1, and leave the batch out. */
+const permute: ShapeRule = ({ dims }, [input = []]) =>
+  Array.isArray(dims) && dims.length === input.length
+    ? dims.map((dim: unknown) => input[number(dim) - 1] ?? NaN)
+    : undefined;
+
 const globalPooling: ShapeRule = ({ keepdims }, [input = []]) =>
   keepdims === true ? undefined : input.slice(-1);
 
@@ -68,14 +86,28 @@ const concatenate: ShapeRule = ({ axis = -1 }, inputs) => {
   return first.map((side, i) => (i === at ? sum : side));
 };
 
-/** Padding [[top, bottom], [left, right]], [height, width], or one number. */
-const zeroPadding: ShapeRule = ({ padding }, [input = []]) => {
-  const [height = NaN, width = NaN, channels = NaN] = input;
-  const sides = (Array.isArray(padding) ? padding : [padding, padding]) as readonly unknown[];
-  const [rows, columns] = sides;
-  const added = (side: unknown) =>
+/** Rows and columns of [[top, bottom], [left, right]], [height, width], or one number. */
+function borders(value: unknown): readonly [number, number] {
+  const [rows, columns] = (Array.isArray(value) ? value : [value, value]) as readonly unknown[];
+  const both = (side: unknown) =>
     Array.isArray(side) ? number(side[0]) + number(side[1]) : 2 * number(side);
-  return [height + added(rows), width + added(columns), channels];
+  return [both(rows), both(columns)];
+}
+
+const zeroPadding: ShapeRule = (
+  { padding },
+  [[height = NaN, width = NaN, channels = NaN] = []],
+) => {
+  const [rows, columns] = borders(padding);
+  return [height + rows, width + columns, channels];
+};
+
+const cropping: ShapeRule = (
+  { cropping: cut },
+  [[height = NaN, width = NaN, channels = NaN] = []],
+) => {
+  const [rows, columns] = borders(cut);
+  return [height - rows, width - columns, channels];
 };
 
 const upSampling: ShapeRule = ({ size }, [input = []]) => {
@@ -92,8 +124,11 @@ export const SHAPE_RULES: Readonly<Record<string, ShapeRule>> = {
   ...each(['BatchNormalization', 'LayerNormalization', 'Rescaling', 'Masking'], same),
   ...each(['Dropout', 'SpatialDropout1D', 'GaussianNoise', 'GaussianDropout'], same),
   ...each(['Add', 'Multiply', 'Average', 'Maximum', 'Minimum'], same),
-  ...each(['Conv1D', 'Conv2D', 'SeparableConv2D'], convolution),
-  ...each(['MaxPooling1D', 'MaxPooling2D', 'AveragePooling1D', 'AveragePooling2D'], pooling),
+  ...each(['AlphaDropout', 'ThresholdedReLU'], same),
+  ...each(['Conv1D', 'Conv2D', 'Conv3D', 'SeparableConv2D'], convolution),
+  ...each(['Conv2DTranspose', 'Conv3DTranspose'], transposed),
+  ...each(['MaxPooling1D', 'MaxPooling2D', 'MaxPooling3D'], pooling),
+  ...each(['AveragePooling1D', 'AveragePooling2D', 'AveragePooling3D'], pooling),
   ...each(['GlobalMaxPooling1D', 'GlobalAveragePooling1D'], globalPooling),
   ...each(['GlobalMaxPooling2D', 'GlobalAveragePooling2D'], globalPooling),
   ...each(['SimpleRNN', 'GRU', 'LSTM'], recurrent),
@@ -105,5 +140,7 @@ export const SHAPE_RULES: Readonly<Record<string, ShapeRule>> = {
   RepeatVector: ({ n }, [input = []]) => [number(n), ...input],
   Concatenate: concatenate,
   ZeroPadding2D: zeroPadding,
+  Cropping2D: cropping,
+  Permute: permute,
   UpSampling2D: upSampling,
 };

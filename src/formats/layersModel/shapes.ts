@@ -1,7 +1,7 @@
 import { isObject } from '../../shared/values';
 import type { LayersModelFile } from './file';
 import { topologyLayer, type TopologyLayer } from './modules';
-import { SHAPE_RULES, type Shape } from './shapeRules';
+import { SHAPE_RULES, type Shape, type ShapeRule } from './shapeRules';
 
 /** A call of a layer with one row. */
 export interface LayerCall {
@@ -69,11 +69,27 @@ function callLayer(value: unknown, inputs: readonly Shape[], pass: Pass): Shape 
     return isJoined ? [...output.slice(0, -1), 2 * output.at(-1)!] : output;
   }
   const rule = Object.hasOwn(SHAPE_RULES, class_name) ? SHAPE_RULES[class_name] : undefined;
-  const output = rule?.(config, inputs);
+  const output =
+    config['data_format'] === 'channels_first'
+      ? channelsFirst(rule, config, inputs)
+      : rule?.(config, inputs);
   const isKnown = output?.every((side) => Number.isSafeInteger(side) && side > 0) === true;
-  if (!isKnown || config['data_format'] === 'channels_first') throw new UnknownShape(layer);
+  if (!isKnown) throw new UnknownShape(layer);
   pass.calls.push({ layer, input, output, times: pass.times });
   return output;
+}
+
+/** A rule for images whose channels come last, applied to such whose channels come first. */
+function channelsFirst(
+  rule: ShapeRule | undefined,
+  config: TopologyLayer['config'],
+  inputs: readonly Shape[],
+): Shape | undefined {
+  const output = rule?.(
+    config,
+    inputs.map(([channels = NaN, ...sides]) => [...sides, channels]),
+  );
+  return output && [output.at(-1)!, ...output.slice(0, -1)];
 }
 
 function callModel(model: TopologyLayer, input: Shape, pass: Pass): Shape {

@@ -2,7 +2,7 @@ import { LoraError } from '../../shared/errors';
 import { countOf } from '../../shared/values';
 import { areFinite } from '../checkFinite';
 import { fromF16 } from '../floats';
-import { allocate, openFile, readFully } from '../openFile';
+import { allocate, openFile, readFully, type OpenFile } from '../openFile';
 import type { LayersModelFile, StoredWeight, WeightGroup } from './file';
 
 /** A weight with its bytes as the shards have them. */
@@ -50,26 +50,48 @@ export async function readLayersWeights(
   return all;
 }
 
+/**
+ * Checks the shards of a model by their sizes alone.
+ *
+ * @throws LoraError('base') naming the shard, and the weight if that is at fault.
+ */
+export async function checkLayersShards(model: LayersModelFile): Promise<void> {
+  for (const group of model.groups) {
+    await withShards(group, model.path, () => Promise.resolve());
+    for (const weight of group.weights) checkQuantization(weight, group);
+  }
+}
+
 /** The bytes of a group's shards, one after the other. */
-async function readGroup({ shards, weights }: WeightGroup, file: string): Promise<Uint8Array> {
-  const needed = weights.reduce((sum, weight) => sum + storedBytes(weight), 0);
-  if (needed > MOST_WEIGHT_BYTES)
-    throw new LoraError('base', `The weights take ${countOf(needed, 'byte')}, more than 2 GiB.`, {
-      place: { file, key: 'weightsManifest' },
-      fix: 'Use a smaller model.',
-    });
-  const opened = [];
-  try {
-    for (const shard of shards) opened.push(await openFile(shard, 'base'));
-    const present = opened.reduce((sum, { size }) => sum + size, 0);
-    if (present !== needed) throw wrongSize({ shards, weights }, needed, present);
-    const bytes = allocate(needed, file, weights[0]?.name ?? '');
+const readGroup = (group: WeightGroup, file: string): Promise<Uint8Array> =>
+  withShards(group, file, async (opened, needed) => {
+    const bytes = allocate(needed, file, group.weights[0]?.name ?? '');
     let at = 0;
     for (const source of opened) {
       await readFully(source, bytes.subarray(at, at + source.size), 0);
       at += source.size;
     }
     return bytes;
+  });
+
+/** Opens the shards of a group, whose bytes together are those of its weights. */
+async function withShards<T>(
+  { shards, weights }: WeightGroup,
+  file: string,
+  use: (opened: readonly OpenFile[], needed: number) => Promise<T>,
+): Promise<T> {
+  const needed = weights.reduce((sum, weight) => sum + storedBytes(weight), 0);
+  if (needed > MOST_WEIGHT_BYTES)
+    throw new LoraError('base', `The weights take ${countOf(needed, 'byte')}, more than 2 GiB.`, {
+      place: { file, key: 'weightsManifest' },
+      fix: 'Use a smaller model.',
+    });
+  const opened: OpenFile[] = [];
+  try {
+    for (const shard of shards) opened.push(await openFile(shard, 'base'));
+    const present = opened.reduce((sum, { size }) => sum + size, 0);
+    if (present !== needed) throw wrongSize({ shards, weights }, needed, present);
+    return await use(opened, needed);
   } finally {
     for (const { handle } of opened) await handle.close();
   }
@@ -89,19 +111,24 @@ function wrongSize({ shards, weights }: WeightGroup, needed: number, present: nu
   );
 }
 
-/** @throws LoraError('base') for numbers that are not finite, or a quantization without range. */
-function checkNumbers({ weight, bytes }: WeightBytes, { shards }: WeightGroup): void {
-  const { quantization, name, dtype } = weight;
-  const place = { file: shards[0]!, tensor: name };
+/** @throws LoraError('base') for a quantization without range. */
+function checkQuantization({ quantization, name }: StoredWeight, { shards }: WeightGroup): void {
   const lacksRange =
     quantization &&
     quantization.dtype !== 'float16' &&
     (quantization.scale === undefined || quantization.min === undefined);
   if (lacksRange)
     throw new LoraError('base', 'The quantized weight has no scale and min.', {
-      place,
+      place: { file: shards[0]!, tensor: name },
       fix: AGAIN,
     });
+}
+
+/** @throws LoraError('base') for numbers that are not finite, or a quantization without range. */
+function checkNumbers({ weight, bytes }: WeightBytes, group: WeightGroup): void {
+  checkQuantization(weight, group);
+  const { name, dtype } = weight;
+  const place = { file: group.shards[0]!, tensor: name };
   if (dtype !== 'float32' || areFinite(numbersOf({ weight, bytes }))) return;
   throw new LoraError('base', 'The weight has numbers that are NaN or infinite.', {
     place,

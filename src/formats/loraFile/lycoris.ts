@@ -29,7 +29,11 @@ export interface LycorisModule {
   readonly path: string;
   /** Its rows, times a scale. */
   readonly rows: (scale: number) => RowUpdate;
+  readonly method: LycorisUpdate['method'];
+  readonly out_features: number;
   readonly in_features: number;
+  /** Whether LoRA holds it at a rank that is not above the full one. */
+  readonly isLora: boolean;
   /**
    * @param unet The UNet that the adapter is of, if that is known: what of its layers are
    *   convolutions.
@@ -74,7 +78,9 @@ export async function readLycoris(
     kind: 'lycoris',
     path: update.path,
     rows: (scale) => lycorisRows(update, scale),
-    in_features: shapeOf(update).in_features,
+    method: update.method,
+    ...shapeOf(update),
+    isLora: asLoraOf(update).isLora,
     expand: (unet) => expanded(update, unet, place),
   };
 }
@@ -255,13 +261,19 @@ function kernelOf(update: LycorisUpdate, unet: UNetKind | null): LoraFactors['ke
   return CONVOLUTION.test(name) && in_features % POSITIONS === 0 ? [3, 3] : undefined;
 }
 
-function expanded(update: LycorisUpdate, unet: UNetKind | null, place: Place): LoraFactors {
+/** Whether an update can be LoRA: of a rank not above the full one, and not too large. */
+function asLoraOf(update: LycorisUpdate) {
   const { out_features, in_features } = shapeOf(update);
   const rank = exactRank(update);
   const isDense = update.method === 'LoKr' && !update.factors;
   const isLow = rank <= Math.min(out_features, in_features) && !isDense;
-  if (isLow && rank * (out_features + in_features) <= MAX_EXPANDED)
-    return asLora(update, kernelOf(update, unet));
+  return { rank, isLow, isLora: isLow && rank * (out_features + in_features) <= MAX_EXPANDED };
+}
+
+function expanded(update: LycorisUpdate, unet: UNetKind | null, place: Place): LoraFactors {
+  const { out_features, in_features } = shapeOf(update);
+  const { rank, isLow, isLora } = asLoraOf(update);
+  if (isLora) return asLora(update, kernelOf(update, unet));
   throw new LoraError(
     'adapter',
     `${update.path} is ${update.method}, which ${isLow ? 'is too large as LoRA' : 'LoRA holds at a rank above the full one only'} (${out_features} x ${in_features}, rank ${rank}).`,

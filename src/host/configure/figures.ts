@@ -1,3 +1,4 @@
+import { layersEstimate, layersTypes } from '../../lora/layersMemory';
 import { countTrainable, tooHighRank, trainableOf } from '../../lora/count';
 import {
   estimateFullFineTuning,
@@ -75,11 +76,16 @@ interface SteppedChoice {
 
 /** The memory of a step, where it is estimated. */
 function memoryOf(
-  { size }: BaseFacts,
+  { size, layers }: BaseFacts,
   { training }: Recipe,
   { rankOf, chosen, teacher, rows, length, available }: SteppedChoice,
 ): Pick<Figures, 'memory' | 'types' | 'full'> {
-  if (size === null) return { memory: null, types: [], full: null };
+  if (size === null) {
+    if (!layers || 'unknown' in layers) return { memory: null, types: [], full: null };
+    const { trainable: numbers, full: adapted } = countTrainable(chosen, rankOf);
+    const memory = layersEstimate(layers, { numbers, adapted }, rows);
+    return { memory, types: layersTypes(memory.total, available), full: null };
+  }
   const whole = teacher ? withTeacherLogits : (own: MemoryEstimate) => own;
   const adapted = { modules: chosen, ranks: rankOf };
   const estimate = (plan: StepPlan) => whole(estimateMemory(size, adapted, { rows, length }, plan));

@@ -2,6 +2,7 @@ import type { BaseHeaders } from '../../inspect/questions';
 import { estimateMemory } from '../../lora/memory';
 import { planStep, stepMemory, type StepSettings } from '../../lora/stepPlan';
 import type { StepPlan } from '../../shared/run';
+import { layersEstimate, layersTypes } from '../../lora/layersMemory';
 import { countTrainable, tooHighRank } from '../../lora/count';
 import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/adapter';
@@ -42,6 +43,8 @@ export interface Cost {
   readonly trainable: number;
   /** Peak memory of a step in bytes, for the batch of the base's facts; null: not estimated. */
   readonly memory: number | null;
+  /** The layer of a layers model without which no memory is estimated. */
+  readonly unknownLayer?: string;
   /** That of each type in which the base can be kept. */
   readonly types: readonly TypeMemory[];
   /** The number of modules with a dimension smaller than the rank. */
@@ -56,19 +59,21 @@ const AUTO: StepSettings = { base_dtype: 'auto', gradient_checkpointing: 'auto' 
  * @throws LoraError('recipe') for an invalid regular expression.
  */
 export function costOf(
-  { modules, size, batch }: BaseFacts,
+  { modules, size, layers, batch }: BaseFacts,
   r: number,
   target_modules: TargetModules,
   machine = hostMachine(),
 ): Cost {
   const { matched, unmatched } = matchTargets(modules, { target_modules });
-  const cost = {
-    matched,
-    unmatched,
-    trainable: countTrainable(matched, r).trainable,
-    tooHigh: tooHighRank(matched, r).length,
-  };
-  if (size === null) return { ...cost, memory: null, types: [] };
+  const { trainable, full: adapted } = countTrainable(matched, r);
+  const cost = { matched, unmatched, trainable, tooHigh: tooHighRank(matched, r).length };
+  if (size === null) {
+    if (!layers) return { ...cost, memory: null, types: [] };
+    if ('unknown' in layers)
+      return { ...cost, memory: null, types: [], unknownLayer: layers.unknown };
+    const { total } = layersEstimate(layers, { numbers: trainable, adapted }, batch.rows);
+    return { ...cost, memory: total, types: layersTypes(total, machine.available) };
+  }
   const estimate = (plan: StepPlan) =>
     estimateMemory(size, { modules: matched, ranks: r }, batch, plan);
   return {
@@ -94,6 +99,7 @@ export function costText(base: BaseFacts, cost: Cost, available: number): string
     ...(cost.memory === null
       ? []
       : [t('memory {0} of {1}', formatBytes(cost.memory), formatBytes(available))]),
+    ...(cost.unknownLayer === undefined ? [] : [t('memory not estimated: {0}', cost.unknownLayer)]),
   ].join(' · ');
 }
 

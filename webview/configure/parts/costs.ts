@@ -25,7 +25,7 @@ export function costsView(page: ConfigurePage, { figures }: ShownRecipe): Templa
     </p>
     <p class="hint">${batchText(page, figures)}</p>
     <p class="hint" ?hidden=${otherRanks === 0}>${t('costs.otherRanks', otherRanks)}</p>
-    ${memory && full ? memoryTables(page, figures.types, { memory, full }) : nothing}
+    ${memory ? memoryTables(page, figures.types, { memory, full }) : nothing}
     <h3 id="kinds-title">${t('kinds.title')}</h3>
     <p class="hint">${t('kinds.square')}</p>
     <div class="scroll">${kindsTable(page, figures)}</div>
@@ -50,13 +50,14 @@ function tiles(page: ConfigurePage, figures: Figures): TemplateResult {
   return html`<dl class="tiles">
     ${tile(t('costs.trainable'), format.count(trainable), share)}
     ${tile(t('costs.file'), format.bytes(fileBytes), file)}
-    ${memory && full ? memoryTiles(page, figures, { memory, full }) : nothing}
+    ${memory ? memoryTiles(page, figures, { memory, full }) : nothing}
   </dl>`;
 }
 
 interface StepMemories {
   readonly memory: Memory;
-  readonly full: Memory;
+  /** Null: the model is not trained in full, and no layer is recomputed. */
+  readonly full: Memory | null;
 }
 
 function memoryTiles(
@@ -64,18 +65,19 @@ function memoryTiles(
   { trainable, parameters, there }: Figures,
   { memory, full }: StepMemories,
 ): TemplateResult {
+  const own = tile(
+    t('costs.memory'),
+    format.bytes(memory.total),
+    t('costs.memorySub', format.bytes(there)),
+    memory.total > there,
+  );
+  if (!full) return own;
   const times = t(
     'costs.fullSub',
     format.digits(full.total / memory.total, 2),
     trainable === 0 ? t('none') : format.digits(parameters / trainable, 3),
   );
-  return html`${tile(
-    t('costs.memory'),
-    format.bytes(memory.total),
-    t('costs.memorySub', format.bytes(there)),
-    memory.total > there,
-  )}
-  ${tile(t('costs.full'), format.bytes(full.total), times)}`;
+  return html`${own} ${tile(t('costs.full'), format.bytes(full.total), times)}`;
 }
 
 const memoryTables = (
@@ -84,7 +86,7 @@ const memoryTables = (
   memories: StepMemories,
 ): TemplateResult =>
   html`<h3 id="types-title">${page.t('types.title')}</h3>
-    <div class="scroll">${typesTable(page, types)}</div>
+    <div class="scroll">${typesTable(page, types, memories.full !== null)}</div>
     <h3 id="memory-title">${page.t('memory.title')}</h3>
     <div class="scroll">${memoryTable(page, memories)}</div>`;
 
@@ -95,8 +97,13 @@ const tile = (label: string, value: string, sub: string, isOver = false) =>
     <dd class="sub">${sub}</dd>
   </div>`;
 
-function typesTable({ t, format }: ConfigurePage, types: Figures['types']): TemplateResult {
-  const columns = ['type', 'bytes', 'recomputed', 'fit'] as const;
+function typesTable(
+  { t, format }: ConfigurePage,
+  types: Figures['types'],
+  isRecomputed: boolean,
+): TemplateResult {
+  const all = ['type', 'bytes', 'recomputed', 'fit'] as const;
+  const columns = all.filter((column) => isRecomputed || column !== 'recomputed');
   return html`<table class="types" aria-labelledby="types-title">
     ${tableHead(columns.map((column) => t(`types.${column}`)))}
     <tbody>
@@ -105,7 +112,7 @@ function typesTable({ t, format }: ConfigurePage, types: Figures['types']): Temp
           html`<tr data-fit=${fit}>
             <th scope="row">${base_dtype}</th>
             <td>${format.bytes(bytes)}</td>
-            <td>${format.bytes(recomputed_bytes)}</td>
+            ${isRecomputed ? html`<td>${format.bytes(recomputed_bytes)}</td>` : nothing}
             <td>${t(`types.fits.${fit}`)}</td>
           </tr>`,
       )}
@@ -115,14 +122,14 @@ function typesTable({ t, format }: ConfigurePage, types: Figures['types']): Temp
 
 function memoryTable({ t, format }: ConfigurePage, { memory, full }: StepMemories): TemplateResult {
   return html`<table class="memory" aria-labelledby="memory-title">
-    ${tableHead([t('memory.part'), t('memory.lora'), t('memory.full')])}
+    ${tableHead([t('memory.part'), t('memory.lora'), ...(full ? [t('memory.full')] : [])])}
     <tbody>
       ${MEMORY_PARTS.map(
         (part) =>
           html`<tr class=${part}>
             <th scope="row">${t(`memory.${part}`)}</th>
             <td>${format.bytes(memory[part])}</td>
-            <td>${format.bytes(full[part])}</td>
+            ${full ? html`<td>${format.bytes(full[part])}</td>` : nothing}
           </tr>`,
       )}
     </tbody>

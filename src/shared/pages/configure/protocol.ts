@@ -40,7 +40,7 @@ export type Memory = v.InferOutput<typeof MemorySchema>;
  * `tooHigh`: modules smaller than the rank; `otherRanks`: those to which rank_pattern gives another
  * one; `update` and `whole`: numbers that train in one module with LoRA, and in full. The memory is
  * estimated for rows of `length`: of the `longest` row, or max_length where that is unknown (null).
- * Null: it is not estimated (layers models).
+ * Null: it is not estimated; `full` of layers models, which are not trained in full.
  * `types`: that of each type in which the base can be kept.
  * `seconds`: about; null where unknown.
  */

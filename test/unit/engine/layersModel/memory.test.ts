@@ -72,7 +72,7 @@ describe('the memory of a step of a layers model', () => {
 
   it.each([
     ['a custom layer', layer('Swirl', { name: 'own' })],
-    ['other orders of an image', layer('Conv2D', { name: 'own', data_format: 'channels_first' })],
+    ['a recurrent convolution', layer('ConvLSTM2D', { name: 'own', filters: 2 })],
     ['settings that are no numbers', layer('Dense', { name: 'own', units: 'many' })],
     ['no layer', { name: 'own' }],
     ['a class that objects have by nature', layer('constructor', { name: 'own' })],

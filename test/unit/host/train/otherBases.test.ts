@@ -1,10 +1,12 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { encode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
 import { examineRecipe } from '../../../../src/engine/training/examine';
 import { figuresOf } from '../../../../src/host/configure/figures';
 import { costOf, costText, costWarning, factsOf, fitsText } from '../../../../src/host/setup/costs';
+import { keptChoices, neededType } from '../../../../src/host/setup/keptTypes';
+import { hostMachine } from '../../../../src/host/setup/machineMemory';
 import { batchOf, forecast } from '../../../../src/host/setup/forecast';
 import { targetChoices } from '../../../../src/host/setup/targets';
 import { recipeText } from '../../../../src/host/setup/writeRecipe';
@@ -14,6 +16,7 @@ import { fitted } from '../../../../src/host/train/ofDataset';
 import { findBases } from '../../../../src/host/train/findBases';
 import { readBaseHeaders } from '../../../../src/inspect/answer';
 import { datasetAt, findDatasets } from '../../../../src/inspect/findDatasets';
+import { BATCHES } from '../../../../src/shared/usualBatch';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 import { targetsFor } from '../../../../src/lora/selection';
 import { writePlainLayers } from '../../../support/plainLayers';
@@ -49,6 +52,24 @@ async function problemsOf(answers: Parameters<typeof recipeText>[0], folder: str
   return [...problems, ...datasets.flatMap((own) => own.problems)]
     .filter(({ severity }) => severity === 'error')
     .map(({ message }) => message);
+}
+
+/** What lora check says of the memory of a step in the usual batch. */
+async function checkedMemory(base: string, folder: string) {
+  const recipe = {
+    ...{ base, dataset: tableIn(folder), task: 'features', columns: { label: 'species' } },
+    lora: { r: 1 },
+    training: { per_device_train_batch_size: BATCHES.features.size },
+  };
+  const file = path.join(folder, 'lora.json');
+  const { layers_memory, problems } = await examineRecipe(
+    parseRecipe(JSON.stringify(recipe), file),
+    file,
+    { report: () => undefined },
+  );
+  expect(problems.filter(({ severity }) => severity === 'error')).toEqual([]);
+  if (!layers_memory || 'unknown' in layers_memory) throw new Error('There is no estimate.');
+  return layers_memory;
 }
 
 describe('a layers model in Train Adapter', () => {
@@ -114,22 +135,54 @@ describe('a layers model in Train Adapter', () => {
     expect(large.total - small.total).toBe(large.activations - small.activations);
   });
 
-  it('has ranks and targets with costs, but no memory', async () => {
-    const base = factsOf(await readBaseHeaders(writePlainLayers(temp(), [2], [3, 2])));
-    const cost = costOf(base, 1, 'all-linear');
-    expect(cost).toMatchObject({ trainable: 2 + 3 + 3 + 2, memory: null, types: [] });
-    expect(costWarning(cost, 1, 1)).toBeNull();
-    expect(costText(base, cost, 1)).not.toContain('memory');
-    expect(fitsText(cost.types)).toBe('');
+  it('has ranks and targets with costs, and whether a step fits', async () => {
+    const folder = temp();
+    const file = writePlainLayers(folder, [2], [3, 2]);
+    const base = factsOf(await readBaseHeaders(file));
+    const machine = (available: number) => ({ ...hostMachine(), available });
+    const cost = costOf(base, 1, 'all-linear', machine(8e9));
+    expect(cost).toMatchObject({ trainable: 2 + 3 + 3 + 2 });
+    expect(cost.memory).toBe((await checkedMemory(file, folder)).total);
+    expect(costWarning(cost, 1, 8e9)).toBeNull();
+    expect(costWarning(cost, 1, 1e6)).toBe('This needs more memory than is available.');
+    expect(costText(base, cost, 8e9)).toMatch(/ · memory \d+(?:\.\d+)? MiB of 7\.5 GiB$/);
+    expect(fitsText(cost.types)).toBe('float32: fits');
+    const [little] = costOf(base, 1, 'all-linear', machine(cost.memory!)).types;
+    expect(little).toMatchObject({ base_dtype: 'float32', bytes: cost.memory, fit: 'exceeds' });
+    expect(neededType([little!])).toBe('auto');
+    expect(keptChoices([little!])).toEqual([]);
     expect(targetChoices(base.modules).map((own) => own.target_modules)).toEqual(['all-linear']);
     const recipe = parseRecipe('{"base": "b", "dataset": "d", "task": "features"}', 'lora.json');
     const settings = { r: 1, lora_alpha: 2, use_rslora: false, use_dora: false };
-    const figures = figuresOf(base, recipe, { settings, chosen: base.modules });
-    expect(figures).toMatchObject({ memory: null, full: null, types: [], trainable: 10 });
+    const figures = figuresOf(base, recipe, { settings, chosen: base.modules }, 8e9);
+    const batch = recipe.training.per_device_train_batch_size;
+    expect(figures).toMatchObject({ full: null, trainable: 10, batch });
+    const { total, ...parts } = figures.memory!;
+    expect(Object.values(parts).reduce((a, b) => a + b)).toBe(total);
+    expect(figures.types).toMatchObject([{ base_dtype: 'float32', bytes: total, fit: 'fits' }]);
     expect(figures.kinds.map(({ name }) => name)).toEqual(['Dense']);
     expect(batchOf(base, recipe, null).length).toBe(1);
     const facts = { examples: 8, tokens: 8, longest: 1 };
     expect(forecast(base, recipe, facts).seconds).toBeNull();
+  });
+
+  it('names the layer without which its memory is not estimated', async () => {
+    const file = writePlainLayers(temp(), [2], [3, 2]);
+    const json = readFileSync(file, 'utf8');
+    writeFileSync(file, json.replace('"class_name":"InputLayer"', '"class_name":"RandomWidth"'));
+    const base = factsOf(await readBaseHeaders(file));
+    const cost = costOf(base, 1, 'all-linear');
+    expect(cost).toMatchObject({ memory: null, types: [], unknownLayer: 'input' });
+    expect(costText(base, cost, 1)).toMatch(/ · memory not estimated: input$/);
+  });
+
+  it('of a custom layer is refused', async () => {
+    const file = writePlainLayers(temp(), [2], [3, 2]);
+    writeFileSync(
+      file,
+      readFileSync(file, 'utf8').replace('"class_name":"Dense"', '"class_name":"Swirl"'),
+    );
+    await expect(readBaseHeaders(file)).rejects.toThrow(/"dense_0" is of the class "Swirl"/);
   });
 
   it('names layers by their classes and paths', async () => {
