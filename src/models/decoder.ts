@@ -20,26 +20,27 @@ import { BLOCK_ROWS } from './attention/rowBlocks';
 import type { ScoreBias } from './attention/scoreBias';
 import { freeSeenKeys } from './attention/seenKeys';
 import { openSource } from './attention/sourcePass';
+import { inputAt, lastQuery, layerVectors } from './decoderInputs';
 import { draftChecks } from './drafts/draftChecks';
 import { stepTokens, type StepTokens } from './drafts/stepTokens';
-import { freePerLayerPass, type PerLayerPass } from './embeddings/perLayerInputs';
+import { freePerLayerPass } from './embeddings/perLayerInputs';
 import type { LmHead } from './heads/lmHead';
-import { lmLogits } from './heads/lmOutputs';
+import { lmLogits, lmNextLogits, nextLogits } from './heads/lmOutputs';
 import { applySoftcap } from './layers/activation';
 import { firstTokens, fusedStep, plainModel, trimCaches } from './layers/fusedStep';
 import { layerPrefill, layerStep, type LayerDecodeStep } from './layers/layer';
-import type { LayerWeights } from './layers/layerWeights';
 import { normForward, statsTensors } from './layers/norm';
 import type {
   Decoder,
   DraftChecks,
   ModelInput,
+  NextLogits,
   PromptImages,
   ReadOptions,
   Sequence,
   SourceInput,
 } from './model';
-import { downloadAndFree, thenFree, type Ops, type Tensor } from './ops/ops';
+import { thenFree, type Tensor } from './ops/ops';
 import type { Transformer } from './transformer';
 import {
   placedVectors,
@@ -54,23 +55,6 @@ import {
  * large model, and the products are no slower than for more. A multiple of attention's row blocks.
  */
 export const CHUNK_TOKENS = 4 * BLOCK_ROWS;
-
-/** Tokens of one sequence at these positions. */
-const inputAt = (ids: Int32Array, position_ids: Int32Array): ModelInput => ({
-  batch: 1,
-  length: ids.length,
-  input_ids: ids,
-  attention_mask: new Int32Array(ids.length).fill(1),
-  position_ids,
-});
-
-/** The last of `length` tokens as a row block; `freeSeenKeys` frees its biases. */
-const lastQuery = (length: number, window: number | null, bias: ScoreBias | null): SeenKeys => {
-  const from = window === null ? 0 : Math.max(0, length - window);
-  const range = { start: 0, end: 1, from, to: length };
-  const own = bias && { bias: bias.ofBlock(range, length - 1) };
-  return { kind: 'rows', blocks: [{ ...range, mask: null, ...own }] };
-};
 
 /** The images of some tokens of a prompt. */
 interface ChunkImages {
@@ -170,7 +154,8 @@ export class CachingDecoder implements Decoder {
     sequences: readonly Sequence[],
     ids: readonly number[],
     drafts?: readonly (readonly number[])[],
-  ): Promise<Float32Array[]> {
+    temperatures?: readonly number[],
+  ): Promise<NextLogits[]> {
     return this.emptyingOnError(sequences, async () => {
       const start = performance.now();
       const tokens = stepTokens(sequences, ids, drafts);
@@ -179,32 +164,33 @@ export class CachingDecoder implements Decoder {
       const input = inputAt(tokens.ids, tokens.positions);
       const tables = uploadRotaryTables(ops, spec, { ...input, areApart: true });
       const { x } = body.embedding.forward(input, false);
-      const logits = this.plain && (await this.fusedLogits(x, tables, tokens));
-      if (!logits && drafts) throw new RangeError('The model checks no drafts.');
-      const numbers = logits ?? (await this.steppedLogits(x, input, { tables, sequences }));
+      const drawn = temperatures?.flatMap((own, i) => repeated(own, tokens.counts[i]!)) ?? null;
+      const z = this.plain && this.fusedLogits(x, tables, tokens);
+      if (!z && drafts) throw new RangeError('The model checks no drafts.');
+      const next = z
+        ? await nextLogits(ops, z, drawn).finally(() => ops.free(z))
+        : await this.steppedLogits(x, input, { tables, sequences, temperatures: drawn });
       freeRotaryTables(ops, tables);
       sequences.forEach((sequence, i) => {
         sequence.length++;
         sequence.drafted = drafts?.[i]!.length ?? 0;
       });
       this.checks.times.add(tokens.ids.length, performance.now() - start);
-      const vocab = numbers.length / tokens.ids.length;
-      return Array.from(tokens.ids, (_, i) => numbers.subarray(i * vocab, (i + 1) * vocab));
+      return next;
     });
   }
 
-  /** Logits [m · vocab] of x [m, d], which is freed; null where the fused kernel cannot do it. */
-  private async fusedLogits(
+  /** Logits [m, vocab] of x [m, d], which is freed; null where the fused kernel cannot do it. */
+  private fusedLogits(
     x: Tensor,
     tables: ReadonlyMap<string, RotaryTable>,
     tokens: StepTokens,
-  ): Promise<Float32Array | null> {
+  ): Tensor | null {
     const { ops } = this.transformer;
     const { softcap } = this.head;
     const { products } = this.settings;
     const z = this.plain && fusedStep(this.plain, { ops, products, tables, ...tokens }, x);
-    if (!z) return null;
-    return downloadAndFree(ops, softcap === null ? z : applySoftcap(ops, z, softcap));
+    return z && softcap !== null ? applySoftcap(ops, z, softcap) : z;
   }
 
   /** The same layer by layer. */
@@ -214,11 +200,13 @@ export class CachingDecoder implements Decoder {
     {
       tables,
       sequences,
+      temperatures,
     }: {
       readonly tables: ReadonlyMap<string, RotaryTable>;
       readonly sequences: readonly Sequence[];
+      readonly temperatures: readonly number[] | null;
     },
-  ): Promise<Float32Array> {
+  ): Promise<NextLogits[]> {
     const { ops, spec, body } = this.transformer;
     const { products } = this.settings;
     const shape = { batch: 1, length: sequences.length };
@@ -241,7 +229,9 @@ export class CachingDecoder implements Decoder {
     for (const seen of seenBy.values()) seen.forEach((own) => freeSeenKeys(ops, own));
     if (chunks) freeChunks(ops, chunks);
     if (perLayer) freePerLayerPass(ops, perLayer);
-    return this.logits(x, products);
+    const h = this.normed(x);
+    const computation = { ops, dropout: null, products };
+    return lmNextLogits(computation, this.head, h, temperatures).finally(() => ops.free(h));
   }
 
   /** What the next token of each sequence sees of it. */
@@ -444,20 +434,19 @@ export class CachingDecoder implements Decoder {
 
   /** Logits [n · vocab] of x [n, d], which is freed. */
   private async logits(x: Tensor, products: Products): Promise<Float32Array> {
+    const { ops } = this.transformer;
+    const h = this.normed(x);
+    return lmLogits(ops, this.head, h, products).finally(() => ops.free(h));
+  }
+
+  /** The head's input of x, which is freed. */
+  private normed(x: Tensor): Tensor {
     const { ops, body } = this.transformer;
-    if (!body.norm) return lmLogits(ops, this.head, x, products).finally(() => ops.free(x));
+    if (!body.norm) return x;
     const { h, stats } = normForward(ops, body.norm, x);
     ops.free(x, ...statsTensors(stats));
-    return lmLogits(ops, this.head, h, products).finally(() => ops.free(h));
+    return h;
   }
 }
 
-/** A second handle of a layer's token embeddings; null: it has none. */
-function layerVectors(
-  ops: Ops,
-  perLayer: PerLayerPass | null,
-  { perLayer: branch }: LayerWeights,
-): Tensor | null {
-  const v = branch && perLayer?.inputs[branch.layer];
-  return v ? ops.reshape(v, v.shape) : null;
-}
+const repeated = (number: number, count: number): number[] => new Array<number>(count).fill(number);

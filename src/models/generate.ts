@@ -1,7 +1,8 @@
 import { CHUNK_TOKENS } from './decoder';
 import { drafterOf, stepWithDrafts, type Writer } from './drafts/stepWithDrafts';
 import type { Decoder, GenerateOptions, Sequence } from './model';
-import { sampleToken } from './sampling';
+import type { LogitBlocks } from './sampling/logitBlocks';
+import { sampleToken } from './sampling/sampleToken';
 
 /**
  * New token ids after `input_ids`, without the stop id: the prompt in chunks, then token by token
@@ -21,22 +22,25 @@ export async function generateTokens(
   const read = startIds.length > 0 ? startIds : input_ids; // what the decoder itself has read
   try {
     const most = Math.min(options.max_new_tokens, decoder.remainingPositions(input_ids.length));
-    const choose: Writer['choose'] = (logits) => {
+    const choose = (logits: Float32Array, blocks: LogitBlocks | null) => {
       if (generated.length >= most) return null;
-      const id = sampleToken(logits, options, { prompt: read, written: generated });
+      const text = { prompt: read, written: generated };
+      const id = sampleToken(logits, options, text, blocks);
       if (options.stop_ids.includes(id)) return null;
       generated.push(id);
       return options.onToken?.(id) === false || generated.length === most ? null : id;
     };
     const logits = await readPrompt(decoder, sequence, input_ids, options);
-    const first = logits && choose(logits);
+    const first = logits && choose(logits, null);
     if (first === null) return generated;
     const drafter = drafterOf(decoder, () => [...read, first]);
     for (let last = first as number | null; last !== null;) {
       await options.yieldPoint();
       const left = most - generated.length;
-      const writer = { sequence, last, left, drafter };
-      await stepWithDrafts(decoder, [{ ...writer, choose: (logits) => (last = choose(logits)) }]);
+      const { temperature } = options;
+      const writer = { sequence, last, left, drafter, temperature };
+      const next: Writer['choose'] = ({ logits, blocks }) => (last = choose(logits, blocks));
+      await stepWithDrafts(decoder, [{ ...writer, choose: next }]);
     }
     return generated;
   } finally {

@@ -6,7 +6,8 @@ import type { SpatialPositions } from './attention/rope';
 import type { StepTimes } from './drafts/stepTimes';
 import type { Tensor } from './ops/tensor';
 import type { PlacedImage } from './vision/placedImage';
-import type { SamplingSettings } from './sampling';
+import type { LogitBlocks } from './sampling/logitBlocks';
+import type { SamplingSettings } from './sampling/settings';
 
 /** NEFTune (Jain et al. 2023): alpha, and the seed of a batch's noise. */
 export interface EmbeddingNoise {
@@ -210,6 +211,12 @@ export interface ReadOptions {
   readonly isStopped?: () => boolean;
 }
 
+/** What the next token is drawn from. */
+export interface NextLogits {
+  readonly logits: Float32Array; // [vocab]
+  readonly blocks: LogitBlocks | null;
+}
+
 /**
  * Reads prompts, and writes several sequences at once: every step is one pass over the weights. One
  * call at a time. The sequences of a call that is stopped or fails are empty afterwards.
@@ -237,13 +244,15 @@ export interface Decoder {
   /**
    * The next token of each sequence, none of which is empty. Logits [vocab] after each; with drafts
    * of the tokens after these, one for each sequence, after each of them and of its draft. The
-   * sequences do not have their drafts: see `keep`.
+   * sequences do not have their drafts: see `keep`. With the temperatures at which the tokens of
+   * each sequence are drawn, there are blocks of the logits where a kernel computes them.
    */
   step(
     sequences: readonly Sequence[],
     ids: readonly number[],
     drafts?: readonly (readonly number[])[],
-  ): Promise<Float32Array[]>;
+    temperatures?: readonly number[],
+  ): Promise<NextLogits[]>;
   /** Null: it takes no drafts. */
   readonly drafts: DraftChecks | null;
   /** The start token of a decoder, whose prompt an encoder reads. */

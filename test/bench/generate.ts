@@ -11,7 +11,7 @@ import { openBase } from '../../src/formats/openBase';
 import { CHUNK_TOKENS } from '../../src/models/decoder';
 import { loadModel } from '../../src/models/loadModel';
 import type { Decoder, Sequence } from '../../src/models/model';
-import { sampleToken } from '../../src/models/sampling';
+import { sampleToken } from '../../src/models/sampling/sampleToken';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { TfBinding } from '../../src/models/ops/tfBinding';
 
@@ -101,7 +101,8 @@ async function main(): Promise<void> {
   const sequences = running.map(([sequence]) => sequence);
   let next = running.map(([, id]) => id);
   const written = await timed(async () => {
-    for (let i = 0; i < tokens; i++) next = (await decoder.step(sequences, next)).map(largest);
+    for (let i = 0; i < tokens; i++)
+      next = (await decoder.step(sequences, next)).map(({ logits }) => largest(logits));
   });
   const peak = Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
   console.log(

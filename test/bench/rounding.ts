@@ -49,7 +49,7 @@ async function main(): Promise<void> {
   for (let at = 1; at < count; at++) {
     const pair: Float64Array[] = [];
     for (const [i, decoder] of decoders.entries())
-      pair[i] = softmax((await decoder.step([sequences[i]!], [ids[at]!]))[0]!);
+      pair[i] = softmax((await decoder.step([sequences[i]!], [ids[at]!]))[0]!.logits);
     const [exact, rounded] = pair as [Float64Array, Float64Array];
     divergences.push(exact.reduce((sum, own, i) => sum + own * Math.log(own / rounded[i]!), 0));
     same += largest(exact) === largest(rounded) ? 1 : 0;

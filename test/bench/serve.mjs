@@ -1,7 +1,8 @@
-// npm run bench:serve -- --base MODEL: tokens per second of one and of eight streams of
-// `lora serve --http`, each the best of some rounds, on an idle machine only; and tokens per second
-// of the processor, medians, including on a busy one.
+// npm run bench:serve -- --base MODEL: tokens per second of one and of several streams of
+// `lora serve --http`, by the clock (the best of some rounds, on an idle machine only) and by the
+// processor's time (medians, including on a busy one), with each kind of sampling.
 import { spawn } from 'node:child_process';
+import http from 'node:http';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
@@ -9,22 +10,30 @@ import { median, processorSeconds } from './processorTime.mjs';
 
 const { values } = parseArgs({
   options: {
-    base: { type: 'string' },
+    base: { type: 'string', multiple: true },
     streams: { type: 'string', default: '8' },
     tokens: { type: 'string', default: '64' },
     rounds: { type: 'string', default: '3' },
+    sampling: { type: 'string', default: 'greedy,plain,nucleus,penalized' },
+    cli: { type: 'string' },
+    // writes profiles of the server's JavaScript into this folder
+    profile: { type: 'string' },
   },
 });
 if (!values.base) throw new Error('Give a base: --base MODEL.');
 const [streams, tokens, rounds] = [values.streams, values.tokens, values.rounds].map(Number);
-const cli = path.resolve(import.meta.dirname, '../../dist/cli.js');
-const args = ['serve', '--http', '--port', '0', '--base', values.base, '--parallel', `${streams}`];
-const server = spawn(process.execPath, [cli, ...args, '--json'], {
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
+const cli = values.cli ?? path.resolve(import.meta.dirname, '../../dist/cli.js');
+
+/** How tokens are drawn. */
+const SAMPLING = {
+  greedy: { temperature: 0 },
+  plain: { temperature: 1 },
+  nucleus: { temperature: 0.8, top_p: 0.95, top_k: 40 },
+  penalized: { temperature: 0.7, top_p: 0.9, repetition_penalty: 1.1, frequency_penalty: 0.1 },
+};
 
 /** The address, when the model is loaded. */
-async function address() {
+async function address(server) {
   for await (const line of createInterface({ input: server.stdout })) {
     const event = JSON.parse(line);
     if (event.kind === 'ready') return event.url;
@@ -32,29 +41,42 @@ async function address() {
   throw new Error('The server has ended.');
 }
 
-/** Writes `tokens` tokens. */
-async function write(url, number) {
+/** Writes `tokens` tokens, sent one event at a time, and returns their number. */
+function write(url, sampling, number) {
   const body = {
     model: 'base',
     prompt: `Chapter ${number + 1}. Once upon a time`,
     max_tokens: tokens,
-    temperature: 1,
     seed: number,
+    stream: true,
+    stream_options: { include_usage: true },
+    ...SAMPLING[sampling],
   };
-  const response = await fetch(`${url}/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json' };
+    const request = http.request(`${url}/completions`, { method: 'POST', headers });
+    request.on('error', reject);
+    request.on('response', (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (part) => (text += part));
+      response.on('error', reject);
+      response.on('end', () => {
+        const written = /"completion_tokens":(?<count>\d+)/.exec(text);
+        if (written) resolve(Number(written.groups.count));
+        else reject(new Error(text.slice(0, 500)));
+      });
+    });
+    request.end(JSON.stringify(body));
   });
-  const { usage, error } = await response.json();
-  if (error) throw new Error(error.message);
-  return usage.completion_tokens;
 }
 
 /** Tokens per second, and per second of the processor, of some streams at once. */
-async function rate(url, count) {
+async function rate(url, sampling, count) {
   const [start, used] = [performance.now(), processorSeconds()];
-  const written = await Promise.all(Array.from({ length: count }, (_, i) => write(url, i)));
+  const written = await Promise.all(
+    Array.from({ length: count }, (_, i) => write(url, sampling, i)),
+  );
   const sum = written.reduce((a, b) => a + b);
   return {
     wall: (1000 * sum) / (performance.now() - start),
@@ -62,24 +84,39 @@ async function rate(url, count) {
   };
 }
 
-try {
-  const url = await address();
-  await rate(url, 1);
-  const [one, many] = [[], []];
-  for (let i = 0; i < rounds; i++) {
-    one.push(await rate(url, 1));
-    many.push(await rate(url, streams));
+async function measure(base) {
+  const args = ['serve', '--http', '--port', '0', '--base', base, '--parallel', `${streams}`];
+  const node = values.profile ? ['--cpu-prof', `--cpu-prof-dir=${values.profile}`] : [];
+  const server = spawn(process.execPath, [...node, cli, ...args, '--json'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    const url = await address(server);
+    await rate(url, 'plain', 1);
+    for (const sampling of values.sampling.split(',')) {
+      const [one, many] = [[], []];
+      for (let i = 0; i < rounds; i++) {
+        one.push(await rate(url, sampling, 1));
+        many.push(await rate(url, sampling, streams));
+      }
+      report(`${path.basename(base)}, ${sampling}`, one, many);
+    }
+  } finally {
+    server.kill();
   }
-  for (const [name, value] of [
-    ['tokens/s', (rates) => Math.max(...rates.map(({ wall }) => wall))],
-    ['tokens per second of the processor', (rates) => median(rates.map((own) => own.processor))],
-  ]) {
-    const [a, b] = [value(one), value(many)];
-    const ratio = (b / a).toFixed(2);
-    console.log(
-      `${a.toFixed(1)} and ${b.toFixed(1)} ${name}: ${streams} streams have ${ratio} times`,
-    );
-  }
-} finally {
-  server.kill();
 }
+
+function report(name, one, many) {
+  const best = (rates) => Math.max(...rates.map(({ wall }) => wall));
+  const cost = (rates) => 1000 / median(rates.map(({ processor }) => processor));
+  console.log(
+    [
+      name,
+      `${best(one).toFixed(0)} and ${best(many).toFixed(0)} tokens/s`,
+      `${streams} streams have ${(best(many) / best(one)).toFixed(2)} times`,
+      `${cost(one).toFixed(2)} and ${cost(many).toFixed(2)} ms of the processor for a token`,
+    ].join('; '),
+  );
+}
+
+for (const base of values.base) await measure(base);

@@ -36,11 +36,11 @@ async function begin(decoder: Decoder, prompt: readonly number[]): Promise<Writt
 }
 
 async function step(decoder: Decoder, written: readonly Written[]): Promise<void> {
-  const logits = await decoder.step(
+  const next = await decoder.step(
     written.map((own) => own.sequence),
     written.map((own) => own.ids.at(-1)!),
   );
-  written.forEach((own, i) => own.ids.push(most(logits[i]!)));
+  written.forEach((own, i) => own.ids.push(most(next[i]!.logits)));
 }
 
 /** Sequences that join and leave at different steps write what each writes alone. */

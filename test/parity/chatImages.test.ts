@@ -317,7 +317,7 @@ describe('answers to chats with images', () => {
           if (isLast) logits.push((read as Float32Array).slice());
         }
         const [next] = await decoder.step([sequence], [7]);
-        logits.push(next!.slice());
+        logits.push(next!.logits.slice());
         decoder.close(sequence);
       }
       const [whole, after, inParts, afterParts] = logits;

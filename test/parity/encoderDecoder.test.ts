@@ -156,8 +156,11 @@ async function writtenTogether(
   }
   for (let step = 1; step < count; step++) {
     const last = written.map((own) => own.at(-1)!);
-    const logits = await decoder.step(sequences, last);
-    written.forEach((own, i) => own.push(logits[i]!.indexOf(largestOf(logits[i]!))));
+    const next = await decoder.step(sequences, last);
+    written.forEach((own, i) => {
+      const { logits } = next[i]!;
+      own.push(logits.indexOf(largestOf(logits)));
+    });
   }
   sequences.forEach((own) => decoder.close(own));
   return written;

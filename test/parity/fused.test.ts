@@ -255,3 +255,31 @@ describe.skipIf(process.env[LEVEL] !== undefined)('on a processor with', () => {
     120_000,
   );
 });
+
+it('the largest of blocks of logits and the sums of their weights follow the formula', async () => {
+  const [rows, vocab, width] = [3, 1000, 64];
+  const temperatures = [1, 0.3, 0];
+  const z = numbers([rows, vocab], 5, 40);
+  z[7] = -Infinity;
+  const { largest, sums } = fused.weigh(fusing.upload(z, [rows, vocab]), temperatures, width);
+  const blocks = Math.ceil(vocab / width);
+  expect([largest.shape, sums.shape]).toEqual([
+    [rows, blocks],
+    [rows, blocks, 2],
+  ]);
+  const [most, bits] = [await fusing.download(largest), await fusing.download(sums)];
+  const weights = new Float64Array(bits.slice().buffer);
+  for (let row = 0; row < rows; row++) {
+    const own = z.subarray(row * vocab, (row + 1) * vocab);
+    const best = own.reduce((a, b) => Math.max(a, b));
+    for (let block = 0; block < blocks; block++) {
+      const part = own.subarray(block * width, (block + 1) * width);
+      const at = row * blocks + block;
+      expect(most[at]).toBe(part.reduce((a, b) => Math.max(a, b)));
+      const weigh = (x: number) =>
+        temperatures[row] === 0 ? 0 : Math.exp((x - best) / temperatures[row]!);
+      const want = part.reduce((sum, x) => sum + weigh(x), 0);
+      expect(Math.abs(weights[at]! - want)).toBeLessThanOrEqual(1e-13 * want);
+    }
+  }
+});

@@ -89,8 +89,8 @@ async function decoded(model: Model): Promise<readonly Float32Array[]> {
   const first = await decoder.read(sequence, Int32Array.of(3, 9, 27, 11, 5), { isLast: true });
   const found = first instanceof Float32Array ? [Float32Array.from(first)] : [];
   for (const id of [8, 2, 30]) {
-    const [logits] = await decoder.step([sequence], [id]);
-    if (logits) found.push(Float32Array.from(logits));
+    const [next] = await decoder.step([sequence], [id]);
+    if (next) found.push(Float32Array.from(next.logits));
   }
   decoder.close(sequence);
   return found;

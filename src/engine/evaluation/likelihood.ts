@@ -109,7 +109,7 @@ export async function logProbabilitiesAfter(
         going.map((i) => copies[i]!),
         going.map((i) => texts[i]!.ids[at - 1]!),
       );
-      going.forEach((i, order) => add(i, at, logits[order]!));
+      going.forEach((i, order) => add(i, at, logits[order]!.logits));
       await yieldToEventLoop();
     }
   } finally {

@@ -2,14 +2,11 @@ import { BLOCK_ROWS } from '../../models/attention/rowBlocks';
 import { CHUNK_TOKENS } from '../../models/decoder';
 import type { Drafter } from '../../models/drafts/drafter';
 import { drafterOf, stepWithDrafts, type Writer } from '../../models/drafts/stepWithDrafts';
-import type { Decoder, Model, PromptImages, Sequence } from '../../models/model';
+import type { Decoder, Model, NextLogits, PromptImages, Sequence } from '../../models/model';
 import { yieldToEventLoop } from '../../models/ops/ops';
-import {
-  sampleToken,
-  tokenChances,
-  type SamplingSettings,
-  type TokenChance,
-} from '../../models/sampling';
+import { sampleToken } from '../../models/sampling/sampleToken';
+import type { SamplingSettings } from '../../models/sampling/settings';
+import { tokenChances, type TokenChance } from '../../models/sampling/tokenChances';
 import { LoraError } from '../../shared/errors';
 import type { Products } from '../../shared/products';
 import { PrefixCache, type Prefix } from './prefixCache';
@@ -232,7 +229,7 @@ export class BatchScheduler {
         const rows = rowsOf(logits, all ? ids.length : 1);
         onPrompt?.(promptChances(rows, input_ids.slice(start + 1), request.top_logprobs ?? 0));
         if (isLast && most === 0) this.end(job, 'length');
-        else if (isLast) this.deliver(job, rows.at(-1)!);
+        else if (isLast) this.deliver(job, { logits: rows.at(-1)!, blocks: null });
       }
     } catch (error) {
       this.fail(job, error);
@@ -284,20 +281,20 @@ export class BatchScheduler {
       last: ids.at(-1)!,
       left: most - ids.length,
       drafter: active.drafter,
-      choose: (logits) => this.deliver(job, logits),
+      temperature: job.request.sampling.temperature,
+      choose: (next) => this.deliver(job, next),
     };
   }
 
   /** Chooses the next token of a request; null once it has ended. */
-  private deliver(job: Job, logits: Float32Array): number | null {
+  private deliver(job: Job, { logits, blocks }: NextLogits): number | null {
     const { request } = job;
     const { ids, most, decoder } = job.active!;
     try {
       const { input_ids, sampling, stop_ids, top_logprobs, constraint } = request;
       const open = constraint ? constrained(logits, constraint, stop_ids) : logits;
-      const id = open
-        ? sampleToken(open, sampling, { prompt: ownPrompt(decoder, input_ids), written: ids })
-        : null;
+      const text = { prompt: ownPrompt(decoder, input_ids), written: ids };
+      const id = open && sampleToken(open, sampling, text, constraint ? null : blocks);
       if (id === null || stop_ids.includes(id)) {
         this.end(job, 'stop');
         return null;

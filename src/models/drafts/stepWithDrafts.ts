@@ -1,4 +1,4 @@
-import type { Decoder, Sequence } from '../model';
+import type { Decoder, NextLogits, Sequence } from '../model';
 import { checkedTokens, Drafter, type LikelyDraft } from './drafter';
 
 /** A text that is written token by token. */
@@ -10,8 +10,10 @@ export interface Writer {
   readonly left: number;
   /** Null: there are no drafts of it. */
   readonly drafter: Drafter | null;
-  /** Adds the next token, which it chooses of its logits [vocab]; null once the text has ended. */
-  readonly choose: (logits: Float32Array) => number | null;
+  /** At which its tokens are drawn. */
+  readonly temperature: number;
+  /** Adds the next token, which it chooses of its logits; null once the text has ended. */
+  readonly choose: (next: NextLogits) => number | null;
 }
 
 /**
@@ -38,7 +40,8 @@ export async function stepWithDrafts(decoder: Decoder, writers: readonly Writer[
   const logits = await decoder.step(
     writers.map(({ sequence }) => sequence),
     writers.map(({ last }) => last),
-    ...(counts.some((count) => count > 0) ? [drafts] : []),
+    counts.some((count) => count > 0) ? drafts : undefined,
+    writers.map(({ temperature }) => temperature),
   );
   let row = 0;
   writers.forEach((writer, i) => {
@@ -53,11 +56,11 @@ export async function stepWithDrafts(decoder: Decoder, writers: readonly Writer[
 function chosenTokens(
   { choose, drafter }: Writer,
   draft: readonly number[],
-  rows: readonly Float32Array[],
+  rows: readonly NextLogits[],
   keep: () => void,
 ): number | null {
-  for (const [kept, logits] of rows.entries()) {
-    const id = choose(logits);
+  for (const [kept, next] of rows.entries()) {
+    const id = choose(next);
     if (id === null) return null;
     drafter?.push(id);
     if (id !== draft[kept]) return kept;

@@ -1,7 +1,9 @@
 import type { Products } from '../../shared/products';
 import { applySoftcap } from '../layers/activation';
 import { linearForward, savedTensors, type Computation } from '../layers/linear';
+import type { NextLogits } from '../model';
 import { castAndFree, type Ops, type Tensor } from '../ops/ops';
+import { logitBlocks } from '../sampling/logitBlocks';
 import { chunkRows, headInput, type LmHead } from './lmHead';
 import { topTokens, type TeacherSettings, type TopTokens } from './teacher';
 
@@ -12,17 +14,63 @@ export async function lmLogits(
   h: Tensor,
   products: Products = 'exact',
 ): Promise<Float32Array> {
-  const n = h.shape[0]!;
   const vocab = head.output.weight.shape[0]!;
-  const all = new Float32Array(n * vocab);
-  const step = chunkRows(head.output);
-  for (let start = 0; start < n; start += step) {
-    const z = logitsOf({ ops, dropout: null, products }, head, h, { start, count: step });
+  const all = new Float32Array(h.shape[0]! * vocab);
+  await inChunks({ ops, dropout: null, products }, head, h, async (z, start) => {
     all.set(await ops.download(z), start * vocab);
+  });
+  return all;
+}
+
+/** The same as rows. `temperatures`: those of the rows, whose blocks are wanted. */
+export async function lmNextLogits(
+  computation: Computation,
+  head: LmHead,
+  h: Tensor,
+  temperatures: readonly number[] | null,
+): Promise<NextLogits[]> {
+  const all: NextLogits[] = [];
+  await inChunks(computation, head, h, async (z, start) => {
+    const own = temperatures?.slice(start, start + z.shape[0]!) ?? null;
+    all.push(...(await nextLogits(computation.ops, z, own)));
+  });
+  return all;
+}
+
+/** The rows of z [m, vocab], which is not freed. */
+export async function nextLogits(
+  ops: Ops,
+  z: Tensor,
+  temperatures: readonly number[] | null,
+): Promise<NextLogits[]> {
+  const { fused } = ops;
+  const blocks =
+    temperatures && fused && z.dtype === 'f32'
+      ? await logitBlocks(ops, fused, z, temperatures)
+      : null;
+  const numbers = await ops.download(z);
+  const [rows, vocab] = [z.shape[0]!, z.shape[1]!];
+  return Array.from({ length: rows }, (_, i) => ({
+    logits: numbers.subarray(i * vocab, (i + 1) * vocab),
+    blocks: blocks?.[i] ?? null,
+  }));
+}
+
+/** Calls `take` with the logits [at most n, vocab] of rows of h [n, d], which is not freed. */
+async function inChunks(
+  computation: Computation,
+  head: LmHead,
+  h: Tensor,
+  take: (z: Tensor, start: number) => Promise<void>,
+): Promise<void> {
+  const { ops } = computation;
+  const step = chunkRows(head.output);
+  for (let start = 0; start < h.shape[0]!; start += step) {
+    const z = logitsOf(computation, head, h, { start, count: step });
+    await take(z, start);
     ops.free(z);
     await ops.yieldPoint();
   }
-  return all;
 }
 
 /** The most probable tokens after the first `n` rows of h [at least n, d], which is not freed. */

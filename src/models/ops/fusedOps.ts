@@ -150,6 +150,16 @@ export interface FusedOps {
   rowDots(a: Tensor, b: Tensor, heads: number): Tensor;
   /** x Wᵀ in f32 for few rows: x [m, in] in f32, weight [out, in] in f32 or bf16. */
   fewRows(x: Tensor, weight: Tensor): Tensor;
+  /**
+   * Of each `width` neighbouring logits z [m, vocab] the largest [m, blocks], and the sums of
+   * exp((z - the row's largest) / temperature) as the bits of float64 [m, blocks, 2]. The
+   * temperatures are those of the rows, at 0 the sums are 0.
+   */
+  weigh(
+    z: Tensor,
+    temperatures: readonly number[],
+    width: number,
+  ): { readonly largest: Tensor; readonly sums: Tensor };
   /** Rows of blocks [rows, words] in i32 -> [rows, width]: the values of quantized weights. */
   dequantize(blocks: readonly Tensor[], form: BlockForm, dtype: Precision): Tensor;
   /** `fewRows` for a weight in blocks [out, words], with its values in f32. */

@@ -254,6 +254,19 @@ export class KernelOps implements FusedOps {
     return { q: dq!, k: dk!, v: dv! };
   }
 
+  weigh(
+    z: Tensor,
+    temperatures: readonly number[],
+    width: number,
+  ): { readonly largest: Tensor; readonly sums: Tensor } {
+    const halves = new Int32Array(Float64Array.from(temperatures).buffer);
+    const given = this.tf.upload(halves, [temperatures.length, 2]);
+    const attrs = [intAttr('width', width)];
+    const [largest, sums] = this.tf.runMany('LoraWeigh', attrs, [z, given], F32_TWICE);
+    this.tf.free(given);
+    return { largest: largest!, sums: sums! };
+  }
+
   crossEntropy(
     z: Tensor,
     labels: Tensor,

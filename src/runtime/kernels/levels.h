@@ -251,6 +251,7 @@ namespace plain {
 #include "blocks.h"
 #include "products.h"
 #include "attendOne.h"
+#include "weigh.h"
 }
 
 // The attributes are clang's: for zig c++ they replace options, which would hold for the whole file.
@@ -270,6 +271,7 @@ namespace avx2 {
 #include "blocks.h"
 #include "products.h"
 #include "attendOne.h"
+#include "weigh.h"
 }
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target(LORA_AVX512), min_vector_width(512))), \
@@ -285,6 +287,7 @@ namespace avx512 {
 #include "blocks.h"
 #include "products.h"
 #include "attendOne.h"
+#include "weigh.h"
 }
 #pragma clang attribute pop
 

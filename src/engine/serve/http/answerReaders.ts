@@ -13,21 +13,23 @@ export interface AnswerView {
   readonly calls: readonly ToolCall[];
 }
 
-/** What the tokens of an answer say. `isEnd`: no more come. */
-export type AnswerReader = (ids: readonly number[], isEnd: boolean) => AnswerView;
+/** What the tokens of an answer say. */
+export interface AnswerReader {
+  /** Their text, markers included. */
+  readonly decode: (ids: readonly number[]) => string;
+  /** What the text says. `isEnd`: no more tokens come. */
+  readonly view: (text: string, isEnd: boolean) => AnswerView;
+}
 
 /** Bytes of the last character may still be missing. */
 const withoutPartial = (text: string, isEnd: boolean): string =>
   isEnd ? text : text.replace(/\ufffd+$/, '');
 
 /** The text of a completion. */
-export const textReader =
-  (tokenizer: Tokenizer): AnswerReader =>
-  (ids, isEnd) => ({
-    content: withoutPartial(tokenizer.decode(ids, true), isEnd),
-    reasoning: '',
-    calls: [],
-  });
+export const textReader = (tokenizer: Tokenizer): AnswerReader => ({
+  decode: (ids) => tokenizer.decode(ids, true),
+  view: (text, isEnd) => ({ content: withoutPartial(text, isEnd), reasoning: '', calls: [] }),
+});
 
 /** The text around reasoning where templates write none of their own. */
 const REASONING_MARKERS: readonly string[] = [
@@ -54,8 +56,8 @@ export function chatReader(
   );
   /** The prompt has opened the reasoning, so that all is reasoning until it closes. */
   const isOpened = form.reasoning !== null && open.trim() === '' && close.trim() !== '';
-  return (ids, isEnd) => {
-    const raw = withoutPartial(tokenizer.decode(ids, false), isEnd);
+  const view: AnswerReader['view'] = (text, isEnd) => {
+    const raw = withoutPartial(text, isEnd);
     if (isEnd) return finished(tokenizer, raw, { variables, mostCalls });
     if (isOpened && !raw.includes(close.trim())) return NOTHING;
     if (mayCall && isBareJson(raw)) return NOTHING;
@@ -63,6 +65,7 @@ export function chatReader(
     const before = withoutStart(at === Infinity ? raw : raw.slice(0, at), markers);
     return { ...textPartsOf(tokenizer, before, variables), calls: [] };
   };
+  return { decode: (ids) => tokenizer.decode(ids, false), view };
 }
 
 const NOTHING: AnswerView = { content: '', reasoning: '', calls: [] };

@@ -1,4 +1,5 @@
 import type { ToolCall } from '../../../data/chat/calls/form';
+import { GrowingText } from '../../../data/tokenizer/growingText';
 import { withoutStart, type AnswerReader, type AnswerView } from './answerReaders';
 
 /** What is new in an answer. */
@@ -18,11 +19,14 @@ export class AnswerStream {
   private readonly ids: number[] = [];
   private sent: AnswerDelta = { content: '', reasoning: '' };
   private stopped = false;
+  private readonly text: GrowingText;
 
   constructor(
     private readonly read: AnswerReader,
     private readonly stops: readonly string[],
-  ) {}
+  ) {
+    this.text = new GrowingText(read.decode);
+  }
 
   /** Number of tokens. */
   get tokens(): number {
@@ -37,14 +41,14 @@ export class AnswerStream {
   /** What one more token adds. */
   push(id: number): AnswerDelta {
     this.ids.push(id);
-    const { content, reasoning } = this.upToStop(this.read(this.ids, false));
+    const { content, reasoning } = this.upToStop(this.read.view(this.text.of(this.ids), false));
     const safe = this.stopped ? content : withoutStart(content, this.stops);
     return this.addedBy({ content: safe, reasoning });
   }
 
   /** The whole answer, and what of it is not yet sent. */
   finish(): FinishedAnswer {
-    const view = this.upToStop(this.read(this.ids, true));
+    const view = this.upToStop(this.read.view(this.read.decode(this.ids), true));
     const rest = this.addedBy(view);
     return { ...view, calls: this.stopped ? [] : view.calls, rest };
   }

@@ -1,5 +1,5 @@
 import type { Tokenizer } from '../../../data/tokenizer/tokenizer';
-import type { TokenChance } from '../../../models/sampling';
+import type { TokenChance } from '../../../models/sampling/tokenChances';
 import type { TokenChances } from '../batchScheduler';
 
 /**

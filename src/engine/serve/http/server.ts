@@ -140,7 +140,7 @@ function sendError(error: ApiError, response: ServerResponse, events: EventStrea
   if (response.destroyed) return;
   if (events.isOpen) {
     events.send(error.body);
-    response.end();
+    events.close();
     return;
   }
   // a body that was not read stands in the way of the next request

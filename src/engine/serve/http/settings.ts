@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import * as v from 'valibot';
-import type { SamplingSettings } from '../../../models/sampling';
+import type { SamplingSettings } from '../../../models/sampling/settings';
 import { checked } from '../../../shared/parsed';
 import { ApiError, badField } from './apiError';
 import { knownFields } from './fields';

@@ -7,7 +7,13 @@ import {
   type TokenChances,
 } from '../../../../src/engine/serve/batchScheduler';
 import type { AdapterMix } from '../../../../src/engine/serve/servedModels';
-import type { Decoder, Model, ReadOptions, Sequence } from '../../../../src/models/model';
+import type {
+  Decoder,
+  Model,
+  NextLogits,
+  ReadOptions,
+  Sequence,
+} from '../../../../src/models/model';
 
 const VOCAB = 50;
 
@@ -40,7 +46,7 @@ class CountingDecoder implements Decoder {
     return Promise.resolve(isLast ? this.after(sequence, ids.at(-1)!) : null);
   }
 
-  step(sequences: readonly Sequence[], ids: readonly number[]): Promise<Float32Array[]> {
+  step(sequences: readonly Sequence[], ids: readonly number[]): Promise<NextLogits[]> {
     this.passes.push(`step ${ids.join()}`);
     if (this.failing !== null && ids.includes(this.failing)) {
       for (const own of sequences) this.close(own);
@@ -49,7 +55,7 @@ class CountingDecoder implements Decoder {
     return Promise.resolve(
       sequences.map((own, i) => {
         own.length++;
-        return this.after(own, ids[i]!);
+        return { logits: this.after(own, ids[i]!), blocks: null };
       }),
     );
   }

@@ -1,12 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import {
-  processLogits,
-  sampleToken,
-  tokenChances,
-  type SamplingSettings,
-} from '../../../src/models/sampling';
-import { createRandom } from '../../../src/shared/random';
-import { readJson } from '../../support/models';
+import { heaviest } from '../../../../src/models/sampling/largest';
+import { processLogits } from '../../../../src/models/sampling/processLogits';
+import { sampleToken } from '../../../../src/models/sampling/sampleToken';
+import type { SamplingSettings } from '../../../../src/models/sampling/settings';
+import { tokenChances } from '../../../../src/models/sampling/tokenChances';
+import { createRandom } from '../../../../src/shared/random';
+import { readJson } from '../../../support/models';
 
 interface Fixture {
   readonly logits: readonly number[];
@@ -59,6 +58,33 @@ describe('the scores of tokens', () => {
       expect([...left]).toEqual([-Infinity, 3, -Infinity]);
     }
   });
+});
+
+describe('the heaviest weights', () => {
+  const byOneAfterTheOther = (weights: Float64Array, most: number) => {
+    const stays = new Uint8Array(weights.length).fill(1);
+    const order = [...weights.keys()].sort((a, b) => weights[a]! - weights[b]! || a - b);
+    let sum = 0;
+    for (const i of order.slice(0, -1)) {
+      sum += weights[i]!;
+      if (sum > most) break;
+      stays[i] = 0;
+    }
+    return stays;
+  };
+
+  it.each([0, 1e-9, 0.01, 0.3, 0.999, 1, 5])(
+    'stay where a mass of %f of them does not',
+    (share) => {
+      const random = createRandom(5, 'weights');
+      for (const count of [1, 2, 60, 3000]) {
+        // many are equal, and exact sums have no last bits
+        const weights = Float64Array.from({ length: count }, () => 2 ** -Math.floor(random() * 30));
+        const most = share * weights.reduce((a, b) => a + b, 0);
+        expect(heaviest(weights, most)).toEqual(byOneAfterTheOther(weights, most));
+      }
+    },
+  );
 });
 
 describe('the next token', () => {
