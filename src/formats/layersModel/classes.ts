@@ -46,7 +46,7 @@ export function refuseUnknownClasses(
     for (const key of FUNCTIONS) {
       const value = config[key];
       const used = isObject(value) ? value['class_name'] : value;
-      if (typeof used !== 'string' || has(camelCase(used)) || has(used)) continue;
+      if (typeof used !== 'string' || has(camelCase(used))) continue;
       throw refuse(
         name,
         `has the ${key.replace('_', ' ')} ${JSON.stringify(used)}, which TensorFlow.js does not have`,
@@ -55,7 +55,7 @@ export function refuseUnknownClasses(
   }
 }
 
-/** hard_sigmoid, as Keras writes it -> hardSigmoid, as tfjs calls it */
+/** hard_sigmoid, as Keras writes it -> hardSigmoid, as tfjs reads it: it never finds gelu_new */
 const camelCase = (name: string): string =>
   name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
