@@ -58,18 +58,22 @@ export const GPU = {
     'test/cli/encoderDecoder.test.ts',
     'test/cli/full.test.ts',
     'test/cli/preferences.test.ts',
-    'test/cli/quantizedBase.test.ts',
     'test/cli/training.test.ts',
   ],
 };
 
 const WITHOUT_GPU = new Set([
   'test/parity/autodiff.test.ts',
+  'test/parity/drafts.test.ts',
   'test/parity/fused.test.ts',
   'test/parity/largeShard.test.ts',
   'test/parity/merge.test.ts',
   'test/parity/product.test.ts',
   'test/parity/properties.test.ts',
+  'test/parity/quantized.test.ts',
+  'test/parity/quantizedStorage.test.ts',
+  'test/parity/sideBySide.test.ts',
+  'test/parity/sideBySideTraining.test.ts',
   'test/parity/smollm2-weights.test.ts',
   'test/parity/tokenizer-smollm2.test.ts',
   'test/parity/tokenizer.test.ts',

@@ -22,6 +22,7 @@ import {
   tensorFlowOps,
   type BatchRows,
 } from '../support/models';
+import { WITHOUT_KERNELS } from '../support/withoutKernels';
 
 interface DistillationCase extends TeacherSettings {
   readonly case: string;
@@ -61,8 +62,11 @@ async function taughtInput(own: DistillationCase): Promise<LabelledInput> {
 }
 
 describe.each(CASES.map((own) => [own.case, own] as const))('distillation, %s', (name, own) => {
-  // on this input tfjs's own rounding of gemma2 exceeds the tolerance, also without a teacher
-  it.each(name === 'softcap' ? ['tensorflow'] : ['tensorflow', 'cpu'])(
+  // on this input the rounding of operations exceeds the tolerance, also without a teacher
+  const needsKernels = name === 'softcap';
+  it
+    .skipIf(needsKernels && WITHOUT_KERNELS)
+    .each(needsKernels ? ['tensorflow'] : ['tensorflow', 'cpu'])(
     'has the loss, divergence and gradients of PyTorch on %s',
     async (on) => {
       const ops = backends[on]!;

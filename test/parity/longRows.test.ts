@@ -9,6 +9,7 @@ import { PEFT_CASES } from '../support/peftCases';
 import { gap, largest, tfBinding } from '../support/models';
 import { expectSameResults } from '../support/sameResults';
 import { attentionIn64, type AttentionCase } from '../support/attention64';
+import { WITHOUT_KERNELS } from '../support/withoutKernels';
 
 let fusing: TensorFlowOps;
 let plain: TensorFlowOps;
@@ -79,7 +80,7 @@ function formOf(own: AttentionCase): AttentionForm {
 const isHidden = (own: AttentionCase, key: number) =>
   own.segments !== null && key >= own.keys - PADDED_TOKENS;
 
-describe.each(['f32', 'bf16'] as const)('the kernel in %s', (dtype) => {
+describe.skipIf(WITHOUT_KERNELS).each(['f32', 'bf16'] as const)('the kernel in %s', (dtype) => {
   /** Of the largest number: sums in f32, or probabilities and o rounded to bf16. */
   const tolerance = dtype === 'f32' ? 3e-6 : 2 ** -6;
 
@@ -123,7 +124,7 @@ describe.each(['f32', 'bf16'] as const)('the kernel in %s', (dtype) => {
   });
 });
 
-it('sums of several threads are the same each time', async () => {
+it.skipIf(WITHOUT_KERNELS)('sums of several threads are the same each time', async () => {
   const shape = { batch: 1, heads: 2, kv_heads: 1, queries: 900, keys: 900, d: 64 };
   const q = fusing.upload(numbers([1, 2, 900, 64], 1), [1, 2, 900, 64]);
   const k = fusing.upload(numbers([1, 900, 64], 2), [1, 900, 64]);
@@ -141,7 +142,7 @@ it('sums of several threads are the same each time', async () => {
   fusing.free(q, k, dO);
 });
 
-it('refuses heads whose shapes do not fit', () => {
+it.skipIf(WITHOUT_KERNELS)('refuses heads whose shapes do not fit', () => {
   const q = fusing.upload(new Float32Array(48), [1, 3, 2, 8]);
   const k = fusing.upload(new Float32Array(32), [2, 2, 8]);
   const form = { causal: true, window: null, softcap: null, sinks: null, ids: null };
@@ -150,7 +151,7 @@ it('refuses heads whose shapes do not fit', () => {
 });
 
 const LEVEL = 'LORA_KERNELS_LEVEL';
-describe.skipIf(process.env[LEVEL] !== undefined)('on a processor with', () => {
+describe.skipIf(WITHOUT_KERNELS || process.env[LEVEL] !== undefined)('on a processor with', () => {
   it.each([
     ['AVX2', '1'],
     ['neither', '0'],

@@ -3,11 +3,13 @@
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
+import { toBF16 } from '../../src/formats/floats';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { loadModel } from '../../src/models/loadModel';
 import type { Model } from '../../src/models/model';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import type { TfBinding } from '../../src/models/ops/tfBinding';
 import { PEFT_CASES } from '../support/peftCases';
 import { expectGradients, expectLogits } from '../support/peftChecks';
 import {
@@ -152,6 +154,30 @@ it('without kernels, LoRA on NF4 has the loss and gradients that they give', asy
         1e-4 * Math.max(1e-2, largest(data)),
       );
   });
+});
+
+it('rows of bf16 are replaced as on a GPU, which has no kernel for them', async () => {
+  const binding = await tfBinding();
+  const onGpu: TfBinding = {
+    createTensor: (...given) => binding.createTensor(...given),
+    deleteTensor: (id) => binding.deleteTensor(id),
+    tensorDataSync: (id) => binding.tensorDataSync(id),
+    executeOp: (...given) => binding.executeOp(...given),
+    isUsingGpuDevice: () => true,
+  };
+  const found = [];
+  for (const ops of [plain, new TensorFlowOps(onGpu)]) {
+    const before = ops.live();
+    const x = ops.upload(toBF16(Float32Array.from({ length: 12 }, (_, i) => i / 3)), [4, 3]);
+    const values = ops.upload(toBF16(Float32Array.from({ length: 6 }, (_, i) => -i / 7)), [2, 3]);
+    const places = ops.upload(Int32Array.of(3, 1), [2, 1]);
+    const y = ops.scatter(x, places, values);
+    expect(y.dtype).toBe('bf16');
+    found.push([...(await ops.download(y))]);
+    ops.free(x, values, places, y);
+    expect(ops.live()).toBe(before);
+  }
+  expect(found[1]).toEqual(found[0]);
 });
 
 it('without kernels, answers by rounded products are those by exact ones', async () => {

@@ -17,6 +17,7 @@ import type { Model, LabelledInput } from '../../src/models/model';
 import type { Tfjs } from '../../src/runtime/loadTfjs';
 import { NO_LABEL } from '../../src/shared/task';
 import { testTfjs } from './tfjs';
+import { WITHOUT_KERNELS } from './withoutKernels';
 
 export const fixtures = path.resolve(import.meta.dirname, '../fixtures');
 
@@ -24,9 +25,9 @@ export const fixtures = path.resolve(import.meta.dirname, '../fixtures');
 export const readJson = (...at: string[]): unknown =>
   JSON.parse(readFileSync(path.join(fixtures, ...at), 'utf8'));
 
-/** The backend that the extension trains on. */
+/** The backend that the extension trains on, without kernels where the tests are told so. */
 export async function tensorFlowOps(): Promise<TensorFlowOps> {
-  return new TensorFlowOps(await tfBinding());
+  return new TensorFlowOps(await tfBinding(), { fuse: !WITHOUT_KERNELS });
 }
 
 export async function tfBinding(): Promise<TfBinding & { getNumOfTensors(): number }> {

@@ -67,13 +67,15 @@ export class TensorFlowOps implements Ops {
   readonly attentionBlocks: AttentionBlocks;
   yieldPoint = yieldToEventLoop;
   private readonly tf: TfHandles;
+  private readonly isOnGpu: boolean;
 
   /** `fuse`: use the binding's own kernels, if it has them; they run on the CPU only. */
   constructor(binding: TfBinding, { fuse = true, attentionBlocks = LONG_ROWS } = {}) {
     this.attentionBlocks = attentionBlocks;
     this.tf = new TfHandles(binding);
-    this.name = `libtensorflow on ${binding.isUsingGpuDevice() ? 'GPU' : 'CPU'}`;
-    this.fused = fuse && !binding.isUsingGpuDevice() ? KernelOps.load(this.tf) : null;
+    this.isOnGpu = binding.isUsingGpuDevice();
+    this.name = `libtensorflow on ${this.isOnGpu ? 'GPU' : 'CPU'}`;
+    this.fused = fuse && !this.isOnGpu ? KernelOps.load(this.tf) : null;
   }
 
   live(): number {
@@ -271,8 +273,16 @@ export class TensorFlowOps implements Ops {
   }
 
   scatter(x: Tensor, places: Tensor, values: Tensor): Tensor {
+    if (x.dtype === 'bf16' && this.isOnGpu) return this.scatterWidened(x, places, values);
     const attrs = [T_OF[x.dtype], TINDICES];
     return this.tf.run('TensorScatterUpdate', attrs, x.dtype, x, places, values);
+  }
+
+  /** A GPU has no kernel for bf16: the whole tensor would be copied to the processor and back. */
+  private scatterWidened(x: Tensor, places: Tensor, values: Tensor): Tensor {
+    const [wide, wideValues] = [this.cast(x, 'f32'), this.cast(values, 'f32')];
+    const updated = thenFree(this, this.scatter(wide, places, wideValues), wide, wideValues);
+    return thenFree(this, this.cast(updated, 'bf16'), updated);
   }
 
   rotate(x: Tensor, table: Tensor): Tensor {
