@@ -83,7 +83,7 @@ Tokenizers are read from tokenizer.json, or, in a folder without one, from a Sen
 
 Supported adapter features: LoRA, rsLoRA, DoRA, \`rank_pattern\`, \`alpha_pattern\`, \`layers_to_transform\`, \`exclude_modules\`, \`modules_to_save\`, \`trainable_token_indices\`, biases, embeddings and output layers, Conv1D, patch convolutions, fused projections, and experts and routers (target_parameters). They can be initialized with PEFT's default, \`gaussian\`, \`orthogonal\`, OLoRA or PiSSA.
 
-Not supported, with an error that says so: other PEFT methods (IA3, LoHa, prompt tuning …), other mixtures of experts, other encoder-decoders, recurrent models, and quantized safetensors weights other than those of bitsandbytes, torchao, GPTQ, AWQ (4 bits) and gpt-oss (MXFP4).
+Not supported, with an error that says so: other PEFT methods (IA3, prompt tuning …; LoHa and LoKr are read for image models only), other mixtures of experts, other encoder-decoders, models without attention (Mamba, RWKV), and quantized safetensors weights other than those of bitsandbytes, torchao, GPTQ, AWQ (4 bits) and gpt-oss (MXFP4).
 `,
   );
 }
