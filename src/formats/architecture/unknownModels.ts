@@ -38,7 +38,7 @@ const KINDS: readonly KindRow[] = [
     types: /rwkv|^recurrent_gemma|^xlstm/,
     what: 'a recurrent model',
     nearest: 'qwen3_5_text',
-    missing: 'its recurrence',
+    missing: 'its recurrence over tokens',
   },
   {
     types: /^phi4(?:mm|_multimodal)/,
@@ -47,11 +47,24 @@ const KINDS: readonly KindRow[] = [
     missing: 'the encoder of speech, with the adapters that the model has of its own',
   },
   {
-    types: /^deepseek_v[23]/,
+    types: /^deepseek(?:_v)?[23]/,
     what: 'a mixture of experts',
     nearest: 'qwen3_moe',
     missing: 'multi-head latent attention, with the router over groups of experts,',
     instead: 'a dense model of the same series',
+  },
+  {
+    types: /^glm4_?moe/,
+    what: 'a mixture of experts',
+    nearest: 'qwen3_moe',
+    missing: 'the router with sigmoid scores, with experts that all tokens use,',
+    instead: 'a dense model of the same series',
+  },
+  {
+    types: /^nemotron$/,
+    what: 'a decoder with LayerNorm',
+    nearest: 'llama',
+    missing: 'the squared ReLU, with norms that add 1 to their weights,',
   },
   {
     types: /moe|mixtral|dbrx|^llama4/,

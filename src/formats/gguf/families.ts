@@ -2,6 +2,7 @@ import { LoraError } from '../../shared/errors';
 import { FAMILIES, familyOf } from '../architecture/families';
 import type { Spec } from '../architecture/spec';
 import { transformersClassOf } from '../architecture/transformersClass';
+import { unknownKind } from '../architecture/unknownModels';
 import { haveGates, variantOf, type GgufFamily } from './family';
 import type { Metadata } from './metadata';
 
@@ -15,10 +16,11 @@ export const GGUF_FAMILIES: ReadonlyMap<string, GgufFamily> = Object.values(FAMI
 export function ggufFamilyOf(arch: string, file: string): GgufFamily {
   const family = GGUF_FAMILIES.get(arch);
   if (family) return family;
+  const kind = unknownKind(arch.replaceAll('-', '_'));
   throw new LoraError(
     'base',
     `The architecture "${arch}" is not supported in GGUF files. Supported: ${[...GGUF_FAMILIES.keys()].join(', ')}.`,
-    { place: { file, key: 'general.architecture' } },
+    { place: { file, key: 'general.architecture' }, ...(kind && { fix: kind.fix }) },
   );
 }
 
