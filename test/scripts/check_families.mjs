@@ -1,17 +1,18 @@
 // Every fixture with PEFT's numbers: its adapter merged into its base, and its adapter after one
 // step of training, loaded with transformers and PEFT, whose logits are compared.
 //
-//     node test/scripts/check_families.mjs PYTHON [CASE]        (after npm run build)
+//     node test/scripts/check_families.mjs PYTHON [CASE,…]        (after npm run build)
 //
 // PYTHON: with torch, transformers and peft.
 import { build } from 'esbuild';
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 const [python, only] = process.argv.slice(2);
+const isWanted = (name) => !only || only.split(',').some((one) => name.startsWith(one));
 const root = path.resolve(import.meta.dirname, '../..');
 const fixtures = path.join(root, 'test', 'fixtures');
 const folder = mkdtempSync(path.join(tmpdir(), 'lora-families-'));
@@ -25,6 +26,7 @@ await build({
       export { PLAIN_MERGE } from './test/support/mergeOptions';
       export { mergeModel } from './src/engine/merge/mergeModel';
       export { openBase } from './src/formats/openBase';
+      export { withModelNames } from './src/formats/peft/modelNames';
       export { writePeftAdapter } from './src/formats/peft/write';`,
     resolveDir: root,
   },
@@ -50,7 +52,7 @@ async function train(ops, name, output) {
   const adapter = await model.adapter();
   model.dispose();
   const base = await own.openBase(path.join(fixtures, name.split('/')[0], 'base'));
-  await own.writePeftAdapter(path.join(output, 'trained'), adapter, {
+  await own.writePeftAdapter(path.join(output, 'trained'), own.withModelNames(adapter, base.spec), {
     task: base.spec.task,
     labels: null,
     card: '',
@@ -62,7 +64,7 @@ async function train(ops, name, output) {
 
 try {
   const ops = await own.tensorFlowOps();
-  for (const name of own.PEFT_CASES.filter((one) => !only || one.startsWith(only))) {
+  for (const name of own.PEFT_CASES.filter(isWanted)) {
     const output = path.join(folder, name.replace('/', ' '));
     mkdirSync(output);
     const base = path.join(fixtures, name.split('/')[0], 'base');
@@ -76,7 +78,8 @@ try {
     }
   }
   const check = path.join(import.meta.dirname, 'check_families.py');
-  execFileSync(python, [check, fixtures, folder], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const { status } = spawnSync(python, [check, fixtures, folder], { stdio: 'inherit' });
+  process.exitCode = status ?? 1;
 } finally {
   rmSync(folder, { recursive: true });
   rmSync(bundle);

@@ -3,7 +3,8 @@
     python check_families.py FIXTURES FOLDER        (torch, transformers, peft; see check_families.mjs)
 
 FOLDER/"FAMILY CASE" has merged/, trained/ (an adapter) and trained.f32 (its logits). Prints for each the largest differences of
-logits, relative to the largest one, and how far the adapter moves them; ends with 1 where one is larger than 5e-5.
+logits, relative to the largest one, and how far the adapter moves them; ends with 1 where one is larger than 5e-5 (of merges in
+bf16: than 0.03).
 """
 import json
 import os
@@ -58,20 +59,23 @@ for case in sorted(os.listdir(folder)):
     inputs, pixels = expected["inputs"], tensors.get("inputs.pixel_values")
     mask = np.array(inputs["attention_mask"]) > 0 if "attention_mask" in inputs and expected.get("task") != "seq2seq_lm" else None
     base, adapter = tensors["base.logits"].float().numpy(), tensors["adapter.logits"].float().numpy()
-    merged = tensors["merged.logits"].float().numpy() if "merged.logits" in tensors else adapter
+    # bf16 weights are rounded by a merge; test/parity/merge.test.ts compares them with PEFT's bit for bit
+    rounding = 3e-2 if "bf16" in name else 0
     facts = []
     try:
         model, keys = load(os.path.join(folder, case, "merged"))
-        facts.append(("merged", gap(logits(model, inputs, pixels), merged, mask)))
+        facts.append(("merged", gap(logits(model, inputs, pixels), adapter, mask)))
         model, _ = load(os.path.join(fixtures, family, "base"))
         model = PeftModel.from_pretrained(model, os.path.join(folder, case, "trained")).eval()
-        ours = np.fromfile(os.path.join(folder, case, "trained.f32"), "<f4").reshape(adapter.shape)
+        ours = np.fromfile(os.path.join(folder, case, "trained.f32"), "<f4")
+        # of an encoder-decoder, the answer is one longer than its labels
+        ours = ours.reshape(adapter.shape) if ours.size == adapter.size else ours.reshape(adapter.shape[0], -1, adapter.shape[-1])[:, :adapter.shape[1]]
         facts.append(("trained", gap(logits(model, inputs, pixels), ours, mask)))
         effect, step = gap(adapter, base, mask), gap(ours, adapter, mask)
         line = ", ".join(f"{what} {value:.1e}" for what, value in facts) + f" (the adapter moves them by {effect:.1e}, the step by {step:.1e})"
         if keys:
             line += f"; keys {keys[:3]}"
-        if keys or any(value > 5e-5 for _, value in facts):
+        if keys or any(value > max(5e-5, rounding if what == 'merged' else 0) for what, value in facts):
             bad.append(case)
     except Exception as error:
         line = f"{type(error).__name__}: {str(error)[:300]}"
