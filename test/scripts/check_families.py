@@ -65,6 +65,11 @@ for case in sorted(os.listdir(folder)):
     try:
         model, keys = load(os.path.join(folder, case, "merged"))
         facts.append(("merged", gap(logits(model, inputs, pixels), adapter, mask)))
+        if not os.path.exists(os.path.join(folder, case, "trained.f32")):
+            print(f"{case}: merged {facts[0][1]:.1e}", *keys[:3], flush=True)
+            if keys or facts[0][1] > 5e-5:
+                bad.append(case)
+            continue
         model, _ = load(os.path.join(fixtures, family, "base"))
         model = PeftModel.from_pretrained(model, os.path.join(folder, case, "trained")).eval()
         ours = np.fromfile(os.path.join(folder, case, "trained.f32"), "<f4")
