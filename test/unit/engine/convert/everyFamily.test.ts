@@ -39,7 +39,7 @@ async function convert(name: string, to: Format): Promise<string> {
   return output;
 }
 
-/** The case, the format, and what is lost; null: the family has no such format. */
+/** What is lost in a format; null: it does not have the family. */
 async function lossesOf(name: string, to: Format): Promise<readonly string[] | null> {
   const folder = path.join(fixtures, name, 'adapter');
   return withBase(baseOf(name), async (base) => {
@@ -49,8 +49,8 @@ async function lossesOf(name: string, to: Format): Promise<readonly string[] | n
   });
 }
 
-/** How many bases have an adapter that is converted, and those whose adapters all lose something. */
-const EXPECTED: Readonly<Record<Format, { readonly written: number; readonly never: string[] }>> = {
+/** How many bases have an adapter that is converted; those whose adapters all lose something. */
+const EXPECTED: Readonly<Record<Format, { written: number; never: string[] }>> = {
   mlx: { written: 28, never: ['gpt_neox', 'dora-gpt2', 'qwen3_5', 'dora-qwen3_5'] },
   gguf: {
     written: 36,
