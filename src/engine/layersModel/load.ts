@@ -40,7 +40,13 @@ export async function loadLayersModel(
       });
     });
   try {
-    refuseSeveral(file.path, { inputs: model.inputNames, outputs: model.outputNames });
+    // a sequential model has no names of its inputs
+    const named = (tensors: readonly unknown[], names: readonly string[]) =>
+      tensors.map((_, i) => names[i] ?? '');
+    refuseSeveral(file.path, {
+      inputs: named(model.inputs, model.inputNames),
+      outputs: named(model.outputs, model.outputNames),
+    });
     return model;
   } catch (error) {
     model.dispose();
