@@ -1,5 +1,5 @@
 import { UNRECORDED_STEP_PLAN, type StepPlan } from '../shared/run';
-import type { ImageCounts } from '../shared/imageCounts';
+import { KEPT_PICTURES, type ImageCounts } from '../shared/imageCounts';
 import type { Quantize } from '../shared/trainingSettings';
 import type { TargetableModule } from './adapter';
 import { countTrainable, rankIn, trainableOf, type ModuleRanks } from './count';
@@ -59,6 +59,8 @@ export interface VisionSize {
   readonly patches: number;
   /** Numbers that are kept of each of an image's tokens. */
   readonly kept: number;
+  /** Pixels of a patch. */
+  readonly pixels: number;
 }
 
 export interface MixtureSize {
@@ -114,6 +116,8 @@ export interface AdaptedModules {
 }
 
 const F32 = 4;
+/** Bytes of a decoded pixel. */
+const RGB = 3;
 /** Bytes of images' vectors that are kept, at most (src/models/vision). */
 export const KEPT_VECTORS = 256 * 2 ** 20;
 /** libtensorflow, Node and the tokenizer before a model is loaded. */
@@ -227,7 +231,7 @@ function visionWorkingBytes(
 }
 
 /**
- * The image embeddings that are kept, rotary tables of the batch's rows, which differ, and the
+ * The image embeddings and the decoded images that are kept, rotary tables of the batch's rows, which differ, and the
  * tower's weights where those of the model are counted without them.
  */
 function visionBytes(
@@ -239,7 +243,13 @@ function visionBytes(
   if (!vision || !images) return 0;
   const tables = 2 * F32 * (rows - 1) * length * (q_size + 2 * kv_size);
   const kept = Math.min(KEPT_VECTORS, F32 * images.tokens * vision.kept);
-  return tables + kept + (plan.quantize ? vision.size.parameters * weightBytes(plan) : 0);
+  const pixels = RGB * images.tokens * vision.patches * vision.pixels;
+  return (
+    tables +
+    kept +
+    Math.min(KEPT_PICTURES, pixels) +
+    (plan.quantize ? vision.size.parameters * weightBytes(plan) : 0)
+  );
 }
 
 /**

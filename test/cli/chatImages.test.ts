@@ -209,6 +209,40 @@ it('answers a prompt with images in a playground as on the command line', async 
   }
 });
 
+it('answers the questions of a suite about images as transformers does', async () => {
+  const known = readFileSync(path.join(folder, 'expected.json'), 'utf8');
+  const { answers } = JSON.parse(known) as { answers: { ids: number[] }[] };
+  const tokenizer = createTokenizer(await tokenizerFiles());
+  const asked = answers.map(({ ids }, i) => ({
+    messages: rows[i]!.messages.slice(0, -1),
+    max_new_tokens: 12,
+    check: { kind: 'exact', expected: tokenizer.decode(ids, true).trim() },
+  }));
+  const place = tempFolder();
+  cpSync(path.join(folder, 'chats'), place, { recursive: true });
+  const suite = path.join(place, 'evals.jsonl');
+  writeFileSync(suite, asked.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  const ask = (model: string, ...options: string[]) =>
+    cli('evaluate', '--suite', suite, '--base', model, ...options, '--json');
+  const adapter = ['--adapter', path.join(folder, 'adapter')];
+  const { code, stdout, stderr } = await ask(base, ...adapter, '--output', path.join(place, 'out'));
+  expect(code, stderr + stdout).toBe(0);
+  const written = readFileSync(path.join(place, 'out', 'rows.jsonl'), 'utf8')
+    .trim()
+    .split('\n');
+  const cells = written.map(
+    (line) =>
+      (JSON.parse(line) as { cells: { answer: string; scores: { exact?: number } }[] }).cells,
+  );
+  expect(cells.map((own) => own.at(-1)!.scores.exact)).toEqual([1, 1]);
+  const plain = await ask(path.join(fixtures, 'llama/base'));
+  expect(plain.stderr + plain.stdout).toContain('not supported for llama, only for qwen3_vl');
+  rmSync(path.join(place, 'tall.png'));
+  const missing = await ask(base);
+  expect(missing.code).not.toBe(0);
+  expect(missing.stderr + missing.stdout).toMatch(/tall\.png cannot be read: it does not exist/);
+});
+
 it('names the row of an image that cannot be read, in a check and in a training', async () => {
   const file = recipeOf();
   rmSync(path.join(path.dirname(file), 'tall.png'));

@@ -10,8 +10,16 @@ import { ruleOf } from '../../shared/schemaRule';
 import { isObject } from '../../shared/values';
 import { embeddedBytes, imageName, isEmbedded } from './embedded';
 import { imageSize } from './imageHeader';
-import { gridOf, patchSamples, type PatchGrid, type PatchSettings } from './patches';
+import { KeptPictures } from './keptPictures';
+import {
+  gridOf,
+  patchSamples,
+  resizedPicture,
+  type PatchGrid,
+  type PatchSettings,
+} from './patches';
 import { readImageFile } from './reader';
+import type { Picture } from './resize';
 
 /** Reads images of chats as inputs of a model's tower. */
 export interface ChatImages {
@@ -46,14 +54,22 @@ export async function openChatImages({
     if (settings instanceof LoraError) throw settings;
     return settings;
   };
+  const pictures = new KeptPictures();
+  const resizedTo = async (file: string, grid: PatchGrid): Promise<Picture> => {
+    const picture = await readImageFile(file);
+    const own = gridOf(picture, known());
+    if (own.height !== grid.height || own.width !== grid.width)
+      throw unreadable(file, 'it has another size than when the data were read');
+    return resizedPicture(picture, grid, known());
+  };
   return {
     image_token: vision.image_token,
     merge: vision.merge,
     gridOf: (file) => gridOfFile(file, known()),
     samples: async (file, grid) => {
-      const picture = await readImageFile(file);
-      const own = gridOf(picture, known());
-      if (own.height !== grid.height || own.width !== grid.width)
+      const picture = await pictures.of(file, () => resizedTo(file, grid));
+      const { patch } = known();
+      if (picture.width !== grid.width * patch || picture.height !== grid.height * patch)
         throw unreadable(file, 'it has another size than when the data were read');
       return patchSamples(picture, grid, known());
     },

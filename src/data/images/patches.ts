@@ -63,6 +63,13 @@ function roundHalfToEven(x: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
+/** An image with the pixels of its patches. */
+export const resizedPicture = (
+  picture: Picture,
+  { height, width }: PatchGrid,
+  { patch, resample }: PatchSettings,
+): Picture => resizeImage(picture, width * patch, height * patch, resample);
+
 /**
  * The samples of an image's patches, each [channels, frames, height, width], those of a token one
  * after the other. [patches, 3 · frames · patch²]
@@ -74,7 +81,7 @@ export function patchSamples(
 ): Float32Array {
   const { patch, merge, frames } = settings;
   const width = grid.width * patch;
-  const { data } = resizeImage(picture, width, grid.height * patch, settings.resample);
+  const { data } = resizedPicture(picture, grid, settings);
   const tables = [0, 1, 2].map((channel) => sampleTable(settings, channel));
   const samples = new Float32Array(grid.height * grid.width * 3 * frames * patch ** 2);
   let at = 0;

@@ -1,4 +1,5 @@
 import { needsProbabilities } from '../../shared/evaluation/metrics';
+import { imagesOfSuiteRow } from '../../shared/evaluation/suite';
 import { LoraError } from '../../shared/errors';
 import { cellOf, chatOf, failedCell, type AnswerRows, type AnswerSettings } from './cells';
 import { askEndpoint, EndpointError, type EndpointClient } from './endpoint';
@@ -9,6 +10,12 @@ const PARALLEL = 4;
 
 /** @throws LoraError('dataset') for rows that endpoints cannot answer */
 export function checkEndpointRows(cases: readonly SuiteCase[]): void {
+  const pictured = cases.find(({ row }) => imagesOfSuiteRow(row).length > 0);
+  if (pictured)
+    throw new LoraError('dataset', 'An endpoint is not asked about images.', {
+      place: { file: pictured.file, line: pictured.line },
+      fix: 'Leave out its column, or put such rows into another suite.',
+    });
   const wrong = cases.find(
     ({ row }) => needsProbabilities(row.check.kind) || row.check.kind === 'label',
   );

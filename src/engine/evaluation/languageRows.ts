@@ -1,11 +1,19 @@
 import { paddingId } from '../../data/examples/batch';
+import { NO_IMAGES } from '../../data/examples/rowImages';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import { needsProbabilities } from '../../shared/evaluation/metrics';
 import type { EvaluatedCell } from '../../shared/evaluation/result';
 import type { CheckOf } from '../../shared/evaluation/suite';
-import { partsOf, promptIds, stopIds, textPartsOf, type PromptTokens } from '../model/answer';
+import {
+  chatTokens,
+  partsOf,
+  promptIds,
+  stopIds,
+  textPartsOf,
+  type PromptTokens,
+} from '../model/answer';
 import type { BatchScheduler } from '../serve/batchScheduler';
 import type { AdapterMix } from '../serve/servedModels';
 import { cellOf, chatOf, failedCell, type AnswerRows, type AnswerSettings } from './cells';
@@ -17,6 +25,7 @@ import {
   type MeasuredText,
 } from './likelihood';
 import type { SuiteCase } from './suiteFile';
+import type { SuiteImages } from './suiteImages';
 
 /** Answers that are written at the same time. */
 export const PARALLEL_ANSWERS = 8;
@@ -27,6 +36,8 @@ export interface LanguageModel {
   readonly mix: AdapterMix;
   readonly tokenizer: Tokenizer;
   readonly vocab_size: number;
+  /** Reads the images of rows, by the file of their suite. */
+  readonly imagesOf: SuiteImages;
   /** Tokens that it has positions for. */
   readonly positions: number;
   /** Of an encoder-decoder the token that its answers begin with; null: another kind of model. */
@@ -85,7 +96,7 @@ interface Asking {
 }
 
 async function answered(
-  { scheduler, mix, tokenizer }: LanguageModel,
+  { scheduler, mix, tokenizer, imagesOf }: LanguageModel,
   item: SuiteCase,
   { settings: { temperature, seed, max_new_tokens }, signal }: Asking,
 ): Promise<EvaluatedCell> {
@@ -93,7 +104,7 @@ async function answered(
   const ids: number[] = [];
   try {
     const { reason } = await scheduler.generate({
-      ...promptOf(item, tokenizer),
+      ...promptOf(item, tokenizer, imagesOf),
       mix,
       max_new_tokens: item.row.max_new_tokens ?? max_new_tokens,
       sampling: { temperature, seed: seed + item.index },
@@ -123,12 +134,12 @@ function reasonOf(error: unknown): string {
 const isChat = (item: SuiteCase, tokenizer: Tokenizer): boolean =>
   chatOf(item) !== null && tokenizer.has_chat_template;
 
-function promptOf(item: SuiteCase, tokenizer: Tokenizer): PromptTokens {
+function promptOf(item: SuiteCase, tokenizer: Tokenizer, imagesOf: SuiteImages): PromptTokens {
   const chat = isChat(item, tokenizer) ? chatOf(item) : null;
-  return {
-    input_ids: promptIds(tokenizer, chat ?? item.row.prompt ?? '', chat !== null),
-    stop_ids: stopIds(tokenizer, chat?.variables),
-  };
+  const stop_ids = stopIds(tokenizer, chat?.variables);
+  return chat
+    ? { ...chatTokens(tokenizer, chat, imagesOf(item.file)), stop_ids }
+    : { input_ids: promptIds(tokenizer, item.row.prompt ?? '', false), stop_ids };
 }
 
 function answerOf(item: SuiteCase, ids: readonly number[], tokenizer: Tokenizer): CheckedAnswer {
@@ -229,7 +240,7 @@ function continued(
   { tokenizer, start_id }: Pick<LanguageModel, 'tokenizer' | 'start_id'>,
 ): MeasuredText {
   if (start_id !== null) {
-    const { input_ids: source } = promptOf(item, tokenizer);
+    const { input_ids: source } = promptOf(item, tokenizer, () => NO_IMAGES);
     return { ids: [start_id, ...tokenizer.encode(answer, false)], from: 1, source };
   }
   const chat = isChat(item, tokenizer) ? chatOf(item) : null;

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
+import type { BaseModel } from '../../formats/baseModel';
 import { variablesIn } from '../../shared/chatVariables';
 import { LoraError } from '../../shared/errors';
 import type { EvaluationColumn, RunScore } from '../../shared/evaluation/result';
@@ -11,21 +12,28 @@ import { replaceEvaluation } from './folder';
 import { checkTemplates } from './languageRows';
 import { runEvaluation, type EvaluationHooks } from './run';
 import { checkTask, readSuites, type SuiteCase } from './suiteFile';
+import { openSuiteImages } from './suiteImages';
+
+/** What answers them. `tokenizer`: null for a task without texts. */
+interface SuiteModel {
+  readonly tokenizer: Tokenizer | null;
+  readonly base: Pick<BaseModel, 'spec' | 'path'>;
+}
 
 /**
  * The rows of a recipe's suites; none without suites.
  *
- * @param tokenizer Null: it is not known yet.
  * @throws LoraError('dataset') for a row that is wrong, or that the model cannot answer
  */
 export async function suitesOf(
   { task, evaluate }: Recipe,
-  tokenizer: Tokenizer | null,
+  { tokenizer, base }: SuiteModel,
 ): Promise<readonly SuiteCase[]> {
   if (evaluate.suites.length === 0) return [];
   const cases = await readSuites(evaluate.suites);
   checkTask(cases, modelTaskOf(task));
   if (tokenizer) checkTemplates(cases, tokenizer);
+  await openSuiteImages(cases, base);
   const judged = cases.find(({ row }) => row.check.kind === 'judge');
   if (!judged) return cases;
   const { file, line } = judged;

@@ -22,6 +22,7 @@ import { labelRows } from './labelRows';
 import { checkTemplates, languageRows, needsTemplate, PARALLEL_ANSWERS } from './languageRows';
 import { scoresOf } from './scores';
 import { checkTask, type SuiteCase } from './suiteFile';
+import { openSuiteImages } from './suiteImages';
 
 /** What is evaluated, and how. */
 export interface EvaluationRequest {
@@ -151,6 +152,7 @@ async function checkModel(
     checkTask(cases, opened.spec.task);
     if (cases.some(needsTemplate))
       checkTemplates(cases, createTokenizer(await opened.readTokenizer(), opening));
+    await openSuiteImages(cases, opened);
   } finally {
     await opened.close();
   }
@@ -238,7 +240,7 @@ async function answer(
 
 /** All columns of one base, which is loaded once. */
 async function answerHere(
-  { base, below, columns, opening, settings }: EvaluationRequest,
+  { base, below, cases, columns, opening, settings }: EvaluationRequest,
   context: RuntimeContext,
   table: CellTable,
   signal: AbortSignal,
@@ -258,7 +260,8 @@ async function answerHere(
         scale: 1,
       }));
       const { tokenizer, base: opened } = await models.mixed(mix);
-      const own = { scheduler, mix, tokenizer, vocab_size: opened.spec.vocab_size };
+      const imagesOf = await openSuiteImages(cases, opened);
+      const own = { scheduler, mix, tokenizer, imagesOf, vocab_size: opened.spec.vocab_size };
       const positions = positionsOf(opened.spec);
       const model = async () => (await models.mixed(mix)).model;
       await table.fill(

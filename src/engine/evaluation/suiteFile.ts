@@ -3,11 +3,12 @@ import * as v from 'valibot';
 import { fileErrorReason } from '../../common/fileStatus';
 import { FileRefused, readTextFile } from '../../common/regularFile';
 import type { CheckKind } from '../../shared/evaluation/metrics';
-import { SuiteRowSchema, type SuiteRow } from '../../shared/evaluation/suite';
+import { imagesOfSuiteRow, SuiteRowSchema, type SuiteRow } from '../../shared/evaluation/suite';
 import { LoraError, type Problem } from '../../shared/errors';
 import { repeatedKey } from '../../shared/repeatedKeys';
 import { ruleOf } from '../../shared/schemaRule';
 import type { ModelTask } from '../../shared/task';
+import { chatImageFault } from '../../data/rows/contentParts';
 import { checkFault } from './checkAnswer';
 
 /** A row of a suite, and where it stands. */
@@ -122,7 +123,24 @@ function shapeFault(row: SuiteRow): string | null {
     return isText
       ? `A check of the kind ${kind} needs "text"${kind === 'label' ? '' : ' or an expected answer'}`
       : `A check of the kind ${kind} needs "prompt" or "messages"`;
-  return promptFault(row);
+  return promptFault(row) ?? imagesFault(row);
+}
+
+/** A judge is not shown images, and continuations are measured without them. */
+const WITHOUT_IMAGES: readonly CheckKind[] = ['judge', 'perplexity', 'choice'];
+const MOST_IMAGES = 64;
+
+function imagesFault(row: SuiteRow): string | null {
+  const images = imagesOfSuiteRow(row);
+  if (images.length === 0) return null;
+  const { kind } = row.check;
+  if (WITHOUT_IMAGES.includes(kind))
+    return `A check of the kind ${kind} is not supported for a question with images`;
+  if (images.length > MOST_IMAGES) return `The row has more than ${MOST_IMAGES} images`;
+  const other = images.find(({ role }) => role !== 'user');
+  if (other) return `A message of the role ${other.role} cannot have images, only one of the user`;
+  const fault = images.map(({ image }) => chatImageFault(image)).find((own) => own !== null);
+  return fault === undefined ? null : `An image ${fault}`;
 }
 
 function promptFault({ prompt, system, plain, messages }: SuiteRow): string | null {

@@ -90,7 +90,7 @@ export async function examineRecipe(
       cache,
     });
     await cache?.save();
-    await suitesOf(recipe, tools.tokenizer).catch(refuse);
+    await suitesOf(recipe, { tokenizer: tools.tokenizer, base }).catch(refuse);
     const planned: { memory?: StepMemory } = {};
     await examinePlan(recipe, opened, {
       planned,

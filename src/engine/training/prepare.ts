@@ -79,7 +79,7 @@ export async function prepareTraining(
     const { chat_template_kwargs } = recipe;
     const tools = await dataToolsOf(base, { now, chat_template_kwargs });
     const { tokenizer } = tools;
-    const suites = await suitesOf(recipe, tokenizer);
+    const suites = await suitesOf(recipe, { tokenizer, base });
     const plan = await planWeights(recipe, base, hooks);
     const data = await prepareData(read, recipe, {
       ...tools,

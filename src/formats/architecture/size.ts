@@ -97,12 +97,13 @@ function imagesSize(spec: Spec): ModelSize['images'] {
 }
 
 function visionSize(vision: VisionSpec, hidden_size: number): VisionSize {
-  const { path, merge, tower, deepstack } = vision;
+  const { path, merge, patch, tower, deepstack } = vision;
   return {
     path,
     patches: merge ** 2,
     size: { ...modelSize({ spec: tower, parameters: visionParameters(vision) }), outputs: 0 },
     kept: (1 + deepstack.length) * hidden_size,
+    pixels: patch ** 2,
   };
 }
 

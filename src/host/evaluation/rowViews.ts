@@ -1,7 +1,7 @@
 import { EVALUATION_METRIC_IDS, metricsOf } from '../../shared/evaluation/metrics';
 import { isRegression, isRight, outcomeOf, scoreOf } from '../../shared/evaluation/outcome';
 import type { EvaluatedCell, EvaluatedRow } from '../../shared/evaluation/result';
-import { expectedOf, questionOf, type SuiteRow } from '../../shared/evaluation/suite';
+import { contentText, expectedOf, questionOf, type SuiteRow } from '../../shared/evaluation/suite';
 import type {
   BriefRow,
   EvaluatedTurn,
@@ -68,7 +68,7 @@ export function turnsOf(row: SuiteRow): readonly EvaluatedTurn[] {
   if (row.messages)
     return row.messages.map(({ role, content, ...others }) => ({
       role,
-      text: content ?? JSON.stringify(others),
+      text: contentText(content) ?? JSON.stringify(others),
     }));
   const texts: readonly (readonly [string, string | undefined])[] = [
     ['system', row.system],

@@ -103,10 +103,44 @@ const CheckSchema = v.variant(
 export type Check = v.InferOutput<typeof CheckSchema>;
 export type CheckOf<Kind extends CheckKind> = Extract<Check, { readonly kind: Kind }>;
 
+const file = () => v.pipe(v.string(), v.minLength(1, 'must not be empty'));
+const imagePart = (image: string) => ({ type: 'image', image }) as const;
+
+/** A part of a message, with the names of images that rows of datasets have, too. */
+const PartSchema = v.union(
+  [
+    v.strictObject({ type: v.literal('text'), text: v.string() }),
+    v.strictObject({ type: v.literal('image'), image: file() }),
+    v.pipe(
+      v.strictObject({ type: v.literal('image'), path: file() }),
+      v.transform((part) => imagePart(part.path)),
+    ),
+    v.pipe(
+      v.strictObject({ type: v.literal('image'), url: file() }),
+      v.transform((part) => imagePart(part.url)),
+    ),
+    v.pipe(
+      v.strictObject({
+        type: v.literal('image_url'),
+        image_url: v.union([file(), v.strictObject({ url: file() })]),
+      }),
+      v.transform(({ image_url: link }) => imagePart(typeof link === 'string' ? link : link.url)),
+    ),
+  ],
+  'must be {"type": "text", "text": "…"} or {"type": "image", "image": "FILE"}',
+);
+export type SuitePart = v.InferOutput<typeof PartSchema>;
+
 const MessageSchema = v.looseObject({
   role: text(),
-  content: v.optional(v.string('must be text: questions with images are not supported in suites')),
+  content: v.optional(
+    v.union(
+      [v.string(), v.array(PartSchema)],
+      'must be text, or a list of parts {"type": "text", "text": "…"} and {"type": "image", "image": "FILE"}',
+    ),
+  ),
 });
+type SuiteMessage = v.InferOutput<typeof MessageSchema>;
 
 /** A row of a suite. It has exactly one of prompt, messages and text. */
 export const SuiteRowSchema = v.strictObject({
@@ -135,9 +169,28 @@ export type SuiteRow = v.InferOutput<typeof SuiteRowSchema>;
 /** A row of a suite; undefined if it is not valid. */
 export const asSuiteRow = parsed(SuiteRowSchema);
 
+/** The content of a message as text, with the name of each image in brackets. */
+export const contentText = (content: SuiteMessage['content']): string | undefined =>
+  Array.isArray(content)
+    ? content.map((part) => (part.type === 'text' ? part.text : `[${nameOf(part.image)}]`)).join('')
+    : content;
+
+const nameOf = (image: string): string =>
+  /^data:/i.test(image) ? 'image' : (image.split(/[\\/]/).at(-1) ?? image);
+
+/** The images of a row's messages, with the roles of these. */
+export const imagesOfSuiteRow = ({
+  messages = [],
+}: SuiteRow): readonly { readonly role: string; readonly image: string }[] =>
+  messages.flatMap(({ role, content }) =>
+    Array.isArray(content)
+      ? content.flatMap((part) => (part.type === 'image' ? [{ role, image: part.image }] : []))
+      : [],
+  );
+
 /** The question of a row, as a page shows it: its last message, or its text. */
 export function questionOf(row: SuiteRow): string {
-  if (row.messages) return row.messages.at(-1)?.content ?? '';
+  if (row.messages) return contentText(row.messages.at(-1)?.content) ?? '';
   return row.prompt ?? row.text ?? '';
 }
 

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { createTokenizer } from '../../../../src/data/tokenizer/createTokenizer';
+import { NO_IMAGES } from '../../../../src/data/examples/rowImages';
 import type { Tokenizer } from '../../../../src/data/tokenizer/tokenizer';
 import { languageRows } from '../../../../src/engine/evaluation/languageRows';
 import type { SuiteCase } from '../../../../src/engine/evaluation/suiteFile';
@@ -36,6 +37,7 @@ async function measuredSource(tokenizer: Tokenizer, row: object): Promise<readon
       scheduler: { generate: () => Promise.reject(new Error('nothing is written')) },
       mix: [],
       tokenizer,
+      imagesOf: () => NO_IMAGES,
       vocab_size: tokenizer.vocab_size,
       positions: Infinity,
       start_id: 0,

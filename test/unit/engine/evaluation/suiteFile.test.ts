@@ -14,6 +14,10 @@ function suite(...rows: readonly unknown[]): string {
   return file;
 }
 
+const pictured = (role: string, image: string) => ({
+  messages: [{ role, content: [{ type: 'image', image }] }],
+});
+
 describe('a suite', () => {
   it('has the name of its file, unless a row has another', async () => {
     const file = suite({ prompt: 'a', check }, '', { prompt: 'a', suite: 'git', check });
@@ -38,6 +42,16 @@ describe('a suite', () => {
     [[{ prompt: 'b', check: { kind: 'label', expected: 'a' } }], 'needs "text"'],
     [[{ prompt: 'b', check: { kind: 'perplexity' } }], 'needs "text" or an expected answer'],
     [[{ messages: [{ role: 'assistant', content: 'b' }], check }], 'nothing to answer'],
+    [[{ ...pictured('user', 'http://a/b.png'), check }], 'not an address'],
+    [[{ ...pictured('tool', 'b.png'), check }], 'of the role tool cannot have images'],
+    [
+      [{ ...pictured('user', 'b.png'), check: { kind: 'judge' } }],
+      'of the kind judge is not supported for a question with images',
+    ],
+    [
+      [{ messages: [{ role: 'user', content: [{ type: 'video', video: 'a' }] }], check }],
+      'must be text, or a list of parts',
+    ],
     [[{ prompt: 'a', plain: true, system: 'b', check }], '"plain" belongs to'],
     [
       [{ prompt: 'a', check: { kind: 'regex', pattern: '(' } }],
