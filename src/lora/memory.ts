@@ -231,8 +231,8 @@ function visionWorkingBytes(
 }
 
 /**
- * The image embeddings and the decoded images that are kept, rotary tables of the batch's rows, which differ, and the
- * tower's weights where those of the model are counted without them.
+ * The image embeddings and the decoded images that are kept, rotary tables of the batch's rows,
+ * which differ, and the tower's weights where those of the model are counted without them.
  */
 function visionBytes(
   size: ModelSize,
