@@ -14,11 +14,12 @@ export const atImages = (...names: string[]): string =>
   path.join(fixtures, 'qwen3-vl-images', ...names);
 
 /** A dataset for it, as a training run reads it. */
-async function withChats(
+export async function withChats(
   dataset: string,
   use: (data: PreparedData) => Promise<void>,
+  settings: object = {},
 ): Promise<void> {
-  const recipe = v.parse(RecipeSchema, { base: atImages('base'), dataset });
+  const recipe = v.parse(RecipeSchema, { base: atImages('base'), dataset, ...settings });
   await withBase(atImages('base'), async (base) => {
     const read = await readData(recipe, null);
     const tools = await dataToolsOf(base);

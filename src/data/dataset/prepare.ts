@@ -338,6 +338,18 @@ export const rowImagesOf = (
         refused: `Images in chats are not supported for ${family}, only for ${VISION_MODELS.join(', ')}`,
       };
 
+/** Images are read of pairs that a language model learns from. */
+function comparedImages(
+  form: 'preference' | 'unpaired',
+  { task }: DataRecipe,
+  images: RowImages,
+): RowImages {
+  if (task === 'reward') return { refused: 'Images are not supported for reward models' };
+  return form === 'preference'
+    ? images
+    : { refused: 'Images in answers with a label (kto) are not supported, only in pairs' };
+}
+
 /** Turns the rows of a dataset into examples. */
 export function tokenizerFor(
   { path: file, unit }: Dataset,
@@ -355,7 +367,7 @@ export function tokenizerFor(
       max_length,
       labels: recipe.labels,
       rows: recipe,
-      images: { refused: 'Images in answers that are compared are not supported' },
+      images: comparedImages(form, recipe, rowImagesOf(file, tools)),
       isReward: recipe.task === 'reward',
       ...(vocab_size !== undefined && { vocab_size }),
     });

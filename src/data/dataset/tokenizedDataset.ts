@@ -1,6 +1,12 @@
 import type { Problem } from '../../shared/errors';
 import { NumberList } from '../../common/numberList';
-import { lengthOf, tokensOf, type Example, type ImageExample } from '../examples/example';
+import {
+  imagesOfExample,
+  lengthOf,
+  tokensOf,
+  type Example,
+  type ImageExample,
+} from '../examples/example';
 import { examplesOf, type Examples } from '../examples/examples';
 import { sequencesIn, type Row } from '../rows/row';
 import type { TokensImage } from '../examples/rowImages';
@@ -46,7 +52,8 @@ export class RowFacts {
   add(tokenized: TokenizedRow, offset: number): RowLengths {
     const { row, example, length } = tokenized;
     if (row.weight !== undefined) this.hasWeights = true;
-    if (example.kind === 'tokens' && example.images) this.countImages(example.images);
+    const images = imagesOfExample(example);
+    if (images.length > 0) this.countImages(images);
     const lengths = {
       length,
       kept: length - lostTokens(example, length),

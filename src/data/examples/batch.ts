@@ -145,11 +145,11 @@ export function withBatchImages(
   examples: readonly TokenExample[],
   reader: ChatImages | null,
 ): Batch {
-  const rows = examples.map(imagesIn);
-  if (rows.every((images) => images.length === 0)) return batch;
+  const rows = picturedRows(examples);
+  if (rows.every(({ images }) => images.length === 0)) return batch;
   if (!reader) throw new Error('There is no reader for the images of the examples.');
   const { length } = batch;
-  const positions = examples.map((example, row) => rowPositions(lengthOf(example), rows[row]!));
+  const positions = rows.map((row) => rowPositions(row.length, row.images));
   const all = (name: 'times' | 'heights' | 'widths') =>
     filled(
       batch,
@@ -160,8 +160,8 @@ export function withBatchImages(
     ...batch,
     position_ids: all('times'),
     spatial_ids: { heights: all('heights'), widths: all('widths') },
-    placed_images: rows.flatMap((images, row) =>
-      placedIn(images, reader, examples[row]).map((image) => ({
+    placed_images: rows.flatMap(({ images, line }, row) =>
+      placedIn(images, reader, line).map((image) => ({
         ...image,
         at: row * length + image.at,
       })),
@@ -169,10 +169,35 @@ export function withBatchImages(
   };
 }
 
-function imagesIn(example: TokenExample): readonly TokensImage[] {
-  if (example.kind === 'packed' && example.parts.some(({ images }) => images))
-    throw new Error('Rows with images cannot be packed.');
-  return example.kind === 'tokens' ? (example.images ?? []) : [];
+/** A row of a batch with its images. */
+interface PicturedRow {
+  readonly images: readonly TokensImage[];
+  /** In tokens, without padding. */
+  readonly length: number;
+  /** In the dataset; null: it is of no dataset. */
+  readonly line: number | null;
+}
+
+/** The rows of a batch as `collate` puts them. */
+function picturedRows(examples: readonly TokenExample[]): readonly PicturedRow[] {
+  const rowOf = ({ input_ids, images = [] }: Sequence, line: number): PicturedRow => ({
+    images,
+    length: input_ids.length,
+    line,
+  });
+  const pairs = examples.filter((example) => example.kind === 'preference');
+  if (pairs.length > 0)
+    return [
+      ...pairs.map(({ chosen, line }) => rowOf(chosen, line)),
+      ...pairs.map(({ rejected, line }) => rowOf(rejected, line)),
+    ];
+  return examples.map((example) => {
+    if (example.kind === 'packed' && example.parts.some(({ images }) => images))
+      throw new Error('Rows with images cannot be packed.');
+    return example.kind === 'tokens'
+      ? rowOf(example, example.line)
+      : { images: [], length: lengthOf(example), line: null };
+  });
 }
 
 /** The images of a prompt, and the positions of its tokens. */
@@ -188,14 +213,14 @@ export function promptImages(
 ): PromptImages | null {
   const own = images.filter(({ at, tokens }) => at + tokens <= length);
   if (own.length === 0) return null;
-  return { ...rowPositions(length, own), placed: placedIn(own, reader) };
+  return { ...rowPositions(length, own), placed: placedIn(own, reader, null) };
 }
 
-/** The images of a single row; without an example, of a prompt. */
+/** The images of a single row; without a line, of a prompt. */
 const placedIn = (
   images: readonly TokensImage[],
   reader: ChatImages,
-  example?: TokenExample,
+  line: number | null,
 ): BatchImage[] =>
   images.map(({ file, at, grid }) => ({
     file,
@@ -203,9 +228,9 @@ const placedIn = (
     grid,
     key: `${grid.height} ${grid.width} ${imageKey(file)}`,
     patches: () =>
-      example?.kind === 'tokens'
-        ? readImageOf({ file, line: example.line }, (own) => reader.samples(own, grid))
-        : reader.samples(file, grid),
+      line === null
+        ? reader.samples(file, grid)
+        : readImageOf({ file, line }, (own) => reader.samples(own, grid)),
   }));
 
 /** Sequences with labels, padded on the right as `collate` does. */

@@ -22,13 +22,9 @@ export type Example =
  * A sequence with a label for each token; -100 is ignored. In causal_lm labels[t] is input_ids[t]:
  * the loss at t compares the logits at t with labels[t + 1].
  */
-export interface TokensExample extends Weighted {
+export interface TokensExample extends Sequence {
   readonly kind: 'tokens';
   readonly line: number;
-  readonly input_ids: Int32Array;
-  readonly labels: Int32Array;
-  /** Those whose vectors stand in place of tokens. Missing: none. */
-  readonly images?: readonly TokensImage[];
 }
 
 /**
@@ -91,6 +87,8 @@ export interface RankingExample extends Weighted {
 export interface Sequence extends Weighted {
   readonly input_ids: Int32Array;
   readonly labels: Int32Array;
+  /** Those whose vectors stand in place of tokens. Missing: none. */
+  readonly images?: readonly TokensImage[];
 }
 
 export interface PreferenceExample {
@@ -144,6 +142,13 @@ export const textsOf = ({ anchor, positive, negatives = [] }: PairExample): Int3
   positive,
   ...negatives,
 ];
+
+/** The images of an example's texts, in their order. */
+export function imagesOfExample(example: Example): readonly TokensImage[] {
+  if (example.kind === 'tokens') return example.images ?? [];
+  if (example.kind !== 'preference') return [];
+  return [...(example.chosen.images ?? []), ...(example.rejected.images ?? [])];
+}
 
 /** Length by which examples are padded and sorted; 1 for images and numbers, of one size each. */
 export function lengthOf(example: Example): number {

@@ -39,6 +39,7 @@ const FORM = {
   captioned: 9,
   answer: 10,
   withImages: 11,
+  pairWithImages: 12,
 } as const;
 /** Added to the form of a record that ends with the bits of its weight. */
 const WEIGHTED = 16;
@@ -213,6 +214,7 @@ function encodeUnweighted(example: StoredExample): Int32Array {
     case 'preference': {
       const { line, chosen, rejected, margin, stated } = example;
       const numbers = numberBits([margin, stated?.[0] ?? null, stated?.[1] ?? null]);
+      if (chosen.images ?? rejected.images) return encodePictured(example, numbers);
       const head = [FORM.preference, line, chosen.input_ids.length, ...numbers];
       return joined(head, [signed(chosen), signed(rejected)]);
     }
@@ -322,6 +324,15 @@ function decodeWithImages(record: Int32Array): TokensExample {
 const charactersOf = (text: string): Int32Array =>
   Int32Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
 
+/** Form, line, numbers of the first record, the numbers of the pair; a record of each text. */
+function encodePictured(
+  { line, chosen, rejected }: PreferenceExample,
+  numbers: Int32Array,
+): Int32Array {
+  const sides = [chosen, rejected].map((own) => encodeTokens({ kind: 'tokens', line, ...own }));
+  return joined([FORM.pairWithImages, line, sides[0]!.length, ...numbers], sides);
+}
+
 /** Where a label can only be its token's id, the sign of the number says whether it is one. */
 function encodeTokens(example: TokensExample): Int32Array {
   const { line, input_ids, labels, images } = example;
@@ -341,16 +352,27 @@ const sequenceOf = (numbers: Int32Array): Sequence => ({
   labels: numbers.map((id) => (id < 0 ? NO_LABEL : id)),
 });
 
-function preferenceOf(line: number, length: number, rest: Int32Array): PreferenceExample {
+function preferenceOf(
+  line: number,
+  length: number,
+  rest: Int32Array,
+  read: (record: Int32Array) => Sequence = sequenceOf,
+): PreferenceExample {
   const [margin = null, chosen = null, rejected = null] = numbersOf(rest.subarray(0, 3));
   return {
     kind: 'preference',
     line,
-    chosen: sequenceOf(rest.subarray(3, 3 + length)),
-    rejected: sequenceOf(rest.subarray(3 + length)),
+    chosen: read(rest.subarray(3, 3 + length)),
+    rejected: read(rest.subarray(3 + length)),
     margin,
     stated: chosen === null || rejected === null ? null : [chosen, rejected],
   };
+}
+
+/** The text of a record of tokens, with its images. */
+function picturedOf(record: Int32Array): Sequence {
+  const { input_ids, labels, images } = decodeUnweighted(record) as TokensExample;
+  return { input_ids, labels, ...(images && { images }) };
 }
 
 function unpairedOf(line: number, length: number, record: Int32Array): UnpairedExample {
@@ -386,6 +408,8 @@ function decodeUnweighted(record: Int32Array): StoredExample {
       return decodeWithImages(record);
     case FORM.preference:
       return preferenceOf(line, length, record.subarray(3));
+    case FORM.pairWithImages:
+      return preferenceOf(line, length, record.subarray(3), picturedOf);
     case FORM.unpaired:
       return unpairedOf(line, length, record.subarray(3));
     case FORM.tokens:

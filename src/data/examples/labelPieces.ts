@@ -14,7 +14,7 @@ export interface LabelPiece {
  * including special tokens.
  */
 export function labelPieces(example: Sequence | TokensExample, tokenizer: Tokenizer): LabelPiece[] {
-  const { input_ids, labels } = 'images' in example ? withSinglePlaces(example) : example;
+  const { input_ids, labels } = withSinglePlaces(example);
   const counts = tokenCounts(example);
   const pieces: LabelPiece[] = [];
   for (let start = 0, end = 1; start < input_ids.length; end++) {
@@ -31,16 +31,15 @@ export function labelPieces(example: Sequence | TokensExample, tokenizer: Tokeni
 }
 
 /** A sequence with one of each image's tokens. */
-function withSinglePlaces({ input_ids, labels, images = [] }: TokensExample): Sequence {
+function withSinglePlaces({ input_ids, labels, images = [] }: Sequence): Sequence {
+  if (images.length === 0) return { input_ids, labels };
   const isShown = (_: number, i: number) =>
     !images.some(({ at, tokens }) => i > at && i < at + tokens);
   return { input_ids: input_ids.filter(isShown), labels: labels.filter(isShown) };
 }
 
 /** How many tokens each one that is shown stands for: an image's stands for all of them. */
-function tokenCounts(example: Sequence | TokensExample): readonly number[] {
-  const { length } = example.input_ids;
-  const images = 'images' in example ? (example.images ?? []) : [];
+function tokenCounts({ input_ids: { length }, images = [] }: Sequence): readonly number[] {
   const counts: number[] = [];
   for (let i = 0; i < length;) {
     const image = images.find(({ at }) => at === i);

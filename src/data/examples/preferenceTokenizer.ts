@@ -124,10 +124,12 @@ class Encoder {
     const starts = sides.map(({ encoded }) => encoded!.labelled[0]?.start ?? 0);
     const start = Math.min(...starts);
     return sides.map(({ example, row }) => {
-      const { input_ids, labels } = example as Sequence;
+      const { input_ids, labels, images } = example as Sequence;
+      const pictured = images && { images };
       const isJoined = row.kind === 'completion' && starts.some((own) => own !== start);
-      if (this.settings.labels !== 'all' && !isJoined) return { input_ids, labels };
-      return { input_ids, labels: input_ids.map((id, i) => (i < start ? NO_LABEL : id)) };
+      if (this.settings.labels !== 'all' && !isJoined) return { input_ids, labels, ...pictured };
+      const all = input_ids.map((id, i) => (i < start ? NO_LABEL : id));
+      return { input_ids, labels: all, ...pictured };
     });
   }
 

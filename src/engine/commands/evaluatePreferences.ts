@@ -157,6 +157,7 @@ async function withRows<T>(
   try {
     const max_length = Math.min(recipe.training.max_length, positionsOf(base.spec));
     const { train: examples, collate, warnings } = data;
+    if (data.has_images) await model.loadImages();
     const comparisons = new Comparisons({ model, objective, collate, max_length });
     const batches = fixedBatches(examples, objective, ROWS_PER_BATCH);
     return await use({ comparisons, part: { examples, batches }, warnings });

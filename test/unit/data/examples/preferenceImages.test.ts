@@ -11,12 +11,12 @@ import { RecipeSchema } from '../../../../src/shared/recipe';
 
 const base = path.resolve(import.meta.dirname, '../../../fixtures/qwen3-vl-images/base');
 
-/** What is wrong with a row of preferences that names an image. */
-async function faultOf(method: string, row: object): Promise<string> {
+/** What is wrong with a row of preferences that names an image; '': nothing. */
+async function faultOf(method: string, top: object, row: object): Promise<string> {
   const dataset = path.join(mkdtempSync(path.join(tmpdir(), 'pairs-')), 'pairs.jsonl');
   writeFileSync(dataset, `${JSON.stringify(row)}\n`);
-  const recipe = v.parse(RecipeSchema, { base, dataset, objective: { method } });
-  const opened = await openBase(base);
+  const recipe = v.parse(RecipeSchema, { base, dataset, objective: { method }, ...top });
+  const opened = await openBase(recipe.base);
   try {
     const read = await readData(recipe, null);
     const data = await prepareData(read, recipe, await dataToolsOf(opened));
@@ -42,11 +42,17 @@ const prompt = [
 const answer = (content: string) => [{ role: 'assistant', content }];
 
 it.each([
-  ['dpo', { prompt, chosen: answer('A hinge.'), rejected: answer('A door.') }],
-  ['orpo', { images: ['a.png'], prompt, chosen: answer('A hinge.'), rejected: answer('No.') }],
-  ['kto', { prompt, completion: answer('A hinge.'), label: true }],
-])('refuses images in preferences by name: %s', async (method, row) => {
-  expect(await faultOf(method, row)).toContain(
-    'Images in answers that are compared are not supported',
-  );
+  ['kto', {}, { prompt, completion: answer('A hinge.'), label: true }],
+  ['sft', { task: 'reward' }, { prompt, chosen: answer('A hinge.'), rejected: answer('A door.') }],
+])('refuses images by name where they are not compared: %s %j', async (method, top, row) => {
+  expect(await faultOf(method, top, row)).toMatch(/1 image\. Images .*not supported/);
+});
+
+it('names an image of a pair that cannot be read, and a base that reads none', async () => {
+  const row = { images: ['a.png'], prompt, chosen: answer('A hinge.'), rejected: answer('No.') };
+  const pictured = { ...row, prompt: [{ role: 'user', content: 'What is it?' }] };
+  for (const own of [{ ...row, images: undefined }, pictured])
+    expect(await faultOf('dpo', {}, own)).toMatch(/a\.png cannot be read: it does not exist/);
+  const llama = path.resolve(base, '../../llama/base');
+  expect(await faultOf('dpo', { base: llama }, pictured)).toContain('only for qwen3_vl');
 });
