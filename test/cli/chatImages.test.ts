@@ -224,7 +224,7 @@ it('answers the questions of a suite about images as transformers does', async (
   writeFileSync(suite, asked.map((row) => `${JSON.stringify(row)}\n`).join(''));
   const ask = (model: string, ...options: string[]) =>
     cli('evaluate', '--suite', suite, '--base', model, ...options, '--json');
-  const adapter = ['--column', `own=${path.join(folder, 'adapter')}`];
+  const adapter = ['--column', `adapter=${path.join(folder, 'adapter')}`];
   const { code, stdout, stderr } = await ask(base, ...adapter, '--output', path.join(place, 'out'));
   expect(code, stderr + stdout).toBe(0);
   const written = readFileSync(path.join(place, 'out', 'rows.jsonl'), 'utf8')

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { dataToolsOf } from '../../src/data/dataset/dataTools';
 import { openChatImages, type ChatImages } from '../../src/data/images/chatImages';
 import type { Message } from '../../src/data/chat/chat';
-import { promptImages, type PromptImages } from '../../src/data/examples/batch';
+import { promptImages, type PromptImages } from '../../src/data/examples/batchImages';
 import { withImages } from '../../src/data/examples/rowImages';
 import { answerPrompt } from '../../src/engine/model/answer';
 import { loadModel, type LoadOptions } from '../../src/models/loadModel';

@@ -11,13 +11,8 @@ import { AnswerKinds } from './answerKinds';
 import { splitExamples } from '../examples/split';
 import { checkImages } from '../images/checkImages';
 import { readImagesOf } from '../images/readRows';
-import {
-  collate,
-  collateCaptioned,
-  collateImages,
-  paddingId,
-  withBatchImages,
-} from '../examples/batch';
+import { collate, collateCaptioned, collateImages, paddingId } from '../examples/batch';
+import { withBatchImages } from '../examples/batchImages';
 import { collectorSettings, openDataset, type Dataset } from './dataset';
 import type { OnBytes } from '../../formats/tables/table';
 import { labelSetOf, RowLabels, type LabelSet } from '../tasks/labelSet';

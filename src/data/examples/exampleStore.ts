@@ -211,13 +211,8 @@ function encodeUnweighted(example: StoredExample): Int32Array {
       const { line, file, input_ids } = example;
       return joined([FORM.captioned, line, file.length], [charactersOf(file), input_ids]);
     }
-    case 'preference': {
-      const { line, chosen, rejected, margin, stated } = example;
-      const numbers = numberBits([margin, stated?.[0] ?? null, stated?.[1] ?? null]);
-      if (chosen.images ?? rejected.images) return encodePictured(example, numbers);
-      const head = [FORM.preference, line, chosen.input_ids.length, ...numbers];
-      return joined(head, [signed(chosen), signed(rejected)]);
-    }
+    case 'preference':
+      return encodePreference(example);
     case 'unpaired': {
       const { line, answer, rest, desirable, stated } = example;
       const head = [FORM.unpaired, line, answer.input_ids.length, Number(desirable)];
@@ -324,11 +319,15 @@ function decodeWithImages(record: Int32Array): TokensExample {
 const charactersOf = (text: string): Int32Array =>
   Int32Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
 
-/** Form, line, numbers of the first record, the numbers of the pair; a record of each text. */
-function encodePictured(
-  { line, chosen, rejected }: PreferenceExample,
-  numbers: Int32Array,
-): Int32Array {
+/**
+ * Form, line, length of the first text, the numbers of the pair; both texts. With images, a record
+ * of each text.
+ */
+function encodePreference(example: PreferenceExample): Int32Array {
+  const { line, chosen, rejected, margin, stated } = example;
+  const numbers = numberBits([margin, stated?.[0] ?? null, stated?.[1] ?? null]);
+  const head = [FORM.preference, line, chosen.input_ids.length, ...numbers];
+  if (!chosen.images && !rejected.images) return joined(head, [signed(chosen), signed(rejected)]);
   const sides = [chosen, rejected].map((own) => encodeTokens({ kind: 'tokens', line, ...own }));
   return joined([FORM.pairWithImages, line, sides[0]!.length, ...numbers], sides);
 }

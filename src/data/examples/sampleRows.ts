@@ -3,7 +3,7 @@ import { contentOf, type ChatVariables, type Message, type Span } from '../chat/
 import type { AnswerForm } from '../chat/calls/form';
 import { parseAnswer } from '../chat/calls/parseAnswer';
 import type { Row } from '../rows/row';
-import { promptImages, type PromptImages } from './batch';
+import { promptImages, type PromptImages } from './batchImages';
 import type { EncodedRow } from './encodeRow';
 import { lengthOf, type Example } from './example';
 import type { TokenizedRow } from './tokenizeRows';

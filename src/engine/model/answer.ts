@@ -2,7 +2,7 @@ import { answerEnds } from '../../data/chat/answerEnds';
 import { answerForm } from '../../data/chat/calls/learnForm';
 import { parseAnswer, parseText, type ParsedAnswer } from '../../data/chat/calls/parseAnswer';
 import { imagesOf, type Chat, type ChatVariables } from '../../data/chat/chat';
-import { promptImages, type PromptImages } from '../../data/examples/batch';
+import { promptImages, type PromptImages } from '../../data/examples/batchImages';
 import {
   checkImagesRead,
   NO_IMAGES,
