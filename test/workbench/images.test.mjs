@@ -72,6 +72,7 @@ describe('images in chats', { timeout: LIMIT }, () => {
       JSON.stringify({
         base: 'models/vl',
         dataset: 'data/rows.jsonl',
+        validation: 'data/rows.jsonl',
         lora: { r: 4, target_modules: ['q_proj', 'v_proj'] },
         training: { max_steps: 20, max_length: 128, learning_rate: 0.02 },
         samples: { sample_steps: 0 },
