@@ -169,6 +169,9 @@ constexpr int64_t MAX_PANEL = 3 * LANES;
 // Products of a task that take about 5 microseconds.
 constexpr int64_t LONG_TASK = 1 << 20;
 
+// Sums of a task that stay in the second cache beside blocks of A that are copied.
+constexpr int64_t MOST_SUMS = 6 * 264 * MAX_PANEL;
+
 // How C is divided: so that all threads have something to do, and that the sums of a task stay in
 // the second cache.
 struct Division {
@@ -182,8 +185,11 @@ struct Division {
                   most = is_long ? 384 : 1024;
     rows = round_up(std::min(most, std::max<int64_t>(64, (p.m + wanted - 1) / wanted)), 24);
     blocks = (p.m + rows - 1) / rows;
-    // The rows of A are read once for a group of panels.
-    group = is_long ? std::max<int64_t>(1, std::min<int64_t>(4, panels * blocks / (2 * threads))) : 1;
+    // The rows of A are read once for a group of panels. Where they are copied, that they are read
+    // once less counts for more than that there are more tasks.
+    const int64_t most_panels = p.a_competes ? std::min<int64_t>(6, MOST_SUMS / (rows * panel)) : 4,
+                  share = panels * blocks / (p.a_competes ? threads : 2 * threads);
+    group = is_long ? std::max<int64_t>(1, std::min(most_panels, share)) : 1;
     // Few tasks are as many for each thread.
     while (group > 1 && tasks() < 8 * threads && tasks() % threads != 0) group--;
   }
