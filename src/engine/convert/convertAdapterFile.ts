@@ -121,10 +121,14 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
 /** @throws LoraError('usage') for a model that Ollama applies no adapters to */
 function refuseWithoutText(base: BaseModel | null, { for_ollama = false }: ConvertOptions): void {
   if (!for_ollama || base === null || llamaOutputOf(base) === 'text') return;
-  throw new LoraError('usage', 'Ollama takes adapters only of models that write text.', {
-    place: { file: base.path },
-    fix: 'Leave out --modelfile, and use the adapter with llama-server, or merge it (lora merge).',
-  });
+  throw new LoraError(
+    'usage',
+    'Ollama takes adapters only of models that write text, so no Modelfile is written.',
+    {
+      place: { file: base.path },
+      fix: 'Use the adapter with llama-server, or merge it into its base.',
+    },
+  );
 }
 
 const hasFormat = ({ format, path: file }: FoundAdapter): LoraError =>

@@ -108,7 +108,7 @@ function checkBase(tool: UseTool, base: BaseModel): void {
   if (tool !== 'server' && (made === null || !outputs.includes(made)))
     throw new LoraError('base', withoutText(tool, made), {
       place: { file: base.path },
-      fix: 'Use it with transformers, or with a server if it computes embeddings (lora serve --http, llama-server).',
+      fix: 'Use it with transformers, or with a server if it computes embeddings (lora serve --http).',
     });
   const refusal = USES[tool].refuses(base);
   if (refusal)
