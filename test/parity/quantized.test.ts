@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -28,7 +29,7 @@ const read = (name: string) => Uint8Array.from(readFileSync(path.join(folder, na
 /** Rows of a matrix: a whole number of fours, in which the kernels multiply them, and a rest. */
 const MANY = 6;
 
-/** The same for rounded rows, which are multiplied by eight or sixteen rows at a time. */
+/** The same for rounded rows, which are multiplied by four to sixteen rows at a time. */
 const MANY_ROUNDED = 37;
 
 /** The blocks of a type as two rows, filled up to whole words, and the numbers that they hold. */
@@ -77,7 +78,7 @@ describe.each(types)('the kernels for %s', (type) => {
     expect(numbers).toEqual(expected);
   });
 
-  it.each([1, 2, 5, 8])('multiply %i rows as the numbers in f32 do', async (count) => {
+  it.each([1, 2, 3, 5, 7, 8])('multiply %i rows as the numbers in f32 do', async (count) => {
     const { blocks: pair, form } = stored(type);
     const indices = ops.upload(
       Int32Array.from({ length: MANY }, (_, i) => i % 2),
@@ -95,19 +96,23 @@ describe.each(types)('the kernels for %s', (type) => {
   });
 });
 
-/** Rows rounded to whole numbers of at most 127 for each 32, as the kernels round them. */
+/** The nearest whole number, of two the even one. */
+const nearest = (x: number): number => x + 1.5 * 2 ** 52 - 1.5 * 2 ** 52;
+
+/** Rows rounded to whole numbers of at most 127 for each 32, as the kernels round them: in f32. */
 function roundedRows(x: Float32Array): Float64Array {
   const rounded = new Float64Array(x.length);
   for (let start = 0; start < x.length; start += 32) {
     const unit = x.subarray(start, start + 32);
     const most = unit.reduce((best, z) => Math.max(best, Math.abs(z)), 0);
-    unit.forEach((z, i) => (rounded[start + i] = (Math.round((z / most) * 127) * most) / 127));
+    const inverse = Math.fround(127 / most);
+    unit.forEach((z, i) => (rounded[start + i] = (nearest(z * inverse) * most) / 127));
   }
   return rounded;
 }
 
 describe.each(types)('products of rounded rows with %s', (type) => {
-  const count = 9;
+  const count = 18;
 
   it('are the exact products of the rounded rows, for each row as alone', async () => {
     const { blocks: pair, values, form } = stored(type);
@@ -142,10 +147,32 @@ describe.each(types)('products of rounded rows with %s', (type) => {
       expect(have.slice(row * MANY_ROUNDED, (row + 1) * MANY_ROUNDED)).toEqual(
         await product(row, 1),
       );
-    for (const rows of [2, 4, 5])
+    for (const rows of [2, 3, 4, 5, 7, 8, 9, 12, 13, 17])
       expect(await product(0, rows), `${rows} rows`).toEqual(have.slice(0, rows * MANY_ROUNDED));
     ops.free(blocks, pair, indices);
   });
+});
+
+const LEVEL = 'LORA_KERNELS_LEVEL';
+describe.skipIf(process.env[LEVEL] !== undefined)('on a processor with', () => {
+  it.each([
+    ['AVX2', '1'],
+    ['AVX2 and products of bytes (AVX-VNNI), if this one has them', '1+vnni'],
+    ['neither', '0'],
+  ])(
+    '%s, all of this holds',
+    (_, level) => {
+      const vitest = path.resolve(import.meta.dirname, '../../node_modules/vitest/vitest.mjs');
+      const only = ['-t', 'the kernels for|products of rounded rows'];
+      const { status, stdout, stderr } = spawnSync(
+        process.execPath,
+        [vitest, 'run', '--project', 'parity', 'parity/quantized.test.ts', ...only],
+        { encoding: 'utf8', env: { ...process.env, [LEVEL]: level } },
+      );
+      expect(status, stdout + stderr).toBe(0);
+    },
+    120_000,
+  );
 });
 
 it('refuses rows that are too short for their width', () => {

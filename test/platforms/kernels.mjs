@@ -85,7 +85,8 @@ export async function compileCases(platform, folder) {
     const args = [
       ...['c++', '-target', TRIPLES[platform], ...CODE_FLAGS, ...flags, '-s'],
       `-I${path.join(root, 'src/runtime/kernels')}`,
-      ...[path.join(import.meta.dirname, 'kernels/cases.cc'), '-o', output],
+      ...[path.join(import.meta.dirname, 'kernels/cases.cc')],
+      ...[path.join(root, 'src/runtime/kernels/rounded.cc'), '-o', output],
     ];
     const env = { ...process.env, ZIG_GLOBAL_CACHE_DIR: zig.cache, ZIG_LOCAL_CACHE_DIR: folder };
     const { exit, stderr } = await exec(zig.program, args, { env, cwd: folder });

@@ -25,8 +25,14 @@ const SCALES: Readonly<Record<string, readonly number[]>> = {
   MXFP4: [0],
 };
 
-/** Bytes that are read at once. */
-const READ_BYTES = 1 << 24;
+/** Bytes that are read at once, of a row at least. */
+const READ_BYTES = 1 << 22;
+
+/**
+ * What was read into and can be again: a new buffer for each matrix would leave the memory of many
+ * behind until garbage is collected.
+ */
+const spare: Uint8Array<ArrayBuffer>[] = [];
 
 /** A matrix that is a tensor or some rows of one, and how its rows are ordered in the file. */
 interface OrderedTensor {
@@ -53,10 +59,11 @@ export function blocksOfTensor(source: GgufSource, ordered: OrderedTensor): Stor
   const read = async (target: BlockTarget) => {
     const places = placesOf(rows, target.order, move.rowOf);
     const rowsAtOnce = Math.max(1, Math.floor(READ_BYTES / row_bytes));
+    const buffer = row_bytes > READ_BYTES ? undefined : (spare.pop() ?? new Uint8Array(READ_BYTES));
     for (let first = 0; first < rows; first += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, rows - first);
       const from = (start + first) * row_bytes;
-      const bytes = await source.readTensorBytes(tensor, from, count * row_bytes);
+      const bytes = await source.readTensorBytes(tensor, from, count * row_bytes, buffer);
       requireFinite(
         bytes,
         { scales, bytes: form.bytes, isFinite: tensor.dtype === 'MXFP4' ? isSmallPower : isHalf },
@@ -65,6 +72,7 @@ export function blocksOfTensor(source: GgufSource, ordered: OrderedTensor): Stor
       move.arrange(bytes, row_bytes);
       copyRows(bytes, target, { row_bytes, places: places.subarray(first, first + count) });
     }
+    if (buffer && spare.length === 0) spare.push(buffer);
   };
   return { type: form.type, width, row_bytes, read };
 }

@@ -144,8 +144,8 @@ class GgufParts implements GgufSource {
     this.ownerOf(tensor).readBF16(tensor, target);
   readRange = (tensor: GgufTensor, from: number, count: number) =>
     this.ownerOf(tensor).readRange(tensor, from, count);
-  readTensorBytes = (tensor: GgufTensor, from: number, length: number) =>
-    this.ownerOf(tensor).readTensorBytes(tensor, from, length);
+  readTensorBytes: GgufSource['readTensorBytes'] = (tensor, from, length, into) =>
+    this.ownerOf(tensor).readTensorBytes(tensor, from, length, into);
   readBytes = (start: number, length: number, what: string) =>
     this.first.readBytes(start, length, what);
 

@@ -30,6 +30,7 @@ export interface GgufSource {
     tensor: GgufTensor,
     from: number,
     length: number,
+    into?: Uint8Array<ArrayBuffer>,
   ): Promise<Uint8Array<ArrayBuffer>>;
   /** Bytes of the first part: those of its metadata. */
   readBytes(start: number, length: number, what: string): Promise<Uint8Array<ArrayBuffer>>;
@@ -102,7 +103,13 @@ export class GgufFile implements GgufSource {
 
   /** Bytes of the file as they are stored; `what`: a name for the error when memory is short. */
   async readBytes(start: number, length: number, what: string): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = allocate(length, this.file, what);
+    return this.fill(allocate(length, this.file, what), start);
+  }
+
+  private async fill(
+    bytes: Uint8Array<ArrayBuffer>,
+    start: number,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     await readFully(this.source, bytes, start);
     return bytes;
   }
@@ -112,12 +119,17 @@ export class GgufFile implements GgufSource {
     return [this.file];
   }
 
-  /** Some of a tensor's bytes as they are stored; `from` counts from its first one. */
+  /**
+   * Some of a tensor's bytes as they are stored; `from` counts from its first one. They are the first
+   * bytes of `into`, if that is given.
+   */
   readTensorBytes(
     { start, name }: GgufTensor,
     from: number,
     length: number,
+    into?: Uint8Array<ArrayBuffer>,
   ): Promise<Uint8Array<ArrayBuffer>> {
+    if (into) return this.fill(into.subarray(0, length), start + from);
     return this.readBytes(start + from, length, name);
   }
 

@@ -26,6 +26,17 @@ LORA_INLINE FourReals totals(const Lanes v[4]) {
   return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
 }
 
+// How far before they are needed keys and values are fetched, in bytes: the processor does not foresee
+// where values begin, nor the next keys. `next`: what is read after the `size` numbers of `own`.
+constexpr int64_t ATTENTION_AHEAD = 8192;
+template <class T>
+LORA_INLINE void fetch_following(int64_t at, int64_t count, int64_t size, const T* own,
+                                 const T* next) {
+  const int64_t ahead = at + ATTENTION_AHEAD / (int64_t)sizeof(T);
+  const auto* from = (const char*)(ahead < size ? own + ahead : next + (ahead - size));
+  for (int64_t line = 0; line < count * (int64_t)sizeof(T); line += 64) fetch_ahead(from + line);
+}
+
 // The scores of K keys for G queries [G, d]: [G, K], whose rows are `row` apart.
 template <int G, int K, class T>
 LORA_INLINE void scores_of(int64_t d, const float* q, const T* keys, int64_t row, float* scores) {
@@ -59,9 +70,10 @@ LORA_INLINE float exponentials(int64_t keys, float* scores) {
 // The numbers i .. i + N · LANES - 1 of o [G, d], times factors.
 template <int G, int N, class T>
 LORA_INLINE void values_of(int64_t keys, int64_t d, int64_t i, const float* scores,
-                           const float* factors, const T* values, T* o) {
+                           const float* factors, const T* values, const T* next, T* o) {
   Lanes sums[G][N] = {};
   for (int64_t j = 0; j < keys; j++) {
+    if (N > 1) fetch_following(j * d + i, N * LANES, keys * d, values, next);
     Lanes value[N];
     for (int n = 0; n < N; n++) value[n] = lanes_at(values + j * d + i + n * LANES);
     for (int g = 0; g < G; g++)
@@ -73,21 +85,24 @@ LORA_INLINE void values_of(int64_t keys, int64_t d, int64_t i, const float* scor
         o[g * d + i + n * LANES + l] = narrow<T>(sums[g][n][l] * factors[g]);
 }
 
-// G heads: q [G, d], k and v [keys, d] -> o [G, d]. `buffer` [G · (keys + d)].
+// G heads: q [G, d], k and v [keys, d] -> o [G, d]. `buffer` [G · (keys + d)]. `next`: what is read
+// after v.
 template <int G, class T>
-LORA_INLINE void attend_together(int64_t keys, int64_t d, const T* q, const T* k, const T* v, T* o,
-                                 float* buffer) {
+LORA_INLINE void attend_together(int64_t keys, int64_t d, const T* q, const T* k, const T* v,
+                                 const T* next, T* o, float* buffer) {
   float *scores = buffer + G * d, factors[G];
   for (int64_t i = 0; i < G * d; i++) buffer[i] = wide(q[i]);
   int64_t j = 0;
-  for (; j + KEYS_AT_ONCE <= keys; j += KEYS_AT_ONCE)
+  for (; j + KEYS_AT_ONCE <= keys; j += KEYS_AT_ONCE) {
+    fetch_following(j * d, KEYS_AT_ONCE * d, keys * d, k, v);
     scores_of<G, KEYS_AT_ONCE>(d, buffer, k + j * d, keys, scores + j);
+  }
   for (; j < keys; j++) scores_of<G, 1>(d, buffer, k + j * d, keys, scores + j);
   for (int g = 0; g < G; g++) factors[g] = exponentials(keys, scores + g * keys);
   int64_t i = 0;
   for (; i + VALUE_LANES * LANES <= d; i += VALUE_LANES * LANES)
-    values_of<G, VALUE_LANES>(keys, d, i, scores, factors, v, o);
-  for (; i + LANES <= d; i += LANES) values_of<G, 1>(keys, d, i, scores, factors, v, o);
+    values_of<G, VALUE_LANES>(keys, d, i, scores, factors, v, next, o);
+  for (; i + LANES <= d; i += LANES) values_of<G, 1>(keys, d, i, scores, factors, v, next, o);
   for (; i < d; i++)
     for (int g = 0; g < G; g++) {
       float total = 0;
@@ -97,17 +112,17 @@ LORA_INLINE void attend_together(int64_t keys, int64_t d, const T* q, const T* k
 }
 
 // `heads` heads with the same keys: q [heads, d], k and v [keys, d] -> o [heads, d]. `buffer`
-// [HEADS_TOGETHER · (keys + d)].
+// [HEADS_TOGETHER · (keys + d)]. `next`: the keys that are read after these, or any others.
 template <class T>
-void attend_one(int64_t heads, int64_t keys, int64_t d, const T* q, const T* k, const T* v, T* o,
-                float* buffer) {
+void attend_one(int64_t heads, int64_t keys, int64_t d, const T* q, const T* k, const T* v,
+                const T* next, T* o, float* buffer) {
   int64_t h = 0;
 #if LORA_LEVEL == 2
-  for (; h + 4 <= heads; h += 4) attend_together<4>(keys, d, q + h * d, k, v, o + h * d, buffer);
-  for (; h + 3 <= heads; h += 3) attend_together<3>(keys, d, q + h * d, k, v, o + h * d, buffer);
-  for (; h + 2 <= heads; h += 2) attend_together<2>(keys, d, q + h * d, k, v, o + h * d, buffer);
+  for (; h + 4 <= heads; h += 4) attend_together<4>(keys, d, q + h * d, k, v, next, o + h * d, buffer);
+  for (; h + 3 <= heads; h += 3) attend_together<3>(keys, d, q + h * d, k, v, next, o + h * d, buffer);
+  for (; h + 2 <= heads; h += 2) attend_together<2>(keys, d, q + h * d, k, v, next, o + h * d, buffer);
 #endif
-  for (; h < heads; h++) attend_together<1>(keys, d, q + h * d, k, v, o + h * d, buffer);
+  for (; h < heads; h++) attend_together<1>(keys, d, q + h * d, k, v, next, o + h * d, buffer);
 }
 
 #undef LORA_INLINE

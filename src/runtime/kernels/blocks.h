@@ -55,6 +55,33 @@ LORA_INLINE Lanes step_at(const float* table, LaneBytes index) {
   Lanes steps;
   std::memcpy(&steps, table, sizeof(steps));
   return (Lanes)__builtin_ia32_permvarsf512(steps, whole(index));
+#elif LORA_LEVEL == 1
+  // of eight numbers each, by the lower bits of the index
+  typedef float Eight __attribute__((vector_size(32)));
+  typedef int32_t EightIndices __attribute__((vector_size(32)));
+  Eight steps[2], halves[2];
+  EightIndices indices[2];
+  std::memcpy(steps, table, sizeof(steps));
+  const LaneInts own = whole(index);
+  std::memcpy(indices, &own, sizeof(own));
+  for (int h = 0; h < 2; h++) {
+    const Eight low = __builtin_ia32_permvarsf256(steps[0], indices[h]),
+                high = __builtin_ia32_permvarsf256(steps[1], indices[h]);
+    halves[h] = indices[h] > 7 ? high : low;
+  }
+  Lanes v;
+  std::memcpy(&v, halves, sizeof(v));
+  return v;
+#elif defined(__aarch64__)
+  // the four bytes of each number
+  const uint8x16x4_t steps = vld1q_u8_x4((const uint8_t*)table);
+  LaneInts bytes = whole(index) * 0x04040404 + 0x03020100;
+  uint8x16_t quarters[4];
+  std::memcpy(quarters, &bytes, sizeof(bytes));
+  for (int k = 0; k < 4; k++) quarters[k] = vqtbl4q_u8(steps, quarters[k]);
+  Lanes v;
+  std::memcpy(&v, quarters, sizeof(v));
+  return v;
 #else
   Lanes v;
   for (int i = 0; i < LANES; i++) v[i] = table[index[i]];

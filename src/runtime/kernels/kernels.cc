@@ -437,7 +437,8 @@ void attend_one(void*, TF_OpKernelContext* context) {
         end = std::min(to, (h / group + 1) * group);
         const int64_t first = h / group * keys * d;
         LORA_BEST(attend_one(end - h, keys, d, data<const T>(q) + h * d, data<const T>(k) + first,
-                             data<const T>(v) + first, data<T>(o) + h * d, buffer.data()));
+                             data<const T>(v) + first, data<const T>(k) + first + keys * d,
+                             data<T>(o) + h * d, buffer.data()));
       }
     });
   });

@@ -276,18 +276,28 @@ void attend(const Step& step, const Layer& l, const T* q, const T* k, const T* v
     append(kv, length, caches.capacities[s], d, v + r * kv * d, caches.values[s]);
     most = std::max(most, length + 1);
   }
+  struct Seen {
+    int64_t count;
+    const T *keys, *values;
+  };
+  const auto seen_by = [&](int64_t head) -> Seen {
+    const auto [s, before] = step.places[head / heads];
+    const int64_t length = before + 1,
+                  skipped = l.window > 0 ? std::max<int64_t>(0, length - l.window) : 0,
+                  first = (head % heads / group * caches.capacities[s] + skipped) * d;
+    return {length - skipped, caches.keys[s] + first, caches.values[s] + first};
+  };
   // heads with the same keys go to one thread where there are many
   const int64_t unit = step.m * kv >= LEAST_UNITS ? group : 1;
   rows(step.m * heads / unit, 4 * unit * most * d, [&](int64_t from, int64_t to) {
     std::vector<float> buffer(HEADS_TOGETHER * (most + d));
+    Seen seen = seen_by(from * unit);
     for (int64_t i = from * unit, end; i < to * unit; i = end) {
       end = std::min(to * unit, (i / group + 1) * group);
-      const int64_t s = step.places[i / heads].sequence,
-                    length = step.places[i / heads].length + 1,
-                    skipped = l.window > 0 ? std::max<int64_t>(0, length - l.window) : 0,
-                    first = (i % heads / group * caches.capacities[s] + skipped) * d;
-      LORA_BEST(attend_one(end - i, length - skipped, d, q + i * d, caches.keys[s] + first,
-                           caches.values[s] + first, o + i * d, buffer.data()));
+      const Seen next = seen_by(std::min(end, step.m * heads - 1));
+      LORA_BEST(attend_one(end - i, seen.count, d, q + i * d, seen.keys, seen.values, next.keys,
+                           o + i * d, buffer.data()));
+      seen = next;
     }
   });
 }

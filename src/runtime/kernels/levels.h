@@ -11,6 +11,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define LORA_LAMBDA __attribute__((always_inline))
@@ -238,8 +240,6 @@ inline int64_t ahead_of(int64_t together) { return std::max<int64_t>(together, 1
 // Heads that attend together at most.
 constexpr int HEADS_TOGETHER = 4;
 
-// Rows of x whose sums a product keeps in registers beside those of four rows of W.
-#define LORA_ROWS_OF_X 1
 #define LORA_LEVEL 0
 // Without it, rows of blocks are multiplied as numbers: on x86 without AVX2, which is rare, smaller
 // code counts for more.
@@ -280,8 +280,6 @@ namespace avx2 {
 #define LORA_LAMBDA __attribute__((always_inline, target(LORA_AVX512)))
 #undef LORA_LEVEL
 #define LORA_LEVEL 2
-#undef LORA_ROWS_OF_X
-#define LORA_ROWS_OF_X 4
 namespace avx512 {
 #include "rows.h"
 #include "blocks.h"
@@ -323,7 +321,8 @@ inline float multiplies_bf16() {
 }
 
 // The widest instruction set of the processor. LORA_KERNELS_LEVEL lowers it, so that each can be
-// tested on one machine.
+// tested on one machine: 2 for AVX-512, 1+vnni for AVX2 with AVX-VNNI, 1 for AVX2 alone, 0 for
+// neither.
 inline int level() {
 #ifdef LORA_LEVELS
   static const int supported = [] {

@@ -4,33 +4,17 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#if defined(__linux__)
+#elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
-#endif
 #endif
 
 namespace lora {
 
-typedef uint8_t Levels __attribute__((vector_size(UNIT)));
-typedef int8_t SignedLevels __attribute__((vector_size(UNIT)));
-typedef uint32_t LevelWords __attribute__((vector_size(UNIT)));
-typedef int32_t EightInts __attribute__((vector_size(32)));
-typedef float EightReals __attribute__((vector_size(32)));
-#if defined(__aarch64__)
-typedef int8x16_t HalfUnit;
-typedef int32x4_t FourInts;
-#endif
-#if defined(__x86_64__) || defined(__aarch64__)
-typedef _Float16 EightHalves __attribute__((vector_size(16)));
-#endif
-
-// The steps of the IQ4 types and of MXFP4, plus 128.
+// The steps of the IQ4 types, plus 128, and those of MXFP4, plus 12.
 inline const uint8_t IQ4_LEVELS[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                        129, 141, 153, 166, 181, 197, 217, 241};
-inline const uint8_t MXFP4_LEVELS[16] = {128, 129, 130, 131, 132, 134, 136, 140,
-                                         128, 127, 126, 125, 124, 122, 120, 116};
+inline const uint8_t MXFP4_LEVELS[16] = {12, 13, 14, 15, 16, 18, 20, 24,
+                                         12, 11, 10, 9,  8,  6,  4,  0};
 
 #define LORA_DOT_PLAIN 0
 #define LORA_DOT_AVX2 1
@@ -48,6 +32,7 @@ inline const uint8_t MXFP4_LEVELS[16] = {128, 129, 130, 131, 132, 134, 136, 140,
 #endif
 namespace plain {
 #include "integer.h"
+#include "tiles.h"
 #include "roundedRows.h"
 }
 
@@ -61,6 +46,7 @@ namespace plain {
 #define LORA_DOT LORA_DOT_AVX2
 namespace avx2 {
 #include "integer.h"
+#include "tiles.h"
 #include "roundedRows.h"
 }
 #pragma clang attribute pop
@@ -72,6 +58,7 @@ namespace avx2 {
 namespace avx_vnni {
 using namespace avx2;
 #include "integer.h"
+#include "tiles.h"
 #include "roundedRows.h"
 }
 #pragma clang attribute pop
@@ -96,6 +83,7 @@ using namespace avx2;
 namespace neon_dot {
 using namespace plain;
 #include "integer.h"
+#include "tiles.h"
 #include "roundedRows.h"
 }
 #pragma clang attribute pop
@@ -108,7 +96,10 @@ inline int supported_dot() {
   if (level() == 0) return LORA_DOT_PLAIN;
   if (level() == 2 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & (1u << 11)))
     return LORA_DOT_VNNI;
-  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4))) return LORA_DOT_AVX_VNNI;
+  const char* limit = std::getenv("LORA_KERNELS_LEVEL");
+  const bool is_avx2 = limit && std::strcmp(limit, "1") == 0;
+  if (!is_avx2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4)))
+    return LORA_DOT_AVX_VNNI;
   return LORA_DOT_AVX2;
 #elif defined(__aarch64__) && defined(__APPLE__)
   return LORA_DOT_NEON_DOT;
@@ -156,19 +147,18 @@ inline int dot_kind() {
 #endif
 
 RoundedRows::RoundedRows(int64_t m, int64_t width, const float* x) : m_(m), units_(width / UNIT) {
-  const int64_t groups = m / GROUP + (m % GROUP > 1);
-  eight_.resize(groups * units_);
-  one_.resize(m % GROUP == 1 ? units_ : 0);
+  const int64_t whole = m / GROUP, rest = m % GROUP;
+  rows_.resize((whole * GROUP + (rest ? stored(rest) : 0)) * units_);
   for (int64_t g = 0; g * GROUP < m; g++)
-    LORA_BEST_DOT(round_units(0, units_, rows_of(g), width, x + g * GROUP * width, one_.data(),
-                              eight_.data() + g * units_));
+    LORA_BEST_DOT(round_rows(rows_of(g), units_, x + g * GROUP * width, stored(rows_of(g)),
+                             rows_.data() + g * GROUP * units_));
 }
 
 void RoundedRows::multiply(int64_t from, int64_t to, BlockType type, int64_t row_bytes, int64_t out,
                            const uint8_t* q, float* y) const {
   for (int64_t g = 0; g * GROUP < m_; g++)
-    LORA_BEST_DOT(few_rows_rounded(from, to, rows_of(g), type, units_, row_bytes, out, one_.data(),
-                                   eight_.data() + g * units_, q, y + g * GROUP * out));
+    LORA_BEST_DOT(few_rows_rounded(from, to, rows_of(g), type, units_, row_bytes, out,
+                                   rows_.data() + g * GROUP * units_, q, y + g * GROUP * out));
 }
 
 }  // namespace lora

@@ -16,15 +16,6 @@ struct RoundedUnit {
   float total;      // scale · their sum
 };
 
-// The same of eight rows, of which the last may be missing: they are 0.
-struct RoundedUnits {
-  // Of four levels of each half: [4][rows 0 to 3, or 4 to 7][half · 16 + row · 4 + i]
-  alignas(32) int8_t levels[4][2][UNIT];
-  float scale[8];
-  int32_t sums[2][8], both[8];
-  float total[8];
-};
-
 // The types that rounded rows are multiplied by. Those of 2 and 3 bits, and those of
 // src/formats/quantized, are multiplied exactly.
 constexpr bool has_levels(BlockType type) {
@@ -51,6 +42,9 @@ class RoundedRows {
  public:
   static constexpr int64_t GROUP = 8;
 
+  // As how many rows up to eight are stored: those that are missing are 0.
+  static int64_t stored(int64_t rows) { return rows == 1 ? 1 : rows <= 4 ? 4 : GROUP; }
+
   RoundedRows(int64_t m, int64_t width, const float* x);
 
   // The outputs from .. to of y [m, out] with rows of blocks of a type that `has_levels`.
@@ -61,8 +55,8 @@ class RoundedRows {
   int64_t rows_of(int64_t group) const { return std::min(GROUP, m_ - group * GROUP); }
 
   int64_t m_, units_;
-  std::vector<RoundedUnits> eight_;
-  std::vector<RoundedUnit> one_;
+  // Of each group of rows the units, of each unit the rows.
+  std::vector<RoundedUnit> rows_;
 };
 
 }  // namespace lora

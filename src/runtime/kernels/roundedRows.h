@@ -1,5 +1,4 @@
-// The products of rounded rows by types of blocks. Included after integer.h and tiles.h once per
-// instruction set.
+// The products of rounded rows by types of blocks. Included after tiles.h once per instruction set.
 
 #define LORA_INLINE inline __attribute__((always_inline))
 
@@ -27,31 +26,39 @@ LORA_INLINE void with_levels(BlockType type, F f) {
   }
 }
 
-// The outputs from .. to of up to eight rows x, of which `one` or `eight` are the rounded numbers.
+// The outputs from .. to of up to eight rows x, of which R are stored.
+template <BlockType TYPE, int R>
+LORA_INLINE void outputs_rounded(int64_t from, int64_t to, int64_t rows, int64_t units,
+                                 int64_t row_bytes, int64_t out, const RoundedUnit* x,
+                                 const uint8_t* q, float* y) {
+  TileReals sums[R];
+  // the last tile may compute some outputs again
+  for (int64_t o = from; o < to && to - from >= TILE; o += TILE) {
+    o = std::min(o, to - TILE);
+    outputs_of_tile<TYPE, R>(q + o * row_bytes, row_bytes, units, x, sums);
+    for (int64_t r = 0; r < rows; r++) std::memcpy(y + r * out + o, &sums[r], sizeof(sums[r]));
+  }
+  if (to - from >= TILE) return;
+  // one row of W in the place of all of them
+  for (int64_t o = from; o < to; o++) {
+    outputs_of_tile<TYPE, R>(q + o * row_bytes, 0, units, x, sums);
+    for (int64_t r = 0; r < rows; r++) y[r * out + o] = sums[r][0];
+  }
+}
+
 inline void few_rows_rounded(int64_t from, int64_t to, int64_t rows, BlockType type, int64_t units,
-                             int64_t row_bytes, int64_t out, const RoundedUnit* one,
-                             const RoundedUnits* eight, const uint8_t* q, float* y) {
+                             int64_t row_bytes, int64_t out, const RoundedUnit* x, const uint8_t* q,
+                             float* y) {
   with_levels(type, [&](auto constant) LORA_LAMBDA {
     constexpr BlockType TYPE = decltype(constant)::value;
-    if (rows > 1) {
-      int64_t o = from;
-#if LORA_DOT == LORA_DOT_VNNI
-      if constexpr (has_tiles(TYPE))
-        o = tiles_rounded<TYPE>(from, to, rows, units, row_bytes, out, eight, q, y);
-#endif
-      for (; o < to; o++) {
-        const EightReals sums = outputs_of_eight<TYPE>(q + o * row_bytes, row_bytes, units, eight);
-        for (int64_t r = 0; r < rows; r++) y[r * out + o] = sums[r];
-      }
-      return;
+    switch (RoundedRows::stored(rows)) {
+      case 1:
+        return outputs_rounded<TYPE, 1>(from, to, rows, units, row_bytes, out, x, q, y);
+      case 4:
+        return outputs_rounded<TYPE, 4>(from, to, rows, units, row_bytes, out, x, q, y);
+      default:
+        return outputs_rounded<TYPE, 8>(from, to, rows, units, row_bytes, out, x, q, y);
     }
-    int64_t o = from;
-    for (; o + 8 <= to; o += 8) {
-      const EightReals sums = eight_outputs<TYPE>(q + o * row_bytes, row_bytes, units, one);
-      std::memcpy(y + o, &sums, sizeof(sums));
-    }
-    // the last one again in the place of those that are missing: `row_bytes` 0
-    for (; o < to; o++) y[o] = eight_outputs<TYPE>(q + o * row_bytes, 0, units, one)[0];
   });
 }
 

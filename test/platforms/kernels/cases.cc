@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "levels.h"
+#include "rounded.h"
 
 namespace lora {
 
@@ -156,10 +157,13 @@ class Cases {
     auto q = numbers<T>(heads * d, 5), k = numbers<T>(heads * keys * d, 6),
          v = numbers<T>(heads * keys * d, 7);
     std::vector<T> o(heads * d);
-    std::vector<float> buffer(keys), sums(d);
+    std::vector<float> buffer(HEADS_TOGETHER * (keys + d));
     run("attend_one " + type, [&] {
-      LORA_BEST(attend_one(0, heads, group, keys, d, q.data(), k.data(), v.data(), o.data(),
-                           buffer.data(), sums.data()));
+      for (int64_t h = 0; h < heads; h += group) {
+        const int64_t own = std::min(group, heads - h), at = h / group * keys * d;
+        LORA_BEST(attend_one(own, keys, d, q.data() + h * d, k.data() + at, v.data() + at,
+                             k.data() + at, o.data() + h * d, buffer.data()));
+      }
     });
     show("attend_one " + type, o);
     const int64_t out = count_ ? 4 : 7, width = count_ ? 256 : 83;
@@ -215,7 +219,27 @@ class Cases {
         LORA_BEST(dequantize_rows(0, rows, form, q.data(), y.data()));
       });
       show(own, y);
+      if (std::is_same_v<T, float>) products(name, form);
     }
+  }
+
+  // Products of a few rows from blocks, and of rounded ones.
+  void products(const std::string& type, const RowsForm& form) {
+    const int64_t out = count_ ? 16 : 21, width = form.width, rows = count_ ? 1 : 3;
+    std::vector<uint8_t> q = bytes_of(numbers<float>(out * form.row_bytes, 11, 128));
+    if (has_header(form.type)) return;
+    auto x = numbers<float>(rows * width, 12);
+    std::vector<float> y(rows * out);
+    run("few_rows " + type, [&] {
+      LORA_BEST(few_rows_of_blocks(0, out, rows, form, out, x.data(), q.data(), y.data()));
+    });
+    show("few_rows " + type, y);
+    if (!has_levels(form.type)) return;
+    run("rounded " + type, [&] {
+      RoundedRows(rows, width, x.data())
+          .multiply(0, out, form.type, form.row_bytes, out, q.data(), y.data());
+    });
+    show("rounded " + type, y);
   }
 
   // Without the bit that would let a half-precision scale be infinite.
