@@ -94,27 +94,23 @@ LORA_INLINE void multiply_tile(const Rows& w, int64_t o, bool fetch, int64_t wid
       y[r * out + o + k] = total(sums[r][k]) + w.rest(o + k, x + r * width);
 }
 
-// W rows of w from o on with the rows x from `row` on: R at a time, and then those that are left.
-template <int W, int R, class Rows>
-LORA_INLINE void multiply_rows(const Rows& w, int64_t o, int64_t row, int64_t m, int64_t width,
-                               int64_t out, const float* x, float* y) {
-  for (; row + R <= m; row += R)
-    multiply_tile<W, R>(w, o, row == 0, width, out, x + row * width, y + row * out);
-  if constexpr (R > 2) multiply_rows<W, R - 1>(w, o, row, m, width, out, x, y);
-}
-
-// Four rows of w from o on. Where registers are few, several rows x are multiplied by one row of w
-// after the other, so that its values are computed once for them.
+// Four rows of w from o on with m rows x. Where registers are few, one row of w is multiplied after
+// the other, so that its values are computed once for four rows x.
 template <class Rows>
 LORA_INLINE void multiply_four(const Rows& w, int64_t o, int64_t m, int64_t width, int64_t out,
                                const float* x, float* y) {
+  int64_t row = 0;
 #if LORA_LEVEL == 2
-  multiply_rows<4, 4>(w, o, 0, m, width, out, x, y);
+  for (; row + 4 <= m; row += 4)
+    multiply_tile<4, 4>(w, o, row == 0, width, out, x + row * width, y + row * out);
 #else
-  for (int k = 0; m > 1 && k < 4; k++) multiply_rows<1, 4>(w, o + k, 0, m, width, out, x, y);
+  for (; row + 4 <= m; row += 4)
+#pragma clang loop unroll(disable)
+    for (int k = 0; k < 4; k++)
+      multiply_tile<1, 4>(w, o + k, row == 0, width, out, x + row * width, y + row * out);
 #endif
-  // one row x that is left
-  if (m % 4 == 1) multiply_rows<4, 1>(w, o, m - 1, m, width, out, x, y);
+  for (; row < m; row++)
+    multiply_tile<4, 1>(w, o, row == 0, width, out, x + row * width, y + row * out);
 }
 
 // The outputs from .. to of m rows x.
@@ -125,7 +121,9 @@ void few_rows(int64_t from, int64_t to, int64_t m, int64_t width, int64_t out, c
   int64_t o = from;
   // one row is read faster than several at a time, which save loading x
   for (; m > 1 && o + 4 <= to; o += 4) multiply_four(rows, o, m, width, out, x, y);
-  for (; o < to; o++) multiply_rows<1, 1>(rows, o, 0, m, width, out, x, y);
+  for (; o < to; o++)
+    for (int64_t row = 0; row < m; row++)
+      multiply_tile<1, 1>(rows, o, row == 0, width, out, x + row * width, y + row * out);
 }
 
 // Four rows at a time from their blocks, and the last ones as numbers.
