@@ -120,8 +120,8 @@ export class GgufFile implements GgufSource {
   }
 
   /**
-   * Some of a tensor's bytes as they are stored; `from` counts from its first one. They are the first
-   * bytes of `into`, if that is given.
+   * Some of a tensor's bytes as they are stored; `from` counts from its first one. `into`: a buffer
+   * whose first bytes they become.
    */
   readTensorBytes(
     { start, name }: GgufTensor,
