@@ -1,17 +1,16 @@
 import type { Spec } from '../../formats/architecture/spec';
 import type { Products } from '../../shared/products';
-import type { AttentionCache, AttentionWeights } from '../attention/attentionBranch';
+import type { AttentionCache } from '../attention/attentionBranch';
 import type { RotaryTable } from '../attention/attention';
 import { ropeKey } from '../attention/passContext';
 import type { LmHead } from '../heads/lmHead';
 import type { Sequence } from '../model';
 import { StepForm } from '../ops/stepForm';
 import { thenFree, type Ops, type Tensor } from '../ops/ops';
-import { isPlainOutput } from './branchOutput';
 import type { LayerWeights } from './layerWeights';
 import type { Linear } from './linear';
-import type { MlpWeights } from './mlpBranch';
 import type { Norm } from './norm';
+import { hasNoFactor, isPlainLayer, isRms, type LayerWithMlp } from './plainLayer';
 
 /** Most tokens that the fused kernel computes at once. */
 const MOST_ROWS = 32;
@@ -97,50 +96,6 @@ export function firstTokens(ops: Ops, { k, v }: AttentionCache, length: number):
   const first = (x: Tensor) => ops.slice(x, [0, 0, 0], [x.shape[0]!, length, x.shape[2]!]);
   return { k: first(k), v: first(v) };
 }
-
-/** A layer with attention, whose other branch is an MLP. */
-type LayerWithMlp = LayerWeights & {
-  readonly attention: AttentionWeights;
-  readonly mlp: MlpWeights;
-};
-
-/** RMSNorms, rotated heads and SwiGLU, one branch after the other, and nothing else. */
-function isPlainLayer(w: LayerWeights): w is LayerWithMlp {
-  const { attention, mlp, ...layer } = w;
-  return (
-    mlp.kind === 'mlp' &&
-    attention.kind === 'attention' &&
-    layer.residual === 'sequential' &&
-    layer.cross === null &&
-    layer.after_attention === null &&
-    layer.after_mlp === null &&
-    layer.perLayer === null &&
-    layer.outputFactor === 1 &&
-    isRms(attention.norm_in) &&
-    isRms(mlp.norm_in) &&
-    isPlainAttention(attention) &&
-    isPlainOutput(mlp) &&
-    mlp.gate !== null &&
-    mlp.activation === 'silu' &&
-    [attention.qkv, attention.o, mlp.gate, mlp.up, mlp.down].every(hasNoFactor)
-  );
-}
-
-/** Heads that are rotated and attend, and nothing else. */
-const isPlainAttention = (attention: AttentionWeights): boolean =>
-  attention.qk_norm === null &&
-  attention.distances === null &&
-  attention.convolution === null &&
-  attention.keysOf === null &&
-  !attention.gated &&
-  attention.sinks === null &&
-  attention.softcap === null &&
-  isPlainOutput(attention);
-
-const isRms = (norm: Norm | null): boolean => norm?.kind === 'rms' && norm.bias === null;
-
-/** Without DoRA. */
-const hasNoFactor = ({ lora }: Linear): boolean => !lora?.factor;
 
 /** The model as `Form` of src/runtime/kernels/layer.cc reads it. */
 function formOf(

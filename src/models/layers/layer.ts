@@ -10,6 +10,14 @@ import {
 import type { PassContext, SelectedRows } from '../attention/passContext';
 import { thenFree, type Ops, type Tensor } from '../ops/ops';
 import {
+  freeFused,
+  fusedBackward,
+  fusedForward,
+  fusedLayer,
+  type FusedLayer,
+  type FusedSaved,
+} from './fusedLayer';
+import {
   feedForward,
   feedForwardBackward,
   freeFeedForward,
@@ -78,7 +86,8 @@ export type SavePolicy = 'nothing' | 'input' | 'all';
 export type SavedLayer =
   | { readonly keep: 'nothing' }
   | { readonly keep: 'input'; readonly x: Tensor }
-  | { readonly keep: 'all'; readonly saved: LayerSaved };
+  | { readonly keep: 'all'; readonly saved: LayerSaved }
+  | { readonly keep: 'fused'; readonly saved: FusedSaved };
 
 /** x [n, d] -> y [m, d]. Takes ownership of x: it is part of what is saved, or freed. */
 export async function layerForward(
@@ -87,6 +96,8 @@ export async function layerForward(
   x: Tensor,
   { rows, keep }: { readonly rows: SelectedRows | null; readonly keep: SavePolicy },
 ): Promise<{ readonly y: Tensor; readonly kept: SavedLayer }> {
+  const layer = fusedLayer(pass, w, x, rows);
+  if (layer) return fusedLayerForward(pass.ops, layer, x, keep);
   const { y, saved } = await computeLayer(pass, w, x, { rows, keep: keep === 'all' });
   switch (keep) {
     case 'all':
@@ -100,8 +111,22 @@ export async function layerForward(
   }
 }
 
+/** `layerForward` in one operation. */
+function fusedLayerForward(
+  ops: Ops,
+  layer: FusedLayer,
+  x: Tensor,
+  keep: SavePolicy,
+): { readonly y: Tensor; readonly kept: SavedLayer } {
+  const { y, saved } = fusedForward(layer, x);
+  if (keep === 'all') return { y, kept: { keep: 'fused', saved } };
+  freeFused(ops, saved, keep === 'nothing');
+  return { y, kept: keep === 'input' ? { keep, x } : { keep } };
+}
+
 /** Frees what a layer saved, if no backward pass did. */
 export function freeSavedLayer(ops: Ops, kept: SavedLayer): void {
+  if (kept.keep === 'fused') freeFused(ops, kept.saved);
   if (kept.keep === 'input') ops.free(kept.x);
   if (kept.keep === 'all') freeLayer(ops, kept.saved);
 }
@@ -270,11 +295,32 @@ export async function layerBackward(
   pass: PassContext,
   w: LayerWeights,
   kept: SavedLayer,
+  gradient: LayerGradient,
+): Promise<Tensor | null> {
+  switch (kept.keep) {
+    case 'nothing':
+      throw new Error('Nothing was kept for the backward pass.');
+    case 'fused':
+      return fusedBackward(pass.ops, kept.saved, gradient);
+    case 'all':
+      return branchesBackward(pass, w, kept.saved, gradient);
+    case 'input': {
+      const layer = fusedLayer(pass, w, kept.x, gradient.rows);
+      if (layer) return fusedBackward(pass.ops, recomputeFused(pass.ops, layer, kept.x), gradient);
+      const saved = await recomputeLayer(pass, w, kept.x, gradient.rows);
+      return branchesBackward(pass, w, saved, gradient);
+    }
+  }
+}
+
+/** `layerBackward` by separate operations. */
+async function branchesBackward(
+  pass: PassContext,
+  w: LayerWeights,
+  saved: LayerSaved,
   { dy, rows, wantsInput }: LayerGradient,
 ): Promise<Tensor | null> {
-  if (kept.keep === 'nothing') throw new Error('Nothing was kept for the backward pass.');
   const { ops } = pass;
-  const saved = kept.keep === 'all' ? kept.saved : await recomputeLayer(pass, w, kept.x, rows);
   const dThird = await thirdBackward(pass, w, saved, { dy, rows, wantsInput });
   if (!dThird) {
     freeLayer(ops, saved);
@@ -321,6 +367,12 @@ async function recomputeLayer(
 ): Promise<LayerSaved> {
   const { y, saved } = await computeLayer(pass, w, x, { rows, keep: true });
   pass.ops.free(y);
+  return saved;
+}
+
+function recomputeFused(ops: Ops, layer: FusedLayer, x: Tensor): FusedSaved {
+  const { y, saved } = fusedForward(layer, x);
+  ops.free(y);
   return saved;
 }
 

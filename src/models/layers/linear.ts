@@ -61,7 +61,7 @@ export const needsInput = ({ weight, lora }: Linear): boolean =>
 export const savedTensors = ({ xa, z }: LinearSaved): Tensor[] => [xa, z].filter((t) => t !== null);
 
 /** Up to this many rows, the time of a product is about that of reading its weight from memory. */
-const FEW_ROWS = 8;
+export const FEW_ROWS = 8;
 
 /** The kernel of products, where it takes less time than libtensorflow's with this weight. */
 const kernelFor = (ops: Ops, { dtype }: Pick<Tensor, 'dtype'>): FusedOps | null =>

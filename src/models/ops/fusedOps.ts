@@ -1,7 +1,10 @@
 import type { Products } from '../../shared/products';
-import type { HeadLayout } from '../attention/headLayout';
+import type { AttentionForm, FusedHeadLayout } from './attentionForm';
+import type { LayerKernels } from './layerKernels';
 import type { StepForm } from './stepForm';
 import type { Precision, Tensor } from './tensor';
+
+export type { AttentionForm, FusedHeadLayout } from './attentionForm';
 
 /**
  * Queries [batch, heads, length, head_dim]; keys and values [batch · kv_heads, length, head_dim].
@@ -36,22 +39,6 @@ export interface BlockForm {
   readonly type: number;
   /** Values of a row. */
   readonly width: number;
-}
-
-export interface FusedHeadLayout extends HeadLayout {
-  readonly batch: number;
-}
-
-/** Which keys a query sees, and how scores become probabilities. */
-export interface AttentionForm {
-  readonly causal: boolean;
-  /** Keys that a query sees to each side, including its own; null: all. */
-  readonly window: number | null;
-  readonly softcap: number | null;
-  /** The score of a key without a value, of each head; null: there is none. */
-  readonly sinks: Tensor | null; // [heads]
-  /** A query sees the keys of its id: i32 [2 of queries and keys, batch, keys]; null: all. */
-  readonly ids: Tensor | null;
 }
 
 /** What is added to a product [m, n], in f32. */
@@ -98,6 +85,8 @@ export interface FusedOps {
    * on processors that multiply pairs of bf16.
    */
   readonly prefersProduct: boolean;
+  /** Null where `product` is not preferred: its numbers are theirs. */
+  readonly layers: LayerKernels | null;
   /**
    * a b + p q + residual: a [m, k], b [k, n]. With b in bf16 and unless `exact`, a is rounded to
    * bf16, and so is a b, which is summed in f32: the numbers are those of separate operations.

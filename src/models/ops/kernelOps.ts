@@ -13,6 +13,7 @@ import type {
   ProductForm,
   WeightMoments,
 } from './fusedOps';
+import { CpuLayerKernels, type LayerKernels } from './layerKernels';
 import type { StepForm } from './stepForm';
 import type { Precision, Tensor } from './tensor';
 import { floatAttr, intAttr, TF_TYPE_OF, typeAttr, type TfAttr } from './tfBinding';
@@ -81,6 +82,7 @@ function adapterStepOf(tf: TfHandles): AdapterStep | null {
 export class KernelOps implements FusedOps {
   private readonly empty: Tensor;
   private readonly emptyIds: Tensor;
+  readonly layers: LayerKernels | null;
 
   /** `empty`, `emptyIds`: empty tensors of f32 and i32, in place of inputs that are left out. */
   private constructor(
@@ -91,6 +93,7 @@ export class KernelOps implements FusedOps {
   ) {
     this.empty = empty;
     this.emptyIds = emptyIds;
+    this.layers = prefersProduct ? new CpuLayerKernels(tf, empty, emptyIds) : null;
   }
 
   /** Null if the binding was compiled without the kernels. */

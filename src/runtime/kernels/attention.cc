@@ -5,6 +5,7 @@
 #include <memory>
 #include <thread>
 
+#include "attend.h"
 #include "call.h"
 
 namespace lora {
@@ -13,93 +14,6 @@ namespace {
 
 // As in src/models/attention/rowBlocks.ts.
 constexpr float HIDDEN = -1e30f;
-
-struct Range {
-  int64_t from, to;
-};
-
-// The queries from `query` on with the keys from `key` on.
-struct Block {
-  int64_t query, queries, key, keys;
-};
-
-enum class Visibility { NONE, SOME, ALL };
-
-struct Ids {
-  int32_t least, most;
-};
-
-inline Ids ids_in(const int32_t* ids, int64_t count) {
-  Ids own{ids[0], ids[0]};
-  for (int64_t i = 1; i < count; i++) {
-    own.least = std::min(own.least, ids[i]);
-    own.most = std::max(own.most, ids[i]);
-  }
-  return own;
-}
-
-// Heads [batch, heads, queries, d] with keys and values [batch · kv_heads, keys, d].
-struct Attention {
-  int64_t batch, heads, kv_heads, queries, keys, d;
-  bool causal;
-  int64_t window;  // 0: none
-  float softcap;   // 0: none
-  // A query sees the keys of its id [batch, keys]; null: all.
-  const int32_t *query_ids, *key_ids;
-
-  // The position of the first query among the keys.
-  int64_t first;
-  // d, filled up to whole vectors.
-  int64_t width;
-  int64_t block_queries, block_keys;
-
-  int64_t query_blocks() const { return (queries + block_queries - 1) / block_queries; }
-  int64_t key_blocks() const { return (keys + block_keys - 1) / block_keys; }
-
-  // The keys that some query of the block at `query` may see.
-  Range keys_of(int64_t query) const {
-    const int64_t from = query + first, last = std::min(queries, query + block_queries) - 1 + first;
-    int64_t to = causal ? std::min(keys, last + 1) : keys;
-    if (window > 0) to = std::min(to, last + window);
-    return {window > 0 ? std::max<int64_t>(0, from - window + 1) : 0, to};
-  }
-
-  // The blocks of queries for which `keys_of` has keys of block j.
-  Range query_blocks_of(int64_t j) const {
-    const int64_t from = j * block_keys, to = std::min(keys, from + block_keys);
-    Range own{query_blocks(), 0};
-    for (int64_t i = 0; i < query_blocks(); i++) {
-      const Range seen = keys_of(i * block_queries);
-      if (seen.from >= to || seen.to <= from) continue;
-      own.from = std::min(own.from, i);
-      own.to = i + 1;
-    }
-    return own.from < own.to ? own : Range{0, 0};
-  }
-
-  // How many pairs of the block, which is cut to what exists, see each other.
-  Visibility visibility(int64_t sequence, const Block& block) const {
-    const int64_t from = block.query + first,
-                  last = std::min(queries, block.query + block.queries) - 1 + first,
-                  end = std::min(keys, block.key + block.keys) - 1;
-    bool all = end - block.key + 1 == block.keys;
-    if (causal) {
-      if (block.key > last) return Visibility::NONE;
-      all = all && end <= from;
-    }
-    if (window > 0) {
-      if (from - end >= window || block.key - last >= window) return Visibility::NONE;
-      all = all && last - block.key < window && end - from < window;
-    }
-    if (key_ids) {
-      const Ids q = ids_in(query_ids + sequence * keys + from, last - from + 1),
-                k = ids_in(key_ids + sequence * keys + block.key, end - block.key + 1);
-      if (q.most < k.least || q.least > k.most) return Visibility::NONE;
-      all = all && q.least == q.most && k.least == k.most;
-    }
-    return all ? Visibility::ALL : Visibility::SOME;
-  }
-};
 
 // Blocks of keys of one head add to the gradients of a block of queries in their order, whichever
 // threads compute them, so that the sums are always the same.
@@ -246,15 +160,88 @@ bool read_attention(Call& call, const Settings& s, const TF_Tensor* q, const TF_
     a->query_ids = data<const int32_t>(ids);
     a->key_ids = a->query_ids + a->batch * a->keys;
   }
-  a->first = a->keys - a->queries;
-  a->width = round_up(a->d, LANES);
-  a->block_queries = std::min<int64_t>(64, round_up(a->queries, LANES));
-  a->block_keys = std::min<int64_t>(128, round_up(a->keys, LANES));
+  complete(a);
   return true;
 }
 
 // Words of a block of keys.
 int64_t block_words(const Attention& a, int64_t depth) { return a.block_keys * a.width / depth; }
+
+}  // namespace
+
+void complete(Attention* a) {
+  a->first = a->keys - a->queries;
+  a->width = round_up(a->d, LANES);
+  a->block_queries = std::min<int64_t>(64, round_up(a->queries, LANES));
+  a->block_keys = std::min<int64_t>(128, round_up(a->keys, LANES));
+}
+
+template <class T>
+void attend_heads(const Attention& a, const T* q, const T* k, const T* v, const float* sinks, T* o,
+                  float* stats) {
+  const int64_t depth = std::is_same_v<T, bf16> && multiplies_pairs() ? 2 : 1,
+                words = block_words(a, depth), all = a.batch * a.kv_heads * a.key_blocks();
+  std::unique_ptr<uint32_t[]> packed(new uint32_t[2 * all * words]);
+  uint32_t *keys = packed.get(), *values = keys + all * words;
+  drain(all, words, [&](int64_t item, float* buffer) {
+    const int64_t head = item / a.key_blocks(), from = head * a.keys * a.d,
+                  key = item % a.key_blocks() * a.block_keys;
+    LORA_BEST_OF_PAIRS(T, pack_keys<T>(a, k + from, v + from, key, (uint32_t*)buffer,
+                                       keys + item * words, values + item * words));
+  });
+  // The last queries see the most keys: they come first.
+  const int64_t heads = a.batch * a.heads, group = a.heads / a.kv_heads,
+                numbers = a.block_queries * (2 * a.block_keys + 3 * a.width + 2);
+  drain(heads * a.query_blocks(), numbers, [&](int64_t item, float* buffer) {
+    const int64_t head = item % heads, sequence = head / a.heads, own = head / group,
+                  query = (a.query_blocks() - 1 - item / heads) * a.block_queries,
+                  at = own * a.key_blocks() * words;
+    LORA_BEST_OF_PAIRS(
+        T, attend_block<T>(a, sequence, query, q + head * a.queries * a.d, keys + at, values + at,
+                           sinks ? sinks + head % a.heads : nullptr,
+                           o + (sequence * a.queries * a.heads + head % a.heads) * a.d,
+                           stats + 2 * head * a.queries, buffer));
+  });
+}
+
+template <class T>
+void attend_heads_grad(const Attention& a, const Attended<T>& own, T* dq, T* dk, T* dv) {
+  const int64_t heads = a.batch * a.heads;
+  std::vector<float> dots(heads * a.queries);
+  rows(a.batch * a.queries, a.heads * a.d, [&](int64_t from, int64_t to) {
+    std::vector<float> sums((to - from) * a.heads);
+    const int64_t at = from * a.heads * a.d;
+    LORA_BEST(row_dots(0, sums.size(), a.d, own.o + at, own.d_o + at, sums.data()));
+    for (int64_t row = from; row < to; row++)
+      for (int64_t h = 0; h < a.heads; h++)
+        dots[(row / a.queries * a.heads + h) * a.queries + row % a.queries] =
+            sums[(row - from) * a.heads + h];
+  });
+  const int64_t block = a.block_queries * a.width, size = a.block_keys * a.width,
+                scores = a.block_queries * a.block_keys;
+  std::unique_ptr<float[]> sums(new float[heads * a.query_blocks() * block]());
+  Turns turns(a);
+  const AttentionGrad<T> g{own.q,       own.k,      own.v, own.d_o, own.stats,
+                           dots.data(), sums.get(), dk,    dv,      &turns};
+  // Blocks of keys of one head are far from each other in this order, so they rarely wait.
+  const int64_t kv = a.batch * a.kv_heads;
+  drain(kv * a.key_blocks(), 6 * scores + 5 * size + 4 * block, [&](int64_t item, float* buffer) {
+    LORA_BEST_OF_PAIRS(T, attend_block_grad<T>(a, g, item % kv, item / kv, buffer));
+  });
+  rows(heads * a.queries, a.d, [&](int64_t from, int64_t to) {
+    for (int64_t row = from; row < to; row++) {
+      const int64_t head = row / a.queries, i = row % a.queries,
+                    at = head * a.query_blocks() * block + i * a.width;
+      LORA_BEST(convert(0, a.d, sums.get() + at, dq + row * a.d));
+    }
+  });
+}
+
+template void attend_heads(const Attention&, const bf16*, const bf16*, const bf16*, const float*,
+                           bf16*, float*);
+template void attend_heads_grad(const Attention&, const Attended<bf16>&, bf16*, bf16*, bf16*);
+
+namespace {
 
 // q [batch, heads, queries, d], k and v [batch · kv_heads, keys, d], ids [2, batch, keys] or empty,
 // sinks [heads] or empty -> o [batch · queries, heads · d], stats [batch, heads, queries, 2]
@@ -268,36 +255,13 @@ void attend(void* settings, TF_OpKernelContext* context) {
   if (!call.expect(size_of(sinks) == 0 || size_of(sinks) == a.heads,
                    "LoraAttend: there is not one sink for each head."))
     return;
-  const float* sink = data_or_null<const float>(sinks);
   TF_Tensor *o = call.out(0, {a.batch * a.queries, a.heads * a.d}),
             *stats = call.out(1, {a.batch, a.heads, a.queries, 2});
   if (!call.ok()) return;
   typed(q, [&](auto t) {
     using T = of<decltype(t)>;
-    const int64_t depth = std::is_same_v<T, bf16> && multiplies_pairs() ? 2 : 1,
-                  words = block_words(a, depth), all = a.batch * a.kv_heads * a.key_blocks();
-    std::unique_ptr<uint32_t[]> packed(new uint32_t[2 * all * words]);
-    uint32_t *keys = packed.get(), *values = keys + all * words;
-    drain(all, words, [&](int64_t item, float* buffer) {
-      const int64_t head = item / a.key_blocks(), from = head * a.keys * a.d,
-                    key = item % a.key_blocks() * a.block_keys;
-      LORA_BEST_OF_PAIRS(T, pack_keys<T>(a, data<const T>(k) + from, data<const T>(v) + from, key,
-                                         (uint32_t*)buffer, keys + item * words,
-                                         values + item * words));
-    });
-    // The last queries see the most keys: they come first.
-    const int64_t heads = a.batch * a.heads, group = a.heads / a.kv_heads,
-                  numbers = a.block_queries * (2 * a.block_keys + 3 * a.width + 2);
-    drain(heads * a.query_blocks(), numbers, [&](int64_t item, float* buffer) {
-      const int64_t head = item % heads, sequence = head / a.heads, own = head / group,
-                    query = (a.query_blocks() - 1 - item / heads) * a.block_queries,
-                    at = own * a.key_blocks() * words;
-      LORA_BEST_OF_PAIRS(
-          T, attend_block<T>(a, sequence, query, data<const T>(q) + head * a.queries * a.d,
-                             keys + at, values + at, sink ? sink + head % a.heads : nullptr,
-                             data<T>(o) + (sequence * a.queries * a.heads + head % a.heads) * a.d,
-                             data<float>(stats) + 2 * head * a.queries, buffer));
-    });
+    attend_heads<T>(a, data<const T>(q), data<const T>(k), data<const T>(v),
+                    data_or_null<const float>(sinks), data<T>(o), data<float>(stats));
   });
 }
 
@@ -309,9 +273,8 @@ void attend_grad(void* settings, TF_OpKernelContext* context) {
   Attention a;
   if (!call.ok() || !read_attention(call, *static_cast<Settings*>(settings), q, k, v, ids, &a))
     return;
-  const int64_t heads = a.batch * a.heads;
   if (!call.expect(size_of(o) == size_of(q) && size_of(d_o) == size_of(q) &&
-                       size_of(stats) == 2 * heads * a.queries,
+                       size_of(stats) == 2 * a.batch * a.heads * a.queries,
                    "LoraAttendGrad: shapes do not fit."))
     return;
   TF_Tensor *dq = call.out(0, shape_of(q)), *dk = call.out(1, shape_of(k)),
@@ -319,43 +282,9 @@ void attend_grad(void* settings, TF_OpKernelContext* context) {
   if (!call.ok()) return;
   typed(q, [&](auto t) {
     using T = of<decltype(t)>;
-    std::vector<float> dots(heads * a.queries);
-    rows(a.batch * a.queries, a.heads * a.d, [&](int64_t from, int64_t to) {
-      std::vector<float> own((to - from) * a.heads);
-      const int64_t at = from * a.heads * a.d;
-      LORA_BEST(row_dots(0, own.size(), a.d, data<const T>(o) + at, data<const T>(d_o) + at,
-                         own.data()));
-      for (int64_t row = from; row < to; row++)
-        for (int64_t h = 0; h < a.heads; h++)
-          dots[(row / a.queries * a.heads + h) * a.queries + row % a.queries] =
-              own[(row - from) * a.heads + h];
-    });
-    const int64_t block = a.block_queries * a.width, size = a.block_keys * a.width,
-                  scores = a.block_queries * a.block_keys;
-    std::unique_ptr<float[]> sums(new float[heads * a.query_blocks() * block]());
-    Turns turns(a);
-    const AttentionGrad<T> g{data<const T>(q),
-                             data<const T>(k),
-                             data<const T>(v),
-                             data<const T>(d_o),
-                             data<const float>(stats),
-                             dots.data(),
-                             sums.get(),
-                             data<T>(dk),
-                             data<T>(dv),
-                             &turns};
-    // Blocks of keys of one head are far from each other in this order, so they rarely wait.
-    const int64_t kv = a.batch * a.kv_heads;
-    drain(kv * a.key_blocks(), 6 * scores + 5 * size + 4 * block, [&](int64_t item, float* buffer) {
-      LORA_BEST_OF_PAIRS(T, attend_block_grad<T>(a, g, item % kv, item / kv, buffer));
-    });
-    rows(heads * a.queries, a.d, [&](int64_t from, int64_t to) {
-      for (int64_t row = from; row < to; row++) {
-        const int64_t head = row / a.queries, i = row % a.queries,
-                      at = head * a.query_blocks() * block + i * a.width;
-        LORA_BEST(convert(0, a.d, sums.get() + at, data<T>(dq) + row * a.d));
-      }
-    });
+    const Attended<T> own{data<const T>(q), data<const T>(k),         data<const T>(v),
+                          data<const T>(o), data<const float>(stats), data<const T>(d_o)};
+    attend_heads_grad<T>(a, own, data<T>(dq), data<T>(dk), data<T>(dv));
   });
 }
 

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "call.h"
+#include "product.h"
 
 namespace lora {
 
@@ -206,23 +207,33 @@ struct Division {
   }
 };
 
-void multiply(const Matrices& p, Way way) {
+// Computes products of one size. `in_turn`: a product reads what those before it have written to the
+// same place; each task then computes its part of all of them.
+void multiply(const std::vector<Matrices>& products, Way way, bool in_turn) {
+  const Matrices& p = products.front();
+  int64_t rank = 0;
+  for (const Matrices& own : products) rank = std::max(rank, own.r);
   const Division division(p, way);
-  const int64_t of_panel = BLOCK_WORDS * MAX_PANEL, of_q = p.r * MAX_PANEL,
+  const int64_t of_panel = BLOCK_WORDS * MAX_PANEL, of_q = rank * MAX_PANEL,
                 of_a = p.a_competes ? BLOCK_WORDS * division.rows : 0,
-                numbers = of_panel + of_q + of_a + division.group * division.rows * MAX_PANEL;
+                numbers = of_panel + of_q + of_a + division.group * division.rows * MAX_PANEL,
+                count = products.size(), together = in_turn ? count : 1,
+                tasks = division.tasks() * (count / together);
   const auto work = [&](int64_t first, int64_t last) {
     float* buffer = buffer_of(numbers);
     float* after = buffer + of_panel + of_q;
     const Buffers buffers{buffer, buffer + of_panel, after, after + of_a};
     for (int64_t i = first; i < last; i++)
-      LORA_BY(way, multiply_task(p, division.task(i, p), buffers));
+      for (int64_t k = 0; k < together; k++) {
+        const Matrices& own = products[i / division.tasks() + k];
+        LORA_BY(way, multiply_task(own, division.task(i % division.tasks(), own), buffers));
+      }
   };
   // Tasks are long: that the last ones end together counts for more than how often one is taken.
   if (division.of_task(p) >= LONG_TASK)
-    Pool::shared().run_each(division.tasks(), work);
+    Pool::shared().run_each(tasks, work);
   else
-    rows(division.tasks(), division.of_task(p), work);
+    rows(tasks, together * division.of_task(p), work);
 }
 
 // The words of A, which are made if its numbers are not such words.
@@ -245,6 +256,76 @@ std::unique_ptr<uint32_t[]> words_of(Matrices* p, const T* a, bool a_columns, bo
   return packed;
 }
 
+}  // namespace
+
+namespace {
+
+Matrices matrices_of(const ProductOf& product) {
+  Matrices own{};
+  own.m = product.m;
+  own.n = product.n;
+  own.k = product.k;
+  own.r = product.r;
+  own.b = product.b.at;
+  own.b_half = product.b.is_half;
+  own.b_columns = product.b_columns;
+  own.p = product.p;
+  own.q = product.q;
+  own.residual = product.residual;
+  own.c = product.c;
+  own.c_half = product.c_half;
+  own.rounds = own.b_half && !product.exact;
+  return own;
+}
+
+void compute(const std::vector<ProductOf>& products, bool in_turn) {
+  std::vector<Matrices> own;
+  std::vector<std::unique_ptr<uint32_t[]>> words;
+  const Way way = way_of(matrices_of(products.front()).rounds);
+  for (const ProductOf& product : products) {
+    own.push_back(matrices_of(product));
+    const auto make = [&](const auto* a) {
+      words.push_back(words_of(&own.back(), a, product.a_columns, own.back().rounds, way));
+    };
+    if (product.a.is_half)
+      make(static_cast<const bf16*>(product.a.at));
+    else
+      make(static_cast<const float*>(product.a.at));
+  }
+  multiply(own, way, in_turn);
+}
+
+}  // namespace
+
+void compute_product(const ProductOf& product) { compute({product}, false); }
+
+void compute_pair(const ProductOf& first, const ProductOf& second, bool in_turn) {
+  compute({first, second}, in_turn);
+}
+
+void compute_low_gradients(const LowRank& l, float* dxa, float* gradients) {
+  const auto exact = [](int64_t m, int64_t n, int64_t k, Numbers a, bool a_columns, Numbers b,
+                        float* c) {
+    ProductOf product{m, n, k};
+    product.a = a;
+    product.a_columns = a_columns;
+    product.b = b;
+    product.exact = true;
+    product.c = c;
+    compute_product(product);
+  };
+  if (l.m > 0) exact(l.m, l.r, l.out, l.dy, false, l.b, dxa);
+  exact(l.r, l.in, l.m, dxa, true, l.x, gradients);
+  exact(l.r, l.out, l.m, l.xa, true, l.dy, gradients + l.r * l.in);
+}
+
+namespace {
+
+Numbers numbers_of(const TF_Tensor* x) {
+  if (TF_TensorType(x) == TF_BFLOAT16) return data<const bf16>(x);
+  return data<const float>(x);
+}
+
 // a [m, k] (or [k, m]), b [k, n] (or [n, k]), p [m, r] and q [r, n] (or [n, r], as b), or empty,
 // residual [m, n] or empty -> [m, n]
 void product(void* settings, TF_OpKernelContext* context) {
@@ -255,10 +336,11 @@ void product(void* settings, TF_OpKernelContext* context) {
   if (!call.ok() ||
       !call.expect(TF_NumDims(a) == 2 && TF_NumDims(b) == 2, "LoraProduct: no matrices."))
     return;
-  Matrices own{};
+  ProductOf own{};
+  own.a_columns = s.transpose_a != 0;
   own.b_columns = s.transpose_b != 0;
-  own.m = TF_Dim(a, s.transpose_a ? 1 : 0);
-  own.k = TF_Dim(a, s.transpose_a ? 0 : 1);
+  own.m = TF_Dim(a, own.a_columns ? 1 : 0);
+  own.k = TF_Dim(a, own.a_columns ? 0 : 1);
   own.n = TF_Dim(b, own.b_columns ? 0 : 1);
   own.r = size_of(p) / std::max<int64_t>(1, own.m);
   if (!call.expect(TF_Dim(b, own.b_columns ? 1 : 0) == own.k && size_of(p) == own.m * own.r &&
@@ -268,32 +350,15 @@ void product(void* settings, TF_OpKernelContext* context) {
     return;
   TF_Tensor* c = call.out(0, {own.m, own.n});
   if (!call.ok() || size_of(c) == 0) return;
-  own.b = TF_TensorData(b);
-  own.b_half = TF_TensorType(b) == TF_BFLOAT16;
+  own.a = numbers_of(a);
+  own.b = numbers_of(b);
+  own.exact = s.exact != 0;
   own.p = data_or_null<const float>(p);
   own.q = data_or_null<const float>(q);
   own.residual = data_or_null<const float>(residual);
   own.c = TF_TensorData(c);
   own.c_half = TF_TensorType(c) == TF_BFLOAT16;
-  const bool is_half = own.b_half && !s.exact;
-  own.rounds = is_half;
-  const Way way = way_of(is_half);
-  typed(a, [&](auto t) {
-    using T = of<decltype(t)>;
-    const auto words = words_of(&own, data<const T>(a), s.transpose_a != 0, is_half, way);
-    multiply(own, way);
-  });
-}
-
-// C = A B in f32, or Aᵀ B where A is there as [k, m].
-template <class T>
-void exact_product(Matrices own, const T* a, bool a_columns, const TF_Tensor* b, float* c) {
-  own.b = TF_TensorData(b);
-  own.b_half = TF_TensorType(b) == TF_BFLOAT16;
-  own.c = c;
-  const Way way = way_of(false);
-  const auto words = words_of(&own, a, a_columns, false, way);
-  multiply(own, way);
+  compute_product(own);
 }
 
 // Of a linear layer and its low-rank update: dy [m, out], b [out, r], x [m, in], xa [m, r] ->
@@ -310,21 +375,9 @@ void low_gradients(void*, TF_OpKernelContext* context) {
     return;
   TF_Tensor *dxa = call.out(0, {m, r}), *both = call.out(1, {r * (in + out)});
   if (!call.ok()) return;
-  const auto sized = [](int64_t rows, int64_t columns, int64_t depth) {
-    Matrices own{};
-    own.m = rows;
-    own.n = columns;
-    own.k = depth;
-    return own;
-  };
-  if (m > 0)
-    typed(dy, [&](auto t) {
-      using T = of<decltype(t)>;
-      exact_product(sized(m, r, out), data<const T>(dy), false, b, data<float>(dxa));
-    });
-  float* gradients = data<float>(both);
-  exact_product(sized(r, in, m), data<const float>(dxa), true, x, gradients);
-  exact_product(sized(r, out, m), data<const float>(xa), true, dy, gradients + r * in);
+  compute_low_gradients({m, in, out, r, numbers_of(dy), numbers_of(x), data<const float>(b),
+                         data<const float>(xa)},
+                        data<float>(dxa), data<float>(both));
 }
 
 const bool registered = register_op({"LoraProduct",

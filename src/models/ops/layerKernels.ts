@@ -1,0 +1,176 @@
+import type { AttentionForm, FusedHeadLayout } from './attentionForm';
+import type { Tensor } from './tensor';
+import type { TfHandles } from './tfHandles';
+
+/** A linear layer, and the low-rank factors beside it. */
+export interface LayerLinear {
+  readonly weight: Tensor; // [out, in] in bf16
+  /** Null: none. `trains`: their gradients are wanted. */
+  readonly low: {
+    readonly a: Tensor; // [r, in] in f32
+    readonly b: Tensor; // [out, r] in f32
+    readonly trains: boolean;
+  } | null;
+}
+
+interface LayerNorm {
+  readonly weight: Tensor; // [d]
+  readonly eps: number;
+}
+
+/**
+ * A layer with RMSNorms, rotated heads and SwiGLU: x1 = x + o(attention(qkv(norm(x)))), y = x1 +
+ * down(silu(gate(h)) · up(h)) with h = norm(x1).
+ */
+export interface LayerForm {
+  readonly heads: FusedHeadLayout;
+  readonly attention: Pick<AttentionForm, 'causal' | 'window' | 'ids'>;
+  /** Before attention, and before the MLP. */
+  readonly norms: readonly [LayerNorm, LayerNorm];
+  /** Of q, k and v; null: none. */
+  readonly bias: Tensor | null;
+  readonly linears: readonly [
+    qkv: LayerLinear,
+    o: LayerLinear,
+    gate: LayerLinear,
+    up: LayerLinear,
+    down: LayerLinear,
+  ];
+}
+
+/** What the forward pass saves, in f32 and in bf16. */
+export interface LayerTensors {
+  readonly floats: Tensor;
+  readonly halves: Tensor;
+}
+
+/** Which gradients are wanted besides those of the MLP. */
+export interface WantedGradients {
+  readonly input: boolean;
+  readonly attention: boolean;
+}
+
+/**
+ * Whole layers in one operation, with the numbers of the separate operations of `FusedOps`. The
+ * caller frees every result.
+ */
+export interface LayerKernels {
+  /** x [batch · length, d] in f32 -> y like x. `table`: of the rotation. */
+  forward(
+    form: LayerForm,
+    table: Tensor,
+    x: Tensor,
+  ): { readonly y: Tensor; readonly saved: LayerTensors };
+  /**
+   * dy [n, d] -> dx, null unless it is wanted; and of the linear layers whose factors train the
+   * numbers of da [r, in] and then of db [r, out], null for none. `table`: of the opposite
+   * rotation.
+   */
+  backward(
+    form: LayerForm,
+    table: Tensor,
+    forward: LayerTensors & { readonly x: Tensor },
+    gradient: { readonly dy: Tensor; readonly wants: WantedGradients },
+  ): { readonly dx: Tensor | null; readonly gradients: Tensor | null };
+}
+
+const BITS = new DataView(new ArrayBuffer(4));
+
+/** The bits of a number in f32. */
+function bitsOf(value: number): number {
+  BITS.setFloat32(0, value);
+  return BITS.getInt32(0);
+}
+
+/** The integers that src/runtime/kernels/trainLayer.cc reads. */
+const describe = (
+  { heads, attention, norms, linears }: LayerForm,
+  wants: WantedGradients,
+): Int32Array =>
+  Int32Array.of(
+    heads.batch,
+    heads.num_heads,
+    heads.num_kv_heads,
+    Number(attention.causal),
+    attention.window ?? 0,
+    bitsOf(norms[0].eps),
+    bitsOf(norms[1].eps),
+    Number(wants.input),
+    Number(wants.attention),
+    ...linears.map(({ low }) => Number(low?.trains ?? false)),
+  );
+
+const F32_F32_BF16 = ['f32', 'f32', 'bf16'] as const;
+const F32_TWICE = ['f32', 'f32'] as const;
+const NOTHING = { input: false, attention: false };
+
+/** The CPU kernels of src/runtime/kernels/trainLayer.cc. */
+export class CpuLayerKernels implements LayerKernels {
+  /** `empty`, `emptyIds`: empty tensors of f32 and i32, in place of inputs that are left out. */
+  constructor(
+    private readonly tf: TfHandles,
+    private readonly empty: Tensor,
+    private readonly emptyIds: Tensor,
+  ) {}
+
+  forward(
+    form: LayerForm,
+    table: Tensor,
+    x: Tensor,
+  ): { readonly y: Tensor; readonly saved: LayerTensors } {
+    const numbers = describe(form, NOTHING);
+    const [y, floats, halves] = this.run('LoraLayer', numbers, F32_F32_BF16, (own) =>
+      this.inputs(form, own, x, table),
+    ) as [Tensor, Tensor, Tensor];
+    return { y, saved: { floats, halves } };
+  }
+
+  backward(
+    form: LayerForm,
+    table: Tensor,
+    { x, floats, halves }: LayerTensors & { readonly x: Tensor },
+    { dy, wants }: { readonly dy: Tensor; readonly wants: WantedGradients },
+  ): { readonly dx: Tensor | null; readonly gradients: Tensor | null } {
+    const numbers = describe(form, wants);
+    const [dx, gradients] = this.run('LoraLayerGrad', numbers, F32_TWICE, (own) => [
+      ...this.inputs(form, own, x, table),
+      floats,
+      halves,
+      dy,
+    ]) as [Tensor, Tensor];
+    return { dx: this.orNull(dx), gradients: this.orNull(gradients) };
+  }
+
+  private run(
+    op: string,
+    numbers: Int32Array,
+    dtypes: readonly ('f32' | 'bf16')[],
+    inputs: (form: Tensor) => Tensor[],
+  ): Tensor[] {
+    const form = this.tf.upload(numbers, [numbers.length]);
+    const results = this.tf.runMany(op, [], inputs(form), dtypes);
+    this.tf.free(form);
+    return results;
+  }
+
+  private inputs(
+    { attention, norms, bias, linears }: LayerForm,
+    form: Tensor,
+    x: Tensor,
+    table: Tensor,
+  ): Tensor[] {
+    const { empty } = this;
+    return [
+      ...[form, x, table, attention.ids ?? this.emptyIds],
+      ...[norms[0].weight, norms[1].weight, bias ?? empty],
+      ...linears.flatMap(({ weight, low }) => [weight, low?.a ?? empty, low?.b ?? empty]),
+    ];
+  }
+
+  /** Frees a tensor without numbers. */
+  private orNull(x: Tensor): Tensor | null {
+    if (x.shape[0] !== 0) return x;
+    this.tf.free(x);
+    return null;
+  }
+}

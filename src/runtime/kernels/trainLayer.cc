@@ -1,0 +1,420 @@
+// A whole layer of a Llama in training, forward and backward: what LoraRms, LoraProduct, LoraToHeads,
+// LoraAttend, LoraGlu, LoraLowGradients and their gradients compute one after the other, with the
+// same numbers. Weights and what is saved are bf16. src/models/layers/fusedLayer.ts calls it.
+
+#include <memory>
+
+#include "attend.h"
+#include "call.h"
+#include "product.h"
+
+namespace lora {
+
+namespace {
+
+template <class T>
+using Buffer = std::unique_ptr<T[]>;
+
+// Not set to zero.
+template <class T>
+Buffer<T> buffer(int64_t count) {
+  return Buffer<T>(new T[count]);
+}
+
+// W [out, in], A [r, in], B [out, r]; r is 0 without low-rank factors.
+struct Linear {
+  int64_t in = 0, out = 0, r = 0;
+  const bf16* w = nullptr;
+  const float *a = nullptr, *b = nullptr;
+  // Whether the factors have gradients.
+  bool trains = false;
+
+  int64_t gradients() const { return trains ? r * (in + out) : 0; }
+};
+
+struct Layer {
+  int64_t n, d;
+  Layout heads;
+  Attention attention;
+  const float *x, *table;
+  const float *norm_in, *norm_mlp, *bias;  // bias: of q, k and v, or null
+  float eps_in, eps_mlp;
+  Linear qkv, o, gate, up, down;
+  // Whether the gradients of the input and of attention are wanted.
+  bool wants_input, wants_attention;
+
+  int64_t of_queries() const { return n * heads.heads * heads.head_dim; }
+  int64_t of_keys() const { return n * heads.kv_heads * heads.head_dim; }
+  int64_t inner() const { return n * gate.out; }
+};
+
+// What the forward pass saves, as places in one array of f32 and one of bf16.
+struct Saved {
+  float *r_in, *r_mlp, *x1, *stats, *xa_qkv, *xa_o, *xa_gate, *xa_up, *xa_down;
+  bf16 *q, *k, *v, *o, *gate, *up;
+
+  // Numbers of both arrays.
+  static int64_t floats(const Layer& l) {
+    return l.n * (2 + l.d + 2 * l.heads.heads + l.qkv.r + l.o.r + l.gate.r + l.up.r + l.down.r);
+  }
+  static int64_t halves(const Layer& l) {
+    return 2 * (l.of_queries() + l.of_keys() + l.inner());
+  }
+
+  Saved(const Layer& l, float* f, bf16* h) {
+    const auto take = [](auto** at, int64_t count) {
+      auto* own = *at;
+      *at += count;
+      return own;
+    };
+    x1 = take(&f, l.n * l.d);
+    stats = take(&f, 2 * l.n * l.heads.heads);
+    xa_qkv = take(&f, l.n * l.qkv.r);
+    xa_o = take(&f, l.n * l.o.r);
+    xa_gate = take(&f, l.n * l.gate.r);
+    xa_up = take(&f, l.n * l.up.r);
+    xa_down = take(&f, l.n * l.down.r);
+    r_in = take(&f, l.n);
+    r_mlp = take(&f, l.n);
+    q = take(&h, l.of_queries());
+    k = take(&h, l.of_keys());
+    v = take(&h, l.of_keys());
+    o = take(&h, l.of_queries());
+    gate = take(&h, l.inner());
+    up = take(&h, l.inner());
+  }
+};
+
+// Some numbers in f32 or bf16 that a product becomes.
+struct Output {
+  void* at;
+  bool is_half;
+
+  Output(float* x) : at(x), is_half(false) {}
+  Output(bf16* x) : at(x), is_half(true) {}
+};
+
+// y = x Wᵀ + xa Bᵀ + residual with xa = x Aᵀ, which is computed at once.
+ProductOf forward(const Linear& l, int64_t n, const bf16* x, float* xa, const float* residual,
+                  const Output& y) {
+  if (l.r > 0) {
+    ProductOf low{n, l.r, l.in};
+    low.a = x;
+    low.b = l.a;
+    low.b_columns = true;
+    low.c = xa;
+    compute_product(low);
+  }
+  ProductOf product{n, l.out, l.in, l.r};
+  product.a = x;
+  product.b = l.w;
+  product.b_columns = true;
+  product.p = xa;
+  product.q = l.b;
+  product.residual = residual;
+  product.c = y.at;
+  product.c_half = y.is_half;
+  return product;
+}
+
+// dxa = dy B [n, r], and the gradients of A and B; null without factors. These read x and xa.
+Buffer<float> low_backward(const Linear& l, int64_t n, Numbers dy, const bf16* x, const float* xa,
+                           float* gradients) {
+  if (l.r == 0) return nullptr;
+  auto dxa = buffer<float>(n * l.r);
+  if (l.trains) {
+    compute_low_gradients({n, l.in, l.out, l.r, dy, x, l.b, xa}, dxa.get(), gradients);
+    return dxa;
+  }
+  ProductOf low{n, l.r, l.out};
+  low.a = dy;
+  low.b = l.b;
+  low.exact = true;
+  low.c = dxa.get();
+  compute_product(low);
+  return dxa;
+}
+
+// dx = dy W + dxa A + residual
+ProductOf backward(const Linear& l, int64_t n, Numbers dy, const float* dxa, const float* residual,
+                   const Output& dx) {
+  ProductOf product{n, l.in, l.out, l.r};
+  product.a = dy;
+  product.b = l.w;
+  product.p = dxa;
+  product.q = l.a;
+  product.residual = residual;
+  product.c = dx.at;
+  product.c_half = dx.is_half;
+  return product;
+}
+
+void norm(int64_t n, int64_t d, float eps, const float* x, const float* w, bf16* h, float* r) {
+  rows(n, d, [&](int64_t from, int64_t to) { LORA_BEST(rms<bf16>(from, to, d, eps, x, w, h, r)); });
+}
+
+void norm_grad(int64_t n, int64_t d, const float* x, const float* r, const float* w,
+               const float* dh, const float* residual, float* dx) {
+  rows(n, d, [&](int64_t from, int64_t to) {
+    LORA_BEST(rms_grad<float>(from, to, d, x, r, w, dh, residual, dx));
+  });
+}
+
+Buffer<bf16> gated(const Layer& l, const Saved& s) {
+  auto m = buffer<bf16>(l.inner());
+  rows(l.inner(), 1, [&](int64_t from, int64_t to) {
+    LORA_BEST(glu<bf16>(from, to, s.gate, s.up, m.get()));
+  });
+  return m;
+}
+
+void attention_forward(const Layer& l, const Saved& s) {
+  const int64_t width = l.qkv.out;
+  auto qkv = buffer<float>(l.n * width);
+  {
+    auto h = buffer<bf16>(l.n * l.d);
+    norm(l.n, l.d, l.eps_in, l.x, l.norm_in, h.get(), s.r_in);
+    compute_product(forward(l.qkv, l.n, h.get(), s.xa_qkv, nullptr, qkv.get()));
+  }
+  rows(l.n, width, [&](int64_t from, int64_t to) {
+    if (l.bias)
+      for (int64_t row = from; row < to; row++)
+        LORA_BEST(sum3(0, width, qkv.get() + row * width, l.bias, (const float*)nullptr,
+                       qkv.get() + row * width));
+    LORA_BEST(to_heads(from, to, l.heads, qkv.get(), l.table, s.q, s.k, s.v));
+  });
+  qkv.reset();
+  attend_heads<bf16>(l.attention, s.q, s.k, s.v, nullptr, s.o, s.stats);
+  compute_product(forward(l.o, l.n, s.o, s.xa_o, l.x, s.x1));
+}
+
+void mlp_forward(const Layer& l, const Saved& s, float* y) {
+  {
+    auto h = buffer<bf16>(l.n * l.d);
+    norm(l.n, l.d, l.eps_mlp, s.x1, l.norm_mlp, h.get(), s.r_mlp);
+    compute_pair(forward(l.gate, l.n, h.get(), s.xa_gate, nullptr, s.gate),
+                 forward(l.up, l.n, h.get(), s.xa_up, nullptr, s.up), false);
+  }
+  const auto m = gated(l, s);
+  compute_product(forward(l.down, l.n, m.get(), s.xa_down, s.x1, y));
+}
+
+// The gradients of the factors, one layer's behind the other's.
+struct Gradients {
+  float *qkv, *o, *gate, *up, *down;
+
+  static int64_t count(const Layer& l) {
+    return l.qkv.gradients() + l.o.gradients() + l.gate.gradients() + l.up.gradients() +
+           l.down.gradients();
+  }
+  Gradients(const Layer& l, float* at) {
+    qkv = at;
+    o = qkv + l.qkv.gradients();
+    gate = o + l.o.gradients();
+    up = gate + l.gate.gradients();
+    down = up + l.up.gradients();
+  }
+};
+
+// What the projections of a branch read, computed again if their gradients need it.
+Buffer<bf16> normed_again(const Layer& l, bool is_needed, float eps, const float* x,
+                          const float* w) {
+  if (!is_needed) return nullptr;
+  auto h = buffer<bf16>(l.n * l.d);
+  auto r = buffer<float>(l.n);
+  norm(l.n, l.d, eps, x, w, h.get(), r.get());
+  return h;
+}
+
+// dx1 of the MLP and the residual for dy.
+void mlp_backward(const Layer& l, const Saved& s, const float* dy, const Gradients& g, float* dx1) {
+  auto dh = buffer<float>(l.n * l.d);
+  {
+    auto dgate = buffer<bf16>(l.inner()), dup = buffer<bf16>(l.inner());
+    {
+      const auto m = l.down.r > 0 ? gated(l, s) : nullptr;
+      auto dm = buffer<bf16>(l.inner());
+      const auto dxa = low_backward(l.down, l.n, dy, m.get(), s.xa_down, g.down);
+      compute_product(backward(l.down, l.n, dy, dxa.get(), nullptr, dm.get()));
+      rows(l.inner(), 1, [&](int64_t from, int64_t to) {
+        LORA_BEST(glu_grad<bf16>(from, to, s.gate, s.up, dm.get(), dgate.get(), dup.get()));
+      });
+    }
+    const auto h = normed_again(l, l.gate.r > 0 || l.up.r > 0, l.eps_mlp, s.x1, l.norm_mlp);
+    const auto of_gate = low_backward(l.gate, l.n, dgate.get(), h.get(), s.xa_gate, g.gate),
+               of_up = low_backward(l.up, l.n, dup.get(), h.get(), s.xa_up, g.up);
+    // each number of the sum is read before it is written
+    compute_pair(backward(l.gate, l.n, dgate.get(), of_gate.get(), nullptr, dh.get()),
+                 backward(l.up, l.n, dup.get(), of_up.get(), dh.get(), dh.get()), true);
+  }
+  norm_grad(l.n, l.d, s.x1, s.r_mlp, l.norm_mlp, dh.get(), dy, dx1);
+}
+
+// dqkv [n, (heads + 2 kv_heads) · head_dim] for dx1.
+template <class T>
+Buffer<T> heads_backward(const Layer& l, const Saved& s, const float* dx1, const Gradients& g) {
+  auto d_o = buffer<bf16>(l.of_queries()), dq = buffer<bf16>(l.of_queries()),
+       dk = buffer<bf16>(l.of_keys()), dv = buffer<bf16>(l.of_keys());
+  const auto dxa = low_backward(l.o, l.n, dx1, s.o, s.xa_o, g.o);
+  compute_product(backward(l.o, l.n, dx1, dxa.get(), nullptr, d_o.get()));
+  attend_heads_grad<bf16>(l.attention, {s.q, s.k, s.v, s.o, s.stats, d_o.get()}, dq.get(), dk.get(),
+                          dv.get());
+  auto dqkv = buffer<T>(l.n * l.qkv.out);
+  rows(l.n, l.qkv.out, [&](int64_t from, int64_t to) {
+    LORA_BEST(
+        from_heads(from, to, l.heads, dq.get(), dk.get(), dv.get(), l.table, dqkv.get()));
+  });
+  return dqkv;
+}
+
+void attention_backward(const Layer& l, const Saved& s, const float* dx1, const Gradients& g,
+                        float* dx) {
+  const auto back = [&](Numbers dqkv, const float* dxa) {
+    if (!l.wants_input) return;
+    auto dh = buffer<float>(l.n * l.d);
+    compute_product(backward(l.qkv, l.n, dqkv, dxa, nullptr, dh.get()));
+    norm_grad(l.n, l.d, l.x, s.r_in, l.norm_in, dh.get(), dx1, dx);
+  };
+  if (l.qkv.r == 0) return back(heads_backward<bf16>(l, s, dx1, g).get(), nullptr);
+  const auto dqkv = heads_backward<float>(l, s, dx1, g);
+  const auto h = normed_again(l, true, l.eps_in, l.x, l.norm_in);
+  back(dqkv.get(), low_backward(l.qkv, l.n, dqkv.get(), h.get(), s.xa_qkv, g.qkv).get());
+}
+
+// The places of the integers that describe a layer (src/models/ops/layerForm.ts).
+enum { BATCH, HEADS, KV_HEADS, CAUSAL, WINDOW, EPS_IN, EPS_MLP, WANTS_INPUT, WANTS_ATTENTION, TRAINS };
+constexpr int LINEARS = 5;
+
+// The inputs of a layer: form, x, table, ids or empty, norm_in, norm_mlp, bias or empty; then w, a
+// and b of each linear layer.
+constexpr int FIRST_LINEAR = 7, INPUTS = FIRST_LINEAR + 3 * LINEARS;
+
+bool read_linear(Call& call, int i, bool trains, Linear* l) {
+  TF_Tensor *w = call.in(FIRST_LINEAR + 3 * i), *a = call.in(FIRST_LINEAR + 3 * i + 1),
+            *b = call.in(FIRST_LINEAR + 3 * i + 2);
+  if (!call.ok() || !call.expect(TF_NumDims(w) == 2 && size_of(w) > 0,
+                                 "LoraLayer: a weight is not a matrix."))
+    return false;
+  *l = {TF_Dim(w, 1), TF_Dim(w, 0)};
+  l->r = size_of(a) / l->in;
+  l->w = data<const bf16>(w);
+  l->a = data_or_null<const float>(a);
+  l->b = data_or_null<const float>(b);
+  l->trains = trains && l->r > 0;
+  return call.expect(size_of(a) == l->r * l->in && size_of(b) == l->r * l->out,
+                     "LoraLayer: shapes do not fit.");
+}
+
+bool fit(const Layer& l) {
+  const Layout& h = l.heads;
+  const int64_t own = h.heads * h.head_dim;
+  return l.qkv.in == l.d && l.qkv.out == (h.heads + 2 * h.kv_heads) * h.head_dim && l.o.in == own &&
+         l.o.out == l.d && l.gate.in == l.d && l.up.in == l.d && l.up.out == l.gate.out &&
+         l.down.in == l.gate.out && l.down.out == l.d;
+}
+
+// Reports an error and returns false if the shapes do not fit.
+bool read_layer(Call& call, Layer* l) {
+  TF_Tensor *form = call.in(0), *x = call.in(1), *table = call.in(2), *ids = call.in(3),
+            *norm_in = call.in(4), *norm_mlp = call.in(5), *bias = call.in(6);
+  if (!call.ok() ||
+      !call.expect(size_of(form) == TRAINS + LINEARS && TF_NumDims(x) == 2 && size_of(x) > 0,
+                   "LoraLayer: shapes do not fit."))
+    return false;
+  const int32_t* at = data<const int32_t>(form);
+  Linear* linears[LINEARS] = {&l->qkv, &l->o, &l->gate, &l->up, &l->down};
+  for (int i = 0; i < LINEARS; i++)
+    if (!read_linear(call, i, at[TRAINS + i] != 0, linears[i])) return false;
+  l->n = TF_Dim(x, 0);
+  l->d = TF_Dim(x, 1);
+  const int64_t batch = at[BATCH], heads = at[HEADS], kv = at[KV_HEADS], width = l->qkv.out,
+                all = heads + 2 * kv, positions = size_of(table) / width;
+  if (!call.expect(batch > 0 && l->n % batch == 0 && heads > 0 && kv > 0 && heads % kv == 0 &&
+                       width % (2 * all) == 0 && positions > 0 && l->n % positions == 0 &&
+                       positions * width == size_of(table) && size_of(norm_in) == l->d &&
+                       size_of(norm_mlp) == l->d &&
+                       (size_of(bias) == 0 || size_of(bias) == width) &&
+                       (size_of(ids) == 0 || size_of(ids) == 2 * l->n),
+                   "LoraLayer: shapes do not fit."))
+    return false;
+  l->heads = {batch, l->n / batch, heads, kv, width / all, positions};
+  if (!call.expect(fit(*l), "LoraLayer: shapes do not fit.")) return false;
+  Attention& a = l->attention;
+  a = {batch, heads, kv, l->n / batch, l->n / batch, width / all, at[CAUSAL] != 0, at[WINDOW]};
+  if (size_of(ids) > 0) {
+    a.query_ids = data<const int32_t>(ids);
+    a.key_ids = a.query_ids + l->n;
+  }
+  complete(&a);
+  l->x = data<const float>(x);
+  l->table = data<const float>(table);
+  l->norm_in = data<const float>(norm_in);
+  l->norm_mlp = data<const float>(norm_mlp);
+  l->bias = data_or_null<const float>(bias);
+  l->eps_in = from_bits((uint32_t)at[EPS_IN]);
+  l->eps_mlp = from_bits((uint32_t)at[EPS_MLP]);
+  l->wants_input = at[WANTS_INPUT] != 0;
+  l->wants_attention = at[WANTS_ATTENTION] != 0;
+  return true;
+}
+
+void layer(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  Layer l{};
+  if (!read_layer(call, &l)) return;
+  TF_Tensor *y = call.out(0, {l.n, l.d}), *floats = call.out(1, {Saved::floats(l)}),
+            *halves = call.out(2, {Saved::halves(l)});
+  if (!call.ok()) return;
+  const Saved saved(l, data<float>(floats), data<bf16>(halves));
+  attention_forward(l, saved);
+  mlp_forward(l, saved, data<float>(y));
+}
+
+// The inputs of `layer`, with the table of the opposite rotation, what it saved, and dy -> dx, or
+// nothing, and of each trained factor A and B [r, in + out] the gradients, as of LoraLowGradients.
+void layer_grad(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  Layer l{};
+  if (!read_layer(call, &l)) return;
+  TF_Tensor *floats = call.in(INPUTS), *halves = call.in(INPUTS + 1), *dy = call.in(INPUTS + 2);
+  if (!call.ok() ||
+      !call.expect(size_of(floats) == Saved::floats(l) && size_of(halves) == Saved::halves(l) &&
+                       size_of(dy) == l.n * l.d,
+                   "LoraLayerGrad: shapes do not fit."))
+    return;
+  TF_Tensor *dx = call.out(0, {l.wants_input ? l.n : 0, l.d}),
+            *gradients = call.out(1, {Gradients::count(l)});
+  if (!call.ok()) return;
+  const Saved saved(l, data<float>(floats), data<bf16>(halves));
+  const Gradients g(l, data<float>(gradients));
+  auto dx1 = buffer<float>(l.n * l.d);
+  mlp_backward(l, saved, data<const float>(dy), g, dx1.get());
+  if (l.wants_attention) attention_backward(l, saved, dx1.get(), g, data<float>(dx));
+}
+
+const std::vector<const char*> LAYER_INPUTS{
+    "form: int32",      "x: float",         "table: float",     "ids: int32",
+    "norm_in: float",   "norm_mlp: float",  "bias: float",      "qkv: bfloat16",
+    "qkv_a: float",     "qkv_b: float",     "o: bfloat16",      "o_a: float",
+    "o_b: float",       "gate: bfloat16",   "gate_a: float",    "gate_b: float",
+    "up: bfloat16",     "up_a: float",      "up_b: float",      "down: bfloat16",
+    "down_a: float",    "down_b: float"};
+
+std::vector<const char*> with_saved() {
+  std::vector<const char*> inputs = LAYER_INPUTS;
+  for (const char* more : {"floats: float", "halves: bfloat16", "dy: float"}) inputs.push_back(more);
+  return inputs;
+}
+
+const bool registered =
+    register_op({"LoraLayer",
+                 layer,
+                 {},
+                 LAYER_INPUTS,
+                 {"y: float", "floats: float", "halves: bfloat16"}}) &&
+    register_op(
+        {"LoraLayerGrad", layer_grad, {}, with_saved(), {"dx: float", "gradients: float"}});
+
+}  // namespace
+
+}  // namespace lora

@@ -1,0 +1,154 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Adapter } from '../../src/lora/adapter';
+import { loadModel } from '../../src/models/loadModel';
+import type { LabelledInput } from '../../src/models/model';
+import type { FusedOps } from '../../src/models/ops/fusedOps';
+import type { LayerKernels } from '../../src/models/ops/layerKernels';
+import type { Ops } from '../../src/models/ops/ops';
+import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import { tensorFlowOps } from '../support/models';
+import { smallAdapter, smallBase, smallInput, SMALL_CONFIG } from '../support/smallModel';
+
+let ops: TensorFlowOps;
+beforeAll(async () => {
+  ops = await tensorFlowOps();
+});
+
+/** `target` with another value of one property. */
+const withProperty = <T extends object, K extends keyof T>(target: T, key: K, value: T[K]): T =>
+  new Proxy(target, { get: (own, name) => (name === key ? value : Reflect.get(own, name, own)) });
+
+/** Ops whose layers are `layers`. */
+const withLayers = (layers: LayerKernels | null): Ops =>
+  withProperty<Ops, 'fused'>(
+    ops,
+    'fused',
+    withProperty<FusedOps, 'layers'>(ops.fused!, 'layers', layers),
+  );
+
+/** The kernels, and how often they are called. */
+function counted(layers: LayerKernels) {
+  const calls = { forward: 0, backward: 0 };
+  const counting: LayerKernels = {
+    forward: (...args) => {
+      calls.forward++;
+      return layers.forward(...args);
+    },
+    backward: (...args) => {
+      calls.backward++;
+      return layers.backward(...args);
+    },
+  };
+  return { calls, counting };
+}
+
+const LLAMA = {
+  ...SMALL_CONFIG,
+  model_type: 'llama',
+  num_hidden_layers: 3,
+  layer_types: undefined,
+  sliding_window: undefined,
+};
+
+/** Rows that are side by side, as documents of their own. */
+function sideBySide(): LabelledInput {
+  const input = smallInput('none', 2, 48);
+  const segment_ids = Int32Array.from({ length: 96 }, (_, i) => (i % 48 < 20 ? 0 : 1));
+  const position_ids = segment_ids.map((id, i) => (i % 48) - (id === 0 ? 0 : 20));
+  return { ...input, segment_ids, position_ids };
+}
+
+interface Case {
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly adapted: RegExp;
+  readonly input: LabelledInput;
+  readonly recomputed?: number;
+  /** Calls of the kernels: of all layers but the last one, whose rows are selected. */
+  readonly calls: { readonly forward: number; readonly backward: number };
+}
+
+const CASES: Readonly<Record<string, Case>> = {
+  'the heads of a Llama': {
+    config: LLAMA,
+    adapted: /[qkvo]_proj/,
+    input: smallInput('none'),
+    calls: { forward: 2, backward: 2 },
+  },
+  'all linear layers of a model with biases and a window': {
+    config: {
+      ...SMALL_CONFIG,
+      num_hidden_layers: 4,
+      layer_types: ['full', 'sliding', 'sliding', 'full'].map((kind) => `${kind}_attention`),
+    },
+    adapted: /./,
+    input: smallInput('left', 3, 60),
+    calls: { forward: 3, backward: 3 },
+  },
+  'recomputed layers': {
+    config: LLAMA,
+    adapted: /./,
+    input: smallInput('right', 2, 37),
+    recomputed: 2,
+    calls: { forward: 4, backward: 2 },
+  },
+  'rows side by side': {
+    config: LLAMA,
+    adapted: /(q|gate|down)_proj/,
+    input: sideBySide(),
+    calls: { forward: 2, backward: 2 },
+  },
+  'the MLP of the upper layers alone': {
+    config: LLAMA,
+    adapted: /layers\.[12]\..*(up|down)_proj/,
+    input: smallInput('none', 4, 16),
+    calls: { forward: 2, backward: 1 },
+  },
+  'the output of attention alone': {
+    config: SMALL_CONFIG,
+    adapted: /o_proj/,
+    input: smallInput('none', 1, 150),
+    calls: { forward: 1, backward: 1 },
+  },
+};
+
+/** The loss and gradients of two steps, and the numbers of the adapter after them. */
+async function trained(own: Ops, { config, adapted, input, recomputed = 0 }: Case) {
+  const model = await loadModel(
+    smallBase(config),
+    smallAdapter((path) => adapted.test(path), config),
+    { ops: own, base_dtype: 'bfloat16', recomputed_layers: recomputed },
+  );
+  const loaded = ops.live();
+  const steps = [];
+  for (let i = 0; i < 2; i++) {
+    const { loss_sum, labelled } = await model.accumulate(input, i);
+    expect(ops.live()).toBe(loaded);
+    steps.push({ loss_sum, gradients: await model.gradients(labelled) });
+    await model.step(labelled, { learning_rate: 1e-2, weight_decay: 0.01, max_grad_norm: 1 });
+  }
+  const adapter: Adapter = await model.adapter();
+  model.dispose();
+  return { steps, adapter };
+}
+
+describe('a layer in one operation', () => {
+  it('is there where its products are preferred', () => {
+    expect(ops.fused!.layers !== null).toBe(ops.fused!.prefersProduct);
+  });
+
+  it.each(Object.keys(CASES))('has the bytes of separate operations for %s', async (name) => {
+    const own = CASES[name]!;
+    const layers = ops.fused!.layers;
+    if (!layers) return;
+    const { calls, counting } = counted(layers);
+    const before = ops.live();
+    const separate = await trained(withLayers(null), own);
+    expect(await trained(withLayers(counting), own)).toEqual(separate);
+    expect(ops.live()).toBe(before);
+    const accumulations = 2;
+    expect(calls).toEqual({
+      forward: accumulations * own.calls.forward,
+      backward: accumulations * own.calls.backward,
+    });
+  });
+});
