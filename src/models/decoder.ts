@@ -1,8 +1,6 @@
-import { positionsOf } from '../formats/architecture/positions';
+import { contextOf } from '../formats/architecture/positions';
 import type { AttentionSpec } from '../formats/architecture/spec';
-import { LoraError } from '../shared/errors';
 import type { Products } from '../shared/products';
-import { countOf } from '../shared/values';
 import type { RotaryTable, SeenKeys } from './attention/attention';
 import { cachedNumbers } from './attention/cachedNumbers';
 import { freeChunks, uploadChunks } from './attention/chunks';
@@ -41,6 +39,7 @@ import type {
   SourceInput,
 } from './model';
 import { thenFree, type Tensor } from './ops/ops';
+import { PromptTooLong } from './promptTooLong';
 import type { Transformer } from './transformer';
 import {
   placedVectors,
@@ -113,13 +112,9 @@ export class CachingDecoder implements Decoder {
   }
 
   remainingPositions(length: number): number {
-    const positions = positionsOf(this.transformer.spec);
+    const positions = contextOf(this.transformer.spec);
     if (length <= positions) return positions - length + 1;
-    throw new LoraError(
-      'usage',
-      `The prompt has ${countOf(length, 'token')}, the model has positions for ${positions}.`,
-      { fix: 'Shorten it.' },
-    );
+    throw new PromptTooLong(length, `the model has positions for ${positions}`);
   }
 
   read(

@@ -1,6 +1,7 @@
 import { CHUNK_TOKENS } from './decoder';
 import { drafterOf, stepWithDrafts, type Writer } from './drafts/stepWithDrafts';
 import type { Decoder, GenerateOptions, Sequence } from './model';
+import { tokensAfter } from './promptTooLong';
 import type { LogitBlocks } from './sampling/logitBlocks';
 import { sampleToken } from './sampling/sampleToken';
 
@@ -9,7 +10,7 @@ import { sampleToken } from './sampling/sampleToken';
  * over cached keys and values. Drafts make steps fewer where the decoder takes them, and change no
  * token: each is chosen of the same logits, and a draft is kept as far as it has the tokens chosen.
  *
- * @throws LoraError('usage') if the prompt has more tokens than the model has positions.
+ * @throws PromptTooLong if the prompt has more tokens than the model or the memory has room for.
  */
 export async function generateTokens(
   decoder: Decoder,
@@ -21,7 +22,7 @@ export async function generateTokens(
   const { startIds = [] } = decoder;
   const read = startIds.length > 0 ? startIds : input_ids; // what the decoder itself has read
   try {
-    const most = Math.min(options.max_new_tokens, decoder.remainingPositions(input_ids.length));
+    const most = Math.min(options.max_new_tokens, tokensAfter(decoder, input_ids.length));
     const choose = (logits: Float32Array, blocks: LogitBlocks | null) => {
       if (generated.length >= most) return null;
       const text = { prompt: read, written: generated };

@@ -227,7 +227,7 @@ export interface Decoder {
   /**
    * Number of tokens that can follow a prompt of `length` tokens.
    *
-   * @throws LoraError('usage') if the prompt has more tokens than the model has positions.
+   * @throws PromptTooLong if the prompt has more tokens than the model has positions.
    */
   remainingPositions(length: number): number;
   /** A sequence without a token. */

@@ -1,4 +1,4 @@
-import { positionsOf } from '../../formats/architecture/positions';
+import { contextOf } from '../../formats/architecture/positions';
 import { readAdapterTask } from '../../formats/peft/task';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
 import { LoraError } from '../../shared/errors';
@@ -262,7 +262,7 @@ async function answerHere(
       const { tokenizer, base: opened } = await models.mixed(mix);
       const imagesOf = await openSuiteImages(cases, opened);
       const own = { scheduler, mix, tokenizer, imagesOf, vocab_size: opened.spec.vocab_size };
-      const positions = positionsOf(opened.spec);
+      const positions = contextOf(opened.spec);
       const model = async () => (await models.mixed(mix)).model;
       await table.fill(
         i,

@@ -4,6 +4,7 @@ import type { Drafter } from '../../models/drafts/drafter';
 import { drafterOf, stepWithDrafts, type Writer } from '../../models/drafts/stepWithDrafts';
 import type { Decoder, Model, NextLogits, PromptImages, Sequence } from '../../models/model';
 import { yieldToEventLoop } from '../../models/ops/ops';
+import { tokensAfter } from '../../models/promptTooLong';
 import { sampleToken } from '../../models/sampling/sampleToken';
 import type { SamplingSettings } from '../../models/sampling/settings';
 import { tokenChances, type TokenChance } from '../../models/sampling/tokenChances';
@@ -239,7 +240,7 @@ export class BatchScheduler {
   private begin(decoder: Decoder, { request, mixKey }: Job): ActiveSequence {
     const { input_ids, max_new_tokens, onPrompt, images } = request;
     if (input_ids.length === 0) throw new LoraError('usage', 'The prompt has no token.');
-    const most = Math.min(max_new_tokens ?? Infinity, decoder.remainingPositions(input_ids.length));
+    const most = Math.min(max_new_tokens ?? Infinity, tokensAfter(decoder, input_ids.length));
     // the tokens of images are the same for all
     const kept =
       onPrompt || images || isAnswering(decoder)

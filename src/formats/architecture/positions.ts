@@ -7,6 +7,30 @@ export function positionsOf({ embedding }: Pick<Spec, 'embedding'>): number {
     : Infinity;
 }
 
+/**
+ * The longest text in tokens that a model can be asked about: also with rotary positions, beyond
+ * which its answers mean nothing. Infinity where it is not known.
+ */
+export const contextOf = (spec: Pick<Spec, 'embedding' | 'context'>): number =>
+  Math.min(positionsOf(spec), spec.context ?? Infinity);
+
+/** No model that is of use was made for shorter texts: configs of tests say so. */
+const LEAST_CONTEXT = 512;
+
+/**
+ * `context` of a spec by the `max_position_embeddings` of its config, which scaled positions go
+ * beyond: "dynamic" and "linear" by their factor, "yarn" by that of the original number.
+ */
+export function statedContext(stated: unknown, { layers }: Pick<Spec, 'layers'>): number | null {
+  if (typeof stated !== 'number' || !(stated >= LEAST_CONTEXT)) return null;
+  const scaled = layers.map(({ attention: { rope } }) => {
+    const scaling = rope?.scaling;
+    if (scaling?.kind === 'yarn') return scaling.factor * scaling.original_max_position_embeddings;
+    return scaling?.kind === 'dynamic' || scaling?.kind === 'linear' ? scaling.factor * stated : 0;
+  });
+  return Math.floor(Math.max(stated, ...scaled));
+}
+
 /** Positions that an image of a size takes: its patches, and the class token if there is one. */
 export function imageLengthOf(
   { cls_token, patch_size, image_size }: PatchEmbeddingSpec,

@@ -6,6 +6,7 @@ import type { ReplacedTensor } from '../weightSource';
 import { ConfigReader, type Config } from './config';
 import { FAMILIES, KNOWN_FAMILIES } from './families';
 import type { Family } from './family';
+import { statedContext } from './positions';
 import type { Spec } from './spec';
 import { taskOfClass } from './transformersClass';
 import { nearestFix, unknownKind } from './unknownModels';
@@ -38,10 +39,12 @@ export function readSpec(config: Config, file: string, options: ReadSpecOptions 
   checkSupported(config, inner, file);
   const family = FAMILIES[typeOf(inner)]!;
   const reader = new ConfigReader(inner, file);
-  const spec = family.spec(reader, {
+  const own = family.spec(reader, {
     task: taskOf(inner, family, file, options.task),
     num_labels: options.num_labels ?? labelsOf(reader),
   });
+  const context = statedContext(inner['max_position_embeddings'], own);
+  const spec = { ...own, ...(context !== null && { context }) };
   if (textConfig(config) === config) return spec;
   const vision = isObject(config['vision_config']) && family.vision?.[typeOf(config)];
   return {

@@ -25,6 +25,8 @@ export interface Spec {
   readonly vision?: VisionSpec;
   /** What its layers read beside their own tokens (T5). Not given: nothing. */
   readonly source?: SourceSpec;
+  /** Tokens of the longest texts that it was made for. Not given: its config does not say. */
+  readonly context?: number;
 }
 
 /** The encoder of an encoder-decoder, whose decoder is the spec itself. */

@@ -1,3 +1,4 @@
+import { PromptTooLong } from '../../../models/promptTooLong';
 import { LoraError } from '../../../shared/errors';
 import { oneLine } from '../../../shared/plainText';
 import { TooManyRequests } from '../batchScheduler';
@@ -26,6 +27,10 @@ export class ApiError extends Error {
         code: 'rate_limit_exceeded',
       });
     const { area, message, fix } = LoraError.from(error, 'engine');
+    if (error instanceof PromptTooLong)
+      return new ApiError(400, [message, fix].filter(Boolean).join(' '), {
+        code: 'context_length_exceeded',
+      });
     if (area === 'cancelled') return new ApiError(503, message, { code: 'server_shutting_down' });
     const isOfRequest = area === 'usage' || area === 'tokenizer' || area === 'dataset';
     return new ApiError(isOfRequest ? 400 : 500, [message, fix].filter(Boolean).join(' '));

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { positionsOf } from '../../../formats/architecture/positions';
+import { contextOf } from '../../../formats/architecture/positions';
 import type { Spec } from '../../../formats/architecture/spec';
 import type { Model, ModelInput } from '../../../models/model';
 import { yieldToEventLoop } from '../../../models/ops/ops';
@@ -93,7 +93,7 @@ function idsOf(
   if (outside !== undefined)
     throw badField('input', `has the token id ${outside}, which the model lacks`);
   if (ids.length === 0) throw badField('input', 'has a text without tokens');
-  const most = positionsOf(spec);
+  const most = contextOf(spec);
   if (ids.length > most)
     throw badField(
       'input',

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
 import { dataToolsOf } from '../../../data/dataset/dataTools';
-import { positionsOf } from '../../../formats/architecture/positions';
+import { contextOf } from '../../../formats/architecture/positions';
 import { yieldToEventLoop } from '../../../models/ops/ops';
 import { isObject } from '../../../shared/values';
 import { loneSurrogate } from '../../../shared/surrogates';
@@ -75,7 +75,7 @@ async function rated(
   signal: AbortSignal,
 ): Promise<{ readonly scores: readonly number[]; readonly tokens: number }> {
   const tools = await dataToolsOf(base);
-  const max_length = Math.min(MOST_TOKENS, positionsOf(base.spec));
+  const max_length = Math.min(MOST_TOKENS, contextOf(base.spec));
   const documents = readDocuments(tools, { query, texts, max_length }, base.path);
   const long = documents.findIndex(({ length }) => length > max_length);
   if (long >= 0)
