@@ -55,6 +55,37 @@ describe('what a choice costs', () => {
     );
   });
 
+  it('says what auto chooses of a quantized base of 8 billion numbers, as memory becomes less', () => {
+    const stored = { quantized_bytes: 4.7e9, dense_numbers: 0, parameters: 8e9 };
+    const { quantizable, ...dense } = size;
+    expect(quantizable).toBeDefined();
+    const large = { ...base, size: { ...dense, ...stored } };
+    const at = (available: number) => {
+      const machine = { ...MACHINE, multipliesBf16: true, available };
+      const cost = costOf(large, 4, 'all-linear', machine);
+      return { text: fitsText(cost.types), memory: cost.memory ?? NaN, types: cost.types };
+    };
+    const plenty = at(64e9);
+    expect(plenty.text).toBe('float32: fits · bfloat16: fits · quantized: fits');
+    const needs = (type: string, of: 'bytes' | 'recomputed_bytes') =>
+      plenty.types.find(({ base_dtype }) => base_dtype === type)![of];
+
+    const small = at(12e9);
+    expect(small.text).toBe('float32: does not fit · bfloat16: does not fit · quantized: fits');
+    expect(small.memory).toBe(needs('quantized', 'bytes'));
+
+    const tight = at((needs('quantized', 'bytes') + needs('quantized', 'recomputed_bytes')) / 2);
+    expect(tight.text).toBe(
+      'float32: does not fit · bfloat16: does not fit · quantized: fits with gradient checkpointing',
+    );
+    expect(tight.memory).toBeLessThan(needs('quantized', 'bytes'));
+    expect(tight.memory).toBeGreaterThan(4.7e9);
+
+    expect(at(4e9).text).toBe(
+      'float32: does not fit · bfloat16: does not fit · quantized: does not fit',
+    );
+  });
+
   it('refuses a base model that cannot be trained, with the reason', async () => {
     await expect(read('test/fixtures')).rejects.toMatchObject({ area: 'base' });
   });
