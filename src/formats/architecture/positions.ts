@@ -19,10 +19,12 @@ const LEAST_CONTEXT = 512;
 
 /**
  * `context` of a spec by the `max_position_embeddings` of its config, which scaled positions go
- * beyond: "dynamic" and "linear" by their factor, "yarn" by that of the original number.
+ * beyond: "dynamic" and "linear" by their factor, "yarn" by that of the original number. Null where
+ * the config does not say it, or where no layer has rotary positions (T5).
  */
 export function statedContext(stated: unknown, { layers }: Pick<Spec, 'layers'>): number | null {
   if (typeof stated !== 'number' || !(stated >= LEAST_CONTEXT)) return null;
+  if (layers.every(({ attention }) => attention.rope === null)) return null;
   const scaled = layers.map(({ attention: { rope } }) => {
     const scaling = rope?.scaling;
     if (scaling?.kind === 'yarn') return scaling.factor * scaling.original_max_position_embeddings;
