@@ -1,7 +1,7 @@
 // The bundles in dist/: the extension, the engine with its worker, the process that
 // inspects files, tfjs, and the pages.
 import { build, context } from 'esbuild';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import ts from 'typescript';
@@ -185,9 +185,17 @@ function copyOthers(outdir) {
   writeFileSync(path.join(outdir, `${THREADED}.worker.js`), script);
 }
 
+/** Removes what an earlier build wrote under names that depend on the contents. */
+function removeChunks(folder) {
+  mkdirSync(folder, { recursive: true });
+  for (const name of readdirSync(folder))
+    if (/^chunk-\w+\.js(\.map)?$/.test(name)) rmSync(path.join(folder, name));
+}
+
 /** Writes all bundles into a folder: minified, or for the debugger. Gives esbuild's metafiles. */
 export async function writeBundles(outdir, { development = false } = {}) {
   copyOthers(outdir);
+  removeChunks(path.join(outdir, 'webview'));
   const mode = development ? DEVELOPMENT : RELEASE;
   const results = await Promise.all(
     bundles(outdir).map((bundle) => build({ ...bundle, ...mode, metafile: true })),

@@ -6,13 +6,18 @@ const root = path.resolve(import.meta.dirname, '..');
 
 export const { PAGES } = await tsImport('../src/shared/pages/pages.ts', import.meta.url);
 
-/** esbuild options that bundle each page into <id>.js and <id>.css beside the icon font. */
+/**
+ * esbuild options that bundle each page into <id>.js and <id>.css beside the icon font. What pages
+ * have in common is in chunks, which they import.
+ */
 export const pageBuild = {
   absWorkingDir: root,
   entryPoints: Object.fromEntries(Object.entries(PAGES).map(([id, { entry }]) => [id, entry])),
   bundle: true,
   platform: 'browser',
-  format: 'iife',
+  format: 'esm',
+  splitting: true,
+  chunkNames: 'chunk-[hash]',
   target: 'es2022',
   loader: { '.ttf': 'file' },
   assetNames: '[name]',

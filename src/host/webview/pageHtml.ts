@@ -41,7 +41,7 @@ ${Object.entries(facts)
 </head>
 <body>
   <main aria-busy="true"><p class="loading">${escape(strings.loading)}</p></main>
-  <script nonce="${nonce}" src="${script}"></script>
+  <script type="module" nonce="${nonce}" src="${script}"></script>
 </body>
 </html>`;
 }
