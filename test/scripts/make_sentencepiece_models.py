@@ -85,7 +85,7 @@ def split_rows(folder, data):
     """Ids of transformers with marks split off, for the texts that it normalizes as SentencePiece does."""
     whole = tf.DebertaV2Tokenizer.from_pretrained(folder, split_by_punct=False)
     same = {row["text"] for row in sentencepiece_rows(data, "deberta-v2") if whole(row["text"])["input_ids"] == row["ids"]}
-    marks = ["a ,b . c", "Hello , world", "e.g., (the) dog", "the , ", "the\u2014dog\u00bb !", "$5 + 3^2 = `x`"]
+    marks = ["a ,b . c", "Hello , world", "e.g., (the) dog", "the , ", "the\u2014dog\u00bb !", "$5 + 3^2 = `x`", " , a", "  (a) b", "\n.a", " a,", "a [MASK] , b", "[MASK]  .", "[MASK] a", " ,"]
     return [row for row in transformers_rows(folder, TEXTS + marks) if row["text"] in same or row["text"] in marks]
 
 

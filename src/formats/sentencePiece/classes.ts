@@ -157,7 +157,8 @@ const deberta: TokenizerClass = {
   },
   normalizers: (config) => [
     ...(config['do_lower_case'] === true ? [{ type: 'Lowercase' }] : []),
-    { type: 'Strip', strip_left: true, strip_right: true },
+    // spaces before a first mark are a word of their own where marks are split off
+    { type: 'Strip', strip_left: config['split_by_punct'] !== true, strip_right: true },
   ],
   splits_words: false,
   may_split_marks: true,

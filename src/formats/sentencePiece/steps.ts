@@ -41,25 +41,28 @@ function stepsOfWords(model: SentencePieceModel, own: TokenizerClass, config: Co
  * What the normalizer's settings in the file say, as SentencePiece does it. The first space is
  * added to each part between special tokens, or, where the config says that it is not `legacy`, to
  * the start of a text only. Marks of punctuation that DeBERTa splits off get a space in front, and
- * a space before them is a word of its own, as in the fast tokenizers of transformers.
+ * a space before them is a word of its own, also at the start, as in transformers 5.
  */
 function stepsOfFile(model: SentencePieceModel, own: TokenizerClass, config: Config): Config {
   const isLegacy = config['legacy'] !== false;
+  const splitsMarks = config['split_by_punct'] === true;
   const { add_dummy_prefix, escape_whitespaces } = model;
   const normalizers = [
     ...(own.normalizers?.(config) ?? []),
     ...charsmapOf(model),
     ...(model.remove_extra_whitespaces
       ? // runs first: finding their ends takes the square of the longest one
-        [replace({ Regex: ' {2,}' }, ' '), replace({ Regex: '\\A | \\z' }, '')]
+        [
+          replace({ Regex: ' {2,}' }, ' '),
+          replace({ Regex: splitsMarks ? ' \\z' : '\\A | \\z' }, ''),
+        ]
       : []),
     ...(escape_whitespaces ? [replace({ String: ' ' }, SPACE)] : []),
     // Metaspace adds no space to a text that begins with one, SentencePiece does
-    ...(add_dummy_prefix && isLegacy
+    ...(add_dummy_prefix && isLegacy && !splitsMarks
       ? [replace({ Regex: `\\A${SPACE}` }, `${SPACE}${SPACE}`)]
       : []),
   ];
-  const splitsMarks = config['split_by_punct'] === true;
   const pretokenizers = [
     ...(splitsMarks ? [{ type: 'Punctuation', behavior: 'Isolated' }] : []),
     ...(add_dummy_prefix ? [metaspace(isLegacy ? 'always' : 'first', splitsMarks)] : []),
@@ -68,7 +71,7 @@ function stepsOfFile(model: SentencePieceModel, own: TokenizerClass, config: Con
   return {
     normalizer: { type: 'Sequence', normalizers },
     pre_tokenizer: pretokenizers.length === 0 ? null : { type: 'Sequence', pretokenizers },
-    decoder: decoderOf(model),
+    decoder: decoderOf(model, splitsMarks),
   };
 }
 
@@ -88,9 +91,9 @@ function userDefined({ pieces }: SentencePieceModel): readonly Config[] {
 /** SentencePiece drops all spaces at the start where it would not have kept any. */
 const MOST_SPACES = 1 << 16;
 
-function decoderOf(model: SentencePieceModel): Config {
+function decoderOf(model: SentencePieceModel, splitsMarks: boolean): Config {
   const { byte_fallback, add_dummy_prefix, remove_extra_whitespaces } = model;
-  const start = remove_extra_whitespaces ? MOST_SPACES : 1;
+  const start = remove_extra_whitespaces && !splitsMarks ? MOST_SPACES : 1;
   return {
     type: 'Sequence',
     decoders: [
