@@ -53,7 +53,7 @@ export class AdaptedModel implements Model {
   ) {
     this.architecture = parts.transformer.spec.family;
     this.optimizer =
-      parts.loader.fullOptimizer ?? new AdapterOptimizer(parts.adapters, parts.transformer.ops);
+      parts.loader.fullOptimizer ?? new AdapterOptimizer(parts.adapters, parts.adapters.inPlace);
     this.trainable_parameters = this.optimizer.size;
   }
 

@@ -1,6 +1,7 @@
 import { tensorName, tensorShape, trainedName } from '../formats/peft/names';
 import type { Adapter, LoraFactors, TrainedTensor } from '../lora/adapter';
 import { LoraError } from '../shared/errors';
+import { areInPlace } from './ops/arena';
 import type { FusedOps } from './ops/fusedOps';
 import type { Ops } from './ops/ops';
 import {
@@ -70,6 +71,8 @@ export class Adapters {
   private readonly trainedByName: ReadonlyMap<string, TrainedParameter>;
   private readonly listeners: ChangeListener[] = [];
   private scales: readonly number[] = [];
+  /** Whose kernels change the trained numbers in place; null: none do. */
+  readonly inPlace: Ops | null;
 
   /**
    * @param reachOf Which steps have a gradient of a module, by its path, or of a tensor.
@@ -80,13 +83,14 @@ export class Adapters {
     private readonly active: Adapter,
     frozen: readonly Adapter[] = [],
     reachOf: (name: string) => Reach = () => 'always',
-    private readonly ops: Ops | null = null,
+    ops: Ops | null = null,
   ) {
     const starts = [
       ...active.modules.flatMap((m) => moduleStarts(m, reachOf(m.path))),
       ...active.trained.map((t) => ({ ...trainedStart(t, active), reach: reachOf(t.name) })),
     ];
-    this.parameters = new Parameters(starts, ops ? (size) => ops.allocateHostF32(size) : undefined);
+    this.inPlace = inPlaceOf(ops, starts);
+    this.parameters = new Parameters(starts, allocateIn(this.inPlace));
     this.trainedByName = new Map(
       active.trained.map((t) => [
         t.name,
@@ -145,7 +149,8 @@ export class Adapters {
 
   /** The kernels that write trained numbers into tensors in place; null: there are none. */
   get writes(): FusedOps | null {
-    return this.ops?.fused?.adapterStep ? this.ops.fused : null;
+    const fused = this.inPlace?.fused;
+    return fused?.adapterStep ? fused : null;
   }
 
   onChange(listener: ChangeListener): void {
@@ -188,6 +193,18 @@ export class Adapters {
     };
   }
 }
+
+/** Numbers that are too many for one memory are in that of JavaScript. */
+export function inPlaceOf(
+  ops: Ops | null,
+  starts: readonly { readonly data: ArrayLike<number> }[],
+): Ops | null {
+  const size = starts.reduce((sum, { data }) => sum + data.length, 0);
+  return ops && areInPlace(size) ? ops : null;
+}
+
+const allocateIn = (ops: Ops | null) =>
+  ops ? (size: number): Float32Array => ops.allocateHostF32(size) : undefined;
 
 function moduleStarts(m: LoraFactors, reach: Reach): ParameterStart[] {
   const factors = m.magnitude ? (['A', 'B', 'magnitude'] as const) : (['A', 'B'] as const);

@@ -8,6 +8,12 @@ declare const WebAssembly: {
 const PAGE_BYTES = 1 << 16;
 const CHUNK_BYTES = 256 << 20;
 const ALIGNMENT = 64;
+/** A WebAssembly memory has no more. */
+const MOST_BYTES = 65536 * PAGE_BYTES;
+
+/** Whether libtensorflow can use so many numbers of f32 in place. */
+export const areInPlace = (numbers: number): boolean =>
+  numbers * Float32Array.BYTES_PER_ELEMENT <= MOST_BYTES;
 
 /**
  * Host memory for tensors that libtensorflow uses in place instead of copying: it does so if the
@@ -18,10 +24,18 @@ export class Arena {
   private buffer = new ArrayBuffer(0);
   private used = 0;
 
-  /** A buffer, and an aligned offset at which `bytes` bytes are free. */
+  /** `most`: bytes that a buffer can have. */
+  constructor(private readonly most = MOST_BYTES) {}
+
+  /**
+   * A buffer, and an aligned offset at which `bytes` bytes are free. More than a WebAssembly memory
+   * can have are an ordinary buffer, which libtensorflow copies.
+   */
   take(bytes: number): [buffer: ArrayBuffer, offset: number] {
+    if (bytes > this.most) return [new ArrayBuffer(bytes), 0];
     if (this.used + bytes > this.buffer.byteLength) {
-      const pages = Math.ceil(Math.max(bytes, CHUNK_BYTES) / PAGE_BYTES);
+      const chunk = Math.min(CHUNK_BYTES, this.most);
+      const pages = Math.ceil(Math.max(bytes, chunk) / PAGE_BYTES);
       this.buffer = new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer;
       this.used = 0;
     }
