@@ -78,8 +78,8 @@ export interface BatchImage {
   readonly grid: PatchGrid;
   /** Its absolute path, or a data: URL. */
   readonly file: string;
-  /** Names the image. */
-  readonly key: string;
+  /** See `PlacedImage`. */
+  readonly key: () => Promise<string>;
   /** See `patchSamples`. Rejects with LoraError('dataset') for an unreadable image. */
   readonly patches: () => Promise<Float32Array>;
 }

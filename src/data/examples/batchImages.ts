@@ -1,5 +1,5 @@
 import type { ChatImages } from '../images/chatImages';
-import { imageKey } from '../images/embedded';
+import { imageVersion } from '../images/keptPictures';
 import { readImageOf } from '../images/readRows';
 import { filled, type Batch, type BatchImage } from './batch';
 import { lengthOf, type Sequence, type TokenExample } from './example';
@@ -92,7 +92,7 @@ const placedIn = (
     file,
     at,
     grid,
-    key: `${grid.height} ${grid.width} ${imageKey(file)}`,
+    key: async () => `${grid.height} ${grid.width} ${await imageVersion(file)}`,
     patches: () =>
       line === null
         ? reader.samples(file, grid)

@@ -15,7 +15,7 @@ export class KeptPictures {
 
   /** The picture of an image, a file or a data: URL. Rejects as `read` does. */
   async of(image: string, read: () => Promise<Picture>): Promise<Picture> {
-    const key = await keyOf(image);
+    const key = await imageVersion(image);
     const known = this.kept.get(key);
     if (known) {
       this.kept.delete(key); // the last one that is removed
@@ -23,7 +23,7 @@ export class KeptPictures {
       return known;
     }
     const picture = await read();
-    if (key !== (await keyOf(image))) return picture; // written meanwhile
+    if (key !== (await imageVersion(image))) return picture; // written meanwhile
     this.add(key, picture);
     return picture;
   }
@@ -41,8 +41,11 @@ export class KeptPictures {
   }
 }
 
-/** A file that is missing has no time: reading it says why. */
-async function keyOf(image: string): Promise<string> {
+/**
+ * Tells images apart, also a file before and after a change: by its path, size and time. A file that
+ * is missing has no time; reading it says why.
+ */
+export async function imageVersion(image: string): Promise<string> {
   if (isEmbedded(image)) return imageKey(image);
   const info = await stat(image, { bigint: true }).catch(() => null);
   return info ? `${image}\n${info.size} ${info.mtimeNs}` : image;

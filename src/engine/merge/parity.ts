@@ -120,7 +120,12 @@ function noiseInChat({ vision, vocab_size }: Spec, adapters: readonly Adapter[])
       position_ids: times,
       spatial_ids: { heights, widths },
       placed_images: [
-        { at: 1, grid: placed.grid, key: 'noise', patches: () => Promise.resolve(samples) },
+        {
+          at: 1,
+          grid: placed.grid,
+          key: () => Promise.resolve('noise'),
+          patches: () => Promise.resolve(samples),
+        },
       ],
     },
   ];

@@ -9,8 +9,8 @@ export interface PlacedImage {
   /** Where its first token is among batch · length. */
   readonly at: number;
   readonly grid: ImageGrid;
-  /** Names it among the images whose vectors are kept. */
-  readonly key: string;
+  /** Names it among the images whose vectors are kept; a changed file has another one. */
+  readonly key: () => Promise<string>;
   /**
    * The samples of its patches, those of a token one after the other: [height · width, channels ·
    * frames · side²]. Rejects with LoraError('dataset') where the image cannot be read.

@@ -15,7 +15,11 @@ export class VectorCache {
   }
 
   /** Those of an image, which are computed where they are not kept. */
-  async of(key: string, compute: () => Promise<ImageVectors>): Promise<ImageVectors> {
+  async of(
+    keyOf: () => Promise<string>,
+    compute: () => Promise<ImageVectors>,
+  ): Promise<ImageVectors> {
+    const key = await keyOf();
     const known = this.kept.get(key);
     if (known) {
       this.kept.delete(key); // the last one that is removed
@@ -23,6 +27,7 @@ export class VectorCache {
       return known;
     }
     const computed = await compute();
+    if (key !== (await keyOf())) return computed; // the file was written meanwhile
     this.kept.set(key, computed);
     this.bytes += bytesOf(computed);
     for (const [oldest, vectors] of this.kept) {

@@ -2,6 +2,7 @@ import { cpSync, mkdtempSync, readFileSync, utimesSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it } from 'vitest';
+import { promptImages } from '../../../../src/data/examples/batchImages';
 import { openChatImages } from '../../../../src/data/images/chatImages';
 import { KeptPictures } from '../../../../src/data/images/keptPictures';
 import { openBase } from '../../../../src/formats/openBase';
@@ -72,4 +73,20 @@ it('gives the samples of a file again without reading it, and reads one that has
   expect(await reader.samples(file, grid)).toEqual(first);
   cpSync(path.join(fixture, 'chats', 'tall.png'), file);
   await expect(reader.samples(file, grid)).rejects.toThrow('another size');
+});
+
+it('names an image of a prompt otherwise once its file has changed', async () => {
+  const base = await openBase(path.join(fixture, 'base'));
+  const reader = (await openChatImages(base))!;
+  await base.close();
+  const file = path.join(folder, 'b.png');
+  cpSync(path.join(fixture, 'chats', 'wide.png'), file);
+  utimesSync(file, 1000, 1000);
+  const grid = reader.gridOf(file);
+  const image = { file, at: 1, tokens: 1, grid };
+  const { placed } = promptImages(3, [image], reader)!;
+  const key = await placed[0]!.key();
+  expect(await placed[0]!.key()).toBe(key);
+  utimesSync(file, 1000, 2000);
+  expect(await placed[0]!.key()).not.toBe(key);
 });

@@ -36,15 +36,31 @@ describe('vectors that are kept', () => {
     const cache = new VectorCache(80);
     const computed: string[] = [];
     const get = (key: string, numbers = 10) =>
-      cache.of(key, () => {
-        computed.push(key);
-        return Promise.resolve(vectors(numbers));
-      });
+      cache.of(
+        () => Promise.resolve(key),
+        () => {
+          computed.push(key);
+          return Promise.resolve(vectors(numbers));
+        },
+      );
     for (const key of ['a', 'b', 'a', 'c', 'a', 'b']) await get(key);
     expect(computed).toEqual(['a', 'b', 'c', 'b']);
     await get('large', 1000);
     await get('large');
     expect(computed).toEqual(['a', 'b', 'c', 'b', 'large']);
+  });
+
+  it('are not kept of an image that changes while they are computed', async () => {
+    const cache = new VectorCache(80);
+    let version = 1;
+    const key = () => Promise.resolve(`image ${version}`);
+    await cache.of(key, () => {
+      version = 2;
+      return Promise.resolve(vectors(2));
+    });
+    version = 1;
+    const again = vectors(4);
+    expect(await cache.of(key, () => Promise.resolve(again))).toBe(again);
   });
 });
 
