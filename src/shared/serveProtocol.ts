@@ -10,6 +10,19 @@ const number = v.pipe(v.number(), v.finite());
 
 /** The most images of one prompt. */
 export const MOST_PROMPT_IMAGES = 64;
+/** The most characters of them together: of two data: URLs of the greatest length. */
+export const MOST_IMAGE_CHARACTERS = 16 * 2 ** 20;
+
+/** Whether the images of a prompt can be in a message. */
+export const fitInMessage = (images: readonly string[]): boolean =>
+  images.reduce((sum, { length }) => sum + length, 0) <= MOST_IMAGE_CHARACTERS;
+
+/** The images of a prompt, each an absolute path or a data: URL. */
+export const PromptImagesSchema = v.pipe(
+  v.array(v.string()),
+  v.maxLength(MOST_PROMPT_IMAGES),
+  v.check(fitInMessage),
+);
 
 /** A prompt, and how to answer it. */
 export const AnswerSettingsSchema = v.object({
@@ -28,8 +41,8 @@ export const AnswerSettingsSchema = v.object({
   row: v.optional(v.nullable(v.pipe(number, v.integer(), v.minValue(0))), null),
   /** The tools that a chat may use, as JSON; empty: none. Null: those of the row. */
   tools: v.optional(v.nullable(v.string()), null),
-  /** Absolute paths of the images of a chat's prompt, or data: URLs. */
-  images: v.optional(v.pipe(v.array(v.string()), v.maxLength(MOST_PROMPT_IMAGES)), []),
+  /** Those of a chat's prompt. */
+  images: v.optional(PromptImagesSchema, []),
 });
 export type AnswerSettings = v.InferOutput<typeof AnswerSettingsSchema>;
 
@@ -116,8 +129,7 @@ export const RowQuestionSchema = v.object({
   expected: v.string(),
   /** The tools of the row, as JSON; empty: none. */
   tools: v.optional(v.string(), ''),
-  /** The images of the prompt, each an absolute path or a data: URL. */
-  images: v.optional(v.array(v.string()), []),
+  images: v.optional(PromptImagesSchema, []),
   /** Whether the dataset has changed since the run. */
   changed: v.boolean(),
 });

@@ -1,4 +1,6 @@
 import { crc32, deflateSync } from 'node:zlib';
+import { LoraError } from '../../shared/errors';
+import { chatImageFault } from '../rows/contentParts';
 import { readImageFile } from './reader';
 import { resizeImage, type Picture } from './resize';
 
@@ -18,9 +20,11 @@ const BOX = 4;
 
 /**
  * A small copy of an image, a file or a data: URL, without anything of its metadata. Rejects with
- * LoraError('dataset') for an unreadable one.
+ * LoraError('dataset') for an unreadable one, and for what is neither, which a page may send.
  */
 export async function thumbnailOf(image: string): Promise<Thumbnail> {
+  const fault = chatImageFault(image);
+  if (fault !== null) throw new LoraError('dataset', `The image ${fault}.`);
   const picture = await readImageFile(image);
   const { width, height } = picture;
   const scale = Math.min(1, SIDE / Math.max(width, height));

@@ -1,4 +1,5 @@
 import type { Chat, ChatVariables, ContentPart, Message } from '../../data/chat/chat';
+import { chatImageFault } from '../../data/rows/contentParts';
 import type { ParsedAnswer } from '../../data/chat/calls/parseAnswer';
 import { LoraError } from '../../shared/errors';
 import { parseExactly } from '../../shared/exactJson';
@@ -11,7 +12,8 @@ import { isObject } from '../../shared/values';
 /**
  * The prompt of a request, or the conversation that it begins.
  *
- * @throws LoraError('usage') for images outside of a chat
+ * @throws LoraError('usage') for images outside of a chat, and for those that are neither paths nor
+ *   data: URLs of images
  */
 export function promptOf(settings: AnswerSettings, variables: ChatVariables): string | Chat {
   const { prompt, system, chat, images } = settings;
@@ -26,17 +28,23 @@ export function promptOf(settings: AnswerSettings, variables: ChatVariables): st
   return { messages, variables };
 }
 
-/** A text with images before it; without any, the text alone. */
-export const withImagesBefore = (
+/**
+ * A text with images before it; without any, the text alone.
+ *
+ * @throws LoraError('usage') for images that are neither paths nor data: URLs of images
+ */
+export function withImagesBefore(
   text: string,
   images: readonly string[],
-): NonNullable<Message['content']> =>
-  images.length === 0
-    ? text
-    : [
-        ...images.map((image): ContentPart => ({ type: 'image', image })),
-        ...(text === '' ? [] : [{ type: 'text', text } as const]),
-      ];
+): NonNullable<Message['content']> {
+  if (images.length === 0) return text;
+  const fault = images.map(chatImageFault).find((own) => own !== null);
+  if (fault !== undefined) throw new LoraError('usage', `An image ${fault}.`);
+  return [
+    ...images.map((image): ContentPart => ({ type: 'image', image })),
+    ...(text === '' ? [] : [{ type: 'text', text } as const]),
+  ];
+}
 
 /** A conversation that has gone on since its prompt. @throws LoraError('usage') */
 export const withTurns = (chat: Chat, turns: readonly AskedTurn[]): Chat => ({

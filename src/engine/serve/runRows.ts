@@ -8,7 +8,12 @@ import { exactText } from '../../shared/exactText';
 import { variablesIn } from '../../shared/chatVariables';
 import { writesText } from '../../shared/task';
 import type { FileFingerprint, RunRecord } from '../../shared/run';
-import { MOST_PROMPT_IMAGES, type RowQuestion } from '../../shared/serveProtocol';
+import {
+  fitInMessage,
+  MOST_IMAGE_CHARACTERS,
+  MOST_PROMPT_IMAGES,
+  type RowQuestion,
+} from '../../shared/serveProtocol';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { readRecord } from '../run/runFolder';
 import { withImagesBefore } from './conversation';
@@ -41,11 +46,7 @@ export class RunRows {
     const { row, answer } = await rowAt(data, index);
     const { before = [], expected = '' } = rowPrompt(row, answer, tokenizer).facts;
     const images = imagesOf(placedMessages(answer).slice(-1));
-    if (images.length > MOST_PROMPT_IMAGES)
-      throw new LoraError(
-        'usage',
-        `Row ${row.line} has ${images.length} images, but at most ${MOST_PROMPT_IMAGES} can be asked about here.`,
-      );
+    checkAskable(row.line, images);
     const first = answer.before[0];
     const system = first?.role === 'system' ? contentOf(first) : '';
     return {
@@ -106,6 +107,21 @@ export class RunRows {
     this.opened ??= openRows(this.runDir);
     return this.opened;
   }
+}
+
+/** @throws LoraError('usage') where the images of a row's question are too many or too large */
+function checkAskable(line: number, images: readonly string[]): void {
+  if (images.length > MOST_PROMPT_IMAGES)
+    throw new LoraError(
+      'usage',
+      `Row ${line} has ${images.length} images, but at most ${MOST_PROMPT_IMAGES} can be asked about here.`,
+    );
+  if (!fitInMessage(images))
+    throw new LoraError(
+      'usage',
+      `The images within row ${line} have more than ${MOST_IMAGE_CHARACTERS} characters together, so that it cannot be asked about here.`,
+      { fix: 'Write the images to files, and name these in the row.' },
+    );
 }
 
 /** The messages up to the one that is answered, with the absolute paths of their images. */

@@ -24,6 +24,24 @@ describe('a conversation that is served', () => {
     });
   });
 
+  it('has images, which are files or data: URLs of images', () => {
+    const images = ['/i/a.png', 'data:image/png;base64,AAAA'];
+    expect(promptOf({ ...chat, system: '', images }, {})).toMatchObject({
+      messages: [
+        {
+          content: [
+            { type: 'image', image: images[0] },
+            { type: 'image', image: images[1] },
+            { type: 'text', text: 'q' },
+          ],
+        },
+      ],
+    });
+    for (const wrong of ['https://a/b.png', 'data:text/html;base64,AAAA', 'x'.repeat(5000)])
+      expect(() => promptOf({ ...chat, images: [wrong] }, {})).toThrow(/^An image (must|has)/);
+    expect(() => promptOf({ ...chat, chat: false, images }, {})).toThrow(/messages of a chat/);
+  });
+
   it('goes on with answers, calls and results, and gives a row of a dataset', () => {
     const parts = partsForPage({
       content: '',

@@ -75,6 +75,16 @@ test('validates messages and persisted state', () => {
       columns: [],
     }),
   ).toBeUndefined();
+  const withImages = (images: readonly string[]) => [
+    asPlaygroundPageMessage({ kind: 'ask', settings: { ...settings, images }, columns: [] }),
+    asPlaygroundPageMessage({ kind: 'thumbnails', images }),
+    asPlaygroundPageMessage({ kind: 'dropImages', uris: images }),
+    asPlaygroundPageState({ base: '/b', adapters: [], settings: { ...settings, images } }),
+  ];
+  expect(withImages(Array.from({ length: 64 }, () => 'a.png'))).not.toContain(undefined);
+  const none = [undefined, undefined, undefined, undefined];
+  expect(withImages(Array.from({ length: 65 }, () => 'a.png'))).toEqual(none);
+  expect(withImages(['a'.repeat(9 * 2 ** 20), 'b'.repeat(9 * 2 ** 20)])).toEqual(none);
   expect(asPlaygroundPageState({ base: '/b', adapters: [] })).toMatchObject({
     scales: [],
     settings: { temperature: 0 },

@@ -3,7 +3,7 @@ import { parsed } from '../../parsed';
 import {
   AnswerPartsSchema,
   AnswerSettingsSchema,
-  MOST_PROMPT_IMAGES,
+  PromptImagesSchema,
   RowQuestionSchema,
   TurnSchema,
 } from '../../serveProtocol';
@@ -83,15 +83,9 @@ const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('chooseImages') }),
   /** An image of the clipboard or of another program, as a data: URL. */
   v.object({ kind: v.literal('pasteImage'), data: v.pipe(text, v.maxLength(MOST_PASTED)) }),
-  /** Files that were dropped. */
-  v.object({
-    kind: v.literal('dropImages'),
-    uris: v.pipe(v.array(text), v.maxLength(MOST_PROMPT_IMAGES)),
-  }),
-  v.object({
-    kind: v.literal('thumbnails'),
-    images: v.pipe(v.array(text), v.maxLength(MOST_PROMPT_IMAGES)),
-  }),
+  /** The addresses of files that were dropped. */
+  v.object({ kind: v.literal('dropImages'), uris: PromptImagesSchema }),
+  v.object({ kind: v.literal('thumbnails'), images: PromptImagesSchema }),
   v.object({
     kind: v.literal('removeAdapter'),
     adapter: v.pipe(number, v.integer(), v.minValue(0)),

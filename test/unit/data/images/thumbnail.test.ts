@@ -48,3 +48,13 @@ it('refuses what cannot be read', async () => {
   const other = writeTemp('other.png', Buffer.from('GIF89a'));
   await expect(thumbnailOf(other)).rejects.toThrow('neither a PNG nor a JPEG');
 });
+
+it.each([
+  ['https://example.com/a.png', 'not an address'],
+  ['data:text/html;base64,AAAA', 'must begin with data:image/png'],
+  ['data:image/svg+xml;base64,PHN2Zz4=', 'neither a PNG nor a JPEG'],
+  [`data:image/png;base64,${'A'.repeat(9 * 2 ** 20)}`, 'more than 8388608 characters'],
+  ['/'.padEnd(5000, 'a'), 'more than 4096 characters'],
+])('refuses %.40s', (image, fault) =>
+  expect(thumbnailOf(image)).rejects.toThrow(fault),
+);
