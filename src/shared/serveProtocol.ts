@@ -21,7 +21,7 @@ export const fitInMessage = (images: readonly string[]): boolean =>
 export const PromptImagesSchema = v.pipe(
   v.array(v.string()),
   v.maxLength(MOST_PROMPT_IMAGES),
-  v.check(fitInMessage),
+  v.check((images) => fitInMessage(images)),
 );
 
 /** A prompt, and how to answer it. */

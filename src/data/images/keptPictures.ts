@@ -42,8 +42,8 @@ export class KeptPictures {
 }
 
 /**
- * Tells images apart, also a file before and after a change: by its path, size and time. A file that
- * is missing has no time; reading it says why.
+ * Tells images apart, also a file before and after a change: by its path, size and time. A missing
+ * file has no time; reading it says why.
  */
 export async function imageVersion(image: string): Promise<string> {
   if (isEmbedded(image)) return imageKey(image);

@@ -55,6 +55,4 @@ it.each([
   ['data:image/svg+xml;base64,PHN2Zz4=', 'neither a PNG nor a JPEG'],
   [`data:image/png;base64,${'A'.repeat(9 * 2 ** 20)}`, 'more than 8388608 characters'],
   ['/'.padEnd(5000, 'a'), 'more than 4096 characters'],
-])('refuses %.40s', (image, fault) =>
-  expect(thumbnailOf(image)).rejects.toThrow(fault),
-);
+])('refuses %.40s', (image, fault) => expect(thumbnailOf(image)).rejects.toThrow(fault));
