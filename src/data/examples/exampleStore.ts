@@ -16,6 +16,7 @@ import {
   type UnpairedExample,
 } from './example';
 import type { Examples } from './examples';
+import { charactersOf, imageRecords, readImageRecords, textOf } from './imageRecord';
 import { pairParts } from './pairParts';
 import type { TokensImage } from './rowImages';
 
@@ -40,6 +41,7 @@ const FORM = {
   answer: 10,
   withImages: 11,
   pairWithImages: 12,
+  unpairedWithImages: 13,
 } as const;
 /** Added to the form of a record that ends with the bits of its weight. */
 const WEIGHTED = 16;
@@ -213,11 +215,8 @@ function encodeUnweighted(example: StoredExample): Int32Array {
     }
     case 'preference':
       return encodePreference(example);
-    case 'unpaired': {
-      const { line, answer, rest, desirable, stated } = example;
-      const head = [FORM.unpaired, line, answer.input_ids.length, Number(desirable)];
-      return joined([...head, ...numberBits([stated])], [signed(answer), signed(rest)]);
-    }
+    case 'unpaired':
+      return encodeUnpaired(example);
   }
 }
 
@@ -282,42 +281,19 @@ function decodeRanking(record: Int32Array): RankingExample {
   return { kind: 'ranking', line, query, texts, scores };
 }
 
-/** Numbers of an image beside the characters of its path. */
-const IMAGE_NUMBERS = 5;
-
-/** Form, line, number of tokens, number of images, of each its numbers and its path; the tokens. */
+/** Form, line, number of tokens, number of images; the images and the tokens. */
 function encodeWithImages(
   { line, input_ids, labels }: TokensExample,
   images: readonly TokensImage[],
 ): Int32Array {
-  const parts = images.map(({ file, at, tokens, grid: { height, width } }) =>
-    Int32Array.of(at, tokens, height, width, file.length, ...charactersOf(file)),
-  );
   const head = [FORM.withImages, line, input_ids.length, images.length];
-  return joined(head, [...parts, signed({ input_ids, labels })]);
+  return joined(head, [...imageRecords(images), signed({ input_ids, labels })]);
 }
 
 function decodeWithImages(record: Int32Array): TokensExample {
-  const [, line, , count] = record as unknown as [number, number, number, number];
-  let start = 4;
-  const images = Array.from({ length: count }, (): TokensImage => {
-    const own = record.subarray(start);
-    const [at, tokens, height, width, length] = own as unknown as [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
-    start += IMAGE_NUMBERS + length;
-    const file = String.fromCharCode(...own.subarray(IMAGE_NUMBERS, IMAGE_NUMBERS + length));
-    return { file, at, tokens, grid: { height, width } };
-  });
-  return { kind: 'tokens', line, ...sequenceOf(record.slice(start)), images };
+  const { images, end } = readImageRecords(record.subarray(4), record[3]!);
+  return { kind: 'tokens', line: record[1]!, ...sequenceOf(record.slice(4 + end)), images };
 }
-
-const charactersOf = (text: string): Int32Array =>
-  Int32Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
 
 /**
  * Form, line, length of the first text, the numbers of the pair; both texts. With images, a record
@@ -330,6 +306,15 @@ function encodePreference(example: PreferenceExample): Int32Array {
   if (!chosen.images && !rejected.images) return joined(head, [signed(chosen), signed(rejected)]);
   const sides = [chosen, rejected].map((own) => encodeTokens({ kind: 'tokens', line, ...own }));
   return joined([FORM.pairWithImages, line, sides[0]!.length, ...numbers], sides);
+}
+
+/** As `encodePreference`, with the label as a number. */
+function encodeUnpaired({ line, answer, rest, desirable, stated }: UnpairedExample): Int32Array {
+  const numbers = [Number(desirable), ...numberBits([stated])];
+  const sides = [signed(answer), signed(rest)];
+  if (!answer.images) return joined([FORM.unpaired, line, sides[0]!.length, ...numbers], sides);
+  sides[0] = encodeTokens({ kind: 'tokens', line, ...answer });
+  return joined([FORM.unpairedWithImages, line, sides[0].length, ...numbers], sides);
 }
 
 /** Where a label can only be its token's id, the sign of the number says whether it is one. */
@@ -374,9 +359,14 @@ function picturedOf(record: Int32Array): Sequence {
   return { input_ids, labels, ...(images && { images }) };
 }
 
-function unpairedOf(line: number, length: number, record: Int32Array): UnpairedExample {
+function unpairedOf(
+  line: number,
+  length: number,
+  record: Int32Array,
+  read: (record: Int32Array) => Sequence = sequenceOf,
+): UnpairedExample {
   const [stated = null] = numbersOf(record.subarray(1, 2));
-  const answer = sequenceOf(record.subarray(2, 2 + length));
+  const answer = read(record.subarray(2, 2 + length));
   const rest = sequenceOf(record.subarray(2 + length));
   return { kind: 'unpaired', line, answer, rest, desirable: record[0] === 1, stated };
 }
@@ -411,6 +401,8 @@ function decodeUnweighted(record: Int32Array): StoredExample {
       return preferenceOf(line, length, record.subarray(3), picturedOf);
     case FORM.unpaired:
       return unpairedOf(line, length, record.subarray(3));
+    case FORM.unpairedWithImages:
+      return unpairedOf(line, length, record.subarray(3), picturedOf);
     case FORM.tokens:
       return { kind: 'tokens', line, input_ids: first, labels: second };
     case FORM.group:
@@ -421,7 +413,7 @@ function decodeUnweighted(record: Int32Array): StoredExample {
       return {
         kind: 'captioned',
         line,
-        file: String.fromCharCode(...first),
+        file: textOf(first),
         input_ids: second,
       };
     case FORM.pair:

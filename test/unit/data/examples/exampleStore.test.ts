@@ -60,6 +60,26 @@ const EXAMPLES = [
     ],
     weight: 2,
   },
+  {
+    kind: 'unpaired',
+    line: 17,
+    answer: {
+      input_ids: ints(1, 9, 4),
+      labels: ints(-100, -100, 4),
+      images: [{ file: '/w/a.png', at: 1, tokens: 1, grid: { height: 2, width: 2 } }],
+    },
+    rest: { input_ids: ints(3), labels: ints(3) },
+    desirable: true,
+    stated: -1.5,
+  },
+  {
+    kind: 'unpaired',
+    line: 18,
+    answer: { input_ids: ints(1, 4), labels: ints(-100, 4) },
+    rest: { input_ids: ints(), labels: ints() },
+    desirable: false,
+    stated: null,
+  },
 ] as const satisfies readonly Example[];
 
 /** Weights are kept in f32. */
@@ -77,7 +97,7 @@ describe.each([
 
   it('gives back what was added, in any order', () => {
     expect(store.length).toBe(50);
-    for (const i of [49, 0, 17, 30, 3, 48, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11])
+    for (const i of [49, 0, 17, 30, 3, 48, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 16, 18, 37])
       expect(store.at(i)).toEqual(rounded(many[i]!));
     expect([0, 1, 2, 3, 4, 5].map((i) => store.lengthAt(i))).toEqual([3, 2, 3, 1, 3, 0]);
   });
@@ -86,6 +106,16 @@ describe.each([
     store.close();
     expect(readdirSync(folder)).toEqual([]);
   });
+});
+
+it('keeps an image within its row, of any length', () => {
+  const file = `data:image/png;base64,${'A'.repeat(8e6)}`;
+  const image = { file, at: 0, tokens: 1, grid: { height: 2, width: 2 } };
+  const [input_ids, labels] = [ints(9, 4), ints(-100, 4)];
+  const store = new ExampleStore('/nowhere/at/all');
+  store.add({ kind: 'tokens', line: 1, input_ids, labels, images: [image] });
+  const kept = store.at(0);
+  expect(kept.kind === 'tokens' && kept.images?.[0]?.file === file).toBe(true);
 });
 
 it('says that the disk is full, or whatever else prevents writing', () => {
