@@ -1,5 +1,6 @@
 import { paddingId } from '../../data/examples/batch';
-import { NO_IMAGES } from '../../data/examples/rowImages';
+import { NO_IMAGES, withImages, type RowImages } from '../../data/examples/rowImages';
+import type { Chat } from '../../data/chat/chat';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
@@ -180,14 +181,21 @@ async function measureRows(
   const model = await own.model();
   const pad_id = paddingId(own.tokenizer, own.vocab_size);
   const sooner = ({ item, texts }: MeasuredRow) =>
-    own.start_id === null && item.row.check.kind === 'choice' && isSharedSooner(texts);
+    own.start_id === null &&
+    item.row.check.kind === 'choice' &&
+    !isPictured({ texts }) &&
+    isSharedSooner(texts);
   const decoder = model.decoder();
   for (const { item, texts } of rows.filter(sooner)) {
     if (signal.aborted) return;
     onCell(item, measuredCell(item, texts, await logProbabilitiesAfter(decoder, texts)));
   }
+  for (const { item, texts } of rows.filter(isPictured)) {
+    if (signal.aborted) return;
+    onCell(item, await picturedCell(item, texts, { model, pad_id }));
+  }
   // a few rows at a time, so that their cells come early
-  const others = rows.filter((row) => !sooner(row));
+  const others = rows.filter((row) => !sooner(row) && !isPictured(row));
   for (let start = 0; start < others.length && !signal.aborted; start += MEASURED_AT_ONCE) {
     const part = others.slice(start, start + MEASURED_AT_ONCE);
     const all = part.flatMap(({ texts }) => texts);
@@ -202,17 +210,32 @@ async function measureRows(
 
 const MEASURED_AT_ONCE = 64;
 
-/** The texts that a row is measured by: its text, answer or choices; or why there are none. */
-function textsOf(
+const isPictured = ({ texts }: Pick<MeasuredRow, 'texts'>): boolean =>
+  texts.some(({ images }) => images);
+
+/** Of a row with images, which is measured alone: one that cannot be decoded fails only its row. */
+async function picturedCell(
   item: SuiteCase,
-  { tokenizer, positions, start_id }: LanguageModel,
-): readonly MeasuredText[] | string {
+  texts: readonly MeasuredText[],
+  { model, pad_id }: { readonly model: Model; readonly pad_id: number },
+): Promise<EvaluatedCell> {
+  try {
+    await model.loadImages();
+    return measuredCell(item, texts, await logProbabilitiesOf(model, texts, pad_id));
+  } catch (error) {
+    return failedCell(reasonOf(error));
+  }
+}
+
+/** The texts that a row is measured by: its text, answer or choices; or why there are none. */
+function textsOf(item: SuiteCase, own: LanguageModel): readonly MeasuredText[] | string {
   const { check, text } = item.row;
+  const { tokenizer, positions } = own;
   try {
     const texts =
       check.kind === 'perplexity' && text !== undefined
         ? [{ ids: tokenizer.encode(text, true), from: 1 }]
-        : continuationsOf(check).map((answer) => continued(item, answer, { tokenizer, start_id }));
+        : continuationsOf(check).map((answer) => continued(item, answer, own));
     if (texts.some(({ ids, from }) => ids.length <= from))
       return 'The text has no token to measure.';
     const longest = Math.max(...texts.map(({ ids }) => ids.length));
@@ -237,7 +260,7 @@ const continuationsOf = (check: SuiteCase['row']['check']): readonly string[] =>
 function continued(
   item: SuiteCase,
   answer: string,
-  { tokenizer, start_id }: Pick<LanguageModel, 'tokenizer' | 'start_id'>,
+  { tokenizer, start_id, imagesOf }: Pick<LanguageModel, 'tokenizer' | 'start_id' | 'imagesOf'>,
 ): MeasuredText {
   if (start_id !== null) {
     const { input_ids: source } = promptOf(item, tokenizer, () => NO_IMAGES);
@@ -251,7 +274,18 @@ function continued(
   const ids = tokenizer.encode(prompt + answer, chat === null);
   let from = 0;
   while (from < head.length && head[from] === ids[from]) from++;
-  return { ids, from: Math.max(1, from) };
+  const measured = { ids, from: Math.max(1, from) };
+  return chat ? pictured(measured, chat, imagesOf(item.file)) : measured;
+}
+
+/** A text with the tokens of its images in their places. */
+function pictured({ ids, from }: MeasuredText, chat: Chat, images: RowImages): MeasuredText {
+  const labelled = [{ start: from, end: ids.length }];
+  const encoded = withImages({ ids, labelled, unlearnt: [], findings: [] }, chat, images);
+  const { images: placed, reader } = encoded;
+  return placed && reader
+    ? { ids: encoded.ids, from: encoded.labelled[0]!.start, images: { placed, reader } }
+    : { ids, from };
 }
 
 function measuredCell(

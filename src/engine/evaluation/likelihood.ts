@@ -1,4 +1,8 @@
-import { ofSequences, ofSources } from '../../data/examples/batch';
+import { ofSequences, ofSources, type Batch } from '../../data/examples/batch';
+import { withBatchImages } from '../../data/examples/batchImages';
+import type { TokensExample } from '../../data/examples/example';
+import type { TokensImage } from '../../data/examples/rowImages';
+import type { ChatImages } from '../../data/images/chatImages';
 import { CHUNK_TOKENS } from '../../models/decoder';
 import type { Decoder, LabelledInput, Model, Sequence } from '../../models/model';
 import { yieldToEventLoop } from '../../models/ops/ops';
@@ -10,6 +14,13 @@ export interface MeasuredText {
   readonly from: number;
   /** What the encoder of an encoder-decoder reads. */
   readonly source?: readonly number[];
+  /** Those whose vectors stand in place of tokens, and what reads them. */
+  readonly images?: PlacedImages;
+}
+
+export interface PlacedImages {
+  readonly placed: readonly TokensImage[];
+  readonly reader: ChatImages;
 }
 
 const MOST_ROWS = 16;
@@ -52,8 +63,19 @@ export async function logProbabilitiesOf(
 
 function batchOf(texts: readonly MeasuredText[], pad_id: number): LabelledInput {
   const sources = texts.flatMap(({ source }) => (source ? [Int32Array.from(source)] : []));
-  const batch = ofSequences(texts.map(sequenceOf), pad_id, 0);
+  const batch = withImagesOf(texts, ofSequences(texts.map(sequenceOf), pad_id, 0));
   return sources.length === 0 ? batch : { ...batch, source: ofSources(sources, pad_id, 0) };
+}
+
+function withImagesOf(texts: readonly MeasuredText[], batch: Batch): Batch {
+  const reader = texts.find(({ images }) => images)?.images?.reader ?? null;
+  const examples = texts.map((text): TokensExample => ({
+    kind: 'tokens',
+    line: 0,
+    ...sequenceOf(text),
+    ...(text.images && { images: text.images.placed }),
+  }));
+  return withBatchImages(batch, examples, reader);
 }
 
 const sequenceOf = ({ ids, from }: MeasuredText) => ({

@@ -126,8 +126,8 @@ function shapeFault(row: SuiteRow): string | null {
   return promptFault(row) ?? imagesFault(row);
 }
 
-/** A judge is not shown images, and continuations are measured without them. */
-const WITHOUT_IMAGES: readonly CheckKind[] = ['judge', 'perplexity', 'choice'];
+/** A judge is not shown images: they would be sent to its server. */
+const WITHOUT_IMAGES: readonly CheckKind[] = ['judge'];
 const MOST_IMAGES = 64;
 
 function imagesFault(row: SuiteRow): string | null {
