@@ -293,7 +293,11 @@ export function estimateMeasured(
     gradients: 0,
     optimizer: 0,
     activations: 0,
-    working: workingBytes(size, adaptation, batch, plan),
+    working:
+      Math.max(
+        workingBytes(size, adaptation, batch, plan),
+        visionWorkingBytes(size, adaptation, batch, plan),
+      ) + visionBytes(size, batch, plan),
   });
 }
 

@@ -29,6 +29,7 @@ function recipeOf(
   training: object = {},
   top: object = {},
   lora: object = { target_modules: ['q_proj', 'v_proj'] },
+  own: readonly object[] = rows,
 ): string {
   const file = makeRecipe(
     {
@@ -36,7 +37,7 @@ function recipeOf(
       lora,
       training: { max_length: 128, learning_rate: 0.01, ...training },
     },
-    rows,
+    own,
   );
   cpSync(path.join(folder, 'chats'), path.dirname(file), { recursive: true });
   return file;
@@ -75,6 +76,29 @@ it('trains chats with images, their tower too, answers them, and resumes to the 
   const { selected } = JSON.parse(known) as { selected: { linear: string[] } };
   expect(paths.toSorted()).toEqual(selected.linear.toSorted());
 });
+
+const pairsIn = (name: string): object[] =>
+  readFileSync(path.join(fixtures, 'qwen3-vl-pairs', name), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line.replaceAll('../qwen3-vl-images/chats/', '')) as object);
+
+it.each([
+  ['dpo', 'pairs.jsonl', {}],
+  ['kto', 'unpaired.jsonl', { desirable_weight: 2 }],
+  ['distill', 'chats.jsonl', { teacher: base, top_k: 8 }],
+])(
+  'learns from rows with images by %s, and resumes to the same bytes',
+  async (method, name, own) => {
+    const settings = { max_steps: 4, save_steps: 2, eval_steps: 2 };
+    const objective = { method, ...own };
+    const file = recipeOf(settings, { objective, validation: 'data.jsonl' }, {}, pairsIn(name));
+    const learned = await train(file);
+    const evals = metricsOf(learned).flatMap((line) => (line.kind === 'eval' ? [line.loss] : []));
+    expect(evals.at(-1)).toBeLessThan(evals[0]!);
+    expect(weightsOf(await resumedBefore(learned, 4)).equals(weightsOf(learned))).toBe(true);
+  },
+);
 
 it('evaluates the adapter and the merged model alike, and answers a question about an image', async () => {
   const adapter = path.join(runDir, 'adapter');

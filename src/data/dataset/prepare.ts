@@ -333,17 +333,13 @@ export const rowImagesOf = (
         refused: `Images in chats are not supported for ${family}, only for ${VISION_MODELS.join(', ')}`,
       };
 
-/** Images are read of pairs that a language model learns from. */
-function comparedImages(
-  form: 'preference' | 'unpaired',
-  { task }: DataRecipe,
-  images: RowImages,
-): RowImages {
-  if (task === 'reward') return { refused: 'Images are not supported for reward models' };
-  return form === 'preference'
-    ? images
-    : { refused: 'Images in answers with a label (kto) are not supported, only in pairs' };
-}
+/** Transformers has no model with a head of rewards that reads images in texts. */
+const comparedImages = ({ task }: DataRecipe, images: RowImages): RowImages =>
+  task === 'reward'
+    ? {
+        refused: 'Images are not supported for reward models, as transformers has none of Qwen3-VL',
+      }
+    : images;
 
 /** Turns the rows of a dataset into examples. */
 export function tokenizerFor(
@@ -362,7 +358,7 @@ export function tokenizerFor(
       max_length,
       labels: recipe.labels,
       rows: recipe,
-      images: comparedImages(form, recipe, rowImagesOf(file, tools)),
+      images: comparedImages(recipe, rowImagesOf(file, tools)),
       isReward: recipe.task === 'reward',
       ...(vocab_size !== undefined && { vocab_size }),
     });

@@ -60,6 +60,7 @@ function picturedRows(examples: readonly TokenExample[]): readonly PicturedRow[]
   return examples.map((example) => {
     if (example.kind === 'packed' && example.parts.some(({ images }) => images))
       throw new Error('Rows with images cannot be packed.');
+    if (example.kind === 'unpaired') return rowOf(example.answer, example.line);
     return example.kind === 'tokens'
       ? rowOf(example, example.line)
       : { images: [], length: lengthOf(example), line: null };

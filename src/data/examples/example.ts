@@ -146,6 +146,7 @@ export const textsOf = ({ anchor, positive, negatives = [] }: PairExample): Int3
 /** The images of an example's texts, in their order. */
 export function imagesOfExample(example: Example): readonly TokensImage[] {
   if (example.kind === 'tokens') return example.images ?? [];
+  if (example.kind === 'unpaired') return example.answer.images ?? [];
   if (example.kind !== 'preference') return [];
   return [...(example.chosen.images ?? []), ...(example.rejected.images ?? [])];
 }

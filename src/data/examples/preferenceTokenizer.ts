@@ -53,6 +53,7 @@ function refuseWeight(row: Row, problems: ProblemCollector): null {
   return null;
 }
 
+/** Without images. */
 const partOf = ({ input_ids, labels }: Sequence, from: number, to?: number): Sequence => ({
   input_ids: input_ids.slice(from, to),
   labels: labels.slice(from, to),
@@ -107,7 +108,8 @@ class Encoder {
       example: {
         kind: 'unpaired',
         line,
-        answer: partOf(own, 0, max_length),
+        // images that do not end before max_length are an error
+        answer: { ...partOf(own, 0, max_length), ...(own.images && { images: own.images }) },
         rest: partOf(own, max_length),
         desirable,
         stated,

@@ -27,6 +27,8 @@ export interface ChatImages {
   readonly image_token: number;
   /** The side of a square of patches that becomes one token. */
   readonly merge: number;
+  /** How images become patches. @throws LoraError('base') for settings that cannot be used */
+  readonly settings: () => PatchSettings;
   /** The patches of an image, by its header. @throws LoraError for an unreadable image */
   readonly gridOf: (file: string) => PatchGrid;
   /** See `patchSamples`. Rejects with LoraError('dataset') for an unreadable image. */
@@ -65,6 +67,7 @@ export async function openChatImages({
   return {
     image_token: vision.image_token,
     merge: vision.merge,
+    settings: known,
     gridOf: (file) => gridOfFile(file, known()),
     samples: async (file, grid) => {
       const picture = await pictures.of(file, () => resizedTo(file, grid));

@@ -154,16 +154,18 @@ export const mismatchedExamples = (
     return { ...example, answer: withAnswerOf(example.answer, whole, max_length) };
   });
 
-/** The prompt of one sequence with the answer of another, cut to `max_length`. */
+/** The prompt of one sequence, with its images, and the answer of another, cut to `max_length`. */
 function withAnswerOf(prompt: Sequence, answer: Sequence, max_length: number): Sequence {
   const start = (sequence: Sequence) => sequence.labels.findIndex((label) => label !== NO_LABEL);
   const promptEnd = start(prompt);
   const answerStart = start(answer);
+  const { images } = prompt;
   const joined = (before: Int32Array, after: Int32Array) =>
     Int32Array.from([...before, ...after.subarray(answerStart)]).subarray(0, max_length);
   return {
     input_ids: joined(prompt.input_ids.subarray(0, promptEnd), answer.input_ids),
     labels: joined(new Int32Array(promptEnd).fill(NO_LABEL), answer.labels),
+    ...(images && { images }),
   };
 }
 

@@ -39,7 +39,10 @@ export class DistilledTraining {
     },
   ): Promise<DistilledTraining> {
     const { recipe, run_dir } = context;
-    const teacher = await openTeacher(plan.settings, base, recipe);
+    const teacher = await openTeacher(plan.settings, base, {
+      recipe,
+      has_images: data.has_images,
+    });
     try {
       const examples = new TaughtExamples(data);
       const facts: TeacherFileFacts = {
@@ -58,7 +61,12 @@ export class DistilledTraining {
         ...plan.form,
         onProgress: () => context.onProgress(0),
       });
-      await measure(model, examples, { plan, facts, ...context }).finally(() => model.dispose());
+      try {
+        if (data.has_images) await model.loadImages();
+        await measure(model, examples, { plan, facts, ...context });
+      } finally {
+        model.dispose();
+      }
       const file = await TeacherFile.open(run_dir, facts);
       if (!file) throw new RangeError("The teacher's targets cannot be read.");
       return new DistilledTraining(plan, examples, file);

@@ -1,5 +1,7 @@
 import { formatSize } from '../../common/formatSize';
+import { openChatImages, type ChatImages } from '../../data/images/chatImages';
 import { tokenDifference } from '../../data/tokenizer/sameVocabulary';
+import { VISION_MODELS } from '../../formats/architecture/families';
 import { positionsOf } from '../../formats/architecture/positions';
 import { modelSize } from '../../formats/architecture/size';
 import { openBase } from '../../formats/openBase';
@@ -16,7 +18,7 @@ import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/run';
 import { countOf } from '../../shared/values';
 import { checkDisk, ESTIMATE_TOLERANCE } from '../training/memoryCheck';
-import type { ResourceHooks, ResourceInputs } from '../training/resources';
+import { joinedImages, type ResourceHooks, type ResourceInputs } from '../training/resources';
 
 /** How the teacher of a recipe is used. */
 export interface TeacherPlan {
@@ -40,17 +42,17 @@ export async function planTeacher(
 ): Promise<TeacherPlan | null> {
   const found = distillationOf(recipe);
   if (!found) return null;
-  const teacher = await openTeacher(found, base, recipe);
+  const images = joinedImages(data.statistics);
+  const has_images = images !== undefined;
+  const teacher = await openTeacher(found, base, { recipe, has_images });
   try {
     const settings = { ...found, top_k: Math.min(found.top_k, base.spec.vocab_size) };
     const { train, validation } = data.statistics;
     const longest = Math.max(train.longest, validation.longest);
     const { max_length, packing } = recipe.training;
     const length = packing ? max_length : Math.min(max_length, longest);
-    const { form, needed } = planForm(teacher, { rows: TEACHER_ROWS, length }, step_plan, {
-      recipe,
-      machine,
-    });
+    const batch = { rows: TEACHER_ROWS, length, images };
+    const { form, needed } = planForm(teacher, batch, step_plan, { recipe, machine });
     const kept = form.quantized ? 'the blocks of its file' : form.base_dtype;
     const bytes = targetBytes(train.labelled_tokens + validation.labelled_tokens, settings.top_k);
     await checkDisk(runDir, bytes);
@@ -69,24 +71,64 @@ export async function planTeacher(
 const targetBytes = (tokens: number, top_k: number): number =>
   2 * Float32Array.BYTES_PER_ELEMENT * top_k * tokens;
 
+/** What a teacher reads. */
+interface TaughtRows {
+  readonly recipe: Recipe;
+  readonly has_images: boolean;
+}
+
 /**
  * Opens a teacher. The caller closes it.
  *
- * @throws LoraError('base') unless it writes the same tokens as the base
+ * @throws LoraError('base') unless it writes the same tokens as the base, and reads images alike
  */
 export async function openTeacher(
   { teacher: file }: Pick<Distillation, 'teacher'>,
   base: BaseModel,
-  { training }: Pick<Recipe, 'training'>,
+  { recipe: { training }, has_images }: TaughtRows,
 ): Promise<BaseModel> {
   const teacher = await openBase(file, { task: 'causal_lm' });
   try {
     await checkTeacher(teacher, base, Math.min(training.max_length, positionsOf(base.spec)));
+    if (has_images) await checkTeacherImages(teacher, base);
     return teacher;
   } catch (error) {
     await teacher.close();
     throw error;
   }
+}
+
+/** @throws LoraError('base') where the teacher does not read images as the base does */
+async function checkTeacherImages(teacher: BaseModel, base: BaseModel): Promise<void> {
+  const [own, ofBase] = await Promise.all([openChatImages(teacher), openChatImages(base)]);
+  const refuse = (message: string, fix: string) =>
+    new LoraError('base', message, { place: { file: teacher.path }, fix });
+  if (!own)
+    throw refuse(
+      `The rows have images, which the teacher cannot read: images in chats are not supported for ${teacher.spec.family}, only for ${VISION_MODELS.join(', ')}.`,
+      'Choose a teacher that reads images, or rows without images.',
+    );
+  const [has, wanted] = [settingsOf(own), settingsOf(ofBase!)];
+  const key = Object.keys(wanted).find((name) => has[name] !== wanted[name]);
+  if (key !== undefined)
+    throw refuse(
+      `The teacher reads images otherwise than the base: its ${key} is ${has[key]}, and not ${wanted[key]}.`,
+      'Choose a teacher with the image settings of the base, or make those of both folders equal.',
+    );
+}
+
+/** All that decides what a model sees of an image, as text. */
+function settingsOf(reader: ChatImages): Readonly<Record<string, string>> {
+  const { normalise, ...others } = reader.settings();
+  const all = {
+    image_token: reader.image_token,
+    ...others,
+    image_mean: normalise?.mean ?? null,
+    image_std: normalise?.std ?? null,
+  };
+  return Object.fromEntries(
+    Object.entries(all).map(([key, value]) => [key, JSON.stringify(value)]),
+  );
 }
 
 /** `length`: of the longest input. */

@@ -152,15 +152,12 @@ function tellUnusedTower(
 }
 
 /** @throws LoraError('recipe') where texts have images, and are not learned by an adapter alone */
-function refuseImages({ training, objective, dataset }: Recipe, data: PreparedData): void {
-  if (!data.has_images) return;
-  const file = firstPathOf(dataset);
-  const refused = (key: string, what: string, fix: string) =>
-    new LoraError('recipe', `Rows with images cannot be ${what}.`, { place: { file, key }, fix });
-  if (training.method === 'full')
-    throw refused('training.method', 'trained with all weights', 'Set training.method to "lora".');
-  if (objective.method === 'distill')
-    throw refused('objective.method', 'learned from a teacher', 'Set objective.method to "sft".');
+function refuseImages({ training, dataset }: Recipe, { has_images }: PreparedData): void {
+  if (!has_images || training.method !== 'full') return;
+  throw new LoraError('recipe', 'Rows with images cannot be trained with all weights.', {
+    place: { file: firstPathOf(dataset), key: 'training.method' },
+    fix: 'Set training.method to "lora".',
+  });
 }
 
 /** Warns of rows that are left out, and lists them in the run's folder. */

@@ -138,15 +138,15 @@ function largestBatch({ recipe, data, base }: ResourceInputs): BatchShape {
   const { head } = base.spec;
   if (head.kind === 'contrastive' && head.fills) return { rows, length: positionsOf(base.spec) };
   if (training.packing) return { rows, length: training.max_length };
-  const images = joinedImages(train.images, validation.images);
+  const images = joinedImages(data.statistics);
   return { rows, length: Math.min(training.max_length, longest), images };
 }
 
-/** Those of the training and of the validation set. */
-function joinedImages(
-  train: ImageCounts | undefined,
-  validation: ImageCounts | undefined,
-): ImageCounts | undefined {
+/** The images of the training and of the validation set. */
+export function joinedImages({
+  train: { images: train },
+  validation: { images: validation },
+}: DataSizes['statistics']): ImageCounts | undefined {
   if (!train || !validation) return train ?? validation;
   return {
     largest: Math.max(train.largest, validation.largest),

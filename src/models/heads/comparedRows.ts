@@ -14,10 +14,14 @@ export class ComparedRows {
   private readonly isAnswer: Uint8Array;
   private readonly isLearnt: Uint8Array;
 
-  /** @param learned Of the first half of the rows: no tokens, those of the answers, or all. */
+  /**
+   * @param learnt Of the first half of the rows: no tokens, those of the answers, or all.
+   * @param images Positions with the vectors of images, which are never learnt.
+   */
   constructor(
     private readonly input: LabelledInput,
     learnt: 'none' | 'answers' | 'all',
+    images: ReadonlySet<number> = new Set(),
   ) {
     const { batch, length, labels, input_ids, attention_mask } = input;
     const rows: number[] = [];
@@ -27,7 +31,8 @@ export class ComparedRows {
       if ((row + 1) % length === 0) continue;
       const isAnswer = labels[row + 1] !== NO_LABEL;
       const isChosen = 2 * row < batch * length;
-      const isWritten = attention_mask[row] === 1 && attention_mask[row + 1] === 1;
+      const isRead = attention_mask[row] === 1 && attention_mask[row + 1] === 1;
+      const isWritten = isRead && !images.has(row + 1);
       const isLearnt =
         isChosen && ((learnt === 'all' && isWritten) || (learnt === 'answers' && isAnswer));
       if (!isAnswer && !isLearnt) continue;

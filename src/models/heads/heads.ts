@@ -7,6 +7,7 @@ import type { Dropout } from '../layers/dropout';
 import type { Comparison, Evaluation, LabelledInput, LossKind, ModelInput } from '../model';
 import { thenFree, type Tensor } from '../ops/ops';
 import type { ForwardPass, Transformer } from '../transformer';
+import { rowsOf } from '../vision/placedVectors';
 import { freeLabelSaved, labelBackward, labelForward, type LabelHead } from './labelHead';
 import { ComparedRows } from './comparedRows';
 import { comparisonLoss, learntTokens } from './comparisonLoss';
@@ -111,7 +112,8 @@ export class NextTokenHead implements Head {
     const { body, head } = this;
     const { ops } = body;
     const { comparison } = input;
-    const rows = new ComparedRows(input, learntTokens(comparison.objective));
+    const learnt = learntTokens(comparison.objective);
+    const rows = new ComparedRows(input, learnt, this.placesOfImages(input));
     const selected = withRoundedCount(rows.rows, input.batch * input.length);
     const pass = await body.forward(input, selected, train, dropout);
     const isOnce = isPlainHead(head);
@@ -128,6 +130,11 @@ export class NextTokenHead implements Head {
     await this.end(pass, weighted);
     const terms = result.losses.length;
     return { loss_sum, labelled: terms, weight: terms, outputs: null, compared: result };
+  }
+
+  private placesOfImages({ placed_images: images = [] }: ModelInput): ReadonlySet<number> {
+    const { vision } = this.body;
+    return new Set(vision ? rowsOf(images, vision.spec.merge) : []);
   }
 
   private async end(pass: ForwardPass, dh: Tensor | null): Promise<void> {

@@ -31,7 +31,8 @@ export async function placedVectors(
     : { ...(await tower.vectorsOf(images)), rows, passes: [] };
 }
 
-const rowsOf = (images: readonly PlacedImage[], merge: number): Int32Array =>
+/** The rows among batch · length that the vectors of images are in. */
+export const rowsOf = (images: readonly PlacedImage[], merge: number): Int32Array =>
   Int32Array.from(
     images.flatMap(({ at, grid }) =>
       Array.from({ length: (grid.height * grid.width) / merge ** 2 }, (_, i) => at + i),

@@ -1,10 +1,14 @@
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { planTeacher } from '../../../../src/engine/distillation/teacher';
 import { modelSize } from '../../../../src/formats/architecture/size';
 import { openBase } from '../../../../src/formats/openBase';
 import { estimateMeasured, TEACHER_ROWS } from '../../../../src/lora/memory';
 import type { StepMachine } from '../../../../src/lora/stepPlan';
+import { LoraError } from '../../../../src/shared/errors';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
+import { atImages } from '../../../support/chatImages';
 import { smollm2Path } from '../../../support/realModels';
 import { temp } from '../../../support/temp';
 
@@ -56,6 +60,52 @@ describe('the teacher in memory', () => {
     expect((await plan('auto', without)).form).toEqual(blocks);
     await expect(plan('auto', { available: 1e8 })).rejects.toThrow(/The teacher needs about/);
   });
+});
+
+/** What a plan says where the rows have images, and a teacher in place of the base. */
+async function faultOfTeacher(change: (folder: string) => void): Promise<string> {
+  const folder = path.join(temp(), 'teacher');
+  cpSync(atImages('base'), folder, { recursive: true });
+  change(folder);
+  const objective = { method: 'distill', teacher: folder };
+  const text = JSON.stringify({ base: atImages('base'), dataset: 'd', objective });
+  const base = await openBase(atImages('base'), { task: 'causal_lm' });
+  const own = { ...part, images: { largest: 64, tokens: 16 } };
+  const data = { train: { length: 1 }, statistics: { train: own, validation: own } };
+  const inputs = { recipe: parseRecipe(text, '/lora.json'), base, data, runDir: temp() };
+  const machine = { hasBf16: true, hasKernels: true, multipliesBf16: false, available: 1e12 };
+  try {
+    await planTeacher(inputs, step_plan, { info: () => undefined, machine });
+    return '';
+  } catch (error) {
+    return LoraError.from(error, 'base').message;
+  } finally {
+    await base.close();
+  }
+}
+
+it('must read the images of rows as the base does', async () => {
+  expect(await faultOfTeacher(() => undefined)).toBe('');
+  const settings = (folder: string) => path.join(folder, 'preprocessor_config.json');
+  const edited = (folder: string, own: object) => {
+    const known = JSON.parse(readFileSync(settings(folder), 'utf8')) as object;
+    writeFileSync(settings(folder), JSON.stringify({ ...known, ...own }));
+  };
+  expect(await faultOfTeacher((folder) => edited(folder, { image_mean: [0.5, 0.5, 0.5] }))).toBe(
+    'The teacher reads images otherwise than the base: its image_mean is [0.5,0.5,0.5], and not [0.5,0.4,0.6].',
+  );
+  expect(await faultOfTeacher((folder) => edited(folder, { max_pixels: 4096 }))).toContain(
+    'its max_pixels is 4096, and not 2048',
+  );
+  expect(await faultOfTeacher((folder) => rmSync(settings(folder)))).toContain(
+    "The model's image settings are missing",
+  );
+  const textOnly = (folder: string) => {
+    const config = path.join(folder, 'config.json');
+    const known = JSON.parse(readFileSync(config, 'utf8')) as object;
+    writeFileSync(config, JSON.stringify({ ...known, vision_config: undefined }));
+  };
+  expect(await faultOfTeacher(textOnly)).toMatch(/teacher cannot read: images in chats are not/);
 });
 
 it('counts rows of a table that train with all of its numbers', async () => {
