@@ -15,16 +15,17 @@ export class PromptTooLong extends LoraError {
 /**
  * Number of tokens that can follow a prompt of `length` tokens.
  *
+ * @param known The first tokens of the prompt whose keys and values are there already.
  * @throws PromptTooLong
  */
 export function tokensAfter(
   decoder: Pick<Decoder, 'remainingPositions' | 'bytesOf'>,
   length: number,
-  available = availableMemory(),
+  { known = 0, available = availableMemory() } = {},
 ): number {
   const left = decoder.remainingPositions(length);
   // keys and values in bf16 take half: what does not fit then does not fit in any case
-  const bytes = decoder.bytesOf(length) / 2;
+  const bytes = (decoder.bytesOf(length) - decoder.bytesOf(known)) / 2;
   if (bytes <= available) return left;
   const gigabytes = (own: number) => `${(own / 1e9).toFixed(1)} GB`;
   throw new PromptTooLong(

@@ -240,15 +240,21 @@ export class BatchScheduler {
   private begin(decoder: Decoder, { request, mixKey }: Job): ActiveSequence {
     const { input_ids, max_new_tokens, onPrompt, images } = request;
     if (input_ids.length === 0) throw new LoraError('usage', 'The prompt has no token.');
-    const most = Math.min(max_new_tokens ?? Infinity, tokensAfter(decoder, input_ids.length));
     // the tokens of images are the same for all
     const kept =
       onPrompt || images || isAnswering(decoder)
         ? null
         : this.prefixes.take(decoder, mixKey, input_ids, this.runningPrefixes(mixKey));
     const sequence = kept?.sequence ?? decoder.open();
-    const cached_tokens = kept?.length ?? 0;
-    return { decoder, sequence, most, cached_tokens, ids: [], read: cached_tokens, drafter: null };
+    const known = kept?.length ?? 0;
+    try {
+      const left = tokensAfter(decoder, input_ids.length, { known });
+      const most = Math.min(max_new_tokens ?? Infinity, left);
+      return { decoder, sequence, most, cached_tokens: known, ids: [], read: known, drafter: null };
+    } catch (error) {
+      decoder.close(sequence);
+      throw error;
+    }
   }
 
   /** The sequences that are written with the same adapters. */

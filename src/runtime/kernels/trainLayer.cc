@@ -281,7 +281,7 @@ void attention_backward(const Layer& l, const Saved& s, const float* dx1, const 
   back(dqkv.get(), low_backward(l.qkv, l.n, dqkv.get(), h.get(), s.xa_qkv, g.qkv).get());
 }
 
-// The places of the integers that describe a layer (src/models/ops/layerForm.ts).
+// The places of the integers that describe a layer (src/models/ops/layerKernels.ts).
 enum { BATCH, HEADS, KV_HEADS, CAUSAL, WINDOW, EPS_IN, EPS_MLP, WANTS_INPUT, WANTS_ATTENTION, TRAINS };
 constexpr int LINEARS = 5;
 

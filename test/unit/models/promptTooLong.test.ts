@@ -9,14 +9,19 @@ const decoder = {
 
 describe('a prompt', () => {
   it('may be followed by as many tokens as the model has positions for', () => {
-    expect(tokensAfter(decoder, 40, 1000)).toBe(61);
+    expect(tokensAfter(decoder, 40, { available: 1000 })).toBe(61);
   });
 
   it('is refused where its keys and values do not fit into memory', () => {
     const large = { ...decoder, bytesOf: (length: number) => length * 1e9 };
-    expect(() => tokensAfter(large, 40, 10e9)).toThrow(
+    expect(() => tokensAfter(large, 40, { available: 10e9 })).toThrow(
       'The prompt has 40 tokens, whose keys and values take 20.0 GB of memory, of which 10.0 GB are available.',
     );
+  });
+
+  it('needs no memory for the tokens that are known already', () => {
+    const large = { ...decoder, bytesOf: (length: number) => length * 1e9 };
+    expect(tokensAfter(large, 40, { known: 30, available: 10e9 })).toBe(61);
   });
 
   it('that is too long is answered in the shape of OpenAI', () => {

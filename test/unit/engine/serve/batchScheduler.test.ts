@@ -6,6 +6,7 @@ import {
   type MixedModels,
   type TokenChances,
 } from '../../../../src/engine/serve/batchScheduler';
+import { availableMemory } from '../../../../src/common/system';
 import type { AdapterMix } from '../../../../src/engine/serve/servedModels';
 import type {
   Decoder,
@@ -21,7 +22,7 @@ const VOCAB = 50;
 class CountingDecoder implements Decoder {
   readonly copiesParts = true;
   readonly drafts = null;
-  readonly bytesOf = (length: number) => 10 * length;
+  bytesOf = (length: number) => 10 * length;
   readonly passes: string[] = [];
   open_sequences = 0;
   failing: number | null = null;
@@ -326,6 +327,21 @@ describe('keys and values', () => {
     expect((await scheduler.generate(asking(other).request)).cached_tokens).toBe(20);
     const same = await scheduler.generate(asking(next).request);
     expect(same.cached_tokens).toBe(next.length - 1);
+  });
+
+  it('that are kept need no further memory', async () => {
+    const { scheduler, decoder } = scheduling({ kept_bytes: Infinity });
+    const unit = availableMemory() / 30; // 60 tokens in bf16 are all that fit
+    decoder.bytesOf = (length) => unit * length;
+    let next = prompt;
+    for (const known of [0, 33, 63]) {
+      const { ids, request } = asking(next);
+      expect((await scheduler.generate(request)).cached_tokens).toBe(known);
+      next = [...next, ...ids, ...prompt.slice(4)];
+    }
+    await expect(scheduler.generate(asking([9, ...next]).request)).rejects.toThrow('of memory');
+    await scheduler.close();
+    expect(decoder.open_sequences).toBe(0);
   });
 
   it('belong to their adapters, and are dropped beyond their bytes, the oldest first', async () => {
