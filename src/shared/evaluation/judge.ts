@@ -1,6 +1,6 @@
 import { bootstrapInterval } from './bootstrap';
 import type { EvaluatedRow, JudgeReport } from './result';
-import { questionOf, type SuiteRow } from './suite';
+import { contentText, questionOf, type SuiteRow } from './suite';
 import { lastVotes, voteFor, type Vote } from './votes';
 
 /**
@@ -44,7 +44,7 @@ export function judgePrompt(prompt: string, { row, a, b }: JudgedPair): string {
   const { check } = row;
   const { criteria = '', expected = '' } = check.kind === 'judge' ? check : {};
   const earlier = row.messages?.slice(0, -1) ?? [];
-  const turns = earlier.map(({ role, content = '' }) => `${role}: ${content}`);
+  const turns = earlier.map(({ role, content }) => `${role}: ${contentText(content) ?? ''}`);
   const values: Readonly<Record<string, string>> = {
     question: [...turns, questionOf(row)].join('\n\n'),
     answer_a: a,

@@ -129,13 +129,19 @@ const PartSchema = v.union(
   ],
   'must be {"type": "text", "text": "…"} or {"type": "image", "image": "FILE"}',
 );
-export type SuitePart = v.InferOutput<typeof PartSchema>;
+type SuitePart = v.InferOutput<typeof PartSchema>;
+
+/** Their text if there are no images: templates of models without images take no list. */
+const joinedTexts = (parts: SuitePart[]): string | SuitePart[] =>
+  parts.some(({ type }) => type === 'image')
+    ? parts
+    : parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
 
 const MessageSchema = v.looseObject({
   role: text(),
   content: v.optional(
     v.union(
-      [v.string(), v.array(PartSchema)],
+      [v.string(), v.pipe(v.array(PartSchema), v.transform(joinedTexts))],
       'must be text, or a list of parts {"type": "text", "text": "…"} and {"type": "image", "image": "FILE"}',
     ),
   ),

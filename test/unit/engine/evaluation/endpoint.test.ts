@@ -192,6 +192,16 @@ describe('a judge', () => {
     await expect(judged).rejects.toMatchObject({ area: 'cancelled' });
   });
 
+  it('sees the earlier messages of a question, also those that are lists', () => {
+    const messages = [
+      { role: 'system', content: [{ type: 'text', text: 'Be brief.' }] },
+      { role: 'user', content: 'A prime?' },
+    ];
+    const own = v.parse(SuiteRowSchema, { messages, check: { kind: 'judge' } });
+    const text = judgePrompt('{question}', { row: own, a: '', b: '' });
+    expect(text).toBe('system: Be brief.\n\nA prime?');
+  });
+
   it('sees the texts as they are', () => {
     const text = judgePrompt(DEFAULT_JUDGE_PROMPT, { row, a: '{answer_b} $&', b: '2' });
     expect(text).toContain('[Answer A]\n{answer_b} $&\n');

@@ -68,6 +68,19 @@ describe('a suite', () => {
     });
   });
 
+  it('has the text of messages whose parts are all text', async () => {
+    const parts = ['Undo ', 'my commit'].map((text) => ({ type: 'text', text }));
+    const turns = [
+      { role: 'system', content: parts },
+      { role: 'user', content: [...parts, { type: 'image', path: 'a.png' }] },
+    ];
+    const [read] = await readSuites([suite({ messages: turns, check })]);
+    expect(read?.row.messages).toEqual([
+      { role: 'system', content: 'Undo my commit' },
+      { role: 'user', content: [...parts, { type: 'image', image: 'a.png' }] },
+    ]);
+  });
+
   it('must fit the task', async () => {
     const cases = await readSuites([suite({ prompt: 'a', check })]);
     expect(() => checkTask(cases, 'causal_lm')).not.toThrow();
