@@ -14,7 +14,7 @@ import {
 import { expectParity, expectVerified, merge } from '../support/merges';
 import { temp } from '../support/temp';
 
-const LETTERS = ['<unk>', '<s>', '</s>', 'Ġ', ...'abcdefghijklmnopqrstuvwxyz'];
+const LETTERS = ['<unk>', '<s>', '</s>', 'Ġ', ...Array.from('abcdefghijklmnopqrstuvwxyz')];
 const TOKENIZER = {
   version: '1.0',
   added_tokens: LETTERS.slice(0, 3).map((content, id) => ({

@@ -43,7 +43,8 @@ export class PlaygroundImages {
       case 'pasteImage':
         return this.paste(message.data);
       case 'dropImages':
-        return this.drop(message.uris);
+        this.drop(message.uris);
+        return;
       case 'thumbnails':
         return this.show(message.images);
     }

@@ -11,12 +11,12 @@ import { isObject } from '../../shared/values';
 export function withRelativeImages(row: string, folder: string): string {
   const columns = asPlainObject(parseExactly(row));
   if (!isObject(columns)) return row;
-  let isChanged = false;
+  let changes = 0;
   const partOf = (part: unknown): unknown => {
     const own = asPlainObject(part);
     if (!isObject(own) || own['type'] !== 'image' || typeof own['image'] !== 'string') return part;
     if (!path.isAbsolute(own['image'])) return part;
-    isChanged = true;
+    changes++;
     return { ...own, image: path.relative(folder, own['image']).split(path.sep).join('/') };
   };
   const messageOf = (message: unknown): unknown => {
@@ -30,5 +30,5 @@ export function withRelativeImages(row: string, folder: string): string {
       Array.isArray(value) ? value.map(messageOf) : value,
     ]),
   );
-  return isChanged ? exactText(changed) : row;
+  return changes > 0 ? exactText(changed) : row;
 }

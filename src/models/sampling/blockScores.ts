@@ -162,8 +162,8 @@ export class BlockScores {
     this.sums[block] = 0;
     this.largest[block] = -Infinity;
     for (let id = block * BLOCK_TOKENS; id < end; id++) {
-      this.sums[block]! += this.weight(id);
-      this.largest[block] = Math.max(this.largest[block]!, this.score(id));
+      this.sums[block] += this.weight(id);
+      this.largest[block] = Math.max(this.largest[block], this.score(id));
     }
   }
 }
