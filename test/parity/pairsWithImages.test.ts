@@ -168,7 +168,7 @@ it("has a teacher's loss and gradients, and frees all tensors", async () => {
     await withImageModel(
       atImages('adapter'),
       async (model) => {
-        const input = { ...(await batch()), teacher };
+        const input = { ...(await batch()), teacher: teacher! };
         const { divergence_sum, labelled } = await model.evaluate(input);
         expect(Math.abs(divergence_sum! / labelled - kl)).toBeLessThanOrEqual(1e-4 * kl);
         await expectLoss('distill', model, input);

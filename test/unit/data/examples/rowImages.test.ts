@@ -23,6 +23,9 @@ const READING: RowImages = {
   reader: {
     image_token: IMAGE,
     merge: 2,
+    settings: () => {
+      throw new Error('not read');
+    },
     gridOf: (file) =>
       file.endsWith('tall.png') ? { height: 4, width: 2 } : { height: 2, width: 6 },
     samples: () => Promise.reject(new Error('not read')),
