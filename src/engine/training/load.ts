@@ -11,6 +11,12 @@ import { lossOptionsOf } from '../model/labels';
 import { withCheckpointWeights } from './products/modelProduct';
 import type { PreparedTraining } from './prepare';
 
+/** What a run's model is loaded from. */
+type TrainedModelParts = Pick<
+  PreparedTraining,
+  'base' | 'adapter' | 'frozen' | 'baseCorrection' | 'step_plan'
+> & { readonly data: Pick<PreparedTraining['data'], 'labels' | 'has_images'> };
+
 /**
  * Loads the model that a training run starts with, or continues with from a checkpoint's folder.
  * The caller disposes of it.
@@ -18,7 +24,7 @@ import type { PreparedTraining } from './prepare';
  * @throws LoraError
  */
 export async function loadForTraining(
-  prepared: PreparedTraining,
+  prepared: TrainedModelParts,
   { lora, embedding, reranker, training: { method, ...training } }: Recipe,
   checkpoint: string | null,
   options: Pick<LoadOptions, 'ops' | 'onProgress'>,

@@ -17,12 +17,19 @@ import { headLabels } from '../../model/labels';
 import type { PreparedTraining } from '../prepare';
 import type { Product, ProductFacts } from './product';
 
+/** What an adapter's files say of its training. */
+type PreparedAdapter = Pick<PreparedTraining, 'base' | 'adapter' | 'baseCorrection'> & {
+  readonly data: Pick<PreparedTraining['data'], 'labels'> & {
+    readonly train: { readonly length: number };
+  };
+};
+
 /** The trained adapter, in PEFT's format. */
 export class AdapterProduct implements Product {
   readonly kind = 'adapter';
 
   constructor(
-    private readonly prepared: PreparedTraining,
+    private readonly prepared: PreparedAdapter,
     private readonly recipe: Recipe,
     private readonly model: Model,
   ) {}
