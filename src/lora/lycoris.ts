@@ -78,7 +78,7 @@ export function withCore(core: Dense, down: Dense): Dense {
 /** The update's rows, times `scale`; the product is never formed. */
 export function lycorisRows(update: LycorisUpdate, scale: number): RowUpdate {
   const { kernel, magnitude } = update;
-  const own = { ...shapeOf(update), kernel, magnitude, product: null };
+  const own = { ...shapeOf(update), kernel, magnitude, product: null, transposed: null };
   return update.method === 'LoHa'
     ? { ...own, addRow: hadamardRow(update, scale) }
     : { ...own, addRow: kroneckerRow(update, scale) };

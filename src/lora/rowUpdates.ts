@@ -15,6 +15,8 @@ export interface RowUpdate {
   readonly addRow: (row: number, sum: Float64Array) => void;
   /** The update as a product of two matrices; null: it is not one. */
   readonly product: UpdateProduct | null;
+  /** The update of the transposed weight; null: there is none with rows (DoRA, LoHa, LoKr). */
+  readonly transposed: (() => RowUpdate) | null;
 }
 
 /** An update s·BA. */
@@ -46,7 +48,23 @@ export function lowRankRows(m: LoraFactors): RowUpdate {
     for (let k = 0; k < r; k++) into[at + k] = scaling * B[row * r + k]!;
   };
   const product = { r, A, writeRow };
-  return { in_features, out_features, kernel, magnitude, addRow, product };
+  const transposed = magnitude ? null : () => lowRankRows(transposedFactors(m));
+  return { in_features, out_features, kernel, magnitude, addRow, product, transposed };
+}
+
+/** (BA)ᵀ = AᵀBᵀ */
+const transposedFactors = (m: LoraFactors): LoraFactors => ({
+  ...m,
+  in_features: m.out_features,
+  out_features: m.in_features,
+  A: transposedMatrix(m.B, m.r),
+  B: transposedMatrix(m.A, m.in_features),
+});
+
+/** [rows, columns] -> [columns, rows] */
+export function transposedMatrix(values: Float32Array, columns: number): Float32Array {
+  const rows = values.length / columns;
+  return Float32Array.from(values, (_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!);
 }
 
 /** The product whose row `row` is the row `moved(row)` of another. */
@@ -66,6 +84,7 @@ export const someRows = (update: RowUpdate, first: number, count: number): RowUp
   magnitude: update.magnitude?.subarray(first, first + count) ?? null,
   addRow: (row, sum) => update.addRow(first + row, sum),
   product: movedProduct(update.product, (row) => first + row),
+  transposed: null,
 });
 
 /** The update with the halves of its rows exchanged. */
@@ -78,6 +97,7 @@ export function swappedHalves(update: RowUpdate): RowUpdate {
     magnitude: magnitude && magnitude.map((_, row) => magnitude[moved(row)]!),
     addRow: (row, sum) => update.addRow(moved(row), sum),
     product: movedProduct(update.product, moved),
+    transposed: null,
   };
 }
 

@@ -11,6 +11,7 @@ import { peftAdapter } from '../../formats/importedAdapter';
 import { namesInShort } from '../../formats/peft/againstBase';
 import { extractLayer, type ExtractedLayer } from '../../lora/extract';
 import type { TargetableModule } from '../../lora/adapter';
+import { transposedMatrix } from '../../lora/rowUpdates';
 import { matchTargets } from '../../lora/targets';
 import { LoraError } from '../../shared/errors';
 import { sourceTensor } from '../merge/source';
@@ -129,9 +130,7 @@ function pairsOf(base: PipelineBase, tuned: PipelineBase): Pair[] {
   return pairs;
 }
 
-const columnsOf = ({ tensor }: Slot): number =>
-  tensor.info.shape.slice(1).reduce((a, b) => a * b, 1);
-const shapeText = (slot: Slot): string => `${slot.rows} x ${columnsOf(slot)}`;
+const shapeText = ({ rows, columns }: Slot): string => `${rows} x ${columns}`;
 
 function kernelOf({ tensor }: Slot): readonly [number, number] | undefined {
   const { shape } = tensor.info;
@@ -142,7 +141,7 @@ function kernelOf({ tensor }: Slot): readonly [number, number] | undefined {
 function moduleOf({ path, base }: Pair): TargetableModule {
   const kernel = kernelOf(base);
   const kind = kernel && kernel[0] * kernel[1] > 1 ? 'conv2d' : 'linear';
-  return { path, kind, in_features: columnsOf(base), out_features: base.rows, is_output: false };
+  return { path, kind, in_features: base.columns, out_features: base.rows, is_output: false };
 }
 
 function withKernel(layer: ExtractedLayer, kernel: ReturnType<typeof kernelOf>): ExtractedLayer {
@@ -183,10 +182,10 @@ async function differenceOf({ base, tuned }: Pair): Promise<Float32Array> {
 
 /** The rows of a module in Diffusers' order. */
 async function rowsOf(slot: Slot): Promise<Float32Array> {
-  const { tensor, first, rows } = slot;
-  const columns = columnsOf(slot);
+  const { tensor, first, rows, columns } = slot;
   const { read } = sourceTensor(tensor.source, tensor.name);
   const values = await read(first * columns, rows * columns);
+  if (tensor.is_transposed) return transposedMatrix(values, rows);
   if (tensor.module!.rows !== 'swapped') return values;
   const half = values.length / 2;
   const swapped = new Float32Array(values.length);

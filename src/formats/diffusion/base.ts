@@ -24,6 +24,8 @@ export interface PipelineTensor {
   readonly folder: string;
   /** What its rows are; null: no weight that can be adapted. */
   readonly module: PipelineModule | null;
+  /** Whether its columns are the module's rows. */
+  readonly is_transposed: boolean;
 }
 
 /** An open image pipeline: headers are checked, weights not yet read. Close it. */
@@ -75,8 +77,15 @@ const isImageWeight = (name: string): boolean => {
   return module !== null && /^(?:unet|transformer)\./.test(module.paths[0]!);
 };
 
+/**
+ * The projection of OpenCLIP's texts in SDXL's checkpoints, [in, out], which Diffusers has as a
+ * linear layer.
+ */
+const TRANSPOSED = 'conditioner.embedders.1.model.text_projection';
+
 /** What the rows of a weight are; null for any other tensor. */
 function moduleOf(name: string): PipelineModule | null {
+  if (name === TRANSPOSED) return pipelineModule(name);
   const own = /^(.*)(?:\.weight|(?<=\.in_proj)_weight)$/.exec(name)?.[1];
   return own === undefined ? null : pipelineModule(own);
 }
@@ -133,6 +142,7 @@ async function openSingle(file: string): Promise<OpenedModel> {
   const tensors = [...source.tensors].map(([name, info]) => ({
     ...{ name, info, source, folder: '' },
     module: moduleOf(name),
+    is_transposed: name === TRANSPOSED,
   }));
   return { folder: '', files: [source], tensors };
 }
@@ -174,7 +184,11 @@ async function openModel(
     const info = source.tensors.get(name)!;
     const module = moduleOf(`${model}.${name}`);
     const isOwn = module !== null && modelOf(module.paths[0]!) === model;
-    return { name, info, source, folder, module: isOwn ? module : null };
+    return {
+      ...{ name, info, source, folder },
+      module: isOwn ? module : null,
+      is_transposed: false,
+    };
   });
   return { folder, files, tensors };
 }

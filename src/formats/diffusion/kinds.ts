@@ -13,7 +13,7 @@ export const PIPELINE_NAMES: Readonly<Record<PipelineKind, string>> = {
 
 /** What only SDXL has: deeper attention, a second encoder of CLIP, sizes as conditions. */
 const OF_SDXL =
-  /^unet\.(?:.*\.transformer_blocks\.[1-9]|add_embedding\.)|^text_encoder_2\.text_model\./;
+  /^unet\.(?:.*\.transformer_blocks\.[1-9]|add_embedding\.)|^text_encoder_2\.text_(?:model\.|projection$)/;
 
 /** The kind of a pipeline with these modules, by their paths in Diffusers. */
 export function pipelineKindOf(paths: readonly string[]): PipelineKind {

@@ -67,8 +67,12 @@ function encoderModules(): ByFlatName {
     found.set(flat(original), { model: 'encoder', paths, rows });
   }
   for (const path of t5Names()) found.set(flat(path), same('encoder', path));
+  found.set(TEXT_PROJECTION, same('encoder', TEXT_PROJECTION));
   return found;
 }
+
+/** The linear layer behind the second text encoder of SDXL; the first encoders have none. */
+const TEXT_PROJECTION = 'text_projection';
 
 let known: { readonly image: ByFlatName; readonly encoder: ByFlatName } | null = null;
 const knownModules = () => (known ??= { image: imageModules(), encoder: encoderModules() });
@@ -97,7 +101,7 @@ export function pipelineModule(name: string): PipelineModule | null {
   const [prefix, kind] = PREFIXES.find(([expression]) => expression.test(name))!;
   const { image, encoder } = knownModules();
   const own = (kind === 'image' ? image : encoder).get(flat(name.replace(prefix, '')));
-  if (!own) return null;
+  if (!own || (kind === 'text_encoder' && own.paths[0] === TEXT_PROJECTION)) return null;
   const model = kind === 'image' ? own.model : kind;
   return { paths: own.paths.map((path) => `${model}.${path}`), rows: own.rows };
 }

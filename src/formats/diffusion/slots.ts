@@ -5,9 +5,11 @@ import { rowsOfParts } from './spellings';
 /** A weight of Diffusers within a tensor of the base. */
 export interface Slot {
   readonly tensor: PipelineTensor;
-  /** Its first row there. */
+  /** Its first row there; 0 where the tensor is transposed. */
   readonly first: number;
+  /** Its own, whether the tensor is transposed or not. */
   readonly rows: number;
+  readonly columns: number;
 }
 
 /**
@@ -20,7 +22,8 @@ export function slotsOf(base: Pick<PipelineBase, 'tensors'>): ReadonlyMap<string
   for (const tensor of base.tensors) {
     const { module, info } = tensor;
     if (!module || info.shape.length < 2) continue;
-    const [out_features = 0, ...inner] = info.shape;
+    const shape = tensor.is_transposed ? info.shape.toReversed() : info.shape;
+    const [out_features = 0, ...inner] = shape;
     const in_features = inner.reduce((a, b) => a * b, 1);
     const rows = rowsOfParts(module.paths.length, { in_features, out_features });
     if (!rows) throw cannotDivide(tensor);
@@ -28,7 +31,7 @@ export function slotsOf(base: Pick<PipelineBase, 'tensors'>): ReadonlyMap<string
     for (const [i, path] of module.paths.entries()) {
       const other = slots.get(path);
       if (other) throw isTwice(path, other.tensor, tensor);
-      slots.set(path, { tensor, first, rows: rows[i]! });
+      slots.set(path, { tensor, first, rows: rows[i]!, columns: in_features });
       first += rows[i]!;
     }
   }

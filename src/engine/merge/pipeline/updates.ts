@@ -97,16 +97,22 @@ function partsOf({ path, update }: NamedUpdate, slots: ReadonlyMap<string, Slot>
     if (!slot) return { path, message: `The adapter changes ${path}, which the base lacks.` };
     const message = shapeMisfit(path, part, slot);
     if (message !== null) return { path, message };
-    parts.push({ path: own, slot, update: part });
+    const stored = slot.tensor.is_transposed ? update.transposed?.() : part;
+    if (!stored) return { path, message: transposedMisfit(path, slot) };
+    parts.push({ path: own, slot, update: stored });
   }
   return { parts };
 }
 
-function shapeMisfit(path: string, update: RowUpdate, { tensor, rows }: Slot): string | null {
-  const [, inner = 0, height = 1, width = 1] = tensor.info.shape;
+const transposedMisfit = (path: string, { tensor }: Slot): string =>
+  `The base has ${path} as ${tensor.name}, which is transposed: only LoRA without DoRA can be merged there. Use the model's folder for Diffusers.`;
+
+function shapeMisfit(path: string, update: RowUpdate, slot: Slot): string | null {
+  const { tensor, rows, columns } = slot;
+  const [, , height = 1, width = 1] = tensor.info.shape;
   const kernel = update.kernel ?? [height, width];
   const own = [update.out_features, update.in_features, ...kernel];
-  const expected = [rows, inner * height * width, height, width];
+  const expected = [rows, columns, height, width];
   if (own.join() === expected.join()) return null;
   const shapeOf = ([out, columns, h, w]: readonly number[]): string =>
     h === 1 && w === 1 ? `${out} x ${columns}` : `${out} x ${columns! / (h! * w!)} x ${h} x ${w}`;
