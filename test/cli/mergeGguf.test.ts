@@ -12,6 +12,7 @@ import {
   inFixtures,
   newPath,
 } from '../support/cliResults';
+import { encoderGguf } from '../support/ggufEncoders';
 import { asGguf } from '../support/ggufFixture';
 import { ggufBytes } from '../support/ggufWriter';
 import {
@@ -94,6 +95,28 @@ describe('a .gguf file', () => {
     const want = (await readFloats(name, 'expected.safetensors')).get('adapter.logits')!;
     expectSameLogits(await cliLogits(inputs, { base: merged.output }), want, inputs);
   });
+
+  it.each(['bert/seq-cls', 'roberta/lora', 'xlm-roberta/seq-cls', 'modernbert/seq-cls'])(
+    'holds the trained classifier that llama.cpp cannot have in an adapter: %s',
+    async (name) => {
+      const [base, adapter] = [newPath('base.gguf'), inFixtures(name, 'adapter')];
+      const { metadata, tensors } = await encoderGguf(inFixtures(path.dirname(name), 'base'), true);
+      writeFileSync(base, ggufBytes(metadata, tensors));
+      const [to, output] = ['gguf', newPath('merged.gguf')];
+      const folder = inFixtures(path.dirname(name), 'base');
+      expect(await cliError('convert', { adapter, base: folder, to, output })).toMatch(
+        /trained tensors.*\(--merge\): into its \.gguf file \(--base BASE\.gguf\), or into a folder/s,
+      );
+      expect(await cliError('convert', { adapter, base, to, output })).toMatch(
+        /trained tensors.*\(--merge\), which makes a \.gguf file of the merged model/s,
+      );
+      expect(existsSync(output)).toBe(false);
+      await cliResult('convert', { adapter, base, to, output, merge: true });
+      const { inputs } = readJson(name, 'expected.json') as SingleCase;
+      const want = (await readFloats(name, 'expected.safetensors')).get('adapter.logits')!;
+      expectSameLogits(await cliLogits(inputs, { base: output }), want, inputs);
+    },
+  );
 
   it('of a quantized base keeps the bytes of unchanged tensors; --dtype chooses the type', async () => {
     const base = await smollm2Path();

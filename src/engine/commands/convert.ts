@@ -190,7 +190,7 @@ async function writeModelfileFor(adapter: string, base: string, file: string): P
  */
 async function mergeInstead(
   { base, lost }: Extract<Converted, { kind: 'unsupported' }>,
-  { adapter, output, merge, partial, dtype }: AdapterRequest,
+  { adapter, to, output, merge, partial, dtype }: AdapterRequest,
   context: CommandContext,
 ) {
   const problem =
@@ -198,7 +198,7 @@ async function mergeInstead(
   if (problem !== null && !merge) {
     throw new LoraError('adapter', problem, {
       place: { file: adapter },
-      fix: 'Merge it into its base (--merge). If the adapter does not name its base, choose that, too (--base).',
+      fix: `Merge it into its base (--merge)${to === 'gguf' ? ggufMerges(base) : ''}. If the adapter does not name its base, choose that, too (--base).`,
     });
   }
   if (base === null) {
@@ -230,6 +230,12 @@ async function mergeInstead(
   );
   return { output: target, parity };
 }
+
+/** What a merge makes where llama.cpp cannot have an adapter. */
+const ggufMerges = (base: string | null): string =>
+  base?.endsWith('.gguf')
+    ? ', which makes a .gguf file of the merged model'
+    : ": into its .gguf file (--base BASE.gguf), or into a folder, which llama.cpp's convert_hf_to_gguf.py converts where llama.cpp has the architecture";
 
 /** A file if the base is one and the output is named so, otherwise a folder. */
 function mergedOutput(output: string, base: string): string {
