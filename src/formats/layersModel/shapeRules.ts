@@ -69,6 +69,15 @@ const globalPooling: ShapeRule = ({ keepdims }, [input = []]) =>
 const recurrent: ShapeRule = ({ units, return_sequences }, [input = []]) =>
   return_sequences === true ? [input[0]!, number(units)] : [number(units)];
 
+/** [steps, height, width, channels], or with the channels after the steps. */
+const recurrentConvolution: ShapeRule = (config, [[steps = NaN, ...row] = []]) => {
+  const isFirst = config['data_format'] === 'channels_first';
+  const [channels = NaN, ...sides] = row;
+  const output = convolution(config, [isFirst ? [...sides, channels] : row]) ?? [];
+  const placed = isFirst ? [output.at(-1)!, ...output.slice(0, -1)] : output;
+  return config['return_sequences'] === true ? [steps, ...placed] : placed;
+};
+
 const product = (sides: Shape): number => sides.reduce((a, b) => a * b, 1);
 
 const reshape: ShapeRule = ({ target_shape }, [input = []]) => {
@@ -138,6 +147,7 @@ export const SHAPE_RULES: Readonly<Record<string, ShapeRule>> = {
   Flatten: (_, [input = []]) => [product(input)],
   Reshape: reshape,
   RepeatVector: ({ n }, [input = []]) => [number(n), ...input],
+  ConvLSTM2D: recurrentConvolution,
   Concatenate: concatenate,
   ZeroPadding2D: zeroPadding,
   Cropping2D: cropping,

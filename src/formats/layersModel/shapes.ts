@@ -70,7 +70,7 @@ function callLayer(value: unknown, inputs: readonly Shape[], pass: Pass): Shape 
   }
   const rule = Object.hasOwn(SHAPE_RULES, class_name) ? SHAPE_RULES[class_name] : undefined;
   const output =
-    config['data_format'] === 'channels_first'
+    config['data_format'] === 'channels_first' && class_name !== 'ConvLSTM2D'
       ? channelsFirst(rule, config, inputs)
       : rule?.(config, inputs);
   const isKnown = output?.every((side) => Number.isSafeInteger(side) && side > 0) === true;

@@ -40,6 +40,9 @@ export function newHeadNumbers(
 /** Arrays of a step of a recurrent layer, in numbers of its units: gates, states and products. */
 const STEP_ARRAYS: Readonly<Record<string, number>> = { SimpleRNN: 5, GRU: 20, LSTM: 30 };
 
+/** The same of ConvLSTM2D, in images of its filters; its cell frees most others. Measured. */
+const CONVOLUTION_STEP_ARRAYS = 24;
+
 /** Layers that make no array of their own, or a view. */
 const VIEWS = /^(?:InputLayer|Dropout|SpatialDropout1D|Gaussian\w+|Flatten|Reshape)$/;
 
@@ -49,6 +52,10 @@ function keptNumbers({ layer: { class_name, config }, input, output }: LayerCall
   if (VIEWS.test(class_name)) return 0;
   const ofStep = Object.hasOwn(STEP_ARRAYS, class_name) ? STEP_ARRAYS[class_name]! : null;
   if (ofStep !== null) return input[0]! * ofStep * output.at(-1)!;
+  if (class_name === 'ConvLSTM2D') {
+    const image = config['return_sequences'] === true ? sizeOf(output.slice(1)) : size;
+    return input[0]! * CONVOLUTION_STEP_ARRAYS * image;
+  }
   // its gradient makes two arrays more (batchNorm in tfjs-core), as does that of relu6
   if (class_name === 'BatchNormalization') return 2 * size;
   const { activation, use_bias, max_value } = config;

@@ -46,6 +46,18 @@ describe('the memory of a step of a layers model', () => {
     });
   });
 
+  it.each([true, false])('counts the steps of recurrent convolutions: %j', (return_sequences) => {
+    const own = layer('ConvLSTM2D', {
+      ...{ name: 'own', filters: 3, kernel_size: 3, strides: 1, padding: 'same' },
+      return_sequences,
+    });
+    const found = estimateLayersMemory(modelOf(own), [5, 4, 6, 2], TRAINED, 1);
+    const largest = (return_sequences ? 5 : 1) * 4 * 6 * 3;
+    expect(found).toMatchObject({
+      activations: 4 * (2 * 5 * 24 * 4 * 6 * 3 + 4 * largest),
+    });
+  });
+
   it.each([
     ['a batch norm', 2, layer('BatchNormalization', { name: 'own' })],
     ['relu', 1, layer('Activation', { name: 'own', activation: 'relu' })],
@@ -72,7 +84,8 @@ describe('the memory of a step of a layers model', () => {
 
   it.each([
     ['a custom layer', layer('Swirl', { name: 'own' })],
-    ['a recurrent convolution', layer('ConvLSTM2D', { name: 'own', filters: 2 })],
+    ['a recurrent convolution without a kernel', layer('ConvLSTM2D', { name: 'own', filters: 2 })],
+    ['a recurrent layer of cells', layer('RNN', { name: 'own', cell: [] })],
     ['settings that are no numbers', layer('Dense', { name: 'own', units: 'many' })],
     ['no layer', { name: 'own' }],
     ['a class that objects have by nature', layer('constructor', { name: 'own' })],

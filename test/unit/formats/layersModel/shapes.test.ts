@@ -15,6 +15,24 @@ const LAYERS: readonly (readonly [class_name: string, config: object, own: Layer
         tf.layers.conv3d({ filters: 5, kernelSize: [3, 2, 3], strides: [2, 1, 2], padding }),
         [7, 8, 9, 2],
       ] as const,
+      ...([true, false] as const).flatMap((return_sequences) =>
+        (['channelsLast', 'channelsFirst'] as const).map(
+          (dataFormat) =>
+            [
+              'ConvLSTM2D',
+              {
+                ...{ filters: 5, kernel_size: [3, 2], strides: [2, 1], padding },
+                ...{ data_format: dataFormat.replace('F', '_f').replace('L', '_l') },
+                return_sequences,
+              },
+              tf.layers.convLstm2d({
+                ...{ filters: 5, kernelSize: [3, 2], strides: [2, 1], padding, dataFormat },
+                returnSequences: return_sequences,
+              }),
+              dataFormat === 'channelsLast' ? [4, 8, 9, 2] : [4, 2, 8, 9],
+            ] as const,
+        ),
+      ),
       [
         'Conv2DTranspose',
         { filters: 5, kernel_size: [4, 3], strides: [2, 3], padding },
