@@ -1,7 +1,7 @@
 import { formatSize } from '../../common/formatSize';
 import type { LayersModelFile } from '../../formats/layersModel/file';
 import { layersStep, newHeadNumbers } from '../../formats/layersModel/step';
-import { layersParts, type TrainedNumbers } from '../../lora/layersMemory';
+import { layersParts, layersTypes, type TrainedNumbers } from '../../lora/layersMemory';
 import type { LayersMemory } from '../../shared/layersMemory';
 import { countOf } from '../../shared/values';
 
@@ -37,6 +37,10 @@ export function describeLayersMemory(
   if ('unknown' in memory)
     return `memory of a step: not estimated, because the shapes of the layer ${JSON.stringify(memory.unknown)} are not known`;
   const { rows, weights, trained, activations, process, total } = memory;
-  const free = available === null ? '' : `, of ${formatSize(available)} free`;
+  const exceeds = available !== null && layersTypes(total, available)[0]?.fit === 'exceeds';
+  const verdict = exceeds
+    ? '; it does not fit, and a layers model has no gradient checkpointing: use smaller batches'
+    : '';
+  const free = available === null ? '' : `, of ${formatSize(available)} free${verdict}`;
   return `memory of a step with ${countOf(rows, 'row')}${adapted}: about ${formatSize(total)} (weights ${formatSize(weights)}, what trains ${formatSize(trained)}, activations ${formatSize(activations)}, the process ${formatSize(process)})${free}`;
 }

@@ -115,5 +115,8 @@ describe('the memory of a step of a layers model', () => {
     expect(describeLayersMemory(found, '', 2e9)).toMatch(
       /^memory of a step with 4 rows: about \d+ MB \(weights .*, of 2(?:\.\d+)? GB free$/,
     );
+    expect(describeLayersMemory(found, '', 3e8)).toMatch(
+      / of 300 MB free; it does not fit, .* no gradient checkpointing: use smaller batches$/,
+    );
   });
 });
