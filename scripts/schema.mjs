@@ -33,6 +33,13 @@ const TASKS = {
   contrastive: 'images with texts',
 };
 
+/** Families of which a model with its real weights is compared with transformers and PEFT. */
+const REAL = {
+  llama: 'SmolLM2-135M-Instruct',
+  bert: 'all-MiniLM-L6-v2',
+  mpnet: 'all-mpnet-base-v2, by hand',
+};
+
 const MLX = { true: 'yes', false: '–', within: 'of vision-language models' };
 
 /** Writes docs/models.md: the model families, and the fixtures that compare each with PEFT. */
@@ -50,21 +57,21 @@ export async function writeModelDocs() {
   }
   const rows = Object.entries(FAMILIES).map(
     ([name, { tasks, gguf, mlx }]) =>
-      `| \`${name}\` | ${tasks.map((task) => TASKS[task]).join(', ')} | ${gguf ? `\`${gguf.arch}\`` : '–'} | ${MLX[mlx]} | ${(checked.get(name) ?? []).join(', ')} |`,
+      `| \`${name}\` | ${tasks.map((task) => TASKS[task]).join(', ')} | ${gguf ? `\`${gguf.arch}\`` : '–'} | ${MLX[mlx]} | ${REAL[name] ?? '–'} | ${(checked.get(name) ?? []).join(', ')} |`,
   );
   const visionModels = VISION_MODELS.map((name) => `\`${name}\``).join(', ');
   writeFileSync(
     path.join(root, 'docs', 'models.md'),
     `# Models
 
-The supported models, by the \`model_type\` of config.json. A model can be trained for any task listed for its family; \`task\` in the recipe selects it.
+The supported models, by the \`model_type\` of config.json; of a vision-language model, by that of its \`text_config\` (\`gemma3_text\` of \`gemma3\`). A model can be trained for any task listed for its family; \`task\` in the recipe selects it.
 \`npm run build\` generates this page from \`src/formats/architecture/families\`.
 
-| model_type | tasks | GGUF | mlx-lm | fixtures |
-|---|---|---|---|---|
+| model_type | tasks | GGUF | mlx-lm | real weights | fixtures |
+|---|---|---|---|---|---|
 ${rows.join('\n')}
 
-- **tasks**: \`causal_lm\` (language model), \`seq2seq_lm\` (encoder-decoder that writes text), \`seq_cls\` (sequence classification), \`token_cls\` (token classification), \`image_cls\` (image classification), \`embedding\` (sentence embedding) and \`contrastive\` (images with texts).
+- **tasks**: \`causal_lm\` (language model), \`seq2seq_lm\` (encoder-decoder that writes text), \`seq_cls\` (sequence classification), \`token_cls\` (token classification), \`image_cls\` (image classification), \`embedding\` (sentence embedding) and \`contrastive\` (images with texts). Rerankers (\`reranker\`) and reward models (\`reward\`) need a family with sequence classification.
 - **GGUF**: the \`general.architecture\` of .gguf files that are read as this family. Tensors may be F32, F16, BF16, Q2_K to Q8_0, IQ4_NL, IQ4_XS or MXFP4. \`node test/scripts/check_gguf.mjs\` loads bases, merged models and adapters in llama.cpp and compares their logits with those of transformers and PEFT (2026-12-01, libllama 0.5.0). They differ by at most 0.01 with logits of up to 20 (0.003 with logits of up to 4, as those of Qwen 3) for the fixtures of \`hunyuan-dense\` (without biases), \`olmo2\` with windows (OLMo 3), \`exaone4\`, \`mistral3\` and \`lfm2\`, and for small models that are made with the package gguf by the converter's rules: \`qwen3moe\`, \`gpt-oss\` (also with YaRN), \`qwen35\`, \`gemma4\` and its mixture. Of \`t5\` it is 0.04 with logits of up to 40, of \`exaone4\` with 64 layers 0.03. Adapters on experts are among them. What llama.cpp does otherwise:
   - \`hunyuan-dense\`: it does not load models with a bias after attention (attn_output.bias).
   - \`olmo2\`, and YaRN in general: it ignores \`rope.scaling.yarn_attn_factor\` (logits differ by 0.5 from those of transformers, which this program has); it multiplies YaRN's own factor by \`rope.scaling.attn_factor\`, with which a factor of the config is stored right, and which is read so.
@@ -77,7 +84,8 @@ ${rows.join('\n')}
 - **sentence embeddings**: the mean of all tokens. A folder whose \`1_Pooling/config.json\` names another pooling, such as that of bge, is refused for this task.
 - **mlx-lm**: adapters of these families can be converted to mlx-lm's format.
 - **images in chats**: of the vision-language models, ${visionModels} can be trained on images (see [datasets](datasets.md#images-in-chats)); of the others, only the language model is trained, on text.
-- **fixtures**: small models under \`test/fixtures\` whose logits, losses and gradients \`test/parity/cases.test.ts\` compares with transformers and PEFT. SmolLM2-135M-Instruct and all-MiniLM-L6-v2 are tested with their real weights, too. By hand, \`python test/scripts/train_mpnet.py\` trains the real all-mpnet-base-v2 on examples/hard-negatives: nDCG@10 on the held-out rows rises from 0.528 to 0.660 in 20 steps, and the cosines of the untrained model are those of transformers (0.252378, 2026-12-01).
+- **fixtures**: small models under \`test/fixtures\` whose logits, losses and gradients \`test/parity/cases.test.ts\` compares with transformers and PEFT. For each, merged files, conversions and a resumed run are tested, too ([what covers every family](testing.md#what-covers-every-family)).
+- **real weights**: a published model that is compared with transformers and PEFT with its own weights. Where there is none (–), only small models with random weights were compared: they have all layers of the family, but not the numbers of a trained model. By hand, \`python test/scripts/train_mpnet.py\` trains the real all-mpnet-base-v2 on examples/hard-negatives: nDCG@10 on the held-out rows rises from 0.528 to 0.660 in 20 steps, and the cosines of the untrained model are those of transformers (0.252378, 2026-12-01).
 
 Tokenizers are read from tokenizer.json, or, in a folder without one, from a SentencePiece unigram or BPE model (tokenizer.model, spiece.model, sentencepiece.bpe.model or spm.model), with the special tokens of tokenizer_config.json, special_tokens_map.json and added_tokens.json. The tokenizer classes of T5, mT5, XLM-RoBERTa, ALBERT, DeBERTa, Llama, ERNIE 4.5 and Gemma are supported; others are refused by name.
 
