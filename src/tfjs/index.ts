@@ -45,6 +45,15 @@ interface Applied {
   };
 }
 
+/** Every option; an object, so that none is forgotten. */
+const OPTIONS: Readonly<Record<keyof LoraOptions, true>> = {
+  r: true,
+  lora_alpha: true,
+  use_rslora: true,
+  targets: true,
+  seed: true,
+};
+
 const applied: WeakMap<tf.LayersModel, Applied> = new WeakMap<tf.LayersModel, Applied>();
 
 /**
@@ -52,13 +61,20 @@ const applied: WeakMap<tf.LayersModel, Applied> = new WeakMap<tf.LayersModel, Ap
  * use their stored statistics from now on. Compile the model afterwards, and train it with
  * `model.fit` as ever.
  *
- * @throws Error when the model is adapted already, or a name matches nothing.
+ * @throws Error when the model is adapted already, a name matches nothing, or there is no such
+ *   option.
  */
 export function applyLora(model: tf.LayersModel, options: LoraOptions = {}): Lora {
   const { r = 8, use_rslora = false, targets = 'all-linear', seed = 42 } = options;
   const settings = { r, lora_alpha: options.lora_alpha ?? 2 * r, use_rslora };
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(OPTIONS, name));
+  if (unknown !== undefined)
+    throw new Error(
+      `${JSON.stringify(unknown)} is no option of applyLora, which has ${Object.keys(OPTIONS).join(', ')}.`,
+    );
   if (!Number.isInteger(r) || r < 1) throw new Error(`r must be a whole number above 0, not ${r}.`);
-  if (!(settings.lora_alpha > 0)) throw new Error('lora_alpha must be above 0.');
+  if (!(settings.lora_alpha > 0 && Number.isFinite(settings.lora_alpha)))
+    throw new Error('lora_alpha must be above 0.');
   refuseAdapted(model);
   const kernels = chosen(kernelsOf(model), targets);
   const scaling = scalingOf(r, settings.lora_alpha, use_rslora);

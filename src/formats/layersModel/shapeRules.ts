@@ -70,7 +70,8 @@ const recurrent: ShapeRule = ({ units, return_sequences }, [input = []]) =>
   return_sequences === true ? [input[0]!, number(units)] : [number(units)];
 
 /** [steps, height, width, channels], or with the channels after the steps. */
-const recurrentConvolution: ShapeRule = (config, [[steps = NaN, ...row] = []]) => {
+const recurrentConvolution: ShapeRule = (config, [input = []]) => {
+  const [steps = NaN, ...row] = input;
   const isFirst = config['data_format'] === 'channels_first';
   const [channels = NaN, ...sides] = row;
   const output = convolution(config, [isFirst ? [...sides, channels] : row]) ?? [];
