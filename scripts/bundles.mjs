@@ -185,22 +185,24 @@ function copyOthers(outdir) {
   writeFileSync(path.join(outdir, `${THREADED}.worker.js`), script);
 }
 
-/** Removes what an earlier build wrote under names that depend on the contents. */
-function removeChunks(folder) {
-  mkdirSync(folder, { recursive: true });
+/** Removes the chunks of earlier builds: their names depend on the contents. */
+function removeOldChunks(folder, metafiles) {
+  const outputs = metafiles.flatMap((metafile) => Object.keys(metafile.outputs));
+  const written = new Set(outputs.map((file) => path.basename(file)));
   for (const name of readdirSync(folder))
-    if (/^chunk-\w+\.js(\.map)?$/.test(name)) rmSync(path.join(folder, name));
+    if (/^chunk-\w+\.js(\.map)?$/.test(name) && !written.has(name)) rmSync(path.join(folder, name));
 }
 
 /** Writes all bundles into a folder: minified, or for the debugger. Gives esbuild's metafiles. */
 export async function writeBundles(outdir, { development = false } = {}) {
   copyOthers(outdir);
-  removeChunks(path.join(outdir, 'webview'));
   const mode = development ? DEVELOPMENT : RELEASE;
   const results = await Promise.all(
     bundles(outdir).map((bundle) => build({ ...bundle, ...mode, metafile: true })),
   );
-  return results.map(({ metafile }) => metafile);
+  const metafiles = results.map(({ metafile }) => metafile);
+  removeOldChunks(path.join(outdir, 'webview'), metafiles);
+  return metafiles;
 }
 
 /** Writes all bundles for the debugger, and writes them again when a source changes. */
