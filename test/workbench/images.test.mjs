@@ -105,7 +105,7 @@ describe('images in chats', { timeout: LIMIT }, () => {
     await body().getByRole('button', { name: 'Ask without the row' }).click();
     await body().getByRole('button', { name: 'Remove the image wide.png' }).click();
     await body().getByRole('button', { name: 'Attach Images…' }).click();
-    await d.typeInput(page, inWorkspace('data/tall.png'));
+    await d.chooseFile(page, inWorkspace('data/tall.png'));
     await shownImages(['tall.png']);
     await body().locator('#prompt').fill('How tall?');
     await body().locator('#prompt').press('Control+Enter');
