@@ -61,6 +61,8 @@ function failureOf({ name, file, details }, { state, type, errors }) {
   if (error?.failureType === 'subtestsFailed') return undefined;
   const cause = error?.cause ?? error;
   const message = String(cause?.message ?? cause);
+  // its suite failed, which has the reason
+  if (error?.failureType === 'cancelledByParent') return { message, notRun: true };
   return { message: name === file ? `${message}\n${errors.get(file) ?? ''}` : message };
 }
 

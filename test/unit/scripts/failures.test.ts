@@ -101,6 +101,19 @@ describe('the failures of node:test', () => {
     ]);
   });
 
+  it('are suites whose preparations failed, and their tests as not run', () => {
+    const failures = failuresOf(`
+      import { before, describe, it } from 'node:test';
+      describe('pages', () => {
+        before(() => { throw new Error('no browser'); });
+        it('open', () => undefined);
+      });`);
+    expect(failures).toEqual([
+      expect.objectContaining({ name: 'pages open', notRun: true }) as object,
+      { file: 'one.test.mjs', name: 'pages', message: 'no browser' },
+    ]);
+  });
+
   it('are files that could not be loaded, with what they printed', () => {
     const [failure, ...others] = failuresOf("import 'node:nothing';");
     expect(others).toEqual([]);
