@@ -2,9 +2,10 @@ import type { PassContext, SelectedRows } from '../attention/passContext';
 import { isMixerTrained } from './mixing';
 import { DenseWeight } from '../weightTensor';
 import type { LayerForm, LayerKernels, LayerLinear, LayerTensors } from '../ops/layerKernels';
-import { downloadAndFree, elementCount, type Ops, type Tensor } from '../ops/ops';
+import type { Ops, Tensor } from '../ops/ops';
 import type { LayerWeights } from './layerWeights';
 import { FEW_ROWS, type Linear } from './linear';
+import { LoraBlock } from './loraBlock';
 import { isNormTrained, type Norm } from './norm';
 import { isPlainLayer, type LayerWithMlp } from './plainLayer';
 
@@ -112,15 +113,7 @@ export async function fusedBackward(
   const { dx, gradients } = kernels.backward(form, tables.backward, saved, { dy, wants });
   freeFused(ops, saved);
   ops.free(dy);
-  if (!gradients) return dx;
-  const numbers = await downloadAndFree(ops, gradients);
-  let at = 0;
-  for (const { lora } of linearsOf(w)) {
-    if (!lora?.trains) continue;
-    const middle = at + elementCount(lora.A.shape);
-    const end = middle + elementCount(lora.B.shape);
-    lora.accumulate(numbers.subarray(at, middle), numbers.subarray(middle, end));
-    at = end;
-  }
+  const trained = linearsOf(w).flatMap(({ lora }) => (lora?.trains ? [lora] : []));
+  if (gradients) await LoraBlock.accumulateAll(trained, gradients);
   return dx;
 }

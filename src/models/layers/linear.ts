@@ -3,7 +3,6 @@ import {
   columnSums,
   concatAndFree,
   downloadAndFree,
-  elementCount,
   sumAndFree,
   thenFree,
   withF32,
@@ -15,7 +14,7 @@ import type { FusedOps } from '../ops/fusedOps';
 import type { DenseWeight, WeightTensor } from '../weightTensor';
 import type { ExpertCounter } from './expertCounts';
 import { dropoutSeed, type Dropout } from './dropout';
-import type { LoraBlock, LoraBlockPart } from './loraBlock';
+import { LoraBlock, type LoraBlockPart } from './loraBlock';
 
 /** The settings of a forward pass and its backward pass. */
 export interface Computation {
@@ -228,11 +227,7 @@ async function kernelBackward(
     : { dxa: kernel.product(dy, lora.B, { dtype: 'f32', exact: true }), gradients: null };
   const form = { dtype, low: { p: dxa, q: lora.A } };
   const dx = wantsInput ? [weight.use((own) => kernel.product(dy, own, form))] : [];
-  if (gradients) {
-    const numbers = await downloadAndFree(ops, gradients);
-    const ofA = elementCount(lora.A.shape);
-    lora.accumulate(numbers.subarray(0, ofA), numbers.subarray(ofA));
-  }
+  if (gradients) await LoraBlock.accumulateAll([lora], gradients);
   ops.free(dxa);
   return dx;
 }

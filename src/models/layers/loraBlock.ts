@@ -1,7 +1,7 @@
 import type { LoraModule, ModelContext } from '../adapters';
-import { columnDots, downloadAndFree, withF32, type Tensor } from '../ops/ops';
+import { columnDots, downloadAndFree, elementCount, withF32, type Tensor } from '../ops/ops';
 import { addInto } from '../training/parameters';
-import type { FactorMatrices, PlacedFactors } from '../training/writtenFactors';
+import { addGradients, type FactorMatrices, type PlacedFactors } from '../training/writtenFactors';
 import type { WeightTensor } from '../weightTensor';
 
 /** The rows of one linear layer within a (fused) product of several. */
@@ -44,6 +44,8 @@ export class LoraBlock {
   B!: Tensor; // [out, r], times alpha / r
   /** DoRA (Liu et al. 2024): magnitude / ‖W + dW‖ of each output, 1 for a module without. [out] */
   factor: Tensor | null = null;
+  /** For the kernels that write: the layers' own row for each row; null: in turn. [out] */
+  private order: Tensor | null = null;
   /** 1 / ‖W + dW‖ of each row; 0 for a module without DoRA. */
   private inverseNorms: Float32Array | null = null;
   /** ‖W‖² of each row. */
@@ -87,7 +89,10 @@ export class LoraBlock {
     if (parts.length === 0) return null;
     const block = new LoraBlock(context, parts, { ...size, r }, weight);
     await block.upload();
-    if (block.isWritten) adapters.written.add(() => block.matrices());
+    if (block.isWritten) {
+      block.uploadOrder();
+      adapters.written.add(() => block.matrices());
+    }
     adapters.onChange((rescaled) => block.refresh(rescaled));
     return block;
   }
@@ -95,12 +100,11 @@ export class LoraBlock {
   /** Whether a kernel writes the trained numbers into the block's tensors after each step. */
   private get isWritten(): boolean {
     const { adapters } = this.context;
-    const hasOrder = this.parts.some(({ order }) => order !== null);
-    return adapters.writes !== null && this.trains && !this.hasDora && !hasOrder;
+    return adapters.writes !== null && this.trains && !this.hasDora;
   }
 
   private matrices(): FactorMatrices {
-    const { A, B } = this;
+    const { A, B, order } = this;
     const parts = this.parts.flatMap(({ module, row, rows, rank }): PlacedFactors[] => {
       const { A: a, B: b, r, in_features } = module;
       if (a.kind === 'frozen' || b.kind === 'frozen') return [];
@@ -108,7 +112,29 @@ export class LoraBlock {
       const places = { a: a.parameter.offset, b: b.parameter.offset };
       return [{ ...places, r, in_features, row, rows, rank, scaling }];
     });
-    return { A, B, parts };
+    return { A, B, order, parts };
+  }
+
+  /**
+   * Adds to the gradients of blocks of one model: `terms` are dA and dB of each as in `accumulate`,
+   * dB behind dA, and one block's behind the other's. Frees them.
+   */
+  static async accumulateAll(blocks: readonly LoraBlock[], terms: Tensor): Promise<void> {
+    const { ops, adapters } = blocks[0]!.context;
+    if (adapters.writes && blocks.every(({ isWritten }) => isWritten)) {
+      const matrices = blocks.map((block) => block.matrices());
+      addGradients(adapters.writes, adapters.parameters.gradients, matrices, terms);
+      ops.free(terms);
+      return;
+    }
+    const numbers = await downloadAndFree(ops, terms);
+    let at = 0;
+    for (const block of blocks) {
+      const middle = at + elementCount(block.A.shape);
+      const end = middle + elementCount(block.B.shape);
+      block.accumulate(numbers.subarray(at, middle), numbers.subarray(middle, end));
+      at = end;
+    }
   }
 
   /** Adds to the gradients: dA [r, in], and the transpose of dB [r, out] of the scaled B. */
@@ -147,13 +173,27 @@ export class LoraBlock {
   }
 
   dispose(): void {
+    this.freeNumbers();
+    if (this.order) this.context.ops.free(this.order);
+  }
+
+  private freeNumbers(): void {
     this.context.ops.free(this.A, this.B, ...(this.factor ? [this.factor] : []));
   }
 
   private async refresh(rescaled: boolean): Promise<void> {
     if (!rescaled && (!this.trains || this.isWritten)) return;
-    this.dispose();
+    this.freeNumbers();
     await this.upload();
+  }
+
+  private uploadOrder(): void {
+    if (this.parts.every(({ order }) => order === null)) return;
+    const { out_features } = this.size;
+    const rowsOf = new Int32Array(out_features);
+    for (const { row, rows, order } of this.parts)
+      for (let i = 0; i < rows; i++) rowsOf[row + i] = order ? order[i]! : i;
+    this.order = this.context.ops.upload(rowsOf, [out_features]);
   }
 
   private async upload(): Promise<void> {

@@ -193,11 +193,29 @@ export interface FusedOps {
   readonly adapterStep: ((vectors: FlatMoments, words: Int32Array) => number) | null;
   /**
    * Writes numbers of `theta`, scaled, into the factors of blocks, in place: nothing else may read
-   * them meanwhile. `words`, and the order of the factors: see `WrittenFactors`.
+   * them meanwhile. `words`: see `WrittenFactors`.
    */
-  writeFactors(theta: Float32Array, words: Int32Array, factors: readonly Tensor[]): void;
+  writeFactors(theta: Float32Array, words: Int32Array, blocks: readonly PlacedMatrices[]): void;
+  /**
+   * Adds gradients of the factors of blocks to those of all numbers of an adapter, which are of
+   * `allocateHostF32`, in place. `words`, `terms`: see `addGradients`.
+   */
+  addGradients(
+    gradients: Float32Array,
+    words: Int32Array,
+    terms: Tensor,
+    blocks: readonly Pick<PlacedMatrices, 'order'>[],
+  ): void;
   /** Sums in f64 of the columns of x [n, d], or of x · y where there is a y -> [1, d] in f32. */
   columnSums(x: Tensor, y?: Tensor): Tensor;
+}
+
+/** The factors of a block. */
+export interface PlacedMatrices {
+  readonly A: Tensor; // [ranks, in]
+  readonly B: Tensor; // [out, ranks], scaled
+  /** Of each row of B the row in its own module; null: in turn. [out] in i32 */
+  readonly order: Tensor | null;
 }
 
 export type CrossEntropyOutput = 'loss' | 'p' | 'dz';

@@ -1,9 +1,9 @@
-import type { FusedOps } from '../ops/fusedOps';
-import type { Tensor } from '../ops/ops';
+import type { FusedOps, PlacedMatrices } from '../ops/fusedOps';
+import { elementCount, type Tensor } from '../ops/ops';
 
 /** A trained module's factors within the matrices of its block. */
 export interface PlacedFactors {
-  /** Where A [r, in] and B [rows, r] begin in the flat vector. */
+  /** Where A [r, in] and B [.., r] begin in the flat vector. */
   readonly a: number;
   readonly b: number;
   readonly r: number;
@@ -16,9 +16,7 @@ export interface PlacedFactors {
 }
 
 /** The matrices that the factors of a product are uploaded as. */
-export interface FactorMatrices {
-  readonly A: Tensor; // [ranks, in]
-  readonly B: Tensor; // [out, ranks], scaled
+export interface FactorMatrices extends PlacedMatrices {
   readonly parts: readonly PlacedFactors[];
 }
 
@@ -35,22 +33,32 @@ export class WrittenFactors {
   write(fused: Pick<FusedOps, 'writeFactors'>, theta: Float32Array): void {
     if (this.blocks.length === 0) return;
     const blocks = this.blocks.map((matrices) => matrices());
-    fused.writeFactors(
-      theta,
-      wordsOf(blocks),
-      blocks.flatMap(({ A, B }) => [A, B]),
-    );
+    fused.writeFactors(theta, wordsOf(blocks), blocks);
   }
 }
 
-/** PlacedFactors of src/runtime/kernels/adapter.cc. */
-const wordsOf = (blocks: readonly FactorMatrices[]): Int32Array =>
-  new Int32Array(
-    Float64Array.from(
-      blocks.flatMap(({ A, parts }, block) =>
-        parts.flatMap(({ a, b, r, in_features, row, rows, rank, scaling }) => [
-          ...[block, a, b, r, in_features, row, rows, rank, A.shape[0]!, scaling],
-        ]),
-      ),
-    ).buffer,
-  );
+/**
+ * Adds gradients of blocks to `gradients`, which are of `allocateHostF32`: of each block dA [ranks,
+ * in] and then dB [ranks, out], one block's behind the other's.
+ */
+export const addGradients = (
+  fused: Pick<FusedOps, 'addGradients'>,
+  gradients: Float32Array,
+  blocks: readonly FactorMatrices[],
+  terms: Tensor,
+): void => {
+  fused.addGradients(gradients, wordsOf(blocks), terms, blocks);
+};
+
+/** PlacedFactors of src/runtime/kernels/factors.cc. */
+function wordsOf(blocks: readonly FactorMatrices[]): Int32Array {
+  const words: number[] = [];
+  let start = 0;
+  blocks.forEach(({ A, B, parts }, block) => {
+    const [[ranks], [out]] = [A.shape, B.shape] as [[number], [number]];
+    for (const { a, b, r, in_features, row, rows, rank, scaling } of parts)
+      words.push(block, a, b, r, in_features, row, rows, rank, ranks, out, start, scaling);
+    start += elementCount(A.shape) + elementCount(B.shape);
+  });
+  return new Int32Array(Float64Array.from(words).buffer);
+}

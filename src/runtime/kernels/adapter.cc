@@ -129,60 +129,7 @@ void adapter_step(void*, TF_OpKernelContext* context) {
   });
 }
 
-// A module's factors within the matrices of its block: A [r, in] at `rank`, B [rows, r] at `row` and
-// `rank`, times `scaling`.
-struct PlacedFactors {
-  double block, a, b, r, in, row, rows, rank, ranks, scaling;
-};
-
-// theta: all numbers; form: PlacedFactors, as words; factors: A [ranks, in] and B [out, ranks] of each
-// block, which are changed in place.
-void write_factors(void* settings, TF_OpKernelContext* context) {
-  Call call(context);
-  const int64_t blocks = static_cast<Settings*>(settings)->N / 2;
-  TF_Tensor *theta = call.in(0), *words = call.in(1);
-  std::vector<TF_Tensor*> factors;
-  for (int64_t i = 0; i < 2 * blocks; i++) factors.push_back(call.in(2 + (int)i));
-  if (!call.ok()) return;
-  const int64_t n = size_of(theta), count = 4 * size_of(words) / (int64_t)sizeof(PlacedFactors);
-  std::vector<PlacedFactors> all(count);
-  std::memcpy(all.data(), TF_TensorData(words), count * sizeof(PlacedFactors));
-  int64_t numbers = 0;
-  for (const PlacedFactors& own : all) {
-    const int64_t block = (int64_t)own.block;
-    const bool fits =
-        block >= 0 && block < blocks && own.a >= 0 && own.a + own.r * own.in <= n && own.b >= 0 &&
-        own.b + own.rows * own.r <= n && own.r > 0 && own.in > 0 && own.rows > 0 && own.row >= 0 &&
-        own.rank >= 0 && own.rank + own.r <= own.ranks &&
-        own.ranks * own.in == size_of(factors[2 * block]) &&
-        (own.row + own.rows) * own.ranks <= size_of(factors[2 * block + 1]);
-    if (!call.expect(fits, "LoraWriteFactors: shapes do not fit.")) return;
-    numbers += (int64_t)(own.r * (own.in + own.rows));
-  }
-  call.out(0, {0});
-  if (!call.ok() || count == 0) return;
-  rows(count, numbers / count, [&](int64_t from, int64_t to) {
-    const Subnormals kept;
-    for (int64_t i = from; i < to; i++) {
-      const PlacedFactors& own = all[i];
-      const int64_t r = (int64_t)own.r, in = (int64_t)own.in, ranks = (int64_t)own.ranks,
-                    block = (int64_t)own.block, rank = (int64_t)own.rank;
-      std::memcpy(data<float>(factors[2 * block]) + rank * in, data<float>(theta) + (int64_t)own.a,
-                  r * in * sizeof(float));
-      const float* b = data<float>(theta) + (int64_t)own.b;
-      float* into = data<float>(factors[2 * block + 1]) + (int64_t)own.row * ranks + rank;
-      for (int64_t row = 0; row < (int64_t)own.rows; row++, b += r, into += ranks)
-        for (int64_t k = 0; k < r; k++) into[k] = (float)(own.scaling * b[k]);
-    }
-  });
-}
-
 const bool registered = register_op(
-    {"LoraWriteFactors",
-     write_factors,
-     {"N: int >= 2"},
-     {"theta: float", "form: int32", "factors: N * float"},
-     {"nothing: float"}}) && register_op(
     {"LoraAdapterStep",
      adapter_step,
      {},
