@@ -14,6 +14,7 @@ import { shownThumbnail } from '../inspection/thumbnails';
 import { refuseUntrusted } from '../jobs/jobs';
 import { t } from '../text/l10n';
 import { browseFiles } from '../ui/inputs';
+import { droppedFile } from './droppedFile';
 import { pastedImage } from './pastedImage';
 
 const KINDS = ['chooseImages', 'pasteImage', 'dropImages', 'thumbnails'] as const;
@@ -56,12 +57,11 @@ export class PlaygroundImages {
   }
 
   private drop(uris: readonly string[]): void {
-    const files = uris
-      .map((uri) => vscode.Uri.parse(uri))
-      .filter(({ scheme }) => scheme === 'file');
+    const isRemote = vscode.env.remoteName !== undefined;
+    const files = uris.flatMap((uri) => droppedFile(uri, isRemote) ?? []);
     if (files.length < uris.length)
       throw new LoraError('usage', t('Only files of this computer can be attached.'));
-    this.send({ kind: 'attached', images: files.map(({ fsPath }) => fsPath) });
+    this.send({ kind: 'attached', images: files });
   }
 
   /** Writes the image to a file that is named by its content. */

@@ -125,6 +125,9 @@ test('takes images of the clipboard and of other programs, and files of the Expl
     'file:///photos/a.png',
     'file:///photos/b.jpg',
   ]);
+  const remote = 'vscode-remote://wsl%2Bubuntu/photos/c.png';
+  assert.equal(await give('drop', [], remote), true);
+  assert.deepEqual((await sent(page, 'dropImages'))[1].uris, [remote]);
   await shown.close();
 });
 

@@ -89,7 +89,7 @@ export function drop(page: PlaygroundPage, event: DragEvent): void {
   const list = URI_LISTS.map((type) => dataTransfer.getData(type)).find((own) => own !== '') ?? '';
   const uris = list
     .split(/\r?\n/)
-    .filter((line) => /^file:/i.test(line))
+    .filter((line) => /^(?:file|vscode-remote):/i.test(line))
     .slice(0, MOST_PROMPT_IMAGES);
   const files = [...dataTransfer.files];
   if (uris.length === 0 && files.length === 0) return;
