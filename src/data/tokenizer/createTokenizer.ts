@@ -1,7 +1,7 @@
 import type { TokenizerFiles } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
 import { loneSurrogate } from '../../shared/surrogates';
-import { escapeRegExp } from '../../shared/values';
+import { escapeRegExp, isObject } from '../../shared/values';
 import type { ChatVariables } from '../chat/chat';
 import { withReasoning } from '../chat/reasoning';
 import { reservedVariable } from '../chat/reservedVariable';
@@ -42,7 +42,7 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
     const ids = encodeInPieces(text, encodePlain);
     return add_special_tokens ? framed(ids, frameOf(bounded)) : ids;
   };
-  const cleanUp = files.config['clean_up_tokenization_spaces'] === true;
+  const cleans_up = cleansUp(files);
   const template = templateOf(files, names, options.now ?? new Date());
   const renderChat: Tokenizer['renderChat'] = (messages, add_generation_prompt, variables) =>
     template().render(withReasoning(messages), add_generation_prompt, {
@@ -70,10 +70,26 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
     decode: (ids, skip_special_tokens = false) =>
       ids.length === 0
         ? ''
-        : bounded.decode([...ids], { skip_special_tokens, clean_up_tokenization_spaces: cleanUp }),
+        : bounded.decode([...ids], {
+            skip_special_tokens,
+            clean_up_tokenization_spaces: cleans_up,
+          }),
+    cleans_up,
     applyChatTemplate: (...chat) => renderChat(...chat).text,
     renderChat,
   };
+}
+
+/**
+ * As transformers 5: with BPE only where the config insists, because its tokens have their spaces,
+ * and texts would lose those of code.
+ */
+function cleansUp({ tokenizer, config }: TokenizerFiles): boolean {
+  const { model } = tokenizer;
+  const isBpe = isObject(model) && model['type'] === 'BPE';
+  const insists =
+    config['clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output'] === true;
+  return config['clean_up_tokenization_spaces'] === true && (!isBpe || insists);
 }
 
 /** The ids with the special tokens around a text; a long list is not copied without need. */

@@ -46,6 +46,8 @@ export interface Tokenizer {
   /** What `encode` adds around a text. */
   readonly frame: SpecialTokenFrame;
   decode(ids: readonly number[], skip_special_tokens?: boolean): string;
+  /** Whether `decode` removes spaces before punctuation, so that a token may change earlier text. */
+  readonly cleans_up: boolean;
   /**
    * @param variables Override those that the tokenizer was made with.
    * @throws LoraError('tokenizer') without a template, or when it refuses the messages.

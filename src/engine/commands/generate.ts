@@ -171,7 +171,7 @@ class LateStop {
   }
 }
 
-/** Prints a text while it grows, except for a last character of which bytes are still missing. */
+/** Prints a text while it grows. */
 class StreamedText {
   private shown = 0;
 
@@ -179,9 +179,6 @@ class StreamedText {
 
   /** Prints what was added to the text since the last call. */
   show(text: string): void {
-    if (text.endsWith('\ufffd')) {
-      return;
-    }
     if (this.isVisible) {
       streamText(text.slice(this.shown));
     }

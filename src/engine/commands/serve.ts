@@ -209,7 +209,7 @@ class RequestQueue {
       isStopped: () => this.isStopped(id),
       onText: (text) => {
         tokens++;
-        send(text.replace(/\ufffd+$/, '')); // bytes of the last character may still be missing
+        send(text);
         return !this.isStopped(id);
       },
     });

@@ -10,6 +10,8 @@ import {
   type RowImages,
 } from '../../data/examples/rowImages';
 import { encodeOnce } from '../../data/tokenizer/encodeOnce';
+import { GrowingText } from '../../data/tokenizer/growingText';
+import { settledText } from '../../data/tokenizer/settledText';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
@@ -30,7 +32,10 @@ export interface AnswerOptions {
   readonly images?: RowImages;
   /** Asked while the prompt is read; true ends the answer. */
   readonly isStopped?: () => boolean;
-  /** Called with the text so far after each token; false ends the answer. */
+  /**
+   * Called after each token with the text so far, as far as further tokens cannot change it; false
+   * ends the answer.
+   */
   readonly onText?: (text: string) => boolean | undefined;
 }
 
@@ -124,6 +129,7 @@ export async function answerTokens(
   options: Omit<AnswerOptions, 'chat' | 'images'>,
 ): Promise<Answer> {
   const ids: number[] = [];
+  const growing = new GrowingText((own) => tokenizer.decode(own, true));
   const { max_new_tokens, temperature, seed } = options;
   await model.generate(input_ids, {
     max_new_tokens,
@@ -135,7 +141,7 @@ export async function answerTokens(
     ...(options.isStopped && { isStopped: options.isStopped }),
     onToken: (id) => {
       ids.push(id);
-      return options.onText?.(tokenizer.decode(ids, true));
+      return options.onText?.(settledText(tokenizer, growing.of(ids)));
     },
   });
   return {

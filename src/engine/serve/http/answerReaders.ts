@@ -2,6 +2,7 @@ import { answerForm } from '../../../data/chat/calls/learnForm';
 import { callForms } from '../../../data/chat/calls/parseAnswer';
 import type { ToolCall } from '../../../data/chat/calls/form';
 import type { ChatVariables } from '../../../data/chat/chat';
+import { settledText } from '../../../data/tokenizer/settledText';
 import type { Tokenizer } from '../../../data/tokenizer/tokenizer';
 import { partsOf, textPartsOf } from '../../model/answer';
 
@@ -21,14 +22,14 @@ export interface AnswerReader {
   readonly view: (text: string, isEnd: boolean) => AnswerView;
 }
 
-/** Bytes of the last character may still be missing. */
-const withoutPartial = (text: string, isEnd: boolean): string =>
-  isEnd ? text : text.replace(/\ufffd+$/, '');
-
 /** The text of a completion. */
 export const textReader = (tokenizer: Tokenizer): AnswerReader => ({
   decode: (ids) => tokenizer.decode(ids, true),
-  view: (text, isEnd) => ({ content: withoutPartial(text, isEnd), reasoning: '', calls: [] }),
+  view: (text, isEnd) => ({
+    content: isEnd ? text : settledText(tokenizer, text),
+    reasoning: '',
+    calls: [],
+  }),
 });
 
 /** The text around reasoning where templates write none of their own. */
@@ -57,8 +58,8 @@ export function chatReader(
   /** The prompt has opened the reasoning, so that all is reasoning until it closes. */
   const isOpened = form.reasoning !== null && open.trim() === '' && close.trim() !== '';
   const view: AnswerReader['view'] = (text, isEnd) => {
-    const raw = withoutPartial(text, isEnd);
-    if (isEnd) return finished(tokenizer, raw, { variables, mostCalls });
+    if (isEnd) return finished(tokenizer, text, { variables, mostCalls });
+    const raw = settledText(tokenizer, text);
     if (isOpened && !raw.includes(close.trim())) return NOTHING;
     if (mayCall && isBareJson(raw)) return NOTHING;
     const at = Math.min(...starts.filter((own) => own !== '').map((own) => indexOr(raw, own)));
