@@ -54,7 +54,7 @@ describe('the process that inspects files', () => {
   it.each([
     ['abort', {}, /^The process that read this ended unexpectedly: SIGABRT\.$/],
     ['exit', {}, /^The process that read this ended unexpectedly: exit code 3\.$/],
-    ['hang', { seconds: 1 }, /^Reading the file takes more than 1 seconds, so it was stopped\.$/],
+    ['hang', { seconds: 5 }, /^Reading the file takes more than 5 seconds, so it was stopped\.$/],
     ['fill', { heap: 32 }, /^Reading the file takes too much memory, so it was stopped\.$/],
     ['flood', {}, /^The file contains more than can be shown\.$/],
     ['babble', {}, /ended unexpectedly: an answer that is not valid\.$/],
