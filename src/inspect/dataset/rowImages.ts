@@ -30,6 +30,16 @@ export function withShownImages(turns: readonly Turn[], row: Row | null): Turn[]
   });
 }
 
+/** The turns of a row whose images are shown by their names only, with spaces around these. */
+export const withNamedImages = (turns: readonly Turn[], row: Row | null): Turn[] =>
+  withShownImages(turns, row).map(({ role, text, images = [] }) => {
+    const ends = [0, ...images.flatMap(({ at, end }) => [at, end]), text.length];
+    const parts = ends.slice(1).map((end, i) => text.slice(ends[i], end).trim());
+    return images.length === 0
+      ? { role, text }
+      : { role, text: parts.filter((part) => part !== '').join(' ') };
+  });
+
 /** A message has the name of a file in brackets; a column for images has its path alone. */
 function placeOf(image: string, { role, text }: Turn, from: number) {
   if (role === 'image') return from === 0 && text === image ? { at: 0, end: text.length } : null;

@@ -7,7 +7,7 @@ import type { TextRow } from '../../data/rows/row';
 import type { DataRow, Piece, RowDetail, Turn } from '../../shared/pages/data/protocol';
 import { escapeRegExp } from '../../shared/values';
 import type { RowFacts } from './rowFacts';
-import { withShownImages } from './rowImages';
+import { withNamedImages, withShownImages } from './rowImages';
 import {
   faultOf,
   fieldsOf,
@@ -36,7 +36,7 @@ export function gridRow(read: ReadRow, row: number, facts: RowFacts, limit: numb
   return {
     row,
     number: read.raw.number,
-    turns: ends(texts).map(shortened),
+    turns: ends(withNamedImages(texts, read.row)).map(shortened),
     messages: texts.length,
     length: lengthOf(texts),
     tokens: known?.tokensAt(row) ?? null,

@@ -100,6 +100,10 @@ for (const theme of THEMES) {
     const asked = [];
     page.on('request', (request) => asked.push(request.url()));
     await rowOf(page, 1).click();
+    assert.match(
+      await rowOf(page, 1).innerText(),
+      /\[wide\.png\] Which of these is tall\? \[tall\.png\] \[elsewhere\.png\]/,
+    );
     await page.getByText('outside of the folder').waitFor();
     await eventually(async () => assert.equal(await page.locator('.message img').count(), 2));
     const alts = await page.locator('.message img').evaluateAll((all) => all.map(({ alt }) => alt));

@@ -3,7 +3,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Row } from '../../../../src/data/rows/row';
-import { rowThumbnail, withShownImages } from '../../../../src/inspect/dataset/rowImages';
+import {
+  rowThumbnail,
+  withNamedImages,
+  withShownImages,
+} from '../../../../src/inspect/dataset/rowImages';
 
 const chats = path.resolve(import.meta.dirname, '../../../fixtures/qwen3-vl-images/chats');
 
@@ -56,6 +60,17 @@ describe('the places of images in the texts of a row', () => {
       { ...own[0], images: [{ at: 0, end: 7, image: 0 }] },
       own[1],
     ]);
+  });
+
+  it('stand apart from the text where only names are shown, as in the grid', () => {
+    const row = rowOf('x/a.png', 'b.png', 'b.png');
+    const named = (text: string) => withNamedImages(turns(text), row)[0]!.text;
+    expect(named('[a.png]Which is tall?[b.png][b.png]')).toBe(
+      '[a.png] Which is tall? [b.png] [b.png]',
+    );
+    expect(named('Is [a.png] it?\n[b.png]\n')).toBe('Is [a.png] it? [b.png]');
+    expect(named('a list[0]')).toBe('a list[0]');
+    expect(withNamedImages(turns('See [x]'), null)).toEqual(turns('See [x]'));
   });
 
   it('are none without a row, or where the text is another', () => {
