@@ -5,6 +5,7 @@ import { exifOrientation, type Orientation } from './orientation';
 const NEEDED: ReadonlySet<string> = new Set(['IHDR', 'PLTE', 'tRNS', 'IDAT', 'IEND']);
 const LONGEST_PALETTE = 3 * 256;
 const SIGNATURE_BYTES = 8;
+const INTERLACE_AT = 28;
 /** Length, type and checksum of a chunk. */
 const CHUNK_BYTES = 12;
 /** Bytes of samples: 160 MB are 40 million RGBA pixels of 8 bits. */
@@ -26,14 +27,21 @@ export function boundedPng(bytes: Buffer): Buffer {
   if (most > MOST_BYTES)
     throw new Error(`its pixels take ${Math.round(most / 1e6)} MB, more than ${MOST_BYTES / 1e6}`);
   const data = Buffer.concat(chunks.filter(({ type }) => type === 'IDAT').map(({ data }) => data));
+  // of an interlaced image, how many bytes there are at least is left to the decoder
+  if (inflatedLength(data, most) < most && bytes[INTERLACE_AT] === 0)
+    throw new Error('the file is cut short');
+  return Buffer.concat([bytes.subarray(0, SIGNATURE_BYTES), ...chunks.map(({ whole }) => whole)]);
+}
+
+/** @throws Error when it is more than `most` */
+function inflatedLength(data: Buffer, most: number): number {
   try {
-    // an image that is cut short is left to the decoder
-    inflateSync(data, { maxOutputLength: most, finishFlush: constants.Z_SYNC_FLUSH });
+    const settings = { maxOutputLength: most, finishFlush: constants.Z_SYNC_FLUSH };
+    return inflateSync(data, settings).length;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') throw error;
     throw new Error('its data inflates to more than its size', { cause: error });
   }
-  return Buffer.concat([bytes.subarray(0, SIGNATURE_BYTES), ...chunks.map(({ whole }) => whole)]);
 }
 
 /** How the image is turned for showing it, by its chunk of EXIF data. */

@@ -53,6 +53,12 @@ it('refuses a PNG whose pixels take too much memory', () => {
   expectRefused(wide, /its pixels take 252 MB/);
 });
 
+it('refuses a PNG whose data inflates to less than its pixels, as Pillow does', () => {
+  for (const bytes of [0, 1, 3, 6, 13])
+    expectRefused(png(2, 2, deflateSync(Buffer.alloc(bytes))), /the file is cut short/);
+  expect(decodeImage(png(2, 2, deflateSync(Buffer.alloc(14))), 'x').data).toHaveLength(12);
+});
+
 it('does not inflate what a PNG has beside its pixels', () => {
   const profile = Buffer.concat([Buffer.from('icc\0\0', 'latin1'), bomb]);
   const row = deflateSync(Buffer.from([0, 7, 8, 9]));
