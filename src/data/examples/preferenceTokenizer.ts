@@ -1,5 +1,7 @@
 import { NO_LABEL } from '../../shared/task';
 import { countOf } from '../../shared/values';
+import { imageName } from '../images/embedded';
+import type { TokensImage } from './rowImages';
 import type { ProblemCollector } from '../dataset/problems';
 import type { PreferenceRow, Row, TextRow, UnpairedRow } from '../rows/row';
 import { ROW_SETTINGS } from '../rows/settings';
@@ -98,6 +100,8 @@ class Encoder {
     const { max_length } = this.settings;
     // after a prompt of one token, this much of the answer is left
     const start = encoded.labelled[0]?.start ?? 0;
+    const late = encoded.images?.find(({ at }) => at >= start);
+    if (late) return this.refuseLate(late, line);
     const whole = sequenceOf(encoded, 'assistant', max_length + Math.max(0, start - 1));
     const example = { ...answer.example, ...whole } as Example;
     const [own] = this.withLabels([{ ...answer, example }]) as [Sequence];
@@ -133,6 +137,15 @@ class Encoder {
       const all = input_ids.map((id, i) => (i < start ? NO_LABEL : id));
       return { input_ids, labels: all, ...pictured };
     });
+  }
+
+  /** The KL divergence is measured by each prompt with another answer, in place of the image. */
+  private refuseLate({ file }: TokensImage, line: number): null {
+    this.problems.error(
+      `The image ${imageName(file)} is behind the first answer. With kto, only the prompt can have images, as in TRL.`,
+      line,
+    );
+    return null;
   }
 
   private isCutToNothing(a: Sequence, b: Sequence, length: number, line: number): boolean {

@@ -18,6 +18,7 @@ export const sourceOfPart = (part: Readonly<Record<string, unknown>>): unknown =
 /** What is wrong with the path of an image; null: nothing. */
 export function imagePathFault(image: string): string | null {
   if (image.length > LONGEST_PATH) return `has more than ${LONGEST_PATH} characters`;
+  if (image.includes('\0')) return 'has a null character, which no path has';
   return ADDRESS.test(image)
     ? 'must be the path of a file, not an address: nothing is downloaded'
     : null;

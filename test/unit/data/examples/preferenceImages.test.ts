@@ -48,6 +48,25 @@ it('refuses images by name for reward models, which transformers has none of', a
   );
 });
 
+it('refuses an image behind the first answer of a row of kto, which another prompt would get', async () => {
+  const folder = path.resolve(base, '../chats');
+  const asked = (...parts: object[]) => [{ role: 'user', content: parts }];
+  const late = asked({ type: 'image', image: path.join(folder, 'wide.png') });
+  const question = asked({ type: 'text', text: 'And?' });
+  const row = (more: object[], label: boolean) => ({
+    prompt: question,
+    completion: [...answer('One.'), ...more, ...answer('Two.')],
+    label,
+  });
+  const settings = { training: { max_length: 128 } };
+  expect(await faultOf('kto', settings, row(question, true), row(late, false))).toMatch(
+    /wide\.png is behind the first answer\. With kto, only the prompt can have images/,
+  );
+  expect(await faultOf('kto', settings, row(question, true), row(question, false))).toBe('');
+  const first = { ...row(question, false), prompt: late };
+  expect(await faultOf('kto', settings, row(question, true), first)).toBe('');
+});
+
 it('names an image of a pair that cannot be read, and a base that reads none', async () => {
   const row = { images: ['a.png'], prompt, chosen: answer('A hinge.'), rejected: answer('No.') };
   const pictured = { ...row, prompt: [{ role: 'user', content: 'What is it?' }] };

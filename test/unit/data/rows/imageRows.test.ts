@@ -125,6 +125,7 @@ describe('images that are named otherwise', () => {
 
   it.each([
     ['http://a/b.png', '"url" must be the path of a file, not an address: nothing is downloaded.'],
+    ['a\0.png', '"url" has a null character, which no path has.'],
     ['data:text/html;base64,AAAA', '"url" must begin with data:image/png;base64,'],
     ['data:image/png,AAAA', '"url" must begin with data:image/png;base64,'],
     ['data:image/png;base64,A?=', '"url" has no valid base64'],
