@@ -74,10 +74,12 @@ export class ConfigReader {
     return this.raw(key) === undefined ? null : this.positive(key);
   }
 
-  /** True or false; `missing` for anything else. */
+  /** True or false, also as 1 or 0. */
   flag(key: string, missing = false): boolean {
-    const value = this.config[key];
-    return typeof value === 'boolean' ? value : missing;
+    const value = this.raw(key) ?? missing;
+    if (typeof value === 'boolean') return value;
+    if (value === 0 || value === 1) return value === 1;
+    throw this.bad(key, `must be true or false, not ${JSON.stringify(value)}`);
   }
 
   /** The value that `choices` has for the configured name. */
