@@ -2,13 +2,16 @@ import type { Products } from '../shared/products';
 import type { BlockForm } from './ops/fusedOps';
 import type { Ops, Precision, Shape, Tensor } from './ops/ops';
 
+/** In place of a row: its gradient does not count. */
+export const NO_ROW = -1;
+
 /** Collects the gradient of a weight that trains. */
 export interface GradientSink {
   /** The rows that train; null: all. */
   readonly rows: Int32Array | null;
   /** Adds the gradient of these rows, and frees it. */
   accumulate(gradient: Tensor): Promise<void>;
-  /** Adds row i of d [n, width] to row rows[i] of the gradient. d is not freed. */
+  /** Adds row i of d [n, width] to row rows[i], unless NO_ROW, of the gradient. d is not freed. */
   accumulateRows(rows: Int32Array, d: Tensor): Promise<void>;
 }
 

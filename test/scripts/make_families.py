@@ -65,10 +65,14 @@ FAMILIES = {
                                                             hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), ["projection", "query"], 0),
     "dora-gpt2": (tf.GPT2LMHeadModel, tf.GPT2Config(vocab_size=VOCAB, n_embd=32, n_inner=48, n_layer=2, n_head=4, n_positions=32, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
                                                     pad_token_id=0, bos_token_id=1, eos_token_id=2, attn_implementation="eager"), ["c_attn", "c_proj", "wte"], 9),
+    # padding that is read as text: its row of the table has no gradient
+    "padding-lora": (tf.LlamaForCausalLM, tf.LlamaConfig(**dict(DECODER, pad_token_id=5)), LINEAR + ["embed_tokens"], 9),
+    "padding-saved": (tf.RobertaForSequenceClassification, tf.RobertaConfig(**dict(COMMON, pad_token_id=1, bos_token_id=0), type_vocab_size=1, num_labels=3, hidden_dropout_prob=0.0,
+                                                                           attention_probs_dropout_prob=0.0), ["query", "value"], 10),
     "t5-tied": (tf.T5ForConditionalGeneration, tf.T5Config(**T5, decoder_start_token_id=3, feed_forward_proj="relu", relative_attention_num_buckets=6, relative_attention_max_distance=9), "all-linear", 13),
     "mt5": (tf.MT5ForConditionalGeneration, tf.MT5Config(**T5, decoder_start_token_id=0, relative_attention_num_buckets=12, relative_attention_max_distance=14), "all-linear", 13),
 }
-DORA = {"t5-tied": dict(use_dora=True, use_rslora=True), "dora-qwen3_5": dict(use_dora=True), "dora-gpt2": dict(use_dora=True, fan_in_fan_out=True), "dora-vit": dict(use_dora=True, modules_to_save=["classifier"])}
+MORE = {"padding-saved": dict(modules_to_save=["classifier", "word_embeddings", "position_embeddings"]), "t5-tied": dict(use_dora=True, use_rslora=True), "dora-qwen3_5": dict(use_dora=True), "dora-gpt2": dict(use_dora=True, fan_in_fan_out=True), "dora-vit": dict(use_dora=True, modules_to_save=["classifier"])}
 
 
 def randomise(model, generator):
@@ -125,10 +129,12 @@ def make(name, cls, config, targets, length):
         batch = dict(pixel_values=torch.randn((2, 3, 16, 16), generator=generator), labels=torch.tensor([1, 2]))
     else:
         batch = inputs(length, getattr(model, "num_labels", 0) if "Classification" in cls.__name__ else 0, generator, config.pad_token_id)
+    if name.startswith("padding-"):
+        batch["input_ids"][0, [0, 3]] = config.pad_token_id
     with torch.no_grad():
         base = model(**batch)
     task = "SEQ_2_SEQ_LM" if is_encoder_decoder else None if reads_images else "SEQ_CLS" if "Classification" in cls.__name__ else "CAUSAL_LM"
-    peft = get_peft_model(model, LoraConfig(r=3, lora_alpha=6, target_modules=targets, task_type=task, **DORA.get(name, {}))).eval()
+    peft = get_peft_model(model, LoraConfig(r=3, lora_alpha=6, target_modules=targets, task_type=task, **MORE.get(name, {}))).eval()
     with torch.no_grad():
         for key, p in peft.named_parameters():
             if "lora_" in key:

@@ -74,6 +74,8 @@ export const PEFT_CASES = [
   'dinov2-swiglu/mlp',
   'clip/qv',
   'siglip/qv',
+  'padding-lora/lora',
+  'padding-saved/lora',
   't5/qv',
   't5-tied/lora',
   'mt5/lora',

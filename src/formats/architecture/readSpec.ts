@@ -85,6 +85,9 @@ function refuseOtherPacking(method: unknown, settings: Config, file: string): bo
 /** Models for text and images whose class in transformers calls its language model `text_model`. */
 const WITH_TEXT_MODEL: readonly unknown[] = ['idefics2', 'idefics3', 'smolvlm', 'granite_docling'];
 
+/** Models for text and images whose class in transformers does not cap the logits. */
+const WITHOUT_SOFTCAP: readonly unknown[] = ['gemma3'];
+
 /** The path of the language model within a vision-language model, in transformers 5. */
 const languageModelOf = ({ model_type }: Config): string =>
   WITH_TEXT_MODEL.includes(model_type) ? 'model.text_model' : 'model.language_model';
@@ -109,6 +112,7 @@ export function textConfig(config: Config): Config {
   return {
     ...inner,
     architectures: undefined,
+    ...(WITHOUT_SOFTCAP.includes(config['model_type']) && { final_logit_softcapping: null }),
     ...(typeof tied === 'boolean' && { tie_word_embeddings: tied }),
   };
 }

@@ -1,5 +1,5 @@
 import type { ConfigReader } from './config';
-import type { Activation, AttentionSpec, LinearSpec, NormSpec } from './spec';
+import type { Activation, AttentionSpec, LinearSpec, NormSpec, TableSpec } from './spec';
 
 /** Keeps a forged config from causing an endless list of names. */
 export const MAX_LAYERS = 4096;
@@ -53,6 +53,22 @@ export function readSizes(
     vocab_size: reads === 'tokens' ? reader.count('vocab_size') : 0,
     num_layers: reader.count(['num_hidden_layers', 'n_layer', 'n_layers'], undefined, MAX_LAYERS),
   };
+}
+
+/**
+ * A table of tokens. Its row for pad_token_id has no gradient, also where padding is read as text;
+ * `missing`: the family's pad_token_id where the config has none.
+ */
+export function tokenTable(
+  { config }: ConfigReader,
+  path: string,
+  rows: number,
+  missing: number | null = null,
+): TableSpec {
+  const { pad_token_id: id = missing } = config;
+  if (typeof id !== 'number' || !Number.isInteger(id) || id < -rows || id >= rows)
+    return { path, rows };
+  return { path, rows, padding: id < 0 ? rows + id : id }; // torch counts from the end
 }
 
 const ACTIVATIONS: Readonly<Record<string, Activation>> = {

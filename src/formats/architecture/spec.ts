@@ -111,6 +111,8 @@ export type EmbeddingSpec = TokenEmbeddingSpec | PatchEmbeddingSpec;
 export interface TableSpec {
   readonly path: string;
   readonly rows: number;
+  /** The row of padding, which has no gradient (padding_idx of torch). Not given: all have. */
+  readonly padding?: number;
 }
 
 export interface TokenEmbeddingSpec {

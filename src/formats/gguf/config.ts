@@ -67,9 +67,12 @@ export function ggufConfig(
     rope_parameters,
     tie_word_embeddings: !has('output.weight'),
     vocab_size,
+    pad_token_id: metadata.has(PADDING) ? metadata.number(PADDING) : null,
     ...family.config(metadata, has, vocab_size),
   };
 }
+
+const PADDING = 'tokenizer.ggml.padding_token_id';
 
 /** A number, or the first of a list with one for each layer: the tensors' shapes are checked. */
 const firstNumber = (metadata: Metadata, key: string): number =>

@@ -13,6 +13,13 @@ interface TableFactors {
   readonly inverseNorms: Float32Array | null;
 }
 
+/** An embedding table of the base. */
+interface BaseTable {
+  readonly table: WeightTensor; // [rows, d]
+  /** See `TableSpec`. */
+  readonly padding?: number | undefined;
+}
+
 /**
  * A LoRA module on an embedding table E [rows, d], as PEFT adapts one: y = E[id] + scaling · A[:,
  * id]ᵀ Bᵀ, times DoRA's factor for each column. Owns its tensors.
@@ -21,7 +28,7 @@ export class AdaptedTable {
   private constructor(
     private readonly context: ModelContext,
     private readonly module: LoraModule,
-    private readonly table: WeightTensor,
+    private readonly base: BaseTable,
     private factors: TableFactors,
   ) {}
 
@@ -29,10 +36,10 @@ export class AdaptedTable {
   static async of(
     context: ModelContext,
     module: LoraModule,
-    table: WeightTensor,
+    base: BaseTable,
   ): Promise<AdaptedTable> {
-    const factors = await uploadFactors(context, module, table);
-    return new AdaptedTable(context, module, table, factors);
+    const factors = await uploadFactors(context, module, base.table);
+    return new AdaptedTable(context, module, base, factors);
   }
 
   get trains(): boolean {
@@ -54,7 +61,7 @@ export class AdaptedTable {
   async refresh(rescaled: boolean): Promise<void> {
     if (!this.trains && !rescaled) return;
     this.dispose();
-    this.factors = await uploadFactors(this.context, this.module, this.table);
+    this.factors = await uploadFactors(this.context, this.module, this.base.table);
   }
 
   /**
@@ -79,6 +86,7 @@ export class AdaptedTable {
     const { r, in_features: rows } = module;
     const gradientA = parameters.gradient(module.A.parameter); // [r, rows]
     ids.forEach((id, n) => {
+      if (id === this.base.padding) return;
       for (let j = 0; j < r; j++) gradientA[j * rows + id]! += byToken[n * r + j]!;
     });
   }

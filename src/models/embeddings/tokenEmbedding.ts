@@ -19,7 +19,7 @@ import {
 } from '../layers/norm';
 import type { ModelInput } from '../model';
 import { castAndFree, sumAndFree, thenFree, type Shape, type Tensor } from '../ops/ops';
-import type { WeightTensor } from '../weightTensor';
+import { NO_ROW, type WeightTensor } from '../weightTensor';
 import { AdaptedTable } from './adaptedTable';
 import type { EmbeddingLayer } from './embeddingLayer';
 import { neftuneNoise } from './neftune';
@@ -62,7 +62,8 @@ export class TokenEmbedding implements EmbeddingLayer<TokenSaved> {
   ): Promise<TokenEmbedding> {
     const adapted: AdaptedTable[] = [];
     for (const module of context.adapters.modulesAt(spec.tokens.path)) {
-      const table = await AdaptedTable.of(context, module, tables.tokens);
+      const base = { table: tables.tokens, padding: spec.tokens.padding };
+      const table = await AdaptedTable.of(context, module, base);
       context.adapters.onChange((rescaled) => table.refresh(rescaled));
       adapted.push(table);
     }
@@ -193,18 +194,25 @@ export class TokenEmbedding implements EmbeddingLayer<TokenSaved> {
     const { spec } = this;
     const { tokens, positions, types } = this.tables;
     if (positions?.gradientSink && spec.positions) {
-      const rows = positionRows(input, spec.positions);
+      const { offset, skips } = spec.positions;
+      const padding = skips === undefined ? undefined : offset - 1;
+      const rows = rowsWithGradient(positionRows(input, spec.positions), padding);
       await positions.gradientSink.accumulateRows(rows, dSum);
     }
     if (types?.gradientSink) await types.gradientSink.accumulateRows(typeRows(input), dSum);
     const dTokens = spec.scale === 1 ? dSum : ops.scale(dSum, spec.scale);
-    await tokens.gradientSink?.accumulateRows(input.input_ids, dTokens);
+    const ids = rowsWithGradient(input.input_ids, spec.tokens.padding);
+    await tokens.gradientSink?.accumulateRows(ids, dTokens);
     for (const table of this.adapted) {
       if (table.trains) await table.backward(input.input_ids, z, dTokens);
     }
     if (dTokens !== dSum) ops.free(dTokens);
   }
 }
+
+/** The rows, with NO_ROW instead of that of padding, which has no gradient. */
+const rowsWithGradient = (rows: Int32Array, padding: number | undefined): Int32Array =>
+  padding === undefined ? rows : rows.map((row) => (row === padding ? NO_ROW : row));
 
 /** Row of the position table for each token. */
 function positionRows(input: ModelInput, { offset, skips }: PositionsSpec): Int32Array {

@@ -1,7 +1,7 @@
 import type { ModelContext } from '../adapters';
 import type { ProductSlot } from '../layers/loraBlock';
 import type { Tensor } from '../ops/ops';
-import { DenseWeight, type GradientSink } from '../weightTensor';
+import { DenseWeight, NO_ROW, type GradientSink } from '../weightTensor';
 import type { Parameter } from './parameters';
 
 interface TrainedPart extends ProductSlot {
@@ -106,7 +106,7 @@ export class TrainedRows implements GradientSink {
   }
 }
 
-/** Adds row i of `data` to row rows[i] of `table`; both have rows of `width` elements. */
+/** Adds row i of `data` to row rows[i] of `table`, but not to NO_ROW; rows have `width` numbers. */
 export function addRows(
   table: Float32Array,
   rows: Int32Array,
@@ -114,6 +114,7 @@ export function addRows(
   width: number,
 ): void {
   rows.forEach((row, n) => {
+    if (row === NO_ROW) return;
     for (let j = 0; j < width; j++) table[row * width + j]! += data[n * width + j]!;
   });
 }

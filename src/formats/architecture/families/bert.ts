@@ -8,6 +8,7 @@ import {
   plainAttention,
   readActivation,
   readSizes,
+  tokenTable,
   type Sizes,
 } from '../sizes';
 import type { HeadSpec, LayerSpec, Spec, TokenEmbeddingSpec } from '../spec';
@@ -110,7 +111,10 @@ export function bertEmbedding(
   const types = reader.whole('type_vocab_size', 2);
   return {
     kind: 'tokens',
-    tokens: { path: `${prefix}embeddings.word_embeddings`, rows: vocab_size },
+    tokens: {
+      ...tokenTable(reader, `${prefix}embeddings.word_embeddings`, vocab_size, 0),
+      ...(padding !== undefined && { padding }),
+    },
     scale: 1,
     positions: {
       path: `${prefix}embeddings.position_embeddings`,
@@ -191,7 +195,7 @@ function distilEmbedding(
 ): TokenEmbeddingSpec {
   return {
     kind: 'tokens',
-    tokens: { path: `${prefix}embeddings.word_embeddings`, rows: vocab_size },
+    tokens: tokenTable(reader, `${prefix}embeddings.word_embeddings`, vocab_size, 0),
     scale: 1,
     types: null,
     positions: {

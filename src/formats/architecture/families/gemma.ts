@@ -10,8 +10,16 @@ import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
 import { DECODER_TASKS, decoderHead, GENERATION_TASKS } from '../heads';
 import { readRope } from '../rope';
-import { linear, NO_NORMS, readActivation, readSizes, rmsNorm, type Sizes } from '../sizes';
-import type { AttentionSpec, LayerNorms, LayerSpec, RopeSpec, Spec } from '../spec';
+import {
+  linear,
+  NO_NORMS,
+  readActivation,
+  readSizes,
+  rmsNorm,
+  type Sizes,
+  tokenTable,
+} from '../sizes';
+import type { Activation, AttentionSpec, LayerNorms, LayerSpec, RopeSpec, Spec } from '../spec';
 
 type Generation = 1 | 2 | 3;
 
@@ -45,7 +53,7 @@ function specOf(reader: ConfigReader, options: SpecOptions, generation: Generati
     causal: true,
     embedding: {
       kind: 'tokens',
-      tokens: { path: 'model.embed_tokens', rows: vocab_size },
+      tokens: tokenTable(reader, 'model.embed_tokens', vocab_size, 0),
       scale: Math.sqrt(hidden_size),
       positions: null,
       types: null,
@@ -63,7 +71,7 @@ function specOf(reader: ConfigReader, options: SpecOptions, generation: Generati
 }
 
 function layerOf(model: GemmaModel, i: number): LayerSpec {
-  const { reader, sizes } = model;
+  const { sizes } = model;
   const { hidden_size, intermediate_size } = sizes;
   const prefix = `model.layers.${i}`;
   return {
@@ -72,12 +80,21 @@ function layerOf(model: GemmaModel, i: number): LayerSpec {
     norms: normsOf(model, i),
     mlp: {
       kind: 'gated',
-      activation: readActivation(reader, 'gelu_pytorch_tanh'),
+      activation: activationOf(model),
       gate: linear(`${prefix}.mlp.gate_proj`, hidden_size, intermediate_size),
       up: linear(`${prefix}.mlp.up_proj`, hidden_size, intermediate_size),
       down: linear(`${prefix}.mlp.down_proj`, intermediate_size, hidden_size),
     },
   };
+}
+
+/** The first configs of Gemma name "gelu", and mean its approximation. */
+function activationOf({ reader, generation }: GemmaModel): Activation {
+  const missing = 'gelu_pytorch_tanh';
+  if (generation !== 1) return readActivation(reader, missing, ['hidden_activation']);
+  return reader.raw('hidden_act') === 'gelu'
+    ? 'gelu_tanh'
+    : readActivation(reader, missing, ['hidden_act']);
 }
 
 function attentionOf(model: GemmaModel, i: number): AttentionSpec {
@@ -110,7 +127,7 @@ function attentionOf(model: GemmaModel, i: number): AttentionSpec {
     scale:
       1 / Math.sqrt(generation === 1 ? head_dim : reader.positive('query_pre_attn_scalar', 256)),
     window: sliding ? reader.count('sliding_window', 4096) : null,
-    softcap: generation === 1 ? null : reader.positiveOrNull('attn_logit_softcapping'),
+    softcap: generation === 2 ? reader.positiveOrNull('attn_logit_softcapping') : null,
   };
 }
 
@@ -196,6 +213,7 @@ const gemmaConfig = (
 ): Readonly<Record<string, unknown>> => ({
   ...gatedConfig(metadata, has),
   hidden_act: 'gelu_pytorch_tanh',
+  hidden_activation: 'gelu_pytorch_tanh',
 });
 
 const plusOneNorms: GgufFamily['storage'] = (name) =>

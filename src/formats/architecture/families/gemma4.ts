@@ -5,7 +5,15 @@ import { decoderHead } from '../heads';
 import { readRope } from '../rope';
 import { GEMMA4_GGUF } from './gemma4Gguf';
 import { countExperts, plainExperts } from './mixtures';
-import { linear, NO_NORMS, readActivation, readSizes, rmsNorm, type Sizes } from '../sizes';
+import {
+  linear,
+  NO_NORMS,
+  readActivation,
+  readSizes,
+  rmsNorm,
+  type Sizes,
+  tokenTable,
+} from '../sizes';
 import type {
   Activation,
   AttentionSpec,
@@ -58,7 +66,7 @@ function modelOf(reader: ConfigReader): Gemma4Model {
     reader,
     sizes,
     eps: reader.positive('rms_norm_eps', 1e-6),
-    activation: readActivation(reader, 'gelu_pytorch_tanh'),
+    activation: readActivation(reader, 'gelu_pytorch_tanh', ['hidden_activation']),
     types: layerTypes(reader, num_layers),
     first_shared: num_layers - shared,
     per_layer: reader.count('hidden_size_per_layer_input', 256, undefined, 0),
@@ -88,7 +96,7 @@ function specOf(reader: ConfigReader, options: SpecOptions): Spec {
     causal: true,
     embedding: {
       kind: 'tokens',
-      tokens: { path: 'model.embed_tokens', rows: vocab_size },
+      tokens: tokenTable(reader, 'model.embed_tokens', vocab_size, 0),
       scale: Math.sqrt(hidden_size),
       positions: null,
       types: null,
@@ -116,10 +124,12 @@ const unusedModules = ({ keys_of }: AttentionSpec, i: number): string[] =>
 function perLayerOf({ reader, sizes, eps, per_layer: width }: Gemma4Model): PerLayerSpec {
   const { hidden_size, vocab_size, num_layers } = sizes;
   return {
-    table: {
-      path: 'model.embed_tokens_per_layer',
-      rows: reader.count('vocab_size_per_layer_input', vocab_size),
-    },
+    table: tokenTable(
+      reader,
+      'model.embed_tokens_per_layer',
+      reader.count('vocab_size_per_layer_input', vocab_size),
+      0,
+    ),
     width,
     scale: Math.sqrt(width),
     projection: linear('model.per_layer_model_projection', hidden_size, num_layers * width),

@@ -3,7 +3,7 @@ import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
 import { decoderHead } from '../heads';
 import { readRope } from '../rope';
-import { linear, NO_NORMS, readSizes, rmsNorm, type Sizes } from '../sizes';
+import { linear, NO_NORMS, readSizes, rmsNorm, type Sizes, tokenTable } from '../sizes';
 import type { AttentionSpec, LayerSpec, Spec } from '../spec';
 
 function specOf(reader: ConfigReader, options: SpecOptions): Spec {
@@ -18,7 +18,7 @@ function specOf(reader: ConfigReader, options: SpecOptions): Spec {
     causal: true,
     embedding: {
       kind: 'tokens',
-      tokens: { path: 'model.embed_tokens', rows: vocab_size },
+      tokens: tokenTable(reader, 'model.embed_tokens', vocab_size, 0),
       scale: 1,
       positions: null,
       types: null,

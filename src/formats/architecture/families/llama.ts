@@ -26,6 +26,9 @@ import {
 } from './llamaLike';
 import { qwen3Vision } from './qwen3Vision';
 
+const mistralWindow = (reader: ConfigReader): number | null =>
+  reader.config['sliding_window'] === null ? null : reader.count('sliding_window', 4096);
+
 /** By layer_types; older configs have use_sliding_window and max_window_layers instead. */
 function qwenWindow(reader: ConfigReader, layer: number, num_layers: number): number | null {
   const isSliding = reader.list('layer_types', num_layers)
@@ -91,7 +94,7 @@ export const llamaFamilies: Readonly<Record<string, Family>> = {
     gguf: LLAMA_GGUF,
   },
   mistral: {
-    ...llamaLike({ qkv_bias: never, o_bias: never, window: windowSize }),
+    ...llamaLike({ qkv_bias: never, o_bias: never, window: mistralWindow }),
     transformersClass: 'Mistral',
     mlx: true,
     gguf: LLAMA_GGUF, // llama.cpp doesn't distinguish the two
@@ -137,6 +140,8 @@ export const llamaFamilies: Readonly<Record<string, Family>> = {
       window: unlimited,
       qk_norm: 'all',
       norms: OUTPUT_NORMS,
+      eps: 1e-5,
+      padding: 1,
     }),
     tasks: GENERATION_TASKS,
     transformersClass: 'Olmo2',
@@ -151,6 +156,7 @@ export const llamaFamilies: Readonly<Record<string, Family>> = {
       window: smollm3Window,
       rope: smollm3Rope,
       theta: 2_000_000,
+      padding: 128_004,
       tied: true,
     }),
     transformersClass: 'SmolLM3',

@@ -2,7 +2,15 @@ import type { ConfigReader } from '../config';
 import type { SpecOptions } from '../family';
 import { DECODER_TASKS, decoderHead } from '../heads';
 import { readRope } from '../rope';
-import { linear, NO_NORMS, readActivation, readSizes, rmsNorm, type Sizes } from '../sizes';
+import {
+  linear,
+  NO_NORMS,
+  readActivation,
+  readSizes,
+  rmsNorm,
+  type Sizes,
+  tokenTable,
+} from '../sizes';
 import type {
   AttentionSpec,
   LayerNorms,
@@ -56,6 +64,8 @@ export interface Variant {
   readonly theta?: number;
   /** The default rms_norm_eps. */
   readonly eps?: number;
+  /** The default pad_token_id; else there is none. */
+  readonly padding?: number;
   /** The default head_dim; else hidden_size / num_attention_heads. */
   readonly head_dim?: number;
   /** Whether the output layer is tied by default. */
@@ -105,7 +115,7 @@ function specOf(reader: ConfigReader, options: SpecOptions, variant: Variant): S
     causal: true,
     embedding: {
       kind: 'tokens',
-      tokens: { path: 'model.embed_tokens', rows: vocab_size },
+      tokens: tokenTable(reader, 'model.embed_tokens', vocab_size, variant.padding),
       scale: multipliers?.embedding ?? 1,
       positions: null,
       types: null,

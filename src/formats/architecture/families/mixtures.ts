@@ -103,7 +103,6 @@ const isGptOssWindow = (reader: ConfigReader, layer: number, num_layers: number)
 
 const GPT_OSS_ROPE = {
   rope_type: 'yarn',
-  rope_theta: 150_000,
   factor: 32,
   beta_fast: 32,
   beta_slow: 1,

@@ -2,7 +2,15 @@ import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
 import { ENCODER_TASKS } from '../heads';
 import { readRope } from '../rope';
-import { layerNorm, linear, NO_NORMS, readActivation, readSizes, type Sizes } from '../sizes';
+import {
+  layerNorm,
+  linear,
+  NO_NORMS,
+  readActivation,
+  readSizes,
+  type Sizes,
+  tokenTable,
+} from '../sizes';
 import { modernbertGguf } from './modernbertGguf';
 import type { AttentionSpec, HeadSpec, LayerSpec, NormSpec, RopeSpec, Spec } from '../spec';
 
@@ -28,7 +36,7 @@ function specOf(reader: ConfigReader, options: SpecOptions): Spec {
     causal: false,
     embedding: {
       kind: 'tokens',
-      tokens: { path: `${body}embeddings.tok_embeddings`, rows: vocab_size },
+      tokens: tokenTable(reader, `${body}embeddings.tok_embeddings`, vocab_size, 50_283),
       scale: 1,
       positions: null,
       types: null,

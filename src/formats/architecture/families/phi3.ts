@@ -3,7 +3,15 @@ import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
 import { DECODER_TASKS, decoderHead } from '../heads';
 import { readRope } from '../rope';
-import { linear, NO_NORMS, readActivation, readSizes, rmsNorm, type Sizes } from '../sizes';
+import {
+  linear,
+  NO_NORMS,
+  readActivation,
+  readSizes,
+  rmsNorm,
+  type Sizes,
+  tokenTable,
+} from '../sizes';
 import type { LayerSpec, Spec } from '../spec';
 
 function specOf(reader: ConfigReader, options: SpecOptions): Spec {
@@ -19,7 +27,7 @@ function specOf(reader: ConfigReader, options: SpecOptions): Spec {
     causal: true,
     embedding: {
       kind: 'tokens',
-      tokens: { path: 'model.embed_tokens', rows: vocab_size },
+      tokens: tokenTable(reader, 'model.embed_tokens', vocab_size, 32_000),
       scale: 1,
       positions: null,
       types: null,

@@ -11,6 +11,7 @@ import {
   readSizes,
   rmsNorm,
   type Sizes,
+  tokenTable,
 } from '../sizes';
 import type { AttentionSpec, DeltaSpec, LayerSpec, Spec } from '../spec';
 
@@ -35,7 +36,7 @@ function specOf(reader: ConfigReader, options: SpecOptions): Spec {
     causal: true,
     embedding: {
       kind: 'tokens',
-      tokens: { path: 'model.embed_tokens', rows: vocab_size },
+      tokens: tokenTable(reader, 'model.embed_tokens', vocab_size),
       scale: 1,
       positions: null,
       types: null,

@@ -51,6 +51,7 @@ describe('the config of a GGUF file', () => {
       rope_parameters: { rope_theta: 10_000, rope_type: 'default', partial_rotary_factor: 1 },
       tie_word_embeddings: true,
       vocab_size: 1000,
+      pad_token_id: null,
       hidden_act: 'silu',
       attention_bias: false,
       mlp_bias: false,

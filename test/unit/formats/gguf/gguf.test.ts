@@ -86,10 +86,21 @@ describe('a GGUF base', () => {
   ])('equals the Hugging Face folder of fixture %s (%s, %j)', async (family, arch, change) => {
     const source = originalOf(family, change);
     const { metadata, tensors } = await asGguf(source, arch);
-    const [gguf, original] = [
-      await openBase(write(ggufBytes(metadata, tensors))),
-      await openBase(source),
-    ];
+    const original = await openBase(source);
+    const { pad_token_id: padding } = original.config;
+    const gguf = await openBase(
+      write(
+        ggufBytes(
+          [
+            ...metadata,
+            ...(typeof padding === 'number'
+              ? [['tokenizer.ggml.padding_token_id', { u32: padding }] as const]
+              : []),
+          ],
+          tensors,
+        ),
+      ),
+    );
     const [ours, theirs] = [readSpec(gguf.config, 'a'), readSpec(original.config, 'b')];
     const still = (spec: Spec) => ({
       ...spec,
