@@ -114,6 +114,6 @@ export async function fusedBackward(
   freeFused(ops, saved);
   ops.free(dy);
   const trained = linearsOf(w).flatMap(({ lora }) => (lora?.trains ? [lora] : []));
-  if (gradients) await LoraBlock.accumulateAll(trained, gradients);
+  if (gradients) await LoraBlock.accumulateAll(ops, trained, gradients);
   return dx;
 }

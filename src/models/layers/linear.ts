@@ -227,7 +227,7 @@ async function kernelBackward(
     : { dxa: kernel.product(dy, lora.B, { dtype: 'f32', exact: true }), gradients: null };
   const form = { dtype, low: { p: dxa, q: lora.A } };
   const dx = wantsInput ? [weight.use((own) => kernel.product(dy, own, form))] : [];
-  if (gradients) await LoraBlock.accumulateAll([lora], gradients);
+  if (gradients) await LoraBlock.accumulateAll(ops, [lora], gradients);
   ops.free(dxa);
   return dx;
 }

@@ -1,7 +1,14 @@
 import type { LoraModule, ModelContext } from '../adapters';
-import { columnDots, downloadAndFree, elementCount, withF32, type Tensor } from '../ops/ops';
+import {
+  columnDots,
+  downloadAndFree,
+  elementCount,
+  withF32,
+  type Ops,
+  type Tensor,
+} from '../ops/ops';
 import { addInto } from '../training/parameters';
-import { addGradients, type FactorMatrices, type PlacedFactors } from '../training/writtenFactors';
+import type { FactorMatrices, PlacedFactors } from '../training/writtenFactors';
 import type { WeightTensor } from '../weightTensor';
 
 /** The rows of one linear layer within a (fused) product of several. */
@@ -116,17 +123,10 @@ export class LoraBlock {
   }
 
   /**
-   * Adds to the gradients of blocks of one model: `terms` are dA and dB of each as in `accumulate`,
+   * Adds to the gradients of blocks: `terms` are dA and dB of each as in `accumulate`,
    * dB behind dA, and one block's behind the other's. Frees them.
    */
-  static async accumulateAll(blocks: readonly LoraBlock[], terms: Tensor): Promise<void> {
-    const { ops, adapters } = blocks[0]!.context;
-    if (adapters.writes && blocks.every(({ isWritten }) => isWritten)) {
-      const matrices = blocks.map((block) => block.matrices());
-      addGradients(adapters.writes, adapters.parameters.gradients, matrices, terms);
-      ops.free(terms);
-      return;
-    }
+  static async accumulateAll(ops: Ops, blocks: readonly LoraBlock[], terms: Tensor): Promise<void> {
     const numbers = await downloadAndFree(ops, terms);
     let at = 0;
     for (const block of blocks) {

@@ -196,16 +196,6 @@ export interface FusedOps {
    * them meanwhile. `words`: see `WrittenFactors`.
    */
   writeFactors(theta: Float32Array, words: Int32Array, blocks: readonly PlacedMatrices[]): void;
-  /**
-   * Adds gradients of the factors of blocks to those of all numbers of an adapter, which are of
-   * `allocateHostF32`, in place. `words`, `terms`: see `addGradients`.
-   */
-  addGradients(
-    gradients: Float32Array,
-    words: Int32Array,
-    terms: Tensor,
-    blocks: readonly Pick<PlacedMatrices, 'order'>[],
-  ): void;
   /** Sums in f64 of the columns of x [n, d], or of x · y where there is a y -> [1, d] in f32. */
   columnSums(x: Tensor, y?: Tensor): Tensor;
 }

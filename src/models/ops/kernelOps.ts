@@ -289,30 +289,14 @@ export class KernelOps implements FusedOps {
   }
 
   writeFactors(theta: Float32Array, words: Int32Array, blocks: readonly PlacedMatrices[]): void {
+    const inputs = [theta, words].map((data) => this.tf.upload(data, [data.length]));
     const matrices = [...blocks.map(({ A }) => A), ...blocks.map(({ B }) => B)];
-    this.changeInPlace('LoraWriteFactors', [theta, words], blocks, matrices);
-  }
-
-  addGradients(
-    gradients: Float32Array,
-    words: Int32Array,
-    terms: Tensor,
-    blocks: readonly Pick<PlacedMatrices, 'order'>[],
-  ): void {
-    this.changeInPlace('LoraAddGradients', [gradients, words], blocks, [terms]);
-  }
-
-  private changeInPlace(
-    op: string,
-    vectors: readonly (Float32Array | Int32Array)[],
-    blocks: readonly Pick<PlacedMatrices, 'order'>[],
-    tensors: readonly Tensor[],
-  ): void {
-    const inputs = vectors.map((data) => this.tf.upload(data, [data.length]));
     const orders = blocks.map(({ order }) => order ?? this.emptyIds);
     const attrs = [intAttr('N', blocks.length)];
     try {
-      this.tf.free(this.tf.run(op, attrs, 'f32', ...inputs, ...tensors, ...orders));
+      this.tf.free(
+        this.tf.run('LoraWriteFactors', attrs, 'f32', ...inputs, ...matrices, ...orders),
+      );
     } finally {
       this.tf.free(...inputs);
     }

@@ -1,5 +1,4 @@
 import type { FusedOps, PlacedMatrices } from '../ops/fusedOps';
-import { elementCount, type Tensor } from '../ops/ops';
 
 /** A trained module's factors within the matrices of its block. */
 export interface PlacedFactors {
@@ -37,28 +36,12 @@ export class WrittenFactors {
   }
 }
 
-/**
- * Adds gradients of blocks to `gradients`, which are of `allocateHostF32`: of each block dA [ranks,
- * in] and then dB [ranks, out], one block's behind the other's.
- */
-export const addGradients = (
-  fused: Pick<FusedOps, 'addGradients'>,
-  gradients: Float32Array,
-  blocks: readonly FactorMatrices[],
-  terms: Tensor,
-): void => {
-  fused.addGradients(gradients, wordsOf(blocks), terms, blocks);
-};
-
 /** PlacedFactors of src/runtime/kernels/factors.cc. */
 function wordsOf(blocks: readonly FactorMatrices[]): Int32Array {
-  const words: number[] = [];
-  let start = 0;
-  blocks.forEach(({ A, B, parts }, block) => {
-    const [[ranks], [out]] = [A.shape, B.shape] as [[number], [number]];
-    for (const { a, b, r, in_features, row, rows, rank, scaling } of parts)
-      words.push(block, a, b, r, in_features, row, rows, rank, ranks, out, start, scaling);
-    start += elementCount(A.shape) + elementCount(B.shape);
-  });
+  const words = blocks.flatMap(({ A, B, parts }, block) =>
+    parts.flatMap(({ a, b, r, in_features, row, rows, rank, scaling }) => [
+      ...[block, a, b, r, in_features, row, rows, rank, A.shape[0]!, B.shape[0]!, scaling],
+    ]),
+  );
   return new Int32Array(Float64Array.from(words).buffer);
 }

@@ -1,6 +1,5 @@
-// Between the flat vectors of an adapter and the matrices of its blocks: trained numbers are written
-// into the matrices, and the matrices' gradients are added to those of the numbers.
-// src/models/training/writtenFactors.ts calls both.
+// Writes the trained numbers of an adapter into the matrices of its blocks.
+// src/models/training/writtenFactors.ts calls it.
 
 #include "call.h"
 #include "subnormals.h"
@@ -14,10 +13,9 @@ namespace {
 
 // A module's factors within the matrices of its block, as words: A [r, in] from `a` on in the flat
 // vector is in the block's A [ranks, in] at `rank`; B [.., r] from `b` on is in the block's
-// B [out, ranks] at `row` and `rank`, times `scaling`. The block's gradients, dA [ranks, in] and
-// then dB [ranks, out], are from `start` on among those of several blocks.
+// B [out, ranks] at `row` and `rank`, times `scaling`.
 struct PlacedFactors {
-  double block, a, b, r, in, row, rows, rank, ranks, out, start, scaling;
+  double block, a, b, r, in, row, rows, rank, ranks, out, scaling;
 };
 constexpr int WORDS = sizeof(PlacedFactors) / sizeof(double);
 
@@ -25,7 +23,7 @@ constexpr int WORDS = sizeof(PlacedFactors) / sizeof(double);
 constexpr double LARGEST_SIZE = 1LL << 31, LARGEST_PLACE = 1LL << 53;
 
 struct Place {
-  int64_t block, a, b, r, in, row, rows, rank, ranks, out, start;
+  int64_t block, a, b, r, in, row, rows, rank, ranks, out;
   double scaling;
   // The row of B of each of its rows in the block; null: the same.
   const int32_t* order = nullptr;
@@ -34,7 +32,7 @@ struct Place {
   explicit Place(const PlacedFactors& p)
       : block((int64_t)p.block), a((int64_t)p.a), b((int64_t)p.b), r((int64_t)p.r),
         in((int64_t)p.in), row((int64_t)p.row), rows((int64_t)p.rows), rank((int64_t)p.rank),
-        ranks((int64_t)p.ranks), out((int64_t)p.out), start((int64_t)p.start), scaling(p.scaling) {}
+        ranks((int64_t)p.ranks), out((int64_t)p.out), scaling(p.scaling) {}
 
   int64_t row_of(int64_t i) const { return order ? order[i] : i; }
   int64_t numbers() const { return r * (in + rows); }
@@ -54,7 +52,7 @@ struct Place {
 bool are_sizes(const PlacedFactors& p) {
   for (double size : {p.block, p.r, p.in, p.row, p.rows, p.rank, p.ranks, p.out})
     if (!(size >= 0 && size <= LARGEST_SIZE)) return false;
-  for (double place : {p.a, p.b, p.start})
+  for (double place : {p.a, p.b})
     if (!(place >= 0 && place <= LARGEST_PLACE)) return false;
   return true;
 }
@@ -132,44 +130,12 @@ void write_factors(void* settings, TF_OpKernelContext* context) {
   });
 }
 
-// gradients: of all numbers, which are changed in place; form: PlacedFactors; terms: dA and dB of
-// the blocks.
-void add_gradients(void* settings, TF_OpKernelContext* context) {
-  Call call(context);
-  TF_Tensor *gradients = call.in(0), *words = call.in(1), *terms = call.in(2);
-  const auto orders = inputs_from(call, 3, blocks_of(settings));
-  if (!call.ok()) return;
-  std::vector<Place> places;
-  const auto within = [&](const Place& p) {
-    return p.start + p.ranks * (p.in + p.out) <= size_of(terms);
-  };
-  if (!read_places(call, words, size_of(gradients), orders, within, &places)) return;
-  call.out(0, {0});
-  if (!call.ok()) return;
-  float* numbers = data<float>(gradients);
-  each(places, [&](const Place& p) {
-    const float *da = data<float>(terms) + p.start + p.rank * p.in,
-                *db = data<float>(terms) + p.start + p.ranks * p.in + p.rank * p.out + p.row;
-    float *a = numbers + p.a, *b = numbers + p.b;
-    for (int64_t i = 0; i < p.r * p.in; i++) a[i] += da[i];
-    for (int64_t i = 0; i < p.rows; i++) {
-      float* own = b + p.row_of(i) * p.r;
-      for (int64_t k = 0; k < p.r; k++) own[k] = (float)(own[k] + p.scaling * db[k * p.out + i]);
-    }
-  });
-}
-
 const bool registered =
     register_op({"LoraWriteFactors",
                  write_factors,
                  {"N: int >= 1"},
                  {"theta: float", "form: int32", "as: N * float", "bs: N * float",
                   "orders: N * int32"},
-                 {"nothing: float"}}) &&
-    register_op({"LoraAddGradients",
-                 add_gradients,
-                 {"N: int >= 1"},
-                 {"gradients: float", "form: int32", "terms: float", "orders: N * int32"},
                  {"nothing: float"}});
 
 }  // namespace
