@@ -7,12 +7,16 @@ type Settings = Readonly<Record<string, unknown>>;
 
 const KNOWN = ['default', 'linear', 'proportional', 'dynamic', 'llama3', 'yarn', 'longrope'];
 
+const OLDER = { theta: 'rope_theta', partial: 'partial_rotary_factor' };
+
 /** What a family's configs leave out. */
 export interface RopeDefaults {
   readonly head_dim: number;
   readonly theta?: number;
-  /** The fraction of a head that is rotated. */
+  /** The fraction of a head that is rotated; left out: the family rotates whole heads only. */
   readonly partial?: number;
+  /** What configs before transformers 5 call the two numbers. */
+  readonly older?: { readonly theta: string; readonly partial: string };
   /** Which of several rope_parameters, by the layer's type. */
   readonly kind?: string;
   /** The settings of a config that has none. */
@@ -20,28 +24,24 @@ export interface RopeDefaults {
 }
 
 /**
- * Reads rope_parameters (transformers 5), or the older rope_theta, rope_scaling and rotary_pct.
+ * Reads rope_parameters (transformers 5), or the older rope_theta, rope_scaling and
+ * partial_rotary_factor.
  *
  * @throws LoraError('base') naming the key.
  */
-export function readRope(
-  reader: ConfigReader,
-  { head_dim, theta = 10_000, partial = 1, kind, missing = {} }: RopeDefaults,
-): RopeSpec {
-  const parameters = record(reader.config['rope_parameters']);
-  const own = kind === undefined ? parameters : record(parameters[kind] ?? parameters);
-  const given: Settings = { ...record(reader.config['rope_scaling']), ...own };
-  const settings = Object.keys(given).length === 0 ? missing : given;
+export function readRope(reader: ConfigReader, defaults: RopeDefaults): RopeSpec {
+  const { head_dim, theta = 10_000, older = OLDER } = defaults;
+  const settings = settingsOf(reader, defaults);
   const number = (key: string, value: unknown) =>
     positiveOf(value, (what) => reader.bad(key, what));
-  const share = number(
-    'partial_rotary_factor',
-    settings['partial_rotary_factor'] ??
-      reader.raw('partial_rotary_factor', 'rotary_pct') ??
-      partial,
-  );
+  const share = number('partial_rotary_factor', shareOf(reader, settings, defaults));
   if (share > 1) throw reader.bad('partial_rotary_factor', `must be at most 1, not ${share}`);
-  const isProportional = settings['rope_type'] === 'proportional';
+  const isProportional = typeOf(settings) === 'proportional';
+  if (share < 1 && defaults.partial === undefined && !isProportional)
+    throw reader.bad(
+      'partial_rotary_factor',
+      `is ${share}, but models of this family rotate whole heads`,
+    );
   const rotary_dim = isProportional ? head_dim : Math.trunc(head_dim * share);
   if (rotary_dim % 2 !== 0 || rotary_dim === 0)
     throw reader.bad(
@@ -49,14 +49,31 @@ export function readRope(
       `leaves ${countOf(rotary_dim, 'dimension')} of a head to rotate, but RoPE needs an even number`,
     );
   return {
-    theta: number(
-      'rope_theta',
-      settings['rope_theta'] ?? reader.raw('rope_theta', 'rotary_emb_base') ?? theta,
-    ),
+    theta: number('rope_theta', settings['rope_theta'] ?? reader.raw(older.theta) ?? theta),
     rotary_dim,
     scaling: readScaling(reader, settings, { rotary_dim, share }),
     ...queryGrowth(settings, number),
   };
+}
+
+function settingsOf(reader: ConfigReader, { kind, missing = {} }: RopeDefaults): Settings {
+  const parameters = record(reader.config['rope_parameters']);
+  const own = kind === undefined ? parameters : record(parameters[kind] ?? parameters);
+  const given: Settings = { ...record(reader.config['rope_scaling']), ...own };
+  return Object.keys(given).length === 0 ? missing : given;
+}
+
+const typeOf = (settings: Settings): unknown =>
+  settings['rope_type'] ?? settings['type'] ?? 'default';
+
+/** Where a family rotates whole heads, transformers reads a fraction for scaled RoPE only. */
+function shareOf(
+  reader: ConfigReader,
+  settings: Settings,
+  { partial, older = OLDER }: RopeDefaults,
+): unknown {
+  if (partial === undefined && typeOf(settings) === 'default') return 1;
+  return settings['partial_rotary_factor'] ?? reader.raw(older.partial) ?? partial ?? 1;
 }
 
 /** Of Llama 4 and Ministral 3. */
@@ -76,7 +93,7 @@ function readScaling(
   settings: Settings,
   { rotary_dim, share }: { readonly rotary_dim: number; readonly share: number },
 ): RopeScaling {
-  const kind: unknown = settings['rope_type'] ?? settings['type'] ?? 'default';
+  const kind = typeOf(settings);
   const at = (key: string, missing?: number) =>
     positiveOf(settings[key] ?? missing, (what) => reader.bad(key, what));
   const original = () =>

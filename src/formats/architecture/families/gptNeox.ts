@@ -54,7 +54,11 @@ function layerOf(
       qkv: [linear(`${prefix}.attention.query_key_value`, hidden_size, 3 * hidden_size, bias)],
       o: linear(`${prefix}.attention.dense`, hidden_size, hidden_size, bias),
       qk_norm: null,
-      rope: readRope(reader, { head_dim, partial: 0.25 }),
+      rope: readRope(reader, {
+        head_dim,
+        partial: 0.25,
+        older: { theta: 'rotary_emb_base', partial: 'rotary_pct' },
+      }),
       scale: 1 / Math.sqrt(head_dim),
       window: null,
       softcap: null,

@@ -62,7 +62,7 @@ function layerOf(
       ],
       o: linear(`${prefix}.self_attn.o_proj`, num_heads * head_dim, hidden_size),
       qk_norm: null,
-      rope: readRope(reader, { head_dim }),
+      rope: readRope(reader, { head_dim, partial: 1 }),
       scale: 1 / Math.sqrt(head_dim),
       window: reader.raw('sliding_window') === undefined ? null : reader.count('sliding_window'),
       softcap: null,

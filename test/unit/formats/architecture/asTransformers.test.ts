@@ -47,6 +47,31 @@ describe('a config means what it does in transformers', () => {
     });
   });
 
+  it('GPT-NeoX has names of its own for the two numbers of RoPE', () => {
+    const ropeOf = (config: object) => specOf('gpt_neox', config).layers[0]!.attention.rope;
+    expect(ropeOf({ rope_theta: 100, partial_rotary_factor: 1 })).toMatchObject({
+      theta: 10_000,
+      rotary_dim: 2,
+    });
+    expect(ropeOf({ rotary_emb_base: 100, rotary_pct: 1 })).toMatchObject({
+      theta: 100,
+      rotary_dim: 8,
+    });
+    expect(specOf('llama', { rotary_emb_base: 100 }).layers[0]!.attention.rope).toMatchObject({
+      theta: 10_000,
+    });
+  });
+
+  it('only some families rotate a part of a head', () => {
+    const partial = { rope_parameters: { rope_theta: 100, partial_rotary_factor: 0.5 } };
+    expect(specOf('phi3', partial).layers[0]!.attention.rope).toMatchObject({ rotary_dim: 4 });
+    expect(specOf('llama', partial).layers[0]!.attention.rope).toMatchObject({ rotary_dim: 8 });
+    const scaled = { rope_parameters: { rope_type: 'linear', factor: 2 } };
+    expect(() => specOf('llama', { ...scaled, partial_rotary_factor: 0.5 })).toThrow(
+      '"partial_rotary_factor" is 0.5, but models of this family rotate whole heads',
+    );
+  });
+
   it('OLMo 2 has an epsilon of 1e-5 where the config has none', () => {
     expect(specOf('olmo2').final_norm).toMatchObject({ eps: 1e-5 });
   });
