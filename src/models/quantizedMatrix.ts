@@ -1,7 +1,8 @@
 import type { Products } from '../shared/products';
+import type { BlockRows } from './ops/blockRows';
 import type { FusedOps } from './ops/fusedOps';
 import { concatAndFree, thenFree, type Ops, type Precision, type Tensor } from './ops/ops';
-import type { BlockRows, QuantizedWeight, WeightTensor } from './weightTensor';
+import type { QuantizedWeight, WeightTensor } from './weightTensor';
 
 /** Numbers of a matrix that are kept while several products need them, in bytes. */
 const MOST_KEPT_BYTES = 256 << 20;

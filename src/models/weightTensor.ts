@@ -1,5 +1,5 @@
 import type { Products } from '../shared/products';
-import type { BlockForm } from './ops/fusedOps';
+import type { BlockRows } from './ops/blockRows';
 import type { Ops, Precision, Shape, Tensor } from './ops/ops';
 
 /** In place of a row: its gradient does not count. */
@@ -13,11 +13,6 @@ export interface GradientSink {
   accumulate(gradient: Tensor): Promise<void>;
   /** Adds row i of d [n, width] to row rows[i], unless NO_ROW, of the gradient. d is not freed. */
   accumulateRows(rows: Int32Array, d: Tensor): Promise<void>;
-}
-
-/** Some rows of a quantized matrix, all of one type. */
-export interface BlockRows extends BlockForm {
-  readonly blocks: Tensor; // [rows, words], i32
 }
 
 /** What a weight in blocks can do beside others. */

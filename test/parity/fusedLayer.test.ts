@@ -1,4 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { BaseModel } from '../../src/formats/baseModel';
+import { withQuantized } from '../../src/formats/quantized/source';
+import { quantizedWhileLoading } from '../../src/formats/quantized/whileLoading';
 import type { Adapter } from '../../src/lora/adapter';
 import { loadModel } from '../../src/models/loadModel';
 import type { LabelledInput } from '../../src/models/model';
@@ -6,8 +9,10 @@ import type { FusedOps } from '../../src/models/ops/fusedOps';
 import type { LayerKernels } from '../../src/models/ops/layerKernels';
 import type { Ops } from '../../src/models/ops/ops';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import type { Quantize } from '../../src/shared/trainingSettings';
 import { tensorFlowOps } from '../support/models';
 import { smallAdapter, smallBase, smallInput, SMALL_CONFIG } from '../support/smallModel';
+import { inBlocks } from '../support/storedBlocks';
 
 let ops: TensorFlowOps;
 beforeAll(async () => {
@@ -58,8 +63,44 @@ function sideBySide(): LabelledInput {
   return { ...input, segment_ids, position_ids };
 }
 
+const WIDE = {
+  ...LLAMA,
+  hidden_size: 256,
+  intermediate_size: 1280,
+  num_attention_heads: 8,
+  num_key_value_heads: 2,
+};
+
+/** The base with its linear layers as they are quantized while they are loaded. */
+const quantizedAs =
+  (kind: Quantize) =>
+  (base: BaseModel): BaseModel => {
+    const { weights, spec, path } = base;
+    const options = { kind, modules_to_save: null };
+    return {
+      ...base,
+      weights: withQuantized(weights, quantizedWhileLoading(weights, spec, options, path)),
+    };
+  };
+
+const TYPES: Readonly<Record<string, string>> = {
+  q_proj: 'Q4_0',
+  k_proj: 'Q5_1',
+  v_proj: 'Q6_K',
+  o_proj: 'Q8_0',
+  gate_proj: 'Q4_1',
+  up_proj: 'Q4_K',
+  down_proj: 'Q2_K',
+};
+
+/** Blocks of other types in each kind of linear layer, except for those that `isDense` selects. */
+const inManyTypes = (isDense: RegExp) => (base: BaseModel) =>
+  inBlocks(base, (name) => (isDense.test(name) ? null : (TYPES[name.split('.').at(-2)!] ?? null)));
+
 interface Case {
   readonly config: Readonly<Record<string, unknown>>;
+  /** Default: weights in bf16. */
+  readonly quantized?: (base: BaseModel) => BaseModel;
   readonly adapted: RegExp;
   readonly input: LabelledInput;
   readonly recomputed?: number;
@@ -111,18 +152,54 @@ const CASES: Readonly<Record<string, Case>> = {
   },
 };
 
+const QUANTIZED_CASES: Readonly<Record<string, Case>> = {
+  'NF4, in rows that panels of columns do not divide': {
+    config: { ...WIDE, hidden_size: 192, intermediate_size: 1024 },
+    quantized: quantizedAs('nf4'),
+    adapted: /./,
+    input: smallInput('left', 2, 40),
+    calls: { forward: 2, backward: 2 },
+  },
+  'int8, with layers that are recomputed': {
+    config: { ...WIDE, intermediate_size: 320 },
+    quantized: quantizedAs('int8'),
+    adapted: /(v|up)_proj/,
+    input: smallInput('none', 1, 64),
+    recomputed: 2,
+    calls: { forward: 4, backward: 2 },
+  },
+  'types of GGUF files, with queries, keys and values in several': {
+    config: WIDE,
+    quantized: inManyTypes(/^$/),
+    adapted: /./,
+    input: smallInput('right', 2, 70),
+    calls: { forward: 2, backward: 2 },
+  },
+  'some matrices in blocks beside others in bf16': {
+    config: WIDE,
+    quantized: inManyTypes(/k_proj|gate_proj|layers\.1\..*down_proj/),
+    adapted: /(q|o|down)_proj/,
+    input: smallInput('none', 2, 30),
+    calls: { forward: 2, backward: 2 },
+  },
+};
+
 /** The loss and gradients of two steps, and the numbers of the adapter after them. */
-async function trained(own: Ops, { config, adapted, input, recomputed = 0 }: Case) {
+async function trained(
+  own: Ops,
+  { config, quantized = (base) => base, adapted, input, recomputed = 0 }: Case,
+) {
   const model = await loadModel(
-    smallBase(config),
+    quantized(smallBase(config)),
     smallAdapter((path) => adapted.test(path), config),
-    { ops: own, base_dtype: 'bfloat16', recomputed_layers: recomputed },
+    { ops: own, base_dtype: 'bfloat16', quantized: true, recomputed_layers: recomputed },
   );
   const loaded = ops.live();
   const steps = [];
   for (let i = 0; i < 2; i++) {
     const { loss_sum, labelled } = await model.accumulate(input, i);
     expect(ops.live()).toBe(loaded);
+    expect(loss_sum).toBeGreaterThan(0);
     steps.push({ loss_sum, gradients: await model.gradients(labelled) });
     await model.step(labelled, { learning_rate: 1e-2, weight_decay: 0.01, max_grad_norm: 1 });
   }
@@ -136,8 +213,9 @@ describe('a layer in one operation', () => {
     expect(ops.fused!.layers !== null).toBe(ops.fused!.prefersProduct);
   });
 
-  it.each(Object.keys(CASES))('has the bytes of separate operations for %s', async (name) => {
-    const own = CASES[name]!;
+  const all = { ...CASES, ...QUANTIZED_CASES };
+  it.each(Object.keys(all))('has the bytes of separate operations for %s', async (name) => {
+    const own = all[name]!;
     const layers = ops.fused!.layers;
     if (!layers) return;
     const { calls, counting } = counted(layers);

@@ -1,7 +1,13 @@
 import type { PassContext, SelectedRows } from '../attention/passContext';
 import { isMixerTrained } from './mixing';
-import { DenseWeight } from '../weightTensor';
-import type { LayerForm, LayerKernels, LayerLinear, LayerTensors } from '../ops/layerKernels';
+import { DenseWeight, type WeightTensor } from '../weightTensor';
+import type {
+  LayerForm,
+  LayerKernels,
+  LayerLinear,
+  LayerTensors,
+  LayerWeight,
+} from '../ops/layerKernels';
 import type { Ops, Tensor } from '../ops/ops';
 import type { LayerWeights } from './layerWeights';
 import { FEW_ROWS, type Linear } from './linear';
@@ -33,8 +39,7 @@ const linearsOf = ({ attention, mlp }: LayerWithMlp): readonly Linear[] => [
 
 /**
  * The layer for an input x [n, d] of which all rows leave it; null if it is computed by separate
- * operations: it has more than a layer of a Llama, its weights train or are quantized, or dropout
- * applies.
+ * operations: it has more than a layer of a Llama, its weights train, or dropout applies.
  */
 export function fusedLayer(
   pass: PassContext,
@@ -79,11 +84,15 @@ function formOf(
 
 const formOfNorm = ({ scale, eps }: Norm) => ({ weight: scale(), eps });
 
-/** Null if the kernel cannot read the weight, which is not in bf16, or trains. */
+/** Null if the kernel cannot read the weight, whose numbers are not in bf16, or train. */
 function formOfLinear({ weight, lora }: Linear): LayerLinear | null {
-  const isHalf = weight.dtype === 'bf16' && !weight.gradientSink;
-  if (!isHalf || !(weight instanceof DenseWeight)) return null;
-  return { weight: weight.tensor, low: lora && { a: lora.A, b: lora.B, trains: lora.trains } };
+  const own = weight.dtype === 'bf16' && !weight.gradientSink && weightForm(weight);
+  return own ? { weight: own, low: lora && { a: lora.A, b: lora.B, trains: lora.trains } } : null;
+}
+
+function weightForm(weight: WeightTensor): LayerWeight | null {
+  if (weight.quantized) return { numbers: null, parts: weight.quantized.parts };
+  return weight instanceof DenseWeight ? { numbers: weight.tensor, parts: null } : null;
 }
 
 /** The layer's output, and what its backward pass needs, which owns x. */

@@ -1,5 +1,6 @@
 import type { Products } from '../../shared/products';
 import type { AttentionForm, FusedHeadLayout } from './attentionForm';
+import type { BlockForm } from './blockRows';
 import type { LayerKernels } from './layerKernels';
 import type { StepForm } from './stepForm';
 import type { Precision, Tensor } from './tensor';
@@ -31,14 +32,6 @@ export interface FlatMoments {
   readonly gradients: Float32Array;
   readonly exp_avg: Float32Array;
   readonly exp_avg_sq: Float32Array;
-}
-
-/** How the rows of quantized weights are stored. */
-export interface BlockForm {
-  /** The type's number in ggml. */
-  readonly type: number;
-  /** Values of a row. */
-  readonly width: number;
 }
 
 /** What is added to a product [m, n], in f32. */

@@ -1,8 +1,8 @@
 import type { Products } from '../../shared/products';
+import type { BlockForm } from './blockRows';
 import type {
   Attended,
   AttentionForm,
-  BlockForm,
   CrossEntropyOutput,
   FlatMoments,
   FusedHeadLayout,

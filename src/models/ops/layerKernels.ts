@@ -1,10 +1,17 @@
 import type { AttentionForm, FusedHeadLayout } from './attentionForm';
+import type { BlockRows } from './blockRows';
 import type { Tensor } from './tensor';
+import { intAttr, type TfAttr } from './tfBinding';
 import type { TfHandles } from './tfHandles';
+
+/** A weight in bf16, or rows of blocks below each other, whose numbers are rounded to bf16. */
+export type LayerWeight =
+  | { readonly numbers: Tensor; readonly parts: null }
+  | { readonly numbers: null; readonly parts: readonly BlockRows[] };
 
 /** A linear layer, and the low-rank factors beside it. */
 export interface LayerLinear {
-  readonly weight: Tensor; // [out, in] in bf16
+  readonly weight: LayerWeight; // [out, in]
   /** Null: none. `trains`: their gradients are wanted. */
   readonly low: {
     readonly a: Tensor; // [r, in] in f32
@@ -98,11 +105,38 @@ const describe = (
     Number(wants.input),
     Number(wants.attention),
     ...linears.map(({ low }) => Number(low?.trains ?? false)),
+    ...linears.flatMap(({ weight }) => describeBlocks(weight.parts ?? [])),
   );
+
+/** The widths of all parts are the same. */
+const describeBlocks = (parts: readonly BlockRows[]): number[] => [
+  parts.length,
+  ...parts.slice(0, 1).map(({ width }) => width),
+  ...parts.map(({ type }) => type),
+];
+
+/** The inputs that hold weights, and how many of each kind there are, unless all are in bf16. */
+function weightsOf({ linears }: LayerForm): {
+  readonly tensors: readonly Tensor[];
+  readonly attrs: readonly TfAttr[];
+} {
+  const numbers = linears.flatMap(({ weight }) => weight.numbers ?? []);
+  if (numbers.length === linears.length) return { tensors: numbers, attrs: [] };
+  const blocks = linears.flatMap(({ weight }) => weight.parts?.map((part) => part.blocks) ?? []);
+  const attrs = [intAttr('H', numbers.length), intAttr('N', blocks.length)];
+  return { tensors: [...numbers, ...blocks], attrs };
+}
 
 const F32_F32_BF16 = ['f32', 'f32', 'bf16'] as const;
 const F32_TWICE = ['f32', 'f32'] as const;
 const NOTHING = { input: false, attention: false };
+
+interface LayerCall {
+  readonly op: string;
+  readonly form: LayerForm;
+  readonly wants: WantedGradients;
+  readonly dtypes: readonly ('f32' | 'bf16')[];
+}
 
 /** The CPU kernels of src/runtime/kernels/trainLayer.cc. */
 export class CpuLayerKernels implements LayerKernels {
@@ -118,10 +152,8 @@ export class CpuLayerKernels implements LayerKernels {
     table: Tensor,
     x: Tensor,
   ): { readonly y: Tensor; readonly saved: LayerTensors } {
-    const numbers = describe(form, NOTHING);
-    const [y, floats, halves] = this.run('LoraLayer', numbers, F32_F32_BF16, (own) =>
-      this.inputs(form, own, x, table),
-    ) as [Tensor, Tensor, Tensor];
+    const call = { op: 'LoraLayer', form, wants: NOTHING, dtypes: F32_F32_BF16 };
+    const [y, floats, halves] = this.run(call, [x, table], []) as [Tensor, Tensor, Tensor];
     return { y, saved: { floats, halves } };
   }
 
@@ -131,40 +163,32 @@ export class CpuLayerKernels implements LayerKernels {
     { x, floats, halves }: LayerTensors & { readonly x: Tensor },
     { dy, wants }: { readonly dy: Tensor; readonly wants: WantedGradients },
   ): { readonly dx: Tensor | null; readonly gradients: Tensor | null } {
-    const numbers = describe(form, wants);
-    const [dx, gradients] = this.run('LoraLayerGrad', numbers, F32_TWICE, (own) => [
-      ...this.inputs(form, own, x, table),
-      floats,
-      halves,
-      dy,
-    ]) as [Tensor, Tensor];
+    const call = { op: 'LoraLayerGrad', form, wants, dtypes: F32_TWICE };
+    const saved = [floats, halves, dy];
+    const [dx, gradients] = this.run(call, [x, table], saved) as [Tensor, Tensor];
     return { dx: this.orNull(dx), gradients: this.orNull(gradients) };
   }
 
   private run(
-    op: string,
-    numbers: Int32Array,
-    dtypes: readonly ('f32' | 'bf16')[],
-    inputs: (form: Tensor) => Tensor[],
-  ): Tensor[] {
-    const form = this.tf.upload(numbers, [numbers.length]);
-    const results = this.tf.runMany(op, [], inputs(form), dtypes);
-    this.tf.free(form);
-    return results;
-  }
-
-  private inputs(
-    { attention, norms, bias, linears }: LayerForm,
-    form: Tensor,
-    x: Tensor,
-    table: Tensor,
+    { op, form, wants, dtypes }: LayerCall,
+    first: readonly [x: Tensor, table: Tensor],
+    saved: readonly Tensor[],
   ): Tensor[] {
     const { empty } = this;
-    return [
-      ...[form, x, table, attention.ids ?? this.emptyIds],
+    const { attention, norms, bias, linears } = form;
+    const numbers = describe(form, wants);
+    const description = this.tf.upload(numbers, [numbers.length]);
+    const { tensors, attrs } = weightsOf(form);
+    const inputs = [
+      ...[description, ...first, attention.ids ?? this.emptyIds],
       ...[norms[0].weight, norms[1].weight, bias ?? empty],
-      ...linears.flatMap(({ weight, low }) => [weight, low?.a ?? empty, low?.b ?? empty]),
+      ...linears.flatMap(({ low }) => [low?.a ?? empty, low?.b ?? empty]),
+      ...saved,
+      ...tensors,
     ];
+    const results = this.tf.runMany(op, attrs, inputs, dtypes);
+    this.tf.free(description);
+    return results;
   }
 
   /** Frees a tensor without numbers. */

@@ -354,4 +354,30 @@ void dequantize_rows(int64_t from, int64_t to, const RowsForm& form, const uint8
   });
 }
 
+// The values `first` .. `first` + `count` - 1 of the rows from .. to, one row behind the other. Both are
+// multiples of UNIT.
+inline void dequantize_units(int64_t from, int64_t to, int64_t first, int64_t count,
+                             const RowsForm& form, const uint8_t* q, bf16* y) {
+  const int64_t header = header_bytes(form);
+  with_type(form.type, [&](auto constant) LORA_LAMBDA {
+    constexpr BlockType TYPE = decltype(constant)::value;
+    constexpr BlockSize size = size_of_block(TYPE);
+    const int64_t skipped = first / size.values;
+    for (int64_t number = from; number < to; number++) {
+      const uint8_t *row = q + number * form.row_bytes, *block = row + header + skipped * size.bytes;
+      int64_t at = skipped * size.values;
+      int unit = (int)(first - at) / UNIT;
+      for (int64_t i = 0; i < count; i += UNIT, y += UNIT) {
+        const Pair v = rounded_values<TYPE>(form, row, block, at, unit);
+        put(y, v.first);
+        put(y + LANES, v.second);
+        if (++unit < size.values / UNIT) continue;
+        unit = 0;
+        at += size.values;
+        block += size.bytes;
+      }
+    }
+  });
+}
+
 #undef LORA_INLINE

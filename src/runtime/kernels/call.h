@@ -99,6 +99,16 @@ struct Settings {
   TF_DataType T = TF_FLOAT;
 };
 
+// Rows of blocks [rows, words]. Reports an error and returns false if they do not hold `width` values.
+inline bool read_blocks(Call& call, int64_t type, int64_t width, const TF_Tensor* words,
+                        BlockRows* blocks) {
+  const RowsForm form = rows_form(type, width, 4 * last_of(words));
+  if (!call.expect(TF_NumDims(words) == 2 && fits(form), "The rows of blocks do not fit their width."))
+    return false;
+  *blocks = {form, TF_Dim(words, 0), data<const uint8_t>(words)};
+  return true;
+}
+
 template <class F>
 void rows(int64_t n, int64_t width, F f) {
   Pool::shared().run(n, width, f);

@@ -349,31 +349,15 @@ void few_rows(void*, TF_OpKernelContext* context) {
   });
 }
 
-// Rows of blocks, each filled up to whole words.
-struct Blocks {
-  RowsForm form;
-  int64_t rows;
-  const uint8_t* bytes;
-};
-
-// Reports an error and returns false if the rows do not hold `width` values.
-bool read_blocks(Call& call, const Settings& s, const TF_Tensor* words, Blocks* blocks) {
-  const RowsForm form = rows_form(s.type, s.width, 4 * last_of(words));
-  if (!call.expect(TF_NumDims(words) == 2 && fits(form), "The rows of blocks do not fit their width."))
-    return false;
-  *blocks = {form, TF_Dim(words, 0), data<const uint8_t>(words)};
-  return true;
-}
-
 // Rows of blocks [rows, words], which are below each other -> [all rows, width]
 void dequantize(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   const Settings& s = *static_cast<Settings*>(settings);
-  std::vector<Blocks> parts(s.N);
+  std::vector<BlockRows> parts(s.N);
   int64_t all = 0;
   for (size_t i = 0; i < parts.size(); i++) {
     TF_Tensor* words = call.in((int)i);
-    if (!call.ok() || !read_blocks(call, s, words, &parts[i])) return;
+    if (!call.ok() || !read_blocks(call, s.type, s.width, words, &parts[i])) return;
     all += parts[i].rows;
   }
   TF_Tensor* y = call.out(0, {all, s.width});
@@ -381,7 +365,7 @@ void dequantize(void* settings, TF_OpKernelContext* context) {
   typed(y, [&](auto t) {
     using T = of<decltype(t)>;
     T* into = data<T>(y);
-    for (const Blocks& b : parts) {
+    for (const BlockRows& b : parts) {
       rows(b.rows, b.form.width, [&](int64_t from, int64_t to) {
         LORA_BEST(dequantize_rows(from, to, b.form, b.bytes, into));
       });
@@ -395,8 +379,8 @@ void few_rows_of_blocks(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *x = call.in(0), *words = call.in(1);
   const Settings& s = *static_cast<Settings*>(settings);
-  Blocks b;
-  if (!call.ok() || !read_blocks(call, s, words, &b)) return;
+  BlockRows b;
+  if (!call.ok() || !read_blocks(call, s.type, s.width, words, &b)) return;
   const int64_t width = b.form.width, m = size_of(x) / width;
   if (!call.expect(last_of(x) == width, "LoraFewRowsOfBlocks: shapes do not fit.")) return;
   TF_Tensor* y = call.out(0, {m, b.rows});

@@ -170,6 +170,13 @@ inline bool fits(const RowsForm& form) {
          header_bytes(form) + form.width / block.values * block.bytes <= form.row_bytes;
 }
 
+// Some rows of a matrix, each filled up to whole words.
+struct BlockRows {
+  RowsForm form;
+  int64_t rows;
+  const uint8_t* bytes;
+};
+
 // The sixteen uneven steps of the IQ4 types.
 inline const float IQ4_STEPS[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                     1,    13,   25,  38,  53,  69,  89,  113};

@@ -21,6 +21,7 @@ struct Matrices {
   bool a_competes;
   const void* b;
   bool b_half;
+  const std::vector<BlockRows>* blocks;  // null: b
   // Whether A B is rounded to bf16.
   bool rounds;
   // Whether B is there as [n, k], and Q as [n, r].
@@ -62,11 +63,15 @@ struct Task {
 
 struct Buffers {
   float *panel, *q, *a, *sums;
+  bf16* numbers;
 };
 
 // Words of A and B that are multiplied before the sums are put away: a panel of so many stays in the
 // processor's caches.
 constexpr int64_t BLOCK_WORDS = 288;
+
+// Words of a panel whose numbers are made of blocks at a time: they stay in the first cache.
+constexpr int64_t PART_WORDS = 96;
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
@@ -111,6 +116,7 @@ namespace avx512 {
                              apply_to = function)
 #define LORA_PAIRS
 namespace avx512_bf16 {
+using avx512::dequantize_units;
 using avx512::narrow;
 using avx512::wide;
 #include "matrix.h"
@@ -167,6 +173,9 @@ float* buffer_of(int64_t numbers) {
 
 constexpr int64_t MAX_PANEL = 3 * LANES;
 
+// Numbers that are made of blocks at a time: columns of a panel, which begin within a unit.
+constexpr int64_t MOST_NUMBERS = 2 * PART_WORDS * (MAX_PANEL + LANES);
+
 // Products of a task that take about 5 microseconds.
 constexpr int64_t LONG_TASK = 1 << 20;
 
@@ -212,17 +221,24 @@ struct Division {
 void multiply(const std::vector<Matrices>& products, Way way, bool in_turn) {
   const Matrices& p = products.front();
   int64_t rank = 0;
-  for (const Matrices& own : products) rank = std::max(rank, own.r);
+  bool has_blocks = false;
+  for (const Matrices& own : products) {
+    rank = std::max(rank, own.r);
+    has_blocks = has_blocks || own.blocks;
+  }
   const Division division(p, way);
   const int64_t of_panel = BLOCK_WORDS * MAX_PANEL, of_q = rank * MAX_PANEL,
                 of_a = p.a_competes ? BLOCK_WORDS * division.rows : 0,
-                numbers = of_panel + of_q + of_a + division.group * division.rows * MAX_PANEL,
+                of_sums = division.group * division.rows * MAX_PANEL,
+                of_blocks = has_blocks ? MOST_NUMBERS / 2 : 0,
+                numbers = of_panel + of_q + of_a + of_sums + of_blocks,
                 count = products.size(), together = in_turn ? count : 1,
                 tasks = division.tasks() * (count / together);
   const auto work = [&](int64_t first, int64_t last) {
     float* buffer = buffer_of(numbers);
     float* after = buffer + of_panel + of_q;
-    const Buffers buffers{buffer, buffer + of_panel, after, after + of_a};
+    const Buffers buffers{buffer, buffer + of_panel, after, after + of_a,
+                          reinterpret_cast<bf16*>(after + of_a + of_sums)};
     for (int64_t i = first; i < last; i++)
       for (int64_t k = 0; k < together; k++) {
         const Matrices& own = products[i / division.tasks() + k];
@@ -267,7 +283,8 @@ Matrices matrices_of(const ProductOf& product) {
   own.k = product.k;
   own.r = product.r;
   own.b = product.b.at;
-  own.b_half = product.b.is_half;
+  own.blocks = product.blocks;
+  own.b_half = product.b.is_half || product.blocks;
   own.b_columns = product.b_columns;
   own.p = product.p;
   own.q = product.q;

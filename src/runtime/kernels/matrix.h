@@ -350,6 +350,37 @@ LORA_INLINE void pack_panel(const Matrices& p, const T* b, int64_t k, int64_t fr
     pack_depth(from, to, k, b + column, p.n, columns, width, words);
 }
 
+// The numbers `first` .. `first` + `count` - 1 of the rows from .. to of blocks.
+inline void read_numbers(const std::vector<BlockRows>& blocks, int64_t from, int64_t to,
+                         int64_t first, int64_t count, bf16* numbers) {
+  int64_t start = 0;
+  for (const BlockRows& part : blocks) {
+    const int64_t a = std::max(from - start, int64_t(0)), b = std::min(to - start, part.rows);
+    if (a < b)
+      dequantize_units(a, b, first, count, part.form, part.bytes,
+                       numbers + (start + a - from) * count);
+    start += part.rows;
+  }
+}
+
+// As `pack_panel`, of blocks.
+inline void pack_blocks(const Matrices& p, int64_t from, int64_t to, int64_t column, int64_t width,
+                        bf16* numbers, Word* words) {
+  const int64_t columns = std::min(p.n - column, width);
+  for (int64_t start = from; start < to; start += PART_WORDS, words += PART_WORDS * width) {
+    const int64_t end = std::min(to, start + PART_WORDS), first = start * DEPTH,
+                  depth = std::min(p.k, end * DEPTH) - first;
+    if (p.b_columns) {
+      read_numbers(*p.blocks, column, column + columns, first, depth, numbers);
+      pack_columns(0, end - start, depth, numbers, columns, width, words);
+    } else {
+      const int64_t left = column / UNIT * UNIT, row = round_up(column + columns, UNIT) - left;
+      read_numbers(*p.blocks, first, first + depth, left, row, numbers);
+      pack_depth(0, end - start, depth, numbers + (column - left), row, columns, width, words);
+    }
+  }
+}
+
 // q as the rows of a panel, in f32.
 LORA_INLINE void pack_q(const Matrices& p, int64_t column, int64_t width, float* into) {
   for (int64_t j = 0; j < p.r; j++)
@@ -359,12 +390,31 @@ LORA_INLINE void pack_q(const Matrices& p, int64_t column, int64_t width, float*
     }
 }
 
+// `rows` rows of blocks from `row` on, and of these the values `first` .. `first` + `count` - 1.
+LORA_INLINE Ahead rows_of_blocks(const std::vector<BlockRows>& blocks, int64_t row, int64_t rows,
+                                 int64_t first, int64_t count) {
+  for (const BlockRows& part : blocks) {
+    if (row < part.rows) {
+      const BlockSize size = size_of_block(part.form.type);
+      const auto* start = (const char*)part.bytes + row * part.form.row_bytes +
+                          header_bytes(part.form) + first / size.values * size.bytes;
+      return {start, std::min(rows, part.rows - row), count * size.bytes / size.values,
+              part.form.row_bytes};
+    }
+    row -= part.rows;
+  }
+  return {};
+}
+
 // The words start .. end - 1 of the panel at `column`, as they lie in B; none for a negative column.
 LORA_INLINE Ahead block_of(const Matrices& p, int64_t start, int64_t end, int64_t column) {
   if (column < 0) return {};
   const int64_t size = p.b_half ? 2 : 4, first = start * DEPTH,
                 depth = std::min(p.k, end * DEPTH) - first,
                 columns = std::min(PANEL, p.n - column);
+  if (p.blocks)
+    return p.b_columns ? rows_of_blocks(*p.blocks, column, columns, first, depth)
+                       : rows_of_blocks(*p.blocks, first, depth, column, columns);
   const char* b = static_cast<const char*>(p.b);
   if (p.b_columns) return {b + (column * p.k + first) * size, columns, depth * size, p.k * size};
   return {b + (first * p.n + column) * size, depth, columns * size, p.n * size};
@@ -398,7 +448,9 @@ inline void multiply_task(const Matrices& p, const Task& task, const Buffers& bu
       const int64_t column = task.column + i * PANEL,
                     narrow = NARROW_LANES * LANES, width = p.n - column > narrow ? PANEL : narrow;
       Word* packed = reinterpret_cast<Word*>(buffers.panel);
-      if (p.b_half)
+      if (p.blocks)
+        pack_blocks(p, start, end, column, width, buffers.numbers, packed);
+      else if (p.b_half)
         pack_panel(p, static_cast<const bf16*>(p.b), p.k, start, end, column, width, packed);
       else
         pack_panel(p, static_cast<const float*>(p.b), p.k, start, end, column, width, packed);

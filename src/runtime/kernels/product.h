@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "levels.h"
 
@@ -22,6 +23,8 @@ struct Numbers {
 struct ProductOf {
   int64_t m, n, k, r = 0;
   Numbers a, b;
+  // B in blocks, of which its numbers in bf16 are made: rows below each other. Null: b.
+  const std::vector<BlockRows>* blocks = nullptr;
   // Whether A is there as [k, m]; whether B is there as [n, k], and Q as [n, r].
   bool a_columns = false, b_columns = false;
   bool exact = false;

@@ -1,6 +1,7 @@
 // A whole layer of a Llama in training, forward and backward: what LoraRms, LoraProduct, LoraToHeads,
 // LoraAttend, LoraGlu, LoraLowGradients and their gradients compute one after the other, with the
-// same numbers. Weights and what is saved are bf16. src/models/layers/fusedLayer.ts calls it.
+// same numbers. Weights are bf16 or blocks, what is saved is bf16. src/models/layers/fusedLayer.ts calls
+// it.
 
 #include <memory>
 
@@ -25,11 +26,18 @@ Buffer<T> buffer(int64_t count) {
 struct Linear {
   int64_t in = 0, out = 0, r = 0;
   const bf16* w = nullptr;
+  std::vector<BlockRows> blocks;  // in place of w
   const float *a = nullptr, *b = nullptr;
   // Whether the factors have gradients.
   bool trains = false;
 
   int64_t gradients() const { return trains ? r * (in + out) : 0; }
+  void put_weight(ProductOf* product) const {
+    if (blocks.empty())
+      product->b = w;
+    else
+      product->blocks = &blocks;
+  }
 };
 
 struct Layer {
@@ -107,7 +115,7 @@ ProductOf forward(const Linear& l, int64_t n, const bf16* x, float* xa, const fl
   }
   ProductOf product{n, l.out, l.in, l.r};
   product.a = x;
-  product.b = l.w;
+  l.put_weight(&product);
   product.b_columns = true;
   product.p = xa;
   product.q = l.b;
@@ -140,7 +148,7 @@ ProductOf backward(const Linear& l, int64_t n, Numbers dy, const float* dxa, con
                    const Output& dx) {
   ProductOf product{n, l.in, l.out, l.r};
   product.a = dy;
-  product.b = l.w;
+  l.put_weight(&product);
   product.p = dxa;
   product.q = l.a;
   product.residual = residual;
@@ -281,23 +289,49 @@ void attention_backward(const Layer& l, const Saved& s, const float* dx1, const 
   back(dqkv.get(), low_backward(l.qkv, l.n, dqkv.get(), h.get(), s.xa_qkv, g.qkv).get());
 }
 
-// The places of the integers that describe a layer (src/models/ops/layerKernels.ts).
+// The places of the integers that describe a layer (src/models/ops/layerKernels.ts). Behind TRAINS:
+// of each linear layer how many inputs hold its weight in blocks; if some do, the numbers of a row and
+// their types.
 enum { BATCH, HEADS, KV_HEADS, CAUSAL, WINDOW, EPS_IN, EPS_MLP, WANTS_INPUT, WANTS_ATTENTION, TRAINS };
 constexpr int LINEARS = 5;
 
-// The inputs of a layer: form, x, table, ids or empty, norm_in, norm_mlp, bias or empty; then w, a
-// and b of each linear layer.
-constexpr int FIRST_LINEAR = 7, INPUTS = FIRST_LINEAR + 3 * LINEARS;
+// The inputs of a layer: form, x, table, ids or empty, norm_in, norm_mlp, bias or empty; then a and b of
+// each linear layer. Behind all inputs: weights in bf16, and then those in blocks.
+constexpr int FIRST_LINEAR = 7, INPUTS = FIRST_LINEAR + 2 * LINEARS;
 
-bool read_linear(Call& call, int i, bool trains, Linear* l) {
-  TF_Tensor *w = call.in(FIRST_LINEAR + 3 * i), *a = call.in(FIRST_LINEAR + 3 * i + 1),
-            *b = call.in(FIRST_LINEAR + 3 * i + 2);
-  if (!call.ok() || !call.expect(TF_NumDims(w) == 2 && size_of(w) > 0,
-                                 "LoraLayer: a weight is not a matrix."))
-    return false;
-  *l = {TF_Dim(w, 1), TF_Dim(w, 0)};
+// Where weights are, and what describes them.
+struct WeightsForm {
+  const int32_t *at, *end;
+  int numbers, blocks;  // the next inputs
+
+  int32_t next() { return at < end ? *at++ : 0; }
+};
+
+bool read_weight(Call& call, WeightsForm* form, Linear* l) {
+  const int32_t parts = form->next();
+  if (parts == 0) {
+    const TF_Tensor* w = call.in(form->numbers++);
+    if (!call.ok()) return false;
+    l->in = TF_NumDims(w) == 2 ? TF_Dim(w, 1) : 0;
+    l->out = TF_NumDims(w) == 2 ? TF_Dim(w, 0) : 0;
+    l->w = data<const bf16>(w);
+  } else {
+    l->in = form->next();
+  }
+  for (int32_t i = 0; i < parts; i++) {
+    const TF_Tensor* words = call.in(form->blocks++);
+    BlockRows own;
+    if (!call.ok() || !read_blocks(call, form->next(), l->in, words, &own)) return false;
+    l->out += own.rows;
+    l->blocks.push_back(own);
+  }
+  return call.expect(parts >= 0 && l->in > 0 && l->out > 0, "LoraLayer: a weight is not a matrix.");
+}
+
+bool read_linear(Call& call, int i, bool trains, WeightsForm* form, Linear* l) {
+  TF_Tensor *a = call.in(FIRST_LINEAR + 2 * i), *b = call.in(FIRST_LINEAR + 2 * i + 1);
+  if (!call.ok() || !read_weight(call, form, l)) return false;
   l->r = size_of(a) / l->in;
-  l->w = data<const bf16>(w);
   l->a = data_or_null<const float>(a);
   l->b = data_or_null<const float>(b);
   l->trains = trains && l->r > 0;
@@ -313,18 +347,20 @@ bool fit(const Layer& l) {
          l.down.in == l.gate.out && l.down.out == l.d;
 }
 
-// Reports an error and returns false if the shapes do not fit.
-bool read_layer(Call& call, Layer* l) {
+// `weights`: the first input that holds weights, `halves` of which are in bf16. Reports an error and
+// returns false if the shapes do not fit.
+bool read_layer(Call& call, int weights, int64_t halves, Layer* l) {
   TF_Tensor *form = call.in(0), *x = call.in(1), *table = call.in(2), *ids = call.in(3),
             *norm_in = call.in(4), *norm_mlp = call.in(5), *bias = call.in(6);
   if (!call.ok() ||
-      !call.expect(size_of(form) == TRAINS + LINEARS && TF_NumDims(x) == 2 && size_of(x) > 0,
+      !call.expect(size_of(form) >= TRAINS + LINEARS && TF_NumDims(x) == 2 && size_of(x) > 0,
                    "LoraLayer: shapes do not fit."))
     return false;
   const int32_t* at = data<const int32_t>(form);
   Linear* linears[LINEARS] = {&l->qkv, &l->o, &l->gate, &l->up, &l->down};
+  WeightsForm rest{at + TRAINS + LINEARS, at + size_of(form), weights, weights + (int)halves};
   for (int i = 0; i < LINEARS; i++)
-    if (!read_linear(call, i, at[TRAINS + i] != 0, linears[i])) return false;
+    if (!read_linear(call, i, at[TRAINS + i] != 0, &rest, linears[i])) return false;
   l->n = TF_Dim(x, 0);
   l->d = TF_Dim(x, 1);
   const int64_t batch = at[BATCH], heads = at[HEADS], kv = at[KV_HEADS], width = l->qkv.out,
@@ -358,10 +394,10 @@ bool read_layer(Call& call, Layer* l) {
   return true;
 }
 
-void layer(void*, TF_OpKernelContext* context) {
+void layer(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   Layer l{};
-  if (!read_layer(call, &l)) return;
+  if (!read_layer(call, INPUTS, static_cast<Settings*>(settings)->H, &l)) return;
   TF_Tensor *y = call.out(0, {l.n, l.d}), *floats = call.out(1, {Saved::floats(l)}),
             *halves = call.out(2, {Saved::halves(l)});
   if (!call.ok()) return;
@@ -372,10 +408,10 @@ void layer(void*, TF_OpKernelContext* context) {
 
 // The inputs of `layer`, with the table of the opposite rotation, what it saved, and dy -> dx, or
 // nothing, and of each trained factor A and B [r, in + out] the gradients, as of LoraLowGradients.
-void layer_grad(void*, TF_OpKernelContext* context) {
+void layer_grad(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   Layer l{};
-  if (!read_layer(call, &l)) return;
+  if (!read_layer(call, INPUTS + 3, static_cast<Settings*>(settings)->H, &l)) return;
   TF_Tensor *floats = call.in(INPUTS), *halves = call.in(INPUTS + 1), *dy = call.in(INPUTS + 2);
   if (!call.ok() ||
       !call.expect(size_of(floats) == Saved::floats(l) && size_of(halves) == Saved::halves(l) &&
@@ -393,27 +429,32 @@ void layer_grad(void*, TF_OpKernelContext* context) {
 }
 
 const std::vector<const char*> LAYER_INPUTS{
-    "form: int32",      "x: float",         "table: float",     "ids: int32",
-    "norm_in: float",   "norm_mlp: float",  "bias: float",      "qkv: bfloat16",
-    "qkv_a: float",     "qkv_b: float",     "o: bfloat16",      "o_a: float",
-    "o_b: float",       "gate: bfloat16",   "gate_a: float",    "gate_b: float",
-    "up: bfloat16",     "up_a: float",      "up_b: float",      "down: bfloat16",
-    "down_a: float",    "down_b: float"};
+    "form: int32",     "x: float",       "table: float", "ids: int32",    "norm_in: float",
+    "norm_mlp: float", "bias: float",    "qkv_a: float", "qkv_b: float",  "o_a: float",
+    "o_b: float",      "gate_a: float",  "gate_b: float", "up_a: float",  "up_b: float",
+    "down_a: float",   "down_b: float"};
 
-std::vector<const char*> with_saved() {
-  std::vector<const char*> inputs = LAYER_INPUTS;
-  for (const char* more : {"floats: float", "halves: bfloat16", "dy: float"}) inputs.push_back(more);
+const std::vector<const char*> WEIGHTS_ATTRS{"H: int >= 0 = 5", "N: int >= 0 = 0"};
+
+std::vector<const char*> and_then(std::vector<const char*> inputs,
+                                  const std::vector<const char*>& more) {
+  inputs.insert(inputs.end(), more.begin(), more.end());
   return inputs;
 }
 
 const bool registered =
     register_op({"LoraLayer",
                  layer,
-                 {},
-                 LAYER_INPUTS,
+                 WEIGHTS_ATTRS,
+                 and_then(LAYER_INPUTS, {"weights: H * bfloat16", "blocks: N * int32"}),
                  {"y: float", "floats: float", "halves: bfloat16"}}) &&
-    register_op(
-        {"LoraLayerGrad", layer_grad, {}, with_saved(), {"dx: float", "gradients: float"}});
+    register_op({"LoraLayerGrad",
+                 layer_grad,
+                 WEIGHTS_ATTRS,
+                 and_then(LAYER_INPUTS,
+                          {"floats: float", "halves: bfloat16", "dy: float",
+                           "weights: H * bfloat16", "blocks: N * int32"}),
+                 {"dx: float", "gradients: float"}});
 
 }  // namespace
 
