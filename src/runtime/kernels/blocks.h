@@ -329,9 +329,12 @@ LORA_INLINE void with_type(BlockType type, F f) {
 
 // Rounded as `narrow` does; the values are finite.
 LORA_INLINE void put(float* y, Lanes v) { std::memcpy(y, &v, sizeof(v)); }
-LORA_INLINE void put(bf16* y, Lanes v) {
+LORA_INLINE LaneHalves narrowed(Lanes v) {
   const LaneBits u = (LaneBits)v, rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
-  const LaneHalves halves = __builtin_convertvector(rounded, LaneHalves);
+  return __builtin_convertvector(rounded, LaneHalves);
+}
+LORA_INLINE void put(bf16* y, Lanes v) {
+  const LaneHalves halves = narrowed(v);
   std::memcpy(y, &halves, sizeof(halves));
 }
 
@@ -354,6 +357,53 @@ void dequantize_rows(int64_t from, int64_t to, const RowsForm& form, const uint8
   });
 }
 
+#if LORA_LEVEL == 2
+// Of a unit whose values are a scale times one of sixteen steps.
+struct Steps {
+  const float* table;
+  float scale;
+  const uint8_t* levels;
+};
+template <BlockType TYPE>
+LORA_INLINE Steps steps_in(const uint8_t* row, const uint8_t* q, int64_t at, int unit) {
+  constexpr bool is_nested = has_header(TYPE);
+  const float* table = TYPE == BlockType::NF4 || TYPE == BlockType::NF4_NESTED ? NF4_STEPS : FP4_STEPS;
+  return {table, is_nested ? nested_scale(row, q, at) : float_at(q),
+          q + (is_nested ? 1 : 4) + 16 * unit};
+}
+
+// The steps are multiplied and rounded instead of all values, which are then looked up.
+LORA_INLINE void put_steps(bf16* y, const Steps& own, Rounding rounding) {
+  typedef uint8_t UnitBytes __attribute__((vector_size(UNIT)));
+  typedef int16_t UnitHalves __attribute__((vector_size(2 * UNIT)));
+  Lanes steps;
+  std::memcpy(&steps, own.table, sizeof(steps));
+  const LaneHalves sixteen = narrowed(rounded(own.scale * steps, rounding));
+  // the other half of the table is not looked up
+  const UnitHalves table = (UnitHalves)__builtin_shufflevector(
+      sixteen, sixteen, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, -1, -1, -1, -1, -1, -1,
+      -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+  const LaneBytes v = bytes_at(own.levels), halves[2] = {v & 15, v >> 4};
+  UnitBytes levels;
+  std::memcpy(&levels, halves, sizeof(levels));
+  const UnitHalves values =
+      __builtin_ia32_permvarhi512(table, __builtin_convertvector(levels, UnitHalves));
+  std::memcpy(y, &values, sizeof(values));
+}
+#endif
+
+template <BlockType TYPE>
+LORA_INLINE void put_unit(bf16* y, const RowsForm& form, const uint8_t* row, const uint8_t* q,
+                          int64_t at, int unit) {
+#if LORA_LEVEL == 2
+  if constexpr (TYPE >= BlockType::NF4 && TYPE <= BlockType::FP4_NESTED)
+    return put_steps(y, steps_in<TYPE>(row, q, at, unit), form.rounding);
+#endif
+  const Pair v = rounded_values<TYPE>(form, row, q, at, unit);
+  put(y, v.first);
+  put(y + LANES, v.second);
+}
+
 // The values `first` .. `first` + `count` - 1 of the rows from .. to, one row behind the other. Both are
 // multiples of UNIT.
 inline void dequantize_units(int64_t from, int64_t to, int64_t first, int64_t count,
@@ -368,9 +418,7 @@ inline void dequantize_units(int64_t from, int64_t to, int64_t first, int64_t co
       int64_t at = skipped * size.values;
       int unit = (int)(first - at) / UNIT;
       for (int64_t i = 0; i < count; i += UNIT, y += UNIT) {
-        const Pair v = rounded_values<TYPE>(form, row, block, at, unit);
-        put(y, v.first);
-        put(y + LANES, v.second);
+        put_unit<TYPE>(y, form, row, block, at, unit);
         if (++unit < size.values / UNIT) continue;
         unit = 0;
         at += size.values;
