@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { BaseModel } from '../../src/formats/baseModel';
 import { withQuantized } from '../../src/formats/quantized/source';
@@ -10,7 +11,7 @@ import type { LayerKernels } from '../../src/models/ops/layerKernels';
 import type { Ops } from '../../src/models/ops/ops';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Quantize } from '../../src/shared/trainingSettings';
-import { tensorFlowOps } from '../support/models';
+import { fixtures, tensorFlowOps, withBase } from '../support/models';
 import { smallAdapter, smallBase, smallInput, SMALL_CONFIG } from '../support/smallModel';
 import { inBlocks } from '../support/storedBlocks';
 
@@ -75,12 +76,10 @@ const WIDE = {
 const quantizedAs =
   (kind: Quantize) =>
   (base: BaseModel): BaseModel => {
-    const { weights, spec, path } = base;
+    const { weights, spec } = base;
     const options = { kind, modules_to_save: null };
-    return {
-      ...base,
-      weights: withQuantized(weights, quantizedWhileLoading(weights, spec, options, path)),
-    };
+    const tensors = quantizedWhileLoading(weights, spec, options, base.path);
+    return { ...base, weights: withQuantized(weights, tensors) };
   };
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -184,16 +183,21 @@ const QUANTIZED_CASES: Readonly<Record<string, Case>> = {
   },
 };
 
+/** Checkpoints whose blocks have scales or roundings of other kinds. */
+const CHECKPOINTS = ['bnb-nf4-bf16', 'bnb-fp4', 'torchao-int4', 'gptq'];
+
+/** What is trained on a base. */
+interface Training {
+  readonly base: BaseModel;
+  readonly adapter: Adapter;
+  readonly input: LabelledInput;
+  readonly recomputed?: number;
+}
+
 /** The loss and gradients of two steps, and the numbers of the adapter after them. */
-async function trained(
-  own: Ops,
-  { config, quantized = (base) => base, adapted, input, recomputed = 0 }: Case,
-) {
-  const model = await loadModel(
-    quantized(smallBase(config)),
-    smallAdapter((path) => adapted.test(path), config),
-    { ops: own, base_dtype: 'bfloat16', quantized: true, recomputed_layers: recomputed },
-  );
+async function trained(ops: Ops, { base, adapter, input, recomputed = 0 }: Training) {
+  const options = { ops, base_dtype: 'bfloat16', quantized: true } as const;
+  const model = await loadModel(base, adapter, { ...options, recomputed_layers: recomputed });
   const loaded = ops.live();
   const steps = [];
   for (let i = 0; i < 2; i++) {
@@ -203,9 +207,19 @@ async function trained(
     steps.push({ loss_sum, gradients: await model.gradients(labelled) });
     await model.step(labelled, { learning_rate: 1e-2, weight_decay: 0.01, max_grad_norm: 1 });
   }
-  const adapter: Adapter = await model.adapter();
+  const after = await model.adapter();
   model.dispose();
-  return { steps, adapter };
+  return { steps, adapter: after };
+}
+
+/** Trains with and without the kernels, whose calls in one accumulation are to be `calls`. */
+async function expectSameBytes(layers: LayerKernels, training: Training, calls: Case['calls']) {
+  const { calls: counts, counting } = counted(layers);
+  const before = ops.live();
+  const separate = await trained(withLayers(null), training);
+  expect(await trained(withLayers(counting), training)).toEqual(separate);
+  expect(ops.live()).toBe(before);
+  expect(counts).toEqual({ forward: 2 * calls.forward, backward: 2 * calls.backward });
 }
 
 describe('a layer in one operation', () => {
@@ -213,20 +227,23 @@ describe('a layer in one operation', () => {
     expect(ops.fused!.layers !== null).toBe(ops.fused!.prefersProduct);
   });
 
-  const all = { ...CASES, ...QUANTIZED_CASES };
+  const all: Readonly<Record<string, Case>> = { ...CASES, ...QUANTIZED_CASES };
   it.each(Object.keys(all))('has the bytes of separate operations for %s', async (name) => {
-    const own = all[name]!;
+    const { config, quantized, adapted, calls, ...rest } = all[name]!;
     const layers = ops.fused!.layers;
     if (!layers) return;
-    const { calls, counting } = counted(layers);
-    const before = ops.live();
-    const separate = await trained(withLayers(null), own);
-    expect(await trained(withLayers(counting), own)).toEqual(separate);
-    expect(ops.live()).toBe(before);
-    const accumulations = 2;
-    expect(calls).toEqual({
-      forward: accumulations * own.calls.forward,
-      backward: accumulations * own.calls.backward,
+    const base = quantized?.(smallBase(config)) ?? smallBase(config);
+    const adapter = smallAdapter((path) => adapted.test(path), config);
+    await expectSameBytes(layers, { base, adapter, ...rest }, calls);
+  });
+
+  it.each(CHECKPOINTS)('has the bytes of separate operations for a base in %s', async (name) => {
+    const layers = ops.fused!.layers;
+    if (!layers) return;
+    await withBase(path.join(fixtures, 'quantized', name), async (base) => {
+      const adapter = smallAdapter(() => true, base.config);
+      const training = { base, adapter, input: smallInput('left', 2, 30) };
+      await expectSameBytes(layers, training, { forward: 1, backward: 1 });
     });
   });
 });
