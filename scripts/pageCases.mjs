@@ -149,15 +149,16 @@ const inspect = {
 
 /** The numbers of the host for the small base model of the fixtures. */
 async function recipeMessage() {
-  const [{ figuresOf }, { readBaseFacts }, { kindNames, layerOf }, { parseRecipe }] =
+  const [{ figuresOf }, { factsOf }, { readBaseHeaders }, { kindNames, layerOf }, { parseRecipe }] =
     await Promise.all([
       source('host/configure/figures.ts'),
       source('host/setup/costs.ts'),
+      source('inspect/answer.ts'),
       source('lora/selection.ts'),
       source('shared/recipeFile.ts'),
     ]);
   const file = fixture('llama/base');
-  const base = await readBaseFacts(file);
+  const base = factsOf(await readBaseHeaders(file));
   const recipe = parseRecipe(JSON.stringify({ base: file, dataset: 'x.jsonl' }), 'lora.json');
   const settings = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
   const isChosen = ({ path: name }) => /[qv]_proj/.test(name);
@@ -195,9 +196,20 @@ async function recipeMessage() {
     ],
   };
 }
+/** What fits into 12 GB. */
+async function sizesMessage() {
+  const [{ sizesHere }, { answerTo }] = await Promise.all([
+    source('host/configure/sizes.ts'),
+    source('inspect/answer.ts'),
+  ]);
+  const ask = (kind, asked) => answerTo({ kind, asked });
+  const machine = { hasBf16: true, hasKernels: true, multipliesBf16: true, available: 12e9 };
+  return { kind: 'sizes', sizes: await sizesHere({ ask }, machine) };
+}
 const ofRecipe = (script) => ({ facts: { recipe: '/w/lora.json' }, script });
 const configure = {
   recipe: ofRecipe(async () => send(await recipeMessage())),
+  sizes: ofRecipe(async () => `${send(await recipeMessage())} ${send(await sizesMessage())}`),
   failed: ofRecipe(() => send({ kind: 'fault', message: 'lora.json:3: "r" must be at least 1.' })),
 };
 

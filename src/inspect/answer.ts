@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { trainableTasks } from '../shared/task';
+import { commonSizes } from '../formats/architecture/commonSizes';
 import { tasksOf } from '../formats/architecture/readSpec';
 import { modelSize } from '../formats/architecture/size';
 import { checkTopology } from '../formats/layersModel/classes';
@@ -56,6 +57,8 @@ async function answerFile({ kind, asked }: FileQuestion): Promise<Answer<Questio
       return adapterFindings(asked.file);
     case 'base':
       return readBaseHeaders(asked.file);
+    case 'commonSizes':
+      return commonSizes(asked.machine);
     case 'datasets':
       return findDatasets(asked.folders);
     case 'dataset':

@@ -1,10 +1,12 @@
 import type { TargetableModule } from '../lora/adapter';
 import type { ModelSize } from '../lora/memory';
+import type { StepMachine } from '../lora/stepPlan';
 import type { KnownStep } from '../lora/layersMemory';
 import type { CodeLimits, CodePlace, CodePrompt } from '../data/code/codeTokens';
 import type { Thumbnail } from '../data/images/thumbnail';
 import type { SerializedError } from '../shared/errors';
 import type { TensorRow, Values } from '../shared/pages/inspect/protocol';
+import type { CommonSize } from '../shared/stepMemory';
 import type { RowForm } from '../shared/objective';
 import type { Task } from '../shared/task';
 import type { DataQuestions } from './dataset/questions';
@@ -108,6 +110,11 @@ export interface Questions extends DataQuestions {
     readonly answer: AdapterFindings;
   };
   readonly base: { readonly asked: { readonly file: string }; readonly answer: BaseHeaders };
+  /** Of published models, for which no file is read. */
+  readonly commonSizes: {
+    readonly asked: { readonly machine: StepMachine };
+    readonly answer: readonly CommonSize[];
+  };
   /** The datasets in folders and below. */
   readonly datasets: {
     readonly asked: { readonly folders: readonly string[] };

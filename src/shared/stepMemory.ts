@@ -31,10 +31,27 @@ export interface StepMemory {
   readonly types: readonly TypeMemory[];
 }
 
+/** The memory of a step that keeps the weights of a .gguf file quantized. */
+export interface FileMemory extends TypeMemory {
+  /** Of its matrices, such as Q8_0. */
+  readonly type: string;
+}
+
 /** A published model that need not be there, and what a step would need. */
 export interface CommonSize {
   /** OWNER/MODEL on the Hub. */
   readonly model: string;
   readonly parameters: number;
   readonly memory: StepMemory;
+  /** None where quantized weights cannot be kept. */
+  readonly files: readonly FileMemory[];
 }
+
+/** What a step of a model needs in each form of its weights: those of its own, then .gguf files. */
+export const formsOfSize = ({
+  memory,
+  files,
+}: CommonSize): readonly (Omit<TypeMemory, 'base_dtype'> & { readonly name: string })[] => [
+  ...memory.types.map((own) => ({ ...own, name: own.base_dtype })),
+  ...files.map((own) => ({ ...own, name: own.type })),
+];

@@ -15,6 +15,7 @@ import './configure.css';
 import { adviceView } from './parts/advice';
 import { costsView } from './parts/costs';
 import { rankView } from './parts/rank';
+import { sizesView } from './parts/sizes';
 import { targetsView } from './parts/targets';
 import {
   reduceConfigure,
@@ -33,6 +34,7 @@ startPage<ConfigureState, ConfigureHostMessage, ConfigurePageMessage, ConfigureS
     return {
       kept: stored?.recipe === recipe ? stored : { recipe },
       recipe: null,
+      sizes: null,
       fault: null,
       isBaseMissing: false,
       follow: true,
@@ -75,7 +77,8 @@ const recipeView = (page: ConfigurePage, state: ConfigureState, recipe: ShownRec
     <div class="columns">
       <div class="choices">${rankView(page, recipe)}${targetsView(page, state, recipe)}</div>
       <div class="results">${adviceView(page, recipe)}${costsView(page, recipe)}</div>
-    </div>`;
+    </div>
+    ${state.sizes ? sizesView(page, state.sizes) : nothing}`;
 
 function head(page: ConfigurePage, recipe: ShownRecipe): TemplateResult {
   const { t, format, post } = page;

@@ -6,6 +6,7 @@ import type {
   Figures,
   ModuleChoice,
   RankSettings,
+  Sizes,
 } from '../../src/shared/pages/configure/protocol';
 import type { ConfigureStringKey } from '../../src/shared/pages/configure/strings';
 import type { Page } from '../shared/page';
@@ -28,6 +29,8 @@ export interface ConfigureState {
   /** Grouping and open groups, which VS Code keeps. */
   readonly kept: ConfigurePageState;
   readonly recipe: ShownRecipe | null;
+  /** Null: not computed yet. */
+  readonly sizes: Sizes | null;
   /** Why the recipe cannot be read; the last one that could be read stays in `recipe`. */
   readonly fault: string | null;
   /** Whether that is because its base model is not there. */
@@ -57,6 +60,8 @@ export function reduceConfigure(
       return withRecipe(state, { figures: message.figures });
     case 'advice':
       return withRecipe(state, { advice: message.advice });
+    case 'sizes':
+      return { ...state, sizes: message.sizes };
     case 'fault':
       return { ...state, fault: message.message, isBaseMissing: message.missing === 'base' };
   }

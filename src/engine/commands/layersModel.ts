@@ -10,7 +10,7 @@ import { countTrainable } from '../../lora/count';
 import type { DatasetSource } from '../../shared/datasetSources';
 import { LoraError } from '../../shared/errors';
 import type { LayersMemory } from '../../shared/layersMemory';
-import { BATCHES } from '../../shared/usualBatch';
+import { BATCHES, EXAMPLE_RANK } from '../../shared/usualBatch';
 import { RecipeSchema } from '../../shared/recipe';
 import { countOf } from '../../shared/values';
 import { groupDigits } from '../describe';
@@ -27,8 +27,6 @@ import { evaluateExamples } from '../tasks/evaluate';
 import type { Report } from './inspectRecipe';
 import { describeValues, settingOf } from './evaluatedSources';
 import { printResult, type CommandContext } from './context';
-
-const EXAMPLE_RANK = 8;
 
 /** What `lora inspect` says of a layers model. @throws LoraError('base') */
 export async function inspectLayers(file: string): Promise<Report> {

@@ -15,7 +15,7 @@ import { openBase } from '../../formats/openBase';
 import type { StepMachine } from '../../lora/stepPlan';
 import { LoraError } from '../../shared/errors';
 import type { StepMemory } from '../../shared/stepMemory';
-import { usualMemory } from '../model/usualMemory';
+import { usualMemory } from '../../formats/architecture/usualMemory';
 import { requestHubFile } from './hub';
 import { bodyOf, type Hub } from './hubFetch';
 import { ggufFiles, hubFileSize, type HubFile } from './plan';

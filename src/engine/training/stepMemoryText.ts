@@ -1,5 +1,10 @@
 import { formatSize } from '../../common/formatSize';
-import type { CommonSize, MemoryFit, StepMemory } from '../../shared/stepMemory';
+import {
+  formsOfSize,
+  type CommonSize,
+  type MemoryFit,
+  type StepMemory,
+} from '../../shared/stepMemory';
 import { countOf } from '../../shared/values';
 
 const FITS: Readonly<Record<MemoryFit, string>> = {
@@ -26,11 +31,11 @@ export function describeCommonSizes(sizes: readonly CommonSize[], adapted = ''):
   if (first === undefined) return [];
   return [
     describeBatch(first.memory, adapted),
-    ...sizes.flatMap(({ model, parameters, memory }) => [
-      `${model} (${(parameters / 1e9).toFixed(1)} B)`,
-      ...memory.types.map(
-        ({ base_dtype, bytes, fit }) =>
-          `  ${base_dtype.padEnd('bfloat16 '.length)} ${formatSize(bytes)}: ${FITS[fit]}`,
+    ...sizes.flatMap((size) => [
+      `${size.model} (${(size.parameters / 1e9).toFixed(1)} B)`,
+      ...formsOfSize(size).map(
+        ({ name, bytes, fit }) =>
+          `  ${name.padEnd('bfloat16 '.length)} ${formatSize(bytes)}: ${FITS[fit]}`,
       ),
     ]),
   ];

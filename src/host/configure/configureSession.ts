@@ -25,6 +25,7 @@ import { t } from '../text/l10n';
 import { adviceFor, type Advice, type AdviceAct, type UsedRank } from './advice';
 import { editRecipe } from './editRecipe';
 import { figuresOf } from './figures';
+import { sizesHere } from './sizes';
 import { withChoice } from './recipeEdits';
 
 /** What a session needs from other features. */
@@ -95,6 +96,7 @@ export class ConfigureSession implements vscode.Disposable {
     this.applied = 0;
     this.tried = await this.parts.triedRuns();
     await this.show();
+    if (this.read) this.send({ kind: 'sizes', sizes: await sizesHere(this.parts.inspections) });
     await this.adviseAfterRun();
   }
 

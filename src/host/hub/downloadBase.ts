@@ -1,7 +1,7 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import type { CommonSize, StepMemory } from '../../shared/stepMemory';
-import { fitsText } from '../setup/costs';
+import { fitsText, sizeFitsText } from '../setup/costs';
 import { formatBytes } from '../text/format';
 import { fileName } from '../text/fileName';
 import { t } from '../text/l10n';
@@ -161,11 +161,7 @@ async function commonSizes(jobs: HubServices['jobs']): Promise<PickItem<string>[
     );
     return sizes
       .filter(({ model }) => !SUGGESTIONS.some(({ name }) => name === model))
-      .map(({ model, memory }) => ({
-        label: model,
-        detail: fitsText(memory.types),
-        value: model,
-      }));
+      .map((size) => ({ label: size.model, detail: sizeFitsText(size), value: size.model }));
   } catch {
     return [];
   }

@@ -7,7 +7,12 @@ import { countTrainable, tooHighRank } from '../../lora/count';
 import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/adapter';
 import { BATCHES, type Batch } from '../../shared/usualBatch';
-import type { MemoryFit, TypeMemory } from '../../shared/stepMemory';
+import {
+  formsOfSize,
+  type CommonSize,
+  type MemoryFit,
+  type TypeMemory,
+} from '../../shared/stepMemory';
 import type { AskInspections } from '../inspection/inspections';
 import { formatBytes, formatCount } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
@@ -137,6 +142,12 @@ export function costWarning(cost: Cost, r: number, available: number): string | 
 /** "bfloat16: fits · float32: fits with recomputation". */
 export const fitsText = (types: readonly TypeMemory[]): string =>
   types.map(({ base_dtype, fit }) => `${base_dtype}: ${fitText(fit)}`).join(' · ');
+
+/** The same of a published model, and of its .gguf files. */
+export const sizeFitsText = (size: CommonSize): string =>
+  formsOfSize(size)
+    .map(({ name, fit }) => `${name}: ${fitText(fit)}`)
+    .join(' · ');
 
 export function fitText(fit: MemoryFit): string {
   switch (fit) {

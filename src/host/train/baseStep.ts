@@ -159,6 +159,7 @@ const BROWSE = (): PickItem<BaseChoice>[] => [
   {
     icon: 'cloud-download',
     label: t('Download from the Hugging Face Hub…'),
+    description: t('shows which sizes fit on this machine'),
     value: { browse: 'hub' },
     alwaysShow: true,
   },

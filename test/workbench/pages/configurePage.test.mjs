@@ -23,9 +23,15 @@ async function hostMessages() {
     import { adviceFor } from './src/host/configure/advice';
     import { figuresOf } from './src/host/configure/figures';
     import { factsOf } from './src/host/setup/costs';
-    import { readBaseHeaders } from './src/inspect/answer';
+    import { answerTo, readBaseHeaders } from './src/inspect/answer';
+    import { sizesHere } from './src/host/configure/sizes';
     import { kindNames, layerOf } from './src/lora/selection';
     import { parseRecipe } from './src/shared/recipeFile';
+    const answers = { ask: (kind, asked) => answerTo({ kind, asked }) };
+    export const sizesMessage = async (available) => ({
+      kind: 'sizes',
+      sizes: await sizesHere(answers, { hasBf16: true, hasKernels: true, multipliesBf16: true, available }),
+    });
     export async function recipeMessage(file, settings, choose, there, facts) {
       const base = factsOf(await readBaseHeaders(file));
       const recipe = parseRecipe(JSON.stringify({ base: file, dataset: 'x.jsonl' }), 'lora.json');
@@ -57,9 +63,10 @@ async function hostMessages() {
 }
 
 const settings = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
-let pages, message;
+let pages, message, sizesMessage;
 before(async () => {
-  const { recipeMessage } = await hostMessages();
+  const { recipeMessage, ...others } = await hostMessages();
+  ({ sizesMessage } = others);
   message = (changes = {}, choose = (name) => /[qv]_proj/.test(name), there = 8e9, facts = null) =>
     recipeMessage(
       path.join(root, 'test/fixtures/llama/base'),
@@ -90,11 +97,20 @@ for (const theme of THEMES) {
     ]) {
       const shown = await open({ ...data, ...(name === 'tight' && { dirty: true }) }, { theme });
       const { page } = shown;
-      if (name === 'some') await page.locator('.fold:not([disabled])').first().click();
+      if (name === 'some') {
+        await page.locator('.fold:not([disabled])').first().click();
+        await post(page, await sizesMessage(12e9));
+        await page.locator('.sizes tbody tr').first().waitFor();
+      }
       await screenshot(page, `configure-${name}-${theme}.png`);
       await assertAccessible(page);
       await page.setViewportSize({ width: 700, height: 1000 });
       await screenshot(page, `configure-${name}-${theme}-700.png`);
+      if (name === 'some') {
+        await page.setViewportSize({ width: 1300, height: 1000 });
+        await page.locator('.sizes').scrollIntoViewIfNeeded();
+        await screenshot(page, `configure-sizes-${theme}.png`);
+      }
       await assertQuiet(shown);
       await shown.close();
     }
@@ -164,6 +180,41 @@ test('says of each type whether a step fits', async () => {
     await post(page, { kind: 'figures', figures });
     await eventually(async () => assert.equal((await verdicts())[0], verdict));
   }
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('says of models of common sizes what fits on this machine, in each form', async () => {
+  const shown = await open(await message());
+  const { page } = shown;
+  assert.equal(await page.locator('.sizes').count(), 0);
+  const rowOf = (name) => page.locator('.sizes tbody tr', { hasText: name }).locator('td');
+  for (const [there, large, mid] of [
+    [12e9, /^(.* does not fit,?){6}$/, ['exceeds', 'exceeds', 'exceeds', 'recomputed']],
+    [400e9, /^(.* fits,?){6}$/, [null, null, null, null]],
+  ]) {
+    const data = await sizesMessage(there);
+    await post(page, data);
+    const available = data.sizes.there;
+    assert.equal(available, there);
+    await eventually(async () =>
+      assert.match((await rowOf('14B').allTextContents()).map((own) => `${own},`).join(''), large),
+    );
+    const fits = await rowOf('Qwen2.5-7B').evaluateAll((cells) =>
+      cells.map((cell) => cell.getAttribute('data-fit')),
+    );
+    assert.deepEqual(fits.slice(0, 4), mid);
+    assert.equal(fits.length, 6);
+  }
+  assert.deepEqual(await page.locator('.sizes thead th').allTextContents(), [
+    'Model',
+    'float32',
+    'bfloat16',
+    'int8',
+    'nf4',
+    'Q8_0',
+    'Q4_K',
+  ]);
   await assertQuiet(shown);
   await shown.close();
 });

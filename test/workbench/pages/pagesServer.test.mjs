@@ -82,6 +82,13 @@ test('shows a page and reloads it after its style sheet has changed', async () =
   await page.close();
 });
 
+test('shows the page for rank and targets with the host’s own numbers', async () => {
+  const { page, frame, errors } = await open('#page=configure&case=sizes');
+  await frame.locator('.sizes tbody tr', { hasText: 'Qwen2.5-14B' }).waitFor();
+  assert.deepEqual(errors, []);
+  await page.close();
+});
+
 test('serves other pages while a comparison is computed', async () => {
   const leave = new AbortController();
   const comparison = fetch(`${address}page?page=compare&case=two adapters`, {

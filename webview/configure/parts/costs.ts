@@ -2,6 +2,7 @@ import { nothing, type TemplateResult } from 'lit-html';
 import type { Figures, Memory } from '../../../src/shared/pages/configure/protocol';
 import { html } from '../../shared/html';
 import type { ConfigurePage, ShownRecipe } from '../state';
+import { tableHead } from './tableHead';
 
 const MEMORY_PARTS = [
   'weights',
@@ -155,10 +156,3 @@ function kindsTable({ t, format }: ConfigurePage, { kinds }: Figures): TemplateR
     </tbody>
   </table>`;
 }
-
-const tableHead = (titles: readonly string[]) =>
-  html`<thead>
-    <tr>
-      ${titles.map((title) => html`<th scope="col">${title}</th>`)}
-    </tr>
-  </thead>`;

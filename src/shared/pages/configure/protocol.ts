@@ -80,6 +80,32 @@ const FiguresSchema = v.object({
 });
 export type Figures = v.InferOutput<typeof FiguresSchema>;
 
+/**
+ * Published models, each with the memory of a step of `rows` for an adapter of this rank, in the
+ * forms that its weights can have.
+ */
+const SizesSchema = v.object({
+  rows: whole,
+  length: whole,
+  rank: whole,
+  there: number,
+  models: v.array(
+    v.object({
+      model: text,
+      parameters: number,
+      forms: v.array(
+        v.object({
+          name: text,
+          bytes: number,
+          recomputed_bytes: number,
+          fit: v.picklist(MEMORY_FITS),
+        }),
+      ),
+    }),
+  ),
+});
+export type Sizes = v.InferOutput<typeof SizesSchema>;
+
 /** `act`: what the button sends back. */
 const AdviceSchema = v.object({
   text: text,
@@ -108,6 +134,7 @@ export const ConfigureHostMessageSchema = v.variant('kind', [
   }),
   v.object({ kind: v.literal('figures'), figures: FiguresSchema }),
   v.object({ kind: v.literal('advice'), advice: v.array(AdviceSchema) }),
+  v.object({ kind: v.literal('sizes'), sizes: SizesSchema }),
   v.object({
     kind: v.literal('fault'),
     message: text,

@@ -75,6 +75,14 @@ export const CONFIGURE_STRINGS = {
   'types.fits.recomputed': 'fits with gradient checkpointing',
   'types.fits.exceeds': 'does not fit',
 
+  'sizes.title': 'What fits on this machine',
+  'sizes.hint':
+    'A step of {0} {0|example|examples} of {1} {1|token|tokens} with r = {2} in all linear layers; {3} is available. Q8_0 and Q4_K: .gguf files that stay quantized; int8 and nf4: “quantize” in the recipe.',
+  'sizes.model': 'Model',
+  'sizes.fits': '{0}: fits',
+  'sizes.recomputed': '{0}: fits with gradient checkpointing',
+  'sizes.exceeds': '{0}: does not fit',
+
   'kinds.title': 'Trainable parameters per module',
   'kinds.kind': 'Kind',
   'kinds.shape': 'W (out × in)',

@@ -5,7 +5,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { listModelFiles } from '../../../../src/engine/download/hub';
 import { ggufOnHub } from '../../../../src/engine/download/hubGguf';
 import type { Hub } from '../../../../src/engine/download/hubFetch';
-import { usualMemory } from '../../../../src/engine/model/usualMemory';
+import { usualMemory } from '../../../../src/formats/architecture/usualMemory';
 import { openBase } from '../../../../src/formats/openBase';
 import { asGguf } from '../../../support/ggufFixture';
 import { ggufBytes } from '../../../support/ggufWriter';

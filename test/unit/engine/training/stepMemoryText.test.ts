@@ -30,11 +30,15 @@ it('has a line for each model and type', () => {
     available: 2e9,
     types: [{ base_dtype: 'nf4', bytes: 3e9, recomputed_bytes: 1e9, fit: 'recomputed' }],
   } as const;
-  const lines = describeCommonSizes([{ model: 'owner/model', parameters: 7.6e9, memory }], ', all');
+  const [own] = memory.types;
+  const file = { ...own, base_dtype: 'quantized', fit: 'fits', type: 'Q4_K' } as const;
+  const size = { model: 'owner/model', parameters: 7.6e9, memory, files: [file] };
+  const lines = describeCommonSizes([size], ', all');
   expect(lines).toEqual([
     expect.stringMatching(/^memory of a step with 4 rows of 512 tokens, all, of .* free:$/),
     'owner/model (7.6 B)',
     expect.stringMatching(/^ {2}nf4 {7}.*: fits with gradient checkpointing$/),
+    expect.stringMatching(/^ {2}Q4_K {6}.*: fits$/),
   ]);
   expect(describeCommonSizes([])).toEqual([]);
 });

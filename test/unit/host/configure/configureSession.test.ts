@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { commonSizes } from '../../../../src/formats/architecture/commonSizes';
 import { answerTo } from '../../../../src/inspect/answer';
 import type { Question } from '../../../../src/inspect/questions';
 import type { ConfigureHostMessage } from '../../../../src/shared/pages/configure/protocol';
@@ -27,6 +28,7 @@ vi.mock('vscode', async () => {
   };
 });
 const ask = vi.fn((kind: string, asked: object) => answerTo({ kind, asked } as Question));
+const { hostMachine } = await import('../../../../src/host/setup/machineMemory');
 const { ConfigureSession } = await import('../../../../src/host/configure/configureSession');
 const vscode = await import('vscode');
 
@@ -70,7 +72,25 @@ it('a restored page reads nothing that its recipe names before the workspace is 
 
 it('a restored page reads the model of a trusted workspace', async () => {
   fake.isTrusted = true;
-  expect(await shown(BASE)).toMatchObject([{ kind: 'recipe', base: 'base' }]);
+  expect(await shown(BASE)).toMatchObject([{ kind: 'recipe', base: 'base' }, { kind: 'sizes' }]);
+});
+
+it('says of models of common sizes what fits into the memory of this machine', async () => {
+  fake.isTrusted = true;
+  const message = (await shown(BASE)).find(({ kind }) => kind === 'sizes');
+  const { sizes } = message as Extract<ConfigureHostMessage, { kind: 'sizes' }>;
+  expect(sizes).toMatchObject({ rows: 4, length: 512, rank: 8 });
+  const machine = hostMachine(sizes.there);
+  const computed = commonSizes(machine);
+  expect(sizes.models.map(({ model }) => model)).toEqual(computed.map(({ model }) => model));
+  for (const [i, { forms }] of sizes.models.entries()) {
+    const names = machine.hasBf16
+      ? ['float32', 'bfloat16', 'int8', 'nf4', 'Q8_0', 'Q4_K']
+      : ['float32', 'int8', 'nf4', 'Q8_0', 'Q4_K'];
+    expect(forms.map(({ name }) => name)).toEqual(names);
+    expect(forms[0]).toMatchObject({ fit: computed[i]!.memory.types[0]!.fit });
+    expect(forms.at(-1)).toMatchObject({ fit: computed[i]!.files[1]!.fit });
+  }
 });
 
 it('a restored page asks no server; one that the user opens does', async () => {

@@ -1,10 +1,13 @@
-import type { Config } from '../../formats/architecture/config';
-import { readSpec } from '../../formats/architecture/readSpec';
-import { parametersOf } from '../../formats/architecture/size';
-import type { Spec } from '../../formats/architecture/spec';
 import type { StepMachine } from '../../lora/stepPlan';
-import type { CommonSize } from '../../shared/stepMemory';
-import { usualMemory } from './usualMemory';
+import type { CommonSize, FileMemory } from '../../shared/stepMemory';
+import { GGUF_TYPES } from '../gguf/header';
+import type { DType } from '../tensorInfo';
+import type { Config } from './config';
+import { tensorsOf } from './modules';
+import { readSpec } from './readSpec';
+import { parametersOf } from './size';
+import type { Spec } from './spec';
+import { usualMemory, type KnownBase } from './usualMemory';
 
 /**
  * Published models of 0.5 to 14 billion parameters, as their config.json on the Hub describes them:
@@ -42,9 +45,35 @@ export const commonModels = (): readonly { readonly model: string; readonly spec
     return { model, spec: readSpec(config, 'config.json') };
   });
 
+/** The types of .gguf files of which the memory is stated, the more exact first. */
+const FILE_TYPES = ['Q8_0', 'Q4_K'] as const satisfies DType[];
+/** What llama.cpp takes for rows that are not whole blocks of Q4_K. */
+const OTHERWISE: DType = 'Q5_0';
+
 /** What a step of each would need on a machine. */
 export const commonSizes = (machine: StepMachine): readonly CommonSize[] =>
   commonModels().map(({ model, spec }) => {
     const parameters = parametersOf(spec);
-    return { model, parameters, memory: usualMemory({ spec, parameters }, machine) };
+    const memory = usualMemory({ spec, parameters }, machine);
+    const files = FILE_TYPES.flatMap((type): FileMemory[] => {
+      const { types } = usualMemory(storedAs(spec, type), machine);
+      const found = types.find(({ base_dtype }) => base_dtype === 'quantized');
+      return found ? [{ ...found, type }] : [];
+    });
+    return { model, parameters, memory, files };
   });
+
+/** A model of which every matrix has a type of GGUF files. */
+export function storedAs(spec: Spec, type: DType): KnownBase {
+  const tensors = new Map(
+    tensorsOf(spec).body.map((own) => [own.name, { ...own, dtype: 'F32' as const }]),
+  );
+  const blocksOf = (name: string) => {
+    const [, width, ...more] = tensors.get(name)?.shape ?? [];
+    if (width === undefined || more.length > 0) return null;
+    const own = GGUF_TYPES.get(type)!;
+    const { block, bytes } = width % own.block === 0 ? own : GGUF_TYPES.get(OTHERWISE)!;
+    return { row_bytes: (width / block) * bytes };
+  };
+  return { spec, parameters: parametersOf(spec), weights: { tensors, blocksOf } };
+}

@@ -1,14 +1,11 @@
-import { modulesOf } from '../../formats/architecture/modules';
-import { modelSize, type SizedWeights } from '../../formats/architecture/size';
-import type { Spec } from '../../formats/architecture/spec';
 import { estimateMemory } from '../../lora/memory';
 import { stepMemory, type StepMachine } from '../../lora/stepPlan';
 import { matchTargets } from '../../lora/targets';
 import type { StepMemory } from '../../shared/stepMemory';
-import { BATCHES } from '../../shared/usualBatch';
-
-/** The rank of which costs are shown where no recipe names one. */
-export const EXAMPLE_RANK = 8;
+import { BATCHES, EXAMPLE_RANK } from '../../shared/usualBatch';
+import { modulesOf } from './modules';
+import { modelSize, type SizedWeights } from './size';
+import type { Spec } from './spec';
 
 /** A base, or what its config.json says of one that is not downloaded. */
 export interface KnownBase {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { commonSizes } from '../../../../src/engine/model/commonSizes';
+import { commonSizes } from '../../../../src/formats/architecture/commonSizes';
 
 const machine = (available: number) => ({
   hasBf16: true,
@@ -49,5 +49,25 @@ describe('models of common sizes', () => {
     const [first] = commonSizes({ ...machine(0), hasKernels: false });
     const types = first!.memory.types.map(({ base_dtype }) => base_dtype);
     expect(types).toEqual(['float32', 'bfloat16']);
+    expect(first!.files).toEqual([]);
+  });
+
+  it('need less in .gguf files of fewer bits, by what their blocks take', () => {
+    const sizes = commonSizes(machine(10e9));
+    for (const { model, parameters, memory, files } of sizes) {
+      const [q8, q4] = files;
+      expect(files.map(({ type }) => type)).toEqual(['Q8_0', 'Q4_K']);
+      const bf16 = memory.types.find(({ base_dtype }) => base_dtype === 'bfloat16')!;
+      expect(q8!.recomputed_bytes, model).toBeLessThan(bf16.recomputed_bytes);
+      // bits of a weight: 8.5 and 4.5, or 5.5 where a row is not whole blocks of 256
+      const bits = (8 * (q8!.bytes - q4!.bytes)) / parameters;
+      expect(bits, model).toBeGreaterThan(2.8);
+      expect(bits, model).toBeLessThan(4.2);
+    }
+    const fits = Object.fromEntries(
+      sizes.map(({ model, files }) => [model.replace(/.*\//, ''), files.map(({ fit }) => fit)]),
+    );
+    expect(fits['Qwen2.5-7B-Instruct']).toEqual(['exceeds', 'recomputed']);
+    expect(fits['Qwen2.5-14B-Instruct']).toEqual(['exceeds', 'exceeds']);
   });
 });
