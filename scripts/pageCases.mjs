@@ -147,6 +147,8 @@ const inspect = {
   failed: { facts: {}, script: () => send({ kind: 'fault', message: 'x.safetensors: damaged' }) },
 };
 
+const MACHINE = { hasBf16: true, hasKernels: true, multipliesBf16: true };
+
 /** The numbers of the host for the small base model of the fixtures. */
 async function recipeMessage() {
   const [{ figuresOf }, { factsOf }, { readBaseHeaders }, { kindNames, layerOf }, { parseRecipe }] =
@@ -170,7 +172,7 @@ async function recipeMessage() {
       chosen: base.modules.filter(isChosen),
       facts: { examples: 150, tokens: 6_000, longest: 45 },
     },
-    8e9,
+    { ...MACHINE, available: 8e9 },
   );
   const kind = kindNames(base.modules);
   const modules = base.modules.map((module) => ({
@@ -196,6 +198,7 @@ async function recipeMessage() {
     ],
   };
 }
+
 /** What fits into 12 GB. */
 async function sizesMessage() {
   const [{ sizesHere }, { answerTo }] = await Promise.all([
@@ -203,8 +206,7 @@ async function sizesMessage() {
     source('inspect/answer.ts'),
   ]);
   const ask = (kind, asked) => answerTo({ kind, asked });
-  const machine = { hasBf16: true, hasKernels: true, multipliesBf16: true, available: 12e9 };
-  return { kind: 'sizes', sizes: await sizesHere({ ask }, machine) };
+  return { kind: 'sizes', sizes: await sizesHere({ ask }, { ...MACHINE, available: 12e9 }) };
 }
 const ofRecipe = (script) => ({ facts: { recipe: '/w/lora.json' }, script });
 const configure = {

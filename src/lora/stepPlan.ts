@@ -1,7 +1,7 @@
 import type { BaseDtype } from '../shared/recipe';
 import type { Quantize } from '../shared/trainingSettings';
 import type { StepPlan } from '../shared/run';
-import { KEPT_TYPES, type MemoryFit, type TypeMemory } from '../shared/stepMemory';
+import { KEPT_TYPES, type MemoryFit, type StepReason, type TypeMemory } from '../shared/stepMemory';
 import type { MemoryEstimate, ModelSize } from './memory';
 
 export interface StepSettings {
@@ -21,12 +21,6 @@ export interface StepMachine {
   /** Bytes of free memory. */
   readonly available: number;
 }
-
-/**
- * The reason for base_dtype: requested; requested but not supported; chosen because the processor
- * multiplies bf16, because it saves memory, or because there is no reason not to use f32.
- */
-export type StepReason = 'asked' | 'refused' | 'processor' | 'memory' | 'plain';
 
 export interface PlannedStep {
   readonly plan: StepPlan;

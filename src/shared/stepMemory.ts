@@ -6,6 +6,13 @@ export const MEMORY_FITS = ['fits', 'recomputed', 'exceeds'] as const;
 /** Whether a step fits into memory, fits only with gradient checkpointing, or does not fit. */
 export type MemoryFit = (typeof MEMORY_FITS)[number];
 
+/**
+ * Why a run keeps its base in a type: requested; requested but not supported; chosen because the
+ * processor multiplies bf16, because it saves memory, or because there is no reason not to use f32.
+ */
+export const STEP_REASONS = ['asked', 'refused', 'processor', 'memory', 'plain'] as const;
+export type StepReason = (typeof STEP_REASONS)[number];
+
 /** What a base can be kept in. The last ones: as training.quantize makes it. */
 export const KEPT_TYPES = [
   ...(['float32', 'bfloat16', 'quantized'] as const satisfies BaseDtype[]),

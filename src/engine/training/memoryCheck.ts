@@ -1,10 +1,11 @@
 import { formatSize } from '../../common/formatSize';
 import { availableMemory, freeDiskBytes } from '../../common/system';
 import type { MemoryEstimate } from '../../lora/memory';
-import type { PlannedStep, StepReason } from '../../lora/stepPlan';
+import type { PlannedStep } from '../../lora/stepPlan';
 import { LoraError } from '../../shared/errors';
 import type { TrainingMethod } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/run';
+import type { StepReason } from '../../shared/stepMemory';
 import { countOf } from '../../shared/values';
 
 /** By this share an estimate may be too high. */

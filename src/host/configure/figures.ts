@@ -8,14 +8,14 @@ import {
   withTeacherLogits,
   type MemoryEstimate,
 } from '../../lora/memory';
-import { planStep, stepMemory, type PlannedStep } from '../../lora/stepPlan';
+import { planStep, stepMemory, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
 import { patternValue } from '../../lora/patterns';
 import { kindNames } from '../../lora/selection';
 import { type TargetableModule, scalingOf } from '../../lora/adapter';
 import type { Figures, RankSettings } from '../../shared/pages/configure/protocol';
 import type { StepPlan } from '../../shared/run';
 import type { Recipe } from '../../shared/recipe';
-import { hostMachine, availableHostMemory } from '../setup/machineMemory';
+import { hostMachine } from '../setup/machineMemory';
 import type { BaseFacts } from '../setup/costs';
 import type { DatasetFacts } from '../setup/datasetFacts';
 import { batchOf, forecast } from '../setup/forecast';
@@ -34,12 +34,12 @@ export interface CostChoice {
   readonly teacher?: BaseFacts | null;
 }
 
-/** The cost of a choice, as the page shows it. `available`: bytes of memory. */
+/** The cost of a choice on a machine, as the page shows it. */
 export function figuresOf(
   base: BaseFacts,
   recipe: Recipe,
   { settings, chosen, facts = null, teacher = null }: CostChoice,
-  available = availableHostMemory(),
+  machine = hostMachine(),
 ): Figures {
   const { r, lora_alpha, use_rslora, use_dora } = settings;
   const rankOf = (m: TargetableModule) =>
@@ -55,8 +55,8 @@ export function figuresOf(
     scaling: scalingOf(r, lora_alpha, use_rslora),
     otherRanks: chosen.filter((m) => rankOf(m) !== r).length,
     fileBytes: trainable * F32 + chosen.length * (use_dora ? 3 : 2) * HEADER_BYTES,
-    ...memoryOf(base, recipe, { rankOf, chosen, teacher, rows, length, available }),
-    there: available,
+    ...memoryOf(base, recipe, { rankOf, chosen, teacher, rows, length, machine }),
+    there: machine.available,
     batch: size,
     length,
     longest: facts?.longest ?? null,
@@ -71,31 +71,41 @@ interface SteppedChoice {
   readonly teacher: BaseFacts | null;
   readonly rows: number;
   readonly length: number;
-  readonly available: number;
+  readonly machine: StepMachine;
 }
 
 /** The memory of a step, where it is estimated. */
 function memoryOf(
   { size, layers }: BaseFacts,
   { training }: Recipe,
-  { rankOf, chosen, teacher, rows, length, available }: SteppedChoice,
-): Pick<Figures, 'memory' | 'types' | 'full'> {
+  { rankOf, chosen, teacher, rows, length, machine }: SteppedChoice,
+): Pick<Figures, 'memory' | 'types' | 'full' | 'step'> {
   if (size === null) {
-    if (!layers || 'unknown' in layers) return { memory: null, types: [], full: null };
+    if (!layers || 'unknown' in layers) return { memory: null, types: [], full: null, step: null };
     const { trainable: numbers, full: adapted } = countTrainable(chosen, rankOf);
     const memory = layersEstimate(layers, { numbers, adapted }, rows);
-    return { memory, types: layersTypes(memory.total, available), full: null };
+    const types = layersTypes(memory.total, machine.available);
+    return { memory, types, full: null, step: null };
   }
   const whole = teacher ? withTeacherLogits : (own: MemoryEstimate) => own;
   const adapted = { modules: chosen, ranks: rankOf };
   const estimate = (plan: StepPlan) => whole(estimateMemory(size, adapted, { rows, length }, plan));
-  const machine = hostMachine(available);
+  const planned = planStep(training, size, estimate, machine);
   return {
-    memory: largestOf(planStep(training, size, estimate, machine), { teacher, length }),
+    memory: largestOf(planned, { teacher, length }),
     types: stepMemory(size, estimate, machine),
     full: whole(estimateFullFineTuning(size, { rows, length })),
+    step: training.method === 'full' ? null : stepOf(planned, size.num_layers),
   };
 }
+
+/** What the plan keeps the base in, and why. */
+const stepOf = ({ plan, why }: PlannedStep, layers: number): Figures['step'] => ({
+  kept: plan.quantize ?? (plan.quantized ? 'quantized' : plan.base_dtype),
+  recomputed: plan.recomputed_layers,
+  layers,
+  why,
+});
 
 /** The memory of a step, or that of the teacher before, if that is larger. */
 function largestOf(

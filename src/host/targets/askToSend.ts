@@ -5,6 +5,7 @@ import { parseRecipe } from '../../shared/recipeFile';
 import { figuresOf } from '../configure/figures';
 import type { Inspections } from '../inspection/inspections';
 import { factsOf } from '../setup/costs';
+import { hostMachine } from '../setup/machineMemory';
 import { t } from '../text/l10n';
 import { pick } from '../ui/picker';
 import { sendRows, type Sending } from './sendRows';
@@ -48,7 +49,7 @@ async function memoryFor(
     base,
     recipe,
     { settings: recipe.lora, chosen: matched, teacher },
-    available,
+    hostMachine(available),
   );
   return (recipe.training.method === 'full' ? full : memory)?.total ?? null;
 }

@@ -106,6 +106,21 @@ describe('the step plan', () => {
       });
   });
 
+  it('chooses nothing by itself that the machine cannot multiply, however little memory there is', () => {
+    const model = { num_layers: 10, quantized_bytes: 100 };
+    const both = [false, true];
+    for (const hasBf16 of both)
+      for (const hasKernels of both)
+        for (const multipliesBf16 of hasBf16 ? both : [false])
+          for (const available of [0, 100, 250, 650, 1000, 2000, 1e9]) {
+            const machine = { hasBf16, hasKernels, multipliesBf16, available };
+            const own = planStep(AUTO, model, estimate, machine).plan;
+            expect(own.quantize, JSON.stringify(machine)).toBeUndefined();
+            if (!hasBf16) expect(own.base_dtype, JSON.stringify(machine)).toBe('float32');
+            if (!hasKernels) expect(own.quantized, JSON.stringify(machine)).toBeUndefined();
+          }
+  });
+
   it('follows explicit settings and rejects bf16 where unavailable', () => {
     expect(plan({ gradient_checkpointing: true }, {})).toEqual(['float32', 9, 'plain']);
     expect(plan({ base_dtype: 'bfloat16' }, { hasBf16: false })).toEqual(['float32', 0, 'refused']);

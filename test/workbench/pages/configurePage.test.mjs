@@ -32,11 +32,11 @@ async function hostMessages() {
       kind: 'sizes',
       sizes: await sizesHere(answers, { hasBf16: true, hasKernels: true, multipliesBf16: true, available }),
     });
-    export async function recipeMessage(file, settings, choose, there, facts) {
+    export async function recipeMessage(file, settings, choose, there, facts, { training = {}, machine = {} } = {}) {
       const base = factsOf(await readBaseHeaders(file));
-      const recipe = parseRecipe(JSON.stringify({ base: file, dataset: 'x.jsonl' }), 'lora.json');
+      const recipe = parseRecipe(JSON.stringify({ base: file, dataset: 'x.jsonl', training }), 'lora.json');
       const chosen = base.modules.filter((m) => choose(m.path));
-      const figures = figuresOf(base, recipe, { settings, chosen, facts }, there);
+      const figures = figuresOf(base, recipe, { settings, chosen, facts }, { hasBf16: true, hasKernels: true, multipliesBf16: true, available: there, ...machine });
       const kind = kindNames(base.modules);
       const advice = adviceFor({ base, settings, chosen, figures, rows: 120, rates: [], used: { run: 'train on tiny', adapter: '/a', paid: 8, kept: 3 } });
       return { kind: 'recipe', file: 'lora.json', applied: 0, dirty: false, base: base.name, settings, figures, chosen: base.modules.flatMap((m, i) => (choose(m.path) ? [i] : [])),
@@ -67,13 +67,20 @@ let pages, message, sizesMessage;
 before(async () => {
   const { recipeMessage, ...others } = await hostMessages();
   ({ sizesMessage } = others);
-  message = (changes = {}, choose = (name) => /[qv]_proj/.test(name), there = 8e9, facts = null) =>
+  message = (
+    changes = {},
+    choose = (name) => /[qv]_proj/.test(name),
+    there = 8e9,
+    facts = null,
+    more = {},
+  ) =>
     recipeMessage(
       path.join(root, 'test/fixtures/llama/base'),
       { ...settings, ...changes },
       choose,
       there,
       facts,
+      more,
     );
   pages = await startPages('configure', { recipe: '/w/lora.json' });
 });
@@ -180,6 +187,39 @@ test('says of each type whether a step fits', async () => {
     await post(page, { kind: 'figures', figures });
     await eventually(async () => assert.equal((await verdicts())[0], verdict));
   }
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('says in words what auto keeps the base in, and why', async () => {
+  const shown = await open(await message());
+  const { page } = shown;
+  const noBf16 = { hasBf16: false, multipliesBf16: false };
+  const slowBf16 = { multipliesBf16: false };
+  const there = 8e9;
+  const [float32, bfloat16] = (await message({}, undefined, there)).figures.types;
+  assert.deepEqual([float32.base_dtype, bfloat16.base_dtype], ['float32', 'bfloat16']);
+  const between = (1.1 * (bfloat16.recomputed_bytes + float32.recomputed_bytes)) / 2;
+  for (const [machine, training, available, wanted] of [
+    [{}, {}, there, 'auto chooses bfloat16, which this processor multiplies natively. No layer'],
+    [slowBf16, {}, there, 'auto chooses float32, because this processor multiplies nothing else'],
+    [noBf16, {}, there, 'auto chooses float32, because this processor multiplies nothing else'],
+    [slowBf16, {}, between, 'auto chooses bfloat16, because more exact types do not fit.'],
+    [noBf16, {}, between, 'auto chooses float32, because this processor multiplies nothing else'],
+    [noBf16, { base_dtype: 'bfloat16' }, there, 'does not have: float32 is used.'],
+    [{}, { base_dtype: 'float32' }, there, 'The recipe keeps the base in float32.'],
+    [{}, { quantize: 'nf4' }, there, 'The recipe keeps the base in nf4.'],
+    [{}, { gradient_checkpointing: true }, there, 'recomputes 1 of 2 layers in the backward'],
+  ]) {
+    const { figures } = await message({}, undefined, available, null, { machine, training });
+    await post(page, { kind: 'figures', figures });
+    await page.locator('.step', { hasText: wanted }).waitFor();
+    const listed = await page.locator('table.types th[scope=row]').allTextContents();
+    assert.equal(listed.includes('bfloat16'), machine.hasBf16 !== false);
+  }
+  const { figures } = await message({}, undefined, there, null, { training: { method: 'full' } });
+  await post(page, { kind: 'figures', figures });
+  await page.locator('.step').waitFor({ state: 'detached' });
   await assertQuiet(shown);
   await shown.close();
 });

@@ -26,7 +26,7 @@ export function costsView(page: ConfigurePage, { figures }: ShownRecipe): Templa
     </p>
     <p class="hint">${batchText(page, figures)}</p>
     <p class="hint" ?hidden=${otherRanks === 0}>${t('costs.otherRanks', otherRanks)}</p>
-    ${memory ? memoryTables(page, figures.types, { memory, full }) : nothing}
+    ${memory ? memoryTables(page, figures, { memory, full }) : nothing}
     <h3 id="kinds-title">${t('kinds.title')}</h3>
     <p class="hint">${t('kinds.square')}</p>
     <div class="scroll">${kindsTable(page, figures)}</div>
@@ -83,13 +83,21 @@ function memoryTiles(
 
 const memoryTables = (
   page: ConfigurePage,
-  types: Figures['types'],
+  { types, step }: Figures,
   memories: StepMemories,
 ): TemplateResult =>
   html`<h3 id="types-title">${page.t('types.title')}</h3>
+    ${step ? html`<p class="hint step">${stepText(page, step)}</p>` : nothing}
     <div class="scroll">${typesTable(page, types, memories.full !== null)}</div>
     <h3 id="memory-title">${page.t('memory.title')}</h3>
     <div class="scroll">${memoryTable(page, memories)}</div>`;
+
+/** What the base is kept in and why, and how many layers are recomputed. */
+function stepText({ t }: ConfigurePage, step: NonNullable<Figures['step']>): string {
+  const { kept, recomputed, layers, why } = step;
+  const layersText = recomputed === 0 ? t('step.none') : t('step.some', recomputed, layers);
+  return `${t(`step.${why}`, kept)} ${layersText}`;
+}
 
 const tile = (label: string, value: string, sub: string, isOver = false) =>
   html`<div class="tile" data-over=${isOver || nothing}>

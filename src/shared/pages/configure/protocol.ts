@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { parsed } from '../../parsed';
-import { KEPT_TYPES, MEMORY_FITS } from '../../stepMemory';
+import { KEPT_TYPES, MEMORY_FITS, STEP_REASONS } from '../../stepMemory';
 
 // The messages between the page that configures rank and targets and its host. Both check them.
 
@@ -41,7 +41,8 @@ export type Memory = v.InferOutput<typeof MemorySchema>;
  * one; `update` and `whole`: numbers that train in one module with LoRA, and in full. The memory is
  * estimated for rows of `length`: of the `longest` row, or max_length where that is unknown (null).
  * Null: it is not estimated; `full` of layers models, which are not trained in full.
- * `types`: that of each type in which the base can be kept.
+ * `types`: that of each type in which the base can be kept; `step`: the one of a run, how many layers
+ * are recomputed, and why; null where nothing is chosen.
  * `seconds`: about; null where unknown.
  */
 const FiguresSchema = v.object({
@@ -60,6 +61,14 @@ const FiguresSchema = v.object({
       bytes: number,
       recomputed_bytes: number,
       fit: v.picklist(MEMORY_FITS),
+    }),
+  ),
+  step: v.nullable(
+    v.object({
+      kept: v.picklist(KEPT_TYPES),
+      recomputed: whole,
+      layers: whole,
+      why: v.picklist(STEP_REASONS),
     }),
   ),
   there: number,

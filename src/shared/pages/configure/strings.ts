@@ -75,6 +75,16 @@ export const CONFIGURE_STRINGS = {
   'types.fits.recomputed': 'fits with gradient checkpointing',
   'types.fits.exceeds': 'does not fit',
 
+  'step.asked': 'The recipe keeps the base in {0}.',
+  'step.refused':
+    'The recipe asks for a type that this machine or base does not have: {0} is used.',
+  'step.processor': 'auto chooses {0}, which this processor multiplies natively.',
+  'step.memory': 'auto chooses {0}, because more exact types do not fit.',
+  'step.plain': 'auto chooses {0}, because this processor multiplies nothing else natively.',
+  'step.none': 'No layer is recomputed.',
+  'step.some':
+    'Gradient checkpointing recomputes {0} of {1} {1|layer|layers} in the backward pass.',
+
   'sizes.title': 'What fits on this machine',
   'sizes.hint':
     'A step of {0} {0|example|examples} of {1} {1|token|tokens} with r = {2} in all linear layers; {3} is available. Q8_0 and Q4_K: .gguf files that stay quantized; int8 and nf4: “quantize” in the recipe.',

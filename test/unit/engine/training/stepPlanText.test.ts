@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { describeStepPlan } from '../../../../src/engine/training/memoryCheck';
-import type { StepReason } from '../../../../src/lora/stepPlan';
+import type { StepReason } from '../../../../src/shared/stepMemory';
 import type { StepPlan } from '../../../../src/shared/run';
 
 const parts = { weights: 1e8, adapter: 0, gradients: 0, optimizer: 0, activations: 0, working: 0 };

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { adviceFor, type AdviceFacts } from '../../../../src/host/configure/advice';
 import { figuresOf, type CostChoice } from '../../../../src/host/configure/figures';
 import { factsOf } from '../../../../src/host/setup/costs';
+import { hostMachine } from '../../../../src/host/setup/machineMemory';
 import { readBaseHeaders } from '../../../../src/inspect/answer';
 import { withRank } from '../../../../src/shared/pages/configure/withRank';
 import { known } from '../../../support/known';
@@ -26,7 +27,7 @@ function facts({
     base,
     settings,
     chosen,
-    figures: figuresOf(base, recipe, { settings, chosen }, there),
+    figures: figuresOf(base, recipe, { settings, chosen }, hostMachine(there)),
     rows: 5_000,
     used: null,
     rates: [],

@@ -154,7 +154,7 @@ describe('a layers model in Train Adapter', () => {
     expect(targetChoices(base.modules).map((own) => own.target_modules)).toEqual(['all-linear']);
     const recipe = parseRecipe('{"base": "b", "dataset": "d", "task": "features"}', 'lora.json');
     const settings = { r: 1, lora_alpha: 2, use_rslora: false, use_dora: false };
-    const figures = figuresOf(base, recipe, { settings, chosen: base.modules }, 8e9);
+    const figures = figuresOf(base, recipe, { settings, chosen: base.modules }, machine(8e9));
     const batch = recipe.training.per_device_train_batch_size;
     expect(figures).toMatchObject({ full: null, trainable: 10, batch });
     const { total, ...parts } = figures.memory!;
