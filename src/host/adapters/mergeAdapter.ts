@@ -132,7 +132,8 @@ const typeOf = ({ stored }: MergeSizes): string => stored[0]?.to ?? '';
 
 /**
  * The requested way to store the model, else one that the user chooses: a .gguf base model can
- * become a .gguf file or a folder.
+ * become a .gguf file or a folder. A base that is stored quantized becomes larger, which is said
+ * before the merge also where there is only one way.
  */
 async function choose(
   choices: readonly Choice[],
@@ -140,12 +141,14 @@ async function choose(
 ): Promise<Choice | undefined> {
   const requested = choices.find(({ form, dtype }) => form === asked.form && dtype === asked.dtype);
   if (requested) return requested;
-  const usual = choices.filter(({ dtype }) => dtype !== 'float32');
+  const compact = choices.filter(({ dtype }) => dtype !== 'float32');
+  const isLarger = compact.length === 1 && changedTypes(compact[0]!).length > 0;
+  const usual = isLarger ? choices : compact;
   const different = usual.filter(
     (choice, i) =>
       usual.findIndex(({ form, bytes }) => form === choice.form && bytes === choice.bytes) === i,
   );
-  if (different.length < 2) return different[0];
+  if (different.length < 2 && !isLarger) return different[0];
   const rows = different.map((choice): PickRow & { readonly choice: Choice } => ({
     label: labelOf(choice),
     description: formatBytes(choice.bytes),
@@ -180,9 +183,13 @@ function detailOf(choice: Choice): string {
   return `${purposes[choice.form]} ${storedText(choice)}`;
 }
 
+const changedTypes = ({ stored }: MergeSizes): MergeSizes['stored'] =>
+  stored.filter(({ from, to }) => from !== null && from !== to);
+
 /** "165 of 272 tensors become F16 (from Q4_1): 2.5 times the size of the base model." */
-function storedText({ stored, bytes, base_bytes }: MergeSizes): string {
-  const changed = stored.filter(({ from, to }) => from !== null && from !== to);
+function storedText(sizes: MergeSizes): string {
+  const { bytes, base_bytes } = sizes;
+  const changed = changedTypes(sizes);
   const times = formatNumber(bytes / base_bytes, { maximumSignificantDigits: 2 });
   if (changed.length === 0) return t('Weights are stored as in the base model.');
   const from = [...new Set(changed.map((own) => own.from!))].join(', ');

@@ -1,0 +1,182 @@
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { mergeChoices } from '../../../../src/engine/merge/mergeChoices';
+import { toQ8_0 } from '../../../../src/formats/gguf/quantise';
+import type { Jobs } from '../../../../src/host/jobs/jobs';
+import type { RunStore } from '../../../../src/host/runs/runStore';
+import { asGguf } from '../../../support/ggufFixture';
+import { ggufBytes } from '../../../support/ggufWriter';
+
+interface Row {
+  readonly label: string;
+  readonly description?: string;
+  readonly detail?: string;
+}
+
+/** What is chosen in each list, by a word of its label; and what the lists held. */
+const dialogue = vi.hoisted(() => ({
+  answers: [] as string[],
+  lists: [] as { title: string; rows: readonly Row[] }[],
+  notes: [] as string[],
+  folder: '',
+}));
+vi.mock('vscode', async () => {
+  const { fakeVscode } = await import('../../../support/fakeVscode');
+  const fake = fakeVscode();
+  const note = (text: string) => {
+    dialogue.notes.push(text);
+    return Promise.resolve(undefined);
+  };
+  return {
+    ...fake,
+    l10n: {
+      t: (text: string, ...values: readonly unknown[]) =>
+        text.replace(/\{(\d)\}/g, (_, i: string) => String(values[Number(i)])),
+    },
+    env: { ...fake.env, language: 'en' },
+    workspace: {
+      get workspaceFolders() {
+        return [{ uri: { fsPath: dialogue.folder } }];
+      },
+      getConfiguration: () => ({ get: () => undefined }),
+    },
+    window: {
+      ...fake.window,
+      showInformationMessage: note,
+      showWarningMessage: note,
+      showQuickPick: (rows: readonly Row[], { title }: { readonly title: string }) => {
+        dialogue.lists.push({ title, rows });
+        const wanted = dialogue.answers.shift();
+        return Promise.resolve(rows.find(({ label }) => wanted && label.includes(wanted)));
+      },
+      showInputBox: ({ value }: { readonly value: string }) => Promise.resolve(value),
+    },
+  };
+});
+const { mergeAdapterCommand } = await import('../../../../src/host/adapters/mergeAdapter');
+
+const fixture = (...names: readonly string[]) => path.resolve('test/fixtures', ...names);
+
+beforeEach(async () => {
+  dialogue.folder = await mkdtemp(path.join(tmpdir(), 'lora-merge-'));
+  dialogue.lists = [];
+  dialogue.notes = [];
+});
+afterEach(() => rm(dialogue.folder, { recursive: true }));
+
+/** The arguments of the merge that the dialogue starts; null: none. */
+async function merged(base: string, adapter: string, answers: readonly string[]) {
+  dialogue.answers = [...answers];
+  let started: readonly string[] | null = null;
+  const choices = await mergeChoices({ base, adapters: [adapter], warn: () => undefined });
+  const run = (_: string, args: readonly string[]) => {
+    if (args.includes('--sizes')) return Promise.resolve({ choices });
+    started = args;
+    const dtype = args[args.indexOf('--dtype') + 1];
+    const output = args[args.indexOf('--output') + 1]!;
+    const form = output.endsWith('.gguf') ? 'gguf' : 'folder';
+    const sizes = choices.find((own) => own.form === form && own.dtype === dtype);
+    const parity = { largest_gap: 0, top1_agreement: 1 };
+    return Promise.resolve({ output, sizes, tensors: [], parity });
+  };
+  const store = { runs: [] } as unknown as RunStore;
+  const request = { adapter, base, form: '', dtype: '' };
+  await mergeAdapterCommand({ run } as unknown as Jobs, store, request);
+  return started as readonly string[] | null;
+}
+
+const PLAIN = fixture('quantized/base');
+const ADAPTER = fixture('quantized/bnb-nf4/adapter');
+const GGUF_ADAPTER = fixture('llama-sharded/bf16-adapter/adapter');
+const labels = () => dialogue.lists.map(({ rows }) => rows.map(({ label }) => label));
+const details = () => dialogue.lists.map(({ rows }) => rows.map(({ detail }) => detail));
+
+it('asks nothing but the output where weights are stored as in the base', async () => {
+  expect(await merged(PLAIN, ADAPTER, [])).toContain('keep');
+  expect(dialogue.lists).toEqual([]);
+  expect(dialogue.notes).toEqual([expect.stringContaining('Weights are stored as in the base')]);
+});
+
+it.each([
+  ['bnb-nf4', /^F32/, 'F32 (NF4 in the base model): 3 times'],
+  ['bnb-nf4-bf16', /^BF16|^F32/, '(NF4 in the base model): '],
+  ['bnb-fp4', /^F32|^F16|^BF16/, '(FP4 in the base model): '],
+  ['bnb-int8', /^F16|^F32/, 'F16 (INT8 in the base model): 1.6 times'],
+  ['gptq', /^F16|^F32/, 'F16 (INT8 in the base model): 2.2 times'],
+] as const)(
+  'says of %s that the merged model is larger, before it merges',
+  async (name, types, text) => {
+    const args = await merged(fixture('quantized', name), ADAPTER, ['Hugging Face model folder']);
+    expect(args).toContain('keep');
+    const [list] = dialogue.lists;
+    expect(list!.rows[0]).toMatchObject({ description: expect.stringMatching(/KiB$/) as string });
+    expect(details()[0]![0]).toContain('For transformers');
+    expect(details()[0]![0]).toContain(text);
+    for (const { label } of list!.rows)
+      expect(label.replace('Hugging Face model folder, ', '')).toMatch(types);
+    expect(dialogue.notes).toEqual([expect.stringMatching(/Same top token .* at 100%/)]);
+  },
+);
+
+it('merges without rounding if asked, and not at all if the list is closed', async () => {
+  const base = fixture('quantized/bnb-int8');
+  expect(await merged(base, ADAPTER, ['F32'])).toContain('float32');
+  expect(await merged(base, ADAPTER, [])).toBeNull();
+});
+
+/** A .gguf base of which every matrix has a type. */
+async function ggufBase(type: number, bytesOf: (values: Float32Array) => Uint8Array) {
+  const { metadata, tensors } = await asGguf(fixture('llama-sharded/base'), 'llama');
+  const stored = tensors.map((own) =>
+    own.shape.length === 2
+      ? { ...own, stored: { type, bytes: bytesOf(Float32Array.from(own.data)) } }
+      : own,
+  );
+  const file = path.join(dialogue.folder, 'base.gguf');
+  await writeFile(file, ggufBytes(metadata, stored));
+  return file;
+}
+
+it('offers of a base in Q8_0 that type, rounded again, and a folder', async () => {
+  const file = await ggufBase(8, toQ8_0);
+  const args = await merged(file, GGUF_ADAPTER, ['GGUF file, Q8_0']);
+  expect(args!.slice(-2)).toEqual(['--dtype', 'keep']);
+  expect(labels()).toEqual([['GGUF file, Q8_0', 'Hugging Face model folder, F16']]);
+  expect(details()).toEqual([
+    [
+      'For llama.cpp, Ollama and LM Studio. Weights are stored as in the base model.',
+      'For transformers, vLLM and mlx-lm. Stored as F16 (Q8_0 in the base model): 1.8 times its size.',
+    ],
+  ]);
+});
+
+it('offers of a base in Q4_0 the changed weights in F16, all in Q8_0, and a folder', async () => {
+  const file = await ggufBase(2, (values) => new Uint8Array((values.length / 32) * 18));
+  const args = await merged(file, GGUF_ADAPTER, ['GGUF file, Q8_0']);
+  expect(args!.slice(-2)).toEqual(['--dtype', 'q8_0']);
+  expect(labels()).toEqual([
+    ['GGUF file, Q4_0', 'GGUF file, Q8_0', 'Hugging Face model folder, F16'],
+  ]);
+  for (const detail of details()[0]!) expect(detail).toMatch(/Stored as .* times its size\.$/);
+  expect(details()[0]![0]).toContain('F16 (Q4_0 in the base model): 1.3 times');
+});
+
+it('asks which weights to merge into where training quantized the base', async () => {
+  const run = path.join(dialogue.folder, 'run');
+  await cp(ADAPTER, path.join(run, 'adapter'), { recursive: true });
+  for (const kind of ['nf4', 'int8']) {
+    const recipe = { base: PLAIN, training: { quantize: kind } };
+    await writeFile(path.join(run, 'run.json'), JSON.stringify({ recipe }));
+    const adapter = path.join(run, 'adapter');
+    const used = await merged(PLAIN, adapter, [`Into the ${kind} values used in training`]);
+    expect(used!.slice(-2)).toEqual(['--quantize', kind]);
+    expect(details().at(-1)).toEqual([
+      'Full precision. Answers differ slightly from those in training.',
+      `Answers as in training. Linear layers keep the rounding to ${kind}.`,
+    ]);
+    expect(await merged(PLAIN, adapter, ['as it is stored'])).not.toContain('--quantize');
+    expect(await merged(PLAIN, adapter, [])).toBeNull();
+  }
+});
