@@ -11,6 +11,8 @@ export interface QuantizedSize {
   readonly quantized_bytes: number | null;
   /** Numbers of the other matrices. Default: 0. */
   readonly dense_numbers?: number;
+  /** Whether the output layer is one of those. Default: no. */
+  readonly dense_head?: boolean;
 }
 
 /** The properties of a model that the memory estimate depends on. */
@@ -308,9 +310,11 @@ export const withTeacherLogits = (estimate: MemoryEstimate): MemoryEstimate => (
   total: estimate.total + TEACHER_LOGITS,
 });
 
+const quantizedSizeOf = (size: ModelSize, { quantize }: StepPlan): QuantizedSize =>
+  quantize ? (size.quantizable?.[quantize] ?? size) : size;
+
 function storedBytes(size: ModelSize, plan: StepPlan): number {
-  const own = plan.quantize ? (size.quantizable?.[plan.quantize] ?? size) : size;
-  const { quantized_bytes, dense_numbers = 0 } = own;
+  const { quantized_bytes, dense_numbers = 0 } = quantizedSizeOf(size, plan);
   if (plan.quantized && quantized_bytes !== null)
     return quantized_bytes + dense_numbers * weightBytes(plan);
   return size.parameters * weightBytes(plan) + passingBytes(size);
@@ -467,11 +471,13 @@ function towerWorkingBytes(
  * Of the output layer: a block of logits and their gradient, its inputs and the gradients of these
  * in parts and as a whole, and its numbers where it is kept in blocks.
  */
-function headBytes({ outputs, hidden_size }: ModelSize, tokens: number, plan: StepPlan): number {
+function headBytes(size: ModelSize, tokens: number, plan: StepPlan): number {
+  const { outputs, hidden_size } = size;
   const bytes = weightBytes(plan);
+  const isInBlocks = plan.quantized && !quantizedSizeOf(size, plan).dense_head;
   return (
     Math.min(LOGITS, 2 * bytes * tokens * outputs) +
-    (plan.quantized ? bytes * outputs * hidden_size : 0) +
+    (isInBlocks ? bytes * outputs * hidden_size : 0) +
     3 * F32 * tokens * hidden_size
   );
 }

@@ -3,13 +3,27 @@
 import { ourTraining } from './ours.mjs';
 
 const ATTENTION = 'q_proj,k_proj,v_proj,o_proj';
+const ALL = `${ATTENTION},gate_proj,up_proj,down_proj`;
 const train = await ourTraining();
+
+/** A line of the table: the estimate and the measurement of two steps. */
+function measureStep(cells, options) {
+  const run = train(['--steps', 1, '--warmup', 1, ...options]);
+  const measured = [
+    run.estimate_mb.toFixed(0),
+    run.peak_rss_mb.toFixed(0),
+    (run.estimate_mb / run.peak_rss_mb).toFixed(2),
+    run.tokens_per_s.toFixed(0),
+  ];
+  console.log(`| ${[...cells, ...measured].join(' | ')} |`);
+}
+
 console.log(
   '| targets | base | batch | recomputed layers | estimated, MB | measured, MB | ratio | tokens per second |\n|---|---|---|---|---|---|---|---|',
 );
 for (const [targets, names] of [
   ['q, k, v, o', ATTENTION],
-  ['all-linear', `${ATTENTION},gate_proj,up_proj,down_proj`],
+  ['all-linear', ALL],
 ]) {
   for (const dtype of ['float32', 'bfloat16']) {
     for (const [batch, length, recompute] of [
@@ -19,34 +33,28 @@ for (const [targets, names] of [
       [8, 128, 0],
       [4, 512, 15],
       [1, 64, 0],
-    ]) {
-      const run = train([
-        '--steps',
-        1,
-        '--warmup',
-        1,
-        '--dtype',
-        dtype,
-        '--batch',
-        batch,
-        '--seq',
-        length,
-        '--recompute',
-        recompute,
-        '--targets',
-        names,
-      ]);
-      const cells = [
-        targets,
-        dtype,
-        `${batch} x ${length}`,
-        recompute,
-        run.estimate_mb.toFixed(0),
-        run.peak_rss_mb.toFixed(0),
-        (run.estimate_mb / run.peak_rss_mb).toFixed(2),
-        run.tokens_per_s.toFixed(0),
-      ];
-      console.log(`| ${cells.join(' | ')} |`);
-    }
+    ])
+      measureStep(
+        [targets, dtype, `${batch} x ${length}`, recompute],
+        [
+          ...['--dtype', dtype, '--batch', batch, '--seq', length],
+          ...['--recompute', recompute, '--targets', names],
+        ],
+      );
   }
 }
+const DPO = ['--targets', ATTENTION, '--objective', 'dpo', '--supervised', 0.5];
+for (const [name, dtype, batch, length, more] of [
+  ['all-linear', 'bfloat16', 4, 48, ['--targets', ALL]],
+  ['all-linear', 'float32', 4, 48, ['--targets', ALL]],
+  ['all-linear, nf4', 'bfloat16', 4, 48, ['--targets', ALL, '--quantize', 'nf4']],
+  ['all-linear, nf4', 'bfloat16', 4, 256, ['--targets', ALL, '--quantize', 'nf4']],
+  ['q, k, v, o, dpo', 'float32', 4, 128, DPO],
+  ['q, k, v, o, dpo', 'bfloat16', 4, 256, DPO],
+  ['full', 'float32', 4, 48, ['--method', 'full']],
+  ['full', 'float32', 4, 256, ['--method', 'full']],
+])
+  measureStep(
+    [name, dtype, `${batch} x ${length}`, 0],
+    ['--dtype', dtype, '--batch', batch, '--seq', length, ...more],
+  );

@@ -9,7 +9,7 @@ import type { Quantize } from '../../shared/trainingSettings';
 import { canQuantize, formsWhileLoading } from '../quantized/whileLoading';
 import { elementsOf, type TensorInfo } from '../tensorInfo';
 import type { StoredMatrix, WeightSource } from '../weightSource';
-import { innerSizeOf, tensorsOf, towersOf } from './modules';
+import { innerSizeOf, tensorsOf, tiedWeight, towersOf } from './modules';
 import { imageLengthOf } from './positions';
 import type { AttentionSpec, Spec } from './spec';
 import { visionParameters } from './visionTensors';
@@ -156,7 +156,17 @@ function quantizedSize(
     else if (shape.length === 2 && !trained.includes(name)) dense_numbers += elementsOf(shape);
     else quantized_bytes += 4 * elementsOf(shape);
   }
-  return isQuantized ? { quantized_bytes, dense_numbers } : null;
+  if (!isQuantized) return null;
+  const head = headWeight(spec);
+  const dense_head = head !== null && ownBlocks(head) === null;
+  return { quantized_bytes, dense_numbers, dense_head };
+}
+
+/** The output layer's weight, which may be the embedding's; null: of a model without one. */
+function headWeight(spec: Spec): string | null {
+  const { head } = spec;
+  if (head.kind !== 'lm' && head.kind !== 'labels') return null;
+  return tiedWeight(spec)?.storedAs ?? `${head.output.path}.weight`;
 }
 
 /** The weights that one product has together: it is kept in blocks only if each of them is. */

@@ -72,6 +72,14 @@ describe('model memory', () => {
     const ofHead = 4 * (2 * 2 * 1000 + 4 * 3 * 8);
     expect(working(inBlocks, batch, plan)).toBe(ofHead + 2 * 1000 * 8 + 2 * 8 * 16);
     expect(working(inBlocks, batch, BF16)).toBe(ofHead);
+    // an output layer that is not in blocks is multiplied as it is
+    const dense = { ...inBlocks, dense_head: true };
+    expect(working(dense, batch, plan)).toBe(ofHead + 2 * 8 * 16);
+    const whileLoading = { outputs: 1000, quantizable: { nf4: dense, int8: inBlocks } };
+    expect(working(whileLoading, batch, { ...plan, quantize: 'nf4' })).toBe(ofHead + 2 * 8 * 16);
+    expect(working(whileLoading, batch, { ...plan, quantize: 'int8' })).toBe(
+      working(inBlocks, batch, plan),
+    );
     // read as numbers, they pass through the memory of the largest matrix's blocks
     const weights = (outputs: number, own: StepPlan) =>
       estimateMemory(

@@ -38,7 +38,7 @@ describe('models of common sizes', () => {
     expect(fitsIn(12e9, 'Qwen2.5-7B')).toEqual({
       float32: 'exceeds',
       bfloat16: 'exceeds',
-      int8: 'exceeds',
+      int8: 'recomputed',
       nf4: 'recomputed',
     });
     expect(new Set(Object.values(fitsIn(12e9, '14B')))).toEqual(new Set(['exceeds']));

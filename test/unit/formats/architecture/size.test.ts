@@ -19,7 +19,7 @@ const { body, head } = tensorsOf(spec);
 const shapes = new Map([...body, ...head].map(({ name, shape }) => [name, shape]));
 
 /** A base whose matrices are in Q8_0, apart from those whose names end so. */
-function sizeOf(others: readonly string[], trained: readonly string[] = []): number | null {
+function modelOf(others: readonly string[], trained: readonly string[] = []) {
   const tensors = new Map(
     [...shapes].map(([name, shape]) => [name, { name, shape } as unknown as TensorInfo]),
   );
@@ -30,10 +30,11 @@ function sizeOf(others: readonly string[], trained: readonly string[] = []): num
     return { type: 8, width, row_bytes: (34 * width) / 32, read: () => Promise.resolve() };
   };
   const weights = { tensors, blocksOf };
-  const { quantized_bytes, dense_numbers = 0 } = modelSize(
-    { spec, parameters: 0, weights },
-    trained,
-  );
+  return modelSize({ spec, parameters: 0, weights }, trained);
+}
+
+function sizeOf(others: readonly string[], trained: readonly string[] = []): number | null {
+  const { quantized_bytes, dense_numbers = 0 } = modelOf(others, trained);
   return quantized_bytes === null ? null : quantized_bytes + 4 * dense_numbers;
 }
 
@@ -53,6 +54,15 @@ describe('bytes of a base in blocks', () => {
       .reduce((a, b) => a + b);
     expect(sizeOf(['k_proj.weight'])! - all).toBe(product);
     expect(sizeOf([], ['model.layers.0.self_attn.v_proj.weight'])! - all).toBe(product);
+  });
+
+  it('are those of the output layer, too, if its weight is in blocks and does not train', () => {
+    expect(modelOf([]).dense_head).toBe(false);
+    expect(modelOf(['down_proj.weight']).dense_head).toBe(false);
+    expect(modelOf(['embed_tokens.weight']).dense_head).toBe(true);
+    expect(modelOf([], ['model.embed_tokens.weight']).dense_head).toBe(true);
+    const { nf4, int8 } = modelSize({ spec, parameters: 0 }).quantizable!;
+    expect([nf4.dense_head, int8.dense_head]).toEqual([true, true]);
   });
 
   it('are none without blocks', () => {
