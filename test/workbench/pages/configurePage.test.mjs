@@ -1,99 +1,23 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
-import { build } from 'esbuild';
-import { createRequire } from 'node:module';
-import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { openConfigure, post, settings, startConfigure } from './configures.mjs';
 import {
   assertAccessible,
   assertQuiet,
   eventually,
   screenshot,
   sent,
-  startPages,
   THEMES,
 } from './openPage.mjs';
 
-const require = createRequire(import.meta.url);
-const root = path.resolve(import.meta.dirname, '../../..');
-
-/** The host's own numbers for the tiny base of the fixtures. */
-async function hostMessages() {
-  const contents = `
-    import { adviceFor } from './src/host/configure/advice';
-    import { figuresOf } from './src/host/configure/figures';
-    import { factsOf } from './src/host/setup/costs';
-    import { answerTo, readBaseHeaders } from './src/inspect/answer';
-    import { sizesHere } from './src/host/configure/sizes';
-    import { kindNames, layerOf } from './src/lora/selection';
-    import { parseRecipe } from './src/shared/recipeFile';
-    const answers = { ask: (kind, asked) => answerTo({ kind, asked }) };
-    export const sizesMessage = async (available) => ({
-      kind: 'sizes',
-      sizes: await sizesHere(answers, { hasBf16: true, hasKernels: true, multipliesBf16: true, available }),
-    });
-    export async function recipeMessage(file, settings, choose, there, facts, { training = {}, machine = {} } = {}) {
-      const base = factsOf(await readBaseHeaders(file));
-      const recipe = parseRecipe(JSON.stringify({ base: file, dataset: 'x.jsonl', training }), 'lora.json');
-      const chosen = base.modules.filter((m) => choose(m.path));
-      const figures = figuresOf(base, recipe, { settings, chosen, facts }, { hasBf16: true, hasKernels: true, multipliesBf16: true, available: there, ...machine });
-      const kind = kindNames(base.modules);
-      const advice = adviceFor({ base, settings, chosen, figures, rows: 120, rates: [], used: { run: 'train on tiny', adapter: '/a', paid: 8, kept: 3 } });
-      return { kind: 'recipe', file: 'lora.json', applied: 0, dirty: false, base: base.name, settings, figures, chosen: base.modules.flatMap((m, i) => (choose(m.path) ? [i] : [])),
-        modules: base.modules.map((m) => ({ path: m.path, kind: kind(m), layer: layerOf(m.path), in_features: m.in_features, out_features: m.out_features })),
-        advice: advice.map(({ text, button }, act) => ({ text, button: button && { label: button.label, act } })) };
-    }`;
-  const { outputFiles } = await build({
-    stdin: { contents, resolveDir: root, loader: 'ts' },
-    bundle: true,
-    write: false,
-    platform: 'node',
-    format: 'cjs',
-    absWorkingDir: root,
-    alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
-    logLevel: 'warning',
-  });
-  const module = { exports: {} };
-  new Function('module', 'exports', 'require', outputFiles[0].text)(
-    module,
-    module.exports,
-    require,
-  );
-  return module.exports;
-}
-
-const settings = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
 let pages, message, sizesMessage;
 before(async () => {
-  const { recipeMessage, ...others } = await hostMessages();
-  ({ sizesMessage } = others);
-  message = (
-    changes = {},
-    choose = (name) => /[qv]_proj/.test(name),
-    there = 8e9,
-    facts = null,
-    more = {},
-  ) =>
-    recipeMessage(
-      path.join(root, 'test/fixtures/llama/base'),
-      { ...settings, ...changes },
-      choose,
-      there,
-      facts,
-      more,
-    );
-  pages = await startPages('configure', { recipe: '/w/lora.json' });
+  ({ pages, message, sizesMessage } = await startConfigure());
 });
 after(() => pages?.close());
 
-const post = (page, data) => page.evaluate((value) => window.postMessage(value, '*'), data);
-
-async function open(data, options) {
-  const shown = await pages.open(options);
-  await post(shown.page, data);
-  await shown.page.locator('h1').waitFor();
-  return shown;
-}
+const open = (data, options) => openConfigure(pages, data, options);
 
 for (const theme of THEMES) {
   test(`${theme}: has no errors or serious axe findings`, async () => {
@@ -149,112 +73,6 @@ test('shows the cost of each rank and writes the last one with lora_alpha', asyn
       lora_alpha: 20,
     }),
   );
-  await assertQuiet(shown);
-  await shown.close();
-});
-
-test('estimates memory and time for the rows of the dataset, once they are counted', async () => {
-  const shown = await open(await message());
-  const { page } = shown;
-  await page.getByText('For a step of 4 examples of at most 512 tokens.').waitFor();
-  const rows = { examples: 150, tokens: 6_000, longest: 45 };
-  const counted = await message({}, undefined, undefined, rows);
-  const before = (await message()).figures.memory.total;
-  assert.ok(counted.figures.memory.total < before, `${counted.figures.memory.total}, ${before}`);
-  await post(page, counted);
-  await page.getByText('the longest row of the dataset has 45 tokens').waitFor();
-  await page.locator('.caption', { hasText: '3 epochs, 102 steps, about 10 sec' }).waitFor();
-  await assertQuiet(shown);
-  await shown.close();
-});
-
-test('says of each type whether a step fits', async () => {
-  const { types } = (await message()).figures;
-  const [{ bytes, recomputed_bytes }] = types;
-  const shown = await open(await message());
-  const { page } = shown;
-  const verdicts = () => page.locator('table.types td:last-child').allTextContents();
-  assert.deepEqual(
-    await page.locator('table.types th[scope=row]').allTextContents(),
-    types.map(({ base_dtype }) => base_dtype),
-  );
-  assert.deepEqual(new Set(await verdicts()), new Set(['fits']));
-  for (const [there, verdict] of [
-    [bytes, 'fits with gradient checkpointing'],
-    [recomputed_bytes - 1, 'does not fit'],
-  ]) {
-    const { figures } = await message({}, undefined, there);
-    await post(page, { kind: 'figures', figures });
-    await eventually(async () => assert.equal((await verdicts())[0], verdict));
-  }
-  await assertQuiet(shown);
-  await shown.close();
-});
-
-test('says in words what auto keeps the base in, and why', async () => {
-  const shown = await open(await message());
-  const { page } = shown;
-  const noBf16 = { hasBf16: false, multipliesBf16: false };
-  const slowBf16 = { multipliesBf16: false };
-  const there = 8e9;
-  const [float32, bfloat16] = (await message({}, undefined, there)).figures.types;
-  assert.deepEqual([float32.base_dtype, bfloat16.base_dtype], ['float32', 'bfloat16']);
-  const between = (1.1 * (bfloat16.recomputed_bytes + float32.recomputed_bytes)) / 2;
-  for (const [machine, training, available, wanted] of [
-    [{}, {}, there, 'auto chooses bfloat16, which this processor multiplies natively. No layer'],
-    [slowBf16, {}, there, 'auto chooses float32, because this processor multiplies nothing else'],
-    [noBf16, {}, there, 'auto chooses float32, because this processor multiplies nothing else'],
-    [slowBf16, {}, between, 'auto chooses bfloat16, because more exact types do not fit.'],
-    [noBf16, {}, between, 'auto chooses float32, because this processor multiplies nothing else'],
-    [noBf16, { base_dtype: 'bfloat16' }, there, 'does not have: float32 is used.'],
-    [{}, { base_dtype: 'float32' }, there, 'The recipe keeps the base in float32.'],
-    [{}, { quantize: 'nf4' }, there, 'The recipe keeps the base in nf4.'],
-    [{}, { gradient_checkpointing: true }, there, 'recomputes 1 of 2 layers in the backward'],
-  ]) {
-    const { figures } = await message({}, undefined, available, null, { machine, training });
-    await post(page, { kind: 'figures', figures });
-    await page.locator('.step', { hasText: wanted }).waitFor();
-    const listed = await page.locator('table.types th[scope=row]').allTextContents();
-    assert.equal(listed.includes('bfloat16'), machine.hasBf16 !== false);
-  }
-  const { figures } = await message({}, undefined, there, null, { training: { method: 'full' } });
-  await post(page, { kind: 'figures', figures });
-  await page.locator('.step').waitFor({ state: 'detached' });
-  await assertQuiet(shown);
-  await shown.close();
-});
-
-test('says of models of common sizes what fits on this machine, in each form', async () => {
-  const shown = await open(await message());
-  const { page } = shown;
-  assert.equal(await page.locator('.sizes').count(), 0);
-  const rowOf = (name) => page.locator('.sizes tbody tr', { hasText: name }).locator('td');
-  for (const [there, large, mid] of [
-    [12e9, /^(.* does not fit,?){6}$/, ['exceeds', 'exceeds', 'recomputed', 'recomputed']],
-    [400e9, /^(.* fits,?){6}$/, [null, null, null, null]],
-  ]) {
-    const data = await sizesMessage(there);
-    await post(page, data);
-    const available = data.sizes.there;
-    assert.equal(available, there);
-    await eventually(async () =>
-      assert.match((await rowOf('14B').allTextContents()).map((own) => `${own},`).join(''), large),
-    );
-    const fits = await rowOf('Qwen2.5-7B').evaluateAll((cells) =>
-      cells.map((cell) => cell.getAttribute('data-fit')),
-    );
-    assert.deepEqual(fits.slice(0, 4), mid);
-    assert.equal(fits.length, 6);
-  }
-  assert.deepEqual(await page.locator('.sizes thead th').allTextContents(), [
-    'Model',
-    'float32',
-    'bfloat16',
-    'int8',
-    'nf4',
-    'Q8_0',
-    'Q4_K',
-  ]);
   await assertQuiet(shown);
   await shown.close();
 });
