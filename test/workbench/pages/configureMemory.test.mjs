@@ -17,7 +17,7 @@ test('estimates memory and time for the rows of the dataset, once they are count
   const { page } = shown;
   await page.getByText('For a step of 4 examples of at most 512 tokens.').waitFor();
   const rows = { examples: 150, tokens: 6_000, longest: 45 };
-  const counted = await message({}, undefined, undefined, rows);
+  const counted = await message({}, undefined, undefined, { facts: rows });
   const before = (await message()).figures.memory.total;
   assert.ok(counted.figures.memory.total < before, `${counted.figures.memory.total}, ${before}`);
   await post(page, counted);
@@ -70,13 +70,13 @@ test('says in words what auto keeps the base in, and why', async () => {
     [{}, { quantize: 'nf4' }, there, 'The recipe keeps the base in nf4.'],
     [{}, { gradient_checkpointing: true }, there, 'recomputes 1 of 2 layers in the backward'],
   ]) {
-    const { figures } = await message({}, undefined, available, null, { machine, training });
+    const { figures } = await message({}, undefined, available, { machine, training });
     await post(page, { kind: 'figures', figures });
     await page.locator('.step', { hasText: wanted }).waitFor();
     const listed = await page.locator('table.types th[scope=row]').allTextContents();
     assert.equal(listed.includes('bfloat16'), machine.hasBf16 !== false);
   }
-  const { figures } = await message({}, undefined, there, null, { training: { method: 'full' } });
+  const { figures } = await message({}, undefined, there, { training: { method: 'full' } });
   await post(page, { kind: 'figures', figures });
   await page.locator('.step').waitFor({ state: 'detached' });
   await assertQuiet(shown);

@@ -54,16 +54,12 @@ async function hostMessages() {
 
 export const settings = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
 
+const isQv = (name) => /[qv]_proj/.test(name);
+
 /** The page, and the messages that its host would send: of a recipe, and of the common sizes. */
 export async function startConfigure() {
   const { recipeMessage, sizesMessage } = await hostMessages();
-  const message = (
-    changes = {},
-    choose = (name) => /[qv]_proj/.test(name),
-    there = 8e9,
-    facts = null,
-    more = {},
-  ) =>
+  const message = (changes = {}, choose = isQv, there = 8e9, { facts = null, ...more } = {}) =>
     recipeMessage(
       path.join(root, 'test/fixtures/llama/base'),
       { ...settings, ...changes },

@@ -41,8 +41,8 @@ export type Memory = v.InferOutput<typeof MemorySchema>;
  * one; `update` and `whole`: numbers that train in one module with LoRA, and in full. The memory is
  * estimated for rows of `length`: of the `longest` row, or max_length where that is unknown (null).
  * Null: it is not estimated; `full` of layers models, which are not trained in full.
- * `types`: that of each type in which the base can be kept; `step`: the one of a run, how many layers
- * are recomputed, and why; null where nothing is chosen.
+ * `types`: that of each type in which the base can be kept; `step`: the one of a run, how many
+ * layers are recomputed, and why; null where nothing is chosen.
  * `seconds`: about; null where unknown.
  */
 const FiguresSchema = v.object({
