@@ -1,9 +1,9 @@
 import type { Tokenizer } from './tokenizer';
 
 /**
- * The end of a text that cleaning up may change once more follows: " n" becomes "n't", " '" becomes
- * "'s", also where the " '" has just been made of "  ' "; and the "'" of " ' " is " '" again before a
- * full stop.
+ * The end of a text that cleaning up may change once more follows: " n" becomes "n't"; " '" becomes
+ * "'s", also where the " '" has just been made of "  ' "; and the "'" of " ' " is " '" again before
+ * a full stop.
  */
 const UNCLEANED = /[ '][ 'nvr]*$/;
 

@@ -46,7 +46,7 @@ export interface Tokenizer {
   /** What `encode` adds around a text. */
   readonly frame: SpecialTokenFrame;
   decode(ids: readonly number[], skip_special_tokens?: boolean): string;
-  /** Whether `decode` removes spaces before punctuation, so that a token may change earlier text. */
+  /** Whether `decode` removes spaces before punctuation: a token may change earlier text. */
   readonly cleans_up: boolean;
   /**
    * @param variables Override those that the tokenizer was made with.
