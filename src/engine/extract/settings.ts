@@ -13,6 +13,9 @@ export interface DifferentSetting {
 /** GGUF files hold settings in f32, config.json in f64. */
 const ROUNDING = 1e-6;
 
+/** The row of a table without a gradient: it changes training only, not what a model computes. */
+const TRAINING_ONLY = new Set(['padding']);
+
 /** The settings that differ, such as theta of RoPE: no adapter can hold them. */
 export function differentSettings(base: Spec, tuned: Spec): DifferentSetting[] {
   const found = new Map<string, DifferentSetting>();
@@ -32,6 +35,7 @@ function collect(a: unknown, b: unknown, { path, found }: Walk): void {
   const [one, other] = [partsOf(a), partsOf(b)];
   if (one && other) {
     for (const key of new Set([...Object.keys(one), ...Object.keys(other)])) {
+      if (TRAINING_ONLY.has(key)) continue;
       collect(one[key], other[key], { path: [...path, key], found });
     }
     return;

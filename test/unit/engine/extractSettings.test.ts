@@ -1,7 +1,8 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { differentSettings } from '../../../src/engine/extract/settings';
+import { readSpec } from '../../../src/formats/architecture/readSpec';
 import { openBase } from '../../../src/formats/openBase';
 import { asGguf } from '../../support/ggufFixture';
 import { ggufBytes } from '../../support/ggufWriter';
@@ -27,6 +28,17 @@ it.each([
   const { metadata, tensors } = await asGguf(folder, arch);
   writeFileSync(file, ggufBytes(metadata, tensors));
   expect(differentSettings(await specOf(folder), await specOf(file))).toEqual([]);
+});
+
+it('a model whose padding has been chosen has the same settings', () => {
+  const config = JSON.parse(
+    readFileSync(path.join(fixtures, 'llama/base/config.json'), 'utf8'),
+  ) as object;
+  const [base, tuned] = [null, 3].map((pad_token_id) =>
+    readSpec({ ...config, pad_token_id }, 'config.json'),
+  );
+  expect(tuned).not.toEqual(base);
+  expect(differentSettings(base!, tuned!)).toEqual([]);
 });
 
 it('each setting that differs is listed once for all layers', async () => {
