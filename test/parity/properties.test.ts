@@ -60,6 +60,7 @@ const configs = fc
       config: {
         model_type: family,
         vocab_size: VOCAB,
+        pad_token_id: null, // its row would have no gradient
         intermediate_size: 10,
         num_hidden_layers: layers,
         num_attention_heads: heads,
