@@ -108,6 +108,7 @@ it('shows the rows that a run was validated on, and answers them as they were tr
       ],
       prompt: 'the old mill',
       expected: 'b',
+      images: [],
       tools: '',
       changed: false,
     },

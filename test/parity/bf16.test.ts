@@ -37,12 +37,15 @@ const GRADIENTS = 0.2;
  * logits move by 0.026 when the weights alone are rounded, and by 0.062 in PyTorch. ALBERT's, of
  * three labels, move by 0.033 when the weights alone are rounded, by 0.038 in PyTorch and by 0.041
  * here; over all fixtures together, attention in blocks moves them by 4 % less than whole rows did.
- * T5's scores are not scaled: its logits move by 0.023 when the weights alone are rounded.
+ * T5's scores are not scaled: its logits move by 0.023 when the weights alone are rounded. Those of
+ * padding-saved depend on the tokens: over 400 random inputs PyTorch's move by 0.013 (median) and
+ * 0.043 (99th percentile), those here by 0.011 and 0.028, but for its own input by 0.040.
  */
 const SENSITIVE: Readonly<Record<string, number>> = {
   'albert/seq-cls': 0.043,
   'modernbert/seq-cls': 0.062,
   'mt5/lora': 0.052,
+  'padding-saved/lora': 0.043,
   'qwen3_5/mixed': 0.049,
   'qwen3_5/long': 0.074,
   't5/qv': 0.049,
