@@ -73,8 +73,10 @@ test('says in words what auto keeps the base in, and why', async () => {
     const { figures } = await message({}, undefined, available, { machine, training });
     await post(page, { kind: 'figures', figures });
     await page.locator('.step', { hasText: wanted }).waitFor();
-    const listed = await page.locator('table.types th[scope=row]').allTextContents();
-    assert.equal(listed.includes('bfloat16'), machine.hasBf16 !== false);
+    await eventually(async () => {
+      const listed = await page.locator('table.types th[scope=row]').allTextContents();
+      assert.equal(listed.includes('bfloat16'), machine.hasBf16 !== false);
+    });
   }
   const { figures } = await message({}, undefined, there, { training: { method: 'full' } });
   await post(page, { kind: 'figures', figures });
