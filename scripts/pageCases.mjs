@@ -5,6 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { tsImport } from 'tsx/esm/api';
 import { exampleEvaluation } from '../test/support/evaluation.mjs';
+import { recipeMessage, sizesMessage } from '../test/support/rankPage.mjs';
 import { tableRow } from '../test/support/tableRow.mjs';
 import { RUN_SCRIPT } from '../test/workbench/pages/sendRun.mjs';
 
@@ -147,71 +148,13 @@ const inspect = {
   failed: { facts: {}, script: () => send({ kind: 'fault', message: 'x.safetensors: damaged' }) },
 };
 
-const MACHINE = { hasBf16: true, hasKernels: true, multipliesBf16: true };
-
-/** The numbers of the host for the small base model of the fixtures. */
-async function recipeMessage() {
-  const [{ figuresOf }, { factsOf }, { readBaseHeaders }, { kindNames, layerOf }, { parseRecipe }] =
-    await Promise.all([
-      source('host/configure/figures.ts'),
-      source('host/setup/costs.ts'),
-      source('inspect/answer.ts'),
-      source('lora/selection.ts'),
-      source('shared/recipeFile.ts'),
-    ]);
-  const file = fixture('llama/base');
-  const base = factsOf(await readBaseHeaders(file));
-  const recipe = parseRecipe(JSON.stringify({ base: file, dataset: 'x.jsonl' }), 'lora.json');
-  const settings = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
-  const isChosen = ({ path: name }) => /[qv]_proj/.test(name);
-  const figures = figuresOf(
-    base,
-    recipe,
-    {
-      settings,
-      chosen: base.modules.filter(isChosen),
-      facts: { examples: 150, tokens: 6_000, longest: 45 },
-    },
-    { ...MACHINE, available: 8e9 },
-  );
-  const kind = kindNames(base.modules);
-  const modules = base.modules.map((module) => ({
-    path: module.path,
-    kind: kind(module),
-    layer: layerOf(module.path),
-    in_features: module.in_features,
-    out_features: module.out_features,
-  }));
-  const chosen = base.modules.flatMap((module, i) => (isChosen(module) ? [i] : []));
-  return {
-    kind: 'recipe',
-    file: 'lora.json',
-    applied: 0,
-    dirty: true,
-    base: base.name,
-    settings,
-    figures,
-    chosen,
-    modules,
-    advice: [
-      { text: 'r = 3 would keep 99% of the update.', button: { label: 'Use r = 3', act: 0 } },
-    ],
-  };
-}
-
-/** What fits into 12 GB. */
-async function sizesMessage() {
-  const [{ sizesHere }, { answerTo }] = await Promise.all([
-    source('host/configure/sizes.ts'),
-    source('inspect/answer.ts'),
-  ]);
-  const ask = (kind, asked) => answerTo({ kind, asked });
-  return { kind: 'sizes', sizes: await sizesHere({ ask }, { ...MACHINE, available: 12e9 }) };
-}
 const ofRecipe = (script) => ({ facts: { recipe: '/w/lora.json' }, script });
 const configure = {
-  recipe: ofRecipe(async () => send(await recipeMessage())),
-  sizes: ofRecipe(async () => `${send(await recipeMessage())} ${send(await sizesMessage())}`),
+  recipe: ofRecipe(async () => {
+    const facts = { examples: 150, tokens: 6_000, longest: 45 };
+    return send({ ...(await recipeMessage({}, undefined, 8e9, { facts })), dirty: true });
+  }),
+  sizes: ofRecipe(async () => `${send(await recipeMessage())} ${send(await sizesMessage(12e9))}`),
   failed: ofRecipe(() => send({ kind: 'fault', message: 'lora.json:3: "r" must be at least 1.' })),
 };
 

@@ -1,12 +1,13 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { recipeMessage as message, sizesMessage } from '../../support/rankPage.mjs';
 import { openConfigure, post, startConfigure } from './configures.mjs';
 import { assertQuiet, eventually } from './openPage.mjs';
 
-let pages, message, sizesMessage;
+let pages;
 before(async () => {
-  ({ pages, message, sizesMessage } = await startConfigure());
+  pages = await startConfigure();
 });
 after(() => pages?.close());
 

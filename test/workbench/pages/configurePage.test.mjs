@@ -1,7 +1,8 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openConfigure, post, settings, startConfigure } from './configures.mjs';
+import { recipeMessage as message, settings, sizesMessage } from '../../support/rankPage.mjs';
+import { openConfigure, post, startConfigure } from './configures.mjs';
 import {
   assertAccessible,
   assertQuiet,
@@ -11,9 +12,9 @@ import {
   THEMES,
 } from './openPage.mjs';
 
-let pages, message, sizesMessage;
+let pages;
 before(async () => {
-  ({ pages, message, sizesMessage } = await startConfigure());
+  pages = await startConfigure();
 });
 after(() => pages?.close());
 

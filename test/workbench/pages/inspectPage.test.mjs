@@ -1,9 +1,8 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
-import { build } from 'esbuild';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { tsImport } from 'tsx/esm/api';
 import {
   assertAccessible,
   assertQuiet,
@@ -14,24 +13,13 @@ import {
   THEMES,
 } from './openPage.mjs';
 
-const require = createRequire(import.meta.url);
 const root = path.resolve(import.meta.dirname, '../../..');
 
 let pages, host;
 before(async () => {
-  const contents =
-    'export { openTensorFile } from "./src/inspect/tensorFile"; export { valuesOf } from "./src/inspect/statistics";';
-  const { outputFiles } = await build({
-    stdin: { contents, resolveDir: root, loader: 'ts' },
-    bundle: true,
-    write: false,
-    platform: 'node',
-    format: 'cjs',
-    absWorkingDir: root,
-    logLevel: 'warning',
-  });
-  host = { exports: {} };
-  new Function('module', 'exports', 'require', outputFiles[0].text)(host, host.exports, require);
+  const source = (name) => tsImport(`../../../src/inspect/${name}`, import.meta.url);
+  const [file, statistics] = await Promise.all([source('tensorFile.ts'), source('statistics.ts')]);
+  host = { ...file, ...statistics };
   pages = await startPages('inspect', {});
 });
 after(() => pages?.close());
@@ -40,7 +28,7 @@ const post = (page, data) => page.evaluate((value) => window.postMessage(value, 
 
 /** The page with what the host reads of a file, and the host's answer to what it asks. */
 async function open(name, options) {
-  const file = await host.exports.openTensorFile(path.join(root, 'test/fixtures', name));
+  const file = await host.openTensorFile(path.join(root, 'test/fixtures', name));
   const shown = await pages.open(options);
   const { page } = shown;
   await post(page, { kind: 'file', name: path.basename(name), ...file.facts });
@@ -51,7 +39,7 @@ async function open(name, options) {
     await post(page, {
       kind: 'values',
       tensor,
-      values: host.exports.valuesOf(await file.readF32(tensor)),
+      values: host.valuesOf(await file.readF32(tensor)),
     });
     await page.locator('.histogram').waitFor();
   };
