@@ -71,7 +71,7 @@ export class Adapters {
   private readonly trainedByName: ReadonlyMap<string, TrainedParameter>;
   private readonly listeners: ChangeListener[] = [];
   private scales: readonly number[] = [];
-  /** Whose kernels change the trained numbers in place; null: none do. */
+  /** The operations whose kernels change the trained numbers in place; null: none do. */
   readonly inPlace: Ops | null;
 
   /**
@@ -194,7 +194,7 @@ export class Adapters {
   }
 }
 
-/** Numbers that are too many for one memory are in that of JavaScript. */
+/** Null if the numbers do not fit into one memory: JavaScript changes them then. */
 export function inPlaceOf(
   ops: Ops | null,
   starts: readonly { readonly data: ArrayLike<number> }[],

@@ -54,7 +54,7 @@ export interface CommonSize {
   readonly files: readonly FileMemory[];
 }
 
-/** What a step of a model needs in each form of its weights: those of its own, then .gguf files. */
+/** What a step needs in each form of the weights: the model's own types, then .gguf files. */
 export const formsOfSize = ({
   memory,
   files,

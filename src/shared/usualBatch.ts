@@ -27,5 +27,5 @@ export const BATCHES: Readonly<Record<Task, Batch>> = {
 /** The batch where answers are compared: a pair makes two sequences. */
 export const PREFERENCE_BATCH: Batch = { size: 2, rows: 4, length: 512 };
 
-/** The rank of which costs are shown where no recipe names one. */
+/** The rank whose costs are shown where no recipe names one. */
 export const EXAMPLE_RANK = 8;

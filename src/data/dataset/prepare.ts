@@ -333,11 +333,12 @@ export const rowImagesOf = (
         refused: `Images in chats are not supported for ${family}, only for ${VISION_MODELS.join(', ')}`,
       };
 
-/** Transformers has no model with a head of rewards that reads images in texts. */
+/** transformers has no reward model that reads images in chats. */
 const comparedImages = ({ task }: DataRecipe, images: RowImages): RowImages =>
   task === 'reward'
     ? {
-        refused: 'Images are not supported for reward models, as transformers has none of Qwen3-VL',
+        refused:
+          'Images are not supported for reward models: transformers has none that reads them',
       }
     : images;
 

@@ -1,16 +1,16 @@
 import type { TokensImage } from './rowImages';
 
-/** Numbers of an image beside the characters of its path. */
+/** How many numbers an image has before the characters of its path. */
 const IMAGE_NUMBERS = 5;
 
-/** Of each image its numbers, then its path. */
+/** Two arrays for each image: its numbers, and the characters of its path. */
 export const imageRecords = (images: readonly TokensImage[]): Int32Array[] =>
   images.flatMap(({ file, at, tokens, grid: { height, width } }) => [
     Int32Array.of(at, tokens, height, width, file.length),
     charactersOf(file),
   ]);
 
-/** So many images from the start of a record, and where they end there. */
+/** The first `count` images of a record, and where they end in it. */
 export function readImageRecords(
   record: Int32Array,
   count: number,
@@ -35,6 +35,6 @@ export function readImageRecords(
 export const charactersOf = (text: string): Int32Array =>
   Int32Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
 
-/** Any number of characters: an image within its row has millions. */
+/** The text of any number of characters: an image within its row has millions. */
 export const textOf = (characters: Int32Array): string =>
   Buffer.from(Uint16Array.from(characters).buffer).toString('utf16le');

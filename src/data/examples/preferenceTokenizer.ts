@@ -55,7 +55,7 @@ function refuseWeight(row: Row, problems: ProblemCollector): null {
   return null;
 }
 
-/** Without images. */
+/** A part of a sequence that has no images. */
 const partOf = ({ input_ids, labels }: Sequence, from: number, to?: number): Sequence => ({
   input_ids: input_ids.slice(from, to),
   labels: labels.slice(from, to),

@@ -27,13 +27,13 @@ export function boundedPng(bytes: Buffer): Buffer {
   if (most > MOST_BYTES)
     throw new Error(`its pixels take ${Math.round(most / 1e6)} MB, more than ${MOST_BYTES / 1e6}`);
   const data = Buffer.concat(chunks.filter(({ type }) => type === 'IDAT').map(({ data }) => data));
-  // of an interlaced image, how many bytes there are at least is left to the decoder
+  // the decoder checks the length of an interlaced image, of which `most` is only a bound
   if (inflatedLength(data, most) < most && bytes[INTERLACE_AT] === 0)
     throw new Error('the file is cut short');
   return Buffer.concat([bytes.subarray(0, SIGNATURE_BYTES), ...chunks.map(({ whole }) => whole)]);
 }
 
-/** @throws Error when it is more than `most` */
+/** How many bytes the data inflates to. @throws Error if they are more than `most` */
 function inflatedLength(data: Buffer, most: number): number {
   try {
     const settings = { maxOutputLength: most, finishFlush: constants.Z_SYNC_FLUSH };

@@ -20,7 +20,7 @@ const BOX = 4;
 
 /**
  * A small copy of an image, a file or a data: URL, without anything of its metadata. Rejects with
- * LoraError('dataset') for an unreadable one, and for what is neither, which a page may send.
+ * LoraError('dataset') for an unreadable one, and for anything else that a page may send.
  */
 export async function thumbnailOf(image: string): Promise<Thumbnail> {
   const fault = chatImageFault(image);

@@ -81,8 +81,8 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
 }
 
 /**
- * As transformers 5: with BPE only where the config insists, because its tokens have their spaces,
- * and texts would lose those of code.
+ * As in transformers 5: with BPE only where the config insists, because BPE's tokens contain their
+ * spaces, and code would lose some.
  */
 function cleansUp({ tokenizer, config }: TokenizerFiles): boolean {
   const { model } = tokenizer;

@@ -8,8 +8,8 @@ import type { Tokenizer } from './tokenizer';
 const UNCLEANED = /[ '][ 'nvr]*$/;
 
 /**
- * A text whose tokens become more, as far as further ones cannot change it: without a last
- * character of which bytes may be missing, and without spaces that cleaning up may remove.
+ * The part of a growing text that further tokens cannot change: without a last character of which
+ * bytes may be missing, and without spaces that cleaning up may remove.
  */
 export function settledText({ cleans_up }: Pick<Tokenizer, 'cleans_up'>, text: string): string {
   const whole = text.replace(/\ufffd+$/, '');

@@ -80,7 +80,7 @@ interface TaughtRows {
 /**
  * Opens a teacher. The caller closes it.
  *
- * @throws LoraError('base') unless it writes the same tokens as the base, and reads images alike
+ * @throws LoraError('base') unless it writes the base's tokens, and reads images as the base does
  */
 export async function openTeacher(
   { teacher: file }: Pick<Distillation, 'teacher'>,
@@ -117,7 +117,7 @@ async function checkTeacherImages(teacher: BaseModel, base: BaseModel): Promise<
     );
 }
 
-/** All that decides what a model sees of an image, as text. */
+/** The settings that decide what a model sees of an image, as text. */
 function settingsOf(reader: ChatImages): Readonly<Record<string, string>> {
   const { normalise, ...others } = reader.settings();
   const all = {

@@ -13,7 +13,7 @@ export interface DifferentSetting {
 /** GGUF files hold settings in f32, config.json in f64. */
 const ROUNDING = 1e-6;
 
-/** The row of a table without a gradient: it changes training only, not what a model computes. */
+/** The row without a gradient: it matters for training, not for what a model computes. */
 const TRAINING_ONLY = new Set(['padding']);
 
 /** The settings that differ, such as theta of RoPE: no adapter can hold them. */

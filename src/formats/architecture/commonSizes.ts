@@ -45,9 +45,9 @@ export const commonModels = (): readonly { readonly model: string; readonly spec
     return { model, spec: readSpec(config, 'config.json') };
   });
 
-/** The types of .gguf files of which the memory is stated, the more exact first. */
+/** The types of .gguf files whose memory is shown, the more exact one first. */
 const FILE_TYPES = ['Q8_0', 'Q4_K'] as const satisfies DType[];
-/** What llama.cpp takes for rows that are not whole blocks of Q4_K. */
+/** What llama.cpp uses where rows are not whole blocks of Q4_K. */
 const OTHERWISE: DType = 'Q5_0';
 
 /** What a step of each would need on a machine. */
@@ -63,7 +63,7 @@ export const commonSizes = (machine: StepMachine): readonly CommonSize[] =>
     return { model, parameters, memory, files };
   });
 
-/** A model of which every matrix has a type of GGUF files. */
+/** A model as a .gguf file whose matrices all have this type. */
 export function storedAs(spec: Spec, type: DType): KnownBase {
   const tensors = new Map(
     tensorsOf(spec).body.map((own) => [own.name, { ...own, dtype: 'F32' as const }]),

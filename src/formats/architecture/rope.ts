@@ -15,7 +15,7 @@ export interface RopeDefaults {
   readonly theta?: number;
   /** The fraction of a head that is rotated; left out: the family rotates whole heads only. */
   readonly partial?: number;
-  /** What configs before transformers 5 call the two numbers. */
+  /** The names of theta and of the fraction in configs before transformers 5. */
   readonly older?: { readonly theta: string; readonly partial: string };
   /** Which of several rope_parameters, by the layer's type. */
   readonly kind?: string;
@@ -66,7 +66,7 @@ function settingsOf(reader: ConfigReader, { kind, missing = {} }: RopeDefaults):
 const typeOf = (settings: Settings): unknown =>
   settings['rope_type'] ?? settings['type'] ?? 'default';
 
-/** Where a family rotates whole heads, transformers reads a fraction for scaled RoPE only. */
+/** In families that rotate whole heads, transformers reads a fraction only for scaled RoPE. */
 function shareOf(
   reader: ConfigReader,
   settings: Settings,

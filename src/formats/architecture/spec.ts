@@ -111,7 +111,7 @@ export type EmbeddingSpec = TokenEmbeddingSpec | PatchEmbeddingSpec;
 export interface TableSpec {
   readonly path: string;
   readonly rows: number;
-  /** The row of padding, which has no gradient (padding_idx of torch). Not given: all have. */
+  /** The row of the padding token, without a gradient (torch's padding_idx); none if left out. */
   readonly padding?: number;
 }
 

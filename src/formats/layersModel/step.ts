@@ -40,7 +40,7 @@ export function newHeadNumbers(
 /** Arrays of a step of a recurrent layer, in numbers of its units: gates, states and products. */
 const STEP_ARRAYS: Readonly<Record<string, number>> = { SimpleRNN: 5, GRU: 20, LSTM: 30 };
 
-/** The same of ConvLSTM2D, in images of its filters; its cell frees most others. Measured. */
+/** The same of ConvLSTM2D, in images of its filters, as measured: its cell frees most arrays. */
 const CONVOLUTION_STEP_ARRAYS = 24;
 
 /** Layers that make no array of their own, or a view. */

@@ -4,7 +4,7 @@ import { BATCHES, EXAMPLE_RANK } from '../../shared/usualBatch';
 import type { AskInspections } from '../inspection/inspections';
 import { hostMachine } from '../setup/machineMemory';
 
-/** What a step of models of common sizes needs, of the memory that is available now. */
+/** The memory that a step needs for models of common sizes, and what is available now. */
 export async function sizesHere(
   inspections: AskInspections,
   machine = hostMachine(),

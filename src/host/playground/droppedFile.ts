@@ -1,10 +1,10 @@
 import { fileURLToPath } from 'node:url';
 
 /**
- * The path of a file that was dropped; null: it is not on the computer on which the extension runs.
+ * The path of a dropped file; null if it is not on the computer on which the extension runs.
  *
- * @param isRemote Whether that is another one than the window's. The Explorer names its files by
- *   vscode-remote: then, and file: is the window's computer.
+ * @param isRemote Whether the extension runs on another computer than the window: the Explorer's
+ *   addresses begin with vscode-remote: then, and file: means the window's computer.
  */
 export function droppedFile(uri: string, isRemote: boolean): string | null {
   try {
@@ -12,6 +12,6 @@ export function droppedFile(uri: string, isRemote: boolean): string | null {
     if (protocol !== (isRemote ? 'vscode-remote:' : 'file:')) return null;
     return fileURLToPath(isRemote ? `file://${pathname}` : uri);
   } catch {
-    return null; // no address of a file
+    return null; // not the address of a file
   }
 }

@@ -15,8 +15,8 @@ export class ComparedRows {
   private readonly isLearnt: Uint8Array;
 
   /**
-   * @param learnt Of the first half of the rows: no tokens, those of the answers, or all.
-   * @param images Positions with the vectors of images, which are never learnt.
+   * @param learnt Which tokens of the first half of the rows are learned by cross-entropy.
+   * @param images Positions with the vectors of images, which are never learned.
    */
   constructor(
     private readonly input: LabelledInput,

@@ -8,10 +8,10 @@ declare const WebAssembly: {
 const PAGE_BYTES = 1 << 16;
 const CHUNK_BYTES = 256 << 20;
 const ALIGNMENT = 64;
-/** A WebAssembly memory has no more. */
+/** The largest WebAssembly memory. */
 const MOST_BYTES = 65536 * PAGE_BYTES;
 
-/** Whether libtensorflow can use so many numbers of f32 in place. */
+/** Whether libtensorflow can use this many f32 numbers in place: one memory holds them all. */
 export const areInPlace = (numbers: number): boolean =>
   numbers * Float32Array.BYTES_PER_ELEMENT <= MOST_BYTES;
 
@@ -24,12 +24,12 @@ export class Arena {
   private buffer = new ArrayBuffer(0);
   private used = 0;
 
-  /** `most`: bytes that a buffer can have. */
+  /** `most`: the most bytes of one buffer. */
   constructor(private readonly most = MOST_BYTES) {}
 
   /**
-   * A buffer, and an aligned offset at which `bytes` bytes are free. More than a WebAssembly memory
-   * can have are an ordinary buffer, which libtensorflow copies.
+   * A buffer, and an aligned offset at which `bytes` bytes are free. If these are more than a
+   * WebAssembly memory can have, an ordinary buffer, which libtensorflow copies.
    */
   take(bytes: number): [buffer: ArrayBuffer, offset: number] {
     if (bytes > this.most) return [new ArrayBuffer(bytes), 0];

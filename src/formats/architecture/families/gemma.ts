@@ -88,7 +88,7 @@ function layerOf(model: GemmaModel, i: number): LayerSpec {
   };
 }
 
-/** The first configs of Gemma name "gelu", and mean its approximation. */
+/** The first configs of Gemma say "gelu" and mean its tanh approximation. */
 function activationOf({ reader, generation }: GemmaModel): Activation {
   const missing = 'gelu_pytorch_tanh';
   if (generation !== 1) return readActivation(reader, missing, ['hidden_activation']);
