@@ -1,5 +1,5 @@
 import type { TargetableModule } from '../lora/adapter';
-import type { ModelSize } from '../lora/memory';
+import type { ModelSize } from '../lora/modelSize';
 import type { StepMachine } from '../lora/stepPlan';
 import type { KnownStep } from '../lora/layersMemory';
 import type { CodeLimits, CodePlace, CodePrompt } from '../data/code/codeTokens';

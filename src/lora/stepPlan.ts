@@ -2,7 +2,8 @@ import type { BaseDtype } from '../shared/recipe';
 import type { Quantize } from '../shared/trainingSettings';
 import type { StepPlan } from '../shared/run';
 import { KEPT_TYPES, type MemoryFit, type StepReason, type TypeMemory } from '../shared/stepMemory';
-import type { MemoryEstimate, ModelSize } from './memory';
+import type { MemoryEstimate } from './memory';
+import type { ModelSize } from './modelSize';
 
 export interface StepSettings {
   readonly base_dtype: BaseDtype;

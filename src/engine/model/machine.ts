@@ -1,5 +1,6 @@
 import { availableMemory } from '../../common/system';
-import { estimateLoaded, type LoadedForm, type ModelSize } from '../../lora/memory';
+import { estimateLoaded, type LoadedForm } from '../../lora/memory';
+import type { ModelSize } from '../../lora/modelSize';
 import type { StepMachine, StepSettings } from '../../lora/stepPlan';
 import { bf16OfProcessor } from '../../runtime/processor';
 import { findGpu } from '../../runtime/gpu';

@@ -4,7 +4,7 @@ import type {
   ModelSize,
   QuantizedSize,
   VisionSize,
-} from '../../lora/memory';
+} from '../../lora/modelSize';
 import type { Quantize } from '../../shared/trainingSettings';
 import { canQuantize, formsWhileLoading } from '../quantized/whileLoading';
 import { elementsOf, type TensorInfo } from '../tensorInfo';

@@ -4,8 +4,8 @@ import {
   estimateLoaded,
   estimateMemory,
   overheadOf,
-  type ModelSize,
 } from '../../../src/lora/memory';
+import type { ModelSize } from '../../../src/lora/modelSize';
 import type { TargetableModule } from '../../../src/lora/adapter';
 import type { StepPlan } from '../../../src/shared/run';
 

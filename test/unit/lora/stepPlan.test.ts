@@ -5,7 +5,8 @@ import {
   type StepMachine,
   type StepSettings,
 } from '../../../src/lora/stepPlan';
-import type { MemoryEstimate, ModelSize } from '../../../src/lora/memory';
+import type { MemoryEstimate } from '../../../src/lora/memory';
+import type { ModelSize } from '../../../src/lora/modelSize';
 import type { StepPlan } from '../../../src/shared/run';
 
 /** 10 layers of 100 bytes that can be recomputed, plus 500 bytes (or half of that) that cannot. */
