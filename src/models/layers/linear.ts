@@ -91,8 +91,12 @@ export function matMulBase(
 ): Tensor {
   const { quantized, dtype } = weight;
   const takesBlocks = products !== null || dtype === 'f32';
-  if (quantized && takesBlocks && transposed && x.shape[0]! <= FEW_ROWS)
+  const ofFewRows = transposed && x.shape[0]! <= FEW_ROWS;
+  if (quantized && takesBlocks && ofFewRows)
     return withF32(ops, x, (wide) => quantized.fewRows(wide, products ?? 'exact'));
+  const { fused } = ops;
+  if (fused && products === 'rounded' && ofFewRows)
+    return withF32(ops, x, (wide) => weight.use((own) => fused.fewRows(wide, own, products)));
   return weight.use((numbers) => matMulWeight(ops, x, numbers, transposed));
 }
 

@@ -130,8 +130,11 @@ export interface FusedOps {
   softmaxGrad(p: Tensor, dp: Tensor, d: Tensor): Tensor;
   /** Dot products of the rows of each head: [n, heads · d] twice -> [n, heads]. */
   rowDots(a: Tensor, b: Tensor, heads: number): Tensor;
-  /** x Wᵀ in f32 for few rows: x [m, in] in f32, weight [out, in] in f32 or bf16. */
-  fewRows(x: Tensor, weight: Tensor): Tensor;
+  /**
+   * x Wᵀ in f32 for few rows: x [m, in] in f32, weight [out, in] in f32 or bf16. rounded: x is
+   * rounded to bf16 if the weight has this type and the processor multiplies it. Default: exact.
+   */
+  fewRows(x: Tensor, weight: Tensor, products?: Products): Tensor;
   /**
    * Of each `width` neighbouring logits z [m, vocab] the largest [m, blocks], and the sums of
    * exp((z - the row's largest) / temperature) as the bits of float64 [m, blocks, 2]. The

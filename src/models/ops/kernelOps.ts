@@ -33,6 +33,8 @@ const F32_TWICE = ['f32', 'f32'] as const;
 const TRANSPOSE_A = intAttr('transpose_a', 1);
 const TRANSPOSE_B = intAttr('transpose_b', 1);
 const EXACT = intAttr('exact', 1);
+const ROUNDED = intAttr('rounded', 1);
+const NOT_ROUNDED = intAttr('rounded', 0);
 
 const layoutAttrs = ({ batch, num_heads, num_kv_heads }: FusedHeadLayout): TfAttr[] => [
   intAttr('batch', batch),
@@ -200,8 +202,8 @@ export class KernelOps implements FusedOps {
     return this.tf.run('LoraRowDots', attrs, 'f32', a, b);
   }
 
-  fewRows(x: Tensor, weight: Tensor): Tensor {
-    return this.tf.run('LoraFewRows', OF_INPUTS, 'f32', x, weight);
+  fewRows(x: Tensor, weight: Tensor, products: Products = 'exact'): Tensor {
+    return this.tf.run('LoraFewRows', products === 'rounded' ? [ROUNDED] : [], 'f32', x, weight);
   }
 
   dequantize(blocks: readonly Tensor[], form: BlockForm, dtype: Precision): Tensor {
@@ -215,7 +217,7 @@ export class KernelOps implements FusedOps {
     form: BlockForm,
     products: Products = 'exact',
   ): Tensor {
-    const attrs = [...blockAttrs(form), intAttr('rounded', products === 'rounded' ? 1 : 0)];
+    const attrs = [...blockAttrs(form), products === 'rounded' ? ROUNDED : NOT_ROUNDED];
     return this.tf.run('LoraFewRowsOfBlocks', attrs, 'f32', x, blocks);
   }
 

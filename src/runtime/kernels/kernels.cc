@@ -4,6 +4,7 @@
 // operation. src/models/ops/fusedOps.ts documents what each one computes.
 
 #include "call.h"
+#include "halfRows.h"
 #include "rounded.h"
 
 namespace lora {
@@ -331,8 +332,9 @@ void adamw(void*, TF_OpKernelContext* context) {
 }
 
 // x [m, in], w [out, in] -> [m, out]
-void few_rows(void*, TF_OpKernelContext* context) {
+void few_rows(void* settings, TF_OpKernelContext* context) {
   Call call(context);
+  const Settings& s = *static_cast<Settings*>(settings);
   TF_Tensor *x = call.in(0), *w = call.in(1);
   if (!call.ok()) return;
   const int64_t width = last_of(x), m = width > 0 ? size_of(x) / width : 0,
@@ -340,6 +342,13 @@ void few_rows(void*, TF_OpKernelContext* context) {
   if (!call.expect(width > 0 && last_of(w) == width, "LoraFewRows: shapes do not fit.")) return;
   TF_Tensor* y = call.out(0, {m, out});
   if (!call.ok()) return;
+  if (s.rounded && TF_TensorType(w) == TF_BFLOAT16 && multiplies_pairs()) {
+    const HalfRows halves(m, width, data<const float>(x));
+    rows(out, m * width, [&](int64_t from, int64_t to) {
+      halves.multiply(from, to, out, data<const bf16>(w), data<float>(y));
+    });
+    return;
+  }
   typed(w, [&](auto t) {
     using T = of<decltype(t)>;
     rows(out, m * width, [&](int64_t from, int64_t to) {
@@ -488,7 +497,11 @@ const bool all_registered = [] {
             {"T" FLOATS, "U" FLOATS},
             {"x: T", "y: U"},
             {"sums: float"}},
-           {"LoraFewRows", few_rows, {"T" FLOATS}, {"x: float", "w: T"}, {"y: float"}},
+           {"LoraFewRows",
+            few_rows,
+            {"T" FLOATS, "rounded: int = 0"},
+            {"x: float", "w: T"},
+            {"y: float"}},
            {"LoraDequantize",
             dequantize,
             {"T" FLOATS, "type: int", "width: int", "N: int >= 1"},

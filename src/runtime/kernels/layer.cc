@@ -3,9 +3,10 @@
 // other, with the same numbers. src/models/layers/fusedStep.ts calls it.
 
 #include <cmath>
-#include <optional>
+#include <memory>
 
 #include "call.h"
+#include "halfRows.h"
 #include "rounded.h"
 
 namespace lora {
@@ -25,6 +26,8 @@ bool takes_rounded(const Part& part) {
   return part.type != F32_TYPE && part.type != BF16_TYPE && has_levels((BlockType)part.type);
 }
 
+bool takes_halves(const Part& part) { return part.type == BF16_TYPE && multiplies_pairs(); }
+
 struct Input;
 
 // y = x Wᵀ + x Aᵀ Bᵀ (+ residual) + bias
@@ -33,30 +36,14 @@ struct Product {
   std::vector<Part> parts;
   const float *bias = nullptr, *A = nullptr, *B = nullptr;
 
-  // Whether rounded rows can be multiplied by some of its weights.
-  bool has_levels() const {
-    return std::any_of(parts.begin(), parts.end(), takes_rounded);
+  // Whether some of its weights are of a kind.
+  template <class F>
+  bool has(F kind) const {
+    return std::any_of(parts.begin(), parts.end(), kind);
   }
 
-  // The outputs from .. to of x Wᵀ; `rounded` may be null.
-  void multiply(int64_t from, int64_t to, int64_t m, const float* x, const RoundedRows* rounded,
-                float* y) const {
-    for (const Part& p : parts) {
-      const int64_t a = std::max(from, p.first) - p.first,
-                    b = std::min(to, p.first + p.count) - p.first;
-      if (a >= b) continue;
-      float* own = y + p.first;
-      if (p.type == F32_TYPE)
-        LORA_BEST(few_rows(a, b, m, in, out, x, (const float*)p.weight, own));
-      else if (p.type == BF16_TYPE)
-        LORA_BEST(few_rows(a, b, m, in, out, x, (const bf16*)p.weight, own));
-      else if (rounded && takes_rounded(p))
-        rounded->multiply(a, b, (BlockType)p.type, p.row_bytes, out, (const uint8_t*)p.weight, own);
-      else
-        LORA_BEST(few_rows_of_blocks(a, b, m, rows_form(p.type, in, p.row_bytes), out, x,
-                                     (const uint8_t*)p.weight, own));
-    }
-  }
+  // The outputs from .. to of x Wᵀ.
+  void multiply(int64_t from, int64_t to, const Input& input, float* y) const;
 
   // x Aᵀ [m, r]
   std::vector<float> down(int64_t m, const float* x) const {
@@ -73,23 +60,53 @@ struct Product {
                float* added) const;
 };
 
+// x as rows that are rounded for weights of some kinds.
+struct RoundedInput {
+  std::shared_ptr<const RoundedRows> rounded;
+  std::shared_ptr<const HalfRows> halves;
+};
+
 // What a product reads: rows x, rounded as well if its weights take that, and x Aᵀ.
 struct Input {
   int64_t m;
   const float* x;
-  std::optional<RoundedRows> rounded;
+  RoundedInput as;
   std::vector<float> xa;
 
-  Input(const Product& product, bool rounds, int64_t m, const float* x)
-      : m(m), x(x), xa(product.down(m, x)) {
-    if (rounds && product.has_levels()) rounded.emplace(m, product.in, x);
+  // `shared`: of another product that reads the same rows.
+  Input(const Product& product, bool rounds, int64_t m, const float* x, RoundedInput shared = {})
+      : m(m), x(x), as(std::move(shared)), xa(product.down(m, x)) {
+    if (rounds && !as.rounded && product.has(takes_rounded))
+      as.rounded = std::make_shared<RoundedRows>(m, product.in, x);
+    if (rounds && !as.halves && product.has(takes_halves))
+      as.halves = std::make_shared<HalfRows>(m, product.in, x);
   }
-  const RoundedRows* rounded_or_null() const { return rounded ? &*rounded : nullptr; }
 };
+
+void Product::multiply(int64_t from, int64_t to, const Input& input, float* y) const {
+  const auto& [m, x, as, xa] = input;
+  for (const Part& p : parts) {
+    const int64_t a = std::max(from, p.first) - p.first,
+                  b = std::min(to, p.first + p.count) - p.first;
+    if (a >= b) continue;
+    float* own = y + p.first;
+    if (p.type == F32_TYPE)
+      LORA_BEST(few_rows(a, b, m, in, out, x, (const float*)p.weight, own));
+    else if (as.halves && takes_halves(p))
+      as.halves->multiply(a, b, out, (const bf16*)p.weight, own);
+    else if (p.type == BF16_TYPE)
+      LORA_BEST(few_rows(a, b, m, in, out, x, (const bf16*)p.weight, own));
+    else if (as.rounded && takes_rounded(p))
+      as.rounded->multiply(a, b, (BlockType)p.type, p.row_bytes, out, (const uint8_t*)p.weight, own);
+    else
+      LORA_BEST(few_rows_of_blocks(a, b, m, rows_form(p.type, in, p.row_bytes), out, x,
+                                   (const uint8_t*)p.weight, own));
+  }
+}
 
 void Product::compute(int64_t from, int64_t to, const Input& input, const float* residual, float* y,
                       float* added) const {
-  multiply(from, to, input.m, input.x, input.rounded_or_null(), y);
+  multiply(from, to, input, y);
   if (r == 0 && !residual && !bias) return;
   if (r > 0) LORA_BEST(few_rows(from, to, input.m, r, out, input.xa.data(), B, added));
   for (int64_t row = 0; row < input.m; row++)
@@ -200,7 +217,7 @@ struct Place {
 // A step of m tokens of some sequences.
 struct Step {
   int64_t m, d;
-  // Whether rows are rounded for products with weights in blocks.
+  // Whether rows are rounded for products with weights in blocks and in bf16.
   bool rounds;
   int64_t sequences;
   std::vector<Place> places;
@@ -330,9 +347,7 @@ void compute_mlp(const Step& step, const Layer& l, const float* x, float* y) {
       added(m * std::max(inner, d));
   LORA_BEST(rms<float>(0, m, d, l.eps_mlp, x, l.norm_mlp, h.data(), r.data()));
   const Input of_gate(l.gate, step.rounds, m, h.data());
-  // the same rows are rounded once
-  Input of_up(l.up, step.rounds && !of_gate.rounded, m, h.data());
-  if (of_gate.rounded) of_up.rounded = of_gate.rounded;
+  const Input of_up(l.up, step.rounds, m, h.data(), of_gate.as);
   outputs(inner, 2 * m * d, [&](int64_t from, int64_t to) {
     l.gate.compute(from, to, of_gate, nullptr, gate.data(), added.data());
     l.up.compute(from, to, of_up, nullptr, up.data(), added.data());
