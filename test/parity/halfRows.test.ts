@@ -34,7 +34,7 @@ async function halves(size: number, name: string) {
 }
 
 const part = (numbers: Float32Array, row: number, rows: number, width: number) =>
-  numbers.subarray(row * width, (row + rows) * width);
+  numbers.slice(row * width, (row + rows) * width);
 
 // a whole number of vectors, with a last word, and with half of one
 it.each([[64], [98], [33], [7]])('has rows of %i numbers, each as alone', async (width) => {
