@@ -37,6 +37,7 @@ const { values: args } = parseArgs({
     targets: { type: 'string', default: 'q_proj,k_proj,v_proj,o_proj' },
     dtype: { type: 'string', default: 'float32' },
     recompute: { type: 'string', default: '0' },
+    dropout: { type: 'string', default: '0' },
     profile: { type: 'boolean', default: false },
     geometry: { type: 'string', default: 'smollm2-135m' },
     layers: { type: 'string' },
@@ -333,6 +334,7 @@ async function main(): Promise<void> {
     ops,
     ...plan,
     method: isFull ? 'full' : 'lora',
+    lora_dropout: Number(args.dropout),
   });
   if (Number(args.generate) > 0) {
     console.log(JSON.stringify(await generated(model, Number(args.generate))));

@@ -244,6 +244,7 @@ describe.skipIf(process.env[LEVEL] !== undefined)('on a processor with', () => {
           '--project',
           'parity',
           'parity/adapterStep.test.ts',
+          'parity/dropout.test.ts',
           'parity/fused.test.ts',
           'parity/product.test.ts',
           'parity/mergeRows.test.ts',

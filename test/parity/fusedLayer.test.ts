@@ -103,6 +103,10 @@ interface Case {
   readonly adapted: RegExp;
   readonly input: LabelledInput;
   readonly recomputed?: number;
+  /** Of the adapter; default: 0. */
+  readonly dropout?: number;
+  /** Modules of a frozen adapter below the trained one; default: none. */
+  readonly frozen?: RegExp;
   /** Calls of the kernels: of all layers but the last one, whose rows are selected. */
   readonly calls: { readonly forward: number; readonly backward: number };
 }
@@ -149,6 +153,49 @@ const CASES: Readonly<Record<string, Case>> = {
     input: smallInput('none', 1, 150),
     calls: { forward: 1, backward: 1 },
   },
+  'queries and values alone, of other ranks': {
+    config: LLAMA,
+    adapted: /[qv]_proj/,
+    input: smallInput('left'),
+    calls: { forward: 2, backward: 2 },
+  },
+  'the MLP alone': {
+    config: LLAMA,
+    adapted: /(gate|up|down)_proj/,
+    input: smallInput('none', 2, 21),
+    calls: { forward: 2, backward: 2 },
+  },
+  'an adapter on a frozen one': {
+    config: LLAMA,
+    adapted: /(q|o|gate)_proj/,
+    frozen: /(q|k|up)_proj/,
+    input: smallInput('none', 2, 21),
+    calls: { forward: 2, backward: 2 },
+  },
+};
+
+const DROPOUT_CASES: Readonly<Record<string, Case>> = {
+  'dropout on all linear layers of a model with biases': {
+    ...CASES['all linear layers of a model with biases and a window']!,
+    dropout: 0.1,
+  },
+  'dropout in recomputed layers': { ...CASES['recomputed layers']!, dropout: 0.3 },
+  'dropout before queries and values': {
+    ...CASES['queries and values alone, of other ranks']!,
+    dropout: 0.05,
+  },
+  'dropout before a part of the MLP': {
+    ...CASES['the MLP of the upper layers alone']!,
+    dropout: 0.5,
+  },
+  'dropout before gate and down': {
+    ...CASES['rows side by side']!,
+    dropout: 0.2,
+  },
+  'dropout that a frozen adapter does not have': {
+    ...CASES['an adapter on a frozen one']!,
+    dropout: 0.4,
+  },
 };
 
 const QUANTIZED_CASES: Readonly<Record<string, Case>> = {
@@ -183,6 +230,13 @@ const QUANTIZED_CASES: Readonly<Record<string, Case>> = {
   },
 };
 
+const QUANTIZED_DROPOUT = {
+  'dropout on NF4': {
+    ...QUANTIZED_CASES['NF4, in rows that panels of columns do not divide']!,
+    dropout: 0.1,
+  },
+};
+
 /** Checkpoints whose blocks have scales or roundings of other kinds. */
 const CHECKPOINTS = ['bnb-nf4-bf16', 'bnb-fp4', 'torchao-int4', 'gptq'];
 
@@ -192,12 +246,19 @@ interface Training {
   readonly adapter: Adapter;
   readonly input: LabelledInput;
   readonly recomputed?: number;
+  readonly dropout?: number;
+  readonly below?: readonly Adapter[];
 }
 
 /** The loss and gradients of two steps, and the numbers of the adapter after them. */
-async function trained(ops: Ops, { base, adapter, input, recomputed = 0 }: Training) {
-  const options = { ops, base_dtype: 'bfloat16', quantized: true } as const;
-  const model = await loadModel(base, adapter, { ...options, recomputed_layers: recomputed });
+async function trained(
+  ops: Ops,
+  { base, adapter, input, recomputed = 0, dropout = 0, below = [] }: Training,
+) {
+  const model = await loadModel(base, adapter, {
+    ...{ ops, base_dtype: 'bfloat16', quantized: true, below },
+    ...{ recomputed_layers: recomputed, lora_dropout: dropout },
+  });
   const loaded = ops.live();
   const steps = [];
   for (let i = 0; i < 2; i++) {
@@ -227,14 +288,18 @@ describe('a layer in one operation', () => {
     expect(ops.fused!.layers !== null).toBe(ops.fused!.prefersProduct);
   });
 
-  const all: Readonly<Record<string, Case>> = { ...CASES, ...QUANTIZED_CASES };
+  const all: Readonly<Record<string, Case>> = {
+    ...{ ...CASES, ...DROPOUT_CASES },
+    ...{ ...QUANTIZED_CASES, ...QUANTIZED_DROPOUT },
+  };
   it.each(Object.keys(all))('has the bytes of separate operations for %s', async (name) => {
-    const { config, quantized, adapted, calls, ...rest } = all[name]!;
+    const { config, quantized, adapted, frozen, calls, ...rest } = all[name]!;
     const layers = ops.fused!.layers;
     if (!layers) return;
     const base = quantized?.(smallBase(config)) ?? smallBase(config);
     const adapter = smallAdapter((path) => adapted.test(path), config);
-    await expectSameBytes(layers, { base, adapter, ...rest }, calls);
+    const below = frozen ? [smallAdapter((path) => frozen.test(path), config)] : [];
+    await expectSameBytes(layers, { base, adapter, below, ...rest }, calls);
   });
 
   it.each(CHECKPOINTS)('has the bytes of separate operations for a base in %s', async (name) => {

@@ -9,6 +9,7 @@ import type {
   LayerWeight,
 } from '../ops/layerKernels';
 import type { Ops, Tensor } from '../ops/ops';
+import { dropoutForm, type Dropout } from './dropout';
 import type { LayerWeights } from './layerWeights';
 import { FEW_ROWS, type Linear } from './linear';
 import { LoraBlock } from './loraBlock';
@@ -39,7 +40,7 @@ const linearsOf = ({ attention, mlp }: LayerWithMlp): readonly Linear[] => [
 
 /**
  * The layer for an input x [n, d] of which all rows leave it; null if it is computed by separate
- * operations: it has more than a layer of a Llama, its weights train, or dropout applies.
+ * operations: it has more than a layer of a Llama, or its weights train.
  */
 export function fusedLayer(
   pass: PassContext,
@@ -48,14 +49,14 @@ export function fusedLayer(
   rows: SelectedRows | null,
 ): FusedLayer | null {
   const kernels = pass.ops.fused?.layers;
-  const isWhole = !rows && !pass.dropout && x.shape[0]! > FEW_ROWS;
+  const isWhole = !rows && x.shape[0]! > FEW_ROWS;
   if (!kernels || !isWhole || !isPlainLayer(w) || !isFrozen(w)) return null;
   const { attention } = w;
   const tables = pass.ropeTables.get(attention.ropeKey);
   const seen = pass.seen.get(attention.windowKey);
   if (tables?.kind !== 'rotate' || seen?.kind !== 'kernel') return null;
   const heads = { ...attention.heads, batch: pass.shape.batch };
-  const form = formOf(w, { heads, attention: seen.form });
+  const form = formOf(w, { heads, attention: seen.form }, pass.dropout);
   return form && { kernels, form, tables, w };
 }
 
@@ -71,8 +72,9 @@ function isFrozen(w: LayerWithMlp): boolean {
 function formOf(
   w: LayerWithMlp,
   attention: Pick<LayerForm, 'heads' | 'attention'>,
+  dropout: Dropout | null,
 ): LayerForm | null {
-  const [qkv, o, gate, up, down] = linearsOf(w).map(formOfLinear);
+  const [qkv, o, gate, up, down] = linearsOf(w).map((linear) => formOfLinear(linear, dropout));
   if (!qkv || !o || !gate || !up || !down) return null;
   return {
     ...attention,
@@ -85,10 +87,17 @@ function formOf(
 const formOfNorm = ({ scale, eps }: Norm) => ({ weight: scale(), eps });
 
 /** Null if the kernel cannot read the weight, whose numbers are not in bf16, or train. */
-function formOfLinear({ weight, lora }: Linear): LayerLinear | null {
+function formOfLinear({ weight, lora }: Linear, dropout: Dropout | null): LayerLinear | null {
   const own = weight.dtype === 'bf16' && !weight.gradientSink && weightForm(weight);
-  return own ? { weight: own, low: lora && { a: lora.A, b: lora.B, trains: lora.trains } } : null;
+  return own ? { weight: own, low: lora && formOfLora(lora, dropout) } : null;
 }
+
+const formOfLora = (lora: LoraBlock, dropout: Dropout | null): LayerLinear['low'] => ({
+  a: lora.A,
+  b: lora.B,
+  trains: lora.trains,
+  dropout: dropout && dropoutForm(dropout, lora),
+});
 
 function weightForm(weight: WeightTensor): LayerWeight | null {
   if (weight.quantized) return { numbers: null, parts: weight.quantized.parts };

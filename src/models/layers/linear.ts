@@ -1,7 +1,6 @@
 import type { Products } from '../../shared/products';
 import {
   columnSums,
-  concatAndFree,
   downloadAndFree,
   sumAndFree,
   thenFree,
@@ -13,8 +12,9 @@ import {
 import type { FusedOps } from '../ops/fusedOps';
 import type { DenseWeight, WeightTensor } from '../weightTensor';
 import type { ExpertCounter } from './expertCounts';
-import { dropoutSeed, type Dropout } from './dropout';
-import { LoraBlock, type LoraBlockPart } from './loraBlock';
+import { dropoutForm, type Dropout } from './dropout';
+import { LoraBlock } from './loraBlock';
+import { loraDownDropout, loraDownDropoutBackward } from './separateDropout';
 
 /** The settings of a forward pass and its backward pass. */
 export interface Computation {
@@ -225,7 +225,16 @@ async function kernelBackward(
   wantsInput: boolean,
 ): Promise<Tensor[] | null> {
   const kernel = kernelFor(ops, weight);
-  if (!kernel || !lora || !x || !xa || dropout || weight.gradientSink) return null;
+  if (!kernel || !lora || !x || !xa || weight.gradientSink) return null;
+  const dropped = dropout && dropoutForm(dropout, lora);
+  if (dropped) {
+    const low = { dy, b: lora.B, x, xa, a: lora.A, dropout: dropped, wantsInput };
+    const { dx: residual, gradients } = kernel.droppedGradients(low);
+    const dx = residual && weight.use((own) => kernel.product(dy, own, { dtype, residual }));
+    await LoraBlock.accumulateAll(ops, [lora], gradients);
+    if (residual) ops.free(residual);
+    return dx ? [dx] : [];
+  }
   const { dxa, gradients } = lora.trains
     ? kernel.lowGradients({ dy, b: lora.B, x, xa })
     : { dxa: kernel.product(dy, lora.B, { dtype: 'f32', exact: true }), gradients: null };
@@ -290,69 +299,14 @@ async function loraBackward(
 
 /** x Aᵀ [n, r]; with dropout each module has a mask of its own. */
 function loraDown(ops: Ops, lora: LoraBlock, x: Tensor, dropout: Dropout | null): Tensor {
-  if (!dropout && x.dtype === 'bf16' && x.shape[0]! > FEW_ROWS) {
-    const kernel = kernelFor(ops, x);
-    if (kernel) return kernel.product(x, lora.A, { transposeB: true, dtype: 'f32' });
+  const kernel = x.shape[0]! > FEW_ROWS ? kernelFor(ops, x) : null;
+  if (kernel) {
+    const dropped = dropout && dropoutForm(dropout, lora);
+    return dropped
+      ? kernel.dropped(x, lora.A, dropped)
+      : kernel.product(x, lora.A, { transposeB: true, dtype: 'f32' });
   }
   return withF32(ops, x, (wide) =>
     dropout ? loraDownDropout({ ops, dropout }, lora, wide) : matMulWeight(ops, wide, lora.A, true),
   );
-}
-
-function loraDownDropout(computation: DropoutComputation, lora: LoraBlock, x: Tensor): Tensor {
-  const { ops } = computation;
-  const parts = lora.parts.map((part) => {
-    const A = factorA(ops, lora, part);
-    const mask = dropoutMask(computation, part, x);
-    if (!mask) return thenFree(ops, ops.matMul(x, A, false, true), A);
-    const dropped = thenFree(ops, ops.mul(x, mask), mask);
-    return thenFree(ops, ops.matMul(dropped, A, false, true), dropped, A);
-  });
-  return concatAndFree(ops, parts, 1);
-}
-
-interface DropoutComputation extends Computation {
-  readonly dropout: Dropout;
-}
-
-function loraDownDropoutBackward(
-  computation: DropoutComputation,
-  lora: LoraBlock,
-  { x, dxa }: { readonly x: Tensor; readonly dxa: Tensor },
-  wantsInput: boolean,
-): { readonly dA: Tensor; readonly dx: Tensor[] } {
-  const { ops } = computation;
-  const ranks = lora.parts.map((part) => part.module.r);
-  const columns = ops.split(dxa, ranks, 1); // [n, r] of each module
-  const dAs: Tensor[] = [];
-  const dx: Tensor[] = [];
-  lora.parts.forEach((part, i) => {
-    const mask = dropoutMask(computation, part, x);
-    const dropped = mask ? ops.mul(x, mask) : x;
-    dAs.push(ops.matMul(columns[i]!, dropped, true));
-    if (mask) ops.free(dropped);
-    if (wantsInput) {
-      const A = factorA(ops, lora, part);
-      const dDropped = thenFree(ops, ops.matMul(columns[i]!, A), A);
-      dx.push(mask ? thenFree(ops, ops.mul(dDropped, mask), dDropped) : dDropped);
-    }
-    if (mask) ops.free(mask);
-  });
-  ops.free(...columns);
-  return { dA: concatAndFree(ops, dAs, 0), dx };
-}
-
-/** The rows of the block's A that belong to one module. [r, in] */
-function factorA(ops: Ops, lora: LoraBlock, { module, rank }: LoraBlockPart): Tensor {
-  return ops.slice(lora.A, [rank, 0], [module.r, lora.in_features]);
-}
-
-/** The mask of one module for x; null for a frozen module, which has no dropout. */
-function dropoutMask(
-  { ops, dropout }: DropoutComputation,
-  { module }: LoraBlockPart,
-  x: Tensor,
-): Tensor | null {
-  if (module.number === null) return null;
-  return ops.dropoutMask(x.shape, dropout.rate, dropoutSeed(dropout, module.number));
 }

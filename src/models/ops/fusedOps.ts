@@ -1,6 +1,7 @@
 import type { Products } from '../../shared/products';
 import type { AttentionForm, FusedHeadLayout } from './attentionForm';
 import type { BlockForm } from './blockRows';
+import type { DropoutForm } from './dropoutForm';
 import type { LayerKernels } from './layerKernels';
 import type { StepForm } from './stepForm';
 import type { Precision, Tensor } from './tensor';
@@ -61,6 +62,14 @@ export interface LowRankGradient {
   readonly xa: Tensor; // [m, r] in f32
 }
 
+/** The same with dropout. */
+export interface DroppedGradient extends LowRankGradient {
+  readonly a: Tensor; // [r, in] in f32
+  readonly dropout: DropoutForm;
+  /** Whether the gradient of x is wanted. */
+  readonly wantsInput: boolean;
+}
+
 /** What the gradient of attention needs of its forward pass. */
 export interface Attended {
   readonly o: Tensor; // [batch · queries, heads · d]
@@ -90,6 +99,19 @@ export interface FusedOps {
    * [r, in] and then of db = xaᵀ dy [r, out]. Multiplies numbers of f32.
    */
   lowGradients(layer: LowRankGradient): { readonly dxa: Tensor; readonly gradients: Tensor };
+  /**
+   * xa = dropped(x) aᵀ [m, r], with a mask for each part of a [r, in]; x [m, in] in f32 or bf16.
+   * Multiplies numbers of f32.
+   */
+  dropped(x: Tensor, a: Tensor, dropout: DropoutForm): Tensor;
+  /**
+   * `lowGradients` with dropout: dx is the sum of mask · (dxa a) over the parts [m, in], null
+   * unless it is wanted, and da is of what was left of x.
+   */
+  droppedGradients(layer: DroppedGradient): {
+    readonly dx: Tensor | null;
+    readonly gradients: Tensor;
+  };
   /** RMSNorm: h = x · r · weight, r = 1 / √(mean(x²) + eps); x [n, d] in f32, h in `dtype`. */
   rms(
     x: Tensor,

@@ -1,9 +1,11 @@
 import type { Products } from '../../shared/products';
 import type { BlockForm } from './blockRows';
+import { describeParts, describeRate, type DropoutForm } from './dropoutForm';
 import type {
   Attended,
   AttentionForm,
   CrossEntropyOutput,
+  DroppedGradient,
   FlatMoments,
   FusedHeadLayout,
   FusedOps,
@@ -134,6 +136,30 @@ export class KernelOps implements FusedOps {
     const inputs = [dy, b, x, xa];
     const [dxa, gradients] = this.tf.runMany('LoraLowGradients', OF_INPUTS, inputs, F32_TWICE);
     return { dxa: dxa!, gradients: gradients! };
+  }
+
+  dropped(x: Tensor, a: Tensor, dropout: DropoutForm): Tensor {
+    const form = this.uploadDropout(dropout);
+    const xa = this.tf.run('LoraDropped', OF_INPUTS, 'f32', form, x, a);
+    this.tf.free(form);
+    return xa;
+  }
+
+  droppedGradients({ dy, b, x, xa, a, dropout, wantsInput }: DroppedGradient): {
+    readonly dx: Tensor | null;
+    readonly gradients: Tensor;
+  } {
+    const form = this.uploadDropout(dropout);
+    const attrs = wantsInput ? OF_INPUTS : [intAttr('wants', 0)];
+    const inputs = [form, dy, b, x, xa, a];
+    const [dx, gradients] = this.tf.runMany('LoraDroppedGradients', attrs, inputs, F32_TWICE);
+    this.tf.free(form, ...(wantsInput ? [] : [dx!]));
+    return { dx: wantsInput ? dx! : null, gradients: gradients! };
+  }
+
+  private uploadDropout(dropout: DropoutForm): Tensor {
+    const form = Int32Array.of(...describeRate(dropout.rate), ...describeParts(dropout));
+    return this.tf.upload(form, [form.length]);
   }
 
   rms(

@@ -1,5 +1,6 @@
 import type { AttentionForm, FusedHeadLayout } from './attentionForm';
 import type { BlockRows } from './blockRows';
+import { bitsOf, describeParts, describeRate, type DropoutForm } from './dropoutForm';
 import type { Tensor } from './tensor';
 import { intAttr, type TfAttr } from './tfBinding';
 import type { TfHandles } from './tfHandles';
@@ -17,6 +18,8 @@ export interface LayerLinear {
     readonly a: Tensor; // [r, in] in f32
     readonly b: Tensor; // [out, r] in f32
     readonly trains: boolean;
+    /** Null: none. Only of factors that train. */
+    readonly dropout: DropoutForm | null;
   } | null;
 }
 
@@ -81,14 +84,6 @@ export interface LayerKernels {
   ): { readonly dx: Tensor | null; readonly gradients: Tensor | null };
 }
 
-const BITS = new DataView(new ArrayBuffer(4));
-
-/** The bits of a number in f32. */
-function bitsOf(value: number): number {
-  BITS.setFloat32(0, value);
-  return BITS.getInt32(0);
-}
-
 /** The integers that src/runtime/kernels/trainLayer.cc reads. */
 const describe = (
   { heads, attention, norms, linears }: LayerForm,
@@ -104,9 +99,17 @@ const describe = (
     bitsOf(norms[1].eps),
     Number(wants.input),
     Number(wants.attention),
+    ...describeRate(rateOf(linears)),
     ...linears.map(({ low }) => Number(low?.trains ?? false)),
-    ...linears.flatMap(({ weight }) => describeBlocks(weight.parts ?? [])),
+    ...linears.flatMap(({ weight, low }) => [
+      ...describeBlocks(weight.parts ?? []),
+      ...describeParts(low?.dropout ?? null),
+    ]),
   );
+
+/** The one rate of all layers that have dropout; 0: none has. */
+const rateOf = (linears: readonly LayerLinear[]): number =>
+  linears.find(({ low }) => low?.dropout)?.low?.dropout?.rate ?? 0;
 
 /** The widths of all parts are the same. */
 const describeBlocks = (parts: readonly BlockRows[]): number[] => [

@@ -53,6 +53,14 @@ struct AdamWStep {
   float scale, decay, size, root, one_less_beta1, beta2, one_less_beta2, eps;
 };
 
+// What a mask of dropout is made of: a key and the upper half of a counter of Philox, and the least
+// lower 23 bits of a random number whose place is kept, and multiplied by the scale.
+struct MaskKey {
+  uint32_t key[2], counter[2];
+  uint32_t least;
+  float scale;
+};
+
 // The types of quantized weights, by their numbers in ggml (ggml_type), and those of
 // src/formats/quantized.
 enum class BlockType : int64_t {
@@ -238,6 +246,7 @@ typedef int32_t LaneInts __attribute__((vector_size(4 * LANES)));
 typedef uint16_t LaneHalves __attribute__((vector_size(2 * LANES)));
 typedef uint8_t LaneBytes __attribute__((vector_size(LANES)));
 typedef int8_t LaneSigned __attribute__((vector_size(LANES)));
+typedef uint64_t LanePairsOfBits __attribute__((vector_size(4 * LANES)));
 // Values of a block that are computed together.
 constexpr int UNIT = 2 * LANES;
 
@@ -259,6 +268,7 @@ namespace plain {
 #include "products.h"
 #include "attendOne.h"
 #include "weigh.h"
+#include "masks.h"
 }
 
 // The attributes are clang's: for zig c++ they replace options, which would hold for the whole file.
@@ -279,6 +289,7 @@ namespace avx2 {
 #include "products.h"
 #include "attendOne.h"
 #include "weigh.h"
+#include "masks.h"
 }
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target(LORA_AVX512), min_vector_width(512))), \
@@ -293,6 +304,7 @@ namespace avx512 {
 #include "products.h"
 #include "attendOne.h"
 #include "weigh.h"
+#include "masks.h"
 }
 #pragma clang attribute pop
 

@@ -338,11 +338,6 @@ void compute_low_gradients(const LowRank& l, float* dxa, float* gradients) {
 
 namespace {
 
-Numbers numbers_of(const TF_Tensor* x) {
-  if (TF_TensorType(x) == TF_BFLOAT16) return data<const bf16>(x);
-  return data<const float>(x);
-}
-
 // a [m, k] (or [k, m]), b [k, n] (or [n, k]), p [m, r] and q [r, n] (or [n, r], as b), or empty,
 // residual [m, n] or empty -> [m, n]
 void product(void* settings, TF_OpKernelContext* context) {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "levels.h"
+#include "call.h"
 
 namespace lora {
 
@@ -17,6 +17,11 @@ struct Numbers {
   Numbers(const float* x) : at(x) {}
   Numbers(const bf16* x) : at(x), is_half(true) {}
 };
+
+inline Numbers numbers_of(const TF_Tensor* x) {
+  if (TF_TensorType(x) == TF_BFLOAT16) return data<const bf16>(x);
+  return data<const float>(x);
+}
 
 // C [m, n] = A B + P Q + residual: A [m, k], B [k, n], P [m, r], Q [r, n]. Where B is bf16 and the
 // product is not exact, A is rounded to bf16, and A B before the others are added.

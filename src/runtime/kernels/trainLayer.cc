@@ -6,8 +6,7 @@
 #include <memory>
 
 #include "attend.h"
-#include "call.h"
-#include "product.h"
+#include "dropout.h"
 
 namespace lora {
 
@@ -30,6 +29,9 @@ struct Linear {
   const float *a = nullptr, *b = nullptr;
   // Whether the factors have gradients.
   bool trains = false;
+  Dropout dropout;
+
+  bool drops() const { return !dropout.parts.empty(); }
 
   int64_t gradients() const { return trains ? r * (in + out) : 0; }
   void put_weight(ProductOf* product) const {
@@ -105,7 +107,9 @@ struct Output {
 // y = x Wᵀ + xa Bᵀ + residual with xa = x Aᵀ, which is computed at once.
 ProductOf forward(const Linear& l, int64_t n, const bf16* x, float* xa, const float* residual,
                   const Output& y) {
-  if (l.r > 0) {
+  if (l.drops()) {
+    compute_dropped(l.dropout, n, l.in, x, l.a, xa);
+  } else if (l.r > 0) {
     ProductOf low{n, l.r, l.in};
     low.a = x;
     low.b = l.a;
@@ -125,33 +129,46 @@ ProductOf forward(const Linear& l, int64_t n, const bf16* x, float* xa, const fl
   return product;
 }
 
-// dxa = dy B [n, r], and the gradients of A and B; null without factors. These read x and xa.
-Buffer<float> low_backward(const Linear& l, int64_t n, Numbers dy, const bf16* x, const float* xa,
-                           float* gradients) {
-  if (l.r == 0) return nullptr;
-  auto dxa = buffer<float>(n * l.r);
-  if (l.trains) {
-    compute_low_gradients({n, l.in, l.out, l.r, dy, x, l.b, xa}, dxa.get(), gradients);
-    return dxa;
+// What factors add to the gradient of x: dxa A with dxa = dy B [n, r]; with dropout a sum [n, in].
+struct LowSum {
+  Buffer<float> dxa, sum;
+};
+
+// It and the gradients of A and B; nothing without factors. Reads x and xa. The sum is computed only
+// if it is wanted.
+LowSum low_backward(const Linear& l, int64_t n, Numbers dy, const bf16* x, const float* xa,
+                    float* gradients, bool wants_sum = true) {
+  LowSum low;
+  if (l.r == 0) return low;
+  if (l.drops()) {
+    if (wants_sum) low.sum = buffer<float>(n * l.in);
+    compute_dropped_gradients(l.dropout, {n, l.in, l.out, l.r, dy, x, l.b, xa}, l.a, gradients,
+                              low.sum.get());
+    return low;
   }
-  ProductOf low{n, l.r, l.out};
-  low.a = dy;
-  low.b = l.b;
-  low.exact = true;
-  low.c = dxa.get();
-  compute_product(low);
-  return dxa;
+  low.dxa = buffer<float>(n * l.r);
+  if (l.trains) {
+    compute_low_gradients({n, l.in, l.out, l.r, dy, x, l.b, xa}, low.dxa.get(), gradients);
+    return low;
+  }
+  ProductOf product{n, l.r, l.out};
+  product.a = dy;
+  product.b = l.b;
+  product.exact = true;
+  product.c = low.dxa.get();
+  compute_product(product);
+  return low;
 }
 
-// dx = dy W + dxa A + residual
-ProductOf backward(const Linear& l, int64_t n, Numbers dy, const float* dxa, const float* residual,
+// dx = dy W + what factors add + residual; with dropout there is no residual.
+ProductOf backward(const Linear& l, int64_t n, Numbers dy, const LowSum& low, const float* residual,
                    const Output& dx) {
-  ProductOf product{n, l.in, l.out, l.r};
+  ProductOf product{n, l.in, l.out, low.dxa ? l.r : 0};
   product.a = dy;
   l.put_weight(&product);
-  product.p = dxa;
+  product.p = low.dxa.get();
   product.q = l.a;
-  product.residual = residual;
+  product.residual = low.sum ? low.sum.get() : residual;
   product.c = dx.at;
   product.c_half = dx.is_half;
   return product;
@@ -234,6 +251,22 @@ Buffer<bf16> normed_again(const Layer& l, bool is_needed, float eps, const float
   return h;
 }
 
+// dh of gate and up, whose gradients are given.
+void inner_backward(const Layer& l, const bf16* dgate, const bf16* dup, const LowSum& of_gate,
+                    const LowSum& of_up, float* dh) {
+  const ProductOf gate = backward(l.gate, l.n, dgate, of_gate, nullptr, dh);
+  if (!of_up.sum) {
+    // each number of the sum is read before it is written
+    compute_pair(gate, backward(l.up, l.n, dup, of_up, dh, dh), true);
+    return;
+  }
+  auto second = buffer<float>(l.n * l.d);
+  compute_pair(gate, backward(l.up, l.n, dup, of_up, nullptr, second.get()), false);
+  rows(l.n * l.d, 1, [&](int64_t from, int64_t to) {
+    LORA_BEST(sum3(from, to, dh, second.get(), (const float*)nullptr, dh));
+  });
+}
+
 // dx1 of the MLP and the residual for dy.
 void mlp_backward(const Layer& l, const Saved& s, const float* dy, const Gradients& g, float* dx1) {
   auto dh = buffer<float>(l.n * l.d);
@@ -242,8 +275,8 @@ void mlp_backward(const Layer& l, const Saved& s, const float* dy, const Gradien
     {
       const auto m = l.down.r > 0 ? gated(l, s) : nullptr;
       auto dm = buffer<bf16>(l.inner());
-      const auto dxa = low_backward(l.down, l.n, dy, m.get(), s.xa_down, g.down);
-      compute_product(backward(l.down, l.n, dy, dxa.get(), nullptr, dm.get()));
+      const auto low = low_backward(l.down, l.n, dy, m.get(), s.xa_down, g.down);
+      compute_product(backward(l.down, l.n, dy, low, nullptr, dm.get()));
       rows(l.inner(), 1, [&](int64_t from, int64_t to) {
         LORA_BEST(glu_grad<bf16>(from, to, s.gate, s.up, dm.get(), dgate.get(), dup.get()));
       });
@@ -251,9 +284,7 @@ void mlp_backward(const Layer& l, const Saved& s, const float* dy, const Gradien
     const auto h = normed_again(l, l.gate.r > 0 || l.up.r > 0, l.eps_mlp, s.x1, l.norm_mlp);
     const auto of_gate = low_backward(l.gate, l.n, dgate.get(), h.get(), s.xa_gate, g.gate),
                of_up = low_backward(l.up, l.n, dup.get(), h.get(), s.xa_up, g.up);
-    // each number of the sum is read before it is written
-    compute_pair(backward(l.gate, l.n, dgate.get(), of_gate.get(), nullptr, dh.get()),
-                 backward(l.up, l.n, dup.get(), of_up.get(), dh.get(), dh.get()), true);
+    inner_backward(l, dgate.get(), dup.get(), of_gate, of_up, dh.get());
   }
   norm_grad(l.n, l.d, s.x1, s.r_mlp, l.norm_mlp, dh.get(), dy, dx1);
 }
@@ -263,8 +294,8 @@ template <class T>
 Buffer<T> heads_backward(const Layer& l, const Saved& s, const float* dx1, const Gradients& g) {
   auto d_o = buffer<bf16>(l.of_queries()), dq = buffer<bf16>(l.of_queries()),
        dk = buffer<bf16>(l.of_keys()), dv = buffer<bf16>(l.of_keys());
-  const auto dxa = low_backward(l.o, l.n, dx1, s.o, s.xa_o, g.o);
-  compute_product(backward(l.o, l.n, dx1, dxa.get(), nullptr, d_o.get()));
+  const auto low = low_backward(l.o, l.n, dx1, s.o, s.xa_o, g.o);
+  compute_product(backward(l.o, l.n, dx1, low, nullptr, d_o.get()));
   attend_heads_grad<bf16>(l.attention, {s.q, s.k, s.v, s.o, s.stats, d_o.get()}, dq.get(), dk.get(),
                           dv.get());
   auto dqkv = buffer<T>(l.n * l.qkv.out);
@@ -277,22 +308,36 @@ Buffer<T> heads_backward(const Layer& l, const Saved& s, const float* dx1, const
 
 void attention_backward(const Layer& l, const Saved& s, const float* dx1, const Gradients& g,
                         float* dx) {
-  const auto back = [&](Numbers dqkv, const float* dxa) {
+  const auto back = [&](Numbers dqkv, const LowSum& low) {
     if (!l.wants_input) return;
     auto dh = buffer<float>(l.n * l.d);
-    compute_product(backward(l.qkv, l.n, dqkv, dxa, nullptr, dh.get()));
+    compute_product(backward(l.qkv, l.n, dqkv, low, nullptr, dh.get()));
     norm_grad(l.n, l.d, l.x, s.r_in, l.norm_in, dh.get(), dx1, dx);
   };
-  if (l.qkv.r == 0) return back(heads_backward<bf16>(l, s, dx1, g).get(), nullptr);
+  if (l.qkv.r == 0) return back(heads_backward<bf16>(l, s, dx1, g).get(), {});
   const auto dqkv = heads_backward<float>(l, s, dx1, g);
   const auto h = normed_again(l, true, l.eps_in, l.x, l.norm_in);
-  back(dqkv.get(), low_backward(l.qkv, l.n, dqkv.get(), h.get(), s.xa_qkv, g.qkv).get());
+  back(dqkv.get(),
+       low_backward(l.qkv, l.n, dqkv.get(), h.get(), s.xa_qkv, g.qkv, l.wants_input));
 }
 
 // The places of the integers that describe a layer (src/models/ops/layerKernels.ts). Behind TRAINS:
 // of each linear layer how many inputs hold its weight in blocks; if some do, the numbers of a row and
-// their types.
-enum { BATCH, HEADS, KV_HEADS, CAUSAL, WINDOW, EPS_IN, EPS_MLP, WANTS_INPUT, WANTS_ATTENTION, TRAINS };
+// their types; and then the parts of its dropout.
+enum {
+  BATCH,
+  HEADS,
+  KV_HEADS,
+  CAUSAL,
+  WINDOW,
+  EPS_IN,
+  EPS_MLP,
+  WANTS_INPUT,
+  WANTS_ATTENTION,
+  DROPOUT_RATE,
+  DROPOUT_SCALE,
+  TRAINS
+};
 constexpr int LINEARS = 5;
 
 // The inputs of a layer: form, x, table, ids or empty, norm_in, norm_mlp, bias or empty; then a and b of
@@ -335,7 +380,9 @@ bool read_linear(Call& call, int i, bool trains, WeightsForm* form, Linear* l) {
   l->a = data_or_null<const float>(a);
   l->b = data_or_null<const float>(b);
   l->trains = trains && l->r > 0;
-  return call.expect(size_of(a) == l->r * l->in && size_of(b) == l->r * l->out,
+  return call.expect(size_of(a) == l->r * l->in && size_of(b) == l->r * l->out &&
+                         read_parts(&form->at, form->end, l->r, &l->dropout) &&
+                         (l->trains || !l->drops()),
                      "LoraLayer: shapes do not fit.");
 }
 
@@ -359,8 +406,11 @@ bool read_layer(Call& call, int weights, int64_t halves, Layer* l) {
   const int32_t* at = data<const int32_t>(form);
   Linear* linears[LINEARS] = {&l->qkv, &l->o, &l->gate, &l->up, &l->down};
   WeightsForm rest{at + TRAINS + LINEARS, at + size_of(form), weights, weights + (int)halves};
-  for (int i = 0; i < LINEARS; i++)
+  for (int i = 0; i < LINEARS; i++) {
+    linears[i]->dropout.rate = from_bits((uint32_t)at[DROPOUT_RATE]);
+    linears[i]->dropout.scale = from_bits((uint32_t)at[DROPOUT_SCALE]);
     if (!read_linear(call, i, at[TRAINS + i] != 0, &rest, linears[i])) return false;
+  }
   l->n = TF_Dim(x, 0);
   l->d = TF_Dim(x, 1);
   const int64_t batch = at[BATCH], heads = at[HEADS], kv = at[KV_HEADS], width = l->qkv.out,
