@@ -92,6 +92,59 @@ struct Attention {
   }
 };
 
+// A multiple of LANES, as blocks of queries are.
+constexpr int64_t MAX_BLOCK_QUERIES = 64;
+
+// Queries of a block, from `row` on, and the keys of the block that some of them may see, as whole
+// vectors. Nothing is computed of other keys.
+struct Band {
+  int64_t row, rows;
+  Range keys;
+};
+
+constexpr int64_t BAND_ROWS = LANES;
+
+inline Band band_at(const Attention& a, const Block& block, int64_t row) {
+  const int64_t first = block.query + a.first + row, last = first + BAND_ROWS - 1;
+  int64_t from = 0, to = std::min(block.keys, a.keys - block.key);
+  if (a.causal) to = std::min(to, last + 1 - block.key);
+  if (a.window > 0) {
+    from = std::max<int64_t>(0, first - a.window + 1 - block.key);
+    to = std::min(to, last + a.window - block.key);
+  }
+  to = (std::max<int64_t>(to, 0) + LANES - 1) / LANES * LANES;
+  return {row, BAND_ROWS, {std::min(from / LANES * LANES, to), to}};
+}
+
+// The bands of a block: one if all queries see all keys.
+struct Bands {
+  Band bands[MAX_BLOCK_QUERIES / BAND_ROWS];
+  int64_t count;
+
+  Bands(const Attention& a, const Block& block, Visibility seen) : count(0) {
+    if (seen == Visibility::ALL) bands[count++] = {0, block.queries, {0, block.keys}};
+    for (int64_t row = 0; row < block.queries && seen != Visibility::ALL; row += BAND_ROWS) {
+      const Band band = band_at(a, block, row);
+      if (band.keys.from < band.keys.to) bands[count++] = band;
+    }
+  }
+  const Band* begin() const { return bands; }
+  const Band* end() const { return bands + count; }
+};
+
+// The rows of a block's bands that may see some of its keys key .. key + BAND_ROWS - 1: as both ends
+// of what bands see grow from one to the next, these rows are neighbours.
+inline Range rows_seeing(const Attention& a, const Block& block, int64_t key) {
+  Range rows{block.queries, 0};
+  for (int64_t row = 0; row < block.queries; row += BAND_ROWS) {
+    const Range keys = band_at(a, block, row).keys;
+    if (key < keys.from || key >= keys.to) continue;
+    rows.from = std::min(rows.from, row);
+    rows.to = row + BAND_ROWS;
+  }
+  return rows;
+}
+
 // Computes how the attention is divided into blocks.
 void complete(Attention* a);
 

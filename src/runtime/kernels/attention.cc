@@ -90,9 +90,8 @@ namespace avx512 {
 #define LORA_PAIRS
 namespace avx512_bf16 {
 using avx512::exponential;
-using avx512::largest;
+using avx512::lanes_at;
 using avx512::narrow;
-using avx512::sum;
 using avx512::wide;
 #include "attention.h"
 }
@@ -172,7 +171,7 @@ int64_t block_words(const Attention& a, int64_t depth) { return a.block_keys * a
 void complete(Attention* a) {
   a->first = a->keys - a->queries;
   a->width = round_up(a->d, LANES);
-  a->block_queries = std::min<int64_t>(64, round_up(a->queries, LANES));
+  a->block_queries = std::min(MAX_BLOCK_QUERIES, round_up(a->queries, LANES));
   a->block_keys = std::min<int64_t>(128, round_up(a->keys, LANES));
 }
 
