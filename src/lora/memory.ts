@@ -131,8 +131,9 @@ function visionActivationBytes(
   plan: StepPlan,
 ): number {
   if (!vision || !images) return 0;
-  const patches = Math.min(images.tokens, rows * length) * vision.patches;
-  const count = plan.recomputed_layers > 0 ? 1 : Math.ceil(patches / images.largest);
+  const ofRow = Math.max(1, Math.floor((length * vision.patches) / images.largest));
+  const inData = Math.ceil((images.tokens * vision.patches) / images.largest);
+  const count = plan.recomputed_layers > 0 ? 1 : Math.min(inData, rows * ofRow);
   const batch = { rows: count, length: images.largest };
   return activationBytes(vision.size, adaptation, batch, { ...plan, recomputed_layers: 0 });
 }
@@ -282,7 +283,9 @@ function activationBytes(
   const inF32 = F32 * (2 * hidden_size + 2 + stats + ranksPerLayer);
   const inWeightType =
     weightBytes(plan) * (2 * q_size + 2 * kv_size + mlpInputs(size)) + 2 * routedBytes(size, plan);
-  const layer = tokens * (inF32 + inWeightType) + probabilityBytes(size, { rows, length }, plan);
+  const beforeNorms = size.norms_heads ? F32 * (q_size + 2 * kv_size) : 0;
+  const layer =
+    tokens * (inF32 + inWeightType + beforeNorms) + probabilityBytes(size, { rows, length }, plan);
   const ofDelta =
     size.delta &&
     tokens *

@@ -29,6 +29,8 @@ export interface ModelSize extends QuantizedSize {
   readonly q_size: number;
   readonly kv_size: number;
   readonly num_heads: number;
+  /** Whether queries and keys are normed, so that the product before that is kept. Default: no. */
+  readonly norms_heads?: boolean;
   /** Whether a token attends only to those before it. */
   readonly causal: boolean;
   /** Whether attention computes the scores of whole rows; else they exist in small blocks only. */

@@ -1,3 +1,4 @@
+import type { ImageCounts } from './imageCounts';
 import type { RecipeAdvice } from './advice/recipeAdvice';
 import type { SourceRecord } from './run';
 import type { LayersMemory } from './layersMemory';
@@ -51,6 +52,8 @@ export interface CheckedDataset {
     readonly truncated: number;
     /** The most sequences that the model reads for one row. */
     readonly sequences: number;
+    /** Those in all texts. Not given: there are none. */
+    readonly images?: ImageCounts;
   } | null;
   readonly lengths: readonly LengthBin[];
 }

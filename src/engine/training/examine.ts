@@ -11,6 +11,7 @@ import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import type { StepMemory } from '../../shared/stepMemory';
+import type { DataStatistics } from '../../data/examples/tokenizeRows';
 import { dataToolsOf } from '../../data/dataset/dataTools';
 import { placeOfKey } from '../../shared/recipeFile';
 import { isLayersModelPath } from '../../formats/layersModel/file';
@@ -180,7 +181,7 @@ async function examinePlan(
     data: {
       train: { length: drawn },
       statistics: {
-        train: { longest, sequences, labelled_tokens },
+        train: { longest, sequences, labelled_tokens, ...imagesIn(facts) },
         validation: { longest, sequences, labelled_tokens: 0 },
       },
     },
@@ -189,6 +190,16 @@ async function examinePlan(
   planned.memory = memoryOfSteps(inputs, machine);
   const step_plan = await planResources(inputs, { warn, info, recordedPlan: null, machine });
   await planTeacher(inputs, step_plan, { info, machine });
+}
+
+/** The images in the rows of all datasets, if there are any. */
+function imagesIn(
+  facts: readonly (Pick<DataStatistics, 'images'> | null)[],
+): Pick<DataStatistics, 'images'> {
+  const all = facts.flatMap((own) => own?.images ?? []);
+  if (all.length === 0) return {};
+  const largest = Math.max(...all.map((own) => own.largest));
+  return { images: { largest, tokens: all.reduce((sum, own) => sum + own.tokens, 0) } };
 }
 
 /** An error as problems: its own message with what to do, then those that it collects. */

@@ -47,6 +47,7 @@ export function modelSize(
     num_heads: attention.num_heads,
     q_size: attention.num_heads * attention.head_dim,
     kv_size: attention.num_kv_heads * attention.head_dim,
+    ...(attention.qk_norm && { norms_heads: true }),
     inner_size: Math.max(...spec.layers.map((layer) => innerSizeOf(layer.mlp))),
     gated: mlp.kind !== 'plain',
     causal: spec.causal,
