@@ -62,21 +62,29 @@ function valueBytes(value: Value): Buffer {
 const padded = (bytes: Buffer) =>
   Buffer.concat([bytes, Buffer.alloc((32 - (bytes.length % 32)) % 32)]);
 
-/** A version 3 file. */
-export function ggufBytes(
+/** A tensor of a header: its type among those of ggml, and the bytes of its data. */
+interface TensorEntry {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly type: number;
+  readonly bytes: number;
+}
+
+/** All before the data of a version 3 file; those of a tensor begin at a multiple of 32 bytes. */
+export function ggufHead(
   metadata: readonly (readonly [string, Value])[],
-  tensors: readonly TensorSpec[],
+  tensors: readonly TensorEntry[],
 ): Buffer {
   let offset = 0;
-  const infos = tensors.map(({ name, shape, data, stored }) => {
+  const infos = tensors.map(({ name, shape, type, bytes }) => {
     const info = Buffer.concat([
       text(name),
       u32(shape.length),
       ...shape.toReversed().map(u64),
-      u32(stored?.type ?? 0),
+      u32(type),
       u64(offset),
     ]);
-    offset += Math.ceil((stored?.bytes ?? data).byteLength / 32) * 32;
+    offset += Math.ceil(bytes / 32) * 32;
     return info;
   });
   const head = [
@@ -87,8 +95,20 @@ export function ggufBytes(
     ...metadata.map(([key, value]) => Buffer.concat([text(key), valueBytes(value)])),
     ...infos,
   ];
+  return padded(Buffer.concat(head));
+}
+
+/** A version 3 file. */
+export function ggufBytes(
+  metadata: readonly (readonly [string, Value])[],
+  tensors: readonly TensorSpec[],
+): Buffer {
+  const entries = tensors.map(({ name, shape, data, stored }) => ({
+    ...{ name, shape, type: stored?.type ?? 0 },
+    bytes: (stored?.bytes ?? data).byteLength,
+  }));
   return Buffer.concat([
-    padded(Buffer.concat(head)),
+    ggufHead(metadata, entries),
     ...tensors.map(({ data, stored }) => {
       const { buffer, byteOffset, byteLength } = stored?.bytes ?? data;
       return padded(Buffer.from(buffer, byteOffset, byteLength));

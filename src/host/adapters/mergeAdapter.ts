@@ -191,11 +191,17 @@ function storedText(sizes: MergeSizes): string {
   const { bytes, base_bytes } = sizes;
   const changed = changedTypes(sizes);
   const times = formatNumber(bytes / base_bytes, { maximumSignificantDigits: 2 });
-  if (changed.length === 0) return t('Weights are stored as in the base model.');
+  if (changed.length === 0) return sameText(sizes);
   const from = [...new Set(changed.map((own) => own.from!))].join(', ');
   const to = [...new Set(changed.map((own) => own.to))].join(', ');
   return t('Stored as {0} ({1} in the base model): {2} times its size.', to, from, times);
 }
+
+/** Merged weights of a quantized type are rounded to it once more. */
+const sameText = ({ stored }: MergeSizes): string =>
+  stored.some(({ to }) => to === 'Q8_0')
+    ? t('Weights are stored as in the base model; merged ones are rounded to {0} again.', 'Q8_0')
+    : t('Weights are stored as in the base model.');
 
 interface QuantizeRow extends PickRow {
   readonly quantize: Quantize | null;

@@ -1,4 +1,9 @@
-import { methodOf, type FileFingerprint, type RunRecord } from '../../../src/shared/run';
+import {
+  methodOf,
+  type FileFingerprint,
+  type RunRecord,
+  type StepPlan,
+} from '../../../src/shared/run';
 import type { DashboardPage } from '../state';
 
 type Texts = Pick<DashboardPage, 't' | 'format'>;
@@ -12,6 +17,7 @@ export function runFacts(page: Texts, run: RunRecord): Fact[] {
   return [
     ...baseFacts(page, run),
     methodFact(page, run),
+    ...keptFact(page, run),
     ...dataFacts(page, run),
     ...(versions.runtime ? [[t('recipe.runtime'), runtime] as const] : []),
     [t('recipe.versions'), t('recipe.versions.value', versions.extension, versions.node)],
@@ -37,6 +43,22 @@ function methodFact({ t }: Texts, { recipe: { lora, training } }: RunRecord): Fa
   const targets =
     typeof lora.target_modules === 'string' ? lora.target_modules : lora.target_modules.join(', ');
   return [t('recipe.adapter'), t('recipe.adapter.value', lora.r, lora.lora_alpha, targets)];
+}
+
+/** What the weights are kept in, whether auto chose that, and how many layers are recomputed. */
+function keptFact({ t }: Texts, { step_plan, recipe: { training } }: RunRecord): Fact[] {
+  if (!step_plan) return [];
+  const { recomputed_layers: layers } = step_plan;
+  const isAuto = training.base_dtype === 'auto' && methodOf({ training }) !== 'full';
+  const form = formText({ t }, step_plan);
+  const chosen = isAuto && !step_plan.quantize ? t('recipe.kept.auto', form) : form;
+  const text = layers === 0 ? chosen : t('recipe.kept.layers', chosen, layers);
+  return [[t('recipe.kept'), text]];
+}
+
+function formText({ t }: Pick<Texts, 't'>, { base_dtype, quantized, quantize }: StepPlan): string {
+  if (!quantize) return quantized ? t('recipe.kept.blocks', base_dtype) : base_dtype;
+  return t(quantized ? 'recipe.kept.quantize' : 'recipe.kept.values', quantize, base_dtype);
 }
 
 function dataFacts({ t, format }: Texts, { data }: RunRecord): Fact[] {
