@@ -43,7 +43,12 @@ it.each([[64], [98], [33], [7]])('has rows of %i numbers, each as alone', async 
   const x = await halves(ROWS * width, 'x');
   const w = await halves(OUTPUTS * width, 'w');
   const weight = ops.reshape(w.half, [OUTPUTS, width]);
-  const product = async (row: number, rows: number, products: Products, of = x.numbers) => {
+  const product = async (
+    row: number,
+    rows: number,
+    products: Products,
+    of: Float32Array = x.numbers,
+  ) => {
     const input = ops.upload(part(of, row, rows, width), [rows, width]);
     const y = await numbersOf(fused.fewRows(input, weight, products));
     ops.free(input);
