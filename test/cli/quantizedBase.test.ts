@@ -63,7 +63,7 @@ describe('a base that stays quantized', () => {
   it('says that a base is not quantized', async () => {
     const dir = await train(
       makeRecipe({ training: { base_dtype: 'quantized', max_steps: 1 } }),
-      /base_dtype is quantized, but .* has no quantized weights: float32 is used/,
+      /base_dtype is quantized, but .* has no quantized weights: float32 is used\. "quantize": "nf4"/,
     );
     expect(recordOf(dir).step_plan).toEqual({ base_dtype: 'float32', recomputed_layers: 0 });
   });

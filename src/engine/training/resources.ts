@@ -92,7 +92,7 @@ export function memoryOfSteps(inputs: ResourceInputs, machine: StepMachine): Ste
 function refusal({ base, recipe }: ResourceInputs, { machine }: ResourceHooks): string {
   const { base_dtype } = recipe.training;
   if (base_dtype === 'quantized' && machine.hasKernels)
-    return `base_dtype is quantized, but ${base.name} has no quantized weights: float32 is used.`;
+    return `base_dtype is quantized, but ${base.name} has no quantized weights: float32 is used. "quantize": "nf4" quantizes them while they are loaded.`;
   return `base_dtype is ${base_dtype}, which this runtime does not support: float32 is used.`;
 }
 
