@@ -11,7 +11,7 @@ export interface StreamRequest {
   readonly path: '/chat/completions' | '/completions';
   readonly body: Readonly<Record<string, unknown>>;
   readonly signal: AbortSignal;
-  /** Called with each event. */
+  /** Called with each event, and no more once the signal is aborted. */
   readonly onEvent: (event: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -29,7 +29,8 @@ export async function streamRequest(request: StreamRequest): Promise<void> {
   try {
     const response = await respond(request);
     if (response.statusCode !== 200) throw serverError(await textOf(response));
-    await readEvents(response, request.onEvent);
+    await readEvents(response, request);
+    signal.throwIfAborted();
   } catch (error) {
     if (signal.aborted) throw new LoraError('cancelled', t('The request was cancelled.'));
     throw error instanceof LoraError
@@ -61,13 +62,15 @@ async function textOf(response: IncomingMessage): Promise<string> {
   return text;
 }
 
+/** Events that came together with the one at which the request was cancelled are dropped. */
 async function readEvents(
   response: IncomingMessage,
-  onEvent: StreamRequest['onEvent'],
+  { signal, onEvent }: StreamRequest,
 ): Promise<void> {
   const state = { isWhole: false };
   const lines = new LineSplitter((line) => {
     const data = /^data: ?(.*)$/s.exec(line?.toString('utf8') ?? '')?.[1];
+    if (signal.aborted) return;
     if (data === '[DONE]') state.isWhole = true;
     else if (data !== undefined) onEvent(eventIn(data));
   }, MAX_EVENT_BYTES);
