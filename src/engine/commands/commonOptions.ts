@@ -105,7 +105,7 @@ export const productsOption = (value: Products): Option<Products> =>
     value,
     oneOf(PRODUCTS),
     PRODUCTS.join('|'),
-    'products of answers with quantized weights; rounded: activations are rounded to 8 bits',
+    'products of answers; rounded: activations to 8 bits for quantized weights, to bf16 for bf16',
   );
 
 /** Three ways to choose the ranks of a smaller adapter. */
