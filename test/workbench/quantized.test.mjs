@@ -137,7 +137,9 @@ describe('quantized bases in the workbench', { timeout: LIMIT }, () => {
     await frame.getByText('auto chooses quantized, because more exact types do not fit.').waitFor();
     await frame.locator('table.types tr[data-fit="exceeds"]', { hasText: 'bfloat16' }).waitFor();
     await showThemes('configure-large');
-    await openFile(page, 'large.lora.json');
+    // the recipe's editor, which is left, has the focus then
+    await d.runCommand(page, 'View: Close Editor');
+    await page.locator('.editor-instance .monaco-editor.focused').waitFor();
     await d.runCommand(page, 'LoRA: Run Recipe');
     await page.locator('.tab.active', { hasText: 'large' }).waitFor();
     await d.webview(page).locator('vscode-panel-tab#recipe').click();
