@@ -92,6 +92,7 @@ namespace avx512_bf16 {
 using avx512::exponential;
 using avx512::lanes_at;
 using avx512::narrow;
+using avx512::total;
 using avx512::wide;
 #include "attention.h"
 }

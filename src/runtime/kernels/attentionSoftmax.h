@@ -40,11 +40,6 @@ LORA_INLINE float largest_lane(Lanes v) {
   for (int width = LANES / 2; width > 0; width /= 2) v = larger(v, upper_half(v, width));
   return v[0];
 }
-LORA_INLINE float sum_of_lanes(Lanes v) {
-#pragma clang loop unroll(full)
-  for (int width = LANES / 2; width > 0; width /= 2) v += upper_half(v, width);
-  return v[0];
-}
 
 // tanhf of Cephes.
 LORA_INLINE float hyperbolic_tangent(float x) {
@@ -97,9 +92,8 @@ LORA_INLINE void soften(const Attention& a, const Band& band, float* scores, flo
       totals += e;
       std::memcpy(row + i, &e, sizeof(e));
     }
-    const float total = sum_of_lanes(totals);
     const float kept = before == top ? 1.0f : exponential(before - top);
-    sums[r] = sums[r] * kept + total;
+    sums[r] = sums[r] * kept + total(totals);
     largest_so_far[r] = top;
     if (kept != 1.0f)
       for (int64_t i = 0; i < a.width; i++) o[r * a.width + i] *= kept;

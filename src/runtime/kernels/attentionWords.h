@@ -1,29 +1,8 @@
-// The products of blocks of attention, and what they multiply. Included by attention.h. Every
-// product multiplies words: numbers of f32, or, where the processor multiplies bf16 (LORA_PAIRS),
-// pairs of bf16 that are neighbours in the dimension that is summed over.
+// The products of blocks of attention, and what they multiply. Included by attention.h.
+
+#include "words.h"
 
 #define LORA_INLINE inline __attribute__((always_inline))
-
-#ifdef LORA_PAIRS
-typedef uint32_t Word;
-constexpr int DEPTH = 2;  // numbers of a word
-typedef __bf16 LanePairs __attribute__((vector_size(4 * LANES)));
-typedef __bf16 LaneRounded __attribute__((vector_size(2 * LANES)));
-
-LORA_INLINE Lanes multiply(Lanes sum, Word a, Lanes b) {
-  return __builtin_ia32_dpbf16ps_512(sum, (LanePairs)((LaneBits){} + a), (LanePairs)b);
-}
-LORA_INLINE LaneHalves rounded(const float* x) {
-  Lanes v;
-  std::memcpy(&v, x, sizeof(v));
-  return (LaneHalves)__builtin_convertvector(v, LaneRounded);
-}
-#else
-typedef float Word;
-constexpr int DEPTH = 1;
-
-LORA_INLINE Lanes multiply(Lanes sum, Word a, Lanes b) { return sum + a * b; }
-#endif
 
 // A matrix of words that is read as a left operand, word (row, k) at rows · row + k · step.
 struct Left {
@@ -134,7 +113,7 @@ LORA_INLINE void round_rows(const float* x, const Band& band, int64_t width, Wor
   for (int64_t r = band.row; r < band.row + band.rows; r++)
     for (int64_t i = r * width + band.keys.from; i < r * width + band.keys.to; i += LANES) {
 #ifdef LORA_PAIRS
-      const LaneHalves halves = rounded(x + i);
+      const LaneHalves halves = rounded(lanes_at(x + i));
       std::memcpy((uint16_t*)words + i, &halves, sizeof(halves));
 #else
       std::memcpy(words + i, x + i, LANES * sizeof(float));
@@ -147,8 +126,9 @@ LORA_INLINE void round_depth(const float* x, const Band& band, int64_t width, Wo
 #ifdef LORA_PAIRS
   for (int64_t r = band.row; r < band.row + band.rows; r += 2)
     for (int64_t i = band.keys.from; i < band.keys.to; i += LANES) {
-      const LaneBits low = __builtin_convertvector(rounded(x + r * width + i), LaneBits),
-                     high = __builtin_convertvector(rounded(x + (r + 1) * width + i), LaneBits),
+      const float *first = x + r * width + i, *second = first + width;
+      const LaneBits low = __builtin_convertvector(rounded(lanes_at(first)), LaneBits),
+                     high = __builtin_convertvector(rounded(lanes_at(second)), LaneBits),
                      both = low | high << 16;
       std::memcpy(words + r / 2 * width + i, &both, sizeof(both));
     }

@@ -1,36 +1,12 @@
 // Products of matrices by blocks: a panel of B is brought into the order in which it is read, and is
 // multiplied by all rows of A while the processor's cache holds it (Goto & van de Geijn 2008).
-// Included by matrix.cc once per instruction set, after levels.h. Every product multiplies words:
-// numbers of f32, or, where the processor multiplies bf16 (LORA_PAIRS), pairs of bf16 that are
-// neighbours in the dimension that is summed over. Each number of C is a sum in an order that depends
-// on this dimension alone, not on the other rows and columns, or on threads.
+// Included by matrix.cc once per instruction set, after levels.h. Each number of C is a sum in an
+// order that depends on the dimension that is summed over alone, not on the other rows and columns, or
+// on threads.
+
+#include "words.h"
 
 #define LORA_INLINE inline __attribute__((always_inline))
-
-#ifdef LORA_PAIRS
-typedef uint32_t Word;
-constexpr int DEPTH = 2;  // numbers of a word
-typedef __bf16 LanePairs __attribute__((vector_size(4 * LANES)));
-typedef __bf16 LaneRounded __attribute__((vector_size(2 * LANES)));
-
-LORA_INLINE Lanes multiply(Lanes sum, Word a, Lanes b) {
-  return __builtin_ia32_dpbf16ps_512(sum, (LanePairs)((LaneBits){} + a), (LanePairs)b);
-}
-LORA_INLINE LaneHalves rounded(Lanes v) {
-  return (LaneHalves)__builtin_convertvector(v, LaneRounded);
-}
-#else
-typedef float Word;
-constexpr int DEPTH = 1;
-
-LORA_INLINE Lanes multiply(Lanes sum, Word a, Lanes b) { return sum + a * b; }
-
-LORA_INLINE LaneHalves rounded(Lanes v) {
-  const LaneBits u = (LaneBits)v, up = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
-  const LaneBits is_none = (LaneBits)(v != v);
-  return __builtin_convertvector((up & ~is_none) | (0x7fc0 & is_none), LaneHalves);
-}
-#endif
 
 // Rows of words, `row` apart.
 struct Left {
