@@ -99,7 +99,7 @@ describe('quantized bases in the workbench', { timeout: LIMIT }, () => {
     await commandPick(page, 'LoRA Adapter: Merge into Model', 'merge into its base', 'q800');
     const file = rows().filter({ hasText: 'GGUF file, Q8_0' });
     await file.waitFor();
-    assert.match(await file.innerText(), /merged ones are rounded to Q8_0 again/);
+    assert.match(await file.innerText(), /Merged weights are rounded to Q8_0 again/);
     const folder = rows().filter({ hasText: 'Hugging Face model folder, F16' });
     assert.match(await folder.innerText(), /F16 \(Q8_0 in the base model\): 1\.8 times its size/);
     await showThemes('merge-q8_0');

@@ -200,7 +200,7 @@ function storedText(sizes: MergeSizes): string {
 /** Merged weights of a quantized type are rounded to it once more. */
 const sameText = ({ stored }: MergeSizes): string =>
   stored.some(({ to }) => to === 'Q8_0')
-    ? t('Weights are stored as in the base model; merged ones are rounded to {0} again.', 'Q8_0')
+    ? t('Merged weights are rounded to {0} again.', 'Q8_0')
     : t('Weights are stored as in the base model.');
 
 interface QuantizeRow extends PickRow {

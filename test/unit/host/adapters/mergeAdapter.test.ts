@@ -146,7 +146,7 @@ it('offers of a base in Q8_0 that type, rounded again, and a folder', async () =
   expect(labels()).toEqual([['GGUF file, Q8_0', 'Hugging Face model folder, F16']]);
   expect(details()).toEqual([
     [
-      'For llama.cpp, Ollama and LM Studio. Weights are stored as in the base model; merged ones are rounded to Q8_0 again.',
+      'For llama.cpp, Ollama and LM Studio. Merged weights are rounded to Q8_0 again.',
       'For transformers, vLLM and mlx-lm. Stored as F16 (Q8_0 in the base model): 1.8 times its size.',
     ],
   ]);
