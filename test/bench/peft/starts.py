@@ -72,7 +72,13 @@ for t, tensors in adapters.items():
     own.mkdir(parents=True)
     save_file(tensors, own / "adapter_model.safetensors", {"format": "pt"})
     targets = sorted({name.split(".")[-2] for name in linear})
-    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": args.rank, "lora_alpha": args.alpha, "target_modules": targets}
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": args.rank,
+        "lora_alpha": args.alpha,
+        "target_modules": targets,
+    }
     (own / "adapter_config.json").write_text(json.dumps(config))
     if t in bases:
         changed = own.parent / "base"
@@ -80,5 +86,6 @@ for t, tensors in adapters.items():
         for other in base.iterdir():
             if other.suffix == ".json" or other.suffix == ".jinja":
                 (changed / other.name).write_bytes(other.read_bytes())
-        save_file({name: w.contiguous() for name, w in bases[t].items()}, changed / "model.safetensors", {"format": "pt"})
+        own_weights = {name: w.contiguous() for name, w in bases[t].items()}
+        save_file(own_weights, changed / "model.safetensors", {"format": "pt"})
 print(json.dumps({t: math.sqrt(error / errors[0]) for t, error in errors.items()}))
