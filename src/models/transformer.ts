@@ -14,14 +14,8 @@ import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import type { PerLayerInputs, PerLayerInputsSaved } from './embeddings/perLayerInputs';
 import type { Dropout } from './layers/dropout';
 import { addCounts } from './layers/expertCounts';
-import {
-  freeSavedLayer,
-  isLayerTrained,
-  layerBackward,
-  layerForward,
-  type SavedLayer,
-  type SavePolicy,
-} from './layers/layer';
+import { freeSavedLayer, isLayerTrained, type SavedLayer, type SavePolicy } from './layers/layer';
+import { layersBackward, layersForward } from './layers/layerGroup';
 import type { LayerWeights } from './layers/layerWeights';
 import {
   isNormTrained,
@@ -130,13 +124,16 @@ export class Transformer {
     const counts: Float64Array[] = [];
     const isSelectedToken = selected && selected.map((row) => input.attention_mask[row]!);
     let x = withVectors(ops, embedded.x, images);
-    for (const [i, layer] of body.layers.entries()) {
-      const policy = { rows: this.rowsInLayer(i, rows), keep: this.savePolicy(i, lowest) };
+    while (kept.length < body.layers.length) {
+      const first = kept.length;
+      const policy = { rows: this.rowsInLayer(first, rows), keep: this.savePolicy(first, lowest) };
       const isToken = policy.rows ? isSelectedToken : input.attention_mask;
       const counting = train ? { ...context, expertCounter: { isToken, counts } } : context;
-      const output = await layerForward(counting, layer, x, policy);
-      kept.push(output.kept);
-      const place = { layer: i, selected: this.rowsInLayer(i, selected) };
+      const layers = body.layers.slice(first, this.endOfAlike(first, lowest, images));
+      const output = await layersForward(counting, layers, x, policy);
+      kept.push(...output.kept);
+      const last = kept.length - 1;
+      const place = { layer: last, selected: this.rowsInLayer(last, selected) };
       x = withDeepstack(ops, output.y, images, place);
       await ops.yieldPoint();
     }
@@ -177,13 +174,16 @@ export class Transformer {
     const levels: (Tensor | null)[] = (images?.deepstack ?? []).map(() => null);
     let dx: Tensor | null =
       body.norm && stats ? await normBackwardAndFree(ops, body.norm, { x, stats }, dh) : dh;
-    for (let i = kept.length - 1; dx && i >= Math.max(0, lowest); i--) {
+    for (let i = kept.length - 1; dx && i >= Math.max(0, lowest);) {
       const rows = this.rowsInLayer(i, pass.rows);
       if (images?.passes.length && i < levels.length)
         levels[i] = gradientOfVectors(ops, dx, images, this.rowsInLayer(i, pass.selected));
-      const gradient = { dy: dx, rows, wantsInput: i > lowest };
-      dx = await layerBackward(context, body.layers[i]!, kept[i]!, gradient);
-      kept[i] = { keep: 'nothing' };
+      const first = Math.max(0, lowest, Math.min(i, levels.length));
+      const gradient = { dy: dx, rows, wantsInput: first > lowest };
+      const layers = body.layers.slice(first, i + 1);
+      const result = await layersBackward(context, layers, kept.slice(first, i + 1), gradient);
+      dx = result.dx;
+      for (const end = i - result.count; i > end; i--) kept[i] = { keep: 'nothing' };
       await ops.yieldPoint();
     }
     if (dx && lowest < 0) await this.embeddingBackward(pass, dx, levels);
@@ -266,6 +266,19 @@ export class Transformer {
   private savePolicy(layer: number, lowest: number): SavePolicy {
     if (layer < lowest) return 'nothing';
     return layer < this.recomputed ? 'input' : 'all';
+  }
+
+  /**
+   * Behind the layers from `first` on that are computed in the same way, and between which nothing
+   * happens.
+   */
+  private endOfAlike(first: number, lowest: number, images: PlacedVectors | null): number {
+    const { length } = this.body.layers;
+    const isAlone = first === length - 1 || first < (images?.deepstack.length ?? 0);
+    const keep = this.savePolicy(first, lowest);
+    let end = first + 1;
+    while (!isAlone && end < length - 1 && this.savePolicy(end, lowest) === keep) end++;
+    return end;
   }
 
   /** Rows are selected in the last layer only. */

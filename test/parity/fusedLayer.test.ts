@@ -32,21 +32,23 @@ const withLayers = (layers: LayerKernels | null): Ops =>
     withProperty<FusedOps, 'layers'>(ops.fused!, 'layers', layers),
   );
 
-/** The kernels, and how often they are called. */
+/** The kernels, and how many layers each of their calls computes. */
 function counted(layers: LayerKernels) {
-  const calls = { forward: 0, backward: 0 };
+  const calls = { forward: [] as number[], backward: [] as number[] };
   const counting: LayerKernels = {
-    forward: (...args) => {
-      calls.forward++;
-      return layers.forward(...args);
+    forward: (own, ...args) => {
+      calls.forward.push(own.length);
+      return layers.forward(own, ...args);
     },
-    backward: (...args) => {
-      calls.backward++;
-      return layers.backward(...args);
+    backward: (own, ...args) => {
+      calls.backward.push(own.length);
+      return layers.backward(own, ...args);
     },
   };
   return { calls, counting };
 }
+
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
 const LLAMA = {
   ...SMALL_CONFIG,
@@ -107,8 +109,8 @@ interface Case {
   readonly dropout?: number;
   /** Modules of a frozen adapter below the trained one; default: none. */
   readonly frozen?: RegExp;
-  /** Calls of the kernels: of all layers but the last one, whose rows are selected. */
-  readonly calls: { readonly forward: number; readonly backward: number };
+  /** Layers that the kernels compute: all but the last one, whose rows are selected. */
+  readonly layers: { readonly forward: number; readonly backward: number };
 }
 
 const CASES: Readonly<Record<string, Case>> = {
@@ -116,7 +118,7 @@ const CASES: Readonly<Record<string, Case>> = {
     config: LLAMA,
     adapted: /[qkvo]_proj/,
     input: smallInput('none'),
-    calls: { forward: 2, backward: 2 },
+    layers: { forward: 2, backward: 2 },
   },
   'all linear layers of a model with biases and a window': {
     config: {
@@ -126,51 +128,51 @@ const CASES: Readonly<Record<string, Case>> = {
     },
     adapted: /./,
     input: smallInput('left', 3, 60),
-    calls: { forward: 3, backward: 3 },
+    layers: { forward: 3, backward: 3 },
   },
   'recomputed layers': {
     config: LLAMA,
     adapted: /./,
     input: smallInput('right', 2, 37),
     recomputed: 2,
-    calls: { forward: 4, backward: 2 },
+    layers: { forward: 4, backward: 2 },
   },
   'rows side by side': {
     config: LLAMA,
     adapted: /(q|gate|down)_proj/,
     input: sideBySide(),
-    calls: { forward: 2, backward: 2 },
+    layers: { forward: 2, backward: 2 },
   },
   'the MLP of the upper layers alone': {
     config: LLAMA,
     adapted: /layers\.[12]\..*(up|down)_proj/,
     input: smallInput('none', 4, 16),
-    calls: { forward: 2, backward: 1 },
+    layers: { forward: 2, backward: 1 },
   },
   'the output of attention alone': {
     config: SMALL_CONFIG,
     adapted: /o_proj/,
     input: smallInput('none', 1, 150),
-    calls: { forward: 1, backward: 1 },
+    layers: { forward: 1, backward: 1 },
   },
   'queries and values alone, of other ranks': {
     config: LLAMA,
     adapted: /[qv]_proj/,
     input: smallInput('left'),
-    calls: { forward: 2, backward: 2 },
+    layers: { forward: 2, backward: 2 },
   },
   'the MLP alone': {
     config: LLAMA,
     adapted: /(gate|up|down)_proj/,
     input: smallInput('none', 2, 21),
-    calls: { forward: 2, backward: 2 },
+    layers: { forward: 2, backward: 2 },
   },
   'an adapter on a frozen one': {
     config: LLAMA,
     adapted: /(q|o|gate)_proj/,
     frozen: /(q|k|up)_proj/,
     input: smallInput('none', 2, 21),
-    calls: { forward: 2, backward: 2 },
+    layers: { forward: 2, backward: 2 },
   },
 };
 
@@ -204,7 +206,7 @@ const QUANTIZED_CASES: Readonly<Record<string, Case>> = {
     quantized: quantizedAs('nf4'),
     adapted: /./,
     input: smallInput('left', 2, 40),
-    calls: { forward: 2, backward: 2 },
+    layers: { forward: 2, backward: 2 },
   },
   'int8, with layers that are recomputed': {
     config: { ...WIDE, intermediate_size: 320 },
@@ -212,21 +214,21 @@ const QUANTIZED_CASES: Readonly<Record<string, Case>> = {
     adapted: /(v|up)_proj/,
     input: smallInput('none', 1, 64),
     recomputed: 2,
-    calls: { forward: 4, backward: 2 },
+    layers: { forward: 4, backward: 2 },
   },
   'types of GGUF files, with queries, keys and values in several': {
     config: WIDE,
     quantized: inManyTypes(/^$/),
     adapted: /./,
     input: smallInput('right', 2, 70),
-    calls: { forward: 2, backward: 2 },
+    layers: { forward: 2, backward: 2 },
   },
   'some matrices in blocks beside others in bf16': {
     config: WIDE,
     quantized: inManyTypes(/k_proj|gate_proj|layers\.1\..*down_proj/),
     adapted: /(q|o|down)_proj/,
     input: smallInput('none', 2, 30),
-    calls: { forward: 2, backward: 2 },
+    layers: { forward: 2, backward: 2 },
   },
 };
 
@@ -273,14 +275,15 @@ async function trained(
   return { steps, adapter: after };
 }
 
-/** Trains with and without the kernels, whose calls in one accumulation are to be `calls`. */
-async function expectSameBytes(layers: LayerKernels, training: Training, calls: Case['calls']) {
-  const { calls: counts, counting } = counted(layers);
+/** Trains with and without the kernels, which are to compute `count` layers in one accumulation. */
+async function expectSameBytes(kernels: LayerKernels, training: Training, count: Case['layers']) {
+  const { calls, counting } = counted(kernels);
   const before = ops.live();
   const separate = await trained(withLayers(null), training);
   expect(await trained(withLayers(counting), training)).toEqual(separate);
   expect(ops.live()).toBe(before);
-  expect(counts).toEqual({ forward: 2 * calls.forward, backward: 2 * calls.backward });
+  expect(sumOf(calls.forward)).toBe(2 * count.forward);
+  expect(sumOf(calls.backward)).toBe(2 * count.backward);
 }
 
 describe('a layer in one operation', () => {
@@ -293,13 +296,13 @@ describe('a layer in one operation', () => {
     ...{ ...QUANTIZED_CASES, ...QUANTIZED_DROPOUT },
   };
   it.each(Object.keys(all))('has the bytes of separate operations for %s', async (name) => {
-    const { config, quantized, adapted, frozen, calls, ...rest } = all[name]!;
-    const layers = ops.fused!.layers;
-    if (!layers) return;
+    const { config, quantized, adapted, frozen, layers, ...rest } = all[name]!;
+    const kernels = ops.fused!.layers;
+    if (!kernels) return;
     const base = quantized?.(smallBase(config)) ?? smallBase(config);
     const adapter = smallAdapter((path) => adapted.test(path), config);
     const below = frozen ? [smallAdapter((path) => frozen.test(path), config)] : [];
-    await expectSameBytes(layers, { base, adapter, below, ...rest }, calls);
+    await expectSameBytes(kernels, { base, adapter, below, ...rest }, layers);
   });
 
   it.each(CHECKPOINTS)('has the bytes of separate operations for a base in %s', async (name) => {
@@ -310,5 +313,20 @@ describe('a layer in one operation', () => {
       const training = { base, adapter, input: smallInput('left', 2, 30) };
       await expectSameBytes(layers, training, { forward: 1, backward: 1 });
     });
+  });
+
+  it.each([
+    ['few rows are computed together', 2, 20, [3]],
+    ['many rows are computed alone', 40, 96, [1, 1, 1]],
+  ])('layers of %s', async (_, batch, length, expected) => {
+    const kernels = ops.fused!.layers;
+    if (!kernels) return;
+    const { calls, counting } = counted(kernels);
+    const base = smallBase({ ...WIDE, num_hidden_layers: 4 });
+    const adapter = smallAdapter((path) => path.endsWith('q_proj'), base.config);
+    const input = smallInput('none', batch, length);
+    await trained(withLayers(counting), { base, adapter, input });
+    expect(calls.forward).toEqual([...expected, ...expected]);
+    expect(calls.backward).toEqual([...expected, ...expected]);
   });
 });

@@ -5,10 +5,10 @@ import type {
   LayerForm,
   LayerKernels,
   LayerLinear,
-  LayerTensors,
+  LayerPass,
   LayerWeight,
 } from '../ops/layerKernels';
-import type { Ops, Tensor } from '../ops/ops';
+import { elementCount, type Ops, type Tensor } from '../ops/ops';
 import { dropoutForm, type Dropout } from './dropout';
 import type { LayerWeights } from './layerWeights';
 import { FEW_ROWS, type Linear } from './linear';
@@ -16,7 +16,10 @@ import { LoraBlock } from './loraBlock';
 import { isNormTrained, type Norm } from './norm';
 import { isPlainLayer, type LayerWithMlp } from './plainLayer';
 
-/** A layer in one pass that one operation computes forward, and another one backward. */
+/**
+ * A layer in one pass that one operation computes forward, and another one backward, together with
+ * layers beside it.
+ */
 export interface FusedLayer {
   readonly kernels: LayerKernels;
   readonly form: LayerForm;
@@ -25,8 +28,7 @@ export interface FusedLayer {
 }
 
 /** What its forward pass saved. */
-export interface FusedSaved extends LayerTensors {
-  readonly x: Tensor; // [n, d]
+export interface FusedSaved extends LayerPass {
   readonly layer: FusedLayer;
 }
 
@@ -104,13 +106,35 @@ function weightForm(weight: WeightTensor): LayerWeight | null {
   return weight instanceof DenseWeight ? { numbers: weight.tensor, parts: null } : null;
 }
 
-/** The layer's output, and what its backward pass needs, which owns x. */
+/** The products of an operation, which takes some 40 milliseconds or is that of one layer. */
+const PRODUCTS_TOGETHER = 2 ** 33;
+
+const productsOf = ({ w }: FusedLayer, rows: number): number =>
+  linearsOf(w).reduce((sum, { weight }) => sum + rows * elementCount(weight.shape), 0);
+
+/**
+ * Whether an operation of `count` layers like these computes both: what takes long on its own is
+ * computed alone, so that others get their turn between the operations.
+ */
+export function areTogether(a: FusedLayer, b: FusedLayer, rows: number, count: number): boolean {
+  return (
+    a.form.attention.ids === b.form.attention.ids &&
+    count * Math.max(productsOf(a, rows), productsOf(b, rows)) <= PRODUCTS_TOGETHER
+  );
+}
+
+/** The output of each layer, and what its backward pass needs, which owns what the layer reads. */
 export function fusedForward(
-  layer: FusedLayer,
+  layers: readonly FusedLayer[],
   x: Tensor,
-): { readonly y: Tensor; readonly saved: FusedSaved } {
-  const { y, saved } = layer.kernels.forward(layer.form, layer.tables.forward, x);
-  return { y, saved: { ...saved, x, layer } };
+): readonly { readonly y: Tensor; readonly saved: FusedSaved }[] {
+  const { kernels } = layers[0]!;
+  const rotated = layers.map(({ form, tables }) => ({ form, table: tables.forward }));
+  const results = kernels.forward(rotated, x);
+  return results.map(({ y, saved }, i) => {
+    const input = results[i - 1]?.y ?? x;
+    return { y, saved: { ...saved, x: input, layer: layers[i]! } };
+  });
 }
 
 /** Frees what was saved, except for x unless `includeInput`. */
@@ -118,20 +142,23 @@ export const freeFused = (ops: Ops, { floats, halves, x }: FusedSaved, includeIn
   ops.free(floats, halves, ...(includeInput ? [x] : []));
 
 /**
- * dy [n, d] -> dx [n, d], or null unless `wantsInput`. Accumulates the gradients of the low-rank
- * factors. Frees dy and what was saved.
+ * dy [n, d] of the last layer -> dx [n, d] of the first one, or null unless `wantsInput`.
+ * Accumulates the gradients of the low-rank factors. Frees dy and what was saved.
  */
 export async function fusedBackward(
   ops: Ops,
-  saved: FusedSaved,
+  saved: readonly FusedSaved[],
   { dy, wantsInput }: { readonly dy: Tensor; readonly wantsInput: boolean },
 ): Promise<Tensor | null> {
-  const { kernels, form, tables, w } = saved.layer;
+  const layers = saved.map(({ layer }) => layer);
+  const { kernels, w } = layers[0]!;
   const wants = { input: wantsInput, attention: wantsInput || isMixerTrained(w.attention) };
-  const { dx, gradients } = kernels.backward(form, tables.backward, saved, { dy, wants });
-  freeFused(ops, saved);
+  const rotated = layers.map(({ form, tables }) => ({ form, table: tables.backward }));
+  const { dx, gradients } = kernels.backward(rotated, saved, { dy, wants });
+  for (const own of saved) freeFused(ops, own);
   ops.free(dy);
-  const trained = linearsOf(w).flatMap(({ lora }) => (lora?.trains ? [lora] : []));
+  const linears = layers.flatMap((layer) => linearsOf(layer.w));
+  const trained = linears.flatMap(({ lora }) => (lora?.trains ? [lora] : []));
   if (gradients) await LoraBlock.accumulateAll(ops, trained, gradients);
   return dx;
 }

@@ -89,12 +89,17 @@ export type SavedLayer =
   | { readonly keep: 'all'; readonly saved: LayerSaved }
   | { readonly keep: 'fused'; readonly saved: FusedSaved };
 
+export interface ForwardPolicy {
+  readonly rows: SelectedRows | null;
+  readonly keep: SavePolicy;
+}
+
 /** x [n, d] -> y [m, d]. Takes ownership of x: it is part of what is saved, or freed. */
 export async function layerForward(
   pass: PassContext,
   w: LayerWeights,
   x: Tensor,
-  { rows, keep }: { readonly rows: SelectedRows | null; readonly keep: SavePolicy },
+  { rows, keep }: ForwardPolicy,
 ): Promise<{ readonly y: Tensor; readonly kept: SavedLayer }> {
   const layer = fusedLayer(pass, w, x, rows);
   if (layer) return fusedLayerForward(pass.ops, layer, x, keep);
@@ -118,7 +123,7 @@ function fusedLayerForward(
   x: Tensor,
   keep: SavePolicy,
 ): { readonly y: Tensor; readonly kept: SavedLayer } {
-  const { y, saved } = fusedForward(layer, x);
+  const { y, saved } = fusedForward([layer], x)[0]!;
   if (keep === 'all') return { y, kept: { keep: 'fused', saved } };
   freeFused(ops, saved, keep === 'nothing');
   return { y, kept: keep === 'input' ? { keep, x } : { keep } };
@@ -301,12 +306,13 @@ export async function layerBackward(
     case 'nothing':
       throw new Error('Nothing was kept for the backward pass.');
     case 'fused':
-      return fusedBackward(pass.ops, kept.saved, gradient);
+      return fusedBackward(pass.ops, [kept.saved], gradient);
     case 'all':
       return branchesBackward(pass, w, kept.saved, gradient);
     case 'input': {
       const layer = fusedLayer(pass, w, kept.x, gradient.rows);
-      if (layer) return fusedBackward(pass.ops, recomputeFused(pass.ops, layer, kept.x), gradient);
+      if (layer)
+        return fusedBackward(pass.ops, [recomputeFused(pass.ops, layer, kept.x)], gradient);
       const saved = await recomputeLayer(pass, w, kept.x, gradient.rows);
       return branchesBackward(pass, w, saved, gradient);
     }
@@ -371,7 +377,7 @@ async function recomputeLayer(
 }
 
 function recomputeFused(ops: Ops, layer: FusedLayer, x: Tensor): FusedSaved {
-  const { y, saved } = fusedForward(layer, x);
+  const { y, saved } = fusedForward([layer], x)[0]!;
   ops.free(y);
   return saved;
 }

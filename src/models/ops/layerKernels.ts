@@ -2,7 +2,7 @@ import type { AttentionForm, FusedHeadLayout } from './attentionForm';
 import type { BlockRows } from './blockRows';
 import { bitsOf, describeParts, describeRate, type DropoutForm } from './dropoutForm';
 import type { Tensor } from './tensor';
-import { intAttr, type TfAttr } from './tfBinding';
+import { intAttr } from './tfBinding';
 import type { TfHandles } from './tfHandles';
 
 /** A weight in bf16, or rows of blocks below each other, whose numbers are rounded to bf16. */
@@ -48,10 +48,22 @@ export interface LayerForm {
   ];
 }
 
-/** What the forward pass saves, in f32 and in bf16. */
+/** A layer of a pass in one direction. */
+export interface RotatedLayer {
+  readonly form: LayerForm;
+  /** Of the rotation; for the backward pass of the opposite one. */
+  readonly table: Tensor;
+}
+
+/** What the forward pass of a layer saves, in f32 and in bf16. */
 export interface LayerTensors {
   readonly floats: Tensor;
   readonly halves: Tensor;
+}
+
+/** What its backward pass reads. */
+export interface LayerPass extends LayerTensors {
+  readonly x: Tensor; // [n, d]
 }
 
 /** Which gradients are wanted besides those of the MLP. */
@@ -61,25 +73,24 @@ export interface WantedGradients {
 }
 
 /**
- * Whole layers in one operation, with the numbers of the separate operations of `FusedOps`. The
- * caller frees every result.
+ * Whole layers, each of which reads what the one before it makes, in one operation, with the
+ * numbers of the separate operations of `FusedOps`. Their keys have the same ids. The caller frees
+ * every result.
  */
 export interface LayerKernels {
-  /** x [batch · length, d] in f32 -> y like x. `table`: of the rotation. */
+  /** x [batch · length, d] in f32 -> each layer's y like x. */
   forward(
-    form: LayerForm,
-    table: Tensor,
+    layers: readonly RotatedLayer[],
     x: Tensor,
-  ): { readonly y: Tensor; readonly saved: LayerTensors };
+  ): readonly { readonly y: Tensor; readonly saved: LayerTensors }[];
   /**
-   * dy [n, d] -> dx, null unless it is wanted; and of the linear layers whose factors train the
-   * numbers of da [r, in] and then of db [r, out], null for none. `table`: of the opposite
-   * rotation.
+   * dy [n, d] of the last layer -> dx of the first one, null unless it is wanted; and of the linear
+   * layers whose factors train, in the order of the layers, the numbers of da [r, in] and then of
+   * db [r, out], null for none. `wants`: of the first layer; of the others all are wanted.
    */
   backward(
-    form: LayerForm,
-    table: Tensor,
-    forward: LayerTensors & { readonly x: Tensor },
+    layers: readonly RotatedLayer[],
+    forward: readonly LayerPass[],
     gradient: { readonly dy: Tensor; readonly wants: WantedGradients },
   ): { readonly dx: Tensor | null; readonly gradients: Tensor | null };
 }
@@ -88,24 +99,23 @@ export interface LayerKernels {
 const describe = (
   { heads, attention, norms, linears }: LayerForm,
   wants: WantedGradients,
-): Int32Array =>
-  Int32Array.of(
-    heads.batch,
-    heads.num_heads,
-    heads.num_kv_heads,
-    Number(attention.causal),
-    attention.window ?? 0,
-    bitsOf(norms[0].eps),
-    bitsOf(norms[1].eps),
-    Number(wants.input),
-    Number(wants.attention),
-    ...describeRate(rateOf(linears)),
-    ...linears.map(({ low }) => Number(low?.trains ?? false)),
-    ...linears.flatMap(({ weight, low }) => [
-      ...describeBlocks(weight.parts ?? []),
-      ...describeParts(low?.dropout ?? null),
-    ]),
-  );
+): number[] => [
+  heads.batch,
+  heads.num_heads,
+  heads.num_kv_heads,
+  Number(attention.causal),
+  attention.window ?? 0,
+  bitsOf(norms[0].eps),
+  bitsOf(norms[1].eps),
+  Number(wants.input),
+  Number(wants.attention),
+  ...describeRate(rateOf(linears)),
+  ...linears.map(({ low }) => Number(low?.trains ?? false)),
+  ...linears.flatMap(({ weight, low }) => [
+    ...describeBlocks(weight.parts ?? []),
+    ...describeParts(low?.dropout ?? null),
+  ]),
+];
 
 /** The one rate of all layers that have dropout; 0: none has. */
 const rateOf = (linears: readonly LayerLinear[]): number =>
@@ -118,26 +128,24 @@ const describeBlocks = (parts: readonly BlockRows[]): number[] => [
   ...parts.map(({ type }) => type),
 ];
 
-/** The inputs that hold weights, and how many of each kind there are, unless all are in bf16. */
-function weightsOf({ linears }: LayerForm): {
-  readonly tensors: readonly Tensor[];
-  readonly attrs: readonly TfAttr[];
-} {
-  const numbers = linears.flatMap(({ weight }) => weight.numbers ?? []);
-  if (numbers.length === linears.length) return { tensors: numbers, attrs: [] };
-  const blocks = linears.flatMap(({ weight }) => weight.parts?.map((part) => part.blocks) ?? []);
-  const attrs = [intAttr('H', numbers.length), intAttr('N', blocks.length)];
-  return { tensors: [...numbers, ...blocks], attrs };
-}
+/** The inputs in f32; `empty`: in place of those that are left out. */
+const floatsOf = ({ form, table }: RotatedLayer, empty: Tensor): readonly Tensor[] => [
+  table,
+  ...[form.norms[0].weight, form.norms[1].weight, form.bias ?? empty],
+  ...form.linears.flatMap(({ low }) => [low?.a ?? empty, low?.b ?? empty]),
+];
 
-const F32_F32_BF16 = ['f32', 'f32', 'bf16'] as const;
-const F32_TWICE = ['f32', 'f32'] as const;
+const linearsOf = (layers: readonly RotatedLayer[]): readonly LayerLinear[] =>
+  layers.flatMap(({ form }) => form.linears);
+
 const NOTHING = { input: false, attention: false };
+const EVERYTHING = { input: true, attention: true };
 
-interface LayerCall {
+interface LayersCall {
   readonly op: string;
-  readonly form: LayerForm;
-  readonly wants: WantedGradients;
+  readonly layers: readonly RotatedLayer[];
+  /** Of the first layer, and of the others. */
+  readonly wants: readonly [first: WantedGradients, others: WantedGradients];
   readonly dtypes: readonly ('f32' | 'bf16')[];
 }
 
@@ -151,44 +159,52 @@ export class CpuLayerKernels implements LayerKernels {
   ) {}
 
   forward(
-    form: LayerForm,
-    table: Tensor,
+    layers: readonly RotatedLayer[],
     x: Tensor,
-  ): { readonly y: Tensor; readonly saved: LayerTensors } {
-    const call = { op: 'LoraLayer', form, wants: NOTHING, dtypes: F32_F32_BF16 };
-    const [y, floats, halves] = this.run(call, [x, table], []) as [Tensor, Tensor, Tensor];
-    return { y, saved: { floats, halves } };
+  ): readonly { readonly y: Tensor; readonly saved: LayerTensors }[] {
+    const count = layers.length;
+    const dtypes = (['f32', 'f32', 'bf16'] as const).flatMap((dtype) => layers.map(() => dtype));
+    const call = { op: 'LoraLayers', layers, wants: [NOTHING, NOTHING] as const, dtypes };
+    const results = this.run(call, x, []);
+    return layers.map((_, i) => ({
+      y: results[i]!,
+      saved: { floats: results[count + i]!, halves: results[2 * count + i]! },
+    }));
   }
 
   backward(
-    form: LayerForm,
-    table: Tensor,
-    { x, floats, halves }: LayerTensors & { readonly x: Tensor },
+    layers: readonly RotatedLayer[],
+    forward: readonly LayerPass[],
     { dy, wants }: { readonly dy: Tensor; readonly wants: WantedGradients },
   ): { readonly dx: Tensor | null; readonly gradients: Tensor | null } {
-    const call = { op: 'LoraLayerGrad', form, wants, dtypes: F32_TWICE };
-    const saved = [floats, halves, dy];
-    const [dx, gradients] = this.run(call, [x, table], saved) as [Tensor, Tensor];
+    const dtypes = ['f32', 'f32'] as const;
+    const call = { op: 'LoraLayersGrad', layers, wants: [wants, EVERYTHING] as const, dtypes };
+    const saved = [
+      ...forward.map(({ x }) => x),
+      ...forward.map(({ floats }) => floats),
+      ...forward.map(({ halves }) => halves),
+    ];
+    const [dx, gradients] = this.run(call, dy, saved) as [Tensor, Tensor];
     return { dx: this.orNull(dx), gradients: this.orNull(gradients) };
   }
 
   private run(
-    { op, form, wants, dtypes }: LayerCall,
-    first: readonly [x: Tensor, table: Tensor],
+    { op, layers, wants, dtypes }: LayersCall,
+    x: Tensor,
     saved: readonly Tensor[],
   ): Tensor[] {
-    const { empty } = this;
-    const { attention, norms, bias, linears } = form;
-    const numbers = describe(form, wants);
-    const description = this.tf.upload(numbers, [numbers.length]);
-    const { tensors, attrs } = weightsOf(form);
-    const inputs = [
-      ...[description, ...first, attention.ids ?? this.emptyIds],
-      ...[norms[0].weight, norms[1].weight, bias ?? empty],
-      ...linears.flatMap(({ low }) => [low?.a ?? empty, low?.b ?? empty]),
-      ...saved,
-      ...tensors,
+    const numbers = layers.flatMap(({ form }, i) => describe(form, wants[i === 0 ? 0 : 1]));
+    const description = this.tf.upload(Int32Array.from(numbers), [numbers.length]);
+    const floats = layers.flatMap((layer) => floatsOf(layer, this.empty));
+    const weights = linearsOf(layers).map(({ weight }) => weight);
+    const halves = weights.flatMap((weight) => weight.numbers ?? []);
+    const blocks = weights.flatMap((weight) => weight.parts?.map((part) => part.blocks) ?? []);
+    const ids = layers[0]?.form.attention.ids ?? this.emptyIds;
+    const attrs = [
+      ...[intAttr('L', layers.length), intAttr('F', floats.length)],
+      ...[intAttr('H', halves.length), intAttr('N', blocks.length)],
     ];
+    const inputs = [description, x, ids, ...floats, ...halves, ...blocks, ...saved];
     const results = this.tf.runMany(op, attrs, inputs, dtypes);
     this.tf.free(description);
     return results;

@@ -95,7 +95,7 @@ struct Settings {
   int64_t batch = 1, heads = 1, kv_heads = 1, wants = 1, type = 0, width = 0, causal = 0, window = 0,
           rounded = 0, transpose_a = 0, transpose_b = 0, exact = 0;
   // Lengths of lists.
-  int64_t F = 0, H = 0, Q = 0, N = 0;
+  int64_t F = 0, H = 0, L = 0, Q = 0, N = 0;
   TF_DataType T = TF_FLOAT;
 };
 
@@ -141,6 +141,7 @@ inline void* read_settings(TF_OpKernelConstruction* construction) {
   read_int("exact", &settings->exact);
   read_int("F", &settings->F);
   read_int("H", &settings->H);
+  read_int("L", &settings->L);
   read_int("Q", &settings->Q);
   read_int("N", &settings->N);
   if (TF_OpKernelConstruction_HasAttr(construction, "T", status))

@@ -1,4 +1,4 @@
-// A whole layer of a Llama in training, forward and backward: what LoraRms, LoraProduct, LoraToHeads,
+// Whole layers of a Llama in training, forward and backward: what LoraRms, LoraProduct, LoraToHeads,
 // LoraAttend, LoraGlu, LoraLowGradients and their gradients compute one after the other, with the
 // same numbers. Weights are bf16 or blocks, what is saved is bf16. src/models/layers/fusedLayer.ts calls
 // it.
@@ -321,9 +321,9 @@ void attention_backward(const Layer& l, const Saved& s, const float* dx1, const 
        low_backward(l.qkv, l.n, dqkv.get(), h.get(), s.xa_qkv, g.qkv, l.wants_input));
 }
 
-// The places of the integers that describe a layer (src/models/ops/layerKernels.ts). Behind TRAINS:
-// of each linear layer how many inputs hold its weight in blocks; if some do, the numbers of a row and
-// their types; and then the parts of its dropout.
+// The integers that describe a layer (src/models/ops/layerKernels.ts). Behind TRAINS: of each linear
+// layer how many inputs hold its weight in blocks; if some do, the numbers of a row and their types;
+// and then the parts of its dropout.
 enum {
   BATCH,
   HEADS,
@@ -340,19 +340,19 @@ enum {
 };
 constexpr int LINEARS = 5;
 
-// The inputs of a layer: form, x, table, ids or empty, norm_in, norm_mlp, bias or empty; then a and b of
-// each linear layer. Behind all inputs: weights in bf16, and then those in blocks.
-constexpr int FIRST_LINEAR = 7, INPUTS = FIRST_LINEAR + 2 * LINEARS;
+// The inputs in f32 of a layer: table, norm_in, norm_mlp, bias or empty; then a and b of each linear
+// layer.
+constexpr int FIRST_LINEAR = 4, FLOATS_OF_LAYER = FIRST_LINEAR + 2 * LINEARS;
 
-// Where weights are, and what describes them.
-struct WeightsForm {
+// Where the descriptions of layers are, and the next inputs of each kind.
+struct Form {
   const int32_t *at, *end;
-  int numbers, blocks;  // the next inputs
+  int floats, numbers, blocks;
 
   int32_t next() { return at < end ? *at++ : 0; }
 };
 
-bool read_weight(Call& call, WeightsForm* form, Linear* l) {
+bool read_weight(Call& call, Form* form, Linear* l) {
   const int32_t parts = form->next();
   if (parts == 0) {
     const TF_Tensor* w = call.in(form->numbers++);
@@ -370,11 +370,11 @@ bool read_weight(Call& call, WeightsForm* form, Linear* l) {
     l->out += own.rows;
     l->blocks.push_back(own);
   }
-  return call.expect(parts >= 0 && l->in > 0 && l->out > 0, "LoraLayer: a weight is not a matrix.");
+  return call.expect(parts >= 0 && l->in > 0 && l->out > 0, "LoraLayers: a weight is not a matrix.");
 }
 
-bool read_linear(Call& call, int i, bool trains, WeightsForm* form, Linear* l) {
-  TF_Tensor *a = call.in(FIRST_LINEAR + 2 * i), *b = call.in(FIRST_LINEAR + 2 * i + 1);
+bool read_linear(Call& call, bool trains, Form* form, Linear* l) {
+  TF_Tensor *a = call.in(form->floats++), *b = call.in(form->floats++);
   if (!call.ok() || !read_weight(call, form, l)) return false;
   l->r = size_of(a) / l->in;
   l->a = data_or_null<const float>(a);
@@ -383,7 +383,7 @@ bool read_linear(Call& call, int i, bool trains, WeightsForm* form, Linear* l) {
   return call.expect(size_of(a) == l->r * l->in && size_of(b) == l->r * l->out &&
                          read_parts(&form->at, form->end, l->r, &l->dropout) &&
                          (l->trains || !l->drops()),
-                     "LoraLayer: shapes do not fit.");
+                     "LoraLayers: shapes do not fit.");
 }
 
 bool fit(const Layer& l) {
@@ -394,22 +394,20 @@ bool fit(const Layer& l) {
          l.down.in == l.gate.out && l.down.out == l.d;
 }
 
-// `weights`: the first input that holds weights, `halves` of which are in bf16. Reports an error and
-// returns false if the shapes do not fit.
-bool read_layer(Call& call, int weights, int64_t halves, Layer* l) {
-  TF_Tensor *form = call.in(0), *x = call.in(1), *table = call.in(2), *ids = call.in(3),
-            *norm_in = call.in(4), *norm_mlp = call.in(5), *bias = call.in(6);
+// Of the next layer, with inputs like `x`. Reports an error and returns false if the shapes do not fit.
+bool read_layer(Call& call, const TF_Tensor* x, const TF_Tensor* ids, Form* form, Layer* l) {
+  TF_Tensor *table = call.in(form->floats++), *norm_in = call.in(form->floats++),
+            *norm_mlp = call.in(form->floats++), *bias = call.in(form->floats++);
   if (!call.ok() ||
-      !call.expect(size_of(form) >= TRAINS + LINEARS && TF_NumDims(x) == 2 && size_of(x) > 0,
-                   "LoraLayer: shapes do not fit."))
+      !call.expect(form->end - form->at >= TRAINS + LINEARS, "LoraLayers: shapes do not fit."))
     return false;
-  const int32_t* at = data<const int32_t>(form);
+  const int32_t* at = form->at;
+  form->at += TRAINS + LINEARS;
   Linear* linears[LINEARS] = {&l->qkv, &l->o, &l->gate, &l->up, &l->down};
-  WeightsForm rest{at + TRAINS + LINEARS, at + size_of(form), weights, weights + (int)halves};
   for (int i = 0; i < LINEARS; i++) {
     linears[i]->dropout.rate = from_bits((uint32_t)at[DROPOUT_RATE]);
     linears[i]->dropout.scale = from_bits((uint32_t)at[DROPOUT_SCALE]);
-    if (!read_linear(call, i, at[TRAINS + i] != 0, &rest, linears[i])) return false;
+    if (!read_linear(call, at[TRAINS + i] != 0, form, linears[i])) return false;
   }
   l->n = TF_Dim(x, 0);
   l->d = TF_Dim(x, 1);
@@ -421,10 +419,10 @@ bool read_layer(Call& call, int weights, int64_t halves, Layer* l) {
                        size_of(norm_mlp) == l->d &&
                        (size_of(bias) == 0 || size_of(bias) == width) &&
                        (size_of(ids) == 0 || size_of(ids) == 2 * l->n),
-                   "LoraLayer: shapes do not fit."))
+                   "LoraLayers: shapes do not fit."))
     return false;
   l->heads = {batch, l->n / batch, heads, kv, width / all, positions};
-  if (!call.expect(fit(*l), "LoraLayer: shapes do not fit.")) return false;
+  if (!call.expect(fit(*l), "LoraLayers: shapes do not fit.")) return false;
   Attention& a = l->attention;
   a = {batch, heads, kv, l->n / batch, l->n / batch, width / all, at[CAUSAL] != 0, at[WINDOW]};
   if (size_of(ids) > 0) {
@@ -432,7 +430,6 @@ bool read_layer(Call& call, int weights, int64_t halves, Layer* l) {
     a.key_ids = a.query_ids + l->n;
   }
   complete(&a);
-  l->x = data<const float>(x);
   l->table = data<const float>(table);
   l->norm_in = data<const float>(norm_in);
   l->norm_mlp = data<const float>(norm_mlp);
@@ -444,66 +441,108 @@ bool read_layer(Call& call, int weights, int64_t halves, Layer* l) {
   return true;
 }
 
-void layer(void* settings, TF_OpKernelContext* context) {
-  Call call(context);
-  Layer l{};
-  if (!read_layer(call, INPUTS, static_cast<Settings*>(settings)->H, &l)) return;
-  TF_Tensor *y = call.out(0, {l.n, l.d}), *floats = call.out(1, {Saved::floats(l)}),
-            *halves = call.out(2, {Saved::halves(l)});
-  if (!call.ok()) return;
-  const Saved saved(l, data<float>(floats), data<bf16>(halves));
-  attention_forward(l, saved);
-  mlp_forward(l, saved, data<float>(y));
+// Behind its first inputs, x or dy of all layers and ids or empty, those of each layer.
+std::vector<Layer> read_layers(Call& call, const Settings& s, const TF_Tensor* x) {
+  constexpr int FIRST_INPUTS = 3;
+  const TF_Tensor *described = call.in(0), *ids = call.in(2);
+  std::vector<Layer> layers;
+  if (!call.ok() || !call.expect(TF_NumDims(x) == 2 && size_of(x) > 0 &&
+                                     s.F == s.L * FLOATS_OF_LAYER,
+                                 "LoraLayers: shapes do not fit."))
+    return layers;
+  const auto* at = data<const int32_t>(described);
+  const int numbers = FIRST_INPUTS + (int)s.F;
+  Form form{at, at + size_of(described), FIRST_INPUTS, numbers, numbers + (int)s.H};
+  for (int64_t i = 0; i < s.L; i++) {
+    Layer l{};
+    if (!read_layer(call, x, ids, &form, &l)) return {};
+    layers.push_back(std::move(l));
+  }
+  return layers;
 }
 
-// The inputs of `layer`, with the table of the opposite rotation, what it saved, and dy -> dx, or
-// nothing, and of each trained factor A and B [r, in + out] the gradients, as of LoraLowGradients.
-void layer_grad(void* settings, TF_OpKernelContext* context) {
+// The form, x [n, d] and ids, and the inputs of L layers -> of each its output, and what it saved.
+void layers_forward(void* settings, TF_OpKernelContext* context) {
   Call call(context);
-  Layer l{};
-  if (!read_layer(call, INPUTS + 3, static_cast<Settings*>(settings)->H, &l)) return;
-  TF_Tensor *floats = call.in(INPUTS), *halves = call.in(INPUTS + 1), *dy = call.in(INPUTS + 2);
-  if (!call.ok() ||
-      !call.expect(size_of(floats) == Saved::floats(l) && size_of(halves) == Saved::halves(l) &&
-                       size_of(dy) == l.n * l.d,
-                   "LoraLayerGrad: shapes do not fit."))
-    return;
-  TF_Tensor *dx = call.out(0, {l.wants_input ? l.n : 0, l.d}),
-            *gradients = call.out(1, {Gradients::count(l)});
+  const Settings& s = *static_cast<Settings*>(settings);
+  const TF_Tensor* x = call.in(1);
   if (!call.ok()) return;
-  const Saved saved(l, data<float>(floats), data<bf16>(halves));
-  const Gradients g(l, data<float>(gradients));
+  auto layers = read_layers(call, s, x);
+  const auto* input = data<const float>(x);
+  for (int i = 0; i < (int)layers.size(); i++) {
+    Layer& l = layers[i];
+    TF_Tensor *y = call.out(i, {l.n, l.d}), *floats = call.out(s.L + i, {Saved::floats(l)}),
+              *halves = call.out(2 * s.L + i, {Saved::halves(l)});
+    if (!call.ok()) return;
+    l.x = input;
+    const Saved saved(l, data<float>(floats), data<bf16>(halves));
+    attention_forward(l, saved);
+    mlp_forward(l, saved, data<float>(y));
+    input = data<const float>(y);
+  }
+}
+
+// The gradients of a layer for dy [n, d]; dx only if it is wanted.
+void layer_backward(const Layer& l, const Saved& saved, const float* dy, float* gradients,
+                    float* dx) {
+  const Gradients g(l, gradients);
   auto dx1 = buffer<float>(l.n * l.d);
-  mlp_backward(l, saved, data<const float>(dy), g, dx1.get());
-  if (l.wants_attention) attention_backward(l, saved, dx1.get(), g, data<float>(dx));
+  mlp_backward(l, saved, dy, g, dx1.get());
+  if (l.wants_attention) attention_backward(l, saved, dx1.get(), g, dx);
 }
 
-const std::vector<const char*> LAYER_INPUTS{
-    "form: int32",     "x: float",       "table: float", "ids: int32",    "norm_in: float",
-    "norm_mlp: float", "bias: float",    "qkv_a: float", "qkv_b: float",  "o_a: float",
-    "o_b: float",      "gate_a: float",  "gate_b: float", "up_a: float",  "up_b: float",
-    "down_a: float",   "down_b: float"};
-
-const std::vector<const char*> WEIGHTS_ATTRS{"H: int >= 0 = 5", "N: int >= 0 = 0"};
-
-std::vector<const char*> and_then(std::vector<const char*> inputs,
-                                  const std::vector<const char*>& more) {
-  inputs.insert(inputs.end(), more.begin(), more.end());
-  return inputs;
+// The form, dy of the last layer and ids, the inputs of L layers with the tables of the opposite
+// rotation, and of each x and what it saved -> dx of the first layer, or nothing, and of each trained
+// factor A and B [r, in + out] the gradients, as of LoraLowGradients.
+void layers_backward(void* settings, TF_OpKernelContext* context) {
+  Call call(context);
+  const Settings& s = *static_cast<Settings*>(settings);
+  const TF_Tensor* last = call.in(1);
+  if (!call.ok()) return;
+  auto layers = read_layers(call, s, last);
+  if (layers.empty()) return;
+  int64_t count = 0;
+  for (const Layer& l : layers) count += Gradients::count(l);
+  const auto [n, d] = std::pair{layers[0].n, layers[0].d};
+  TF_Tensor *dx = call.out(0, {layers[0].wants_input ? n : 0, d}), *gradients = call.out(1, {count});
+  if (!call.ok()) return;
+  const int first = (int)(3 + s.F + s.H + s.N), of_kind = (int)s.L;
+  auto between = buffer<float>(s.L > 1 ? n * d : 0), other = buffer<float>(s.L > 2 ? n * d : 0);
+  const auto* dy = data<const float>(last);
+  auto* end = data<float>(gradients) + count;
+  for (int i = of_kind - 1; i >= 0; i--) {
+    Layer& l = layers[i];
+    TF_Tensor *x = call.in(first + i), *floats = call.in(first + of_kind + i),
+              *halves = call.in(first + 2 * of_kind + i);
+    if (!call.ok() ||
+        !call.expect(size_of(x) == n * d && size_of(floats) == Saved::floats(l) &&
+                         size_of(halves) == Saved::halves(l) && (i == 0 || l.wants_input),
+                     "LoraLayersGrad: shapes do not fit."))
+      return;
+    l.x = data<const float>(x);
+    end -= Gradients::count(l);
+    float* into = i == 0 ? data<float>(dx) : between.get();
+    layer_backward(l, {l, data<float>(floats), data<bf16>(halves)}, dy, end, into);
+    dy = into;
+    std::swap(between, other);
+  }
 }
+
+const std::vector<const char*> ATTRS{"L: int >= 1", "F: int >= 0", "H: int >= 0", "N: int >= 0"};
 
 const bool registered =
-    register_op({"LoraLayer",
-                 layer,
-                 WEIGHTS_ATTRS,
-                 and_then(LAYER_INPUTS, {"weights: H * bfloat16", "blocks: N * int32"}),
-                 {"y: float", "floats: float", "halves: bfloat16"}}) &&
-    register_op({"LoraLayerGrad",
-                 layer_grad,
-                 WEIGHTS_ATTRS,
-                 and_then(LAYER_INPUTS,
-                          {"floats: float", "halves: bfloat16", "dy: float",
-                           "weights: H * bfloat16", "blocks: N * int32"}),
+    register_op({"LoraLayers",
+                 layers_forward,
+                 ATTRS,
+                 {"form: int32", "x: float", "ids: int32", "f32: F * float",
+                  "weights: H * bfloat16", "blocks: N * int32"},
+                 {"ys: L * float", "floats: L * float", "halves: L * bfloat16"}}) &&
+    register_op({"LoraLayersGrad",
+                 layers_backward,
+                 ATTRS,
+                 {"form: int32", "dy: float", "ids: int32", "f32: F * float",
+                  "weights: H * bfloat16", "blocks: N * int32", "xs: L * float",
+                  "floats: L * float", "halves: L * bfloat16"},
                  {"dx: float", "gradients: float"}});
 
 }  // namespace
