@@ -7,7 +7,8 @@ import { readPeftAdapter } from '../../src/formats/peft/read';
 import type { Adapter } from '../../src/lora/adapter';
 import { loadModel } from '../../src/models/loadModel';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
-import type { Model, NamedTensor } from '../../src/models/model';
+import type { LabelledInput, Model, NamedTensor } from '../../src/models/model';
+import { NO_LABEL } from '../../src/shared/task';
 import { PEFT_CASES } from '../support/peftCases';
 import {
   fixtures,
@@ -51,6 +52,15 @@ const SENSITIVE: Readonly<Record<string, number>> = {
   't5/qv': 0.049,
 };
 
+/**
+ * Bases whose gradients depend so much on rounding that one input says little: the median over nine
+ * inputs of other tokens is compared. Over 100 random inputs, gradients of gemma4-vlm/lora move by
+ * 0.13 (median) and 0.53 (90th percentile) with products of bf16, by 0.14 and 0.43 without, and by
+ * 0.19 and 0.80 in PyTorch; for its own input by 0.08, 0.21 and 0.22.
+ */
+const ILL_CONDITIONED: ReadonlySet<string> = new Set(['gemma4-vlm/lora']);
+const OTHER_INPUTS = 8;
+
 let ops: TensorFlowOps;
 beforeAll(async () => {
   ops = await tensorFlowOps();
@@ -66,6 +76,33 @@ function concatenated(gradients: ReadonlyMap<string, NamedTensor>): Float32Array
   return Float32Array.from(
     [...gradients.keys()].sort().flatMap((name) => [...gradients.get(name)!.data]),
   );
+}
+
+/** Of an odd number of them. */
+const median = (distances: readonly number[]): number =>
+  distances.toSorted((a, b) => a - b)[distances.length >> 1]!;
+
+/** The input with each token of its text `shift` later in the vocabulary, without special ones. */
+function shifted(input: LabelledInput, shift: number): LabelledInput {
+  const [first, count] = [3, 54];
+  const input_ids = input.input_ids.map((id, i) =>
+    input.attention_mask[i] === 1 ? first + ((id - first + shift) % count) : id,
+  );
+  const labels = input.labels.map((label, i) => (label === NO_LABEL ? label : input_ids[i]!));
+  return { ...input, input_ids, labels };
+}
+
+/** Of the gradients in bf16 from those in f32. */
+async function gradientDistance(name: string, input: LabelledInput): Promise<number> {
+  const found: Float32Array[] = [];
+  for (const options of [BF16, {}]) {
+    const base = `${name.split('/')[0]!}/base`;
+    const model = await loadFixture(ops, base, `${name}/adapter`, options);
+    const { labelled } = await model.accumulate(input, 0);
+    found.push(concatenated(await model.gradients(labelled)));
+    model.dispose();
+  }
+  return distance(found[0]!, found[1]!);
 }
 
 describe.each(PEFT_CASES)('%s in bf16', (name) => {
@@ -91,14 +128,18 @@ describe.each(PEFT_CASES)('%s in bf16', (name) => {
     );
     const exact = await loadFixture(ops, base, folder);
     await exact.accumulate(input, 0);
-    expect(
+    const distances = [
       distance(
         concatenated(await model.gradients(labelled)),
         concatenated(await exact.gradients(labelled)),
       ),
-    ).toBeLessThan(GRADIENTS);
+    ];
     exact.dispose();
     expect(ops.live()).toBe(loaded);
+    if (ILL_CONDITIONED.has(name))
+      for (let i = 1; i <= OTHER_INPUTS; i++)
+        distances.push(await gradientDistance(name, shifted(input, 6 * i)));
+    expect(median(distances)).toBeLessThan(GRADIENTS);
     model.dispose();
     expect(ops.live()).toBe(before);
   });
