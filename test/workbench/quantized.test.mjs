@@ -101,7 +101,7 @@ describe('quantized bases in the workbench', { timeout: LIMIT }, () => {
     await file.waitFor();
     assert.match(await file.innerText(), /Merged weights are rounded to Q8_0 again/);
     const folder = rows().filter({ hasText: 'Hugging Face model folder, F16' });
-    assert.match(await folder.innerText(), /F16 \(Q8_0 in the base model\): 1\.8 times its size/);
+    assert.match(await folder.innerText(), /F16 \(base Q8_0\): 1\.8 times the size/);
     await showThemes('merge-q8_0');
     await file.click();
     await title('Output');

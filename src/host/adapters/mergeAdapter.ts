@@ -194,7 +194,7 @@ function storedText(sizes: MergeSizes): string {
   if (changed.length === 0) return sameText(sizes);
   const from = [...new Set(changed.map((own) => own.from!))].join(', ');
   const to = [...new Set(changed.map((own) => own.to))].join(', ');
-  return t('Stored as {0} ({1} in the base model): {2} times its size.', to, from, times);
+  return t('Stored as {0} (base {1}): {2} times the size.', to, from, times);
 }
 
 /** Merged weights of a quantized type are rounded to it once more. */

@@ -100,11 +100,11 @@ it('asks nothing but the output where weights are stored as in the base', async 
 });
 
 it.each([
-  ['bnb-nf4', /^F32/, 'F32 (NF4 in the base model): 3 times'],
-  ['bnb-nf4-bf16', /^BF16|^F32/, '(NF4 in the base model): '],
-  ['bnb-fp4', /^F32|^F16|^BF16/, '(FP4 in the base model): '],
-  ['bnb-int8', /^F16|^F32/, 'F16 (INT8 in the base model): 1.6 times'],
-  ['gptq', /^F16|^F32/, 'F16 (INT8 in the base model): 2.2 times'],
+  ['bnb-nf4', /^F32/, 'F32 (base NF4): 3 times'],
+  ['bnb-nf4-bf16', /^BF16|^F32/, '(base NF4): '],
+  ['bnb-fp4', /^F32|^F16|^BF16/, '(base FP4): '],
+  ['bnb-int8', /^F16|^F32/, 'F16 (base INT8): 1.6 times'],
+  ['gptq', /^F16|^F32/, 'F16 (base INT8): 2.2 times'],
 ] as const)(
   'says of %s that the merged model is larger, before it merges',
   async (name, types, text) => {
@@ -147,7 +147,7 @@ it('offers of a base in Q8_0 that type, rounded again, and a folder', async () =
   expect(details()).toEqual([
     [
       'For llama.cpp, Ollama and LM Studio. Merged weights are rounded to Q8_0 again.',
-      'For transformers, vLLM and mlx-lm. Stored as F16 (Q8_0 in the base model): 1.8 times its size.',
+      'For transformers, vLLM and mlx-lm. Stored as F16 (base Q8_0): 1.8 times the size.',
     ],
   ]);
 });
@@ -159,8 +159,8 @@ it('offers of a base in Q4_0 the changed weights in F16, all in Q8_0, and a fold
   expect(labels()).toEqual([
     ['GGUF file, Q4_0', 'GGUF file, Q8_0', 'Hugging Face model folder, F16'],
   ]);
-  for (const detail of details()[0]!) expect(detail).toMatch(/Stored as .* times its size\.$/);
-  expect(details()[0]![0]).toContain('F16 (Q4_0 in the base model): 1.3 times');
+  for (const detail of details()[0]!) expect(detail).toMatch(/Stored as .* times the size\.$/);
+  expect(details()[0]![0]).toContain('F16 (base Q4_0): 1.3 times');
 });
 
 it('asks which weights to merge into where training quantized the base', async () => {
