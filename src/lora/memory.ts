@@ -3,7 +3,7 @@ import { KEPT_PICTURES, type ImageCounts } from '../shared/imageCounts';
 import type { TargetableModule } from './adapter';
 import { countTrainable, rankIn, trainableOf, type ModuleRanks } from './count';
 import { isOnExpert } from './experts';
-import type { MixtureSize, ModelSize, QuantizedSize } from './modelSize';
+import type { MixtureSize, ModelSize, QuantizedSize, VisionSize } from './modelSize';
 
 /** Bytes of each part at the peak of a training step. */
 export interface MemoryEstimate {
@@ -84,22 +84,28 @@ export function estimateMemory(
   const own = modules.filter((m) => !isInTower(m));
   const adaptation = adaptationOf(size, own, ranks);
   const inTower = modules.filter(isInTower);
-  const ofTower = vision ? adaptationOf(vision.size, inTower, ranks) : adaptation;
+  const kept = vision ? keptInTower(vision, inTower) : 0;
+  const ofTower = vision
+    ? adaptationOf({ ...vision.size, num_layers: Math.max(1, kept) }, inTower, ranks)
+    : adaptation;
+  const ofImages = inTower.length > 0 ? towerBytes(size, { ...ofTower, kept }, batch, plan) : 0;
+  const ofText = activationBytes(size, adaptation, batch, plan);
+  // a pass that is computed again exists once the layers' backward passes have ended
+  const isAgain = plan.recomputed_layers > 0;
+  const beside = isAgain ? Math.max(0, ofImages - ofText) : 0;
   return withTotal({
     weights: storedBytes(size, plan),
     adapter: (2 * trainable + EXPERT_COPIES * trainableOnExperts(modules, ranks)) * F32,
     ...trainingState(trainable),
-    activations:
-      activationBytes(size, adaptation, batch, plan) +
-      (inTower.length > 0 ? visionActivationBytes(size, ofTower, batch, plan) : 0),
+    activations: ofText + (isAgain ? 0 : ofImages),
     // a gradient of the base's own numbers is computed whole before it is added
     working:
       Math.max(
         workingBytes(size, adaptation, batch, plan),
-        visionWorkingBytes(size, ofTower, batch, plan),
+        beside + visionWorkingBytes(size, ofTower, batch, plan),
       ) +
       2 * besides * F32 +
-      visionBytes(size, batch, plan),
+      visionBytes(size, batch),
   });
 }
 
@@ -107,14 +113,40 @@ const trainableOnExperts = (modules: readonly TargetableModule[], ranks: ModuleR
   modules.filter(isOnExpert).reduce((sum, m) => sum + trainableOf(m, rankIn(ranks, m)), 0);
 
 const adaptationOf = (
-  { num_layers, inner_size, mixture }: ModelSize,
+  size: ModelSize,
   modules: readonly TargetableModule[],
   ranks: ModuleRanks,
-): Adaptation => ({
-  ranksPerLayer:
-    modules.reduce((sum, m) => sum + shareOfTokens(mixture, m) * rankIn(ranks, m), 0) / num_layers,
-  inMlp: modules.some((m) => m.in_features === inner_size || m.out_features === inner_size),
-});
+): Adaptation => {
+  const { num_layers, inner_size, mixture } = size;
+  return {
+    ranksPerLayer:
+      modules.reduce((sum, m) => sum + shareOfTokens(mixture, m) * rankIn(ranks, m), 0) /
+      num_layers,
+    inMlp: modules.some((m) => m.in_features === inner_size || m.out_features === inner_size),
+    inHeads: modules.some((m) => makesHeads(size, m)),
+  };
+};
+
+/** Whether its shape is that of queries (with a gate or without), keys or values. */
+function makesHeads(
+  { hidden_size, q_size, kv_size }: ModelSize,
+  { in_features, out_features }: TargetableModule,
+): boolean {
+  const outputs = [q_size, 2 * q_size, kv_size, q_size + 2 * kv_size];
+  return in_features === hidden_size && outputs.includes(out_features);
+}
+
+/** Layers of the tower from the lowest one that trains, below which nothing is kept. */
+function keptInTower(
+  { blocks, convolution, size }: VisionSize,
+  modules: readonly TargetableModule[],
+): number {
+  if (modules.some(({ path }) => path === convolution)) return size.num_layers;
+  const trained = modules
+    .filter(({ path }) => path.startsWith(`${blocks}.`))
+    .map(({ path }) => Number.parseInt(path.slice(blocks.length + 1), 10));
+  return size.num_layers - Math.min(size.num_layers, ...trained);
+}
 
 /** The share of tokens that a module reads. */
 const shareOfTokens = (mixture: MixtureSize | undefined, module: TargetableModule): number =>
@@ -124,9 +156,9 @@ const shareOfTokens = (mixture: MixtureSize | undefined, module: TargetableModul
  * What the backward pass of a tower that trains needs: of as many of the largest images as a batch
  * can have, or of one where passes are computed again.
  */
-function visionActivationBytes(
+function towerBytes(
   { vision }: ModelSize,
-  adaptation: Adaptation,
+  { kept, ...adaptation }: Adaptation & { readonly kept: number },
   { rows, length, images }: BatchShape,
   plan: StepPlan,
 ): number {
@@ -135,8 +167,18 @@ function visionActivationBytes(
   const inData = Math.ceil((images.tokens * vision.patches) / images.largest);
   const count = plan.recomputed_layers > 0 ? 1 : Math.min(inData, rows * ofRow);
   const batch = { rows: count, length: images.largest };
-  return activationBytes(vision.size, adaptation, batch, { ...plan, recomputed_layers: 0 });
+  const own: ModelSize = { ...vision.size, num_layers: kept };
+  const layers =
+    kept > 0 ? activationBytes(own, adaptation, batch, { ...plan, recomputed_layers: 0 }) : 0;
+  return layers + count * images.largest * mergerBytes(vision, plan);
 }
+
+/**
+ * What is kept of a patch outside of the layers: the samples, what each merger norms, that in the
+ * type of its weights, and its product with a bias.
+ */
+const mergerBytes = ({ samples, mergers, size }: VisionSize, plan: StepPlan): number =>
+  F32 * samples + mergers * size.hidden_size * (2 * F32 + weightBytes(plan));
 
 /** A pass of the tower over the largest image. */
 function visionWorkingBytes(
@@ -151,25 +193,18 @@ function visionWorkingBytes(
 }
 
 /**
- * The image embeddings and the decoded images that are kept, rotary tables of the batch's rows,
- * which differ, and the tower's weights where those of the model are counted without them.
+ * The image embeddings and the decoded images that are kept, and rotary tables of the batch's rows,
+ * which differ.
  */
 function visionBytes(
-  size: ModelSize,
+  { vision, q_size, kv_size }: ModelSize,
   { rows, length, images }: BatchShape,
-  plan: StepPlan,
 ): number {
-  const { vision, q_size, kv_size } = size;
   if (!vision || !images) return 0;
   const tables = 2 * F32 * (rows - 1) * length * (q_size + 2 * kv_size);
   const kept = Math.min(KEPT_VECTORS, F32 * images.tokens * vision.kept);
   const pixels = RGB * images.tokens * vision.patches * vision.pixels;
-  return (
-    tables +
-    kept +
-    Math.min(KEPT_PICTURES, pixels) +
-    (plan.quantize ? vision.size.parameters * weightBytes(plan) : 0)
-  );
+  return tables + kept + Math.min(KEPT_PICTURES, pixels);
 }
 
 /**
@@ -181,7 +216,7 @@ export function estimateFullFineTuning(
   batch: BatchShape,
   plan: StepPlan = UNRECORDED_STEP_PLAN,
 ): MemoryEstimate {
-  const adaptation = { ranksPerLayer: 0, inMlp: true };
+  const adaptation = { ranksPerLayer: 0, inMlp: true, inHeads: true };
   const inF32: StepPlan = { ...plan, base_dtype: 'float32' };
   return withTotal({
     weights: size.parameters * F32,
@@ -206,7 +241,7 @@ export function estimateMeasured(
   form: LoadedForm,
 ): MemoryEstimate {
   const plan: StepPlan = { ...form, recomputed_layers: 0 };
-  const adaptation = { ranksPerLayer: 0, inMlp: false };
+  const adaptation = { ranksPerLayer: 0, inMlp: false, inHeads: false };
   return withTotal({
     weights: storedBytes(size, plan),
     adapter: 0,
@@ -217,7 +252,7 @@ export function estimateMeasured(
       Math.max(
         workingBytes(size, adaptation, batch, plan),
         visionWorkingBytes(size, adaptation, batch, plan),
-      ) + visionBytes(size, batch, plan),
+      ) + visionBytes(size, batch),
   });
 }
 
@@ -267,6 +302,8 @@ interface Adaptation {
   readonly ranksPerLayer: number;
   /** Whether a trained module reads or writes the inner values of the MLP, which are then f32. */
   readonly inMlp: boolean;
+  /** Whether one makes queries, keys or values, which are then f32 before they are normed. */
+  readonly inHeads: boolean;
 }
 
 /** What is kept from the forward pass for the backward pass. */
@@ -276,14 +313,15 @@ function activationBytes(
   { rows, length }: BatchShape,
   plan: StepPlan,
 ): number {
-  const { ranksPerLayer } = adaptation;
+  const { ranksPerLayer, inHeads } = adaptation;
   const { hidden_size, q_size, kv_size, num_layers } = size;
   const tokens = rows * length;
   const stats = size.scores_rows ? 0 : 2 * size.num_heads;
   const inF32 = F32 * (2 * hidden_size + 2 + stats + ranksPerLayer);
   const inWeightType =
     weightBytes(plan) * (2 * q_size + 2 * kv_size + mlpInputs(size)) + 2 * routedBytes(size, plan);
-  const beforeNorms = size.norms_heads ? F32 * (q_size + 2 * kv_size) : 0;
+  const ofHead = inHeads ? F32 : weightBytes(plan);
+  const beforeNorms = size.norms_heads ? ofHead * (q_size + 2 * kv_size) : 0;
   const layer =
     tokens * (inF32 + inWeightType + beforeNorms) + probabilityBytes(size, { rows, length }, plan);
   const ofDelta =

@@ -53,6 +53,10 @@ export interface ModelSize extends QuantizedSize {
 export interface VisionSize {
   /** The module that it is, whose name those of its adapted modules begin with. */
   readonly path: string;
+  /** The module that its numbered layers are in. */
+  readonly blocks: string;
+  /** The convolution that reads patches. */
+  readonly convolution: string;
   readonly size: ModelSize;
   /** Patches of a token. */
   readonly patches: number;
@@ -60,6 +64,10 @@ export interface VisionSize {
   readonly kept: number;
   /** Pixels of a patch. */
   readonly pixels: number;
+  /** Numbers of a patch that the convolution reads. */
+  readonly samples: number;
+  /** Parts that make tokens of patches. */
+  readonly mergers: number;
 }
 
 export interface MixtureSize {

@@ -60,7 +60,7 @@ function estimateOf(recipe, { base_dtype = 'bfloat16', quantize, gradient_checkp
     encoding: 'utf8',
   });
   const { memory } = JSON.parse(stdout);
-  const kept = memory.types.find((own) => own.base_dtype === (quantize ?? base_dtype));
+  const kept = memory.types.find((own) => own.base_dtype === (quantize ? 'quantized' : base_dtype));
   return { ...memory, bytes: gradient_checkpointing ? kept.recomputed_bytes : kept.bytes };
 }
 

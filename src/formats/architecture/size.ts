@@ -9,7 +9,7 @@ import type { Quantize } from '../../shared/trainingSettings';
 import { canQuantize, formsWhileLoading } from '../quantized/whileLoading';
 import { elementsOf, type TensorInfo } from '../tensorInfo';
 import type { StoredMatrix, WeightSource } from '../weightSource';
-import { innerSizeOf, tensorsOf, tiedWeight, towersOf } from './modules';
+import { innerSizeOf, tensorsOf, tiedWeight, towersOf, visionTensors } from './modules';
 import { imageLengthOf } from './positions';
 import type { AttentionSpec, Spec } from './spec';
 import { visionParameters } from './visionTensors';
@@ -98,15 +98,23 @@ function imagesSize(spec: Spec): ModelSize['images'] {
 }
 
 function visionSize(vision: VisionSpec, hidden_size: number): VisionSize {
-  const { path, merge, patch, tower, deepstack } = vision;
+  const { path, merge, patch, patches, tower, deepstack } = vision;
   return {
     path,
+    blocks: blocksOf(tower),
+    convolution: patches.path,
     patches: merge ** 2,
     size: { ...modelSize({ spec: tower, parameters: visionParameters(vision) }), outputs: 0 },
     kept: (1 + deepstack.length) * hidden_size,
     pixels: patch ** 2,
+    samples: patches.in_features,
+    mergers: 1 + deepstack.length,
   };
 }
+
+/** What the name of a module of the first layer has before its number. */
+const blocksOf = ({ layers }: Spec): string =>
+  layers[0]!.attention.o.path.replace(/\.\d+\..*$/, '');
 
 /** As `seenKeys` of src/models/attention decides it where the processor computes. */
 const scoresRows = ({ score_bias, distances }: AttentionSpec): boolean =>
@@ -115,14 +123,16 @@ const scoresRows = ({ score_bias, distances }: AttentionSpec): boolean =>
 /** The numbers of a model whose weights are not there yet. */
 export function parametersOf(spec: Spec): number {
   const { body, head } = tensorsOf(spec);
-  return [...body, ...head].reduce((sum, { shape }) => sum + elementsOf(shape), 0);
+  const ofVision = spec.vision ? visionParameters(spec.vision) : 0;
+  return [...body, ...head].reduce((sum, { shape }) => sum + elementsOf(shape), ofVision);
 }
 
 /** The sizes that a base can be quantized to while it is loaded. */
 function quantizableSize(spec: Spec): Pick<ModelSize, 'quantizable'> {
   if (!canQuantize(spec)) return {};
   const { body, head } = tensorsOf(spec);
-  const wanted = [...body, ...head].map((own): [string, TensorInfo] => [
+  const ofVision = spec.vision ? visionTensors(spec.vision) : [];
+  const wanted = [...body, ...head, ...ofVision].map((own): [string, TensorInfo] => [
     own.name,
     { ...own, dtype: 'F32' },
   ]);

@@ -78,12 +78,15 @@ describe("Qwen3-VL's tower for images", () => {
         { ...UNRECORDED_STEP_PLAN, recomputed_layers },
       );
     const text = all.filter((m) => !m.path.startsWith('model.visual.'));
-    const [plain, adapted, one] = [estimate(text, 0), estimate(all, 0), estimate(all, 2)];
+    const [plain, adapted, one] = [estimate(text, 0), estimate(all, 0), estimate(all, 0, 4)];
     const ofImages = adapted.activations - plain.activations;
     // 60 tokens are 240 patches, 15 of the largest images
-    expect(ofImages).toBe(15 * (one.activations - estimate(text, 2).activations));
+    expect(ofImages).toBeCloseTo(15 * (one.activations - plain.activations), 6);
     expect(ofImages).toBeGreaterThan(240 * 3 * 4 * (2 * 16 + 4 * 16 + 24));
-    expect(estimate(all, 0, 1e9).activations - plain.activations).toBe((128 / 60) * ofImages);
+    expect(estimate(all, 0, 1e9).activations - plain.activations).toBeCloseTo(
+      (128 / 60) * ofImages,
+      6,
+    );
     expect(adapted.adapter).toBeGreaterThan(plain.adapter);
   });
 });
