@@ -1,8 +1,10 @@
 import path from 'node:path';
 import { trainableTasks } from '../shared/task';
 import { commonSizes } from '../formats/architecture/commonSizes';
+import { imageLengthOf, rowLengthOf } from '../formats/architecture/positions';
 import { tasksOf } from '../formats/architecture/readSpec';
 import { modelSize } from '../formats/architecture/size';
+import type { BaseModel } from '../formats/baseModel';
 import { checkTopology } from '../formats/layersModel/classes';
 import { isLayersModelPath, openLayersModel } from '../formats/layersModel/file';
 import {
@@ -100,11 +102,17 @@ export async function readBaseHeaders(file: string): Promise<BaseHeaders> {
   if (isLayersModelPath(file)) return readLayersHeaders(file);
   const base = await openBase(file);
   try {
+    const image_patches = base.spec.vision && (await patchesAtMost(base));
+    const { embedding } = base.spec;
+    const row_length =
+      embedding.kind === 'patches' ? imageLengthOf(embedding) : rowLengthOf(base.spec);
     return {
       path: base.path,
       name: base.format === 'gguf' ? nameOfFile(base.path, base.name) : base.name,
       parameters: base.parameters,
       size: modelSize(base),
+      ...(image_patches !== undefined && { image_patches }),
+      ...(row_length !== null && { row_length }),
       modules: targetableModules(base),
       task: base.spec.task,
       tasks: trainableTasks(tasksOf(base.spec.family)),
@@ -112,6 +120,11 @@ export async function readBaseHeaders(file: string): Promise<BaseHeaders> {
   } finally {
     await base.close();
   }
+}
+
+async function patchesAtMost(base: BaseModel): Promise<number | undefined> {
+  const { mostPatches } = await import('../data/images/chatImages');
+  return mostPatches(base);
 }
 
 /** @throws LoraError('base') for no layers model, or an input of sizes that vary. */

@@ -47,6 +47,10 @@ export interface BaseHeaders {
   /** Null: a layers model, whose memory follows from `layers`. */
   readonly size: ModelSize | null;
   readonly layers?: KnownStep;
+  /** Patches of an image in chats, at most, by its image settings. */
+  readonly image_patches?: number;
+  /** The length to which each text is padded, or that of an image. Not given: it varies. */
+  readonly row_length?: number;
   readonly modules: readonly TargetableModule[];
   /** The task that it was made for, and those that it can be trained for. */
   readonly task: Task;

@@ -8,3 +8,15 @@ export interface ImageCounts {
   /** Tokens of all of them. */
   readonly tokens: number;
 }
+
+/** Those of several sets. Undefined: there are none. */
+export function joinedImages(
+  sets: readonly { readonly images?: ImageCounts | undefined }[],
+): ImageCounts | undefined {
+  const all = sets.flatMap(({ images }) => images ?? []);
+  if (all.length === 0) return undefined;
+  return {
+    largest: Math.max(...all.map(({ largest }) => largest)),
+    tokens: all.reduce((sum, { tokens }) => sum + tokens, 0),
+  };
+}

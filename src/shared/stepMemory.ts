@@ -28,11 +28,23 @@ export interface TypeMemory {
   readonly fit: MemoryFit;
 }
 
+export const IMAGE_SOURCES = ['dataset', 'base'] as const;
+
+/** The images of chats that a step is estimated with. */
+export interface StepImages {
+  /** Of the largest one. */
+  readonly tokens: number;
+  /** Whether it is in the dataset, or assumed by the base's image settings. */
+  readonly from: (typeof IMAGE_SOURCES)[number];
+}
+
 /** The memory of a step in each type, for the largest batch of a training run. */
 export interface StepMemory {
   readonly rows: number;
   /** Tokens of a row. */
   readonly length: number;
+  /** Not given: there are none. */
+  readonly images?: StepImages;
   /** Bytes of free memory. */
   readonly available: number;
   readonly types: readonly TypeMemory[];

@@ -1,3 +1,5 @@
+import type { ImageCounts } from './imageCounts';
+import type { StepImages } from './stepMemory';
 import type { Task } from './task';
 
 /** The largest batch of a training run. */
@@ -6,6 +8,10 @@ export interface Batch {
   /** Sequences in a batch: a pair of texts makes two. */
   readonly rows: number;
   readonly length: number;
+  /** Of chats. */
+  readonly images?: ImageCounts | undefined;
+  /** Where their sizes are from. */
+  readonly images_from?: StepImages['from'];
 }
 
 const batch = (size: number, length: number): Batch => ({ size, rows: size, length });

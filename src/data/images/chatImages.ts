@@ -79,6 +79,21 @@ export async function openChatImages({
   };
 }
 
+/** Patches of an image, at most, by a base's settings. Undefined: they are not known. */
+export async function mostPatches(
+  base: Pick<BaseModel, 'spec' | 'path'>,
+): Promise<number | undefined> {
+  const images = await openChatImages(base);
+  try {
+    return images ? patchesOf(images.settings()) : undefined;
+  } catch {
+    return undefined; // reading an image says why
+  }
+}
+
+const patchesOf = ({ max_pixels, patch, merge }: PatchSettings): number =>
+  merge ** 2 * Math.max(1, Math.floor(max_pixels / (patch * merge) ** 2));
+
 function gridOfFile(file: string, settings: PatchSettings): PatchGrid {
   const bytes = bytesOf(file);
   try {

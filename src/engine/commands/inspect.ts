@@ -31,6 +31,7 @@ import { anyText } from './optionValues';
 import { noteAbove, withQuietProgress } from './progress';
 import { describeWorse, groupDigits, percentage } from '../describe';
 import { machineOfProcessor } from '../model/machine';
+import { mostPatches } from '../../data/images/chatImages';
 import { usualMemory } from '../../formats/architecture/usualMemory';
 import { EXAMPLE_RANK } from '../../shared/usualBatch';
 import { describeStepMemory } from '../training/stepMemoryText';
@@ -157,19 +158,20 @@ async function fileInspector(file: string): Promise<Inspector> {
 async function inspectBase(file: string): Promise<Report> {
   const base = await openBase(file);
   try {
-    return baseReport(base);
+    return baseReport(base, await mostPatches(base));
   } finally {
     await base.close();
   }
 }
 
-function baseReport(base: BaseModel): Report {
+function baseReport(base: BaseModel, image_patches: number | undefined): Report {
   const { name, format, parameters, config } = base;
   const modules = targetableModules(base);
   const linear = matchTargets(modules, { target_modules: 'all-linear' }).matched;
   const { trainable, full } = countTrainable(linear, EXAMPLE_RANK);
   const share = percentage(trainable / parameters);
-  const memory = usualMemory(base, machineOfProcessor());
+  const { spec, weights } = base;
+  const memory = usualMemory({ spec, parameters, weights, image_patches }, machineOfProcessor());
   const { vision } = base.spec;
   return {
     facts: {

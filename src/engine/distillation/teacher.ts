@@ -13,12 +13,13 @@ import {
   type LoadedForm,
 } from '../../lora/memory';
 import { LoraError } from '../../shared/errors';
+import { joinedImages } from '../../shared/imageCounts';
 import { distillationOf, type Distillation } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/run';
 import { countOf } from '../../shared/values';
 import { checkDisk, ESTIMATE_TOLERANCE } from '../training/memoryCheck';
-import { joinedImages, type ResourceHooks, type ResourceInputs } from '../training/resources';
+import type { ResourceHooks, ResourceInputs } from '../training/resources';
 
 /** How the teacher of a recipe is used. */
 export interface TeacherPlan {
@@ -42,7 +43,7 @@ export async function planTeacher(
 ): Promise<TeacherPlan | null> {
   const found = distillationOf(recipe);
   if (!found) return null;
-  const images = joinedImages(data.statistics);
+  const images = joinedImages(Object.values(data.statistics));
   const has_images = images !== undefined;
   const teacher = await openTeacher(found, base, { recipe, has_images });
   try {

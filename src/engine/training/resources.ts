@@ -1,4 +1,4 @@
-import { positionsOf } from '../../formats/architecture/positions';
+import { rowLengthOf } from '../../formats/architecture/positions';
 import { modelSize } from '../../formats/architecture/size';
 import type { DataStatistics } from '../../data/examples/tokenizeRows';
 import type { BaseModel } from '../../formats/baseModel';
@@ -10,9 +10,10 @@ import {
   type BatchShape,
   type MemoryEstimate,
 } from '../../lora/memory';
+import { largestBatch, shownImages } from '../../lora/largestBatch';
 import { planStep, stepMemory, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
 import { LoraError } from '../../shared/errors';
-import type { ImageCounts } from '../../shared/imageCounts';
+import { joinedImages } from '../../shared/imageCounts';
 import { distillationOf } from '../../shared/objective';
 import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/run';
@@ -81,9 +82,13 @@ export async function planResources(
 /** The memory of a step in each type that the base can be kept in; trained weights are float32. */
 export function memoryOfSteps(inputs: ResourceInputs, machine: StepMachine): StepMemory {
   const size = modelSize(inputs.base, inputs.plan.trained);
+  const { rows, length, images: counted } = batchOf(inputs);
+  const images = shownImages(size, counted, 'dataset');
   const only = inputs.recipe.training.method === 'full' ? (['float32'] as const) : undefined;
   return {
-    ...largestBatch(inputs),
+    rows,
+    length,
+    ...(images && { images }),
     available: machine.available,
     types: stepMemory(size, memoryEstimator(inputs), machine, only),
   };
@@ -119,7 +124,7 @@ function chooseStep(inputs: ResourceInputs, { recordedPlan, machine }: ResourceH
 function memoryEstimator(inputs: ResourceInputs): (plan: StepPlan) => MemoryEstimate {
   const { recipe, base, plan } = inputs;
   const size = modelSize(base, plan.trained);
-  const batch = largestBatch(inputs);
+  const batch = batchOf(inputs);
   const whole = distillationOf(recipe) ? withTeacherLogits : (own: MemoryEstimate) => own;
   if (recipe.training.method === 'full')
     return (step) => whole(estimateFullFineTuning(size, batch, step));
@@ -128,30 +133,15 @@ function memoryEstimator(inputs: ResourceInputs): (plan: StepPlan) => MemoryEsti
   return (step) => whole(estimateMemory(size, adapted, batch, step));
 }
 
-function largestBatch({ recipe, data, base }: ResourceInputs): BatchShape {
-  const { task, training } = recipe;
-  const examples = Math.min(training.per_device_train_batch_size, data.train.length);
+function batchOf({ recipe, data, base }: ResourceInputs): BatchShape {
   const { train, validation } = data.statistics;
-  const rows = examples * Math.max(train.sequences, validation.sequences);
-  const longest = Math.max(train.longest, validation.longest);
-  if (task === 'image_cls') return { rows, length: longest };
-  const { head } = base.spec;
-  if (head.kind === 'contrastive' && head.fills) return { rows, length: positionsOf(base.spec) };
-  if (training.packing) return { rows, length: training.max_length };
-  const images = joinedImages(data.statistics);
-  return { rows, length: Math.min(training.max_length, longest), images };
-}
-
-/** The images of the training and of the validation set. */
-export function joinedImages({
-  train: { images: train },
-  validation: { images: validation },
-}: DataSizes['statistics']): ImageCounts | undefined {
-  if (!train || !validation) return train ?? validation;
-  return {
-    largest: Math.max(train.largest, validation.largest),
-    tokens: train.tokens + validation.tokens,
+  const rows = {
+    examples: data.train.length,
+    longest: Math.max(train.longest, validation.longest),
+    sequences: Math.max(train.sequences, validation.sequences),
+    images: joinedImages([train, validation]),
   };
+  return largestBatch(recipe, rows, rowLengthOf(base.spec));
 }
 
 /** Disk space for the checkpoints that are kept, one more while it is written, and the results. */

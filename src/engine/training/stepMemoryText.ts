@@ -3,6 +3,7 @@ import {
   formsOfSize,
   type CommonSize,
   type MemoryFit,
+  type StepImages,
   type StepMemory,
 } from '../../shared/stepMemory';
 import { countOf } from '../../shared/values';
@@ -41,5 +42,9 @@ export function describeCommonSizes(sizes: readonly CommonSize[], adapted = ''):
   ];
 }
 
-const describeBatch = ({ rows, length, available }: StepMemory, adapted: string): string =>
-  `memory of a step with ${countOf(rows, 'row')} of ${countOf(length, 'token')}${adapted}, of ${formatSize(available)} free:`;
+const describeBatch = ({ rows, length, images, available }: StepMemory, adapted: string): string =>
+  `memory of a step with ${countOf(rows, 'row')} of ${countOf(length, 'token')}${images ? describeImages(images) : ''}${adapted}, of ${formatSize(available)} free:`;
+
+/** ", with images of up to 196 tokens (the largest of the dataset)" */
+const describeImages = ({ tokens, from }: StepImages): string =>
+  `, with images of up to ${countOf(tokens, 'token')} ${from === 'dataset' ? '(the largest of the dataset)' : '(assumed: the largest that fit)'}`;

@@ -14,6 +14,10 @@ export function positionsOf({ embedding }: Pick<Spec, 'embedding'>): number {
 export const contextOf = (spec: Pick<Spec, 'embedding' | 'context'>): number =>
   Math.min(positionsOf(spec), spec.context ?? Infinity);
 
+/** The length to which a model pads each text, whatever it is; null: to that of the longest. */
+export const rowLengthOf = (spec: Pick<Spec, 'embedding' | 'head'>): number | null =>
+  spec.head.kind === 'contrastive' && spec.head.fills ? positionsOf(spec) : null;
+
 /** No model that is of use was made for shorter texts: configs of tests say so. */
 const LEAST_CONTEXT = 512;
 

@@ -1,3 +1,4 @@
+import { assumedImages, shownImages } from '../../lora/largestBatch';
 import { estimateMemory } from '../../lora/memory';
 import { stepMemory, type StepMachine } from '../../lora/stepPlan';
 import { matchTargets } from '../../lora/targets';
@@ -12,6 +13,8 @@ export interface KnownBase {
   readonly spec: Spec;
   readonly parameters: number;
   readonly weights?: SizedWeights;
+  /** Patches of an image in chats, at most, by its image settings. */
+  readonly image_patches?: number | undefined;
 }
 
 /**
@@ -30,13 +33,16 @@ export function usualMemory(
   const { matched } = matchTargets(modulesOf(base.spec), { target_modules: 'all-linear' });
   const adapted = { modules: matched, ranks: EXAMPLE_RANK };
   const { rows, length } = BATCHES[base.spec.task];
+  const images = assumedImages(size, length, base.image_patches);
+  const shown = shownImages(size, images, 'base');
   return {
     rows,
     length,
+    ...(shown && { images: shown }),
     available: machine.available,
     types: stepMemory(
       size,
-      (plan) => estimateMemory(size, adapted, { rows, length }, plan),
+      (plan) => estimateMemory(size, adapted, { rows, length, images }, plan),
       machine,
     ),
   };

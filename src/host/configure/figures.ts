@@ -8,6 +8,7 @@ import {
   withTeacherLogits,
   type MemoryEstimate,
 } from '../../lora/memory';
+import { shownImages } from '../../lora/largestBatch';
 import { planStep, stepMemory, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
 import { patternValue } from '../../lora/patterns';
 import { kindNames } from '../../lora/selection';
@@ -15,6 +16,7 @@ import { type TargetableModule, scalingOf } from '../../lora/adapter';
 import type { Figures, RankSettings } from '../../shared/pages/configure/protocol';
 import type { StepPlan } from '../../shared/run';
 import type { Recipe } from '../../shared/recipe';
+import type { Batch } from '../../shared/usualBatch';
 import { hostMachine } from '../setup/machineMemory';
 import type { BaseFacts } from '../setup/costs';
 import type { DatasetFacts } from '../setup/datasetFacts';
@@ -46,7 +48,8 @@ export function figuresOf(
     patternValue(recipe.lora.rank_pattern, m.path, r, 'rank_pattern');
   const magnitudes = use_dora ? chosen.reduce((sum, m) => sum + m.out_features, 0) : 0;
   const trainable = countTrainable(chosen, rankOf).trainable + magnitudes;
-  const { size, rows, length } = batchOf(base, recipe, facts);
+  const batch = batchOf(base, recipe, facts);
+  const images = base.size && shownImages(base.size, batch.images, batch.images_from ?? 'base');
   return {
     trainable,
     parameters: base.parameters,
@@ -55,10 +58,11 @@ export function figuresOf(
     scaling: scalingOf(r, lora_alpha, use_rslora),
     otherRanks: chosen.filter((m) => rankOf(m) !== r).length,
     fileBytes: trainable * F32 + chosen.length * (use_dora ? 3 : 2) * HEADER_BYTES,
-    ...memoryOf(base, recipe, { rankOf, chosen, teacher, rows, length, machine }),
+    ...memoryOf(base, recipe, { rankOf, chosen, teacher, batch, machine }),
     there: machine.available,
-    batch: size,
-    length,
+    batch: batch.size,
+    length: batch.length,
+    images: images ?? null,
     longest: facts?.longest ?? null,
     forecast: facts && forecast({ ...base, teacher }, recipe, facts),
     kinds: kindsOf(base.modules, chosen, rankOf),
@@ -69,8 +73,7 @@ interface SteppedChoice {
   readonly rankOf: (m: TargetableModule) => number;
   readonly chosen: readonly TargetableModule[];
   readonly teacher: BaseFacts | null;
-  readonly rows: number;
-  readonly length: number;
+  readonly batch: Batch;
   readonly machine: StepMachine;
 }
 
@@ -78,23 +81,23 @@ interface SteppedChoice {
 function memoryOf(
   { size, layers }: BaseFacts,
   { training }: Recipe,
-  { rankOf, chosen, teacher, rows, length, machine }: SteppedChoice,
+  { rankOf, chosen, teacher, batch, machine }: SteppedChoice,
 ): Pick<Figures, 'memory' | 'types' | 'full' | 'step'> {
   if (size === null) {
     if (!layers || 'unknown' in layers) return { memory: null, types: [], full: null, step: null };
     const { trainable: numbers, full: adapted } = countTrainable(chosen, rankOf);
-    const memory = layersEstimate(layers, { numbers, adapted }, rows);
+    const memory = layersEstimate(layers, { numbers, adapted }, batch.rows);
     const types = layersTypes(memory.total, machine.available);
     return { memory, types, full: null, step: null };
   }
   const whole = teacher ? withTeacherLogits : (own: MemoryEstimate) => own;
   const adapted = { modules: chosen, ranks: rankOf };
-  const estimate = (plan: StepPlan) => whole(estimateMemory(size, adapted, { rows, length }, plan));
+  const estimate = (plan: StepPlan) => whole(estimateMemory(size, adapted, batch, plan));
   const planned = planStep(training, size, estimate, machine);
   return {
-    memory: largestOf(planned, { teacher, length }),
+    memory: largestOf(planned, teacher, batch),
     types: stepMemory(size, estimate, machine),
-    full: whole(estimateFullFineTuning(size, { rows, length })),
+    full: whole(estimateFullFineTuning(size, batch)),
     step: training.method === 'full' ? null : stepOf(planned, size.num_layers),
   };
 }
@@ -110,10 +113,11 @@ const stepOf = ({ plan, why }: PlannedStep, layers: number): Figures['step'] => 
 /** The memory of a step, or that of the teacher before, if that is larger. */
 function largestOf(
   { estimate, plan }: PlannedStep,
-  { teacher, length }: { readonly teacher: BaseFacts | null; readonly length: number },
+  teacher: BaseFacts | null,
+  batch: Batch,
 ): MemoryEstimate {
   if (!teacher?.size) return estimate;
-  const before = estimateMeasured(teacher.size, { rows: TEACHER_ROWS, length }, plan);
+  const before = estimateMeasured(teacher.size, { ...batch, rows: TEACHER_ROWS }, plan);
   return before.total > estimate.total ? before : estimate;
 }
 

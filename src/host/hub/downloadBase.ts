@@ -1,7 +1,7 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import type { CommonSize, StepMemory } from '../../shared/stepMemory';
-import { fitsText, sizeFitsText } from '../setup/costs';
+import { fitsText, sizeFitsText, withImages } from '../setup/costs';
 import { formatBytes } from '../text/format';
 import { fileName } from '../text/fileName';
 import { t } from '../text/l10n';
@@ -51,12 +51,12 @@ export async function downloadBaseCommand(
   const { jobs, secrets } = services;
   const given = wanted ?? (await askName(jobs));
   if (given === undefined) return undefined;
-  const { types, files = [], others = [] } = await memoryOnHub(given, services);
+  const { memory, files = [], others = [] } = await memoryOnHub(given, services);
   const offered: readonly GgufFile[] = [...files, ...others];
   const name = offered.length > 1 ? await askGguf(given, offered) : given;
   if (name === undefined) return undefined;
   const chosen = offered.find(({ file }) => name === `${given}/${file}`);
-  const own = name === given ? types : (chosen?.memory?.types ?? []);
+  const own = name === given ? memory : chosen?.memory;
   const output = await askFolder(name, memoryText(own));
   if (output === undefined) return undefined;
   return withHubToken(secrets, async (env) => {
@@ -75,16 +75,18 @@ interface GgufFile {
 }
 
 interface MemoryOnHub {
-  /** None where they aren't known, or not soon. */
-  readonly types: StepMemory['types'];
+  /** Not given: it isn't known, or not soon. */
+  readonly memory?: StepMemory | undefined;
   /** Of a repository of .gguf files alone. */
   readonly files?: readonly GgufFile[];
   /** Further ones, which may be other models. */
   readonly others?: readonly GgufFile[];
 }
 
-const memoryText = (types: StepMemory['types']): string =>
-  types.length === 0 ? '' : t('Training here: {0}.', fitsText(types));
+const memoryText = (memory: StepMemory | undefined): string =>
+  memory === undefined || memory.types.length === 0
+    ? ''
+    : t('Training here: {0}.', withImages(fitsText(memory.types), memory.images));
 
 /** Asks which .gguf file of a repository to download, each with what a training run here needs. */
 async function askGguf(
@@ -101,7 +103,7 @@ async function askGguf(
         files.map(({ file, bytes, memory }) => ({
           label: file,
           description: formatBytes(bytes),
-          detail: memoryText(memory?.types ?? []),
+          detail: memoryText(memory),
           value: `${repository}/${file}`,
         })),
       ),
@@ -115,12 +117,14 @@ async function memoryOnHub(name: string, { jobs, secrets }: HubServices): Promis
     const env = await hubEnvironment(secrets);
     const signal = AbortSignal.timeout(MEMORY_TIMEOUT_MS);
     const asked = ['download', name, '--memory'];
-    const { memory, files, others } = await jobs.ask<
-      Pick<MemoryOnHub, 'files' | 'others'> & { readonly memory: StepMemory }
-    >(asked, signal, env);
-    return { types: memory.types, ...(files && { files }), ...(others && { others }) };
+    const { memory, files, others } = await jobs.ask<MemoryOnHub & { readonly memory: StepMemory }>(
+      asked,
+      signal,
+      env,
+    );
+    return { memory, ...(files && { files }), ...(others && { others }) };
   } catch {
-    return { types: [] };
+    return {};
   }
 }
 

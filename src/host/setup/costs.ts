@@ -1,4 +1,5 @@
 import type { BaseHeaders } from '../../inspect/questions';
+import { assumedImages, shownImages } from '../../lora/largestBatch';
 import { estimateMemory } from '../../lora/memory';
 import { planStep, stepMemory, type StepSettings } from '../../lora/stepPlan';
 import type { StepPlan } from '../../shared/run';
@@ -11,6 +12,7 @@ import {
   formsOfSize,
   type CommonSize,
   type MemoryFit,
+  type StepImages,
   type TypeMemory,
 } from '../../shared/stepMemory';
 import type { AskInspections } from '../inspection/inspections';
@@ -27,8 +29,17 @@ export interface BaseFacts extends BaseHeaders {
 /** The facts of a base model with these headers, for a training run on its own task. */
 export const factsOf = (headers: BaseHeaders): BaseFacts => ({
   ...headers,
-  batch: BATCHES[headers.task],
+  batch: withAssumedImages(headers, BATCHES[headers.task]),
 });
+
+/** A batch of rows that are not known, with the largest images that the base reads. */
+export function withAssumedImages(
+  { size, image_patches }: Pick<BaseHeaders, 'size' | 'image_patches'>,
+  batch: Batch,
+): Batch {
+  const images = size && assumedImages(size, batch.length, image_patches);
+  return images ? { ...batch, images, images_from: 'base' } : batch;
+}
 
 /**
  * Reads the facts from the headers of a base model.
@@ -48,6 +59,8 @@ export interface Cost {
   readonly trainable: number;
   /** Peak memory of a step in bytes, for the batch of the base's facts; null: not estimated. */
   readonly memory: number | null;
+  /** Those that it is estimated with. */
+  readonly images?: StepImages | undefined;
   /** The layer of a layers model without which no memory is estimated. */
   readonly unknownLayer?: string;
   /** That of each type in which the base can be kept. */
@@ -84,6 +97,7 @@ export function costOf(
   return {
     ...cost,
     memory: planStep(AUTO, size, estimate, machine).estimate.total,
+    images: shownImages(size, batch.images, batch.images_from ?? 'base'),
     types: stepMemory(size, estimate, machine),
   };
 }
@@ -103,7 +117,12 @@ export function costText(base: BaseFacts, cost: Cost, available: number): string
     ),
     ...(cost.memory === null
       ? []
-      : [t('memory {0} of {1}', formatBytes(cost.memory), formatBytes(available))]),
+      : [
+          withImages(
+            t('memory {0} of {1}', formatBytes(cost.memory), formatBytes(available)),
+            cost.images,
+          ),
+        ]),
     ...(cost.unknownLayer === undefined ? [] : [t('memory not estimated: {0}', cost.unknownLayer)]),
   ].join(' · ');
 }
@@ -138,6 +157,16 @@ export function costWarning(cost: Cost, r: number, available: number): string | 
     ? t('This needs more memory than is available.')
     : null;
 }
+
+/** "with images of up to 196 tokens (the largest of the dataset)" */
+const imagesText = ({ tokens, from }: StepImages): string =>
+  from === 'dataset'
+    ? t('with images of up to {0} tokens (the largest of the dataset)', formatNumber(tokens))
+    : t('with images of up to {0} tokens (assumed)', formatNumber(tokens));
+
+/** A text about a step, and the images that it is estimated with. */
+export const withImages = (text: string, images: StepImages | null | undefined): string =>
+  images ? `${text} · ${imagesText(images)}` : text;
 
 /** "bfloat16: fits · float32: fits with recomputation". */
 export const fitsText = (types: readonly TypeMemory[]): string =>

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { removeWithin } from '../../common/withoutLinks';
 import { trainedOn, type CheckedRecipe } from '../../shared/checkedRecipe';
+import { joinedImages, type ImageCounts } from '../../shared/imageCounts';
 import type { RecipeInput } from '../../shared/recipe';
 import type { Jobs } from '../jobs/jobs';
 
@@ -12,6 +13,10 @@ export interface DatasetFacts {
   readonly tokens: number;
   /** The longest row of the training and the validation set, truncated to max_length. */
   readonly longest: number;
+  /** The most sequences that the model reads for a row. */
+  readonly sequences: number;
+  /** Those of the training and the validation set. Not given: there are none. */
+  readonly images?: ImageCounts;
 }
 
 /** Counting may take as long as choosing the other settings; after that an upper bound is shown. */
@@ -50,6 +55,7 @@ export function countedFacts({
   const trained = trainedOn(datasets).flatMap(({ statistics }) => statistics ?? []);
   const examples = sumOf(trained, ({ examples: own }) => own);
   if (examples === 0 || all.length < datasets.length) return null;
+  const images = joinedImages(all);
   const mixed = sources.filter((source) => source.examples > 0);
   return {
     examples: mixed.length > 0 ? sumOf(mixed, ({ drawn }) => drawn) : examples,
@@ -59,6 +65,8 @@ export function countedFacts({
         : sumOf(trained, ({ tokens }) => tokens),
     ),
     longest: Math.max(...all.map(({ longest }) => longest)),
+    sequences: Math.max(...all.map(({ sequences }) => sequences)),
+    ...(images && { images }),
   };
 }
 

@@ -1,35 +1,45 @@
 import { availableParallelism } from 'node:os';
 import { multipliesBf16 } from '../../runtime/processor';
+import { largestBatch } from '../../lora/largestBatch';
 import { rowFormOf } from '../../shared/objective';
 import type { Task } from '../../shared/task';
 import type { Recipe } from '../../shared/recipe';
-import { roundedUp } from '../../shared/roundedSizes';
 import { planTraining } from '../../shared/trainingPlan';
 import type { Batch } from '../../shared/usualBatch';
-import type { BaseFacts } from './costs';
+import { withAssumedImages, type BaseFacts } from './costs';
 import type { DatasetFacts } from './datasetFacts';
 
 /** The settings of a recipe that decide how long its training takes. */
 type TimedRecipe = Pick<Recipe, 'task' | 'validation' | 'validation_split' | 'training'> &
   Partial<Pick<Recipe, 'objective'>>;
 
+/** What a batch depends on in a base model. */
+type BatchBase = Pick<BaseFacts, 'batch' | 'size' | 'image_patches' | 'row_length'>;
+
 /**
- * The largest batch of a training run: its rows are as long as the longest of the dataset, or as
- * max_length where that is unknown. The length of images depends on the base model.
+ * The largest batch of a training run, as `lora check` counts it: its rows are as long as the
+ * longest of the dataset, or as max_length where that is unknown, and images then as large as they
+ * can be.
  */
 export function batchOf(
-  { batch }: Pick<BaseFacts, 'batch'>,
-  recipe: Pick<Recipe, 'task' | 'training'> & Partial<Pick<Recipe, 'objective'>>,
-  facts: Pick<DatasetFacts, 'longest'> | null,
+  base: BatchBase,
+  recipe: Pick<Recipe, 'task' | 'training' | 'validation' | 'validation_split'> &
+    Partial<Pick<Recipe, 'objective'>>,
+  facts: Omit<DatasetFacts, 'tokens'> | null,
 ): Batch {
   const { task, training } = recipe;
   const size = training.per_device_train_batch_size;
+  if (facts !== null && task !== 'features') {
+    const examples = facts.examples - heldOut(recipe, facts.examples);
+    const fixed = task === 'contrastive' ? (base.row_length ?? null) : null;
+    const batch = largestBatch(recipe, { ...facts, examples }, fixed);
+    return { size, ...batch, ...(batch.images && { images_from: 'dataset' }) };
+  }
   const isPair = task === 'embedding' || rowFormOf(recipe) === 'preference';
-  return {
-    size,
-    rows: size * (isPair ? 2 : 1),
-    length: readsTexts(task) ? lengthOf(training, facts) : batch.length,
-  };
+  const rows = size * (isPair ? 2 : 1);
+  const fixed = base.row_length ?? base.batch.length;
+  const length = readsTexts(task) && task !== 'contrastive' ? training.max_length : fixed;
+  return withAssumedImages(base, { size, rows, length });
 }
 
 /** Whether the length of a row is that of texts. */
@@ -37,15 +47,6 @@ const readsTexts = (task: Task): boolean => task !== 'image_cls' && task !== 'fe
 
 /** Whether what is computed for a row is about all weights for each of its tokens. */
 const isTimed = (task: Task): boolean => readsTexts(task) && task !== 'contrastive';
-
-function lengthOf(
-  { max_length, packing }: Pick<Recipe['training'], 'max_length' | 'packing'>,
-  facts: Pick<DatasetFacts, 'longest'> | null,
-): number {
-  return facts === null || packing
-    ? max_length
-    : Math.min(max_length, roundedUp(facts.longest, max_length));
-}
 
 /** How long a training run takes. */
 export interface Forecast {

@@ -8,7 +8,7 @@ import { factsOf } from '../setup/costs';
 import { hostMachine } from '../setup/machineMemory';
 import { t } from '../text/l10n';
 import { pick } from '../ui/picker';
-import { sendRows, type Sending } from './sendRows';
+import { sendRows, type NeededMemory, type Sending } from './sendRows';
 import { memoryOf } from './targetReport';
 
 /**
@@ -36,7 +36,7 @@ export async function askToSend(
 async function memoryFor(
   inspections: Inspections,
   { recipe: file, plan }: Sending,
-): Promise<number | null> {
+): Promise<NeededMemory | null> {
   const available = memoryOf(plan.report);
   if (available === null) return null;
   const limits = { maxBytes: MAX_BYTES.writtenByPeople };
@@ -45,11 +45,12 @@ async function memoryFor(
   const { matched } = matchTargets(base.modules, recipe.lora);
   const taught = distillationOf(recipe);
   const teacher = taught && factsOf(await inspections.ask('base', { file: taught.teacher }));
-  const { memory, full } = figuresOf(
+  const { memory, full, images } = figuresOf(
     base,
     recipe,
     { settings: recipe.lora, chosen: matched, teacher },
     hostMachine(available),
   );
-  return (recipe.training.method === 'full' ? full : memory)?.total ?? null;
+  const step = recipe.training.method === 'full' ? full : memory;
+  return step && { bytes: step.total, images };
 }

@@ -1,3 +1,5 @@
+import type { StepImages } from '../../shared/stepMemory';
+import { withImages } from '../setup/costs';
 import { formatBytes } from '../text/format';
 import { t } from '../text/l10n';
 import type { PickItem } from '../ui/picker';
@@ -11,8 +13,14 @@ export interface Sending {
   readonly plan: SendPlan;
 }
 
+/** What a step needs, and the images of chats that it is estimated with. */
+export interface NeededMemory {
+  readonly bytes: number;
+  readonly images: StepImages | null;
+}
+
 /** The rows of the question: to start, what is sent, what is there, and what it has. */
-export function sendRows({ target, plan }: Sending, memory: number | null): PickItem<true>[] {
+export function sendRows({ target, plan }: Sending, memory: NeededMemory | null): PickItem<true>[] {
   const { items, there, report } = plan;
   const bytes = items.reduce((sum, item) => sum + (item.present ? 0 : item.bytes), 0);
   const [machine] = report.machines;
@@ -42,10 +50,14 @@ const itemRow = ({ label, bytes, present }: SentItem): PickItem<never> => ({
 
 const machineRow = (label: string): PickItem<never> => ({ icon: 'server', label, value: null });
 
-const memoryText = (needed: number, available: number): string =>
-  needed > available
-    ? t('needs about {0} of memory, more than its {1}', formatBytes(needed), formatBytes(available))
-    : t('needs about {0} of its {1} of memory', formatBytes(needed), formatBytes(available));
+function memoryText({ bytes, images }: NeededMemory, available: number): string {
+  const [needed, there] = [formatBytes(bytes), formatBytes(available)];
+  const text =
+    bytes > available
+      ? t('needs about {0} of memory, more than its {1}', needed, there)
+      : t('needs about {0} of its {1} of memory', needed, there);
+  return withImages(text, images);
+}
 
 const thereRow = (place: string): PickItem<never> => ({
   icon: 'check',

@@ -1,6 +1,6 @@
 import { methodOfKeys } from '../../shared/objective';
 import { BATCHES, PREFERENCE_BATCH } from '../../shared/usualBatch';
-import type { BaseFacts } from '../setup/costs';
+import { withAssumedImages, type BaseFacts } from '../setup/costs';
 import type { ChosenDataset, TrainState } from '../setup/trainState';
 import { usualRank } from '../../shared/usualRank';
 
@@ -10,7 +10,7 @@ export function ofDataset(state: TrainState, dataset: ChosenDataset): TrainState
   const r = state.r === state.recommended ? recommended : state.r;
   const isCompared = dataset.task === 'causal_lm' && methodOfKeys(dataset.keys) !== 'sft';
   const batch = isCompared ? PREFERENCE_BATCH : BATCHES[dataset.task];
-  const base = { ...state.base!, batch };
+  const base = { ...state.base!, batch: withAssumedImages(state.base!, batch) };
   return { ...state, dataset, columns: {}, replay: null, base, r, recommended };
 }
 

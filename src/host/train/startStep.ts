@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { parseRecipe } from '../../shared/recipeFile';
-import { costOf, fitsText, fitText, type BaseFacts } from '../setup/costs';
+import { costOf, fitsText, fitText, withImages, type BaseFacts } from '../setup/costs';
 import { forecast } from '../setup/forecast';
 import { forecastText } from '../setup/forecastText';
 import { keptChoices, neededType, type KeptType } from '../setup/keptTypes';
@@ -54,6 +54,11 @@ async function decided(state: TrainState): Promise<TrainState> {
   return { ...state, kept: keptOf(state, typesOf(state, base)) };
 }
 
+const startDetail = ({ r, target_modules }: TrainState, base: BaseFacts): string => {
+  const { types, images } = costOf(base, r, target_modules);
+  return withImages(fitsText(types), images);
+};
+
 const typesOf = ({ r, target_modules }: TrainState, base: BaseFacts): readonly TypeMemory[] =>
   costOf(base, r, target_modules).types;
 
@@ -82,7 +87,7 @@ function choices(state: TrainState, base: BaseFacts, time: string): PickItem<Sta
       icon: 'play',
       label: t('Start Training'),
       description: [time, kept === 'auto' ? '' : keptText(kept)].filter(Boolean).join(' · '),
-      detail: fitsText(types),
+      detail: startDetail(state, base),
       value: 'start',
     },
     ...keptItems(types, kept),

@@ -17,13 +17,28 @@ test('estimates memory and time for the rows of the dataset, once they are count
   const shown = await open(await message());
   const { page } = shown;
   await page.getByText('For a step of 4 examples of at most 512 tokens.').waitFor();
-  const rows = { examples: 150, tokens: 6_000, longest: 45 };
+  const rows = { examples: 150, tokens: 6_000, longest: 45, sequences: 1 };
   const counted = await message({}, undefined, undefined, { facts: rows });
   const before = (await message()).figures.memory.total;
   assert.ok(counted.figures.memory.total < before, `${counted.figures.memory.total}, ${before}`);
   await post(page, counted);
   await page.getByText('the longest row of the dataset has 45 tokens').waitFor();
   await page.locator('.caption', { hasText: '3 epochs, 102 steps, about 10 sec' }).waitFor();
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('says whether the images of a step are those of the dataset, or assumed', async () => {
+  const data = await message();
+  const withImages = (images) => ({ ...data, figures: { ...data.figures, images } });
+  const shown = await open(withImages({ tokens: 512, from: 'base' }));
+  const { page } = shown;
+  const hint = page.locator('.costs .images');
+  await hint.getByText('With images of up to 512 tokens: the largest that the base').waitFor();
+  await post(page, withImages({ tokens: 1960, from: 'dataset' }));
+  await hint.getByText('With images of up to 1,960 tokens, the largest of the dataset.').waitFor();
+  await post(page, data);
+  await hint.waitFor({ state: 'detached' });
   await assertQuiet(shown);
   await shown.close();
 });

@@ -17,7 +17,7 @@ const MEMORY_PARTS = [
 /** Trainable parameters, memory and file size, compared with full fine-tuning. */
 export function costsView(page: ConfigurePage, { figures }: ShownRecipe): TemplateResult {
   const { t } = page;
-  const { otherRanks, memory, full, there } = figures;
+  const { otherRanks, memory, full, there, images } = figures;
   return html`<section class="card costs" aria-labelledby="costs-title">
     <h2 id="costs-title">${t('costs')}</h2>
     ${tiles(page, figures)}
@@ -25,6 +25,7 @@ export function costsView(page: ConfigurePage, { figures }: ShownRecipe): Templa
       ${t('costs.over')}
     </p>
     <p class="hint">${batchText(page, figures)}</p>
+    ${images && memory ? html`<p class="hint images">${imagesText(page, images)}</p>` : nothing}
     <p class="hint" ?hidden=${otherRanks === 0}>${t('costs.otherRanks', otherRanks)}</p>
     ${memory ? memoryTables(page, figures, { memory, full }) : nothing}
     <h3 id="kinds-title">${t('kinds.title')}</h3>
@@ -38,6 +39,12 @@ function batchText({ t, format }: ConfigurePage, { batch, length, longest }: Fig
     ? t('costs.batch', batch, format.count(length))
     : t('costs.rows', batch, format.count(longest));
 }
+
+/** Whether the images are those of the dataset, or assumed. */
+const imagesText = (
+  { t, format }: ConfigurePage,
+  { tokens, from }: NonNullable<Figures['images']>,
+): string => t(`costs.images.${from}`, format.count(tokens));
 
 function tiles(page: ConfigurePage, figures: Figures): TemplateResult {
   const { t, format } = page;

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { parsed } from '../../parsed';
-import { KEPT_TYPES, MEMORY_FITS, STEP_REASONS } from '../../stepMemory';
+import { IMAGE_SOURCES, KEPT_TYPES, MEMORY_FITS, STEP_REASONS } from '../../stepMemory';
 
 // The messages between the page that configures rank and targets and its host. Both check them.
 
@@ -40,7 +40,8 @@ export type Memory = v.InferOutput<typeof MemorySchema>;
  * `tooHigh`: modules smaller than the rank; `otherRanks`: those to which rank_pattern gives another
  * one; `update` and `whole`: numbers that train in one module with LoRA, and in full. The memory is
  * estimated for rows of `length`: of the `longest` row, or max_length where that is unknown (null).
- * Null: it is not estimated; `full` of layers models, which are not trained in full.
+ * `images`: of chats, the largest that it counts. Null: it is not estimated; `full` of layers
+ * models, which are not trained in full.
  * `types`: that of each type in which the base can be kept; `step`: the one of a run, how many
  * layers are recomputed, and why; null where nothing is chosen.
  * `seconds`: about; null where unknown.
@@ -74,6 +75,7 @@ const FiguresSchema = v.object({
   there: number,
   batch: whole,
   length: whole,
+  images: v.nullable(v.object({ tokens: number, from: v.picklist(IMAGE_SOURCES) })),
   longest: v.nullable(whole),
   forecast: v.nullable(v.object({ epochs: number, steps: whole, seconds: v.nullable(number) })),
   kinds: v.array(

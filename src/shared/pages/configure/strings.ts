@@ -51,6 +51,9 @@ export const CONFIGURE_STRINGS = {
   'costs.batch': 'For a step of {0} {0|example|examples} of at most {1} {1|token|tokens}.',
   'costs.rows':
     'For a step of {0} {0|example|examples}; the longest row of the dataset has {1} {1|token|tokens}.',
+  'costs.images.dataset': 'With images of up to {0} tokens, the largest of the dataset.',
+  'costs.images.base':
+    'With images of up to {0} tokens: the largest that the base and max_length allow, because the rows are not counted.',
   'costs.over': 'This is more memory than is available.',
   'costs.otherRanks': '{0} {0|module has|modules have} a different rank, set by rank_pattern.',
 

@@ -10,12 +10,16 @@ import { parseRecipe } from '../../../../src/shared/recipeFile';
 const base = factsOf(await readBaseHeaders('test/fixtures/llama/base'));
 const recipeOf = (training: object = {}, rest: object = {}) =>
   parseRecipe(JSON.stringify({ base: '/m', dataset: '/d.jsonl', training, ...rest }), '/lora.json');
-const FACTS = { examples: 150, tokens: 6_000, longest: 45 };
+const FACTS = { examples: 150, tokens: 6_000, longest: 45, sequences: 1 };
 
 describe('the largest batch', () => {
   it('has rows as long as the longest of the dataset, in the sizes that batches are padded to', () => {
     expect(batchOf(base, recipeOf(), FACTS)).toEqual({ size: 4, rows: 4, length: 48 });
     expect(batchOf(base, recipeOf({ max_length: 40 }), FACTS).length).toBe(40);
+  });
+
+  it('has no more rows than are trained on', () => {
+    expect(batchOf(base, recipeOf({ per_device_train_batch_size: 300 }), FACTS).rows).toBe(135);
   });
 
   it('has rows of max_length if the rows are not counted, or packed', () => {
@@ -24,9 +28,14 @@ describe('the largest batch', () => {
   });
 
   it('has two sequences for each pair, and as many patches as an image', () => {
-    expect(batchOf(base, recipeOf({}, { task: 'embedding' }), FACTS).rows).toBe(8);
-    const images = { batch: { size: 8, rows: 8, length: 197 } };
-    expect(batchOf(images, recipeOf({}, { task: 'image_cls' }), FACTS).length).toBe(197);
+    expect(batchOf(base, recipeOf({}, { task: 'embedding' }), null).rows).toBe(8);
+    const pairs = { ...FACTS, sequences: 3 };
+    expect(batchOf(base, recipeOf({}, { task: 'embedding' }), pairs).rows).toBe(12);
+    const images = { ...base, batch: { size: 8, rows: 8, length: 197 } };
+    const recipe = recipeOf({}, { task: 'image_cls' });
+    expect(batchOf(images, recipe, null).length).toBe(197);
+    expect(batchOf({ ...images, row_length: 577 }, recipe, null).length).toBe(577);
+    expect(batchOf(images, recipe, { ...FACTS, longest: 577 }).length).toBe(577);
   });
 
   it('needs less memory than one of max_length', () => {
@@ -50,7 +59,7 @@ describe('the forecast', () => {
   });
 
   it('takes as long as the benchmarks say: 880 tokens per second of 134.5 M parameters', () => {
-    const rows = { examples: 1_000, tokens: 1_000 * 256, longest: 256 };
+    const rows = { examples: 1_000, tokens: 1_000 * 256, longest: 256, sequences: 1 };
     const recipe = recipeOf({ num_train_epochs: 1 }, { validation_split: 0 });
     const { seconds } = forecast({ parameters: 134.5e6 }, recipe, rows, speed);
     expect(seconds! / (rows.tokens / 880)).toBeCloseTo(1.25, 1);
@@ -73,14 +82,23 @@ describe('the forecast', () => {
 
 describe('the facts of a dataset', () => {
   const dataset = (statistics: object | null) => ({ statistics }) as never;
-  const statistics = { examples: 10, tokens: 200, longest: 30 };
+  const statistics = {
+    examples: 10,
+    tokens: 200,
+    longest: 30,
+    sequences: 2,
+    images: { largest: 16, tokens: 9 },
+  };
 
   it('have the longest row of all files, and the examples of the first', () => {
-    const validation = { examples: 2, tokens: 90, longest: 80 };
+    const images = { largest: 64, tokens: 20 };
+    const validation = { examples: 2, tokens: 90, longest: 80, sequences: 3, images };
     expect(countedFacts({ datasets: [dataset(statistics), dataset(validation)] })).toEqual({
       examples: 10,
       tokens: 200,
       longest: 80,
+      sequences: 3,
+      images: { largest: 64, tokens: 29 },
     });
   });
 

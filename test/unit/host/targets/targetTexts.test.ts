@@ -85,7 +85,7 @@ describe('what is shown before a run is sent', () => {
   };
 
   it('counts only what is not there', () => {
-    const [start, , engine, base, there] = sendRows(sending, 2 * GIB);
+    const [start, , engine, base, there] = sendRows(sending, { bytes: 2 * GIB, images: null });
     expect(start).toMatchObject({
       label: 'Start on gpu-box',
       description: 'sends 256 MiB',
@@ -97,7 +97,7 @@ describe('what is shown before a run is sent', () => {
   });
 
   it('says that the memory does not suffice', () => {
-    expect(sendRows(sending, 25 * GIB)[0]!.detail).toBe(
+    expect(sendRows(sending, { bytes: 25 * GIB, images: null })[0]!.detail).toBe(
       'needs about 25 GiB of memory, more than its 24 GiB',
     );
   });

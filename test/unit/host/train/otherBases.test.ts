@@ -162,7 +162,7 @@ describe('a layers model in Train Adapter', () => {
     expect(figures.types).toMatchObject([{ base_dtype: 'float32', bytes: total, fit: 'fits' }]);
     expect(figures.kinds.map(({ name }) => name)).toEqual(['Dense']);
     expect(batchOf(base, recipe, null).length).toBe(1);
-    const facts = { examples: 8, tokens: 8, longest: 1 };
+    const facts = { examples: 8, tokens: 8, longest: 1, sequences: 1 };
     expect(forecast(base, recipe, facts).seconds).toBeNull();
   });
 
