@@ -47,4 +47,4 @@ const describeBatch = ({ rows, length, images, available }: StepMemory, adapted:
 
 /** ", with images of up to 196 tokens (the largest of the dataset)" */
 const describeImages = ({ tokens, from }: StepImages): string =>
-  `, with images of up to ${countOf(tokens, 'token')} ${from === 'dataset' ? '(the largest of the dataset)' : '(assumed: the largest that fit)'}`;
+  `, with images of up to ${countOf(tokens, 'token')} ${from === 'dataset' ? '(the largest of the dataset)' : '(assumed: the largest that the base and the row allow)'}`;

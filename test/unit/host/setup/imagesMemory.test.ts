@@ -108,7 +108,7 @@ it('says of a base alone which images are assumed', async () => {
   expect(float32(known).bytes).toBe(cost.memory);
   expect(known.images).toEqual(cost.images);
   expect(describeStepMemory(known)[0]).toMatch(
-    /with images of up to \d+ tokens \(assumed: the largest that fit\), of /,
+    /with images of up to \d+ tokens \(assumed: the largest that the base and the row allow\), of /,
   );
   await opened.close();
 });
