@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { GgufFile } from '../../src/formats/gguf/read';
 import type { MergeSizes } from '../../src/shared/mergeFacts';
+import { createRandom } from '../../src/shared/random';
 import { mergedBase, scaledAdapter } from '../support/adapters';
 import {
   cliAnswer,
@@ -23,6 +24,7 @@ import {
   type MergeResult,
 } from '../support/merges';
 import { gap, largest, readFloats, readJson, type SingleCase } from '../support/models';
+import { BLOCK_TYPES, RandomAdapter, writeQuantizedBase } from '../support/quantizedGguf';
 import { smollm2Path } from '../support/realModels';
 
 /** llama.cpp's names of the architectures. */
@@ -168,6 +170,31 @@ describe('a .gguf file', () => {
     expect(sizeOf('gguf', 'float32').bytes).toBeGreaterThan(sizes.bytes);
     await expectVerified(small.output);
     expect(await cliAnswer({ base: small.output })).toBe(await cliAnswer({ base, adapter }));
+  });
+
+  it('of weights in every type gives, loaded again, the logits of base and adapter', async () => {
+    const [base, adapter] = [newPath('base.gguf'), newPath('adapter')];
+    const random = createRandom(3, 'every type');
+    let next = 0;
+    const nextType = () => BLOCK_TYPES[next++ % BLOCK_TYPES.length]!;
+    await writeQuantizedBase(base, { tied: true, layers: 2, random, nextType });
+    await new RandomAdapter(random, { layers: 2, share: 1, changesOutput: false }).write(adapter);
+    const inputs = { input_ids: [[3, 9, 27, 1, 5, 30, 12, 7]] };
+    const [own, adapted] = [
+      await cliLogits(inputs, { base }),
+      await cliLogits(inputs, { base, adapter }),
+    ];
+    expect(gap(own, adapted)).toBeGreaterThan(0.1 * largest(adapted));
+    const exact = await mergeToFile(base, adapter, { dtype: 'float32' });
+    expectParity(exact);
+    const kept = await mergeToFile(base, adapter);
+    const types = kept.sizes.stored.filter(({ to }) => to === 'F16').map(({ from }) => from);
+    expect(types.sort()).toEqual(BLOCK_TYPES.filter((type) => type !== 'Q8_0').sort());
+    for (const { output } of [exact, kept]) {
+      const logits = await cliLogits(inputs, { base: output });
+      expect(gap(logits, adapted)).toBeLessThanOrEqual(0.02 * largest(adapted));
+      await expectVerified(output);
+    }
   });
 
   it.each([

@@ -152,16 +152,26 @@ it('offers of a base in Q8_0 that type, rounded again, and a folder', async () =
   ]);
 });
 
-it('offers of a base in Q4_0 the changed weights in F16, all in Q8_0, and a folder', async () => {
-  const file = await ggufBase(2, (values) => new Uint8Array((values.length / 32) * 18));
-  const args = await merged(file, GGUF_ADAPTER, ['GGUF file, Q8_0']);
-  expect(args!.slice(-2)).toEqual(['--dtype', 'q8_0']);
-  expect(labels()).toEqual([
-    ['GGUF file, Q4_0', 'GGUF file, Q8_0', 'Hugging Face model folder, F16'],
-  ]);
-  for (const detail of details()[0]!) expect(detail).toMatch(/Stored as .* times the size\.$/);
-  expect(details()[0]![0]).toContain('F16 (base Q4_0): 1.3 times');
-});
+it.each([
+  ['Q4_0', 2, 18, '1.3'],
+  ['Q4_1', 3, 20, '1.2'],
+  ['Q5_0', 6, 22, '1.2'],
+  ['Q5_1', 7, 24, '1.2'],
+  ['IQ4_NL', 20, 18, '1.3'],
+  ['MXFP4', 39, 17, '1.3'],
+])(
+  'offers of a base in %s the changed weights in F16, all in Q8_0, and a folder',
+  async (name, type, bytes, times) => {
+    const file = await ggufBase(type, (values) => new Uint8Array((values.length / 32) * bytes));
+    const args = await merged(file, GGUF_ADAPTER, ['GGUF file, Q8_0']);
+    expect(args!.slice(-2)).toEqual(['--dtype', 'q8_0']);
+    expect(labels()).toEqual([
+      [`GGUF file, ${name}`, 'GGUF file, Q8_0', 'Hugging Face model folder, F16'],
+    ]);
+    for (const detail of details()[0]!) expect(detail).toMatch(/Stored as .* times the size\.$/);
+    expect(details()[0]![0]).toContain(`F16 (base ${name}): ${times} times`);
+  },
+);
 
 it('asks which weights to merge into where training quantized the base', async () => {
   const run = path.join(dialogue.folder, 'run');
