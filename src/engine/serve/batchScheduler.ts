@@ -195,20 +195,31 @@ export class BatchScheduler {
     const decoder = this.decoderOf(model);
     for (let steps = 0; ; steps++) {
       for (const job of this.jobs) if (this.isOver(job)) this.endEarly(job);
-      const present = jobs();
-      const othersWait = present.length < this.admitted().length;
-      if (present.length === 0 || (othersWait && steps >= TURN_STEPS)) return;
-      await this.readChunk(model, present);
+      const { length } = jobs();
+      const othersWait = length < this.admitted().length;
+      if (length === 0 || (othersWait && steps >= TURN_STEPS)) return;
+      await this.readPrompts(model, jobs);
       await this.step(decoder, jobs());
       await yieldToEventLoop();
     }
   }
 
-  /** The next chunk of the oldest prompt that is not yet read. */
-  private async readChunk(model: Model, jobs: readonly Job[]): Promise<void> {
+  /**
+   * The next chunk of the oldest prompt that is not yet read, and those behind it while all have at
+   * most the tokens of one: short prompts that come together begin together, since a step of all
+   * takes little longer than one of some.
+   */
+  private async readPrompts(model: Model, jobs: () => readonly Job[]): Promise<void> {
+    for (let read = 0; ;) {
+      const job = jobs().find(({ active, request }) => !active || !isRead(active, request));
+      if (!job || (read > 0 && read + chunkOf(job) > CHUNK_TOKENS)) return;
+      read += chunkOf(job);
+      await this.readChunk(model, job);
+    }
+  }
+
+  private async readChunk(model: Model, job: Job): Promise<void> {
     const decoder = this.decoderOf(model);
-    const job = jobs.find(({ active, request }) => !active || !isRead(active, request));
-    if (!job) return;
     try {
       const { request } = job;
       if (request.images) await model.loadImages();
@@ -217,14 +228,14 @@ export class BatchScheduler {
       const { sequence, most } = active;
       const { input_ids, onPrompt, images } = request;
       const start = active.read;
-      const end = start + (onPrompt ? TOLD_CHUNK_TOKENS : CHUNK_TOKENS);
+      const end = start + chunkOf(job);
       const ids = Int32Array.from(input_ids.slice(start, end));
       const isLast = end >= input_ids.length;
       const isStopped = () => this.isOver(job);
       const all = onPrompt !== undefined;
       const options = { isLast, all, isStopped, ...(images && { images }) };
       const logits = await decoder.read(sequence, ids, options);
-      active.read = Math.min(end, input_ids.length);
+      active.read = end;
       if (logits === 'stopped') this.endEarly(job);
       else if (logits) {
         const rows = rowsOf(logits, all ? ids.length : 1);
@@ -353,6 +364,10 @@ export class BatchScheduler {
 }
 
 const isEnding = (): LoraError => new LoraError('cancelled', 'The server is ending.');
+
+/** Tokens of its prompt that are read at once. */
+const chunkOf = ({ request: { input_ids, onPrompt }, active }: Job): number =>
+  Math.min(onPrompt ? TOLD_CHUNK_TOKENS : CHUNK_TOKENS, input_ids.length - (active?.read ?? 0));
 
 const isRead = ({ read }: ActiveSequence, { input_ids }: GenerationRequest): boolean =>
   read >= input_ids.length;

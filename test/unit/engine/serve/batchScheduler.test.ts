@@ -206,14 +206,8 @@ describe('requests', () => {
     ]);
     expect(ends.map(({ reason }) => reason)).toEqual(['length', 'length', 'length']);
     expect(decoder.passes).toEqual([
-      'read 1',
-      'step 2',
-      'read 1',
-      'step 3,12',
-      'read 1',
-      'step 4,22',
-      'step 23',
-      'step 24',
+      ...['read 1', 'read 1', 'read 1'],
+      ...['step 2,12,22', 'step 3,23', 'step 4,24'],
     ]);
     expect(decoder.open_sequences).toBe(0);
     expect(scheduler.size).toBe(0);
@@ -234,6 +228,20 @@ describe('requests', () => {
       'step 4',
       'read 76',
       'step 5,31',
+    ]);
+    expect(decoder.open_sequences).toBe(0);
+  });
+
+  it('that come together are read before the next step up to the tokens of a chunk', async () => {
+    const { scheduler, decoder } = scheduling({ kept_bytes: 0 });
+    const prompt = (first: number, length: number) =>
+      asking([first, ...Array.from({ length: length - 1 }, () => 30)], { max_new_tokens: 3 });
+    const all = [prompt(1, 300), prompt(2, 212), prompt(3, 1), prompt(4, 600)];
+    await Promise.all(all.map(({ request }) => scheduler.generate(request)));
+    expect(decoder.passes).toEqual([
+      ...['read 300', 'read 212', 'step 31,31'],
+      ...['read 1', 'step 32,32,4'],
+      ...['read 512', 'step 5', 'read 88', 'step 31', 'step 32'],
     ]);
     expect(decoder.open_sequences).toBe(0);
   });
