@@ -50,12 +50,19 @@ export interface SelectedRows {
 export const windowKey = ({ window, score_bias }: AttentionSpec): string =>
   score_bias ? `${window} ${score_bias.path}` : String(window);
 
+/** Each step asks for those of all layers. */
+const ropeKeys = new WeakMap<AttentionSpec, string>();
+
 /** Layers with the same key rotate and scale q and k alike. */
-export const ropeKey = (attention: AttentionSpec): string => {
+export function ropeKey(attention: AttentionSpec): string {
+  const known = ropeKeys.get(attention);
+  if (known !== undefined) return known;
   const { rope, scale, qk_norm } = attention;
   const isBefore = qk_norm?.after_rope ?? false;
-  return JSON.stringify([rope, scale, productHeads(attention), isBefore]);
-};
+  const key = JSON.stringify([rope, scale, productHeads(attention), isBefore]);
+  ropeKeys.set(attention, key);
+  return key;
+}
 
 /** The heads of a layer's own product, which has no keys and values if they are another layer's. */
 export const productHeads = ({

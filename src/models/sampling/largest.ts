@@ -1,7 +1,11 @@
 /** The index of the largest number, of equal ones the first. */
 export function largestOf(scores: ArrayLike<number>): number {
   let best = 0;
-  for (let i = 1; i < scores.length; i++) if (scores[i]! > scores[best]!) best = i;
+  let most = scores[0]!;
+  for (let i = 1; i < scores.length; i++) {
+    const own = scores[i]!;
+    if (own > most) [best, most] = [i, own];
+  }
   return best;
 }
 
