@@ -10,7 +10,7 @@ import type { BaseModel } from '../../src/formats/baseModel';
 import { openBase } from '../../src/formats/openBase';
 import { CHUNK_TOKENS } from '../../src/models/decoder';
 import { loadModel } from '../../src/models/loadModel';
-import type { Decoder, Sequence } from '../../src/models/model';
+import type { Decoder, NextLogits, Sequence } from '../../src/models/model';
 import { sampleToken } from '../../src/models/sampling/sampleToken';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { TfBinding } from '../../src/models/ops/tfBinding';
@@ -41,8 +41,8 @@ async function timed<T>(work: () => Promise<T>) {
   return { result, seconds: (performance.now() - start) / 1e3, cpu: (user + system) / 1e6 };
 }
 
-const largest = (logits: Float32Array) =>
-  sampleToken(logits, { temperature: 0, seed: 0 }, { prompt: [], written: [] });
+const largest = ({ logits, blocks }: NextLogits) =>
+  sampleToken(logits, { temperature: 0, seed: 0 }, { prompt: [], written: [] }, blocks);
 
 async function read(decoder: Decoder, ids: Int32Array): Promise<[Sequence, number]> {
   const sequence = decoder.open();
@@ -51,7 +51,7 @@ async function read(decoder: Decoder, ids: Int32Array): Promise<[Sequence, numbe
     const logits = await decoder.read(sequence, ids.subarray(start, start + CHUNK_TOKENS), {
       isLast,
     });
-    if (logits instanceof Float32Array) return [sequence, largest(logits)];
+    if (logits instanceof Float32Array) return [sequence, largest({ logits, blocks: null })];
   }
 }
 
@@ -99,10 +99,11 @@ async function main(): Promise<void> {
   const running = [first.result];
   while (running.length < streams) running.push(await read(decoder, ids));
   const sequences = running.map(([sequence]) => sequence);
+  const temperatures = sequences.map(() => 0);
   let next = running.map(([, id]) => id);
   const written = await timed(async () => {
     for (let i = 0; i < tokens; i++)
-      next = (await decoder.step(sequences, next)).map(({ logits }) => largest(logits));
+      next = (await decoder.step(sequences, next, undefined, temperatures)).map(largest);
   });
   const peak = Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
   console.log(
