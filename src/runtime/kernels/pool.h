@@ -38,7 +38,7 @@ class Pool {
 
   // Calls body for parts of [0, n). The results do not depend on the number of threads.
   void run(int64_t n, int64_t elements_per_row, const Body& body) {
-    const int64_t parts = parts_of(n, elements_per_row);
+    const int64_t parts = parts_of(n, elements_per_row, 4);
     if (parts < 2) return body(0, n);
     divide(n, grain_of((n + parts - 1) / parts), 1, body);
   }
@@ -46,7 +46,7 @@ class Pool {
   // The same for what is read from memory in one go: a thread gets parts that are neighbours, until
   // it takes over those of others.
   void run_in_order(int64_t n, int64_t elements_per_row, const Body& body) {
-    const int64_t parts = parts_of(n, elements_per_row);
+    const int64_t parts = parts_of(n, elements_per_row, 8);
     if (parts < 2) return body(0, n);
     divide(n, grain_of((n + parts - 1) / parts), std::min<int64_t>(helpers_ + 1, parts), body);
   }
@@ -55,9 +55,9 @@ class Pool {
   void run_each(int64_t n, const Body& body) { divide(n, 1, 1, body); }
 
  private:
-  int64_t parts_of(int64_t n, int64_t elements_per_row) const {
+  int64_t parts_of(int64_t n, int64_t elements_per_row, int64_t of_each) const {
     return std::min<int64_t>(
-        n, std::min<int64_t>(4 * (helpers_ + 1), n * elements_per_row / kMinPartElements));
+        n, std::min<int64_t>(of_each * (helpers_ + 1), n * elements_per_row / kMinPartElements));
   }
 
   void divide(int64_t n, int64_t grain, int64_t ranges, const Body& body) {
@@ -72,14 +72,16 @@ class Pool {
         ranges_of_rows_[i].next = i * each;
         ranges_of_rows_[i].end = std::min(n, (i + 1) * each);
       }
-      busy_ = helpers_;
+      // before helpers see the new work: one that is late for the last one may take it, too
+      joined_ = 0;
       generation_++;
     }
     wake_.notify_all();
     work(0);
-    if (!spin(kSpinsForHelpers, [this] { return busy_ == 0; })) {
+    joined_ |= CLOSED;
+    if (!spin(kSpinsForHelpers, [this] { return joined_ == CLOSED; })) {
       std::unique_lock lock(mutex_);
-      done_.wait(lock, [this] { return busy_ == 0; });
+      done_.wait(lock, [this] { return joined_ == CLOSED; });
     }
     taken_.clear(std::memory_order_release);
   }
@@ -99,15 +101,26 @@ class Pool {
 
   void help(int number) {
     for (int64_t seen = 0;;) {
-      if (!spin(kSpins, [&] { return generation_ != seen; })) {
+      const auto is_new = [&] { return generation_ != seen; };
+      if (!spin(kSpins, is_new)) {
         std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return generation_ != seen; });
+        wake_.wait(lock, is_new);
       }
       seen = generation_;
+      if (!join()) continue;
+      seen = generation_;
       work(number);
+      if (--joined_ != CLOSED) continue;
       std::lock_guard lock(mutex_);
-      if (--busy_ == 0) done_.notify_one();
+      done_.notify_one();
     }
+  }
+
+  // Takes part in the work unless its caller has done all of it: it waits for those who take part.
+  bool join() {
+    for (int joined = joined_; joined < CLOSED;)
+      if (joined_.compare_exchange_weak(joined, joined + 1)) return true;
+    return false;
   }
 
   // The next kernel usually follows within microseconds, sooner than a sleeping thread wakes up.
@@ -152,7 +165,9 @@ class Pool {
   int64_t grain_ = 1, ranges_ = 1;
   Range ranges_of_rows_[MAX_THREADS];
   std::atomic<int64_t> generation_{0};
-  std::atomic<int> busy_{0};
+  // The helpers at work, plus CLOSED when no other may begin.
+  static constexpr int CLOSED = 1 << 16;
+  std::atomic<int> joined_{CLOSED};
 };
 
 }  // namespace lora
