@@ -60,6 +60,17 @@ struct Product {
                float* added) const;
 };
 
+// Numbers that are written before they are read: a vector would be filled with zeros first.
+template <class T>
+class Unset {
+ public:
+  explicit Unset(int64_t size) : numbers_(new T[size]) {}
+  T* data() { return numbers_.get(); }
+
+ private:
+  const std::unique_ptr<T[]> numbers_;
+};
+
 // x as rows that are rounded for weights of some kinds.
 struct RoundedInput {
   std::shared_ptr<const RoundedRows> rounded;
@@ -325,8 +336,8 @@ void compute_attention(const Step& step, const Layer& l, const float* x, const C
   const Layout& heads = l.heads;
   const int64_t m = step.m, d = step.d, width = l.qkv.out, own = heads.heads * heads.head_dim,
                 kv = heads.kv_heads * heads.head_dim;
-  std::vector<float> h(m * d), r(m), qkv(m * width), added(m * std::max(width, d)), wide(m * own);
-  std::vector<T> q(m * own), k(m * kv), v(m * kv), o(m * own);
+  Unset<float> h(m * d), r(m), qkv(m * width), added(m * std::max(width, d)), wide(m * own);
+  Unset<T> q(m * own), k(m * kv), v(m * kv), o(m * own);
   LORA_BEST(rms<float>(0, m, d, l.eps_in, x, l.norm_in, h.data(), r.data()));
   const Input normed(l.qkv, step.rounds, m, h.data());
   outputs(width, m * d, [&](int64_t from, int64_t to) {
@@ -343,7 +354,7 @@ void compute_attention(const Step& step, const Layer& l, const float* x, const C
 
 void compute_mlp(const Step& step, const Layer& l, const float* x, float* y) {
   const int64_t m = step.m, d = step.d, inner = l.gate.out;
-  std::vector<float> h(m * d), r(m), gate(m * inner), up(m * inner), joined(m * inner),
+  Unset<float> h(m * d), r(m), gate(m * inner), up(m * inner), joined(m * inner),
       added(m * std::max(inner, d));
   LORA_BEST(rms<float>(0, m, d, l.eps_mlp, x, l.norm_mlp, h.data(), r.data()));
   const Input of_gate(l.gate, step.rounds, m, h.data());
@@ -363,7 +374,7 @@ void compute_mlp(const Step& step, const Layer& l, const float* x, float* y) {
 void compute_head(const Step& step, const float* x, float* y) {
   const int64_t m = step.m, d = step.d;
   const Product& output = step.head.output;
-  std::vector<float> h(m * d), r(m), added(output.r > 0 ? m * output.out : 0);
+  Unset<float> h(m * d), r(m), added(output.r > 0 ? m * output.out : 0);
   LORA_BEST(rms<float>(0, m, d, step.head.eps, x, step.head.norm, h.data(), r.data()));
   const Input input(output, step.rounds, m, h.data());
   outputs(output.out, m * d, [&](int64_t from, int64_t to) {
