@@ -12,6 +12,8 @@ export const StoredWeightsSchema = v.object({
   from: v.nullable(v.string()),
   to: v.string(),
   tensors: count,
+  /** Of these, tensors with an update. Older certificates lack it. */
+  updated: v.optional(count, 0),
   /** In the result. */
   bytes: count,
 });

@@ -29,8 +29,16 @@ export function layersSizes(before: WeightMap, after: WeightMap): MergeSizes {
     const own = before.get(weight.name);
     const [from, to] = [own ? typeOf(own.weight) : null, typeOf(weight)];
     const key = `${from ?? ''} ${to}`;
-    const { tensors, bytes: sum } = stored.get(key) ?? { tensors: 0, bytes: 0 };
-    stored.set(key, { from, to, tensors: tensors + 1, bytes: sum + bytes.length });
+    const {
+      tensors,
+      updated,
+      bytes: sum,
+    } = stored.get(key) ?? { tensors: 0, updated: 0, bytes: 0 };
+    const isUpdated = own !== undefined && !Buffer.from(bytes).equals(own.bytes);
+    stored.set(key, {
+      ...{ from, to, tensors: tensors + 1 },
+      ...{ updated: updated + Number(isUpdated), bytes: sum + bytes.length },
+    });
   }
   return {
     base_bytes: bytesIn(before.values()),

@@ -23,11 +23,15 @@ export function storedWeights(
       from: tensor.from,
       to: tensor.dtype,
       tensors: (before?.tensors ?? 0) + 1,
+      updated: (before?.updated ?? 0) + Number(isUpdated(tensor)),
       bytes: (before?.bytes ?? 0) + bytesOf(tensor),
     });
   }
   return [...groups.values()].sort((a, b) => b.bytes - a.bytes);
 }
+
+const isUpdated = ({ change }: OutputTensor): boolean =>
+  change.kind !== 'copied' && change.kind !== 'converted';
 
 /** The size of the result beside that of the base's weight files. */
 export async function mergeSizes(

@@ -186,22 +186,24 @@ function detailOf(choice: Choice): string {
 const changedTypes = ({ stored }: MergeSizes): MergeSizes['stored'] =>
   stored.filter(({ from, to }) => from !== null && from !== to);
 
-/** "165 of 272 tensors become F16 (from Q4_1): 2.5 times the size of the base model." */
+/** "Stored as F16 (base Q4_1): 2.5 times the size. Merged weights are rounded to Q8_0 again." */
 function storedText(sizes: MergeSizes): string {
-  const { bytes, base_bytes } = sizes;
+  const { bytes, base_bytes, stored } = sizes;
   const changed = changedTypes(sizes);
-  const times = formatNumber(bytes / base_bytes, { maximumSignificantDigits: 2 });
-  if (changed.length === 0) return sameText(sizes);
   const from = [...new Set(changed.map((own) => own.from!))].join(', ');
   const to = [...new Set(changed.map((own) => own.to))].join(', ');
-  return t('Stored as {0} (base {1}): {2} times the size.', to, from, times);
+  const times = formatNumber(bytes / base_bytes, { maximumSignificantDigits: 2 });
+  const isRoundedAgain = stored.some(
+    (own) => own.from === 'Q8_0' && own.to === 'Q8_0' && own.updated > 0,
+  );
+  const sentences = [
+    ...(changed.length > 0
+      ? [t('Stored as {0} (base {1}): {2} times the size.', to, from, times)]
+      : []),
+    ...(isRoundedAgain ? [t('Merged weights are rounded to {0} again.', 'Q8_0')] : []),
+  ];
+  return sentences.length > 0 ? sentences.join(' ') : t('Weights are stored as in the base model.');
 }
-
-/** Merged weights of a quantized type are rounded to it once more. */
-const sameText = ({ stored }: MergeSizes): string =>
-  stored.some(({ to }) => to === 'Q8_0')
-    ? t('Merged weights are rounded to {0} again.', 'Q8_0')
-    : t('Weights are stored as in the base model.');
 
 interface QuantizeRow extends PickRow {
   readonly quantize: Quantize | null;

@@ -126,21 +126,44 @@ it('merges without rounding if asked, and not at all if the list is closed', asy
   expect(await merged(base, ADAPTER, [])).toBeNull();
 });
 
-/** A .gguf base of which every matrix has a type. */
-async function ggufBase(type: number, bytesOf: (values: Float32Array) => Uint8Array) {
+interface Stored {
+  readonly type: number;
+  readonly bytesOf: (values: Float32Array) => Uint8Array;
+}
+
+const Q8_0: Stored = { type: 8, bytesOf: toQ8_0 };
+
+/** Blocks of 32 zeros. */
+const zeros = (type: number, bytes: number): Stored => ({
+  type,
+  bytesOf: (values) => new Uint8Array((values.length / 32) * bytes),
+});
+
+/** A .gguf base whose matrices are stored as `storedAs` says; null: in f32. */
+async function ggufBase(storedAs: (name: string) => Stored | null) {
   const { metadata, tensors } = await asGguf(fixture('llama-sharded/base'), 'llama');
-  const stored = tensors.map((own) =>
-    own.shape.length === 2
-      ? { ...own, stored: { type, bytes: bytesOf(Float32Array.from(own.data)) } }
-      : own,
-  );
+  const stored = tensors.map((own) => {
+    const form = own.shape.length === 2 ? storedAs(own.name) : null;
+    if (!form) return own;
+    const bytes = form.bytesOf(Float32Array.from(own.data));
+    return { ...own, stored: { type: form.type, bytes } };
+  });
   const file = path.join(dialogue.folder, 'base.gguf');
   await writeFile(file, ggufBytes(metadata, stored));
   return file;
 }
 
+it('names Q8_0 beside other types only if weights in it are merged', async () => {
+  const both = await ggufBase((name) => (/attn_q/.test(name) ? Q8_0 : zeros(2, 18)));
+  await merged(both, GGUF_ADAPTER, ['GGUF file']);
+  expect(details()[0]![0]).toMatch(/Stored as F16 \(base Q4_0\).*rounded to Q8_0 again/);
+  const others = await ggufBase((name) => (/attn_[qv]/.test(name) ? null : Q8_0));
+  await merged(others, GGUF_ADAPTER, ['GGUF file']);
+  expect(dialogue.notes.at(-1)).toContain('Weights are stored as in the base model.');
+});
+
 it('offers of a base in Q8_0 that type, rounded again, and a folder', async () => {
-  const file = await ggufBase(8, toQ8_0);
+  const file = await ggufBase(() => Q8_0);
   const args = await merged(file, GGUF_ADAPTER, ['GGUF file, Q8_0']);
   expect(args!.slice(-2)).toEqual(['--dtype', 'keep']);
   expect(labels()).toEqual([['GGUF file, Q8_0', 'Hugging Face model folder, F16']]);
@@ -162,7 +185,7 @@ it.each([
 ])(
   'offers of a base in %s the changed weights in F16, all in Q8_0, and a folder',
   async (name, type, bytes, times) => {
-    const file = await ggufBase(type, (values) => new Uint8Array((values.length / 32) * bytes));
+    const file = await ggufBase(() => zeros(type, bytes));
     const args = await merged(file, GGUF_ADAPTER, ['GGUF file, Q8_0']);
     expect(args!.slice(-2)).toEqual(['--dtype', 'q8_0']);
     expect(labels()).toEqual([
