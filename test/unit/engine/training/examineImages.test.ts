@@ -1,5 +1,3 @@
-import { copyFile, writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import { expect, it } from 'vitest';
 import { examineRecipe } from '../../../../src/engine/training/examine';
 import { modulesOf } from '../../../../src/formats/architecture/modules';
@@ -7,32 +5,12 @@ import { modelSize } from '../../../../src/formats/architecture/size';
 import { openBase } from '../../../../src/formats/openBase';
 import { estimateMemory } from '../../../../src/lora/memory';
 import { matchTargets } from '../../../../src/lora/targets';
-import { parseRecipe } from '../../../../src/shared/recipeFile';
 import { atImages } from '../../../support/chatImages';
-import { temp } from '../../../support/temp';
+import { imageRecipe } from '../../../support/imageRecipe';
 
 it('a check counts the images of chats in the memory of a step, as a training run does', async () => {
-  const folder = temp();
-  await copyFile(atImages('chats', 'wide.png'), path.join(folder, 'wide.png'));
-  const content = [
-    { type: 'image', image: 'wide.png' },
-    { type: 'text', text: 'What?' },
-  ];
-  const messages = [
-    { role: 'user', content },
-    { role: 'assistant', content: 'A wide one.' },
-  ];
-  await writeFile(path.join(folder, 'rows.jsonl'), `${JSON.stringify({ messages })}\n`.repeat(4));
-  const file = path.join(folder, 'lora.json');
-  const text = JSON.stringify({
-    base: atImages('base'),
-    dataset: 'rows.jsonl',
-    validation_split: 0,
-    lora: { r: 8, target_modules: 'all-linear' },
-    training: { max_length: 128, per_device_train_batch_size: 2 },
-  });
-  await writeFile(file, text);
-  const { memory, problems, datasets } = await examineRecipe(parseRecipe(text, file), file, {
+  const { file, recipe } = await imageRecipe({ rows: 4, batchSize: 2 });
+  const { memory, problems, datasets } = await examineRecipe(recipe, file, {
     report: () => undefined,
   });
   expect(problems).toEqual([]);

@@ -1,5 +1,3 @@
-import { copyFile, writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import { expect, it } from 'vitest';
 import { examineRecipe } from '../../../../src/engine/training/examine';
 import { describeStepMemory } from '../../../../src/engine/training/stepMemoryText';
@@ -13,36 +11,11 @@ import { batchOf } from '../../../../src/host/setup/forecast';
 import { readBaseHeaders } from '../../../../src/inspect/answer';
 import { matchTargets } from '../../../../src/lora/targets';
 import type { StepMemory } from '../../../../src/shared/stepMemory';
-import { parseRecipe } from '../../../../src/shared/recipeFile';
 import { atImages } from '../../../support/chatImages';
-import { temp } from '../../../support/temp';
+import { imageRecipe } from '../../../support/imageRecipe';
 
 const MACHINE = { hasBf16: true, hasKernels: true, multipliesBf16: false, available: 2 ** 40 };
 const base = factsOf(await readBaseHeaders(atImages('base')));
-
-/** A recipe with rows that each have one image, or none. */
-async function recipeWith(hasImages: boolean) {
-  const folder = temp();
-  await copyFile(atImages('chats', 'wide.png'), path.join(folder, 'wide.png'));
-  const content = [
-    ...(hasImages ? [{ type: 'image', image: 'wide.png' }] : []),
-    { type: 'text', text: 'What?' },
-  ];
-  const messages = [
-    { role: 'user', content },
-    { role: 'assistant', content: 'A wide one.' },
-  ];
-  await writeFile(path.join(folder, 'rows.jsonl'), `${JSON.stringify({ messages })}\n`.repeat(3));
-  const file = path.join(folder, 'lora.json');
-  const text = JSON.stringify({
-    base: atImages('base'),
-    dataset: 'rows.jsonl',
-    validation_split: 0,
-    lora: { r: 8, target_modules: 'all-linear' },
-    training: { max_length: 128, per_device_train_batch_size: 4 },
-  });
-  return { file, recipe: parseRecipe(text, file) };
-}
 
 const float32 = ({ types }: Pick<StepMemory, 'types'>) =>
   types.find(({ base_dtype }) => base_dtype === 'float32')!;
@@ -50,7 +23,7 @@ const float32 = ({ types }: Pick<StepMemory, 'types'>) =>
 it.each([true, false])(
   'the pages foretell what lora check does of the same run, with images: %s',
   async (hasImages) => {
-    const { file, recipe } = await recipeWith(hasImages);
+    const { file, recipe } = await imageRecipe({ rows: 3, hasImages, batchSize: 4 });
     const checked = await examineRecipe(recipe, file, { report: () => undefined });
     const memory = checked.memory!;
     const facts = countedFacts({ datasets: checked.datasets, sources: checked.sources ?? [] })!;
@@ -77,7 +50,7 @@ it.each([true, false])(
 );
 
 it('assumes images as large as the base makes them where the rows are not counted', async () => {
-  const { recipe } = await recipeWith(true);
+  const { recipe } = await imageRecipe({ rows: 3, batchSize: 4 });
   const most = base.image_patches!;
   const { matched } = matchTargets(base.modules, recipe.lora);
   const chosen = { settings: recipe.lora, chosen: matched };
