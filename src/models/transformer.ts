@@ -129,7 +129,7 @@ export class Transformer {
       const policy = { rows: this.rowsInLayer(first, rows), keep: this.savePolicy(first, lowest) };
       const isToken = policy.rows ? isSelectedToken : input.attention_mask;
       const counting = train ? { ...context, expertCounter: { isToken, counts } } : context;
-      const layers = body.layers.slice(first, this.endOfAlike(first, lowest, images));
+      const layers = body.layers.slice(first, this.endOfGroup(first, lowest, images));
       const output = await layersForward(counting, layers, x, policy);
       kept.push(...output.kept);
       const last = kept.length - 1;
@@ -269,10 +269,10 @@ export class Transformer {
   }
 
   /**
-   * Behind the layers from `first` on that are computed in the same way, and between which nothing
-   * happens.
+   * The end of the layers from `first` on that are computed in the same way, each directly after
+   * the one before it.
    */
-  private endOfAlike(first: number, lowest: number, images: PlacedVectors | null): number {
+  private endOfGroup(first: number, lowest: number, images: PlacedVectors | null): number {
     const { length } = this.body.layers;
     const isAlone = first === length - 1 || first < (images?.deepstack.length ?? 0);
     const keep = this.savePolicy(first, lowest);

@@ -340,11 +340,14 @@ enum {
 };
 constexpr int LINEARS = 5;
 
+// The inputs of all layers: form, x or dy, ids or empty.
+constexpr int COMMON_INPUTS = 3;
+
 // The inputs in f32 of a layer: table, norm_in, norm_mlp, bias or empty; then a and b of each linear
 // layer.
-constexpr int FIRST_LINEAR = 4, FLOATS_OF_LAYER = FIRST_LINEAR + 2 * LINEARS;
+constexpr int FLOATS_OF_LAYER = 4 + 2 * LINEARS;
 
-// Where the descriptions of layers are, and the next inputs of each kind.
+// What is left of the description of the layers, and the number of the next input of each kind.
 struct Form {
   const int32_t *at, *end;
   int floats, numbers, blocks;
@@ -394,7 +397,8 @@ bool fit(const Layer& l) {
          l.down.in == l.gate.out && l.down.out == l.d;
 }
 
-// Of the next layer, with inputs like `x`. Reports an error and returns false if the shapes do not fit.
+// Reads the next layer, whose input has the shape of `x`. Reports an error and returns false if the
+// shapes do not fit.
 bool read_layer(Call& call, const TF_Tensor* x, const TF_Tensor* ids, Form* form, Layer* l) {
   TF_Tensor *table = call.in(form->floats++), *norm_in = call.in(form->floats++),
             *norm_mlp = call.in(form->floats++), *bias = call.in(form->floats++);
@@ -441,9 +445,8 @@ bool read_layer(Call& call, const TF_Tensor* x, const TF_Tensor* ids, Form* form
   return true;
 }
 
-// Behind its first inputs, x or dy of all layers and ids or empty, those of each layer.
+// Reads all layers. Reports an error and returns none if the shapes do not fit.
 std::vector<Layer> read_layers(Call& call, const Settings& s, const TF_Tensor* x) {
-  constexpr int FIRST_INPUTS = 3;
   const TF_Tensor *described = call.in(0), *ids = call.in(2);
   std::vector<Layer> layers;
   if (!call.ok() || !call.expect(TF_NumDims(x) == 2 && size_of(x) > 0 &&
@@ -451,8 +454,8 @@ std::vector<Layer> read_layers(Call& call, const Settings& s, const TF_Tensor* x
                                  "LoraLayers: shapes do not fit."))
     return layers;
   const auto* at = data<const int32_t>(described);
-  const int numbers = FIRST_INPUTS + (int)s.F;
-  Form form{at, at + size_of(described), FIRST_INPUTS, numbers, numbers + (int)s.H};
+  const int numbers = COMMON_INPUTS + (int)s.F;
+  Form form{at, at + size_of(described), COMMON_INPUTS, numbers, numbers + (int)s.H};
   for (int64_t i = 0; i < s.L; i++) {
     Layer l{};
     if (!read_layer(call, x, ids, &form, &l)) return {};
@@ -506,7 +509,7 @@ void layers_backward(void* settings, TF_OpKernelContext* context) {
   const auto [n, d] = std::pair{layers[0].n, layers[0].d};
   TF_Tensor *dx = call.out(0, {layers[0].wants_input ? n : 0, d}), *gradients = call.out(1, {count});
   if (!call.ok()) return;
-  const int first = (int)(3 + s.F + s.H + s.N), of_kind = (int)s.L;
+  const int first = (int)(COMMON_INPUTS + s.F + s.H + s.N), of_kind = (int)s.L;
   auto between = buffer<float>(s.L > 1 ? n * d : 0), other = buffer<float>(s.L > 2 ? n * d : 0);
   const auto* dy = data<const float>(last);
   auto* end = data<float>(gradients) + count;
