@@ -1,9 +1,10 @@
 import path from 'node:path';
-import { trainableTasks } from '../shared/task';
+import { isSingleOutput, modelTaskOf, trainableTasks } from '../shared/task';
 import { commonSizes } from '../formats/architecture/commonSizes';
 import { imageLengthOf, rowLengthOf } from '../formats/architecture/positions';
 import { tasksOf } from '../formats/architecture/readSpec';
 import { modelSize } from '../formats/architecture/size';
+import { besideTensors, NOTHING_NAMED, trainedBeside } from '../formats/architecture/trainedBeside';
 import type { BaseModel } from '../formats/baseModel';
 import { checkTopology } from '../formats/layersModel/classes';
 import { isLayersModelPath, openLayersModel } from '../formats/layersModel/file';
@@ -28,6 +29,7 @@ import {
   type DataQuestion,
   type Question,
   type QuestionKind,
+  type RecipeOfBase,
   type WriterQuestion,
 } from './questions';
 import { valuesOf } from './statistics';
@@ -58,7 +60,7 @@ async function answerFile({ kind, asked }: FileQuestion): Promise<Answer<Questio
     case 'findings':
       return adapterFindings(asked.file);
     case 'base':
-      return readBaseHeaders(asked.file);
+      return readBaseHeaders(asked.file, asked.recipe);
     case 'commonSizes':
       return commonSizes(asked.machine);
     case 'datasets':
@@ -98,28 +100,50 @@ function nameOfFile(file: string, otherwise: string): string {
  *
  * @throws LoraError('base') when it cannot be trained.
  */
-export async function readBaseHeaders(file: string): Promise<BaseHeaders> {
+export async function readBaseHeaders(file: string, recipe?: RecipeOfBase): Promise<BaseHeaders> {
   if (isLayersModelPath(file)) return readLayersHeaders(file);
-  const base = await openBase(file);
+  const base = await openFor(file, recipe);
   try {
     const image_patches = base.spec.vision && (await patchesAtMost(base));
     const { embedding } = base.spec;
+    const settings = recipe ?? NOTHING_NAMED;
     const row_length =
       embedding.kind === 'patches' ? imageLengthOf(embedding) : rowLengthOf(base.spec);
     return {
       path: base.path,
       name: base.format === 'gguf' ? nameOfFile(base.path, base.name) : base.name,
       parameters: base.parameters,
-      size: modelSize(base),
+      size: modelSize(
+        base,
+        besideTensors(base, settings).map(({ name }) => name),
+      ),
       ...(image_patches !== undefined && { image_patches }),
       ...(row_length !== null && { row_length }),
       modules: targetableModules(base),
+      besides: trainedBeside(base, settings),
       task: base.spec.task,
       tasks: trainableTasks(tasksOf(base.spec.family)),
     };
   } finally {
     await base.close();
   }
+}
+
+/**
+ * The base with the head that the recipe's task trains: with as many labels as its config says. As
+ * it is where it cannot have one, which a training run refuses.
+ */
+async function openFor(file: string, recipe: RecipeOfBase | undefined): Promise<BaseModel> {
+  const base = await openBase(file);
+  if (!recipe) return base;
+  const { family, task: own } = base.spec;
+  const task = modelTaskOf(recipe.task);
+  const hasOneOutput = isSingleOutput(recipe.task);
+  if ((own === task && !hasOneOutput) || !tasksOf(family).includes(task)) return base;
+  const options = { task, ...(hasOneOutput && { num_labels: 1, new_head: true }) };
+  const headed = await openBase(file, options).catch(() => null);
+  if (headed) await base.close();
+  return headed ?? base;
 }
 
 async function patchesAtMost(base: BaseModel): Promise<number | undefined> {

@@ -1,3 +1,4 @@
+import type { BesideSettings, TrainedBeside } from '../formats/architecture/trainedBeside';
 import type { TargetableModule } from '../lora/adapter';
 import type { ModelSize } from '../lora/modelSize';
 import type { StepMachine } from '../lora/stepPlan';
@@ -39,7 +40,12 @@ export interface AdapterFindings {
   readonly tooLarge: number | null;
 }
 
-/** What the headers of a base model say of it. */
+/** What decides which numbers of the base a recipe trains beside the factors. */
+export interface RecipeOfBase extends BesideSettings {
+  readonly task: Task;
+}
+
+/** What the headers of a base model say of it, for a recipe where one is given. */
 export interface BaseHeaders {
   readonly path: string;
   readonly name: string;
@@ -52,7 +58,9 @@ export interface BaseHeaders {
   /** The length to which each text is padded, or that of an image. Not given: it varies. */
   readonly row_length?: number;
   readonly modules: readonly TargetableModule[];
-  /** The task that it was made for, and those that it can be trained for. */
+  /** What of it trains beside the factors of an adapter. Not given: nothing. */
+  readonly besides?: TrainedBeside;
+  /** The task that it was made for, or that of the recipe, and those that it can be trained for. */
   readonly task: Task;
   readonly tasks: readonly Task[];
 }
@@ -113,7 +121,10 @@ export interface Questions extends DataQuestions {
     readonly asked: { readonly file: string };
     readonly answer: AdapterFindings;
   };
-  readonly base: { readonly asked: { readonly file: string }; readonly answer: BaseHeaders };
+  readonly base: {
+    readonly asked: { readonly file: string; readonly recipe?: RecipeOfBase };
+    readonly answer: BaseHeaders;
+  };
   /** Of published models, for which no file is read. */
   readonly commonSizes: {
     readonly asked: { readonly machine: StepMachine };

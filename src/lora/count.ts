@@ -34,3 +34,43 @@ export function tooHighRank(
 ): readonly TargetableModule[] {
   return modules.filter((m) => r > Math.min(m.in_features, m.out_features));
 }
+
+/** DoRA's magnitudes, one for each output of a module. */
+const magnitudesOf = (modules: readonly TargetableModule[]): number =>
+  modules.reduce((sum, m) => sum + m.out_features, 0);
+
+/** An adapter on modules, and what of the base trains with it. */
+export interface AdaptedModules {
+  readonly modules: readonly TargetableModule[];
+  readonly ranks: ModuleRanks;
+  /** Whether each module has magnitudes. Default: no. */
+  readonly use_dora?: boolean;
+  /** What of the base is trained beside them. Default: nothing. */
+  readonly besides?: BesideCounts;
+}
+
+/** Numbers of the base that train with an adapter. */
+export interface BesideCounts {
+  /** Those of modules_to_save and biases. */
+  readonly whole: number;
+  /** Those of rows of tokens. */
+  readonly rows: number;
+  /** Those of the largest whole tensor. */
+  readonly largest: number;
+  /** Whether the output layer over the vocabulary trains as a whole. */
+  readonly output: boolean;
+}
+
+export const NO_BESIDES: BesideCounts = { whole: 0, rows: 0, largest: 0, output: false };
+
+/** All numbers that train: factors, magnitudes, and those of the base. */
+export const trainedNumbers = ({
+  modules,
+  ranks,
+  use_dora = false,
+  besides = NO_BESIDES,
+}: AdaptedModules): number =>
+  countTrainable(modules, ranks).trainable +
+  (use_dora ? magnitudesOf(modules) : 0) +
+  besides.whole +
+  besides.rows;

@@ -1,7 +1,15 @@
 import { UNRECORDED_STEP_PLAN, type StepPlan } from '../shared/run';
 import { KEPT_PICTURES, type ImageCounts } from '../shared/imageCounts';
 import type { TargetableModule } from './adapter';
-import { countTrainable, rankIn, trainableOf, type ModuleRanks } from './count';
+import {
+  NO_BESIDES,
+  rankIn,
+  trainableOf,
+  trainedNumbers,
+  type AdaptedModules,
+  type BesideCounts,
+  type ModuleRanks,
+} from './count';
 import { isOnExpert } from './experts';
 import type { MixtureSize, ModelSize, QuantizedSize, VisionSize } from './modelSize';
 
@@ -24,14 +32,6 @@ export interface BatchShape {
   readonly length: number;
   /** Those in texts. Not given: there are none. */
   readonly images?: ImageCounts | undefined;
-}
-
-/** The adapted modules and their ranks. */
-export interface AdaptedModules {
-  readonly modules: readonly TargetableModule[];
-  readonly ranks: ModuleRanks;
-  /** Numbers of the base that are trained beside them: modules_to_save, rows of tokens. */
-  readonly besides?: number;
 }
 
 const F32 = 4;
@@ -57,6 +57,12 @@ const LOGITS = 2 * (32 << 20);
 const TEACHER_LOGITS = 11 * (32 << 20);
 /** Further copies of adapters on experts, which are many small arrays; measured. */
 const EXPERT_COPIES = 3;
+/** The numbers that whole tensors of the base start from, in the adapter and in the layer. */
+const WHOLE_COPIES = 2;
+/** Arrays of a product's outputs in the backward pass of DoRA; measured. */
+const DORA_ARRAYS = 3;
+/** Copies of a weight in f32 while its norms are computed for DoRA; measured. */
+const NORM_ARRAYS = { float32: 2, bfloat16: 3 };
 /** A loaded model takes this share of its f32 weights. */
 const LOADED_SHARE = 1.2;
 
@@ -74,39 +80,69 @@ export const estimateLoaded = (
  */
 export function estimateMemory(
   size: ModelSize,
-  { modules, ranks, besides = 0 }: AdaptedModules,
+  adapted: AdaptedModules,
   batch: BatchShape,
   plan: StepPlan = UNRECORDED_STEP_PLAN,
 ): MemoryEstimate {
-  const trainable = countTrainable(modules, ranks).trainable + besides;
+  const { modules, ranks, use_dora = false, besides = NO_BESIDES } = adapted;
+  const trainable = trainedNumbers(adapted);
   const { vision } = size;
   const isInTower = (m: TargetableModule) => vision?.path && m.path.startsWith(`${vision.path}.`);
   const own = modules.filter((m) => !isInTower(m));
-  const adaptation = adaptationOf(size, own, ranks);
+  const adaptation = adaptationOf(size, own, { ranks, use_dora });
   const inTower = modules.filter(isInTower);
   const kept = vision ? keptInTower(vision, inTower) : 0;
   const ofTower = vision
-    ? adaptationOf({ ...vision.size, num_layers: Math.max(1, kept) }, inTower, ranks)
+    ? adaptationOf({ ...vision.size, num_layers: Math.max(1, kept) }, inTower, {
+        ranks,
+        use_dora,
+      })
     : adaptation;
   const ofImages = inTower.length > 0 ? towerBytes(size, { ...ofTower, kept }, batch, plan) : 0;
   const ofText = activationBytes(size, adaptation, batch, plan);
   // a pass that is computed again exists once the layers' backward passes have ended
   const isAgain = plan.recomputed_layers > 0;
   const beside = isAgain ? Math.max(0, ofImages - ofText) : 0;
+  const activations = ofText + (isAgain ? 0 : ofImages);
   return withTotal({
     weights: storedBytes(size, plan),
-    adapter: (2 * trainable + EXPERT_COPIES * trainableOnExperts(modules, ranks)) * F32,
+    adapter:
+      F32 *
+      (2 * trainable +
+        EXPERT_COPIES * trainableOnExperts(modules, ranks) +
+        WHOLE_COPIES * besides.whole),
     ...trainingState(trainable),
-    activations: ofText + (isAgain ? 0 : ofImages),
-    // a gradient of the base's own numbers is computed whole before it is added
+    activations,
     working:
       Math.max(
         workingBytes(size, adaptation, batch, plan),
         beside + visionWorkingBytes(size, ofTower, batch, plan),
+        normBytes(adapted, plan) - activations,
       ) +
-      2 * besides * F32 +
+      besideBytes(size, besides, plan) +
       visionBytes(size, batch),
   });
+}
+
+/**
+ * Of numbers of the base that train: the next copy of the largest tensor beside the last one, of an
+ * output layer also its gradient, which is computed whole before it is added; and a table with the
+ * changed rows beside the one before, and logits that no kernel computes.
+ */
+function besideBytes(
+  { outputs, hidden_size }: ModelSize,
+  { largest, output, rows }: BesideCounts,
+  plan: StepPlan,
+): number {
+  const ofTable = rows > 0 ? weightBytes(plan) * outputs * hidden_size + LOGITS / 2 : 0;
+  return F32 * (2 + Number(output)) * largest + ofTable;
+}
+
+/** The norms of the largest weight with DoRA, which are computed between steps. */
+function normBytes({ modules, use_dora }: AdaptedModules, { base_dtype }: StepPlan): number {
+  if (!use_dora) return 0;
+  const largest = Math.max(0, ...modules.map((m) => m.in_features * m.out_features));
+  return NORM_ARRAYS[base_dtype] * F32 * largest;
 }
 
 const trainableOnExperts = (modules: readonly TargetableModule[], ranks: ModuleRanks): number =>
@@ -115,10 +151,14 @@ const trainableOnExperts = (modules: readonly TargetableModule[], ranks: ModuleR
 const adaptationOf = (
   size: ModelSize,
   modules: readonly TargetableModule[],
-  ranks: ModuleRanks,
+  { ranks, use_dora }: { readonly ranks: ModuleRanks; readonly use_dora: boolean },
 ): Adaptation => {
   const { num_layers, inner_size, mixture } = size;
+  const scaled = use_dora ? modules.filter((m) => !m.is_output) : [];
   return {
+    scaledPerLayer:
+      scaled.reduce((sum, m) => sum + shareOfTokens(mixture, m) * m.out_features, 0) / num_layers,
+    scaledAtOnce: Math.max(0, ...scaled.map((m) => m.out_features)),
     ranksPerLayer:
       modules.reduce((sum, m) => sum + shareOfTokens(mixture, m) * rankIn(ranks, m), 0) /
       num_layers,
@@ -216,7 +256,7 @@ export function estimateFullFineTuning(
   batch: BatchShape,
   plan: StepPlan = UNRECORDED_STEP_PLAN,
 ): MemoryEstimate {
-  const adaptation = { ranksPerLayer: 0, inMlp: true, inHeads: true };
+  const adaptation = { ...WITHOUT_MODULES, inMlp: true, inHeads: true };
   const inF32: StepPlan = { ...plan, base_dtype: 'float32' };
   return withTotal({
     weights: size.parameters * F32,
@@ -241,7 +281,7 @@ export function estimateMeasured(
   form: LoadedForm,
 ): MemoryEstimate {
   const plan: StepPlan = { ...form, recomputed_layers: 0 };
-  const adaptation = { ranksPerLayer: 0, inMlp: false, inHeads: false };
+  const adaptation = WITHOUT_MODULES;
   return withTotal({
     weights: storedBytes(size, plan),
     adapter: 0,
@@ -300,11 +340,23 @@ const trainingState = (trainable: number): Pick<MemoryEstimate, 'gradients' | 'o
 interface Adaptation {
   /** Ranks of all adapted modules of a layer, added up; the mean of the layers. */
   readonly ranksPerLayer: number;
+  /** Outputs of a layer's modules with DoRA's magnitudes, which are kept before they are scaled. */
+  readonly scaledPerLayer: number;
+  /** The most of one module. */
+  readonly scaledAtOnce: number;
   /** Whether a trained module reads or writes the inner values of the MLP, which are then f32. */
   readonly inMlp: boolean;
   /** Whether one makes queries, keys or values, which are then f32 before they are normed. */
   readonly inHeads: boolean;
 }
+
+const WITHOUT_MODULES: Adaptation = {
+  ranksPerLayer: 0,
+  scaledPerLayer: 0,
+  scaledAtOnce: 0,
+  inMlp: false,
+  inHeads: false,
+};
 
 /** What is kept from the forward pass for the backward pass. */
 function activationBytes(
@@ -313,11 +365,11 @@ function activationBytes(
   { rows, length }: BatchShape,
   plan: StepPlan,
 ): number {
-  const { ranksPerLayer, inHeads } = adaptation;
+  const { ranksPerLayer, scaledPerLayer, inHeads } = adaptation;
   const { hidden_size, q_size, kv_size, num_layers } = size;
   const tokens = rows * length;
   const stats = size.scores_rows ? 0 : 2 * size.num_heads;
-  const inF32 = F32 * (2 * hidden_size + 2 + stats + ranksPerLayer);
+  const inF32 = F32 * (2 * hidden_size + 2 + stats + ranksPerLayer + scaledPerLayer);
   const inWeightType =
     weightBytes(plan) * (2 * q_size + 2 * kv_size + mlpInputs(size)) + 2 * routedBytes(size, plan);
   const ofHead = inHeads ? F32 : weightBytes(plan);
@@ -404,7 +456,7 @@ function workingBytes(
 
 function towerWorkingBytes(
   size: ModelSize,
-  { inMlp }: Adaptation,
+  { inMlp, scaledAtOnce }: Adaptation,
   { rows, length }: BatchShape,
   plan: StepPlan,
 ): number {
@@ -415,10 +467,11 @@ function towerWorkingBytes(
     tokens * (F32 * 6 * hidden_size + bytes * (mlpInputs(size) + 2 * inner_size)) +
     4 * tokens * routedBytes(size, plan) +
     (inMlp ? tokens * F32 * inner_size : 0);
+  const scaled = DORA_ARRAYS * F32 * tokens * scaledAtOnce;
   const attention =
     tokens * (F32 * 5 * hidden_size + bytes * 3 * (q_size + kv_size)) +
     scoreBytes(size, { rows, length }, plan);
-  const layer = Math.max(mlp, attention, deltaBytes(size, { rows, length }));
+  const layer = Math.max(mlp, attention, deltaBytes(size, { rows, length })) + scaled;
   const rotaryTables = 2 * F32 * length * (q_size + 2 * kv_size);
   return (
     Math.max(layer, headBytes(size, tokens, plan)) + rotaryTables + dequantizedBytes(size, plan)

@@ -51,10 +51,26 @@ for (const [name, dtype, batch, length, more] of [
   ['all-linear, nf4', 'bfloat16', 4, 256, ['--targets', ALL, '--quantize', 'nf4']],
   ['q, k, v, o, dpo', 'float32', 4, 128, DPO],
   ['q, k, v, o, dpo', 'bfloat16', 4, 256, DPO],
+  ...['bfloat16', 'float32'].flatMap((dtype) =>
+    [48, 256].flatMap((length) => [
+      ['q, k, v, o, embed_tokens', dtype, 4, length, ['--save', 'embed_tokens']],
+      ['q, k, v, o, lm_head', dtype, 4, length, ['--save', 'lm_head']],
+      ['q, k, v, o, 1000 tokens', dtype, 4, length, ['--tokens', 1000]],
+      ['all-linear, DoRA', dtype, 4, length, ['--targets', ALL, '--dora']],
+    ]),
+  ),
+  ['all-linear, DoRA', 'bfloat16', 4, 256, ['--targets', ALL, '--dora', '--recompute', 29]],
+  ['all-linear, DoRA', 'float32', 4, 256, ['--targets', ALL, '--dora', '--recompute', 29]],
+  ['all-linear, DoRA, nf4', 'bfloat16', 4, 48, ['--targets', ALL, '--dora', '--quantize', 'nf4']],
+  ['q, v, DoRA', 'bfloat16', 4, 256, ['--targets', 'q_proj,v_proj', '--dora']],
+  ['q, embed_tokens, DoRA', 'bfloat16', 4, 48, ['--targets', 'q_proj,embed_tokens', '--dora']],
+  ['q, embed_tokens, DoRA', 'float32', 4, 48, ['--targets', 'q_proj,embed_tokens', '--dora']],
+  ['q, lm_head, DoRA', 'bfloat16', 4, 48, ['--targets', 'q_proj,lm_head', '--dora']],
+  ['q, lm_head, DoRA', 'float32', 4, 48, ['--targets', 'q_proj,lm_head', '--dora']],
   ['full', 'float32', 4, 48, ['--method', 'full']],
   ['full', 'float32', 4, 256, ['--method', 'full']],
 ])
   measureStep(
-    [name, dtype, `${batch} x ${length}`, 0],
+    [name, dtype, `${batch} x ${length}`, more.includes('--recompute') ? more.at(-1) : 0],
     ['--dtype', dtype, '--batch', batch, '--seq', length, ...more],
   );

@@ -8,12 +8,15 @@ import { parseArgs } from 'node:util';
 import { toBF16 } from '../../src/formats/floats';
 import type { BaseModel } from '../../src/formats/baseModel';
 import { countParameters, type TensorInfo } from '../../src/formats/tensorInfo';
-import type { Adapter, LoraFactors } from '../../src/lora/adapter';
+import type { Adapter, LoraFactors, TrainedTensor } from '../../src/lora/adapter';
+import { isModuleToSave } from '../../src/lora/modulesToSave';
+import { tokenLayersOf } from '../../src/formats/peft/tokens';
 import { modelSize } from '../../src/formats/architecture/size';
 import { estimateFullFineTuning, estimateMemory, PROCESS } from '../../src/lora/memory';
 import { loadModel } from '../../src/models/loadModel';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
-import { adaptedModulesOf, tensorsOf } from '../../src/formats/architecture/modules';
+import { adaptedModulesOf, namedTensors, tensorsOf } from '../../src/formats/architecture/modules';
+import { countedTensors } from '../../src/formats/architecture/trainedBeside';
 import { readSpec } from '../../src/formats/architecture/readSpec';
 import { withQuantized } from '../../src/formats/quantized/source';
 import { quantizedWhileLoading } from '../../src/formats/quantized/whileLoading';
@@ -45,6 +48,11 @@ const { values: args } = parseArgs({
     method: { type: 'string', default: 'lora' },
     objective: { type: 'string', default: 'sft' },
     quantize: { type: 'string' },
+    dora: { type: 'boolean', default: false },
+    /** Names of modules_to_save. */
+    save: { type: 'string' },
+    /** How many rows of tokens of the embedding are trained. */
+    tokens: { type: 'string', default: '0' },
   },
 });
 const quantize = QUANTIZE.find((kind) => kind === args.quantize) ?? null;
@@ -215,11 +223,27 @@ function adapter(): Adapter {
       in_features: m.in_features,
       out_features: m.out_features,
       scaling: 16 / r,
-      magnitude: null,
+      magnitude: args.dora ? new Float32Array(m.out_features).fill(1) : null,
       A: randomWeights(r * m.in_features),
       B: new Float32Array(r * m.out_features),
     }));
-  return { modules, trained: [], config: EMPTY_ADAPTER.config };
+  return { modules, trained: trainedTensors(), config: EMPTY_ADAPTER.config };
+}
+
+/** Those of modules_to_save, and the first rows of the embedding. */
+function trainedTensors(): TrainedTensor[] {
+  const spec = readSpec(CONFIG, 'geometry');
+  const saved = args.save?.split(',') ?? null;
+  const whole = namedTensors(spec)
+    .filter(({ name }) => isModuleToSave(name.slice(0, name.lastIndexOf('.')), saved))
+    .map(({ name, shape }) => ({ name, shape, data: randomWeights(elementCount(shape)) }));
+  const count = Number(args.tokens);
+  if (count === 0) return whole;
+  const { embedding } = tokenLayersOf(spec)!;
+  const shape = [count, spec.hidden_size];
+  const rows = Array.from({ length: count }, (_, i) => i);
+  const data = randomWeights(elementCount(shape));
+  return [...whole, { name: `${embedding}.weight`, shape, data, rows }];
 }
 
 const memoryMb = (key: string) =>
@@ -319,6 +343,29 @@ async function timeSteps(model: Awaited<ReturnType<typeof loadModel>>) {
   return { times, processorTimes, loss };
 }
 
+/** What `lora check` says of the run's memory, in MiB. */
+function estimates(start: Adapter, plan: StepPlan) {
+  const base = geometry();
+  const size = modelSize(
+    base,
+    start.trained.map(({ name }) => name),
+  );
+  const shape = { rows: batch, length };
+  const full_mb = estimateFullFineTuning(size, shape, plan).total / 2 ** 20;
+  const modules = adaptedModulesOf(base.spec).filter((m) =>
+    start.modules.some((own) => own.path === m.path),
+  );
+  const besides = countedTensors(base.spec, start.trained);
+  const adapted = { modules, ranks: r, besides, use_dora: args.dora };
+  return {
+    /** What the blocks of quantized matrices take. */
+    blocks_mb: quantize && (size.quantized_bytes ?? 0) / 2 ** 20,
+    full_mb,
+    estimated_mb:
+      args.method === 'full' ? full_mb : estimateMemory(size, adapted, shape, plan).total / 2 ** 20,
+  };
+}
+
 async function main(): Promise<void> {
   const tf = createRequire(__filename)(args.tfjs!) as { backend(): { binding: TfBinding } };
   const rss_empty_mb = memoryMb('VmRSS');
@@ -345,12 +392,7 @@ async function main(): Promise<void> {
   const start_s = performance.now() / 1e3;
   const { times, processorTimes, loss } = await timeSteps(model);
   const tokens = batch * length;
-  const size = modelSize(geometry());
-  const shape = { rows: batch, length };
-  const full = estimateFullFineTuning(size, shape, plan).total;
-  const adapted = adaptedModulesOf(geometry().spec).filter((m) =>
-    start.modules.some((own) => own.path === m.path),
-  );
+  const { blocks_mb, full_mb, estimated_mb } = estimates(start, plan);
   const result = {
     device: ops.name,
     parameters: geometry().parameters,
@@ -364,17 +406,12 @@ async function main(): Promise<void> {
     start_s,
     rss_empty_mb,
     rss_model_mb,
-    /** What the blocks of quantized matrices take. */
-    blocks_mb: quantize && (size.quantized_bytes ?? 0) / 2 ** 20,
+    blocks_mb,
     peak_rss_mb: memoryMb('VmHWM'),
     loss,
     live: model.liveTensors(),
-    full_mb: full / 2 ** 20,
-    estimate_mb:
-      (isFull ? full : estimateMemory(size, { modules: adapted, ranks: r }, shape, plan).total) /
-        2 ** 20 +
-      rss_empty_mb -
-      PROCESS / 2 ** 20,
+    full_mb,
+    estimate_mb: estimated_mb + rss_empty_mb - PROCESS / 2 ** 20,
   };
   profileOf(steps);
   console.log(JSON.stringify(result));

@@ -170,8 +170,11 @@ function baseReport(base: BaseModel, image_patches: number | undefined): Report 
   const linear = matchTargets(modules, { target_modules: 'all-linear' }).matched;
   const { trainable, full } = countTrainable(linear, EXAMPLE_RANK);
   const share = percentage(trainable / parameters);
-  const { spec, weights } = base;
-  const memory = usualMemory({ spec, parameters, weights, image_patches }, machineOfProcessor());
+  const { spec, weights, missing } = base;
+  const memory = usualMemory(
+    { spec, parameters, weights, missing, image_patches },
+    machineOfProcessor(),
+  );
   const { vision } = base.spec;
   return {
     facts: {

@@ -2,7 +2,7 @@ import { rowLengthOf } from '../../formats/architecture/positions';
 import { modelSize } from '../../formats/architecture/size';
 import type { DataStatistics } from '../../data/examples/tokenizeRows';
 import type { BaseModel } from '../../formats/baseModel';
-import { countTrainable } from '../../lora/count';
+import { trainedNumbers, type AdaptedModules } from '../../lora/count';
 import {
   estimateFullFineTuning,
   estimateMemory,
@@ -128,10 +128,16 @@ function memoryEstimator(inputs: ResourceInputs): (plan: StepPlan) => MemoryEsti
   const whole = distillationOf(recipe) ? withTeacherLogits : (own: MemoryEstimate) => own;
   if (recipe.training.method === 'full')
     return (step) => whole(estimateFullFineTuning(size, batch, step));
-  const { modules, rankOf: ranks, trained_numbers: besides } = plan;
-  const adapted = { modules, ranks, besides };
+  const adapted = adaptedIn(plan);
   return (step) => whole(estimateMemory(size, adapted, batch, step));
 }
+
+const adaptedIn = ({ modules, rankOf: ranks, use_dora, besides }: AdapterPlan): AdaptedModules => ({
+  modules,
+  ranks,
+  use_dora,
+  besides,
+});
 
 function batchOf({ recipe, data, base }: ResourceInputs): BatchShape {
   const { train, validation } = data.statistics;
@@ -148,7 +154,5 @@ function batchOf({ recipe, data, base }: ResourceInputs): BatchShape {
 function checkpointBytes({ recipe, base, plan }: ResourceInputs): number {
   const { method, save_total_limit } = recipe.training;
   if (method === 'full') return BYTES_PER_TRAINED_NUMBER * base.parameters * (save_total_limit + 2);
-  const { trainable } = countTrainable(plan.modules, plan.rankOf);
-  const numbers = trainable + plan.trained_numbers;
-  return BYTES_PER_TRAINED_NUMBER * numbers * (save_total_limit + 3);
+  return BYTES_PER_TRAINED_NUMBER * trainedNumbers(adaptedIn(plan)) * (save_total_limit + 3);
 }

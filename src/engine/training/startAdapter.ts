@@ -1,5 +1,6 @@
 import { linearsOf } from '../../formats/architecture/layerLinears';
 import { moduleNames, namedTensors } from '../../formats/architecture/modules';
+import { modulesToSave, pathOf, savedTensors } from '../../formats/architecture/trainedBeside';
 import { publishedBase } from '../../formats/hub/publishedBase';
 import { readWeight } from '../../formats/openBase';
 import type { BaseModel } from '../../formats/baseModel';
@@ -108,30 +109,6 @@ function adapterSettings(base: BaseModel, lora: LoraSettings): LoraChoices {
   };
 }
 
-/**
- * The modules that are trained in full: those that the recipe names, and a classification head.
- * For texts PEFT lists both `classifier` and `score`; other layers of the head that the base does
- * not have are added.
- */
-export function modulesToSave(
-  { spec, missing }: Pick<BaseModel, 'spec' | 'missing'>,
-  named: readonly string[] | null,
-): readonly string[] | null {
-  if (spec.head.kind !== 'labels') return named;
-  const heads = spec.task === 'image_cls' ? ['classifier'] : ['classifier', 'score'];
-  const known = [...new Set([...(named ?? []), ...heads])];
-  return [...known, ...new Set(missing.map(pathOf).filter((path) => !isModuleToSave(path, known)))];
-}
-
-/** The names of the tensors of modules that are trained in full. */
-export const savedTensors = (
-  { spec }: Pick<BaseModel, 'spec'>,
-  saved: readonly string[] | null,
-): readonly string[] =>
-  namedTensors(spec)
-    .map(({ name }) => name)
-    .filter((name) => isModuleToSave(pathOf(name), saved));
-
 /** The initial factors of one module; DoRA, PiSSA and OLoRA compute them from its weight. */
 async function startFactors(
   base: BaseModel,
@@ -172,14 +149,7 @@ async function trainedTensors(
   { config, modules }: Adapter,
   seed: number,
 ): Promise<TrainedTensor[]> {
-  const all = namedTensors(base.spec);
-  const adapted = new Set(modules.map((m) => m.path));
-  const isTrainedBias = (name: string) =>
-    name.endsWith('.bias') &&
-    (config.bias === 'all' || (config.bias === 'lora_only' && adapted.has(pathOf(name))));
-  const wanted = all.filter(
-    ({ name }) => isTrainedBias(name) || isModuleToSave(pathOf(name), config.modules_to_save),
-  );
+  const wanted = savedTensors(base, config, new Set(modules.map((m) => m.path)));
   const tensors: TrainedTensor[] = [];
   for (const { name, shape } of wanted) {
     const data = base.missing.includes(name)
@@ -189,9 +159,6 @@ async function trainedTensors(
   }
   return tensors;
 }
-
-/** layers.0.q_proj.bias -> layers.0.q_proj; '' of a parameter of the whole model. */
-const pathOf = (tensor: string) => tensor.slice(0, Math.max(0, tensor.lastIndexOf('.')));
 
 /** @throws LoraError('recipe') for a name that matches no module */
 export function checkModulesToSave(base: BaseModel, names: readonly string[] | null): void {

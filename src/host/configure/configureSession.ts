@@ -19,7 +19,8 @@ import { parseRecipe } from '../../shared/recipeFile';
 import { withRank } from '../../shared/pages/configure/withRank';
 import { namesRemoteFiles } from '../recipe/recipeFiles';
 import type { AskInspections } from '../inspection/inspections';
-import { readBaseFacts, type BaseFacts } from '../setup/costs';
+import { readBaseFacts, recipeOfBase, type BaseFacts } from '../setup/costs';
+import type { RecipeOfBase } from '../../inspect/questions';
 import type { DatasetFacts } from '../setup/datasetFacts';
 import { t } from '../text/l10n';
 import { adviceFor, type Advice, type AdviceAct, type UsedRank } from './advice';
@@ -58,7 +59,7 @@ interface Read {
  * the user's choices to the recipe.
  */
 export class ConfigureSession implements vscode.Disposable {
-  private base: BaseFacts | undefined;
+  private base: { readonly key: string; readonly facts: BaseFacts } | undefined;
   /** The model that the recipe learns from. */
   private teacher: BaseFacts | null = null;
   private rows: { readonly dataset: string; readonly rows: number | null } | undefined;
@@ -289,11 +290,15 @@ export class ConfigureSession implements vscode.Disposable {
     this.refuseForeignPaths(document.getText());
     const recipe = parseRecipe(document.getText(), this.recipe.fsPath);
     const { inspections } = this.parts;
-    if (this.base?.path !== recipe.base) this.base = await readBase(inspections, recipe.base);
+    const wanted = recipeOfBase(recipe);
+    const key = JSON.stringify([recipe.base, wanted]);
+    if (!this.base || this.base.key !== key)
+      this.base = { key, facts: await readBase(inspections, recipe.base, wanted) };
+    const base = this.base.facts;
     const dataset = JSON.stringify(recipe.dataset);
     if (this.rows?.dataset !== dataset)
       this.rows = { dataset, rows: await rowsOf(inspections, recipe.dataset) };
-    const { matched, unmatched } = matchTargets(this.base.modules, recipe.lora);
+    const { matched, unmatched } = matchTargets(base.modules, recipe.lora);
     const [unknown] = unmatched;
     if (unknown) {
       throw new LoraError(
@@ -305,7 +310,7 @@ export class ConfigureSession implements vscode.Disposable {
       );
     }
     this.teacher = await this.teacherOf(recipe);
-    this.read = { recipe, base: this.base, chosen: matched };
+    this.read = { recipe, base, chosen: matched };
     void this.count(recipe);
     return { ...this.read, dirty: document.isDirty };
   }
@@ -329,9 +334,13 @@ const at = (modules: readonly TargetableModule[], indices: readonly number[]) =>
 class BaseNotFound extends LoraError {}
 
 /** @throws BaseNotFound; LoraError('base') for a base model that cannot be trained. */
-async function readBase(inspections: AskInspections, file: string): Promise<BaseFacts> {
+async function readBase(
+  inspections: AskInspections,
+  file: string,
+  recipe: RecipeOfBase,
+): Promise<BaseFacts> {
   try {
-    return await readBaseFacts(inspections, file);
+    return await readBaseFacts(inspections, file, recipe);
   } catch (cause) {
     if (await stat(file).catch(() => null)) throw cause;
     throw new BaseNotFound('base', t('There is no base model at {0}.', file), {

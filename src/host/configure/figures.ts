@@ -1,5 +1,12 @@
 import { layersEstimate, layersTypes } from '../../lora/layersMemory';
-import { countTrainable, tooHighRank, trainableOf } from '../../lora/count';
+import { withBiases } from '../../formats/architecture/trainedBeside';
+import {
+  countTrainable,
+  tooHighRank,
+  trainableOf,
+  trainedNumbers,
+  type AdaptedModules,
+} from '../../lora/count';
 import {
   estimateFullFineTuning,
   estimateMeasured,
@@ -18,7 +25,7 @@ import type { StepPlan } from '../../shared/run';
 import type { Recipe } from '../../shared/recipe';
 import type { Batch } from '../../shared/usualBatch';
 import { hostMachine } from '../setup/machineMemory';
-import type { BaseFacts } from '../setup/costs';
+import { adaptedIn, type BaseFacts } from '../setup/costs';
 import type { DatasetFacts } from '../setup/datasetFacts';
 import { batchOf, forecast } from '../setup/forecast';
 
@@ -40,14 +47,16 @@ export interface CostChoice {
 export function figuresOf(
   base: BaseFacts,
   recipe: Recipe,
-  { settings, chosen, facts = null, teacher = null }: CostChoice,
+  { settings, chosen: named, facts = null, teacher = null }: CostChoice,
   machine = hostMachine(),
 ): Figures {
   const { r, lora_alpha, use_rslora, use_dora } = settings;
   const rankOf = (m: TargetableModule) =>
     patternValue(recipe.lora.rank_pattern, m.path, r, 'rank_pattern');
-  const magnitudes = use_dora ? chosen.reduce((sum, m) => sum + m.out_features, 0) : 0;
-  const trainable = countTrainable(chosen, rankOf).trainable + magnitudes;
+  const adapted = adaptedIn(base, { modules: named, ranks: rankOf, use_dora });
+  const { modules: chosen } = adapted;
+  const trainable = trainedNumbers(adapted);
+  const tensors = chosen.length * (use_dora ? 3 : 2) + tensorsBeside(base, chosen);
   const batch = batchOf(base, recipe, facts);
   const images = base.size && shownImages(base.size, batch.images, batch.images_from ?? 'base');
   return {
@@ -57,8 +66,8 @@ export function figuresOf(
     tooHigh: tooHighRank(chosen, r).length,
     scaling: scalingOf(r, lora_alpha, use_rslora),
     otherRanks: chosen.filter((m) => rankOf(m) !== r).length,
-    fileBytes: trainable * F32 + chosen.length * (use_dora ? 3 : 2) * HEADER_BYTES,
-    ...memoryOf(base, recipe, { rankOf, chosen, teacher, batch, machine }),
+    fileBytes: trainable * F32 + tensors * HEADER_BYTES,
+    ...memoryOf(base, recipe, { adapted, teacher, batch, machine }),
     there: machine.available,
     batch: batch.size,
     length: batch.length,
@@ -69,9 +78,13 @@ export function figuresOf(
   };
 }
 
+const tensorsBeside = (
+  { besides }: Pick<BaseFacts, 'besides'>,
+  chosen: readonly TargetableModule[],
+): number => (besides ? withBiases(besides, chosen).tensors : 0);
+
 interface SteppedChoice {
-  readonly rankOf: (m: TargetableModule) => number;
-  readonly chosen: readonly TargetableModule[];
+  readonly adapted: AdaptedModules;
   readonly teacher: BaseFacts | null;
   readonly batch: Batch;
   readonly machine: StepMachine;
@@ -81,17 +94,17 @@ interface SteppedChoice {
 function memoryOf(
   { size, layers }: BaseFacts,
   { training }: Recipe,
-  { rankOf, chosen, teacher, batch, machine }: SteppedChoice,
+  { adapted, teacher, batch, machine }: SteppedChoice,
 ): Pick<Figures, 'memory' | 'types' | 'full' | 'step'> {
   if (size === null) {
     if (!layers || 'unknown' in layers) return { memory: null, types: [], full: null, step: null };
-    const { trainable: numbers, full: adapted } = countTrainable(chosen, rankOf);
-    const memory = layersEstimate(layers, { numbers, adapted }, batch.rows);
+    const { full } = countTrainable(adapted.modules, adapted.ranks);
+    const numbers = trainedNumbers(adapted);
+    const memory = layersEstimate(layers, { numbers, adapted: full }, batch.rows);
     const types = layersTypes(memory.total, machine.available);
     return { memory, types, full: null, step: null };
   }
   const whole = teacher ? withTeacherLogits : (own: MemoryEstimate) => own;
-  const adapted = { modules: chosen, ranks: rankOf };
   const estimate = (plan: StepPlan) => whole(estimateMemory(size, adapted, batch, plan));
   const planned = planStep(training, size, estimate, machine);
   return {

@@ -7,7 +7,7 @@ import { withRank } from '../../shared/pages/configure/withRank';
 import { t } from '../text/l10n';
 import { askRank, askTargets } from '../setup/costSteps';
 import type { Services } from '../services';
-import { readBaseFacts } from '../setup/costs';
+import { readBaseFacts, recipeOfBase } from '../setup/costs';
 import { readDatasetFacts } from '../setup/datasetFacts';
 import { batchOf } from '../setup/forecast';
 import { runSteps } from '../setup/steps';
@@ -28,7 +28,7 @@ export async function pickRank(
   const document = await vscode.workspace.openTextDocument(recipe);
   const read = parseRecipe(document.getText(), recipe.fsPath);
   const { lora } = read;
-  const base = await readBaseFacts(inspections, read.base);
+  const base = await readBaseFacts(inspections, read.base, recipeOfBase(read));
   const rows = await rowsOf(inspections, read.dataset).catch(() => null);
   const before = {
     base: { ...base, batch: batchOf(base, read, null) },

@@ -1,10 +1,12 @@
-import type { BaseHeaders } from '../../inspect/questions';
+import type { BaseHeaders, RecipeOfBase } from '../../inspect/questions';
 import { assumedImages, shownImages } from '../../lora/largestBatch';
 import { estimateMemory } from '../../lora/memory';
 import { planStep, stepMemory, type StepSettings } from '../../lora/stepPlan';
 import type { StepPlan } from '../../shared/run';
 import { layersEstimate, layersTypes } from '../../lora/layersMemory';
-import { countTrainable, tooHighRank } from '../../lora/count';
+import { countTrainable, tooHighRank, trainedNumbers, type AdaptedModules } from '../../lora/count';
+import { adaptedBeside } from '../../formats/architecture/trainedBeside';
+import type { Recipe } from '../../shared/recipe';
 import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/adapter';
 import { BATCHES, type Batch } from '../../shared/usualBatch';
@@ -42,14 +44,33 @@ export function withAssumedImages(
 }
 
 /**
- * Reads the facts from the headers of a base model.
+ * Reads the facts from the headers of a base model, for a recipe where one is given.
  *
  * @throws LoraError('base') when it cannot be trained.
  */
 export const readBaseFacts = async (
   inspections: AskInspections,
   file: string,
-): Promise<BaseFacts> => factsOf(await inspections.ask('base', { file }));
+  recipe?: RecipeOfBase,
+): Promise<BaseFacts> =>
+  factsOf(await inspections.ask('base', { file, ...(recipe && { recipe }) }));
+
+/** What decides which numbers of a base a recipe trains beside the factors. */
+export const recipeOfBase = ({
+  task,
+  lora: { modules_to_save, bias, trainable_token_indices },
+}: Pick<Recipe, 'task' | 'lora'>): RecipeOfBase => ({
+  task,
+  modules_to_save,
+  bias,
+  trainable_token_indices,
+});
+
+/** What trains where modules of a base are chosen. */
+export const adaptedIn = (
+  { besides }: Pick<BaseFacts, 'besides'>,
+  chosen: Omit<AdaptedModules, 'besides'>,
+): AdaptedModules => (besides ? adaptedBeside(besides, chosen) : chosen);
 
 /** The cost of a rank and target modules. */
 export interface Cost {
@@ -77,23 +98,25 @@ const AUTO: StepSettings = { base_dtype: 'auto', gradient_checkpointing: 'auto' 
  * @throws LoraError('recipe') for an invalid regular expression.
  */
 export function costOf(
-  { modules, size, layers, batch }: BaseFacts,
+  base: BaseFacts,
   r: number,
   target_modules: TargetModules,
   machine = hostMachine(),
 ): Cost {
+  const { modules, size, layers, batch } = base;
   const { matched, unmatched } = matchTargets(modules, { target_modules });
-  const { trainable, full: adapted } = countTrainable(matched, r);
+  const adapted = adaptedIn(base, { modules: matched, ranks: r });
+  const trainable = trainedNumbers(adapted);
   const cost = { matched, unmatched, trainable, tooHigh: tooHighRank(matched, r).length };
   if (size === null) {
     if (!layers) return { ...cost, memory: null, types: [] };
     if ('unknown' in layers)
       return { ...cost, memory: null, types: [], unknownLayer: layers.unknown };
-    const { total } = layersEstimate(layers, { numbers: trainable, adapted }, batch.rows);
+    const kernels = countTrainable(adapted.modules, r).full;
+    const { total } = layersEstimate(layers, { numbers: trainable, adapted: kernels }, batch.rows);
     return { ...cost, memory: total, types: layersTypes(total, machine.available) };
   }
-  const estimate = (plan: StepPlan) =>
-    estimateMemory(size, { modules: matched, ranks: r }, batch, plan);
+  const estimate = (plan: StepPlan) => estimateMemory(size, adapted, batch, plan);
   return {
     ...cost,
     memory: planStep(AUTO, size, estimate, machine).estimate.total,

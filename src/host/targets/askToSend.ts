@@ -4,7 +4,7 @@ import { distillationOf } from '../../shared/objective';
 import { parseRecipe } from '../../shared/recipeFile';
 import { figuresOf } from '../configure/figures';
 import type { Inspections } from '../inspection/inspections';
-import { factsOf } from '../setup/costs';
+import { readBaseFacts, recipeOfBase } from '../setup/costs';
 import { hostMachine } from '../setup/machineMemory';
 import { t } from '../text/l10n';
 import { pick } from '../ui/picker';
@@ -41,10 +41,10 @@ async function memoryFor(
   if (available === null) return null;
   const limits = { maxBytes: MAX_BYTES.writtenByPeople };
   const recipe = parseRecipe(await readTextFile(file, limits), file);
-  const base = factsOf(await inspections.ask('base', { file: recipe.base }));
+  const base = await readBaseFacts(inspections, recipe.base, recipeOfBase(recipe));
   const { matched } = matchTargets(base.modules, recipe.lora);
   const taught = distillationOf(recipe);
-  const teacher = taught && factsOf(await inspections.ask('base', { file: taught.teacher }));
+  const teacher = taught && (await readBaseFacts(inspections, taught.teacher));
   const { memory, full, images } = figuresOf(
     base,
     recipe,

@@ -5,6 +5,8 @@ import {
   PROCESS,
   type BatchShape,
 } from '../../../src/lora/memory';
+import { countedTensors } from '../../../src/formats/architecture/trainedBeside';
+import { NO_BESIDES } from '../../../src/lora/count';
 import { modulesOf } from '../../../src/formats/architecture/modules';
 import { readSpec } from '../../../src/formats/architecture/readSpec';
 import { modelSize } from '../../../src/formats/architecture/size';
@@ -21,12 +23,10 @@ const smollm2 = {
   vocab_size: 49152,
   tie_word_embeddings: true,
 };
-const targets = matchTargets(modulesOf(readSpec(smollm2, 'config.json')), {
-  target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
-}).matched;
-const all = matchTargets(modulesOf(readSpec(smollm2, 'config.json')), {
-  target_modules: 'all-linear',
-}).matched;
+const named = (target_modules: string | readonly string[]) =>
+  matchTargets(modulesOf(readSpec(smollm2, 'config.json')), { target_modules }).matched;
+const targets = named(['q_proj', 'k_proj', 'v_proj', 'o_proj']);
+const all = named('all-linear');
 const F32: StepPlan = { base_dtype: 'float32', recomputed_layers: 0 };
 const estimate = ({ rows, length }: BatchShape, { r = 8, plan = F32, adapted = targets } = {}) =>
   estimateMemory(
@@ -72,16 +72,84 @@ const MEASURED_FULL = [
 ] as const;
 const EMPTY_FULL = 278;
 
+interface TrainedBesides {
+  readonly adapted?: typeof targets;
+  readonly save?: readonly string[];
+  readonly rows?: number;
+  readonly use_dora?: boolean;
+  readonly recomputed_layers?: number;
+}
+
+const DORA = { adapted: all, use_dora: true };
+const EMBEDDING = { save: ['model.embed_tokens'] };
+const OUTPUT = { save: ['lm_head'] };
+
+/** With what the process has, of 4 rows: what trains, in which type, their tokens, MiB. */
+const MEASURED_BESIDE: readonly (readonly [
+  TrainedBesides,
+  StepPlan['base_dtype'],
+  number,
+  number,
+])[] = [
+  [EMBEDDING, 'bfloat16', 48, 1516],
+  [EMBEDDING, 'float32', 48, 1862],
+  [EMBEDDING, 'bfloat16', 256, 1928],
+  [OUTPUT, 'bfloat16', 48, 1671],
+  [OUTPUT, 'float32', 48, 1980],
+  [OUTPUT, 'float32', 256, 2606],
+  [{ save: [...EMBEDDING.save, ...OUTPUT.save] }, 'bfloat16', 256, 2754],
+  [{ rows: 1000 }, 'bfloat16', 48, 681],
+  [{ rows: 1000 }, 'float32', 48, 1062],
+  [{ rows: 1000 }, 'bfloat16', 256, 1077],
+  [{ rows: 1000 }, 'float32', 256, 1661],
+  [DORA, 'bfloat16', 48, 750],
+  [DORA, 'float32', 48, 1091],
+  [DORA, 'bfloat16', 256, 1731],
+  [DORA, 'float32', 256, 2248],
+  [{ ...DORA, recomputed_layers: 29 }, 'bfloat16', 256, 690],
+  [{ ...DORA, recomputed_layers: 29 }, 'float32', 256, 985],
+  [{ adapted: named(['embed_tokens', 'q_proj']), use_dora: true }, 'bfloat16', 48, 801],
+  [{ adapted: named(['embed_tokens', 'q_proj']), use_dora: true }, 'float32', 48, 938],
+  [{ adapted: named(['lm_head', 'q_proj']), use_dora: true }, 'bfloat16', 48, 820],
+  [{ adapted: named(['lm_head', 'q_proj']), use_dora: true }, 'float32', 48, 972],
+];
+
 describe('training memory of what trains beside LoRA', () => {
-  it('has its copy, gradients and moments', () => {
+  it('has its copies, gradients and moments', () => {
     const size = modelSize({ spec: readSpec(smollm2, 'config.json'), parameters: 134_515_008 });
-    const [without, own] = [0, 1_000_000].map((besides) =>
-      estimateMemory(size, { modules: targets, ranks: 8, besides }, { rows: 1, length: 64 }, F32),
-    ) as [ReturnType<typeof estimateMemory>, ReturnType<typeof estimateMemory>];
+    const [without, own] = [0, 1_000_000].map((whole) => {
+      const besides = { ...NO_BESIDES, whole, largest: whole };
+      const adapted = { modules: targets, ranks: 8, besides };
+      return estimateMemory(size, adapted, { rows: 1, length: 64 }, F32);
+    }) as [ReturnType<typeof estimateMemory>, ReturnType<typeof estimateMemory>];
     expect(own.gradients - without.gradients).toBe(4e6);
     expect(own.optimizer - without.optimizer).toBe(8e6);
-    expect(own.total - without.total).toBe(28e6);
+    expect(own.total - without.total).toBe(36e6);
   });
+
+  it.each(MEASURED_BESIDE)(
+    'is within 10 % of the measurement where more than A and B trains: case %#',
+    (trained, base_dtype, length, measured) => {
+      const { adapted = targets, save = [], rows = 0, ...more } = trained;
+      const spec = readSpec(smollm2, 'config.json');
+      const besides = {
+        ...countedTensors(
+          spec,
+          save.map((name) => ({ name: `${name}.weight`, shape: [49152, 576] })),
+        ),
+        rows: rows * 576,
+      };
+      const { recomputed_layers = 0, use_dora = false } = more;
+      const { total } = estimateMemory(
+        modelSize({ spec, parameters: 134_515_008 }),
+        { modules: adapted, ranks: 8, use_dora, besides },
+        { rows: 4, length },
+        { base_dtype, recomputed_layers },
+      );
+      const estimated = (total - PROCESS) / 2 ** 20 + EMPTY;
+      expect(Math.abs(estimated / measured - 1)).toBeLessThan(0.1);
+    },
+  );
 });
 
 describe('training memory', () => {

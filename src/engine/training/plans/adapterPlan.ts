@@ -2,10 +2,16 @@ import {
   adaptedModulesOf,
   hasExperts,
   moduleNames,
-  namedTensors,
   parameterModules,
 } from '../../../formats/architecture/modules';
 import { familyOf } from '../../../formats/architecture/families';
+import {
+  countedTensors,
+  modulesToSave,
+  savedTensors,
+  trainedBeside,
+  withBiases,
+} from '../../../formats/architecture/trainedBeside';
 import { targetableModules } from '../../../formats/openBase';
 import { adapterBaseOf } from '../../../formats/peft/againstBase';
 import { peftFolder } from '../../../formats/peft/fileNames';
@@ -13,8 +19,7 @@ import { readPeftAdapter } from '../../../formats/peft/read';
 import { changesTiedLayers } from '../../../formats/peft/tying';
 import { refuseReplacements } from '../../../formats/peft/vocabulary';
 import type { BaseModel } from '../../../formats/baseModel';
-import { elementsOf } from '../../../formats/tensorInfo';
-import { countTrainable } from '../../../lora/count';
+import { trainedNumbers, type BesideCounts } from '../../../lora/count';
 import { isOnExpert, parameterKey, patternPath } from '../../../lora/experts';
 import { matchParameters, translatedTargets } from '../../../lora/parameterTargets';
 import { patternValue } from '../../../lora/patterns';
@@ -34,8 +39,6 @@ import type { LoraSettings, Recipe } from '../../../shared/recipe';
 import { targetContradictions } from '../../../shared/recipeRules';
 import {
   checkModulesToSave,
-  modulesToSave,
-  savedTensors,
   startAdapter,
   withExactTargets,
   type StartingAdapters,
@@ -49,10 +52,12 @@ import { countOf } from '../../../shared/values';
 export interface AdapterPlan {
   readonly modules: readonly TargetableModule[];
   readonly rankOf: (module: TargetableModule) => number;
+  /** Whether each module has DoRA's magnitudes. */
+  readonly use_dora: boolean;
   /** Names of the base's tensors that are trained themselves, wholly or in part. */
   readonly trained: readonly string[];
   /** How many of their numbers are trained. */
-  readonly trained_numbers: number;
+  readonly besides: BesideCounts;
   /** Adapters below the trained one that do not change. */
   readonly frozen: readonly Adapter[];
   /** Creates the adapter's factors. @throws LoraError */
@@ -100,8 +105,8 @@ export async function planAdapter(
   const planned = initial
     ? planContinuedAdapter(initial, base, hooks)
     : planNewAdapter(recipe, base, hooks);
-  const { modules, rankOf } = planned;
-  const { trainable } = countTrainable(modules, rankOf);
+  const { modules, rankOf: ranks, use_dora: hasDora } = planned;
+  const trainable = trainedNumbers({ modules, ranks, use_dora: hasDora });
   hooks.info(
     `LoRA on ${countOf(modules.length, 'layer')} (${kindsOf(modules).join(', ')}): ` +
       `${trainable.toLocaleString('en-US')} trainable parameters.`,
@@ -163,7 +168,8 @@ function planContinuedAdapter(
     modules,
     rankOf,
     trained: adapter.trained.map(({ name }) => name),
-    trained_numbers: adapter.trained.reduce((sum, { data }) => sum + data.length, 0),
+    use_dora: adapter.modules.some(({ magnitude }) => magnitude !== null),
+    besides: countedTensors(base.spec, adapter.trained),
     create: () =>
       Promise.resolve({ adapter: withExactTargets(adapter, base), baseCorrection: null }),
   };
@@ -206,25 +212,20 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { info, warn }: Hooks):
   warnOfHighRanks(matched, rankOf, warn);
   const tokens = plannedTokens(base, lora, matched);
   for (const { path, rows } of tokens) info(tokensInfo(path, rows));
-  const whole = savedTensors(base, saved);
-  const rows = tokens.reduce((sum, own) => sum + own.rows.length, 0);
+  const adapted = new Set(matched.map((m) => m.path));
+  const whole = savedTensors(base, { modules_to_save: saved, bias: lora.bias }, adapted);
   return {
     modules: matched,
     rankOf,
-    trained_numbers: numbersOf(base, whole) + rows * base.spec.hidden_size,
-    trained: [...whole, ...tokens.map(({ path }) => `${path}.weight`)],
+    use_dora: lora.use_dora,
+    besides: withBiases(trainedBeside(base, lora), matched),
+    trained: [...whole.map(({ name }) => name), ...tokens.map(({ path }) => `${path}.weight`)],
     create: () => startAdapter(base, matched, { ...recipe, lora }),
   };
 }
 
 /** A module under the path by which its rank is looked up. */
 const asPattern = (m: TargetableModule): TargetableModule => ({ ...m, path: patternPath(m) });
-
-/** How many numbers tensors of the base have. */
-const numbersOf = ({ spec }: Pick<BaseModel, 'spec'>, names: readonly string[]): number =>
-  namedTensors(spec)
-    .filter(({ name }) => names.includes(name))
-    .reduce((sum, { shape }) => sum + elementsOf(shape), 0);
 
 /**
  * Names the entries that match nothing, apart from target_modules; an unknown module to save is

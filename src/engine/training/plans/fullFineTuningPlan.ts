@@ -1,3 +1,4 @@
+import { NO_BESIDES } from '../../../lora/count';
 import { namedTensors } from '../../../formats/architecture/modules';
 import { type ReplacedTensor, withReplaced } from '../../../formats/weightSource';
 import type { BaseModel } from '../../../formats/baseModel';
@@ -36,7 +37,8 @@ export function planFullFineTuning(
     modules: [],
     rankOf: () => 0,
     trained: [],
-    trained_numbers: 0,
+    use_dora: false,
+    besides: NO_BESIDES,
     frozen: [],
     create: () => Promise.resolve({ adapter: EMPTY_ADAPTER, baseCorrection: null }),
   };

@@ -99,10 +99,11 @@ describe('what a choice costs', () => {
     ]);
     const vit = await read('test/fixtures/vit/base');
     expect(vit.tasks).toEqual(['image_cls']);
+    const besides = known(vit.besides ?? null);
     expect(costOf(vit, 4, ['query'], MACHINE).memory).toBe(
       estimateMemory(
         known(vit.size),
-        { modules: costOf(vit, 4, ['query']).matched, ranks: 4 },
+        { modules: costOf(vit, 4, ['query']).matched, ranks: 4, besides },
         { rows: 8, length: 197 },
       ).total,
     );
