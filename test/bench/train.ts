@@ -9,14 +9,13 @@ import { toBF16 } from '../../src/formats/floats';
 import type { BaseModel } from '../../src/formats/baseModel';
 import { countParameters, type TensorInfo } from '../../src/formats/tensorInfo';
 import type { Adapter, LoraFactors, TrainedTensor } from '../../src/lora/adapter';
-import { isModuleToSave } from '../../src/lora/modulesToSave';
 import { tokenLayersOf } from '../../src/formats/peft/tokens';
 import { modelSize } from '../../src/formats/architecture/size';
 import { estimateFullFineTuning, estimateMemory, PROCESS } from '../../src/lora/memory';
 import { loadModel } from '../../src/models/loadModel';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
-import { adaptedModulesOf, namedTensors, tensorsOf } from '../../src/formats/architecture/modules';
-import { countedTensors } from '../../src/formats/architecture/trainedBeside';
+import { adaptedModulesOf, tensorsOf } from '../../src/formats/architecture/modules';
+import { countedTensors, savedTensors } from '../../src/formats/architecture/trainedBeside';
 import { readSpec } from '../../src/formats/architecture/readSpec';
 import { withQuantized } from '../../src/formats/quantized/source';
 import { quantizedWhileLoading } from '../../src/formats/quantized/whileLoading';
@@ -233,10 +232,9 @@ function adapter(): Adapter {
 /** Those of modules_to_save, and the first rows of the embedding. */
 function trainedTensors(): TrainedTensor[] {
   const spec = readSpec(CONFIG, 'geometry');
-  const saved = args.save?.split(',') ?? null;
-  const whole = namedTensors(spec)
-    .filter(({ name }) => isModuleToSave(name.slice(0, name.lastIndexOf('.')), saved))
-    .map(({ name, shape }) => ({ name, shape, data: randomWeights(elementCount(shape)) }));
+  const modules_to_save = args.save?.split(',') ?? null;
+  const saved = savedTensors({ spec }, { modules_to_save, bias: 'none' }, new Set());
+  const whole = saved.map((own) => ({ ...own, data: randomWeights(elementCount(own.shape)) }));
   const count = Number(args.tokens);
   if (count === 0) return whole;
   const { embedding } = tokenLayersOf(spec)!;

@@ -97,7 +97,8 @@ export function trainedBeside(base: SavingBase, lora: BesideSettings): TrainedBe
   };
 }
 
-const tokenTensor = ({ hidden_size }: Spec, { path, rows }: TokenRows): CountedTensor => ({
+/** The rows of a layer that train, as one tensor. */
+export const tokenTensor = ({ hidden_size }: Spec, { path, rows }: TokenRows): CountedTensor => ({
   name: `${path}.weight`,
   shape: [rows.length, hidden_size],
   rows,

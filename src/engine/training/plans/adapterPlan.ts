@@ -9,8 +9,7 @@ import {
   countedTensors,
   modulesToSave,
   savedTensors,
-  trainedBeside,
-  withBiases,
+  tokenTensor,
 } from '../../../formats/architecture/trainedBeside';
 import { targetableModules } from '../../../formats/openBase';
 import { adapterBaseOf } from '../../../formats/peft/againstBase';
@@ -213,13 +212,16 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { info, warn }: Hooks):
   const tokens = plannedTokens(base, lora, matched);
   for (const { path, rows } of tokens) info(tokensInfo(path, rows));
   const adapted = new Set(matched.map((m) => m.path));
-  const whole = savedTensors(base, { modules_to_save: saved, bias: lora.bias }, adapted);
+  const besides = [
+    ...savedTensors(base, { modules_to_save: saved, bias: lora.bias }, adapted),
+    ...tokens.map((own) => tokenTensor(base.spec, own)),
+  ];
   return {
     modules: matched,
     rankOf,
     use_dora: lora.use_dora,
-    besides: withBiases(trainedBeside(base, lora), matched),
-    trained: [...whole.map(({ name }) => name), ...tokens.map(({ path }) => `${path}.weight`)],
+    besides: countedTensors(base.spec, besides),
+    trained: besides.map(({ name }) => name),
     create: () => startAdapter(base, matched, { ...recipe, lora }),
   };
 }
