@@ -60,7 +60,7 @@ it.each<Case>([
   { lora: { use_dora: true, modules_to_save: ['lm_head'] } },
   { family: 'qwen2', lora: { bias: 'lora_only', target_modules: ['q_proj', 'o_proj'] } },
   { family: 'bert', more: { task: 'seq_cls' }, rows: RATED },
-])('the page foretells what lora check does of the same recipe: %j', async (settings) => {
+])('the page estimates the same recipe as lora check does: %j', async (settings) => {
   const { memory, figures } = await shownFor(settings);
   for (const type of ['float32', 'bfloat16']) {
     const [checked, shown] = [memory.types, figures.types].map((types) =>
@@ -101,7 +101,7 @@ it('shows the numbers and the file with what trains beside the factors', async (
   expect(saved.figures.memory!.total).toBeGreaterThan(plain.figures.memory!.total + 36 * whole);
 });
 
-it('has the head of a base for classification in the costs of Train Adapter', async () => {
+it('counts the head of a base for classification in the costs of Train Adapter', async () => {
   const { base, chosen } = await shownFor({
     family: 'bert',
     more: { task: 'seq_cls' },
@@ -114,7 +114,7 @@ it('has the head of a base for classification in the costs of Train Adapter', as
 });
 
 it.each(['bert', 'roberta', 'vit', 'modernbert', 'llama'])(
-  'says the same of a base alone as Train Adapter: %s',
+  'estimates a base alone as Train Adapter does: %s',
   async (family) => {
     const folder = path.resolve('test/fixtures', family, 'base');
     const opened = await openBase(folder);
