@@ -62,7 +62,7 @@ export const CONFIGURE_STRINGS = {
   'memory.lora': 'This adapter',
   'memory.full': 'Full fine-tuning',
   'memory.weights': 'Base model weights',
-  'memory.adapter': 'Trainable parameters',
+  'memory.adapter': 'Adapter',
   'memory.gradients': 'Gradients',
   'memory.optimizer': 'Optimizer',
   'memory.activations': 'Activations',
