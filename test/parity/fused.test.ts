@@ -230,6 +230,7 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
 const LEVEL = 'LORA_KERNELS_LEVEL';
 describe.skipIf(process.env[LEVEL] !== undefined)('on a processor with', () => {
   it.each([
+    ['AVX-512 at most, without AMX', '2'],
     ['AVX2', '1'],
     ['neither', '0'],
   ])(

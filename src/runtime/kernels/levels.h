@@ -11,6 +11,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -277,6 +281,7 @@ namespace plain {
 #define LORA_AVX2 "avx2,fma,f16c"
 #define LORA_AVX512 "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
 #define LORA_AVX512_BF16 LORA_AVX512 ",avx512bf16"
+#define LORA_AMX LORA_AVX512_BF16 ",amx-tile,amx-bf16"
 #pragma clang attribute push(__attribute__((target(LORA_AVX2))), apply_to = function)
 #undef LORA_LAMBDA
 #define LORA_LAMBDA __attribute__((always_inline, target(LORA_AVX2)))
@@ -368,12 +373,34 @@ inline bool multiplies_pairs() {
 #endif
 }
 
-// Whether LoraProduct is faster than oneDNN's products of bf16: not where it has those of AMX.
+// Whether the processor multiplies tiles of bf16 (AMX), and the system lets this process use them:
+// Linux keeps a thread's tiles only for processes that ask for it (arch/x86/xstate in its docs).
+// LORA_KERNELS_LEVEL=2 does without.
+inline bool multiplies_tiles() {
+#if defined(LORA_LEVELS) && defined(__linux__)
+  static const bool has = [] {
+    unsigned a, b, c, d, low, high;
+    const unsigned tile_state = 0x60000, amx_tile_and_bf16 = 1u << 24 | 1u << 22;
+    if (!multiplies_pairs() || std::getenv("LORA_KERNELS_LEVEL")) return false;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & amx_tile_and_bf16) != amx_tile_and_bf16)
+      return false;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    constexpr long REQUEST_PERMISSION = 0x1023, TILE_DATA = 18;
+    return (low & tile_state) == tile_state &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+  }();
+  return has;
+#else
+  return false;
+#endif
+}
+
+// Whether LoraProduct is faster than oneDNN's products of bf16: not where only those use AMX.
 inline bool prefers_product() {
 #ifdef LORA_LEVELS
   unsigned a, b, c, d;
   const bool has_amx_bf16 = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & (1u << 22));
-  return multiplies_pairs() && !has_amx_bf16;
+  return multiplies_pairs() && (multiplies_tiles() || !has_amx_bf16);
 #else
   return false;
 #endif

@@ -73,6 +73,9 @@ constexpr int64_t BLOCK_WORDS = 288;
 // Words of a panel whose numbers are made of blocks at a time: they stay in the first cache.
 constexpr int64_t PART_WORDS = 96;
 
+// The rows of a task are a multiple of these: of several tiles of vectors, or of two of AMX.
+constexpr int64_t ROWS_OF_VECTORS = 24, ROWS_OF_TILES = 32;
+
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 }  // namespace
@@ -121,6 +124,17 @@ using avx512::narrow;
 using avx512::wide;
 #include "matrix.h"
 }
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target(LORA_AMX), min_vector_width(512))), \
+                             apply_to = function)
+#define LORA_TILES
+namespace amx {
+using avx512::dequantize_units;
+using avx512::narrow;
+using avx512::wide;
+#include "matrix.h"
+}
+#undef LORA_TILES
 #undef LORA_PAIRS
 #pragma clang attribute pop
 #endif
@@ -128,10 +142,11 @@ using avx512::wide;
 namespace {
 
 // What computes a product.
-enum class Way { PLAIN, AVX2, AVX512, PAIRS };
+enum class Way { PLAIN, AVX2, AVX512, PAIRS, TILES };
 
 Way way_of(bool is_half) {
 #ifdef LORA_LEVELS
+  if (is_half && multiplies_tiles()) return Way::TILES;
   if (is_half && multiplies_pairs()) return Way::PAIRS;
   if (level() == 2) return Way::AVX512;
   if (level() == 1) return Way::AVX2;
@@ -143,6 +158,9 @@ Way way_of(bool is_half) {
 #define LORA_BY(way, call)   \
   do {                       \
     switch (way) {           \
+      case Way::TILES:       \
+        amx::call;           \
+        break;               \
       case Way::PAIRS:       \
         avx512_bf16::call;   \
         break;               \
@@ -173,6 +191,9 @@ float* buffer_of(int64_t numbers) {
 
 constexpr int64_t MAX_PANEL = 3 * LANES;
 
+// Whether words are pairs of bf16.
+bool takes_pairs(Way way) { return way == Way::PAIRS || way == Way::TILES; }
+
 // Numbers that are made of blocks at a time: columns of a panel, which begin within a unit.
 constexpr int64_t MOST_NUMBERS = 2 * PART_WORDS * (MAX_PANEL + LANES);
 
@@ -188,12 +209,13 @@ struct Division {
   int64_t threads, panel, panels, rows, blocks, group;
 
   Division(const Matrices& p, Way way) : threads(cores()) {
-    panel = way == Way::PAIRS || way == Way::AVX512 ? MAX_PANEL : LANES;
+    panel = takes_pairs(way) || way == Way::AVX512 ? MAX_PANEL : LANES;
+    const int64_t together = way == Way::TILES ? ROWS_OF_TILES : ROWS_OF_VECTORS;
     panels = (p.n + panel - 1) / panel;
     const bool is_long = p.k > 4 * BLOCK_WORDS;
     const int64_t wanted = (4 * threads + panels - 1) / panels,
                   most = is_long ? 384 : 1024;
-    rows = round_up(std::min(most, std::max<int64_t>(64, (p.m + wanted - 1) / wanted)), 24);
+    rows = round_up(std::min(most, std::max<int64_t>(64, (p.m + wanted - 1) / wanted)), together);
     blocks = (p.m + rows - 1) / rows;
     // The rows of A are read once for a group of panels. Where they are copied, that they are read
     // once less counts for more than that there are more tasks.
@@ -255,7 +277,7 @@ void multiply(const std::vector<Matrices>& products, Way way, bool in_turn) {
 // The words of A, which are made if its numbers are not such words.
 template <class T>
 std::unique_ptr<uint32_t[]> words_of(Matrices* p, const T* a, bool a_columns, bool is_half, Way way) {
-  const bool is_paired = way == Way::PAIRS,
+  const bool is_paired = takes_pairs(way),
              is_ready = !a_columns && (is_paired ? std::is_same_v<T, bf16> && p->k % 2 == 0
                                                  : std::is_same_v<T, float> && !is_half);
   const int64_t words = is_paired ? (p->k + 1) / 2 : p->k;

@@ -24,6 +24,13 @@ constexpr int TILE_ROWS = 2, TILE_LANES = 1;
 #endif
 constexpr int64_t PANEL = TILE_LANES * LANES;
 
+// The rows of tasks are a multiple of it.
+#ifdef LORA_TILES
+constexpr int64_t ROWS_TOGETHER = ROWS_OF_TILES;
+#else
+constexpr int64_t ROWS_TOGETHER = ROWS_OF_VECTORS;
+#endif
+
 LORA_INLINE Lanes load(const void* p) {
   Lanes v;
   std::memcpy(&v, p, sizeof(v));
@@ -263,7 +270,37 @@ LORA_INLINE void fetch_ahead(const Ahead& ahead, int64_t tile, int64_t tiles) {
     for (int64_t byte = 0; byte < ahead.bytes; byte += 64)
       __builtin_prefetch(ahead.start + i * ahead.stride + byte, 0, 2);
 }
+LORA_INLINE void fetch_ahead(const Panel& own, int64_t tile, int64_t tiles) {
+  if (own.ahead.pieces > 0) fetch_ahead(own.ahead, tile, tiles);
+  if (own.ahead_a.pieces > 0) fetch_ahead(own.ahead_a, tile, tiles);
+}
 
+// The complete sums of the rows r .. r + TILE_ROWS - 1, of which those from `to` on are none, become
+// numbers of C.
+template <int N>
+LORA_INLINE void finish_sums(int64_t r, int64_t to, const Matrices& p, const Panel& own,
+                             Lanes sums[TILE_ROWS][N]) {
+  if (p.rounds) round_tile<N>(sums);
+  if (p.r > 0) add_low<N>(p, r, own.q, sums);
+  const int64_t valid = std::min<int64_t>(TILE_ROWS, to - r);
+  if (valid == TILE_ROWS && own.column + N * LANES <= p.n) {
+    if (p.c_half)
+      finish_tile<N>(p, r, own.column, sums, static_cast<bf16*>(p.c));
+    else
+      finish_tile<N>(p, r, own.column, sums, static_cast<float*>(p.c));
+    return;
+  }
+  Lanes done[TILE_ROWS][N];
+  store_tile<N>(sums, reinterpret_cast<float*>(done));
+  if (p.c_half)
+    finish_rows<N>(p, r, valid, own.column, &done[0][0], static_cast<bf16*>(p.c));
+  else
+    finish_rows<N>(p, r, valid, own.column, &done[0][0], static_cast<float*>(p.c));
+}
+
+#ifdef LORA_TILES
+#include "matrixTiles.h"
+#else
 // The rows from .. to of A with a panel. `sums_so_far`: of these rows, unless this
 // is the first block; if it is the last one, the sums become numbers of C.
 template <int N>
@@ -272,9 +309,7 @@ __attribute__((noinline)) void multiply_rows(int64_t from, int64_t to, const Mat
   const Word* panel = static_cast<const Word*>(own.words);
   const int64_t tiles = (to - from + TILE_ROWS - 1) / TILE_ROWS;
   for (int64_t r = from; r < to; r += TILE_ROWS) {
-    const int64_t tile = (r - from) / TILE_ROWS;
-    if (own.ahead.pieces > 0) fetch_ahead(own.ahead, tile, tiles);
-    if (own.ahead_a.pieces > 0) fetch_ahead(own.ahead_a, tile, tiles);
+    fetch_ahead(own, (r - from) / TILE_ROWS, tiles);
     const Word* rows[TILE_ROWS];
     for (int i = 0; i < TILE_ROWS; i++)
       rows[i] = a.words + (std::min(to - 1, r + i) - from) * a.row;
@@ -282,28 +317,13 @@ __attribute__((noinline)) void multiply_rows(int64_t from, int64_t to, const Mat
     float* before = sums_so_far + (r - from) * N * LANES;
     if (!own.is_first) load_tile<N>(before, sums);
     multiply_tile<N>(rows, panel, own.depth, sums);
-    if (own.is_last && p.rounds) round_tile<N>(sums);
-    if (own.is_last && p.r > 0) add_low<N>(p, r, own.q, sums);
-    if (!own.is_last) {
-      store_tile<N>(sums, before);
-      continue;
-    }
-    const int64_t valid = std::min<int64_t>(TILE_ROWS, to - r);
-    if (valid == TILE_ROWS && own.column + N * LANES <= p.n) {
-      if (p.c_half)
-        finish_tile<N>(p, r, own.column, sums, static_cast<bf16*>(p.c));
-      else
-        finish_tile<N>(p, r, own.column, sums, static_cast<float*>(p.c));
-      continue;
-    }
-    Lanes done[TILE_ROWS][N];
-    store_tile<N>(sums, reinterpret_cast<float*>(done));
-    if (p.c_half)
-      finish_rows<N>(p, r, valid, own.column, &done[0][0], static_cast<bf16*>(p.c));
+    if (own.is_last)
+      finish_sums<N>(r, to, p, own, sums);
     else
-      finish_rows<N>(p, r, valid, own.column, &done[0][0], static_cast<float*>(p.c));
+      store_tile<N>(sums, before);
   }
 }
+#endif
 
 // The words `start` .. `start` + `depth` - 1 of the rows of a task.
 LORA_INLINE Left rows_of_a(const Matrices& p, const Task& task, int64_t start, int64_t depth,
@@ -414,8 +434,11 @@ LORA_INLINE Ahead next_rows(const Matrices& p, const Task& task, int64_t end, in
 
 // The rows of a task of C, and its panels from `column` on.
 inline void multiply_task(const Matrices& p, const Task& task, const Buffers& buffers) {
+#ifdef LORA_TILES
+  const Tiles tiles;
+#endif
   const int64_t words = (p.k + DEPTH - 1) / DEPTH,
-                sums_of_panel = round_up(task.to - task.from, 24) * PANEL;
+                sums_of_panel = round_up(task.to - task.from, ROWS_TOGETHER) * PANEL;
   // Once also without words: then C is what is added.
   for (int64_t start = 0; start == 0 || start < words; start += BLOCK_WORDS) {
     const int64_t end = std::min(words, start + BLOCK_WORDS);
@@ -430,6 +453,9 @@ inline void multiply_task(const Matrices& p, const Task& task, const Buffers& bu
         pack_panel(p, static_cast<const bf16*>(p.b), p.k, start, end, column, width, packed);
       else
         pack_panel(p, static_cast<const float*>(p.b), p.k, start, end, column, width, packed);
+#ifdef LORA_TILES
+      fill_up(packed, end - start);
+#endif
       if (end == words) pack_q(p, column, width, buffers.q);
       const bool copies_next = p.a_competes && i == 0;
       const Panel own{packed,

@@ -1,0 +1,118 @@
+// Rows of A with a panel, by the tiles of AMX. Included by matrix.h, whose panels have the order in
+// which rows of a tile are read: pairs of bf16 of neighbouring columns.
+//
+// A tile has 16 rows of 16 words. Six of the eight hold the sums of 32 rows and 48 columns, one holds
+// words of A, and one words of the panel.
+
+constexpr int64_t TILE_HEIGHT = 16, TILE_WORDS = 16, SUMS_ROW = 3 * TILE_WORDS;
+
+// This thread's tiles, as long as this object lives.
+struct Tiles {
+  Tiles() {
+    // Intel 64 and IA-32 Architectures Software Developer's Manual, LDTILECFG
+    struct alignas(64) {
+      uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    } shapes;
+    __builtin_ia32_tile_loadconfig(&shapes);
+  }
+  ~Tiles() { __builtin_ia32_tilerelease(); }
+  Tiles(const Tiles&) = delete;
+  Tiles& operator=(const Tiles&) = delete;
+};
+
+// Zeros behind the `depth` words of a panel, up to the end of a tile.
+LORA_INLINE void fill_up(Word* panel, int64_t depth) {
+  std::memset(panel + depth * SUMS_ROW, 0,
+              (round_up(depth, TILE_WORDS) - depth) * SUMS_ROW * sizeof(Word));
+}
+
+// 32 rows of 16 words of A, of which `rows` and `words` exist; the others are 0.
+inline Left copy_of(const Word* a, int64_t a_row, int64_t rows, int64_t words, Word* into) {
+  std::memset(into, 0, ROWS_OF_TILES * TILE_WORDS * sizeof(Word));
+  for (int64_t r = 0; r < std::min(rows, ROWS_OF_TILES); r++)
+    std::memcpy(into + r * TILE_WORDS, a + r * a_row,
+                std::min(words, TILE_WORDS) * sizeof(Word));
+  return {into, TILE_WORDS};
+}
+
+// Sums of 32 rows (0 to 2, 3 to 5) += A · the panel. Tiles are numbers in instructions.
+LORA_INLINE void multiply_tiles(const Left& a, const Word* panel) {
+  constexpr int64_t PANEL_BYTES = SUMS_ROW * sizeof(Word);
+  const int64_t a_bytes = a.row * sizeof(Word);
+  __builtin_ia32_tileloadd64(6, a.words, a_bytes);
+  __builtin_ia32_tileloadd64(7, panel, PANEL_BYTES);
+  __builtin_ia32_tdpbf16ps(0, 6, 7);
+  __builtin_ia32_tileloadd64(7, panel + TILE_WORDS, PANEL_BYTES);
+  __builtin_ia32_tdpbf16ps(1, 6, 7);
+  __builtin_ia32_tileloadd64(7, panel + 2 * TILE_WORDS, PANEL_BYTES);
+  __builtin_ia32_tdpbf16ps(2, 6, 7);
+  __builtin_ia32_tileloadd64(6, a.words + TILE_HEIGHT * a.row, a_bytes);
+  __builtin_ia32_tdpbf16ps(5, 6, 7);
+  __builtin_ia32_tileloadd64(7, panel + TILE_WORDS, PANEL_BYTES);
+  __builtin_ia32_tdpbf16ps(4, 6, 7);
+  __builtin_ia32_tileloadd64(7, panel, PANEL_BYTES);
+  __builtin_ia32_tdpbf16ps(3, 6, 7);
+}
+
+LORA_INLINE void zero_sums() {
+  __builtin_ia32_tilezero(0);
+  __builtin_ia32_tilezero(1);
+  __builtin_ia32_tilezero(2);
+  __builtin_ia32_tilezero(3);
+  __builtin_ia32_tilezero(4);
+  __builtin_ia32_tilezero(5);
+}
+
+// Sums [32, 48].
+constexpr int64_t LOWER = TILE_HEIGHT * SUMS_ROW, SUMS_BYTES = SUMS_ROW * sizeof(float);
+LORA_INLINE void load_sums(const float* sums) {
+  __builtin_ia32_tileloadd64(0, sums, SUMS_BYTES);
+  __builtin_ia32_tileloadd64(1, sums + TILE_WORDS, SUMS_BYTES);
+  __builtin_ia32_tileloadd64(2, sums + 2 * TILE_WORDS, SUMS_BYTES);
+  __builtin_ia32_tileloadd64(3, sums + LOWER, SUMS_BYTES);
+  __builtin_ia32_tileloadd64(4, sums + LOWER + TILE_WORDS, SUMS_BYTES);
+  __builtin_ia32_tileloadd64(5, sums + LOWER + 2 * TILE_WORDS, SUMS_BYTES);
+}
+LORA_INLINE void store_sums(float* sums) {
+  __builtin_ia32_tilestored64(0, sums, SUMS_BYTES);
+  __builtin_ia32_tilestored64(1, sums + TILE_WORDS, SUMS_BYTES);
+  __builtin_ia32_tilestored64(2, sums + 2 * TILE_WORDS, SUMS_BYTES);
+  __builtin_ia32_tilestored64(3, sums + LOWER, SUMS_BYTES);
+  __builtin_ia32_tilestored64(4, sums + LOWER + TILE_WORDS, SUMS_BYTES);
+  __builtin_ia32_tilestored64(5, sums + LOWER + 2 * TILE_WORDS, SUMS_BYTES);
+}
+
+// What the function of this name computes by vectors, with a panel that was filled up.
+template <int N>
+__attribute__((noinline)) void multiply_rows(int64_t from, int64_t to, const Matrices& p,
+                                             const Panel& own, const Left& a, float* sums_so_far) {
+  static_assert(N * LANES == SUMS_ROW);
+  const Word* panel = static_cast<const Word*>(own.words);
+  const int64_t groups = (to - from + ROWS_OF_TILES - 1) / ROWS_OF_TILES;
+  for (int64_t r = from; r < to; r += ROWS_OF_TILES) {
+    fetch_ahead(own, (r - from) / ROWS_OF_TILES, groups);
+    float* sums = sums_so_far + (r - from) * SUMS_ROW;
+    if (own.is_first)
+      zero_sums();
+    else
+      load_sums(sums);
+    for (int64_t i = 0; i < own.depth; i += TILE_WORDS) {
+      const Word *left = a.words + (r - from) * a.row + i, *right = panel + i * SUMS_ROW;
+      if (r + ROWS_OF_TILES <= to && i + TILE_WORDS <= own.depth) {
+        multiply_tiles({left, a.row}, right);
+      } else {
+        alignas(64) Word copied[ROWS_OF_TILES * TILE_WORDS];
+        multiply_tiles(copy_of(left, a.row, to - r, own.depth - i, copied), right);
+      }
+    }
+    store_sums(sums);
+    if (!own.is_last) continue;
+    for (int64_t row = r; row < std::min(to, r + ROWS_OF_TILES); row += TILE_ROWS) {
+      Lanes complete[TILE_ROWS][N];
+      load_tile<N>(sums + (row - r) * SUMS_ROW, complete);
+      finish_sums<N>(row, to, p, own, complete);
+    }
+  }
+}
