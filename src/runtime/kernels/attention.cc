@@ -96,6 +96,19 @@ using avx512::total;
 using avx512::wide;
 #include "attention.h"
 }
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target(LORA_AMX), min_vector_width(512))), \
+                             apply_to = function)
+#define LORA_TILES
+namespace amx {
+using avx512::exponential;
+using avx512::lanes_at;
+using avx512::narrow;
+using avx512::total;
+using avx512::wide;
+#include "attention.h"
+}
+#undef LORA_TILES
 #undef LORA_PAIRS
 #pragma clang attribute pop
 #endif
@@ -105,11 +118,16 @@ namespace {
 #ifdef LORA_LEVELS
 #define LORA_BEST_OF_PAIRS(T, call)                                   \
   do {                                                                \
-    if constexpr (std::is_same_v<T, bf16>)                            \
+    if constexpr (std::is_same_v<T, bf16>) {                          \
+      if (multiplies_tiles()) {                                       \
+        amx::call;                                                    \
+        break;                                                        \
+      }                                                               \
       if (multiplies_pairs()) {                                       \
         avx512_bf16::call;                                            \
         break;                                                        \
       }                                                               \
+    }                                                                 \
     LORA_BEST(call);                                                  \
   } while (0)
 #else

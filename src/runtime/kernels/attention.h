@@ -53,6 +53,9 @@ template <class T>
 void attend_block(const Attention& a, int64_t sequence, int64_t query, const T* q,
                   const uint32_t* packed_k, const uint32_t* packed_v, const float* sink, T* o,
                   float* stats, float* buffer) {
+#ifdef LORA_TILES
+  const Tiles tiles;
+#endif
   const int64_t rows = a.block_queries, width = a.width, words = a.block_keys * width / DEPTH;
   const int64_t count = std::min(rows, a.queries - query);
   float *scores = buffer, *sums_of_o = scores + rows * a.block_keys,
@@ -105,6 +108,9 @@ LORA_INLINE void sum_over_queries(const Attention& a, const Block& block, Visibi
 template <class T>
 void attend_block_grad(const Attention& a, const AttentionGrad<T>& g, int64_t head, int64_t j,
                        float* buffer) {
+#ifdef LORA_TILES
+  const Tiles tiles;
+#endif
   const int64_t rows = a.block_queries, cols = a.block_keys, width = a.width, key = j * cols,
                 group = a.heads / a.kv_heads, sequence = head / a.kv_heads, size = cols * width;
   float *scores = buffer, *dp = scores + rows * cols, *slopes = dp + rows * cols,

@@ -47,10 +47,8 @@ struct Right {
   int64_t depth, columns, width;
 };
 
-// c [rows, columns] (+)= a [rows, depth] b [depth, columns]; the rows are a multiple of TILE_ROWS, the
-// columns and the width are one of LANES.
-__attribute__((noinline)) static void product(int64_t rows, const Left& a, const Right& right,
-                                              bool adds, float* c) {
+__attribute__((noinline)) static void product_of_vectors(int64_t rows, const Left& a,
+                                                         const Right& right, bool adds, float* c) {
   const int64_t depth = right.depth, width = right.width;
   const Word* b = right.words;
   int64_t at = 0;
@@ -62,6 +60,27 @@ __attribute__((noinline)) static void product(int64_t rows, const Left& a, const
   }
   for (; at < right.columns; at += LANES)
     product_panel<1>(rows, a, b + at, depth, width, adds, c + at);
+}
+
+#ifdef LORA_TILES
+#include "attentionTiles.h"
+#endif
+
+// c [rows, columns] (+)= a [rows, depth] b [depth, columns]; the rows, columns and the width are
+// multiples of LANES.
+LORA_INLINE void product(int64_t rows, const Left& a, const Right& right, bool adds, float* c) {
+#ifdef LORA_TILES
+  const int64_t whole = right.depth / TILE_WORDS * TILE_WORDS;
+  if (whole > 0)
+    product_of_tiles(rows, a, {right.words, whole, right.columns, right.width}, adds, c);
+  if (whole < right.depth)
+    product_of_vectors(rows, {a.words + whole * a.step, a.row, a.step},
+                       {right.words + whole * right.width, right.depth - whole, right.columns,
+                        right.width},
+                       adds || whole > 0, c);
+#else
+  product_of_vectors(rows, a, right, adds, c);
+#endif
 }
 
 // Rows of d numbers, `stride` apart, as words [padded, width / DEPTH] with zeros behind them.

@@ -54,22 +54,6 @@ constexpr int NARROW_LANES = TILE_LANES;
 constexpr int NARROW_LANES = std::min(2, TILE_LANES);
 #endif
 
-// 16 words of each of 16 rows become those of 16 columns.
-LORA_INLINE void transpose(Lanes v[LANES]) {
-#pragma clang loop unroll(full)
-  for (int round = 0; round < 4; round++) {
-    Lanes w[LANES];
-#pragma clang loop unroll(full)
-    for (int i = 0; i < LANES / 2; i++) {
-      w[2 * i] = __builtin_shufflevector(v[i], v[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
-                                         22, 7, 23);
-      w[2 * i + 1] = __builtin_shufflevector(v[i], v[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
-                                             29, 14, 30, 15, 31);
-    }
-    std::memcpy(v, w, sizeof(w));
-  }
-}
-
 // The word of the numbers k .. k + DEPTH - 1 of a row, of which those from `end` on are 0; `step`:
 // the distance of neighbours.
 template <class T>

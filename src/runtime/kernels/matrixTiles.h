@@ -1,26 +1,10 @@
 // Rows of A with a panel, by the tiles of AMX. Included by matrix.h, whose panels have the order in
-// which rows of a tile are read: pairs of bf16 of neighbouring columns.
-//
-// A tile has 16 rows of 16 words. Six of the eight hold the sums of 32 rows and 48 columns, one holds
-// words of A, and one words of the panel.
+// which rows of a tile are read: pairs of bf16 of neighbouring columns. Six of the eight tiles hold the
+// sums of 32 rows and 48 columns, one holds words of A, and one words of the panel.
 
-constexpr int64_t TILE_HEIGHT = 16, TILE_WORDS = 16, SUMS_ROW = 3 * TILE_WORDS;
+#include "amx.h"
 
-// This thread's tiles, as long as this object lives.
-struct Tiles {
-  Tiles() {
-    // Intel 64 and IA-32 Architectures Software Developer's Manual, LDTILECFG
-    struct alignas(64) {
-      uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    } shapes;
-    __builtin_ia32_tile_loadconfig(&shapes);
-  }
-  ~Tiles() { __builtin_ia32_tilerelease(); }
-  Tiles(const Tiles&) = delete;
-  Tiles& operator=(const Tiles&) = delete;
-};
+constexpr int64_t SUMS_ROW = 3 * TILE_WORDS;
 
 // Zeros behind the `depth` words of a panel, up to the end of a tile.
 LORA_INLINE void fill_up(Word* panel, int64_t depth) {
