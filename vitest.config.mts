@@ -13,14 +13,9 @@ const slow = {
   hookTimeout: 1_200_000,
   globalSetup: [TEMPORARY_FOLDER, 'test/support/buildBundles.ts'],
 };
-/**
- * The number of files at a time. Parity uses all processors in libtensorflow; the command line
- * mostly starts, reads and writes.
- */
-const SLOW = new Map([
-  ['parity', 1],
-  ['cli', 2],
-]);
+/** Their files at a time: each keeps about one processor busy, whatever libtensorflow may use. */
+const FILES_AT_A_TIME = 2;
+const SLOW = new Set(['parity', 'cli']);
 
 export default defineConfig({
   test: {
@@ -36,7 +31,7 @@ export default defineConfig({
           name,
           include: [`${folder}/**/*.test.ts`],
           globalSetup: [TEMPORARY_FOLDER],
-          ...(SLOW.has(name) ? { ...slow, maxWorkers: SLOW.get(name) } : {}),
+          ...(SLOW.has(name) ? { ...slow, maxWorkers: FILES_AT_A_TIME } : {}),
         },
       })),
   },

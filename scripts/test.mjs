@@ -1,4 +1,4 @@
-// npm test: all stages, cheapest first (scripts/stages.mjs).
+// npm test: all stages, cheapest first (scripts/stages.mjs); checks run beside the first tests.
 //   npm test -- unit parity         only these stages
 //   npm test -- --changed [COMMIT]  what the uncommitted changes, or those since COMMIT, touch
 // Names the failed tests at the end; the last line is `N passed, N failed`. Uses only Node's own
@@ -134,7 +134,8 @@ const stages = chosenStages(process.argv.slice(2));
 mkdirSync(out, { recursive: true });
 const failed = await prepare(Object.keys(stages));
 let passed = 0;
-for (const [name, narrowed] of Object.entries(failed.length === 0 ? stages : {})) {
+
+async function runStage([name, narrowed]) {
   const started = performance.now();
   console.log(`\n== ${name}`);
   const result = await RUNNERS[STAGES[name].run](name, narrowed);
@@ -145,6 +146,15 @@ for (const [name, narrowed] of Object.entries(failed.length === 0 ? stages : {})
     `== ${name}: ${result.passed} passed, ${result.failures.length} failed (${seconds} s)`,
   );
 }
+
+const chosen = failed.length === 0 ? Object.entries(stages) : [];
+const isCheck = ([name]) => STAGES[name].run === 'check';
+// Each check takes one processor, most of the time: they run beside the first stage of tests.
+const checks = Promise.all(chosen.filter(isCheck).map(runStage));
+const [first, ...later] = chosen.filter((stage) => !isCheck(stage));
+if (first) await runStage(first);
+await checks;
+for (const stage of later) await runStage(stage);
 for (const line of failureLines(failed)) console.log(line);
 console.log(`\n${passed} passed, ${failed.length} failed`);
 const nothingToRun = Object.keys(stages).length === 0;
