@@ -47,6 +47,7 @@ struct Right {
   int64_t depth, columns, width;
 };
 
+// `product`, of rows that are a multiple of TILE_ROWS.
 __attribute__((noinline)) static void product_of_vectors(int64_t rows, const Left& a,
                                                          const Right& right, bool adds, float* c) {
   const int64_t depth = right.depth, width = right.width;

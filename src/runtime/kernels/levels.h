@@ -373,9 +373,8 @@ inline bool multiplies_pairs() {
 #endif
 }
 
-// Whether the processor multiplies tiles of bf16 (AMX), and the system lets this process use them:
-// Linux keeps a thread's tiles only for processes that ask for it (arch/x86/xstate in its docs).
-// LORA_KERNELS_LEVEL=2 does without.
+// Whether the processor multiplies tiles of bf16 (AMX), and Linux permits this process to use them,
+// which has to be asked for (Documentation/arch/x86/xstate.rst). Not with LORA_KERNELS_LEVEL.
 inline bool multiplies_tiles() {
 #if defined(LORA_LEVELS) && defined(__linux__)
   static const bool has = [] {
