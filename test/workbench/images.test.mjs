@@ -6,7 +6,15 @@ import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { tsImport } from 'tsx/esm/api';
 import * as d from './drive.mjs';
-import { checkThemes, chooseInMenu, LIMIT, openFile, openWorkbench, until } from './page.mjs';
+import {
+  AS_PLAYGROUND,
+  checkThemes,
+  chooseInMenu,
+  LIMIT,
+  openFile,
+  openWorkbench,
+  until,
+} from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -53,7 +61,7 @@ describe('images in chats', { timeout: LIMIT }, () => {
       { type: 'text', text },
     ];
     writeFileSync(messages, JSON.stringify([{ role: 'user', content }]));
-    const base = ['--base', inWorkspace('models/vl'), '--base-dtype', 'auto'];
+    const base = ['--base', inWorkspace('models/vl'), ...AS_PLAYGROUND];
     const asked = [...base, '--messages', messages, '--max-new-tokens', '12', '--json'];
     const adapter = path.join(runsOf(workspace)[0].dir, 'adapter');
     return [[], ['--adapter', adapter]].map((own) => {

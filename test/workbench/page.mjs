@@ -11,6 +11,9 @@ import { installWorkbench, root, runtimeFolder } from './workspace.mjs';
 export { packageVsix } from './packageVsix.mjs';
 export { LIMIT, until } from './until.mjs';
 
+/** Options with which the command line answers as a playground does. */
+export const AS_PLAYGROUND = ['--base-dtype', 'auto', '--products', 'rounded'];
+
 /** A loss as the dashboard formats it. */
 export const formatLoss = (loss) =>
   new Intl.NumberFormat(

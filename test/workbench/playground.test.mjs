@@ -8,6 +8,7 @@ import OpenAI from 'openai';
 import { tsImport } from 'tsx/esm/api';
 import * as d from './drive.mjs';
 import {
+  AS_PLAYGROUND,
   checkThemes,
   chooseInMenu,
   chooseInSubmenu,
@@ -52,8 +53,7 @@ describe('the playground', { timeout: LIMIT }, () => {
       '--chat',
       '--max-new-tokens',
       '12',
-      '--base-dtype',
-      'auto',
+      ...AS_PLAYGROUND,
       '--json',
     );
     return JSON.parse(stdout).text.trim();
@@ -237,8 +237,7 @@ describe('the playground', { timeout: LIMIT }, () => {
       '--chat',
       '--max-new-tokens',
       '12',
-      '--base-dtype',
-      'auto',
+      ...AS_PLAYGROUND,
       '--json',
     );
     assert.equal(answer.trim().replace(/^\(nothing\)$/, ''), JSON.parse(stdout).text.trim());
