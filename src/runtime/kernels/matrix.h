@@ -247,17 +247,29 @@ LORA_INLINE void add_low(const Matrices& p, int64_t row, const float* q,
   }
 }
 
-// Asks for a share of what is read soon: the pieces of this tile of `tiles`.
-LORA_INLINE void fetch_ahead(const Ahead& ahead, int64_t tile, int64_t tiles) {
-  const int64_t end = (tile + 1) * ahead.pieces / tiles;
-  for (int64_t i = tile * ahead.pieces / tiles; i < end; i++)
-    for (int64_t byte = 0; byte < ahead.bytes; byte += 64)
-      __builtin_prefetch(ahead.start + i * ahead.stride + byte, 0, 2);
-}
-LORA_INLINE void fetch_ahead(const Panel& own, int64_t tile, int64_t tiles) {
-  if (own.ahead.pieces > 0) fetch_ahead(own.ahead, tile, tiles);
-  if (own.ahead_a.pieces > 0) fetch_ahead(own.ahead_a, tile, tiles);
-}
+// Asks for what is read soon, some cache lines at a time.
+class Prefetching {
+ public:
+  // `times`: how often `fetch_some` is called.
+  Prefetching(const Ahead& ahead, int64_t times) : ahead_(ahead) {
+    const int64_t lines = ahead.pieces * ((ahead.bytes + LINE - 1) / LINE);
+    each_ = (lines + times - 1) / times;
+  }
+  LORA_INLINE void fetch_some() {
+    for (int64_t i = 0; i < each_ && piece_ < ahead_.pieces; i++) {
+      __builtin_prefetch(ahead_.start + piece_ * ahead_.stride + byte_, 0, 2);
+      byte_ += LINE;
+      if (byte_ < ahead_.bytes) continue;
+      byte_ = 0;
+      piece_++;
+    }
+  }
+
+ private:
+  static constexpr int64_t LINE = 64;
+  const Ahead ahead_;
+  int64_t each_, piece_ = 0, byte_ = 0;
+};
 
 // The complete sums of the rows r .. r + TILE_ROWS - 1, of which those from `to` on are none, become
 // numbers of C.
@@ -292,8 +304,10 @@ __attribute__((noinline)) void multiply_rows(int64_t from, int64_t to, const Mat
                                              const Panel& own, const Left& a, float* sums_so_far) {
   const Word* panel = static_cast<const Word*>(own.words);
   const int64_t tiles = (to - from + TILE_ROWS - 1) / TILE_ROWS;
+  Prefetching next_b(own.ahead, tiles), next_a(own.ahead_a, tiles);
   for (int64_t r = from; r < to; r += TILE_ROWS) {
-    fetch_ahead(own, (r - from) / TILE_ROWS, tiles);
+    next_b.fetch_some();
+    next_a.fetch_some();
     const Word* rows[TILE_ROWS];
     for (int i = 0; i < TILE_ROWS; i++)
       rows[i] = a.words + (std::min(to - 1, r + i) - from) * a.row;

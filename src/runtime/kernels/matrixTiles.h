@@ -68,53 +68,28 @@ LORA_INLINE void store_sums(float* sums) {
   __builtin_ia32_tilestored64(5, sums + LOWER + 2 * TILE_WORDS, SUMS_BYTES);
 }
 
-// Asks for what is read soon, some lines of the cache at a time: a tile is loaded after all that was
-// asked for before.
-class Fetching {
- public:
-  // `times`: how often `some` is called.
-  Fetching(const Ahead& ahead, int64_t times) : ahead_(ahead) {
-    const int64_t lines = ahead.pieces * ((ahead.bytes + LINE - 1) / LINE);
-    each_ = (lines + times - 1) / times;
-  }
-  LORA_INLINE void some() {
-    for (int64_t i = 0; i < each_ && piece_ < ahead_.pieces; i++) {
-      __builtin_prefetch(ahead_.start + piece_ * ahead_.stride + byte_, 0, 2);
-      byte_ += LINE;
-      if (byte_ < ahead_.bytes) continue;
-      byte_ = 0;
-      piece_++;
-    }
-  }
-
- private:
-  static constexpr int64_t LINE = 64;
-  const Ahead ahead_;
-  int64_t each_, piece_ = 0, byte_ = 0;
-};
-
-// Complete sums of 32 rows, which become numbers of C a few rows at a time, beside the products of the
-// next rows.
+// Complete sums of 32 rows. A few rows at a time become numbers of C between the products of the next
+// rows, so that the processor does both together.
 template <int N>
 class Finishing {
  public:
   Finishing(int64_t to, const Matrices& p, const Panel& own) : to_(to), p_(p), own_(own) {}
   // The sums of the rows from `row` on are in tiles.
   LORA_INLINE void begin(int64_t row) {
-    all();
+    finish_all();
     store_sums(sums_);
     from_ = row_ = row;
     end_ = std::min(to_, row + ROWS_OF_TILES);
   }
-  LORA_INLINE void some() {
+  LORA_INLINE void finish_some() {
     if (row_ >= end_) return;
     Lanes sums[TILE_ROWS][N];
     load_tile<N>(sums_ + (row_ - from_) * SUMS_ROW, sums);
     finish_sums<N>(row_, to_, p_, own_, sums);
     row_ += TILE_ROWS;
   }
-  LORA_INLINE void all() {
-    while (row_ < end_) some();
+  LORA_INLINE void finish_all() {
+    while (row_ < end_) finish_some();
   }
 
  private:
@@ -133,7 +108,8 @@ __attribute__((noinline)) void multiply_rows(int64_t from, int64_t to, const Mat
   const Word* panel = static_cast<const Word*>(own.words);
   const int64_t groups = (to - from + ROWS_OF_TILES - 1) / ROWS_OF_TILES,
                 steps = std::max<int64_t>(1, (own.depth + TILE_WORDS - 1) / TILE_WORDS);
-  Fetching ahead(own.ahead, groups * steps), ahead_a(own.ahead_a, groups * steps);
+  // after many requests at once, loads of tiles would wait for all of them
+  Prefetching next_b(own.ahead, groups * steps), next_a(own.ahead_a, groups * steps);
   Finishing<N> complete(to, p, own);
   for (int64_t r = from; r < to; r += ROWS_OF_TILES) {
     float* sums = sums_so_far + (r - from) * SUMS_ROW;
@@ -142,8 +118,8 @@ __attribute__((noinline)) void multiply_rows(int64_t from, int64_t to, const Mat
     else
       load_sums(sums);
     for (int64_t i = 0; i < own.depth; i += TILE_WORDS) {
-      ahead.some();
-      ahead_a.some();
+      next_b.fetch_some();
+      next_a.fetch_some();
       const Word *left = a.words + (r - from) * a.row + i, *right = panel + i * SUMS_ROW;
       if (r + ROWS_OF_TILES <= to && i + TILE_WORDS <= own.depth) {
         multiply_tiles({left, a.row}, right);
@@ -151,12 +127,12 @@ __attribute__((noinline)) void multiply_rows(int64_t from, int64_t to, const Mat
         alignas(64) Word copied[ROWS_OF_TILES * TILE_WORDS];
         multiply_tiles(copy_of(left, a.row, to - r, own.depth - i, copied), right);
       }
-      complete.some();
+      complete.finish_some();
     }
     if (own.is_last)
       complete.begin(r);
     else
       store_sums(sums);
   }
-  complete.all();
+  complete.finish_all();
 }
