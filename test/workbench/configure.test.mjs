@@ -6,7 +6,7 @@ import path from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { checkThemes, LIMIT, openFile, packageVsix, until } from './page.mjs';
+import { acceptInput, checkThemes, LIMIT, openFile, packageVsix, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -106,8 +106,7 @@ describe('configuring the rank', { timeout: LIMIT }, () => {
     const line = frame().locator('.advice li', { hasText: 'would keep 99%' });
     await line.waitFor();
     await line.locator('vscode-button').click();
-    await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
-    await page.keyboard.press('Enter');
+    await acceptInput(page, 'Output');
     const [notification] = await d.notifications(page, /Changed the rank from 8 to \d/);
     assert.match(notification.text, /KiB instead of/);
   });

@@ -125,7 +125,7 @@ describe('Evaluate', { timeout: LIMIT }, () => {
     await until(() => votes() === 1, 'the vote in its file');
     await d.runCommand(page, 'View: Close Editor');
     await page.locator('.tab', { hasText: 'Evaluation of' }).waitFor({ state: 'detached' });
-    await commandPick(page, 'LoRA: Open Evaluation', 'Select an evaluation', 'evals.jsonl');
+    await commandPick(page, 'LoRA: Open Evaluation', ['Select an evaluation', 'evals.jsonl']);
     await body().locator('.ratings tbody tr').nth(1).waitFor();
   });
 });

@@ -97,16 +97,34 @@ async function acceptMatch(page, key, text, shown = text) {
 export const palette = (page, title) => acceptMatch(page, 'F1', title);
 
 /**
- * Runs a command, and picks a row of the list with this placeholder that it opens. Tries again if a
- * webview that takes the focus back has closed the list.
+ * Runs a command, and picks a row in each of the lists that it opens: [placeholder, label]. Begins
+ * again if a webview that takes the focus back has closed a list.
  */
-export const commandPick = (page, command, placeholder, label) =>
-  until(async () => {
-    await d.runCommand(page, command);
-    const input = page.locator(`.quick-input-widget input[placeholder*="${placeholder}"]`);
-    const row = page.locator('.quick-input-list .monaco-list-row', { hasText: label }).first();
-    return succeeds(input.waitFor({ timeout: 10_000 }).then(() => row.click({ timeout: 10_000 })));
-  }, `${label} in the list of ${command}`);
+export const commandPick = (page, command, ...picks) =>
+  until(
+    async () => {
+      await d.runCommand(page, command);
+      for (const pick of picks) if (!(await succeeds(pickRow(page, pick)))) return false;
+      return true;
+    },
+    `${picks.join('; ')} in the lists of ${command}`,
+  );
+
+async function pickRow(page, [placeholder, label]) {
+  await page
+    .locator(`.quick-input-widget input[placeholder*="${placeholder}"]`)
+    .waitFor({ timeout: 10_000 });
+  await page
+    .locator('.quick-input-list .monaco-list-row', { hasText: label })
+    .first()
+    .click({ timeout: 10_000 });
+}
+
+/** Accepts an input box as it is, whichever page has the focus. */
+export async function acceptInput(page, title) {
+  await page.locator('.quick-input-title', { hasText: title }).waitFor();
+  await page.locator('.quick-input-widget input[type=text]').press('Enter');
+}
 
 /** Opens a file by its name in the workspace or its full path, with the keyboard only. */
 export async function openFile(page, name) {

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { tsImport } from 'tsx/esm/api';
 import * as d from './drive.mjs';
-import { commandPick, LIMIT, openFile, openWorkbench, until } from './page.mjs';
+import { acceptInput, commandPick, LIMIT, openFile, openWorkbench, until } from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const { writeQ8_0, writeSparseLlama } = await tsImport('../support/ggufBases.ts', import.meta.url);
@@ -63,7 +63,7 @@ describe('quantized bases in the workbench', { timeout: LIMIT }, () => {
   }
 
   it('Train Adapter says of each data type whether a .gguf base fits', async () => {
-    await commandPick(page, 'LoRA: Train Adapter', 'base', 'small-q8_0');
+    await commandPick(page, 'LoRA: Train Adapter', ['base', 'small-q8_0']);
     await title('Dataset');
     await choose('train.jsonl');
     await title('Rank');
@@ -79,7 +79,7 @@ describe('quantized bases in the workbench', { timeout: LIMIT }, () => {
   });
 
   it('Merge asks which weights to merge into, says what each costs, and merges', async () => {
-    await commandPick(page, 'LoRA Adapter: Merge into Model', 'merge into its base', 'nf40');
+    await commandPick(page, 'LoRA Adapter: Merge into Model', ['merge into its base', 'nf40']);
     const stored = rows().filter({ hasText: 'Into the base as it is stored' });
     await stored.waitFor();
     assert.match(await stored.innerText(), /Answers differ slightly from those in training/);
@@ -87,8 +87,7 @@ describe('quantized bases in the workbench', { timeout: LIMIT }, () => {
     assert.match(await used.innerText(), /keep the rounding to nf4/);
     await showThemes('merge-nf4');
     await used.click();
-    await title('Output');
-    await page.keyboard.press('Enter');
+    await acceptInput(page, 'Output');
     await page.locator('.tab.active', { hasText: 'merge.json' }).waitFor();
     const certificate = d.webview(page);
     await certificate.getByText('W as quantized to nf4').waitFor();
@@ -96,7 +95,7 @@ describe('quantized bases in the workbench', { timeout: LIMIT }, () => {
   });
 
   it('Merge says of each form what becomes of a Q8_0 base, and the merged file answers', async () => {
-    await commandPick(page, 'LoRA Adapter: Merge into Model', 'merge into its base', 'q800');
+    await commandPick(page, 'LoRA Adapter: Merge into Model', ['merge into its base', 'q800']);
     const file = rows().filter({ hasText: 'GGUF file, Q8_0' });
     await file.waitFor();
     assert.match(await file.innerText(), /Merged weights are rounded to Q8_0 again/);
@@ -107,7 +106,7 @@ describe('quantized bases in the workbench', { timeout: LIMIT }, () => {
     await title('Output');
     const input = page.locator('.quick-input-widget input[type=text]');
     const merged = path.resolve(workspace, await input.inputValue());
-    await page.keyboard.press('Enter');
+    await input.press('Enter');
     await page.locator('.tab.active', { hasText: '.merge.json' }).waitFor();
     const [notification] = await d.notifications(page, /Merged: .*\.gguf/);
     assert.match(notification.text, /Same top token as base \+ adapter at/);

@@ -4,7 +4,15 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { checkThemes, chooseInMenu, LIMIT, openFile, openWorkbench, until } from './page.mjs';
+import {
+  checkThemes,
+  chooseInMenu,
+  commandPick,
+  LIMIT,
+  openFile,
+  openWorkbench,
+  until,
+} from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -26,12 +34,6 @@ describe('queued runs', { timeout: LIMIT }, () => {
   let workbench, page;
   const row = (label) => d.treeRow(page, 'Runs', label);
   const labels = async () => (await d.treeItems(page, 'Runs')).map((item) => item.label);
-  /** Picks the first item of a quick pick. */
-  const enterAt = async (placeholder) => {
-    await page.locator(`.quick-input-box input[placeholder^="${placeholder}"]`).waitFor();
-    await page.locator('.quick-input-list .monaco-list-row.focused').waitFor();
-    await page.keyboard.press('Enter');
-  };
   const body = () => d.webview(page).locator('body');
 
   before(async () => {
@@ -127,12 +129,12 @@ describe('queued runs', { timeout: LIMIT }, () => {
     await openFile(page, 'long.lora.json');
     await d.runCommand(page, 'LoRA: Run Recipe');
     await until(() => runsOf(workspace).at(-1).record?.state === 'running', 'another run');
-    await d.runCommand(page, 'LoRA Run: Resume');
-    await enterAt('Select a run to resume');
-    await page
-      .locator('.quick-input-list .monaco-list-row.focused', { hasText: 'Add to Queue' })
-      .waitFor();
-    await page.keyboard.press('Enter');
+    await commandPick(
+      page,
+      'LoRA Run: Resume',
+      ['Select a run to resume', 'r2'],
+      ['is still active', 'Add to Queue'],
+    );
     await until(
       async () => (await d.treeItems(page, 'Runs'))[0]?.description === 'continues · next',
       'the queue',
@@ -140,8 +142,7 @@ describe('queued runs', { timeout: LIMIT }, () => {
     assert.equal(state(), 'stopped');
     await d.runCommand(page, 'LoRA Run: Stop');
     await until(() => state() === 'running', 'the resumed run');
-    await d.runCommand(page, 'LoRA Run: Stop');
-    await enterAt('Select a run to stop');
+    await commandPick(page, 'LoRA Run: Stop', ['Select a run to stop', 'r2']);
     await until(() => state() === 'stopped', 'its end');
   });
 

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
 import {
+  acceptInput,
   checkThemes,
   commandPick,
   formatLoss,
@@ -259,13 +260,15 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
   });
 
   it('compares two adapters on a page and in the diff editor, resizes and converts one, and merges it into a verified model', async () => {
-    const picks = page.locator('.quick-input-list .monaco-list-row');
     // else the adapter of the active dashboard is compared
     await d.runCommand(page, 'View: Close All Editors');
     await page.locator('.tab').first().waitFor({ state: 'hidden' });
-    await commandPick(page, 'LoRA: Compare Adapters', 'adapter to compare', 'train on tiny');
-    await page.locator('.quick-input-widget input[placeholder*="compare train on tiny"]').waitFor();
-    await picks.filter({ hasText: 'train on tiny' }).first().click();
+    await commandPick(
+      page,
+      'LoRA: Compare Adapters',
+      ['adapter to compare', 'train on tiny'],
+      ['compare train on tiny', 'train on tiny'],
+    );
     await page.locator('.tab.active', { hasText: '↔' }).waitFor();
     const beside = d.webview(page);
     await beside.locator('.map td[data-level]').first().waitFor();
@@ -278,21 +281,24 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await beside.locator('vscode-button', { hasText: 'Open as Text Diff' }).click();
     await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
     await page.locator('.monaco-diff-editor .view-line', { hasText: '‖dW‖' }).first().waitFor();
-    await commandPick(page, 'LoRA Adapter: Resize', 'adapter to resize', 'train on tiny');
-    await picks.filter({ hasText: 'By maximum error' }).first().click();
-    // a page that is still loading can take the focus from the input box
-    const input = page.locator('.quick-input-widget input[type=text]');
+    await commandPick(
+      page,
+      'LoRA Adapter: Resize',
+      ['adapter to resize', 'train on tiny'],
+      ['how to determine the new rank', 'By maximum error'],
+    );
     await page.locator('.quick-input-message', { hasText: 'from 0 to 1' }).waitFor();
-    await input.press('Enter');
-    await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
-    await input.press('Enter');
+    await page.locator('.quick-input-widget input[type=text]').press('Enter');
+    await acceptInput(page, 'Output');
     const [resized] = await d.notifications(page, /Changed the rank from/);
     assert.match(resized.text, /with an error of [\d.]+\s?%: \d+ KiB instead of \d+ KiB/);
-    await commandPick(page, 'LoRA Adapter: Convert', 'to convert', 'train on tiny');
-    await page.locator('.quick-input-widget input[placeholder*="Select a format"]').waitFor();
-    await picks.filter({ hasText: 'llama.cpp' }).first().click();
-    await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
-    await page.keyboard.press('Enter');
+    await commandPick(
+      page,
+      'LoRA Adapter: Convert',
+      ['to convert', 'train on tiny'],
+      ['Select a format', 'llama.cpp'],
+    );
+    await acceptInput(page, 'Output');
     await d.notifications(page, /Converted the adapter for llama\.cpp/);
     const converted = readdirSync(workspace).find((name) => name.endsWith('.gguf'));
     assert.match(
@@ -303,14 +309,11 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
       ).stdout,
       /LoRA adapter \(gguf\)/,
     );
-    await commandPick(
-      page,
-      'LoRA Adapter: Merge into Model',
+    await commandPick(page, 'LoRA Adapter: Merge into Model', [
       'merge into its base',
       'train on tiny',
-    );
-    await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
-    await page.keyboard.press('Enter');
+    ]);
+    await acceptInput(page, 'Output');
     await page.locator('.tab.active', { hasText: 'merge.json' }).waitFor();
     const certificate = d.webview(page);
     await certificate.getByRole('heading', { name: 'tiny-train', exact: true }).waitFor();
