@@ -32,6 +32,8 @@ export interface UsedRank {
 /** What the advice depends on. */
 export interface AdviceFacts {
   readonly method: TrainingMethod;
+  /** The adapter that the recipe continues (lora.init_adapter). */
+  readonly continued: string | null;
   readonly base: BaseFacts;
   readonly settings: RankSettings;
   readonly chosen: readonly {
@@ -61,8 +63,25 @@ export function adviceFor(facts: AdviceFacts): Advice[] {
       ),
       ...ratesOf(facts),
     ];
+  if (facts.continued !== null)
+    return [
+      plain(
+        t(
+          'The recipe continues the adapter {0} (lora.init_adapter), whose own rank and targets are used. The settings and costs on this page are those of a new adapter.',
+          facts.continued,
+        ),
+      ),
+      ...memoryLimit(facts),
+      ...ratesOf(facts),
+    ];
   if (facts.chosen.length === 0) return [plain(t('No modules are adapted. Select at least one.'))];
-  return [...limits(facts), ...afterRun(facts), ...beforeRun(facts), ...ratesOf(facts)];
+  return [
+    ...memoryLimit(facts),
+    ...rankLimits(facts),
+    ...afterRun(facts),
+    ...beforeRun(facts),
+    ...ratesOf(facts),
+  ];
 }
 
 const plain = (text: string): Advice => ({ text, button: null });
@@ -71,21 +90,19 @@ const change = (label: string, text: string, settings: Partial<RankSettings>): A
   button: { label, act: { kind: 'change', change: settings } },
 });
 
-function limits({ figures, settings, chosen }: AdviceFacts): Advice[] {
+function memoryLimit({ figures: { memory, there } }: AdviceFacts): Advice[] {
+  if (memory === null || memory.total <= there) return [];
+  const text = t(
+    'A training step needs {0} of memory, but only {1} are free. Reduce per_device_train_batch_size or max_length.',
+    formatBytes(memory.total),
+    formatBytes(there),
+  );
+  return [plain(text)];
+}
+
+function rankLimits({ figures, settings, chosen }: AdviceFacts): Advice[] {
   const smallest = Math.min(...chosen.map((m) => Math.min(m.in_features, m.out_features)));
-  const needed = figures.memory?.total ?? 0;
   return [
-    ...(needed > figures.there
-      ? [
-          plain(
-            t(
-              'A training step needs {0} of memory, but only {1} are free. Reduce per_device_train_batch_size or max_length.',
-              formatBytes(needed),
-              formatBytes(figures.there),
-            ),
-          ),
-        ]
-      : []),
     ...(figures.tooHigh > 0
       ? [
           change(

@@ -261,6 +261,7 @@ export class ConfigureSession implements vscode.Disposable {
   private advise({ recipe, base, chosen }: Read, figures: Figures): AdviceLine[] {
     this.advice = adviceFor({
       method: recipe.training.method,
+      continued: recipe.lora.init_adapter,
       base,
       settings: settingsOf(recipe),
       chosen,

@@ -24,6 +24,7 @@ function facts({
 }: Partial<AdviceFacts> & { there?: number; chosen?: typeof linear } = {}): AdviceFacts {
   return {
     method: 'lora',
+    continued: null,
     base,
     settings,
     chosen,
@@ -52,6 +53,14 @@ describe('advice', () => {
   it('explains that rank and targets do not apply to full fine-tuning', () => {
     expect(texts(facts({ method: 'full', chosen: [] }))).toMatch(
       /^The recipe uses full fine-tuning/,
+    );
+  });
+
+  it('explains that a continued adapter keeps its own rank and targets', () => {
+    const own = facts({ continued: '/a', settings: { ...plain, r: 64 }, rows: 100, there: 1e6 });
+    expect(adviceFor(own).map(({ button }) => button)).toEqual([null, null]);
+    expect(texts(own)).toMatch(
+      /^The recipe continues the adapter \/a .*\nA training step needs .* only 977 KiB are free/,
     );
   });
 
