@@ -4,6 +4,7 @@
 // Names the failed tests at the end; the last line is `N passed, N failed`. Uses only Node's own
 // modules, so that it runs before anything is installed.
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { changesFor, changedSince } from './changes.mjs';
 import { dependenciesAreInstalled, installCommand, runShown } from './dependencies.mjs';
@@ -13,6 +14,9 @@ import { filesOf, STAGES } from './stages.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const out = path.join(root, 'out', 'tests');
+
+/** Test files in a browser at a time: they wait half of their time. */
+const FILES_AT_A_TIME = Math.min(2, availableParallelism());
 
 /** Runs a program of an installed package. */
 function runPackage(name, args, options) {
@@ -50,7 +54,7 @@ const RUNNERS = {
       '--test-reporter=./scripts/nodeTestReporter.mjs',
       `--test-reporter-destination=${report}`,
     ];
-    const args = ['--test', '--test-concurrency=1', ...reporters, ...files];
+    const args = ['--test', `--test-concurrency=${FILES_AT_A_TIME}`, ...reporters, ...files];
     const { ok, stdout, output } = await runShown(process.execPath, args);
     const passed = Number(/^# pass (\d+)$/m.exec(stdout)?.[1] ?? 0);
     const failures = readFailures(report);
@@ -127,7 +131,19 @@ async function prepare(names) {
     return [outputFailure('what the tests need', error.message)];
   }
   const { ok, output } = await runShown(process.execPath, ['scripts/build.mjs']);
-  return ok ? [] : [outputFailure('scripts/build.mjs', output)];
+  if (!ok) return [outputFailure('scripts/build.mjs', output)];
+  return names.includes('workbench') ? packageExtension() : [];
+}
+
+/** Makes the package that files of the workbench stage install, before several want it at once. */
+async function packageExtension() {
+  const { packageVsix } = await import('../test/workbench/packageVsix.mjs');
+  try {
+    packageVsix();
+    return [];
+  } catch (error) {
+    return [outputFailure('scripts/package.mjs', error.message)];
+  }
 }
 
 const stages = chosenStages(process.argv.slice(2));

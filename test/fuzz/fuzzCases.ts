@@ -12,7 +12,7 @@ const INPUTS = process.env['FUZZ_INPUTS'];
 /** Only the readers whose names contain it. */
 const ONLY = process.env['FUZZ_ONLY'] ?? '';
 const SEED = Number(process.env['FUZZ_SEED'] ?? 1);
-const USUAL_INPUTS = 10_000;
+const USUAL_INPUTS = 2_000;
 /** What one input may use. */
 const MOST_CPU_MS = 1_000;
 const MOST_BYTES = 500e6;

@@ -33,7 +33,7 @@ function recipeCases(): ReaderCase[] {
     },
     {
       name: 'dataset',
-      inputs: 2_000,
+      inputs: 500,
       files: { 'data.json': Buffer.from(JSON.stringify(ROWS)) },
       target: 'data.json',
       damage: json,
@@ -49,7 +49,7 @@ function datasetCases(): ReaderCase[] {
   return [
     {
       name: 'dataset lines',
-      inputs: 2_000,
+      inputs: 500,
       files: { 'data.jsonl': Buffer.from(lines) },
       target: 'data.jsonl',
       damage: damagedLines,
@@ -57,7 +57,7 @@ function datasetCases(): ReaderCase[] {
     },
     {
       name: 'dataset kinds',
-      inputs: 2_000,
+      inputs: 500,
       files: { 'data.jsonl': Buffer.from(lines) },
       target: 'data.jsonl',
       damage: otherKinds,
