@@ -47,7 +47,17 @@ export async function recipeMessage(
   );
   const kind = lora.kindNames(base.modules);
   const used = { run: 'train on tiny', adapter: '/a', paid: 8, kept: 3 };
-  const advice = adviceFor({ base, settings: own, chosen, figures, rows: 120, rates: [], used });
+  const advice = adviceFor({
+    method: 'lora',
+    continued: null,
+    base,
+    settings: own,
+    chosen,
+    figures,
+    rows: 120,
+    rates: [],
+    used,
+  });
   return {
     kind: 'recipe',
     file: 'lora.json',
