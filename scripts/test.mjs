@@ -15,7 +15,7 @@ import { filesOf, STAGES } from './stages.mjs';
 const root = path.resolve(import.meta.dirname, '..');
 const out = path.join(root, 'out', 'tests');
 
-/** Test files in a browser at a time: they wait half of their time. */
+/** Test files in a browser at a time: those of the workbench wait half of their time. */
 const FILES_AT_A_TIME = Math.min(2, availableParallelism());
 
 /** Runs a program of an installed package. */

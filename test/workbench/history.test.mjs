@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
 import {
+  acceptInput,
   chooseInMenu,
   chooseInSubmenu,
   hoverShows,
@@ -202,9 +203,8 @@ describe('the run history', { timeout: LIMIT }, () => {
       .first()
       .click();
     await page.locator('.quick-input-message', { hasText: 'The fraction to keep' }).waitFor();
-    await page.keyboard.press('Enter');
-    await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
-    await page.keyboard.press('Enter');
+    await page.locator('.quick-input-widget input[type=text]').press('Enter');
+    await acceptInput(page, 'Output');
     await page.locator('.tab.active', { hasText: 'README.md' }).waitFor();
     assert.ok(existsSync(path.join(workspace, 'mine-resized', 'adapter_model.safetensors')));
     await d.openView(page, 'LoRA');
