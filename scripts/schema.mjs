@@ -17,10 +17,16 @@ export async function writeSchema() {
     ['lora', recipeJsonSchema()],
     ['targets', targetsJsonSchema()],
   ])
-    writeFileSync(
+    writeGenerated(
       path.join(root, 'media', `${name}.schema.json`),
       `${JSON.stringify(schema, null, 2)}\n`,
     );
+}
+
+/** Writes a file unless it has this text: its time tells others whether it has changed. */
+export function writeGenerated(file, text) {
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) return;
+  writeFileSync(file, text);
 }
 
 const TASKS = {
@@ -60,7 +66,7 @@ export async function writeModelDocs() {
       `| \`${name}\` | ${tasks.map((task) => TASKS[task]).join(', ')} | ${gguf ? `\`${gguf.arch}\`` : '–'} | ${MLX[mlx]} | ${REAL[name] ?? '–'} | ${(checked.get(name) ?? []).join(', ')} |`,
   );
   const visionModels = VISION_MODELS.map((name) => `\`${name}\``).join(', ');
-  writeFileSync(
+  writeGenerated(
     path.join(root, 'docs', 'models.md'),
     `# Models
 
@@ -112,7 +118,7 @@ export function writeRecipeDocs() {
               `| \`${prefix}${key}\` | ${schema.required.includes(prefix + key) ? 'required' : `\`${JSON.stringify(value.default === undefined ? {} : value.default)}\``} | ${value.description} |`,
             ],
       );
-  writeFileSync(
+  writeGenerated(
     path.join(root, 'docs', 'recipe.md'),
     `# The recipe
 

@@ -135,11 +135,11 @@ async function prepare(names) {
   return names.includes('workbench') ? packageExtension() : [];
 }
 
-/** Makes the package that files of the workbench stage install, before several want it at once. */
+/** Makes the package that all files of the workbench stage install, whatever happens meanwhile. */
 async function packageExtension() {
   const { packageVsix } = await import('../test/workbench/packageVsix.mjs');
   try {
-    packageVsix();
+    process.env.LORA_TEST_PACKAGE = packageVsix();
     return [];
   } catch (error) {
     return [outputFailure('scripts/package.mjs', error.message)];

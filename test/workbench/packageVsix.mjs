@@ -18,10 +18,12 @@ const packages = () =>
     .map((file) => path.join(root, file));
 
 /**
- * Returns the path of the extension's package, which is built unless it is newer than all that it
- * is made of.
+ * Returns the path of the extension's package: that of `npm test`, whose test files run beside each
+ * other and may not build it; else one which is built unless it is newer than all that it is made
+ * of.
  */
 export function packageVsix() {
+  if (process.env.LORA_TEST_PACKAGE) return process.env.LORA_TEST_PACKAGE;
   const [built, ...others] = packages();
   if (built && others.length === 0 && statSync(built).mtimeMs > newestChange()) return built;
   for (const file of packages()) rmSync(file);

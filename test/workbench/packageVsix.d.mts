@@ -1,0 +1,2 @@
+/** The path of the extension's package. */
+export function packageVsix(): string;
