@@ -12,6 +12,7 @@ import {
   LIMIT,
   openFile,
   openWorkbench,
+  succeeds,
   until,
 } from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
@@ -39,6 +40,15 @@ describe('the Runs view', { timeout: LIMIT }, () => {
       .locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') })
       .locator('.monaco-list-row');
   const list = () => page.locator('.monaco-list[aria-label="Runs"]');
+  /** Opens the card of a row, again if VS Code draws the row just then, which closes the card. */
+  const openCard = async (row) => {
+    let card;
+    await until(async () => {
+      card = await hoverShows(page, row, 'models/tiny');
+      return !(await succeeds(card.waitFor({ state: 'hidden', timeout: 10_000 })));
+    }, 'a card that stays open');
+    return card;
+  };
   const tabs = () => page.locator('.tab').count();
 
   before(async () => {
@@ -129,7 +139,7 @@ describe('the Runs view', { timeout: LIMIT }, () => {
     await until(() => steps() > 5, 'steps');
     const row = rows().nth(0);
     await until(async () => /\d\/500,000/.test(await row.innerText()), 'its steps in the view');
-    const card = await hoverShows(page, row, 'models/tiny');
+    const card = await openCard(row);
     const [opened, before, text] = [Date.now(), steps(), await row.innerText()];
     await until(() => Date.now() > opened + 45_000 && steps() > before + 20, '20 more steps');
     assert.ok(await card.isVisible(), 'the card');

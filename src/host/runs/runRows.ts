@@ -6,11 +6,16 @@ import { treeRowOf } from './treeRow';
 
 type Row = RunNode | GroupNode;
 
+/** When VS Code is asked again to draw a row that it has not drawn. */
+const ASK_AGAIN_MS = 10_000;
+
 /** The rows of runs and groups, each the same object as long as its run or group is listed. */
 export class RunRows {
   private runNodes = new Map<string, RunNode>();
   private groupNodes = new Map<string, GroupNode>();
   private rows: readonly Row[] = [];
+  /** What rows showed when VS Code was asked to draw them again, and when that was. */
+  private readonly asked = new WeakMap<Row, { shown: unknown; at: number }>();
 
   /** The rows that are not below others. */
   get top(): readonly Row[] {
@@ -39,15 +44,28 @@ export class RunRows {
     return [...this.groupNodes.values()].find(({ nodes }) => nodes.includes(node));
   }
 
-  /** The rows that must be drawn again. `now`: in milliseconds since 1970. */
-  due(now: number): Row[] {
+  /**
+   * Takes the rows that must be drawn again, each once until it was drawn: when VS Code is busy, it
+   * keeps all requests, and each closes a card. `now`: in milliseconds since 1970.
+   */
+  takeDue(now: number): Row[] {
     const groups = [...this.groupNodes.values()].filter(
       ({ drawn, group }) => drawn !== undefined && drawn !== describeGroup(group),
     );
     const runs = [...this.runNodes.values()].filter(
       ({ drawn, run }) => drawn && isDue(drawn, treeRowOf(run, now), now),
     );
-    return [...groups, ...runs.filter((node) => !groups.some(({ nodes }) => nodes.includes(node)))];
+    const alone = runs.filter((node) => !groups.some(({ nodes }) => nodes.includes(node)));
+    return [...groups, ...alone].filter((row) => this.ask(row, now));
+  }
+
+  /** Whether VS Code is to be asked to draw a row again; notes that it is. */
+  private ask(row: Row, now: number): boolean {
+    const shown = row instanceof RunNode ? row.drawn?.row : row.drawn;
+    const before = this.asked.get(row);
+    if (before && before.shown === shown && now - before.at < ASK_AGAIN_MS) return false;
+    this.asked.set(row, { shown, at: now });
+    return true;
   }
 
   /** Notes that the card of a row was opened, which closes the others; null: only the latter. */

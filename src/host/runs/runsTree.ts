@@ -199,7 +199,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   }
 
   private redraw(): void {
-    const due = this.rows.due(Date.now());
+    const due = this.rows.takeDue(Date.now());
     if (due.length > 0) this.changed.fire(due);
   }
 
