@@ -13,7 +13,14 @@ import {
   readJson,
   until,
 } from './page.mjs';
-import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
+import {
+  endEngines,
+  installWorkbench,
+  makeWorkspace,
+  root,
+  runsOf,
+  runtimeFolder,
+} from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 const ROWS = 100_000;
@@ -84,6 +91,7 @@ describe('a dataset in the editor', { timeout: LIMIT }, () => {
   after(async () => {
     await browser?.close();
     await server?.stop();
+    endEngines(workspace);
   });
   afterEach((test) =>
     d.screenshot(

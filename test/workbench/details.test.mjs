@@ -14,7 +14,14 @@ import {
   saveAs,
   until,
 } from './page.mjs';
-import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
+import {
+  endEngines,
+  installWorkbench,
+  makeWorkspace,
+  root,
+  runsOf,
+  runtimeFolder,
+} from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
@@ -47,8 +54,7 @@ describe('recipe editor and dashboard', { timeout: LIMIT }, () => {
   after(async () => {
     await browser?.close();
     await server?.stop();
-    const engine = newestRun() && path.join(newestRun().dir, 'engine.json');
-    if (engine && existsSync(engine)) process.kill(JSON.parse(readFileSync(engine, 'utf8')).pid);
+    endEngines(workspace);
   });
   // shows the state in which a test failed
   afterEach((test) => shot(`details-${test.name.slice(0, 20).replace(/\W+/g, '-')}`));

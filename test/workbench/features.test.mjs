@@ -2,7 +2,7 @@
 // wizard's Back button, the recipe's editor, the rows of the Runs view, the dashboard's controls.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { tsImport } from 'tsx/esm/api';
@@ -17,7 +17,15 @@ import {
   palette,
   until,
 } from './page.mjs';
-import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
+import {
+  endEngines,
+  engineOf,
+  installWorkbench,
+  makeWorkspace,
+  root,
+  runsOf,
+  runtimeFolder,
+} from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 const long = { max_steps: 500_000, per_device_train_batch_size: 2, eval_steps: 20, save_steps: 20 };
@@ -30,7 +38,6 @@ describe('beside the main task', { timeout: LIMIT }, () => {
   const firstRun = () => runsOf(workspace)[0];
   const newestRun = () => runsOf(workspace).at(-1);
   const steps = (run) => run.metrics.filter((line) => line.kind === 'step');
-  const engineOf = (run) => JSON.parse(readFileSync(path.join(run.dir, 'engine.json'), 'utf8'));
   const shot = (name) => d.screenshot(page, path.join(shots, `${name}.png`));
   const writeRecipe = (file, training, rest = {}) =>
     writeFileSync(
@@ -87,8 +94,7 @@ describe('beside the main task', { timeout: LIMIT }, () => {
   after(async () => {
     await browser?.close();
     await server?.stop();
-    for (const run of runsOf(workspace))
-      if (existsSync(path.join(run.dir, 'engine.json'))) process.kill(engineOf(run).pid);
+    endEngines(workspace);
   });
 
   // shows the state in which a test failed
@@ -309,7 +315,7 @@ describe('beside the main task', { timeout: LIMIT }, () => {
     await openFile(page, 'killed.lora.json');
     await palette(page, 'LoRA: Run Recipe');
     await until(() => runsOf(workspace).length === 2 && steps(newestRun()).length > 25, 'steps');
-    process.kill(engineOf(newestRun()).pid, 'SIGKILL');
+    process.kill(engineOf(newestRun()), 'SIGKILL');
     const interrupted = await until(
       async () =>
         (await d.treeItems(page, 'Runs')).find(({ description }) =>

@@ -6,7 +6,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import * as d from './drive.mjs';
 import { LIMIT, openFile, openWorkbench, palette, until } from './page.mjs';
-import { makeWorkspace, root, runsOf } from './workspace.mjs';
+import { endEngines, makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
@@ -39,7 +39,10 @@ describe('a workspace with two folders', { timeout: LIMIT }, () => {
     workbench = await openWorkbench(workspace);
     ({ page } = workbench);
   });
-  after(() => workbench?.close());
+  after(async () => {
+    await workbench?.close();
+    folders.forEach(endEngines);
+  });
   afterEach(() => d.screenshot(page, path.join(shots, 'at-multiroot.png')));
 
   it("trains each folder's recipe on its own data, and keeps the run in that folder", async () => {

@@ -13,7 +13,7 @@ import {
   openWorkbench,
   until,
 } from './page.mjs';
-import { makeWorkspace, root, runsOf } from './workspace.mjs';
+import { endEngines, makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
@@ -47,7 +47,10 @@ describe('queued runs', { timeout: LIMIT }, () => {
     workbench = await openWorkbench(workspace);
     ({ page } = workbench);
   });
-  after(() => workbench?.close());
+  after(async () => {
+    await workbench?.close();
+    endEngines(workspace);
+  });
   afterEach((test) =>
     d.screenshot(
       page,

@@ -15,7 +15,7 @@ import {
   succeeds,
   until,
 } from './page.mjs';
-import { makeWorkspace, root, runsOf } from './workspace.mjs';
+import { endEngines, makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
@@ -67,7 +67,10 @@ describe('the Runs view', { timeout: LIMIT }, () => {
     ({ page } = workbench);
     await until(async () => (await labels()).length === 2, 'two runs');
   });
-  after(() => workbench?.close());
+  after(async () => {
+    await workbench?.close();
+    endEngines(workspace);
+  });
   afterEach((test) => shot(`at-view-${test.name.slice(0, 20).replace(/\W+/g, '-')}`));
 
   it('calls runs by rank and loss, the newest first', async () => {

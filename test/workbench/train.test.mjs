@@ -2,7 +2,7 @@
 // adapter, watched in the dashboard.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
@@ -17,7 +17,15 @@ import {
   readJson,
   until,
 } from './page.mjs';
-import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
+import {
+  endEngines,
+  engineOf,
+  installWorkbench,
+  makeWorkspace,
+  root,
+  runsOf,
+  runtimeFolder,
+} from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
@@ -46,10 +54,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
   after(async () => {
     await browser?.close();
     await server?.stop();
-    for (const { dir } of runsOf(workspace)) {
-      const engine = path.join(dir, 'engine.json');
-      if (existsSync(engine)) process.kill(JSON.parse(readFileSync(engine, 'utf8')).pid);
-    }
+    endEngines(workspace);
   });
 
   afterEach((test) =>
@@ -172,9 +177,8 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
       'steps of the second run',
     );
     await page.locator('.statusbar-item', { hasText: 'train on tiny' }).first().waitFor();
-    const pid = JSON.parse(
-      readFileSync(path.join(runsOf(workspace)[1].dir, 'engine.json'), 'utf8'),
-    ).pid;
+    const engine = engineOf(runsOf(workspace)[1]);
+    assert.ok(engine);
     const button = (name) =>
       d
         .webview(page)
@@ -194,10 +198,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await page.reload();
     await d.webview(page).locator('canvas').first().waitFor();
     errors.length = 0; // those of the workbench itself while the page is unloaded
-    assert.equal(
-      JSON.parse(readFileSync(path.join(runsOf(workspace)[1].dir, 'engine.json'), 'utf8')).pid,
-      pid,
-    );
+    assert.equal(engineOf(runsOf(workspace)[1]), engine);
     const steps = stepsOf(workspace).map((line) => line.step);
     assert.deepEqual(
       steps,

@@ -4,7 +4,14 @@ import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
 import { chooseInMenu, LIMIT, openFile, packageVsix, palette, until } from './page.mjs';
-import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
+import {
+  endEngines,
+  installWorkbench,
+  makeWorkspace,
+  root,
+  runsOf,
+  runtimeFolder,
+} from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
@@ -51,6 +58,7 @@ describe('two windows on one run', { timeout: LIMIT }, () => {
   after(async () => {
     for (const browser of browsers) await browser.close();
     await server?.stop();
+    endEngines(workspace);
   });
 
   afterEach(async () => {

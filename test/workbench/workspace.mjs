@@ -1,6 +1,14 @@
 // For tests in the workbench: a workspace with a tiny model and a dataset, its runs, and the
 // installed runtime.
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { root } from '../support/root.mjs';
@@ -50,6 +58,23 @@ export function makeWorkspace() {
     });
   writeFileSync(path.join(folder, 'data', 'train.jsonl'), `${WORDS.map(row).join('\n')}\n`);
   return folder;
+}
+
+/** The id of the process that trains a run; undefined if none does. */
+export function engineOf({ dir }) {
+  const file = path.join(dir, 'engine.json');
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).pid : undefined;
+}
+
+/** Ends what still trains, as runs do without a window, if a test has failed. */
+export function endEngines(workspace) {
+  for (const pid of runsOf(workspace).map(engineOf)) {
+    try {
+      if (pid !== undefined) process.kill(pid);
+    } catch {
+      // it has ended
+    }
+  }
 }
 
 /** A run without a record is the newest. */
