@@ -66,11 +66,12 @@ export function engineOf({ dir }) {
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).pid : undefined;
 }
 
-/** Ends what still trains, as runs do without a window, if a test has failed. */
+/** Ends the engines that still train after a failed test: they outlive the window. */
 export function endEngines(workspace) {
-  for (const pid of runsOf(workspace).map(engineOf)) {
+  for (const run of runsOf(workspace)) {
     try {
-      if (pid !== undefined) process.kill(pid);
+      const engine = engineOf(run);
+      if (engine !== undefined) process.kill(engine);
     } catch {
       // it has ended
     }
